@@ -1,0 +1,7 @@
+//! plugfit's host.
+mod error;
+
+pub mod data;
+pub mod network;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,307 @@
+//! Arrays whose first axis is the samples, with numbers of any type that targets come in.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView, ArrayViewD, Dimension, IxDyn};
+
+use crate::{Error, Result};
+
+/// An array `[N, ...row_shape]` in C order, made to lend and gather rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows<T> {
+    values: Vec<T>,
+    row_shape: Vec<usize>,
+    len: usize,
+}
+
+impl<T: Copy> Rows<T> {
+    /// An array of this shape, the first axis the samples.
+    ///
+    /// # Errors
+    /// If the shape has no axis, or not as many numbers as `values`.
+    pub fn new(values: Vec<T>, shape: &[usize]) -> Result<Self> {
+        let (&len, row_shape) =
+            shape.split_first().ok_or_else(|| Error::usage("an array of samples needs at least one axis"))?;
+        let numbers = shape.iter().try_fold(1_usize, |product, &axis| product.checked_mul(axis));
+        if numbers != Some(values.len()) {
+            return Err(Error::usage(format!("{} numbers don't fill the shape {shape:?}", values.len())));
+        }
+        Ok(Rows { values, row_shape: row_shape.to_vec(), len })
+    }
+
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The shape of one row; empty for `[N]`.
+    pub fn row_shape(&self) -> &[usize] {
+        &self.row_shape
+    }
+
+    /// All numbers in C order.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// All rows, `[N, ...row_shape]`.
+    pub fn view(&self) -> ArrayViewD<'_, T> {
+        self.slice(0..self.len)
+    }
+
+    /// Some rows, lent without a copy. Panics if the range goes beyond the rows, as slices do.
+    pub fn slice(&self, rows: Range<usize>) -> ArrayViewD<'_, T> {
+        let mut shape = IxDyn::zeros(1 + self.row_shape.len());
+        shape[0] = rows.len();
+        shape.slice_mut()[1..].copy_from_slice(&self.row_shape);
+        let width = self.row_len();
+        let values = &self.values[rows.start * width..rows.end * width];
+        ArrayView::from_shape(shape, values).expect("whole rows fill the shape")
+    }
+
+    /// An array of the same row shape without rows.
+    pub(super) fn empty_like(&self) -> Self {
+        Rows { values: Vec::new(), row_shape: self.row_shape.clone(), len: 0 }
+    }
+
+    /// Makes `batch` the rows of these indices, in that order, reusing its memory.
+    pub(super) fn gather_into(&self, rows: &[usize], batch: &mut Rows<T>) {
+        let width = self.row_len();
+        batch.row_shape.clone_from(&self.row_shape);
+        batch.len = rows.len();
+        batch.values.clear();
+        if width == 1 {
+            batch.values.extend(rows.iter().map(|&row| self.values[row]));
+        } else {
+            for &row in rows {
+                batch.values.extend_from_slice(&self.values[row * width..][..width]);
+            }
+        }
+    }
+
+    /// Cuts off the rows from `at` on.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        let at = at.min(self.len);
+        let values = self.values.split_off(at * self.row_len());
+        let len = self.len - at;
+        self.len = at;
+        Rows { values, row_shape: self.row_shape.clone(), len }
+    }
+
+    /// The same numbers, changed one by one.
+    pub(super) fn map<U>(&self, change: impl Fn(T) -> U) -> Rows<U> {
+        let values = self.values.iter().map(|&value| change(value)).collect();
+        Rows { values, row_shape: self.row_shape.clone(), len: self.len }
+    }
+
+    fn row_len(&self) -> usize {
+        self.row_shape.iter().product()
+    }
+}
+
+/// An array `[N, ...]` of one of the types that data comes in.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Array {
+    /// float32
+    F32(Rows<f32>),
+    /// float64
+    F64(Rows<f64>),
+    /// int32
+    I32(Rows<i32>),
+    /// int64
+    I64(Rows<i64>),
+    /// uint8, also what was bool
+    U8(Rows<u8>),
+}
+
+/// Rows of an [`Array`], lent.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ArrayRef<'a> {
+    /// float32
+    F32(ArrayViewD<'a, f32>),
+    /// float64
+    F64(ArrayViewD<'a, f64>),
+    /// int32
+    I32(ArrayViewD<'a, i32>),
+    /// int64
+    I64(ArrayViewD<'a, i64>),
+    /// uint8
+    U8(ArrayViewD<'a, u8>),
+}
+
+/// The same expression for an array of any type.
+macro_rules! for_any {
+    ($array:expr, $rows:ident => $result:expr) => {
+        match $array {
+            Array::F32($rows) => $result,
+            Array::F64($rows) => $result,
+            Array::I32($rows) => $result,
+            Array::I64($rows) => $result,
+            Array::U8($rows) => $result,
+        }
+    };
+}
+
+/// The same expression for an array of any type, put back into that type's variant.
+macro_rules! map_any {
+    ($into:ident, $array:expr, $rows:ident => $result:expr) => {
+        match $array {
+            Array::F32($rows) => $into::F32($result),
+            Array::F64($rows) => $into::F64($result),
+            Array::I32($rows) => $into::I32($result),
+            Array::I64($rows) => $into::I64($result),
+            Array::U8($rows) => $into::U8($result),
+        }
+    };
+}
+
+impl Array {
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        for_any!(self, rows => rows.len())
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shape of one row; empty for `[N]`.
+    pub fn row_shape(&self) -> &[usize] {
+        for_any!(self, rows => rows.row_shape())
+    }
+
+    /// The type's name, as numpy spells it: "float32".
+    pub fn dtype(&self) -> &'static str {
+        match self {
+            Array::F32(_) => "float32",
+            Array::F64(_) => "float64",
+            Array::I32(_) => "int32",
+            Array::I64(_) => "int64",
+            Array::U8(_) => "uint8",
+        }
+    }
+
+    /// All rows.
+    pub fn view(&self) -> ArrayRef<'_> {
+        self.slice(0..self.len())
+    }
+
+    /// Some rows, lent without a copy. Panics if the range goes beyond the rows, as slices do.
+    pub fn slice(&self, rows: Range<usize>) -> ArrayRef<'_> {
+        map_any!(ArrayRef, self, array => array.slice(rows))
+    }
+
+    /// An array of the same type and row shape without rows.
+    pub(super) fn empty_like(&self) -> Self {
+        map_any!(Array, self, rows => rows.empty_like())
+    }
+
+    /// Makes `batch` the rows of these indices, in that order, reusing its memory if it has the same type.
+    pub(super) fn gather_into(&self, rows: &[usize], batch: &mut Array) {
+        match (self, batch) {
+            (Array::F32(from), Array::F32(to)) => from.gather_into(rows, to),
+            (Array::F64(from), Array::F64(to)) => from.gather_into(rows, to),
+            (Array::I32(from), Array::I32(to)) => from.gather_into(rows, to),
+            (Array::I64(from), Array::I64(to)) => from.gather_into(rows, to),
+            (Array::U8(from), Array::U8(to)) => from.gather_into(rows, to),
+            (from, to) => {
+                *to = from.empty_like();
+                from.gather_into(rows, to);
+            }
+        }
+    }
+
+    /// Cuts off the rows from `at` on.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        map_any!(Array, self, rows => rows.split_off(at))
+    }
+
+    /// The numbers as float32, multiplied by `scale`.
+    pub(super) fn into_f32(self, scale: Option<f64>) -> Rows<f32> {
+        let scale = scale.unwrap_or(1.0);
+        match self {
+            Array::F32(mut rows) => {
+                if scale != 1.0 {
+                    rows.values.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
+                }
+                rows
+            }
+            Array::F64(rows) => rows.map(|value| (value * scale) as f32),
+            Array::I32(rows) => rows.map(|value| (f64::from(value) * scale) as f32),
+            Array::I64(rows) => rows.map(|value| (value as f64 * scale) as f32),
+            Array::U8(rows) => rows.map(|value| (f64::from(value) * scale) as f32),
+        }
+    }
+
+    /// The first row with a number that isn't finite; none if all are.
+    pub(super) fn first_not_finite(&self) -> Option<usize> {
+        let (at, row_len) = match self {
+            Array::F32(rows) => (rows.values.iter().position(|value| !value.is_finite()), rows.row_len()),
+            Array::F64(rows) => (rows.values.iter().position(|value| !value.is_finite()), rows.row_len()),
+            Array::I32(_) | Array::I64(_) | Array::U8(_) => (None, 1),
+        };
+        at.map(|at| at / row_len.max(1))
+    }
+
+    /// If these are labels 0, 1, ..., K - 1, one a sample and each of them there: K.
+    pub(super) fn label_count(&self) -> Option<usize> {
+        const MOST: usize = 10_000;
+        if self.row_shape().iter().product::<usize>() != 1 {
+            return None;
+        }
+        let mut seen = Vec::new();
+        let mut note = |label: i64| -> Option<()> {
+            let label = usize::try_from(label).ok().filter(|label| *label < MOST)?;
+            seen.resize(seen.len().max(label + 1), false);
+            seen[label] = true;
+            Some(())
+        };
+        match self {
+            Array::F32(_) | Array::F64(_) => return None,
+            Array::I32(rows) => rows.values.iter().try_for_each(|&label| note(label.into()))?,
+            Array::I64(rows) => rows.values.iter().try_for_each(|&label| note(label))?,
+            Array::U8(rows) => rows.values.iter().try_for_each(|&label| note(label.into()))?,
+        }
+        (!seen.is_empty() && seen.iter().all(|seen| *seen)).then_some(seen.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_lent_and_gathered() {
+        let array = Rows::new((0..12).collect(), &[4, 3]).expect("12 numbers");
+        assert_eq!(array.slice(1..3).shape(), [2, 3]);
+        assert_eq!(array.slice(1..3).as_slice(), Some(&[3, 4, 5, 6, 7, 8][..]));
+        let mut batch = Rows::new(Vec::new(), &[0]).expect("no numbers");
+        array.gather_into(&[3, 0], &mut batch);
+        assert_eq!(batch.view().as_slice(), Some(&[9, 10, 11, 0, 1, 2][..]));
+        assert_eq!(batch.view().shape(), [2, 3]);
+    }
+
+    #[test]
+    fn shapes_must_fit() {
+        assert!(Rows::new(vec![1.0], &[2]).is_err());
+        assert!(Rows::new(vec![1.0], &[]).is_err());
+        assert!(Rows::<f32>::new(vec![], &[usize::MAX, 2]).is_err());
+    }
+
+    #[test]
+    fn labels_are_counted_only_if_they_are_labels() {
+        let labels =
+            |values: Vec<i32>| Array::I32(Rows::new(values.clone(), &[values.len()]).expect("a vector")).label_count();
+        assert_eq!(labels(vec![2, 0, 1, 1]), Some(3));
+        assert_eq!(labels(vec![2, 0]), None);
+        assert_eq!(labels(vec![-1, 0]), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! A set of samples: inputs, targets, weights.
+
+use super::array::{Array, Rows};
+use crate::data::text::grouped;
+use crate::{Error, Result};
+
+/// What one output is to predict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The output's name where the configuration gives one, else the column's.
+    pub name: String,
+    /// The values, `[N]` or `[N, ...]`.
+    pub values: Array,
+    /// What the labels 0, 1, ... stand for, if the values were words.
+    pub class_names: Option<Vec<String>>,
+}
+
+/// Samples with their inputs `[N, ...]`, any number of targets, and maybe weights `[N]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    inputs: Rows<f32>,
+    targets: Vec<Target>,
+    sample_weight: Option<Rows<f32>>,
+}
+
+impl Dataset {
+    /// A dataset of these arrays.
+    ///
+    /// # Errors
+    /// If they don't all have as many rows as the inputs, or the weights aren't `[N]`.
+    pub fn new(inputs: Rows<f32>, targets: Vec<Target>, sample_weight: Option<Rows<f32>>) -> Result<Self> {
+        let rows = inputs.len();
+        let mismatch = |what: String, len: usize| {
+            Error::usage(format!("the inputs have {} rows and {what} {}", grouped(rows), grouped(len)))
+                .hint("each sample needs one row in both")
+        };
+        for target in &targets {
+            if target.values.len() != rows {
+                return Err(mismatch(format!("the target \"{}\"", target.name), target.values.len()));
+            }
+        }
+        if let Some(weight) = &sample_weight {
+            if weight.len() != rows {
+                return Err(mismatch("sample_weight".into(), weight.len()));
+            }
+            if !weight.row_shape().is_empty() {
+                return Err(Error::usage(format!("sample_weight must be [N], not [N, {:?}]", weight.row_shape())));
+            }
+        }
+        Ok(Dataset { inputs, targets, sample_weight })
+    }
+
+    /// How many samples it has.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Whether it has no samples.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// The inputs `[N, ...]`.
+    pub fn inputs(&self) -> &Rows<f32> {
+        &self.inputs
+    }
+
+    /// The targets.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The weights `[N]`, if there are any.
+    pub fn sample_weight(&self) -> Option<&Rows<f32>> {
+        self.sample_weight.as_ref()
+    }
+
+    pub(super) fn into_inputs(self) -> Rows<f32> {
+        self.inputs
+    }
+
+    /// A batch for [`Dataset::gather_into`]: a dataset like this one, without samples.
+    pub fn new_batch(&self) -> Dataset {
+        Dataset {
+            inputs: self.inputs.empty_like(),
+            targets: self.targets.iter().map(Target::without_rows).collect(),
+            sample_weight: self.sample_weight.as_ref().map(Rows::empty_like),
+        }
+    }
+
+    /// Makes `batch`, which [`Dataset::new_batch`] gave, the samples of these indices in that order. Allocates nothing
+    /// once the batch has had that size.
+    ///
+    /// # Errors
+    /// If an index is beyond the samples, or the batch is that of another dataset; it may hold anything then.
+    pub fn gather_into(&self, rows: &[usize], batch: &mut Dataset) -> Result<()> {
+        if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
+            return Err(Error::usage(format!("there are {} samples, and none of index {row}", grouped(self.len()))));
+        }
+        if batch.targets.len() != self.targets.len() || batch.sample_weight.is_some() != self.sample_weight.is_some() {
+            return Err(Error::usage("the batch was made for another dataset"));
+        }
+        self.inputs.gather_into(rows, &mut batch.inputs);
+        for (from, to) in self.targets.iter().zip(&mut batch.targets) {
+            from.values.gather_into(rows, &mut to.values);
+        }
+        if let (Some(from), Some(to)) = (&self.sample_weight, &mut batch.sample_weight) {
+            from.gather_into(rows, to);
+        }
+        Ok(())
+    }
+
+    /// Splits as Keras does: the last part of the samples, in their order, is for validation, and the first
+    /// floor(N (1 - validation_split)) are for training.
+    ///
+    /// # Errors
+    /// If the share isn't between 0 and 1, or leaves one of the two without samples.
+    pub fn split(mut self, validation_split: f64) -> Result<(Dataset, Dataset)> {
+        if !(validation_split > 0.0 && validation_split < 1.0) {
+            return Err(Error::usage(format!("validation_split must be above 0 and below 1, not {validation_split}")));
+        }
+        let train = (self.len() as f64 * (1.0 - validation_split)).floor() as usize;
+        if train == 0 || train == self.len() {
+            return Err(Error::usage(format!(
+                "validation_split = {validation_split} leaves {} of {} samples to train on",
+                train,
+                self.len()
+            ))
+            .hint("choose a share that leaves samples for both, or name a validation file"));
+        }
+        let validation = Dataset {
+            inputs: self.inputs.split_off(train),
+            targets: self
+                .targets
+                .iter_mut()
+                .map(|target| Target {
+                    name: target.name.clone(),
+                    values: target.values.split_off(train),
+                    class_names: target.class_names.clone(),
+                })
+                .collect(),
+            sample_weight: self.sample_weight.as_mut().map(|weight| weight.split_off(train)),
+        };
+        Ok((self, validation))
+    }
+}
+
+impl Target {
+    fn without_rows(&self) -> Target {
+        Target { name: self.name.clone(), values: self.values.empty_like(), class_names: self.class_names.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset(len: usize) -> Dataset {
+        let inputs = Rows::new((0..len * 2).map(|i| i as f32).collect(), &[len, 2]).expect("two columns");
+        let labels = Array::I32(Rows::new((0..len as i32).collect(), &[len]).expect("a vector"));
+        let target = Target { name: "label".into(), values: labels, class_names: None };
+        let weight = Rows::new((0..len).map(|i| i as f32 / 2.0).collect(), &[len]).expect("a vector");
+        Dataset::new(inputs, vec![target], Some(weight)).expect("as many rows each")
+    }
+
+    #[test]
+    fn the_split_is_keras_s() {
+        let (train, validation) = dataset(1797).split(0.2).expect("both have samples");
+        assert_eq!((train.len(), validation.len()), (1437, 360));
+        assert_eq!(validation.inputs().values()[0], 2.0 * 1437.0);
+        assert_eq!(validation.sample_weight().expect("weights").len(), 360);
+        for share in [0.0, 1.0, -0.5, f64::NAN, 0.999] {
+            assert!(dataset(3).split(share).is_err(), "{share}");
+        }
+    }
+
+    #[test]
+    fn a_batch_holds_the_samples_asked_for_and_keeps_its_memory() {
+        let dataset = dataset(10);
+        let mut batch = dataset.new_batch();
+        dataset.gather_into(&[9, 1, 4], &mut batch).expect("they are there");
+        let address = batch.inputs().values().as_ptr();
+        dataset.gather_into(&[2, 0], &mut batch).expect("they are there");
+        assert_eq!(batch.inputs().values(), [4.0, 5.0, 0.0, 1.0]);
+        assert_eq!(batch.targets()[0].values, Array::I32(Rows::new(vec![2, 0], &[2]).expect("a vector")));
+        assert_eq!(batch.sample_weight().expect("weights").values(), [1.0, 0.0]);
+        assert_eq!(batch.inputs().values().as_ptr(), address);
+        assert!(dataset.gather_into(&[10], &mut batch).is_err());
+    }
+
+    #[test]
+    fn rows_must_be_as_many() {
+        let inputs = Rows::new(vec![1.0, 2.0], &[2, 1]).expect("a column");
+        let values = Array::U8(Rows::new(vec![1], &[1]).expect("a vector"));
+        let target = Target { name: "y".into(), values, class_names: None };
+        let error = Dataset::new(inputs, vec![target], None).expect_err("one row short");
+        assert_eq!(error.message(), "the inputs have 2 rows and the target \"y\" 1");
+    }
+}

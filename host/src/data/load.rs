@@ -1,0 +1,334 @@
+//! From the `[data]` table to datasets.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::array::Array;
+use super::config::{DataConfig, OneOrMany};
+use super::csv_file::{Classes, Columns, CsvPlan, Kind, PlannedTarget, read_csv};
+use super::dataset::{Dataset, Target};
+use super::npy::read_npy;
+use super::npz::Npz;
+use super::schema::{Schema, TargetSchema, only, read_npz};
+use super::text::grouped;
+use crate::{Error, Result};
+
+/// What the `[data]` table leads to.
+#[derive(Clone, Debug)]
+pub struct LoadedData {
+    /// What to train on.
+    pub train: Dataset,
+    /// What to validate on, if anything.
+    pub validation: Option<Dataset>,
+    /// How to read further files in the same way.
+    pub schema: Schema,
+    /// The files, for people: "digits.csv".
+    pub source: String,
+    /// What is in them, for people: "1,437 train, 360 validation; 64 inputs, 10 classes".
+    pub description: String,
+    /// What a person should know, such as columns that were left out; one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl DataConfig {
+    /// Reads the files, seen from the folder `base`.
+    ///
+    /// # Errors
+    /// If the table asks for what can't be, or a file can't be read as asked; with file, line and column.
+    pub fn load(&self, base: &Path) -> Result<LoadedData> {
+        let scale = self.scale.unwrap_or(1.0);
+        if !scale.is_finite() || scale == 0.0 {
+            return Err(Error::usage(format!("data.scale must be a number other than 0, not {scale}")));
+        }
+        let train_files = match (&self.file, &self.train) {
+            (Some(files), None) => files,
+            (None, Some(files)) => files,
+            (Some(_), Some(_)) => return Err(Error::usage("data has both \"file\" and \"train\"; one is enough")),
+            (None, None) => {
+                return Err(
+                    Error::usage("data names no file").hint("such as file = \"digits.csv\", or train and validation")
+                );
+            }
+        };
+        let split = self.validation_split.filter(|split| *split != 0.0);
+        if split.is_some() && self.validation.is_some() {
+            return Err(Error::usage("data has both \"validation\" and \"validation_split\"; one is enough"));
+        }
+        let train_paths = expand(train_files, base)?;
+        let mut notes = Vec::new();
+        let (train, mut schema) = match Format::of_all(&train_paths)? {
+            Format::Csv => self.load_csv(&train_paths, &mut notes)?,
+            Format::Npz => self.load_npz(&train_paths)?,
+            Format::Npy => self.load_npy(&train_paths, base)?,
+        };
+        schema.input_shape = train.inputs().row_shape().to_vec();
+        for (target, loaded) in schema.targets.iter_mut().zip(train.targets()) {
+            target.class_names.clone_from(&loaded.class_names);
+        }
+        if train.is_empty() {
+            return Err(Error::failure(format!("{} has no samples", names_of(&train_paths))));
+        }
+        let mut paths = train_paths;
+        let (train, validation) = match (&self.validation, split) {
+            (Some(files), _) => {
+                let validation_paths = expand(files, base)?;
+                let validation = schema.read(&validation_paths)?;
+                paths.extend(validation_paths);
+                (train, Some(validation))
+            }
+            (None, Some(split)) => {
+                let (train, validation) = train.split(split)?;
+                (train, Some(validation))
+            }
+            (None, None) => (train, None),
+        };
+        let description = describe(&train, validation.as_ref());
+        Ok(LoadedData { train, validation, schema, source: names_of(&paths), description, notes })
+    }
+
+    fn load_csv(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<(Dataset, Schema)> {
+        let path = &paths[0];
+        let columns = Columns::of(path)?;
+        let target = self.target.as_ref().ok_or_else(|| {
+            Error::usage("data names no target").hint(match columns.names.last() {
+                Some(last) => format!("a column, such as target = \"{last}\""),
+                None => "a column of the file".to_owned(),
+            })
+        })?;
+        let mut targets = Vec::new();
+        for (name, target_columns) in target.named() {
+            let kinds = target_columns.iter().map(|column| Ok(columns.kinds[columns.find(column, path)?]));
+            let kinds = kinds.collect::<Result<Vec<_>>>()?;
+            let classes = match &kinds[..] {
+                [] => return Err(Error::usage(format!("the target \"{name}\" has no columns"))),
+                [Kind::Text] => Classes::Learn,
+                kinds if kinds.contains(&Kind::Text) => {
+                    return Err(Error::usage(format!("the target \"{name}\" has words among its columns"))
+                        .hint("words are class names, and need a target of one column"));
+                }
+                _ => Classes::None,
+            };
+            targets.push(PlannedTarget { name, columns: target_columns, classes });
+        }
+        let is_taken = |name: &String| {
+            self.sample_weight.as_ref() == Some(name) || targets.iter().any(|target| target.columns.contains(name))
+        };
+        let inputs = match &self.inputs {
+            Some(inputs) => {
+                if let Some(name) = inputs.as_slice().iter().find(|name| is_taken(name)) {
+                    return Err(Error::usage(format!("the column \"{name}\" is an input and a target or weight")));
+                }
+                inputs.as_slice().to_vec()
+            }
+            None => numeric_inputs(&columns, is_taken, notes),
+        };
+        if inputs.is_empty() {
+            return Err(Error::usage(format!("{} has no column of numbers beside the target", path.display())));
+        }
+        let plan = CsvPlan { inputs, targets, sample_weight: self.sample_weight.clone() };
+        let dataset = read_csv(paths, &plan, self.scale)?;
+        let targets = plan.targets.into_iter().map(|target| (target.name, target.columns)).collect();
+        Ok((dataset, self.schema(plan.inputs, targets)))
+    }
+
+    fn load_npz(&self, paths: &[PathBuf]) -> Result<(Dataset, Schema)> {
+        let inputs = self.inputs.as_ref().map_or_else(|| vec!["x".to_owned()], |inputs| inputs.as_slice().to_vec());
+        let targets =
+            self.target.as_ref().map_or_else(|| vec![("y".to_owned(), vec!["y".to_owned()])], |target| target.named());
+        let schema = self.schema(inputs, targets);
+        let dataset = read_npz(paths, &schema).map_err(|error| {
+            // Which arrays were meant may have been our guess.
+            let guessed = self.inputs.is_none() || self.target.is_none();
+            let names = only(paths).ok().and_then(|path| Npz::open(path).ok()).map(|file| file.names().join(", "));
+            match names {
+                Some(names) if guessed && error.message().contains("has no array") => {
+                    error.hint(format!("name them: `inputs` and `target` are each one of {names}"))
+                }
+                _ => error,
+            }
+        })?;
+        Ok((dataset, schema))
+    }
+
+    fn load_npy(&self, paths: &[PathBuf], base: &Path) -> Result<(Dataset, Schema)> {
+        if self.inputs.is_some() {
+            return Err(Error::usage("an .npy file is one array; \"inputs\" has nothing to choose from"));
+        }
+        let path = only(paths)?;
+        let inputs = check_finite(read_npy_file(path)?, path, "inputs")?.into_f32(self.scale);
+        let target = self.target.as_ref().ok_or_else(|| {
+            Error::usage("data names no target").hint("with an .npy file, the target is another: target = \"y.npy\"")
+        })?;
+        let mut targets = Vec::new();
+        let mut named = Vec::new();
+        for (name, files) in target.named() {
+            let [file] = &files[..] else {
+                return Err(Error::usage(format!("the target \"{name}\" must be one .npy file")));
+            };
+            let path = base.join(file);
+            // A target of the only output is called after its file.
+            let name = name.strip_suffix(".npy").map_or(name.clone(), |stem| {
+                Path::new(stem).file_name().map_or(stem.to_owned(), |stem| stem.to_string_lossy().into_owned())
+            });
+            let values = check_finite(read_npy_file(&path)?, &path, &name)?;
+            targets.push(Target { name: name.clone(), values, class_names: None });
+            named.push((name.clone(), vec![name]));
+        }
+        let sample_weight = match &self.sample_weight {
+            None => None,
+            Some(file) => {
+                let path = base.join(file);
+                Some(check_finite(read_npy_file(&path)?, &path, "sample_weight")?.into_f32(None))
+            }
+        };
+        let mut schema = self.schema(vec!["x".to_owned()], named);
+        schema.sample_weight = None;
+        Ok((Dataset::new(inputs, targets, sample_weight)?, schema))
+    }
+
+    fn schema(&self, inputs: Vec<String>, targets: Vec<(String, Vec<String>)>) -> Schema {
+        let target = |(name, columns)| TargetSchema { name, columns, class_names: None };
+        Schema {
+            inputs,
+            input_shape: Vec::new(),
+            targets: targets.into_iter().map(target).collect(),
+            sample_weight: self.sample_weight.clone(),
+            scale: self.scale,
+        }
+    }
+}
+
+/// Every column of numbers that isn't taken; notes what is left out.
+fn numeric_inputs(columns: &Columns, is_taken: impl Fn(&String) -> bool, notes: &mut Vec<String>) -> Vec<String> {
+    let mut inputs = Vec::new();
+    let (mut words, mut empty) = (Vec::new(), Vec::new());
+    for (name, kind) in columns.names.iter().zip(&columns.kinds).filter(|(name, _)| !is_taken(name)) {
+        match kind {
+            _ if name.is_empty() => notes.push("a column without a name is left out".to_owned()),
+            Kind::Number => inputs.push(name.clone()),
+            Kind::Text => words.push(name.as_str()),
+            Kind::Unknown => empty.push(name.as_str()),
+        }
+    }
+    for (names, why) in [(words, "not numbers"), (empty, "nothing in them")] {
+        if !names.is_empty() {
+            notes.push(format!("columns left out, {why}: {}", names.join(", ")));
+        }
+    }
+    inputs
+}
+
+/// A file's format, by the end of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Npy,
+    Npz,
+}
+
+impl Format {
+    /// The format of one file.
+    pub fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some("csv") => Ok(Format::Csv),
+            Some("npy") => Ok(Format::Npy),
+            Some("npz") => Ok(Format::Npz),
+            _ => {
+                Err(Error::usage(format!("{} is in no known format", path.display())).with("known", ".csv, .npy, .npz"))
+            }
+        }
+    }
+
+    /// The one format of several files.
+    pub fn of_all(paths: &[PathBuf]) -> Result<Self> {
+        let Some((first, rest)) = paths.split_first() else { return Err(Error::usage("data names no file")) };
+        let format = Format::of(first)?;
+        for path in rest {
+            if Format::of(path)? != format {
+                let message = format!("{} and {} are in different formats", first.display(), path.display());
+                return Err(Error::usage(message));
+            }
+        }
+        Ok(format)
+    }
+}
+
+/// The paths that names and patterns stand for, in their order; the files of a pattern sorted.
+fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for name in names.as_slice() {
+        let path = base.join(name);
+        if path.exists() || !name.contains(['*', '?', '[']) {
+            paths.push(path);
+            continue;
+        }
+        // Only the name is a pattern, not the folder it is seen from.
+        let pattern = Path::new(&glob::Pattern::escape(&base.to_string_lossy())).join(name);
+        let found = glob::glob(&pattern.to_string_lossy())
+            .map_err(|error| Error::usage(format!("the pattern \"{name}\" can't be understood: {}", error.msg)))?;
+        let before = paths.len();
+        for path in found {
+            paths.push(path.map_err(|error| Error::failure(format!("cannot look for \"{name}\": {error}")))?);
+        }
+        if paths.len() == before {
+            return Err(
+                Error::usage(format!("no file fits the pattern \"{name}\"")).with("in", base.display().to_string())
+            );
+        }
+        paths[before..].sort();
+    }
+    if paths.is_empty() { Err(Error::usage("data names no file")) } else { Ok(paths) }
+}
+
+/// Reads an .npy file.
+pub fn read_npy_file(path: &Path) -> Result<Array> {
+    if Format::of(path)? != Format::Npy {
+        return Err(
+            Error::usage(format!("{} is no .npy file", path.display())).hint("inputs and targets are .npy both")
+        );
+    }
+    let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
+    read_npy(&mut BufReader::new(file), &path.display().to_string())
+}
+
+/// Refuses NaN and infinity.
+pub fn check_finite(array: Array, path: &Path, name: &str) -> Result<Array> {
+    match array.first_not_finite() {
+        None => Ok(array),
+        Some(row) => Err(Error::failure("a number is NaN or infinite")
+            .with("in", format!("{}, {name}, row {row} (from 0)", path.display()))
+            .hint("leave such samples out before saving the file")),
+    }
+}
+
+fn names_of(paths: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    match paths {
+        [first, .., last] if paths.len() > 3 => format!("{} … {} ({} files)", name(first), name(last), paths.len()),
+        _ => paths.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Such as "1,437 train, 360 validation; 64 inputs, 10 classes".
+fn describe(train: &Dataset, validation: Option<&Dataset>) -> String {
+    let mut text = format!("{} train", grouped(train.len()));
+    if let Some(validation) = validation {
+        text += &format!(", {} validation", grouped(validation.len()));
+    }
+    text += &match train.inputs().row_shape() {
+        [] | [1] => "; 1 input".to_owned(),
+        [inputs] => format!("; {} inputs", grouped(*inputs)),
+        shape => format!("; inputs of {}", shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")),
+    };
+    for target in train.targets() {
+        let classes = target.class_names.as_ref().map(Vec::len).or_else(|| target.values.label_count());
+        text += &match classes {
+            Some(classes) if train.targets().len() == 1 => format!(", {} classes", grouped(classes)),
+            Some(classes) => format!(", {} ({} classes)", target.name, grouped(classes)),
+            None => format!(", target {}", target.name),
+        };
+    }
+    text
+}

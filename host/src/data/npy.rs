@@ -1,0 +1,313 @@
+//! numpy's .npy: reading any size and byte order of the common types, writing float32.
+//!
+//! Nothing in a file is believed before it is there: a header that claims more numbers than follow costs no memory.
+
+use std::io::{self, Read, Write};
+
+use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
+
+use super::array::{Array, Rows};
+use crate::{Error, Result};
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// Reads an array from the beginning of `reader` to its end; `place` says where it is, for errors.
+///
+/// # Errors
+/// If it isn't in that format, of a type that isn't numbers, cut short, or too long.
+pub fn read_npy(reader: &mut dyn Read, place: &str) -> Result<Array> {
+    let bad = |what: &str| Error::failure(format!("{place} is no .npy array: {what}"));
+    let io_failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            Error::failure(format!("{place} is cut short in its header")).hint("copy it, or write it, again")
+        }
+        _ => Error::failure(format!("cannot read {place}: {error}")),
+    };
+    let mut start = [0; 8];
+    reader.read_exact(&mut start).map_err(io_failed)?;
+    if &start[..6] != MAGIC {
+        return Err(bad("it doesn't begin as one"));
+    }
+    let header_length = match start[6] {
+        1 => {
+            let mut length = [0; 2];
+            reader.read_exact(&mut length).map_err(io_failed)?;
+            u64::from(u16::from_le_bytes(length))
+        }
+        2 | 3 => {
+            let mut length = [0; 4];
+            reader.read_exact(&mut length).map_err(io_failed)?;
+            u64::from(u32::from_le_bytes(length))
+        }
+        version => return Err(bad(&format!("version {version} of the format isn't known"))),
+    };
+    const LONGEST_HEADER: u64 = 1 << 16;
+    if header_length > LONGEST_HEADER {
+        return Err(bad("its header is too long"));
+    }
+    let mut header = vec![0; header_length as usize];
+    reader.read_exact(&mut header).map_err(io_failed)?;
+    let header = String::from_utf8_lossy(&header);
+    let header = Header::parse(&header).ok_or_else(|| bad("its header can't be understood"))?;
+    let count = header.shape.iter().try_fold(1_usize, |count, &axis| count.checked_mul(axis));
+    let count = count.ok_or_else(|| bad("its header claims more numbers than there can be"))?;
+    let array = read_numbers(reader, &header, count, place)?;
+    match reader.read(&mut [0]) {
+        Ok(0) => Ok(array),
+        Ok(_) => Err(bad("more follows after its last number")),
+        Err(error) => Err(io_failed(error)),
+    }
+}
+
+/// What the header says.
+#[derive(Debug, PartialEq)]
+struct Header {
+    descr: String,
+    fortran_order: bool,
+    shape: Vec<usize>,
+}
+
+impl Header {
+    /// Reads the Python dict `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+    fn parse(text: &str) -> Option<Header> {
+        let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+        let mut rest = text.trim().strip_prefix('{')?.trim_start();
+        while !rest.starts_with('}') {
+            let (key, after) = quoted(rest)?;
+            rest = after.trim_start().strip_prefix(':')?.trim_start();
+            match key {
+                "descr" => {
+                    let (value, after) = quoted(rest)?;
+                    (descr, rest) = (Some(value.to_owned()), after);
+                }
+                "fortran_order" => {
+                    if let Some(after) = rest.strip_prefix("True") {
+                        (fortran_order, rest) = (Some(true), after);
+                    } else {
+                        (fortran_order, rest) = (Some(false), rest.strip_prefix("False")?);
+                    }
+                }
+                "shape" => {
+                    let (axes, after) = rest.strip_prefix('(')?.split_once(')')?;
+                    let axes = axes.split(',').map(str::trim).filter(|axis| !axis.is_empty());
+                    // Python 2 wrote 3L.
+                    let axes = axes.map(|axis| axis.strip_suffix('L').unwrap_or(axis).parse().ok());
+                    (shape, rest) = (Some(axes.collect::<Option<Vec<usize>>>()?), after);
+                }
+                _ => return None,
+            }
+            rest = rest.trim_start();
+            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+        }
+        Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
+    }
+}
+
+/// The quoted text that `text` begins with, and what follows.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|quote| *quote == '\'' || *quote == '"')?;
+    text[1..].split_once(quote)
+}
+
+fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &str) -> Result<Array> {
+    let mut numbers = Numbers { reader, header, count, place };
+    let (order, kind) = match header.descr.split_at_checked(1) {
+        Some((order @ ("<" | ">" | "|" | "="), kind)) => (order, kind),
+        _ => ("<", header.descr.as_str()),
+    };
+    let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
+    macro_rules! number {
+        ($type:ty) => {
+            move |bytes| if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }
+        };
+    }
+    Ok(match kind {
+        "f4" => Array::F32(numbers.read(number!(f32))?),
+        "f8" => Array::F64(numbers.read(number!(f64))?),
+        "f2" => {
+            let bits = number!(u16);
+            Array::F32(numbers.read(move |bytes| half_to_f32(bits(bytes)))?)
+        }
+        "i1" => Array::I32(numbers.read(|[byte]| i32::from(byte as i8))?),
+        "i2" => {
+            let number = number!(i16);
+            Array::I32(numbers.read(move |bytes| i32::from(number(bytes)))?)
+        }
+        "u2" => {
+            let number = number!(u16);
+            Array::I32(numbers.read(move |bytes| i32::from(number(bytes)))?)
+        }
+        "i4" => Array::I32(numbers.read(number!(i32))?),
+        "u4" => {
+            let number = number!(u32);
+            Array::I64(numbers.read(move |bytes| i64::from(number(bytes)))?)
+        }
+        "i8" => Array::I64(numbers.read(number!(i64))?),
+        "u1" => Array::U8(numbers.read(|[byte]| byte)?),
+        "b1" => Array::U8(numbers.read(|[byte]| u8::from(byte != 0))?),
+        _ => {
+            return Err(Error::failure(format!("{place} holds numbers of type \"{}\"", header.descr))
+                .with("has", "float16, float32, float64, int8 to int64, uint8 to uint32, bool")
+                .hint("convert it with astype before saving it"));
+        }
+    })
+}
+
+/// The numbers that follow a header.
+struct Numbers<'a> {
+    reader: &'a mut dyn Read,
+    header: &'a Header,
+    count: usize,
+    place: &'a str,
+}
+
+impl Numbers<'_> {
+    fn read<T: Copy, const SIZE: usize>(&mut self, number: impl Fn([u8; SIZE]) -> T) -> Result<Rows<T>> {
+        const BLOCK: usize = 1 << 16;
+        let mut block = vec![0; BLOCK];
+        let mut values: Vec<T> = Vec::new();
+        let too_large = || Error::failure(format!("{} doesn't fit in memory", self.place));
+        while values.len() < self.count {
+            let wanted = BLOCK.min((self.count - values.len()).saturating_mul(SIZE));
+            let wanted = wanted - wanted % SIZE;
+            self.reader.read_exact(&mut block[..wanted]).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => Error::failure(format!(
+                    "{} is cut short: its header claims {} numbers of shape {:?}",
+                    self.place, self.count, self.header.shape
+                ))
+                .hint("copy it, or write it, again"),
+                _ => Error::failure(format!("cannot read {}: {error}", self.place)),
+            })?;
+            values.try_reserve(wanted / SIZE).map_err(|_| too_large())?;
+            values.extend(block[..wanted].as_chunks::<SIZE>().0.iter().map(|bytes| number(*bytes)));
+        }
+        let shape = &self.header.shape;
+        if self.header.fortran_order && shape.len() > 1 {
+            let array = ArrayD::from_shape_vec(IxDyn(shape).f(), values).map_err(|_| too_large())?;
+            values = array.as_standard_layout().into_owned().into_raw_vec_and_offset().0;
+        }
+        Rows::new(values, shape).map_err(|error| Error::failure(format!("{}: {}", self.place, error.message())))
+    }
+}
+
+/// IEEE 754 binary16.
+fn half_to_f32(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let mantissa = f32::from(bits & 0x3ff);
+    let magnitude = match (bits >> 10) & 0x1f {
+        0 => mantissa * 2f32.powi(-24),
+        31 if mantissa == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        exponent => (1.0 + mantissa / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
+    };
+    sign * magnitude
+}
+
+/// Writes an array as a .npy of float32 in C order.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_npy(writer: &mut dyn Write, values: &ArrayViewD<'_, f32>) -> io::Result<()> {
+    let axes: Vec<String> = values.shape().iter().map(usize::to_string).collect();
+    let comma = if axes.len() == 1 { "," } else { "" };
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}{comma}), }}", axes.join(", "));
+    // The numbers begin at a multiple of 64 bytes; the header ends in a line break.
+    const BEFORE: usize = 10;
+    let padding = (BEFORE + header.len() + 1).next_multiple_of(64) - (BEFORE + header.len() + 1);
+    header.extend(std::iter::repeat_n(' ', padding));
+    header.push('\n');
+    writer.write_all(MAGIC)?;
+    writer.write_all(&[1, 0])?;
+    let length = u16::try_from(header.len()).map_err(|_| io::Error::other("the array has too many axes"))?;
+    writer.write_all(&length.to_le_bytes())?;
+    writer.write_all(header.as_bytes())?;
+    values.iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+        [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Array> {
+        read_npy(&mut &bytes[..], "a.npy")
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let array = ArrayD::from_shape_vec(IxDyn(&[2, 3]), vec![1.0, -2.5, 3.0, 4.0, 5.0, 1e-30]).expect("six");
+        let mut bytes = Vec::new();
+        write_npy(&mut bytes, &array.view()).expect("memory can be written");
+        assert_eq!((bytes.len() - 24) % 64, 0, "the numbers are aligned");
+        let Array::F32(rows) = read(&bytes).expect("it is whole") else { panic!("float32") };
+        assert_eq!(rows.view(), array);
+    }
+
+    #[test]
+    fn every_type_and_byte_order_is_read() {
+        let vector = |bytes: Vec<u8>| read(&bytes).expect("an array");
+        assert_eq!(
+            vector(file(">f8", "False", "(1,)", &1.5_f64.to_be_bytes())),
+            Array::F64(Rows::new(vec![1.5], &[1]).expect("one"))
+        );
+        assert_eq!(
+            vector(file("<i8", "False", "(1,)", &(-7_i64).to_le_bytes())),
+            Array::I64(Rows::new(vec![-7], &[1]).expect("one"))
+        );
+        assert_eq!(vector(file("|b1", "False", "(2,)", &[1, 0])), Array::U8(Rows::new(vec![1, 0], &[2]).expect("two")));
+        assert_eq!(vector(file("|i1", "False", "(1,)", &[0xff])), Array::I32(Rows::new(vec![-1], &[1]).expect("one")));
+        assert_eq!(
+            vector(file("<f2", "False", "(3,)", &[0x00, 0x3c, 0x00, 0xc4, 0x01, 0x00])),
+            Array::F32(Rows::new(vec![1.0, -4.0, 2f32.powi(-24)], &[3]).expect("three"))
+        );
+    }
+
+    #[test]
+    fn fortran_order_is_turned() {
+        let bytes = file("|u1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6]);
+        assert_eq!(
+            read(&bytes).expect("an array"),
+            Array::U8(Rows::new(vec![1, 2, 3, 4, 5, 6], &[2, 3]).expect("six"))
+        );
+    }
+
+    #[test]
+    fn garbage_and_cut_files_are_errors() {
+        let whole = file("<f4", "False", "(2, 2)", &[0; 16]);
+        assert!(read(&whole).is_ok());
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]).is_err(), "{length} bytes");
+        }
+        for (bytes, says) in [
+            (b"no array at all".to_vec(), "doesn't begin as one"),
+            (file("<f4", "False", "(99999999999, 99999999999)", &[0; 8]), "more numbers than there can be"),
+            (file("<f4", "False", "(99999999999,)", &[0; 8]), "cut short"),
+            (file("<f4", "False", "(1,)", &[0; 8]), "more follows"),
+            (file("<U3", "False", "(1,)", &[0; 12]), "of type \"<U3\""),
+            (file("<f4", "Maybe", "(1,)", &[0; 4]), "can't be understood"),
+            (file("<f4", "False", "(-1,)", &[0; 4]), "can't be understood"),
+            (file("", "False", "(1,)", &[0; 4]), "of type \"\""),
+            (file("<f4", "False", "()", &[0; 4]), "at least one axis"),
+            (b"\x93NUMPY\x01\x00\x04\x00\xff{'\xc3".to_vec(), "can't be understood"),
+        ] {
+            let error = read(&bytes).expect_err("it is no array").to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn any_change_of_a_byte_is_read_or_refused() {
+        let whole = file("<f4", "False", "(2, 2)", &[0; 16]);
+        for at in 0..whole.len() {
+            for byte in [0, 1, b'\'', b'{', b'9', 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = byte;
+                let _ = read(&changed);
+            }
+        }
+    }
+}

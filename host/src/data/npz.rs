@@ -1,0 +1,80 @@
+//! numpy's .npz: a zip of named .npy arrays.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+
+use ndarray::ArrayViewD;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use super::array::Array;
+use super::npy::{read_npy, write_npy};
+use super::text::nearest;
+use crate::{Error, Result};
+
+/// An open .npz.
+pub struct Npz {
+    archive: ZipArchive<BufReader<File>>,
+    path: String,
+}
+
+impl Npz {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// If it can't be read or is no whole zip.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shown = path.display().to_string();
+        let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
+        let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+            Error::failure(format!("{shown} is no whole .npz: {error}")).hint("copy it, or write it, again")
+        })?;
+        Ok(Npz { archive, path: shown })
+    }
+
+    /// The arrays' names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.archive.file_names().filter_map(|name| name.ok()?.strip_suffix(".npy").map(str::to_owned)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Reads the array of that name.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn read(&mut self, name: &str) -> Result<Array> {
+        let place = format!("{}, array \"{name}\"", self.path);
+        let entry = self.archive.index_for_name(&format!("{name}.npy"));
+        if let Some(entry) = entry {
+            let entry = self.archive.by_index(entry);
+            let mut entry = entry.map_err(|error| Error::failure(format!("cannot read {place}: {error}")))?;
+            return read_npy(&mut entry, &place);
+        }
+        let names = self.names();
+        let mut error = Error::usage(format!("{} has no array \"{name}\"", self.path));
+        let near = nearest(name, names.iter().map(String::as_str));
+        if !near.is_empty() {
+            error = error.with("near", near.join(", "));
+        }
+        Err(error.with("has", names.join(", ")))
+    }
+}
+
+/// Writes named arrays as a .npz, not compressed, as `numpy.savez` does.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_npz(writer: &mut dyn Write, arrays: &[(&str, ArrayViewD<'_, f32>)]) -> io::Result<()> {
+    let mut archive = ZipWriter::new_stream(writer);
+    for (name, values) in arrays {
+        let large = values.len() > (1 << 29);
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(large);
+        archive.start_file(format!("{name}.npy"), options)?;
+        write_npy(&mut archive, values)?;
+    }
+    archive.finish()?;
+    Ok(())
+}

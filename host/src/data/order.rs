@@ -1,0 +1,84 @@
+//! The order in which an epoch goes through the samples.
+
+use rand::{RngCore, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// Fills `order` with 0..len, shuffled; the order follows from seed and epoch alone, and its memory is reused.
+pub fn shuffled_order(len: usize, seed: u64, epoch: u64, order: &mut Vec<usize>) {
+    order.clear();
+    order.extend(0..len);
+    let mut random = Pcg64::from_seed(key(seed, epoch));
+    for last in (1..len).rev() {
+        order.swap(last, below(last as u64 + 1, &mut random) as usize);
+    }
+}
+
+/// The generator's key: 32 bytes in which every bit of both numbers matters.
+fn key(seed: u64, epoch: u64) -> [u8; 32] {
+    let mut key = [0; 32];
+    let mut word = seed ^ splitmix(epoch);
+    for bytes in key.chunks_exact_mut(8) {
+        word = splitmix(word);
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    key
+}
+
+/// Splitmix64's step and finaliser. Steele, Lea & Flood 2014.
+fn splitmix(value: u64) -> u64 {
+    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A number below `bound`, all equally likely. Lemire 2019. Not rand's own, whose results may change between versions.
+fn below(bound: u64, random: &mut Pcg64) -> u64 {
+    let mut product = u128::from(random.next_u64()) * u128::from(bound);
+    if (product as u64) < bound {
+        let threshold = bound.wrapping_neg() % bound;
+        while (product as u64) < threshold {
+            product = u128::from(random.next_u64()) * u128::from(bound);
+        }
+    }
+    (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
+        let mut order = vec![99; 3];
+        shuffled_order(len, seed, epoch, &mut order);
+        order
+    }
+
+    #[test]
+    fn every_sample_comes_once() {
+        for len in [0, 1, 2, 1000] {
+            let mut sorted = order(len, 7, 1);
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..len));
+        }
+    }
+
+    #[test]
+    fn seed_and_epoch_decide_the_order() {
+        assert_eq!(order(100, 7, 1), order(100, 7, 1));
+        assert_ne!(order(100, 7, 1), order(100, 7, 2));
+        assert_ne!(order(100, 7, 1), order(100, 8, 1));
+        assert_eq!(order(8, 7, 1), [5, 0, 3, 7, 2, 6, 4, 1], "never to change between versions");
+    }
+
+    #[test]
+    fn places_are_equally_likely() {
+        let mut counts = [[0_u32; 5]; 5];
+        for epoch in 0..20_000 {
+            for (place, sample) in order(5, 3, epoch).into_iter().enumerate() {
+                counts[place][sample] += 1;
+            }
+        }
+        assert!(counts.iter().flatten().all(|&count| (count as f64 / 4000.0 - 1.0).abs() < 0.08), "{counts:?}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Reading the fields of a layer's configuration, with errors that say where and what there is instead.
+
+use serde_json::{Map, Value};
+
+use crate::data::text::nearest;
+use crate::{Error, Result};
+
+/// The fields of a JSON object that haven't been read yet, and the path of that object.
+pub struct Fields {
+    map: Map<String, Value>,
+    path: String,
+    known: Vec<&'static str>,
+}
+
+impl Fields {
+    /// The fields of `value`, which must be an object; `path` is where it stands, for errors.
+    pub fn new(value: &Value, path: impl Into<String>) -> Result<Self> {
+        let path = path.into();
+        match value {
+            Value::Object(map) => Ok(Fields { map: map.clone(), path, known: Vec::new() }),
+            other => Err(Error::usage(format!("expected an object, found {}", kind(other))).with("in", path)),
+        }
+    }
+
+    /// The path of a field, for errors.
+    pub fn path(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Takes a field out; none if it is absent or null.
+    pub fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.map.remove(key).filter(|value| !value.is_null())
+    }
+
+    /// Puts the values of a positional argument list in the fields they stand for.
+    pub fn place_positional(&mut self, values: Option<Value>, keys: &[&'static str]) -> Result<()> {
+        let values = match values {
+            None => return Ok(()),
+            Some(Value::Array(values)) => values,
+            Some(other) => return Err(self.wrong("args", "a list", &other)),
+        };
+        if values.len() > keys.len() {
+            let message = format!("{} values without a name, at most {} are taken", values.len(), keys.len());
+            return Err(Error::usage(message).with("in", &self.path).with("order", keys.join(", ")));
+        }
+        for (key, value) in keys.iter().zip(values) {
+            if self.map.insert((*key).to_owned(), value).is_some() {
+                return Err(
+                    Error::usage(format!("\"{key}\" is given twice, by place and by name")).with("in", &self.path)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a field that must be a string.
+    pub fn string(&mut self, key: &'static str) -> Result<Option<String>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(key, "a string", &other)),
+        }
+    }
+
+    /// Takes a field that must be true or false.
+    pub fn flag(&mut self, key: &'static str, default: bool) -> Result<bool> {
+        match self.take(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => Err(self.wrong(key, "true or false", &other)),
+        }
+    }
+
+    /// Takes a field that must be a whole number of at least 0.
+    pub fn whole(&mut self, key: &'static str) -> Result<Option<u64>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.wrong(key, "a whole number of at least 0", &value)),
+            },
+        }
+    }
+
+    /// Takes a field that must be a finite number.
+    pub fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.wrong(key, "a number", &value)),
+            },
+        }
+    }
+
+    /// Takes fields that Keras writes and the embedded network has no use for; they must be null.
+    pub fn absent(&mut self, keys: &[&'static str]) -> Result<()> {
+        for key in keys {
+            if let Some(value) = self.take(key) {
+                let message = format!("the embedded network has no \"{key}\"");
+                return Err(Error::usage(message).with("in", self.path(key)).with("found", value.to_string()));
+            }
+            self.known.pop(); // not something to suggest
+        }
+        Ok(())
+    }
+
+    /// Takes fields that say nothing about what is computed.
+    pub fn ignore(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.map.remove(*key);
+        }
+    }
+
+    /// Refuses what is left.
+    pub fn finish(self, what: &str) -> Result<()> {
+        let Some(key) = self.map.keys().next() else { return Ok(()) };
+        let mut error = Error::usage(format!("{what} has no setting \"{key}\"")).with("in", self.path(key));
+        if let [near, ..] = nearest(key, self.known.iter().copied())[..] {
+            error = error.with("near", near);
+        }
+        Err(error.with("has", self.known.join(", ")))
+    }
+
+    /// The error for a field of the wrong kind.
+    pub fn wrong(&self, key: &str, expected: &str, found: &Value) -> Error {
+        Error::usage(format!("\"{key}\" must be {expected}"))
+            .with("in", self.path(key))
+            .with("found", found.to_string())
+    }
+}
+
+/// The error for a name that isn't among those there are.
+pub fn unknown_name<'a>(what: &str, name: &str, path: String, names: impl Iterator<Item = &'a str> + Clone) -> Error {
+    let mut error = Error::usage(format!("no {what} is called \"{name}\"")).with("in", path);
+    let near = nearest(name, names.clone());
+    if !near.is_empty() {
+        error = error.with("near", near.join(", "));
+    }
+    error.with("has", names.collect::<Vec<_>>().join(", "))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,352 @@
+//! The embedded network: a trunk of layers and named heads upon it.
+
+use std::collections::HashSet;
+
+use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, IxDyn};
+
+use super::chain::Chain;
+use super::dense::{Dense, DenseSettings};
+use super::layer::{ActivationLayer, Dropout, Layer, Weight};
+use super::matmul::Store;
+use super::summary::summary;
+use super::{Activation, LayerConfig, LayerKind, Network, NetworkConfig, Parameter, ParameterVisitor, Training};
+use crate::{Error, Result};
+
+/// The embedded network. After the first batch, batches of that size or smaller allocate nothing.
+pub struct Sequential {
+    input_shape: Vec<usize>,
+    output_names: Vec<String>,
+    output_shapes: Vec<Vec<usize>>,
+    /// The outputs' shapes with the batch's size in front.
+    batch_shapes: Vec<Vec<usize>>,
+    parameters: Vec<Parameter>,
+    summary: String,
+    trunk: Chain,
+    heads: Vec<Chain>,
+    /// A copy of the inputs of the last forward pass, where that was training or they weren't contiguous.
+    inputs: Vec<f32>,
+    batch_size: usize,
+    was_training: bool,
+    /// Which of the trunk and the heads the last backward pass reached.
+    has_gradient: Vec<bool>,
+}
+
+impl Sequential {
+    /// Builds a network for samples of `input_shape` and draws its weights from `seed`.
+    ///
+    /// # Errors
+    /// A usage error if it has no layers, two layers or outputs share a name, an input is too narrow for a layer, or
+    /// it doesn't fit in memory.
+    pub fn new(config: &NetworkConfig, input_shape: &[usize], seed: u64) -> Result<Self> {
+        if config.layers.is_empty() && config.outputs.is_empty() {
+            return Err(Error::usage("the network has no layers")
+                .with("in", "network.layers")
+                .hint("such as layers = [\"Dense(10, activation=softmax)\"]"));
+        }
+        if input_shape.contains(&0) {
+            let message = format!("inputs of shape {} have no numbers", shape_text(None, input_shape));
+            return Err(Error::usage(message).hint("name at least one input column"));
+        }
+        let names = layer_names(config)?;
+        let mut builder = Builder { names: names.into_iter(), parameters: Vec::new(), seed, place: 0 };
+        let only_trunk = config.outputs.is_empty();
+        let mut network = Sequential {
+            input_shape: input_shape.to_vec(),
+            output_names: Vec::new(),
+            output_shapes: Vec::new(),
+            batch_shapes: Vec::new(),
+            parameters: Vec::new(),
+            summary: String::new(),
+            trunk: Chain::default(),
+            heads: Vec::new(),
+            inputs: Vec::new(),
+            batch_size: 0,
+            was_training: false,
+            has_gradient: vec![false; 1 + config.outputs.len()],
+        };
+        let (trunk, trunk_shape, trunk_name) = builder.chain(&config.layers, input_shape, only_trunk)?;
+        network.trunk = trunk;
+        if only_trunk {
+            network.output_names.push(trunk_name);
+            network.output_shapes.push(trunk_shape);
+        } else {
+            for (name, layers) in &config.outputs {
+                let (head, shape, _) = builder.chain(layers, &trunk_shape, true)?;
+                network.heads.push(head);
+                network.output_names.push(name.clone());
+                network.output_shapes.push(shape);
+            }
+        }
+        network.batch_shapes = network.output_shapes.iter().map(|shape| [&[0], &shape[..]].concat()).collect();
+        network.parameters = builder.parameters;
+        network.summary = summary(config, input_shape, network.parameter_count());
+        Ok(network)
+    }
+
+    fn weights(&self) -> impl Iterator<Item = &Weight> {
+        let chains = std::iter::once(&self.trunk).chain(&self.heads);
+        chains.flat_map(|chain| &chain.layers).flat_map(|layer| layer.weights())
+    }
+}
+
+impl Network for Sequential {
+    fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    fn output_names(&self) -> &[String] {
+        &self.output_names
+    }
+
+    fn output_shape(&self, index: usize) -> &[usize] {
+        &self.output_shapes[index]
+    }
+
+    fn forward(&mut self, inputs: &ArrayViewD<'_, f32>, training: Option<Training>) -> Result<()> {
+        if inputs.shape().get(1..) != Some(&self.input_shape[..]) {
+            let message = format!(
+                "the network takes inputs of shape {}; these have {}",
+                shape_text(None, &self.input_shape),
+                shape_text(inputs.shape().first().copied(), inputs.shape().get(1..).unwrap_or_default())
+            );
+            return Err(Error::usage(message));
+        }
+        self.batch_size = inputs.shape()[0];
+        self.was_training = training.is_some();
+        self.has_gradient.fill(false);
+        for shape in &mut self.batch_shapes {
+            shape[0] = self.batch_size;
+        }
+        let inputs = match inputs.as_slice() {
+            Some(inputs) if training.is_none() => inputs,
+            contiguous => {
+                self.inputs.clear();
+                match contiguous {
+                    Some(inputs) => self.inputs.extend_from_slice(inputs),
+                    None => self.inputs.extend(inputs.iter()),
+                }
+                &self.inputs
+            }
+        };
+        self.trunk.forward(inputs, training);
+        let trunk_output = self.trunk.output(inputs);
+        for head in &mut self.heads {
+            head.forward(trunk_output, training);
+        }
+        Ok(())
+    }
+
+    fn output(&self, index: usize) -> ArrayViewD<'_, f32> {
+        let chain = if self.heads.is_empty() { &self.trunk } else { &self.heads[index] };
+        ArrayView::from_shape(IxDyn(&self.batch_shapes[index]), chain.output(&[])).expect("the output has its shape")
+    }
+
+    fn output_and_gradient(&mut self, index: usize) -> (ArrayViewD<'_, f32>, ArrayViewMutD<'_, f32>) {
+        let chain = if self.heads.is_empty() { &mut self.trunk } else { &mut self.heads[index] };
+        let shape = IxDyn(&self.batch_shapes[index]);
+        let (output, gradient) = chain.output_and_gradient();
+        (
+            ArrayView::from_shape(shape.clone(), output).expect("the output has its shape"),
+            ArrayViewMut::from_shape(shape, gradient).expect("the gradient has the output's shape"),
+        )
+    }
+
+    fn backward(&mut self, outputs: &[usize]) -> Result<()> {
+        if !self.was_training {
+            return Err(Error::usage("a backward pass needs a forward pass in training before it"));
+        }
+        if let Some(index) = outputs.iter().find(|index| **index >= self.output_names.len()) {
+            let message = format!("the network has {} outputs, and none of index {index}", self.output_names.len());
+            return Err(Error::usage(message));
+        }
+        // The gradients are overwritten on the way.
+        self.was_training = false;
+        self.has_gradient.fill(false);
+        let mut reaches_trunk = self.heads.is_empty() && !outputs.is_empty();
+        for (index, head) in self.heads.iter_mut().enumerate() {
+            if !outputs.contains(&index) {
+                continue;
+            }
+            self.has_gradient[1 + index] = true;
+            if self.trunk.is_trained() {
+                let store = if reaches_trunk { Store::Add } else { Store::Replace };
+                let (trunk_output, trunk_gradient) = self.trunk.output_and_gradient();
+                head.backward(trunk_output, Some((store, trunk_gradient)));
+            } else {
+                head.backward(self.trunk.output(&self.inputs), None);
+            }
+            reaches_trunk = true;
+        }
+        if reaches_trunk {
+            self.has_gradient[0] = true;
+            self.trunk.backward(&self.inputs, None);
+        }
+        Ok(())
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn parameter(&self, index: usize) -> &[f32] {
+        &self.weights().nth(index).expect("a parameter of that index").values
+    }
+
+    fn parameter_mut(&mut self, index: usize) -> &mut [f32] {
+        let chains = std::iter::once(&mut self.trunk).chain(&mut self.heads);
+        let mut weights = chains.flat_map(|chain| &mut chain.layers).flat_map(|layer| layer.weights_mut());
+        &mut weights.nth(index).expect("a parameter of that index").values
+    }
+
+    fn visit_parameters<'network>(&'network mut self, visit: &mut ParameterVisitor<'_, 'network>) {
+        let mut index = 0;
+        let chains = std::iter::once(&mut self.trunk).chain(&mut self.heads);
+        for (chain, has_gradient) in chains.zip(&self.has_gradient) {
+            for weight in chain.layers.iter_mut().flat_map(|layer| layer.weights_mut()) {
+                let has_gradient = *has_gradient && self.parameters[index].trainable;
+                visit(index, &mut weight.values, has_gradient.then_some(&weight.gradient[..]));
+                index += 1;
+            }
+        }
+    }
+
+    fn summary(&self) -> String {
+        self.summary.clone()
+    }
+}
+
+struct Builder {
+    /// The layers' names, trunk first.
+    names: std::vec::IntoIter<String>,
+    parameters: Vec<Parameter>,
+    seed: u64,
+    /// How many layers came before.
+    place: usize,
+}
+
+impl Builder {
+    /// Builds layers upon samples of `shape`; gives the chain, the shape of its output and its last layer's name.
+    fn chain(
+        &mut self,
+        layers: &[LayerConfig],
+        shape: &[usize],
+        is_output: bool,
+    ) -> Result<(Chain, Vec<usize>, String)> {
+        let mut chain = Chain::default();
+        let mut shape = shape.to_vec();
+        let mut last_name = String::new();
+        for config in layers {
+            let name = self.names.next().unwrap_or_default();
+            let width = shape.last().copied().unwrap_or(1);
+            match config.kind {
+                LayerKind::Dense { units, activation, use_bias, ref kernel_initializer, ref bias_initializer } => {
+                    let inputs = match shape.last() {
+                        Some(&inputs) if inputs > 0 => inputs,
+                        _ => {
+                            let message =
+                                format!("{name} needs inputs of at least one number; they have the shape {shape:?}");
+                            return Err(Error::usage(message).hint("a sample is a vector: [N, 1] rather than [N]"));
+                        }
+                    };
+                    let settings = DenseSettings {
+                        inputs,
+                        units,
+                        activation,
+                        use_bias,
+                        kernel_initializer: *kernel_initializer,
+                        bias_initializer: *bias_initializer,
+                        trainable: config.trainable,
+                    };
+                    let layer = Dense::new(settings, &name, self.seed, self.place)?;
+                    self.describe(&layer, &name, config.trainable);
+                    chain.push(Box::new(layer), config.trainable);
+                    if let Some(last) = shape.last_mut() {
+                        *last = units;
+                    }
+                }
+                LayerKind::Activation(activation) => {
+                    chain.push(Box::new(ActivationLayer::new(activation, width)), true)
+                }
+                LayerKind::Dropout { rate, seed } => chain.push(Box::new(Dropout::new(rate, seed, self.place)), true),
+                // The numbers already lie in that order.
+                LayerKind::Flatten => shape = vec![shape.iter().product()],
+            }
+            self.place += 1;
+            last_name = name;
+        }
+        if is_output && chain.layers.is_empty() {
+            // An output needs a buffer of its own.
+            let width = shape.last().copied().unwrap_or(1);
+            chain.push(Box::new(ActivationLayer::new(Activation::Linear, width)), true);
+        }
+        Ok((chain, shape, last_name))
+    }
+
+    fn describe(&mut self, layer: &dyn Layer, layer_name: &str, trainable: bool) {
+        for weight in layer.weights() {
+            self.parameters.push(Parameter {
+                name: weight.name.to_owned(),
+                path: format!("{layer_name}/{}", weight.name),
+                shape: weight.shape.clone(),
+                trainable,
+            });
+        }
+    }
+}
+
+/// Names every layer, the trunk's first: its own name; or its output's if it is the last of a head; or its kind's,
+/// counted from the second on, as Keras does.
+fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
+    let mut given: Vec<(Option<&str>, &LayerKind)> =
+        config.layers.iter().map(|layer| (layer.name.as_deref(), &layer.kind)).collect();
+    let mut outputs = HashSet::new();
+    for (output, layers) in &config.outputs {
+        let path = format!("network.outputs.{output}");
+        if output.is_empty() || output.contains('/') {
+            return Err(Error::usage("an output's name must not be empty or have a \"/\"").with("in", path));
+        }
+        if !outputs.insert(output) {
+            return Err(Error::usage(format!("two outputs are called \"{output}\"")).with("in", path));
+        }
+        let Some(last) = layers.len().checked_sub(1) else {
+            return Err(Error::usage(format!("the output \"{output}\" has no layers")).with("in", path));
+        };
+        given.extend(layers.iter().enumerate().map(|(i, layer)| {
+            let name = layer.name.as_deref().or((i == last).then_some(output.as_str()));
+            (name, &layer.kind)
+        }));
+    }
+    let mut taken = HashSet::new();
+    for name in given.iter().filter_map(|(name, _)| *name) {
+        if !taken.insert(name.to_owned()) {
+            return Err(
+                Error::usage(format!("two layers are called \"{name}\"")).hint("give one of them another \"name\"")
+            );
+        }
+    }
+    Ok(given
+        .into_iter()
+        .map(|(name, kind)| match name {
+            Some(name) => name.to_owned(),
+            None => {
+                let kind = match kind {
+                    LayerKind::Dense { .. } => "dense",
+                    LayerKind::Activation(_) => "activation",
+                    LayerKind::Dropout { .. } => "dropout",
+                    LayerKind::Flatten => "flatten",
+                };
+                let numbered = (0..).map(|i| if i == 0 { kind.to_owned() } else { format!("{kind}_{i}") });
+                let free = numbered.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
+                taken.insert(free.clone());
+                free
+            }
+        })
+        .collect())
+}
+
+/// A shape with its first axis, N if not known: `[N, 64]`.
+fn shape_text(batch_size: Option<usize>, shape: &[usize]) -> String {
+    let first = batch_size.map_or("N".to_owned(), |size| size.to_string());
+    let axes: Vec<String> = std::iter::once(first).chain(shape.iter().map(usize::to_string)).collect();
+    format!("[{}]", axes.join(", "))
+}

@@ -1,0 +1,28 @@
+//! A network in one line.
+
+use super::{Activation, LayerConfig, LayerKind, NetworkConfig};
+use crate::data::text::grouped;
+
+/// Such as "64 > 128 relu > 10 softmax, 9,610 parameters"; heads stand in brackets, by their names.
+pub fn summary(config: &NetworkConfig, input_shape: &[usize], parameter_count: usize) -> String {
+    let input = input_shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+    let mut steps = vec![input];
+    steps.extend(config.layers.iter().map(layer));
+    if !config.outputs.is_empty() {
+        let head = |(name, layers): &(String, Vec<LayerConfig>)| {
+            format!("{name}: {}", layers.iter().map(layer).collect::<Vec<_>>().join(" > "))
+        };
+        steps.push(format!("({})", config.outputs.iter().map(head).collect::<Vec<_>>().join(" | ")));
+    }
+    format!("{}, {} parameters", steps.join(" > "), grouped(parameter_count))
+}
+
+fn layer(layer: &LayerConfig) -> String {
+    match &layer.kind {
+        LayerKind::Dense { units, activation: Activation::Linear, .. } => units.to_string(),
+        LayerKind::Dense { units, activation, .. } => format!("{units} {}", activation.name()),
+        LayerKind::Activation(activation) => activation.name().to_owned(),
+        LayerKind::Dropout { rate, .. } => format!("dropout {rate}"),
+        LayerKind::Flatten => "flatten".to_owned(),
+    }
+}

@@ -1,0 +1,282 @@
+use proc_macro2::TokenStream;
+use quote::{quote, ToTokens};
+use syn::{
+    punctuated::Punctuated, spanned::Spanned, Attribute, Data, DeriveInput, Error, Expr, ExprLit, ExprPath, ExprRange,
+    Fields, Lit, Meta, RangeLimits, Result, Token, Type, UnOp,
+};
+
+#[derive(Default)]
+struct FieldOptions {
+    name: Option<String>,
+    default: Option<String>,
+    minimum: Option<String>,
+    maximum: Option<String>,
+    above: Option<String>,
+    below: Option<String>,
+}
+
+#[derive(Default)]
+struct StructOptions {
+    name: Option<String>,
+    aliases: Vec<String>,
+    version: Option<u32>,
+    base: Vec<(String, String)>,
+    check: Option<ExprPath>,
+}
+
+pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new(input.span(), "Config is for structs"));
+    };
+    let options = struct_options(&input.attrs)?;
+    let ident = &input.ident;
+    let name = options.name.unwrap_or_else(|| ident.to_string());
+    let mut aliases = options.aliases;
+    let snake = snake_case(&name);
+    if snake != name && !aliases.contains(&snake) {
+        aliases.insert(0, snake);
+    }
+    let doc = doc(&input.attrs);
+    let version = options.version.unwrap_or(1);
+    let (base_keys, base_values): (Vec<_>, Vec<_>) = options.base.into_iter().unzip();
+
+    let fields = match &data.fields {
+        Fields::Named(fields) => fields.named.iter().collect(),
+        Fields::Unit => Vec::new(),
+        Fields::Unnamed(fields) => return Err(Error::new(fields.span(), "name the fields: their names are the keys")),
+    };
+    let (mut specs, mut members, mut keys, mut types) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut left_out = Vec::new();
+    for field in fields {
+        let member = field.ident.as_ref().expect("a named field");
+        if is_skipped(&field.attrs) {
+            left_out.push(member);
+            continue;
+        }
+        let options = field_options(&field.attrs, &field.ty)?;
+        let key = options.name.unwrap_or_else(|| member.to_string().trim_start_matches("r#").to_string());
+        let doc = self::doc(&field.attrs);
+        let ty = &field.ty;
+        let [default, minimum, maximum, above, below] =
+            [options.default, options.minimum, options.maximum, options.above, options.below].map(option);
+        specs.push(quote! {
+            ::plugfit_api::config::FieldSpec {
+                name: #key,
+                doc: #doc,
+                value: <#ty as ::plugfit_api::config::ConfigValue>::SPEC,
+                default: #default,
+                minimum: #minimum,
+                maximum: #maximum,
+                above: #above,
+                below: #below,
+            }
+        });
+        members.push(member);
+        keys.push(key);
+        types.push(ty);
+    }
+    let indices = 0..members.len();
+    let check = options.check.map(|path| quote!(#path(&this)?;));
+    Ok(quote! {
+        impl ::plugfit_api::Config for #ident {
+            const SPEC: ::plugfit_api::config::ComponentSpec = ::plugfit_api::config::ComponentSpec {
+                name: #name,
+                aliases: &[#(#aliases),*],
+                doc: #doc,
+                version: #version,
+                base: &[#((#base_keys, #base_values)),*],
+                fields: &[#(#specs),*],
+            };
+
+            fn from_json(
+                config: &::plugfit_api::serde_json::Map<
+                    ::std::string::String,
+                    ::plugfit_api::serde_json::Value,
+                >,
+            ) -> ::plugfit_api::Result<Self> {
+                ::plugfit_api::config::refuse_unknown(config, &Self::SPEC)?;
+                let this = Self {
+                    #(#members: ::plugfit_api::config::read_field::<#types>(config, &Self::SPEC.fields[#indices])?,)*
+                    #(#left_out: ::std::default::Default::default(),)*
+                };
+                #check
+                ::std::result::Result::Ok(this)
+            }
+
+            fn to_json(
+                &self,
+            ) -> ::plugfit_api::serde_json::Map<::std::string::String, ::plugfit_api::serde_json::Value> {
+                #[allow(unused_mut)]
+                let mut config = ::plugfit_api::serde_json::Map::new();
+                #(config.insert(#keys.into(), ::plugfit_api::config::ConfigValue::write(&self.#members));)*
+                config
+            }
+        }
+    })
+}
+
+fn option(text: Option<String>) -> TokenStream {
+    match text {
+        Some(text) => quote!(::std::option::Option::Some(#text)),
+        None => quote!(::std::option::Option::None),
+    }
+}
+
+/// The doc comment as one text: lines of a paragraph joined, paragraphs kept.
+fn doc(attributes: &[Attribute]) -> String {
+    let mut text = String::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
+        if let Meta::NameValue(pair) = &attribute.meta {
+            if let Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) = &pair.value {
+                let line = line.value();
+                let line = line.trim();
+                if line.is_empty() {
+                    text.push_str("\n\n");
+                } else {
+                    if !text.is_empty() && !text.ends_with('\n') {
+                        text.push(' ');
+                    }
+                    text.push_str(line);
+                }
+            }
+        }
+    }
+    text.trim().to_string()
+}
+
+fn metas(attributes: &[Attribute]) -> Result<Vec<Meta>> {
+    let mut all = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("config")) {
+        all.extend(attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)?);
+    }
+    Ok(all)
+}
+
+fn is_skipped(attributes: &[Attribute]) -> bool {
+    metas(attributes).is_ok_and(|metas| metas.iter().any(|meta| meta.path().is_ident("skip")))
+}
+
+fn struct_options(attributes: &[Attribute]) -> Result<StructOptions> {
+    let mut options = StructOptions::default();
+    for meta in metas(attributes)? {
+        let key = meta.path().require_ident()?.to_string();
+        match (key.as_str(), &meta) {
+            ("name", Meta::NameValue(pair)) => options.name = Some(text(&pair.value)?),
+            ("version", Meta::NameValue(pair)) => {
+                options.version =
+                    Some(json(&pair.value)?.parse().map_err(|_| Error::new(pair.span(), "a whole number"))?);
+            }
+            ("check", Meta::NameValue(pair)) => match &pair.value {
+                Expr::Path(path) => options.check = Some(path.clone()),
+                other => return Err(Error::new(other.span(), "the path of a function, such as Self::check")),
+            },
+            ("aliases", Meta::List(list)) => {
+                let names = list.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated)?;
+                options.aliases = names.iter().map(text).collect::<Result<_>>()?;
+            }
+            ("base", Meta::List(list)) => {
+                for pair in list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
+                    let pair = pair.require_name_value()?;
+                    options.base.push((pair.path.require_ident()?.to_string(), json(&pair.value)?));
+                }
+            }
+            _ => return Err(Error::new(meta.span(), "expected name, aliases(…), version, base(…) or check")),
+        }
+    }
+    Ok(options)
+}
+
+fn field_options(attributes: &[Attribute], ty: &Type) -> Result<FieldOptions> {
+    let mut options = FieldOptions::default();
+    if is_option(ty) {
+        options.default = Some("null".into());
+    }
+    for meta in metas(attributes)? {
+        let pair = meta.require_name_value()?;
+        let key = pair.path.require_ident()?.to_string();
+        match key.as_str() {
+            "name" => options.name = Some(text(&pair.value)?),
+            "default" => options.default = Some(json(&pair.value)?),
+            "above" => options.above = Some(json(&pair.value)?),
+            "below" => options.below = Some(json(&pair.value)?),
+            "range" => {
+                let Expr::Range(ExprRange { start, end, limits, .. }) = &pair.value else {
+                    return Err(Error::new(pair.value.span(), "a range, such as 0.0.. or 0.0..=1.0"));
+                };
+                options.minimum = start.as_deref().map(json).transpose()?;
+                let end = end.as_deref().map(json).transpose()?;
+                match limits {
+                    RangeLimits::Closed(_) => options.maximum = end,
+                    RangeLimits::HalfOpen(_) => options.below = end,
+                }
+            }
+            _ => return Err(Error::new(pair.span(), "expected name, default, range, above, below or skip")),
+        }
+    }
+    Ok(options)
+}
+
+fn is_option(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == "Option"))
+}
+
+fn text(expression: &Expr) -> Result<String> {
+    match expression {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.value()),
+        other => Err(Error::new(other.span(), "a string in quotes")),
+    }
+}
+
+/// A literal as JSON: the manifest is data, so nothing that would have to be computed.
+fn json(expression: &Expr) -> Result<String> {
+    match expression {
+        Expr::Lit(ExprLit { lit, .. }) => match lit {
+            Lit::Str(text) => Ok(quoted(&text.value())),
+            Lit::Bool(value) => Ok(value.value.to_string()),
+            Lit::Int(number) => Ok(number.base10_digits().to_string()),
+            Lit::Float(number) => {
+                let digits = number.base10_digits();
+                // JSON wants a digit behind the point.
+                Ok(if digits.ends_with('.') { format!("{digits}0") } else { digits.to_string() })
+            }
+            other => Err(Error::new(other.span(), "a number, a string or a boolean")),
+        },
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => Ok(format!("-{}", json(&unary.expr)?)),
+        Expr::Array(array) => {
+            let items = array.elems.iter().map(json).collect::<Result<Vec<_>>>()?;
+            Ok(format!("[{}]", items.join(",")))
+        }
+        Expr::Path(path) if path.path.is_ident("None") => Ok("null".into()),
+        other => Err(Error::new(other.span(), format!("a literal, not `{}`", other.to_token_stream()))),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\n' => json.push_str("\\n"),
+            control if u32::from(control) < 0x20 => json.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => json.push(other),
+        }
+    }
+    json + "\""
+}
+
+/// As Keras makes a snake-case name: `MeanIoU` is `mean_io_u`, `AUC` is `auc`.
+pub fn snake_case(name: &str) -> String {
+    let characters: Vec<char> = name.chars().collect();
+    let mut snake = String::new();
+    for (i, &character) in characters.iter().enumerate() {
+        if character.is_uppercase() && i > 0 {
+            let after_lower = characters[i - 1].is_lowercase() || characters[i - 1].is_ascii_digit();
+            let before_lower = characters.get(i + 1).is_some_and(|next| next.is_lowercase());
+            if after_lower || before_lower {
+                snake.push('_');
+            }
+        }
+        snake.extend(character.to_lowercase());
+    }
+    snake
+}

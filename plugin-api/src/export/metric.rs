@@ -1,0 +1,314 @@
+//! `plugfit.metric/1`.
+
+use super::{
+    borrowed::with_inputs,
+    plugin::{component, Plugin, Probe},
+    wall::{guard, wall},
+};
+use crate::{
+    lanes::means,
+    loss::{ElementwiseLoss, RowLoss},
+    metric::{MeanMetric, Metric, MetricInfo, Outcome},
+    Config, Error, Host, Inputs, Result,
+};
+use plugfit_abi::{
+    self as abi,
+    abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec},
+    Handle,
+};
+use serde_json::{Map, Value};
+use std::any::Any;
+
+/// A metric of any form, with its state behind `dyn`.
+pub trait AnyMetric: Send + Sync {
+    #[doc(hidden)]
+    fn config(&self) -> Map<String, Value>;
+    #[doc(hidden)]
+    fn info(&self) -> MetricInfo;
+    #[doc(hidden)]
+    fn init(&self) -> Box<dyn Any + Send>;
+    #[doc(hidden)]
+    fn clone_state(&self, state: &dyn Any) -> Result<Box<dyn Any + Send>>;
+    #[doc(hidden)]
+    fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>) -> Result<()>;
+    #[doc(hidden)]
+    fn merge(&self, state: &mut dyn Any, other: &dyn Any) -> Result<()>;
+    #[doc(hidden)]
+    fn result(&self, state: &dyn Any) -> Result<Outcome>;
+    #[doc(hidden)]
+    fn save(&self, state: &dyn Any) -> Result<(u32, Vec<u8>)>;
+    #[doc(hidden)]
+    fn load(&self, version: u32, bytes: &[u8]) -> Result<Box<dyn Any + Send>>;
+}
+
+struct ByState<T>(T);
+
+fn own<T: 'static>(state: &dyn Any) -> Result<&T> {
+    state.downcast_ref().ok_or_else(|| Error::state("this state is another metric's"))
+}
+
+fn own_mut<T: 'static>(state: &mut dyn Any) -> Result<&mut T> {
+    state.downcast_mut().ok_or_else(|| Error::state("this state is another metric's"))
+}
+
+impl<T: Metric> AnyMetric for ByState<T> {
+    fn config(&self) -> Map<String, Value> {
+        self.0.to_json()
+    }
+    fn info(&self) -> MetricInfo {
+        self.0.info()
+    }
+    fn init(&self) -> Box<dyn Any + Send> {
+        Box::new(self.0.init())
+    }
+    fn clone_state(&self, state: &dyn Any) -> Result<Box<dyn Any + Send>> {
+        Ok(Box::new(own::<T::State>(state)?.clone()))
+    }
+    fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>) -> Result<()> {
+        self.0.update(own_mut(state)?, inputs)
+    }
+    fn merge(&self, state: &mut dyn Any, other: &dyn Any) -> Result<()> {
+        self.0.merge(own_mut(state)?, own(other)?)
+    }
+    fn result(&self, state: &dyn Any) -> Result<Outcome> {
+        self.0.result(own(state)?)
+    }
+    fn save(&self, state: &dyn Any) -> Result<(u32, Vec<u8>)> {
+        let bytes = postcard::to_stdvec(own::<T::State>(state)?)
+            .map_err(|error| Error::state(format!("the state can't be saved: {error}")))?;
+        Ok((T::STATE_VERSION, bytes))
+    }
+    fn load(&self, version: u32, bytes: &[u8]) -> Result<Box<dyn Any + Send>> {
+        if version != T::STATE_VERSION {
+            return Ok(Box::new(self.0.load_older(version, bytes)?));
+        }
+        match postcard::take_from_bytes::<T::State>(bytes) {
+            Ok((state, [])) => Ok(Box::new(state)),
+            Ok(_) => Err(Error::state("the saved state is longer than it should be")),
+            Err(error) => Err(Error::state(format!("the saved state can't be read: {error}"))),
+        }
+    }
+}
+
+/// A metric with a state of its own comes first.
+pub trait MetricByState {
+    #[doc(hidden)]
+    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
+}
+impl<T: Metric> MetricByState for &&&&Probe<T> {
+    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
+        let mut metric = T::from_json(config)?;
+        metric.prepare(host)?;
+        Ok(by_state(metric))
+    }
+}
+
+/// Then the mean of a function of rows.
+pub trait MetricByMean {
+    #[doc(hidden)]
+    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
+}
+impl<T: MeanMetric> MetricByMean for &&&Probe<T> {
+    fn make_metric(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
+        Ok(by_state(means::Mean::<means::OfRows<T>>::from_json(config)?))
+    }
+}
+
+/// Then the mean of a loss's formula for elements.
+pub trait MetricByElement {
+    #[doc(hidden)]
+    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
+}
+impl<T: ElementwiseLoss> MetricByElement for &&Probe<T> {
+    fn make_metric(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
+        Ok(by_state(means::Mean::<means::OfElements<T>>::from_json(config)?))
+    }
+}
+
+/// Then the mean of a loss's formula for rows.
+pub trait MetricByRow {
+    #[doc(hidden)]
+    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
+}
+impl<T: RowLoss> MetricByRow for &Probe<T> {
+    fn make_metric(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
+        Ok(by_state(means::Mean::<means::OfWholeRows<T>>::from_json(config)?))
+    }
+}
+
+pub(crate) fn by_state(metric: impl Metric) -> Object {
+    Box::new(ByState(metric))
+}
+
+pub(crate) fn by_mean(metric: impl MeanMetric) -> Object {
+    by_state(means::Mean::of_rows(metric))
+}
+
+pub(crate) type Object = Box<dyn AnyMetric>;
+
+/// What a host's handle of a state points at.
+struct State {
+    content: Box<dyn Any + Send>,
+    /// A panic left it half written.
+    poisoned: bool,
+}
+
+impl State {
+    fn handle(content: Box<dyn Any + Send>) -> Handle {
+        Handle { pointer: Box::into_raw(Box::new(State { content, poisoned: false })).cast() }
+    }
+
+    fn whole(&self) -> Result<&dyn Any> {
+        if self.poisoned {
+            Err(Error::poisoned())
+        } else {
+            Ok(&*self.content)
+        }
+    }
+
+    /// Lets `f` change the content; if it panics, nobody reads it as if it were whole.
+    fn change(&mut self, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
+        self.whole()?;
+        self.poisoned = true;
+        let result = f(&mut *self.content);
+        self.poisoned = false;
+        result
+    }
+}
+
+/// # Safety
+/// A handle of `create`.
+unsafe fn metric<'a>(handle: Handle) -> &'a Object {
+    // SAFETY: the caller's promise.
+    unsafe { &*handle.pointer.cast() }
+}
+
+/// # Safety
+/// A handle of `new_state`, `clone_state` or `load`, that no other thread uses now.
+unsafe fn state<'a>(handle: Handle) -> &'a mut State {
+    // SAFETY: the caller's promise.
+    unsafe { &mut *handle.pointer.cast() }
+}
+
+/// The table of a plug-in's metrics.
+pub(crate) const fn table<P: Plugin>() -> abi::MetricV1 {
+    abi::MetricV1 {
+        create: create::<P>,
+        release,
+        config,
+        instance_info,
+        new_state,
+        release_state,
+        reset,
+        clone_state,
+        update,
+        merge,
+        result,
+        save,
+        load,
+    }
+}
+
+component! { create = Plugin::metric, release, config, instance_info: Object }
+
+// In all of these, handles are those of this table, and a state is one thread's at a time: the host's promise.
+
+unsafe extern "C" fn new_state(handle: Handle, _: &abi::Host) -> RResult<Handle, abi::Error> {
+    // SAFETY: see above.
+    wall(|| Ok(State::handle(unsafe { metric(handle) }.init())))
+}
+
+unsafe extern "C" fn release_state(handle: Handle) {
+    // SAFETY: see above; given back once. A panic in a destructor ends here.
+    let _ = guard(|| {
+        drop(unsafe { Box::from_raw(handle.pointer.cast::<State>()) });
+        Ok(())
+    });
+}
+
+unsafe extern "C" fn reset(handle: Handle, _: &abi::Host, target: Handle) -> RResult<(), abi::Error> {
+    wall(|| {
+        // SAFETY: see above.
+        let (metric, state) = unsafe { (metric(handle), state(target)) };
+        let before = std::mem::replace(state, State { content: metric.init(), poisoned: false });
+        drop(before);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn clone_state(handle: Handle, target: Handle) -> RResult<Handle, abi::Error> {
+    wall(|| {
+        // SAFETY: see above.
+        let (metric, state) = unsafe { (metric(handle), state(target)) };
+        metric.clone_state(state.whole()?).map(State::handle)
+    })
+}
+
+unsafe extern "C" fn update(
+    handle: Handle,
+    _: &abi::Host,
+    target: Handle,
+    inputs: &abi::Inputs<'_>,
+) -> RResult<(), abi::Error> {
+    wall(|| {
+        // SAFETY: see above.
+        let (metric, state) = unsafe { (metric(handle), state(target)) };
+        // SAFETY: the host's promise of what it lends.
+        unsafe { with_inputs(inputs, |inputs| state.change(|state| metric.update(state, inputs))) }
+    })
+}
+
+unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other: Handle) -> RResult<(), abi::Error> {
+    wall(|| {
+        if target == other {
+            return Err(Error::state("a state can't be merged into itself"));
+        }
+        // SAFETY: see above; the two are different, as was just checked.
+        let (metric, target, other) = unsafe { (metric(handle), state(target), &*state(other)) };
+        let other = other.whole()?;
+        target.change(|target| metric.merge(target, other))
+    })
+}
+
+unsafe extern "C" fn result(handle: Handle, _: &abi::Host, target: Handle) -> RResult<abi::MetricResult, abi::Error> {
+    wall(|| {
+        // SAFETY: see above.
+        let (metric, state) = unsafe { (metric(handle), &*state(target)) };
+        Ok(outcome(metric.result(state.whole()?)?))
+    })
+}
+
+unsafe extern "C" fn save(handle: Handle, target: Handle) -> RResult<abi::SavedState, abi::Error> {
+    wall(|| {
+        // SAFETY: see above.
+        let (metric, state) = unsafe { (metric(handle), &*state(target)) };
+        let (version, bytes) = metric.save(state.whole()?)?;
+        Ok(abi::SavedState { version, bytes: bytes.into() })
+    })
+}
+
+unsafe extern "C" fn load(
+    handle: Handle,
+    _: &abi::Host,
+    version: u32,
+    bytes: RSlice<'_, u8>,
+) -> RResult<Handle, abi::Error> {
+    // SAFETY: see above.
+    wall(|| unsafe { metric(handle) }.load(version, bytes.as_slice()).map(State::handle))
+}
+
+fn outcome(outcome: Outcome) -> abi::MetricResult {
+    let (kind, values, shape, names) = match outcome {
+        Outcome::Undefined => (abi::RESULT_UNDEFINED, RVec::new(), RVec::new(), RVec::new()),
+        Outcome::Scalar(value) => (abi::RESULT_SCALAR, vec![value].into(), RVec::new(), RVec::new()),
+        Outcome::Array { shape, values } => {
+            (abi::RESULT_ARRAY, values.into(), shape.into_iter().map(|n| n as i64).collect(), RVec::new())
+        }
+        Outcome::Named(pairs) => {
+            let (names, values): (RVec<RString>, RVec<f64>) =
+                pairs.into_iter().map(|(name, value)| (RString::from(name), value)).unzip();
+            (abi::RESULT_NAMED, values, RVec::new(), names)
+        }
+    };
+    abi::MetricResult { kind, values, shape, names }
+}

@@ -1,0 +1,332 @@
+//! The loops around an element's or a row's formula: values, gradients and their sums in one pass, shared between threads.
+
+use super::{
+    arranged::{output_shape, Arranged},
+    pieces::Pieces,
+    simd::{dispatch, plain, sum, Kernel},
+};
+use crate::{
+    loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
+    Error, Host, Inputs, Plain, Result,
+};
+use std::ops::Range;
+
+/// Elements whose values are kept on the stack before they are summed by row.
+const BLOCK: usize = 512;
+/// Elements of a task: below this, threads cost more than they save.
+const TASK: usize = 1 << 15;
+/// Tasks of one call. Their number depends on the size alone, so that the number of threads changes no digit.
+const TASKS: usize = 64;
+
+/// A formula at work on a range of rows.
+trait Rows: Sync {
+    /// Writes the gradient of `upstream * scale * value`, where there is room for it, and the values; returns the sums.
+    fn run(
+        &self,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        values: Option<&mut [f32]>,
+        gradient: Option<&mut [f32]>,
+    ) -> LossTotals;
+}
+
+struct Batch<'a> {
+    y_true: &'a [f32],
+    y_pred: &'a [f32],
+    columns: usize,
+    upstream: Option<&'a [f32]>,
+    scale: f32,
+}
+
+impl Batch<'_> {
+    #[inline(always)]
+    fn upstream(&self, row: usize) -> f32 {
+        match self.upstream {
+            Some(upstream) => upstream[row],
+            None => 1.0,
+        }
+    }
+
+    #[inline(always)]
+    fn elements(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start * self.columns..rows.end * self.columns
+    }
+}
+
+/// Runs an element's formula over a batch; the value of a row is its mean. For a loss at the level of tensors that ends in one.
+///
+/// # Errors
+/// The inputs don't fit each other, or aren't float32.
+pub fn elementwise<T: ElementwiseLoss>(
+    formula: &T,
+    inputs: &Inputs<'_>,
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+) -> Result<LossTotals> {
+    run(&ByElement(formula), inputs, Some(formula.axis()), output, host)
+}
+
+/// Runs a row's formula over a batch. For a loss at the level of tensors that ends in one.
+///
+/// # Errors
+/// The inputs don't fit each other, or aren't float32.
+pub fn rowwise<T: RowLoss>(
+    formula: &T,
+    inputs: &Inputs<'_>,
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+) -> Result<LossTotals> {
+    run(&ByRow(formula), inputs, formula.axis(), output, host)
+}
+
+/// The shape of the values of a formula whose rows lie along `axis`; `None`: the whole batch is one row.
+///
+/// # Errors
+/// The inputs don't fit each other.
+pub fn rows_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
+    output_shape(inputs, axis)
+}
+
+fn run(
+    formula: &impl Rows,
+    inputs: &Inputs<'_>,
+    axis: Option<i64>,
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+) -> Result<LossTotals> {
+    let arranged = Arranged::new(inputs, axis)?;
+    let (rows, columns) = (arranged.rows, arranged.columns);
+    let upstream = output.upstream;
+    let fits = |length: usize, what: &str| match length == rows {
+        true => Ok(()),
+        false => Err(Error::input(format!("{what} has {length} elements; the loss has {rows} values"))),
+    };
+    fits(upstream.map_or(rows, <[f32]>::len), "the upstream weight")?;
+    fits(output.values.as_ref().map_or(rows, |values| values.len()), "the memory for the values")?;
+    if let Some(valid) = output.valid.as_deref_mut() {
+        valid.fill(1.0);
+    }
+    let batch = Batch { y_true: &arranged.y_true, y_pred: &arranged.y_pred, columns, upstream, scale: output.scale };
+    let mut values = output.values.take();
+    let gradient = match output.gradients.get_mut(1) {
+        Some(Some(tensor)) => Some(tensor.f32s_mut("the gradient")?),
+        _ => None,
+    };
+    let totals = arranged.with_gradient(gradient, |gradient| {
+        if gradient.as_ref().is_some_and(|gradient| gradient.len() != batch.y_pred.len()) {
+            return Err(Error::input("the memory for the gradient isn't as large as y_pred"));
+        }
+        Ok(share(formula, &batch, rows, values.as_deref_mut(), gradient, host))
+    })?;
+    output.values = values;
+    Ok(totals)
+}
+
+/// Cuts the rows into tasks, runs them, and adds their sums in order.
+fn share(
+    formula: &impl Rows,
+    batch: &Batch<'_>,
+    rows: usize,
+    values: Option<&mut [f32]>,
+    gradient: Option<&mut [f32]>,
+    host: &Host<'_>,
+) -> LossTotals {
+    let each = (TASK / batch.columns.max(1)).max(1).max(rows.div_ceil(TASKS));
+    let tasks = rows.div_ceil(each);
+    if tasks <= 1 {
+        return formula.run(batch, 0..rows, values, gradient);
+    }
+    let values = values.map(Pieces::new);
+    let gradient = gradient.map(Pieces::new);
+    let mut totals = [LossTotals::default(); TASKS];
+    let results = Pieces::new(&mut totals);
+    host.parallel(tasks, |task| {
+        let rows = task * each..rows.min((task + 1) * each);
+        // SAFETY: each task has a number of its own, and the ranges of different tasks are disjoint.
+        let (result, values, gradient) = unsafe {
+            (
+                results.part(task..task + 1),
+                values.as_ref().map(|values| values.part(rows.clone())),
+                gradient.as_ref().map(|gradient| gradient.part(batch.elements(&rows))),
+            )
+        };
+        result[0] = formula.run(batch, rows, values, gradient);
+    });
+    totals.iter().fold(LossTotals::default(), |sum, part| LossTotals {
+        value: sum.value + part.value,
+        weight: sum.weight + part.weight,
+        count: sum.count + part.count,
+    })
+}
+
+struct ByElement<'a, T>(&'a T);
+
+impl<T: ElementwiseLoss> Rows for ByElement<'_, T> {
+    fn run(
+        &self,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        values: Option<&mut [f32]>,
+        gradient: Option<&mut [f32]>,
+    ) -> LossTotals {
+        dispatch(Elements { formula: self.0, batch, rows, values, gradient })
+    }
+}
+
+struct Elements<'k, 'a, T> {
+    formula: &'k T,
+    batch: &'k Batch<'a>,
+    rows: Range<usize>,
+    values: Option<&'k mut [f32]>,
+    gradient: Option<&'k mut [f32]>,
+}
+
+impl<T: ElementwiseLoss> Elements<'_, '_, T> {
+    /// Values, and slopes where they are asked for, of elements that fit in a block.
+    #[inline(always)]
+    fn block(&self, y_true: &[f32], y_pred: &[f32], values: &mut [f32], slopes: Option<&mut [f32]>) {
+        let n = values.len();
+        let (y_true, y_pred) = (&plain(y_true)[..n], &plain(y_pred)[..n]);
+        match slopes {
+            Some(slopes) => {
+                let slopes = &mut slopes[..n];
+                for i in 0..n {
+                    let (value, slope) = self.formula.derivative(y_true[i], y_pred[i]);
+                    values[i] = value.0;
+                    slopes[i] = slope.0;
+                }
+            }
+            None => {
+                for i in 0..n {
+                    values[i] = self.formula.value(y_true[i], y_pred[i]).0;
+                }
+            }
+        }
+    }
+}
+
+impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
+    type Output = LossTotals;
+
+    #[inline(always)]
+    fn run(mut self) -> LossTotals {
+        let columns = self.batch.columns;
+        let range = self.batch.elements(&self.rows);
+        let (y_true, y_pred) = (&self.batch.y_true[range.clone()], &self.batch.y_pred[range]);
+        let (mut values, mut gradient) = (self.values.take(), self.gradient.take());
+        let mut totals = LossTotals { count: self.rows.len() as f64, ..LossTotals::default() };
+        let mut block = [0.0f32; BLOCK];
+        let per_block = (BLOCK / columns.max(1)).max(1);
+        let mut row = 0;
+        while row < self.rows.len() {
+            let rows = per_block.min(self.rows.len() - row);
+            let elements = row * columns..(row + rows) * columns;
+            let mut slopes = gradient.as_deref_mut().map(|gradient| &mut gradient[elements.clone()]);
+            if columns <= BLOCK {
+                let block = &mut block[..elements.len()];
+                self.block(&y_true[elements.clone()], &y_pred[elements], block, slopes.as_deref_mut());
+                for i in 0..rows {
+                    let mean = (sum(&block[i * columns..(i + 1) * columns]) / columns as f64) as f32;
+                    let upstream = self.batch.upstream(self.rows.start + row + i);
+                    totals.value += f64::from(upstream * mean);
+                    totals.weight += f64::from(upstream);
+                    if let Some(values) = values.as_deref_mut() {
+                        values[row + i] = mean;
+                    }
+                }
+            } else {
+                // A row longer than a block.
+                let mut total = 0.0;
+                for start in (0..columns).step_by(BLOCK) {
+                    let n = BLOCK.min(columns - start);
+                    let part = elements.start + start..elements.start + start + n;
+                    let slopes = slopes.as_deref_mut().map(|slopes| &mut slopes[start..start + n]);
+                    self.block(&y_true[part.clone()], &y_pred[part], &mut block[..n], slopes);
+                    total += sum(&block[..n]);
+                }
+                let mean = (total / columns as f64) as f32;
+                let upstream = self.batch.upstream(self.rows.start + row);
+                totals.value += f64::from(upstream * mean);
+                totals.weight += f64::from(upstream);
+                if let Some(values) = values.as_deref_mut() {
+                    values[row] = mean;
+                }
+            }
+            if let Some(slopes) = slopes {
+                let scale = self.batch.scale / columns as f32;
+                if self.batch.upstream.is_none() {
+                    slopes.iter_mut().for_each(|slope| *slope *= scale);
+                } else if columns == 1 {
+                    let start = self.rows.start + row;
+                    for (i, slope) in slopes.iter_mut().enumerate() {
+                        *slope *= self.batch.upstream(start + i) * scale;
+                    }
+                } else {
+                    for (i, slopes) in slopes.chunks_exact_mut(columns).enumerate() {
+                        let factor = self.batch.upstream(self.rows.start + row + i) * scale;
+                        slopes.iter_mut().for_each(|slope| *slope *= factor);
+                    }
+                }
+            }
+            row += rows;
+        }
+        totals
+    }
+}
+
+struct ByRow<'a, T>(&'a T);
+
+impl<T: RowLoss> Rows for ByRow<'_, T> {
+    fn run(
+        &self,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        values: Option<&mut [f32]>,
+        gradient: Option<&mut [f32]>,
+    ) -> LossTotals {
+        dispatch(WholeRows { formula: self.0, batch, rows, values, gradient })
+    }
+}
+
+struct WholeRows<'k, 'a, T> {
+    formula: &'k T,
+    batch: &'k Batch<'a>,
+    rows: Range<usize>,
+    values: Option<&'k mut [f32]>,
+    gradient: Option<&'k mut [f32]>,
+}
+
+impl<T: RowLoss> Kernel for WholeRows<'_, '_, T> {
+    type Output = LossTotals;
+
+    #[inline(always)]
+    fn run(mut self) -> LossTotals {
+        let columns = self.batch.columns;
+        let start = self.rows.start;
+        let mut totals = LossTotals { count: self.rows.len() as f64, ..LossTotals::default() };
+        for row in self.rows.clone() {
+            let elements = row * columns..(row + 1) * columns;
+            let (y_true, y_pred) = (&self.batch.y_true[elements.clone()], &self.batch.y_pred[elements]);
+            let upstream = self.batch.upstream(row);
+            let value = match self.gradient.as_deref_mut() {
+                Some(gradient) => {
+                    let gradient = &mut gradient[(row - start) * columns..(row - start + 1) * columns];
+                    let value = self.formula.gradient(y_true, y_pred, gradient);
+                    let factor = upstream * self.batch.scale;
+                    gradient.iter_mut().for_each(|slope| *slope *= factor);
+                    value
+                }
+                None => {
+                    let value: Plain<f32> = self.formula.value(plain(y_true), plain(y_pred));
+                    value.0
+                }
+            };
+            totals.value += f64::from(upstream * value);
+            totals.weight += f64::from(upstream);
+            if let Some(values) = self.values.as_deref_mut() {
+                values[row - start] = value;
+            }
+        }
+        totals
+    }
+}

@@ -1,0 +1,256 @@
+//! Metrics that are the weighted mean of a value for each row: a function of an author's, or a loss's formula.
+
+use super::{
+    arranged::{output_shape, Arranged},
+    formulas,
+};
+use crate::{
+    config::ComponentSpec,
+    loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
+    metric::{Direction, MeanMetric, Metric, MetricInfo, Outcome},
+    shape::Shape,
+    walk::Weights,
+    Config, Element, Host, Inputs, Plain, Result, Tensor,
+};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// Where the values come from.
+pub(crate) trait Values: Send + Sync + 'static {
+    type Config: Config;
+    /// What the mean of nothing is.
+    const OF_NOTHING: Outcome;
+
+    fn new(config: Self::Config) -> Self;
+    fn config(&self) -> &Self::Config;
+    fn info(&self) -> MetricInfo;
+    /// Sums over a batch: weight times value, and weight.
+    fn sums(&self, inputs: &Inputs<'_>) -> Result<Total>;
+}
+
+/// The mean of values, as a metric.
+pub(crate) struct Mean<V>(V);
+
+/// Its state.
+#[plugfit_macros::state]
+#[derive(Copy, Default)]
+pub(crate) struct Total {
+    value: f64,
+    weight: f64,
+}
+
+impl<T: MeanMetric> Mean<OfRows<T>> {
+    pub(crate) fn of_rows(metric: T) -> Self {
+        Mean(OfRows(metric))
+    }
+}
+
+impl<V: Values> Config for Mean<V> {
+    const SPEC: ComponentSpec = V::Config::SPEC;
+    fn from_json(config: &Map<String, Value>) -> Result<Self> {
+        V::Config::from_json(config).map(|config| Mean(V::new(config)))
+    }
+    fn to_json(&self) -> Map<String, Value> {
+        self.0.config().to_json()
+    }
+}
+
+impl<V: Values> Metric for Mean<V> {
+    type State = Total;
+    fn info(&self) -> MetricInfo {
+        self.0.info()
+    }
+    fn init(&self) -> Total {
+        Total::default()
+    }
+    fn update(&self, state: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        let sums = self.0.sums(inputs)?;
+        self.merge(state, &sums)
+    }
+    fn merge(&self, state: &mut Total, other: &Total) -> Result<()> {
+        state.value += other.value;
+        state.weight += other.weight;
+        Ok(())
+    }
+    fn result(&self, state: &Total) -> Result<Outcome> {
+        Ok(if state.weight == 0.0 { V::OF_NOTHING } else { Outcome::Scalar(state.value / state.weight) })
+    }
+}
+
+/// A [`MeanMetric`].
+pub(crate) struct OfRows<T>(T);
+
+impl<T: MeanMetric> Values for OfRows<T> {
+    type Config = T;
+    const OF_NOTHING: Outcome = Outcome::Undefined;
+
+    fn new(config: T) -> Self {
+        OfRows(config)
+    }
+    fn config(&self) -> &T {
+        &self.0
+    }
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(T::DIRECTION)
+    }
+    fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
+        let mut total = Total::default();
+        inputs.for_each_row(|y_true, y_pred, weight| {
+            // A row of weight 0 is as if it weren't there, even where its value is not a number.
+            if weight != 0.0 {
+                total.value += weight * self.0.value(y_true, y_pred);
+                total.weight += weight;
+            }
+        })?;
+        let rows = inputs.rows_per_sample()?;
+        Ok(Total { value: total.value / rows, weight: total.weight / rows })
+    }
+}
+
+/// The formula of an [`ElementwiseLoss`].
+pub(crate) struct OfElements<T>(T);
+
+impl<T: ElementwiseLoss> Values for OfElements<T> {
+    type Config = T;
+    // As Keras's Mean.
+    const OF_NOTHING: Outcome = Outcome::Scalar(0.0);
+
+    fn new(config: T) -> Self {
+        OfElements(config)
+    }
+    fn config(&self) -> &T {
+        &self.0
+    }
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(Direction::Minimize)
+    }
+    fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
+        sums(
+            inputs,
+            Some(self.0.axis()),
+            |inputs, output| formulas::elementwise(&self.0, inputs, output, &Host::none()),
+            |y_true, y_pred| {
+                let pairs = y_true.iter().zip(y_pred);
+                let sum: f64 = pairs.map(|(&t, &p)| self.0.value(Plain(t), Plain(p)).0).sum();
+                sum / y_true.len() as f64
+            },
+        )
+    }
+}
+
+/// The formula of a [`RowLoss`].
+pub(crate) struct OfWholeRows<T>(T);
+
+impl<T: RowLoss> Values for OfWholeRows<T> {
+    type Config = T;
+    const OF_NOTHING: Outcome = Outcome::Scalar(0.0);
+
+    fn new(config: T) -> Self {
+        OfWholeRows(config)
+    }
+    fn config(&self) -> &T {
+        &self.0
+    }
+    fn info(&self) -> MetricInfo {
+        MetricInfo { rows_independent: self.0.axis().is_some(), ..MetricInfo::new(Direction::Minimize) }
+    }
+    fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
+        sums(
+            inputs,
+            self.0.axis(),
+            |inputs, output| formulas::rowwise(&self.0, inputs, output, &Host::none()),
+            |y_true, y_pred| self.0.value(super::simd::plain(y_true), super::simd::plain(y_pred)).0,
+        )
+    }
+}
+
+/// The sums of a formula over a batch: by the loss's own loop in float32, in float64 where an input is float64.
+fn sums(
+    inputs: &Inputs<'_>,
+    axis: Option<i64>,
+    single: impl Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>,
+    double: impl Fn(&[f64], &[f64]) -> f64,
+) -> Result<Total> {
+    let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
+    // Numbers without a last axis are rows of one number each.
+    let flat = axis.is_some() && y_true.rank() <= 1 && y_pred.rank() <= 1;
+    let (true_column, pred_column) = (column(&y_true), column(&y_pred));
+    let true_shape = if flat { &true_column[..] } else { y_true.shape() };
+    let pred_shape = if flat { &pred_column[..] } else { y_pred.shape() };
+    if y_true.as_slice::<f64>().is_some() || y_pred.as_slice::<f64>().is_some() {
+        let (y_true, y_pred) = (numbers(y_true, |value| value), numbers(y_pred, |value| value));
+        let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));
+        let tensors = [("y_true", y_true), ("y_pred", y_pred)];
+        let inputs = Inputs::new(&tensors, inputs.weight(), None);
+        in_double(&inputs, axis, double)
+    } else {
+        let (y_true, y_pred) = (numbers(y_true, |value| value as f32), numbers(y_pred, |value| value as f32));
+        let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));
+        let tensors = [("y_true", y_true), ("y_pred", y_pred)];
+        let inputs = Inputs::new(&tensors, inputs.weight(), None);
+        in_single(&inputs, axis, single)
+    }
+}
+
+fn column(tensor: &Tensor<'_>) -> [i64; 2] {
+    [tensor.len() as i64, 1]
+}
+
+/// A tensor's elements as they are if they are of this type, else converted.
+fn numbers<'a, F: Element>(tensor: Tensor<'a>, convert: impl Fn(f64) -> F) -> Cow<'a, [F]> {
+    match tensor.as_slice::<F>() {
+        Some(slice) => Cow::Borrowed(slice),
+        None => {
+            let mut converted = Vec::with_capacity(tensor.len());
+            tensor.for_each_f64(|value| converted.push(convert(value)));
+            Cow::Owned(converted)
+        }
+    }
+}
+
+fn in_single(
+    inputs: &Inputs<'_>,
+    axis: Option<i64>,
+    formula: impl Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>,
+) -> Result<Total> {
+    let shape = Shape::new(&output_shape(inputs, axis)?, "the values")?;
+    let weights = match inputs.weight() {
+        None => None,
+        Some(weight) if weight.len() == shape.count() && weight.as_slice::<f32>().is_some() => {
+            weight.as_slice::<f32>().map(Cow::Borrowed)
+        }
+        Some(weight) => {
+            let weights = Weights::new(Some(weight), &shape)?;
+            Some((0..shape.count()).map(|row| weights.get(row) as f32).collect())
+        }
+    };
+    let mut output =
+        LossOutput { values: None, valid: None, gradients: &mut [], upstream: weights.as_deref(), scale: 1.0 };
+    let totals = formula(inputs, &mut output)?;
+    let rows = per_sample(&shape);
+    Ok(Total {
+        value: totals.value / rows,
+        weight: if weights.is_some() { totals.weight } else { totals.count } / rows,
+    })
+}
+
+fn in_double(inputs: &Inputs<'_>, axis: Option<i64>, formula: impl Fn(&[f64], &[f64]) -> f64) -> Result<Total> {
+    let shape = Shape::new(&output_shape(inputs, axis)?, "the values")?;
+    let weights = Weights::new(inputs.weight(), &shape)?;
+    let arranged = Arranged::<f64>::new(inputs, axis)?;
+    let columns = arranged.columns;
+    let mut total = Total::default();
+    for row in 0..arranged.rows {
+        let elements = row * columns..(row + 1) * columns;
+        let weight = weights.get(row);
+        total.value += weight * formula(&arranged.y_true[elements.clone()], &arranged.y_pred[elements]);
+        total.weight += weight;
+    }
+    let rows = per_sample(&shape);
+    Ok(Total { value: total.value / rows, weight: total.weight / rows })
+}
+
+/// Keras averages over what stands behind the first axis, so that a batch counts as many samples as its first axis is long.
+fn per_sample(shape: &Shape) -> f64 {
+    shape.lengths().iter().skip(1).product::<usize>().max(1) as f64
+}

@@ -1,0 +1,64 @@
+//! The same loop, compiled for each level of SIMD, chosen when it runs.
+
+use crate::real::Plain;
+
+/// A loop. Its `run` must be `#[inline(always)]`, and all it calls too: what isn't inlined keeps the baseline's instructions.
+pub(crate) trait Kernel {
+    type Output;
+    fn run(self) -> Self::Output;
+}
+
+/// Runs a loop with the best instructions that this machine has. Every level gives the same bits.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[cfg(avx512)]
+        if std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+        {
+            // SAFETY: the features were just detected.
+            return unsafe { avx512(kernel) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was just detected.
+            return unsafe { avx2(kernel) };
+        }
+    }
+    kernel.run()
+}
+
+#[cfg(all(target_arch = "x86_64", avx512))]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
+}
+
+/// Floats as the numbers of a formula.
+#[inline(always)]
+pub(crate) fn plain<F>(slice: &[F]) -> &[Plain<F>] {
+    // SAFETY: `Plain` is `repr(transparent)`.
+    unsafe { std::slice::from_raw_parts(slice.as_ptr().cast(), slice.len()) }
+}
+
+/// The sum in float64, in eight fixed lanes: the same on every machine.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    let mut chunks = values.chunks_exact(8);
+    for chunk in &mut chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*value);
+        }
+    }
+    let tail: f64 = chunks.remainder().iter().map(|&value| f64::from(value)).sum();
+    lanes.iter().sum::<f64>() + tail
+}

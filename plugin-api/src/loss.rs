@@ -1,0 +1,179 @@
+//! Losses, at three levels, each with the one below as a way out.
+
+use crate::{Config, Error, Host, Inputs, Real, Result, TensorMut};
+use serde::{Deserialize, Serialize};
+
+pub use crate::lanes::formulas::{elementwise, rows_shape, rowwise};
+pub use plugfit_abi::LossTotals;
+
+/// What depends on a loss's configuration and a host wants to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LossInfo {
+    /// What `y_true` holds: decides what `"accuracy"` means beside this loss. None: judged by the shapes.
+    pub targets: Option<Targets>,
+    /// Whether `y_pred` are logits.
+    pub from_logits: bool,
+    /// Whether a row's value depends on that row alone.
+    pub rows_independent: bool,
+    /// Whether it marks values that don't count ([`LossOutput::valid`]).
+    pub own_mask: bool,
+    /// Whether it has a gradient.
+    pub differentiable: bool,
+    /// The inputs, in order.
+    pub inputs: Vec<String>,
+    /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint8"`); the host
+    /// converts what isn't among them to the first. Empty: float32.
+    pub dtypes: Vec<Vec<String>>,
+}
+
+impl Default for LossInfo {
+    fn default() -> Self {
+        LossInfo {
+            targets: None,
+            from_logits: false,
+            rows_independent: true,
+            own_mask: false,
+            differentiable: true,
+            inputs: vec!["y_true".into(), "y_pred".into()],
+            dtypes: Vec::new(),
+        }
+    }
+}
+
+impl LossInfo {
+    /// With these targets.
+    pub fn targets(targets: Targets) -> Self {
+        LossInfo { targets: Some(targets), ..Self::default() }
+    }
+}
+
+/// What `y_true` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Targets {
+    /// 0 or 1, one for each output.
+    Binary,
+    /// One-hot rows, or probabilities.
+    Categorical,
+    /// Class ids.
+    Sparse,
+    /// Numbers.
+    Regression,
+}
+
+/// Level 1: the formula for one element; its mean over the last axis is a sample's value.
+///
+/// The derivative comes from the formula itself ([`Real`]), or by hand from [`derivative`](Self::derivative). Rank handling,
+/// broadcasting, weights, SIMD and threads come with it. Write [`#[formula]`](macro@crate::formula) before the `impl`, without which
+/// the loop is slow.
+///
+/// Listed under `metrics` it is a metric too: the weighted mean of its values, in float64 for float64 predictions.
+pub trait ElementwiseLoss: Config + Send + Sync + 'static {
+    /// The loss of one element.
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R;
+
+    /// Value and derivative with respect to `y_pred`, where a formula by hand is faster or more exact.
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let dual = self.value(crate::Dual::constant(y_true), crate::Dual::variable(y_pred));
+        (dual.value, dual.slope)
+    }
+
+    /// The axis that the mean is over.
+    fn axis(&self) -> i64 {
+        -1
+    }
+
+    /// See [`LossInfo`].
+    fn info(&self) -> LossInfo {
+        LossInfo::default()
+    }
+}
+
+/// Level 2: one row of `y_true` and `y_pred` (all leading axes folded) gives one value.
+///
+/// Broadcasting, other axes than the last, weights and threads come with it; write [`#[formula]`](macro@crate::formula) before the `impl`.
+/// Listed under `metrics` it is a metric too.
+pub trait RowLoss: Config + Send + Sync + 'static {
+    /// The loss of a row.
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R;
+
+    /// The loss of a row, and its derivative with respect to each element of `y_pred`.
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32;
+
+    /// The axis that a row lies along; `None`: the whole batch is one row, and the loss a scalar.
+    fn axis(&self) -> Option<i64> {
+        Some(-1)
+    }
+
+    /// See [`LossInfo`].
+    fn info(&self) -> LossInfo {
+        LossInfo::default()
+    }
+}
+
+/// Level 3: whole arrays. For losses across the batch, with inputs of their own, or with a mask of their own.
+pub trait Loss: Config + Send + Sync + 'static {
+    /// See [`LossInfo`].
+    fn info(&self) -> LossInfo {
+        LossInfo::default()
+    }
+
+    /// Called once, before anything else: where nested components are resolved.
+    ///
+    /// # Errors
+    /// The host doesn't have what is asked of it.
+    fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
+        let _ = host;
+        Ok(())
+    }
+
+    /// The shape of the values: `y_pred`'s without the last axis, unless it is implemented otherwise.
+    ///
+    /// # Errors
+    /// The inputs don't fit.
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        match inputs.y_pred()?.shape().split_last() {
+            Some((_, leading)) => Ok(leading.to_vec()),
+            None => Err(Error::input("y_pred is a single number; it needs at least one axis")),
+        }
+    }
+
+    /// Values, gradients, or both, whichever `output` has room for; the sums of both calls agree.
+    ///
+    /// # Errors
+    /// The inputs don't fit.
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals>;
+}
+
+/// Where a loss writes, and by what it multiplies.
+pub struct LossOutput<'a> {
+    /// Unreduced values, in the shape that `output_shape` gave.
+    pub values: Option<&'a mut [f32]>,
+    /// 1 where a value counts, else 0: for a loss that declares `own_mask`.
+    pub valid: Option<&'a mut [f32]>,
+    /// For each input, in order, where its derivative goes.
+    pub gradients: &'a mut [Option<TensorMut<'a>>],
+    /// A weight for each value; `None`: ones.
+    pub upstream: Option<&'a [f32]>,
+    /// Multiplies every gradient besides `upstream`.
+    pub scale: f32,
+}
+
+impl LossOutput<'_> {
+    /// The weight of value `i`.
+    pub fn upstream(&self, i: usize) -> f32 {
+        self.upstream.map_or(1.0, |upstream| upstream[i])
+    }
+
+    /// Where the derivative with respect to input number `input` goes, if it is asked for: 1 is `y_pred`, where the inputs are `y_true` and `y_pred`.
+    ///
+    /// # Errors
+    /// The host gave memory that isn't float32.
+    pub fn gradient(&mut self, input: usize) -> Result<Option<&mut [f32]>> {
+        match self.gradients.get_mut(input) {
+            Some(Some(tensor)) => tensor.f32s_mut("the gradient").map(Some),
+            _ => Ok(None),
+        }
+    }
+}

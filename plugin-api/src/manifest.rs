@@ -1,0 +1,277 @@
+//! The manifest as JSON, made while the plug-in is compiled, so that a reader needs no code of it to run.
+
+use crate::config::{ComponentSpec, FieldSpec};
+
+/// What a plug-in says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Manifest {
+    /// The crate's name.
+    pub name: &'static str,
+    /// The crate's version.
+    pub version: &'static str,
+    /// The crate's description; may be empty.
+    pub description: &'static str,
+    /// `unwind` or `abort`.
+    pub panic: &'static str,
+    /// The components by kind: `loss`, `metric`, `optimizer`, `schedule`.
+    pub components: &'static [(&'static str, &'static [ComponentSpec])],
+}
+
+const PREFIX: &str = "plugfit-";
+
+/// The name of a plug-in: its crate's, without a leading `plugfit-`.
+pub const fn plugin_name(package: &'static str) -> &'static str {
+    if package.len() <= PREFIX.len() {
+        return package;
+    }
+    let (prefix, rest) = package.as_bytes().split_at(PREFIX.len());
+    let mut i = 0;
+    while i < prefix.len() {
+        if prefix[i] != PREFIX.as_bytes()[i] {
+            return package;
+        }
+        i += 1;
+    }
+    match std::str::from_utf8(rest) {
+        Ok(rest) => rest,
+        Err(_) => package,
+    }
+}
+
+/// The length in bytes of the manifest's JSON.
+pub const fn length(manifest: &Manifest) -> usize {
+    let mut out = Out { bytes: &mut [], length: 0 };
+    out.manifest(manifest);
+    out.length
+}
+
+/// The manifest's JSON. `N` is its [`length`].
+pub const fn json<const N: usize>(manifest: &Manifest) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut out = Out { bytes: &mut bytes, length: 0 };
+    out.manifest(manifest);
+    assert!(out.length == N);
+    bytes
+}
+
+/// Counts what it is given, and keeps as much as there is room for.
+struct Out<'a> {
+    bytes: &'a mut [u8],
+    length: usize,
+}
+
+impl Out<'_> {
+    const fn byte(&mut self, byte: u8) {
+        if self.length < self.bytes.len() {
+            self.bytes[self.length] = byte;
+        }
+        self.length += 1;
+    }
+
+    const fn raw(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            self.byte(bytes[i]);
+            i += 1;
+        }
+    }
+
+    const fn string(&mut self, text: &str) {
+        const HEX: [u8; 16] = *b"0123456789abcdef";
+        self.byte(b'"');
+        let bytes = text.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            match bytes[i] {
+                quoted @ (b'"' | b'\\') => {
+                    self.byte(b'\\');
+                    self.byte(quoted);
+                }
+                b'\n' => self.raw("\\n"),
+                control @ 0..0x20 => {
+                    self.raw("\\u00");
+                    self.byte(HEX[(control >> 4) as usize]);
+                    self.byte(HEX[(control & 15) as usize]);
+                }
+                other => self.byte(other),
+            }
+            i += 1;
+        }
+        self.byte(b'"');
+    }
+
+    /// `"key":"text"` and a comma before it.
+    const fn entry(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.string(text);
+    }
+
+    const fn key(&mut self, key: &str) {
+        self.byte(b',');
+        self.string(key);
+        self.byte(b':');
+    }
+
+    const fn strings(&mut self, key: &str, texts: &[&str]) {
+        self.key(key);
+        self.byte(b'[');
+        let mut i = 0;
+        while i < texts.len() {
+            if i > 0 {
+                self.byte(b',');
+            }
+            self.string(texts[i]);
+            i += 1;
+        }
+        self.byte(b']');
+    }
+
+    const fn optional(&mut self, key: &str, json: Option<&str>) {
+        if let Some(json) = json {
+            self.key(key);
+            self.raw(json);
+        }
+    }
+
+    const fn number(&mut self, number: u32) {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.byte(b'0' + (number % 10) as u8);
+    }
+
+    const fn manifest(&mut self, manifest: &Manifest) {
+        self.raw("{\"abi\":");
+        self.number(plugfit_abi::ABI_VERSION);
+        self.entry("name", manifest.name);
+        self.entry("version", manifest.version);
+        self.entry("description", manifest.description);
+        self.entry("compiler", env!("PLUGFIT_COMPILER"));
+        self.entry("target", env!("PLUGFIT_TARGET"));
+        self.entry("api", env!("CARGO_PKG_VERSION"));
+        self.entry("panic", manifest.panic);
+        self.strings(
+            "interfaces",
+            &[plugfit_abi::LOSS_V1, plugfit_abi::METRIC_V1, plugfit_abi::OPTIMIZER_V1, plugfit_abi::SCHEDULE_V1],
+        );
+        self.key("components");
+        self.byte(b'[');
+        let mut first = true;
+        let mut kind = 0;
+        while kind < manifest.components.len() {
+            let (name, specs) = manifest.components[kind];
+            let mut i = 0;
+            while i < specs.len() {
+                if !first {
+                    self.byte(b',');
+                }
+                first = false;
+                self.component(name, &specs[i]);
+                i += 1;
+            }
+            kind += 1;
+        }
+        self.raw("]}");
+    }
+
+    const fn component(&mut self, kind: &str, spec: &ComponentSpec) {
+        self.raw("{\"kind\":");
+        self.string(kind);
+        self.entry("name", spec.name);
+        self.strings("aliases", spec.aliases);
+        self.entry("doc", spec.doc);
+        self.key("config_version");
+        self.number(spec.version);
+        self.key("base");
+        self.byte(b'{');
+        let mut i = 0;
+        while i < spec.base.len() {
+            if i > 0 {
+                self.byte(b',');
+            }
+            self.string(spec.base[i].0);
+            self.byte(b':');
+            self.raw(spec.base[i].1);
+            i += 1;
+        }
+        self.byte(b'}');
+        self.key("fields");
+        self.byte(b'[');
+        let mut i = 0;
+        while i < spec.fields.len() {
+            if i > 0 {
+                self.byte(b',');
+            }
+            self.field(&spec.fields[i]);
+            i += 1;
+        }
+        self.raw("]}");
+    }
+
+    const fn field(&mut self, field: &FieldSpec) {
+        self.raw("{\"name\":");
+        self.string(field.name);
+        self.entry("doc", field.doc);
+        self.entry("type", field.value.name);
+        if field.value.optional {
+            self.key("optional");
+            self.raw("true");
+        }
+        if !field.value.choices.is_empty() {
+            self.strings("choices", field.value.choices);
+        }
+        self.optional("default", field.default);
+        self.optional("minimum", field.minimum);
+        self.optional("maximum", field.maximum);
+        self.optional("above", field.above);
+        self.optional("below", field.below);
+        self.byte(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ValueSpec;
+
+    const COMPONENT: ComponentSpec = ComponentSpec {
+        name: "Tukey",
+        aliases: &["tukey"],
+        doc: "Says \"no\"\nto outliers\u{1}\\",
+        version: 12,
+        base: &[("learning_rate", "0.01")],
+        fields: &[FieldSpec {
+            name: "c",
+            doc: "où",
+            value: ValueSpec { name: "number", optional: true, choices: &["a", "b"] },
+            default: Some("4.685"),
+            minimum: Some("0.0"),
+            maximum: None,
+            above: None,
+            below: None,
+        }],
+    };
+    const MANIFEST: Manifest = Manifest {
+        name: "robust",
+        version: "0.2.0",
+        description: "",
+        panic: "unwind",
+        components: &[("loss", &[COMPONENT])],
+    };
+
+    #[test]
+    fn what_is_written_at_compile_time_reads_back_as_json() {
+        static JSON: [u8; length(&MANIFEST)] = json(&MANIFEST);
+        let value: serde_json::Value = serde_json::from_slice(&JSON).unwrap();
+        assert_eq!(value["name"], "robust");
+        let component = &value["components"][0];
+        assert_eq!(component["doc"], "Says \"no\"\nto outliers\u{1}\\");
+        assert_eq!(component["config_version"], 12);
+        assert_eq!(component["base"]["learning_rate"], 0.01);
+        assert_eq!(component["fields"][0]["doc"], "où");
+        assert_eq!(component["fields"][0]["default"], 4.685);
+        assert_eq!(component["fields"][0]["optional"], true);
+        assert!(component["fields"][0].get("maximum").is_none());
+    }
+}

@@ -1,0 +1,218 @@
+//! Shapes: how ranks are made the same and lengths broadcast, without an allocation.
+
+use crate::{Error, Result};
+
+/// More axes than anybody trains with; NumPy's limit is 64.
+pub(crate) const MAX_RANK: usize = 16;
+
+/// A shape on the stack.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    lengths: [usize; MAX_RANK],
+    rank: usize,
+}
+
+impl Shape {
+    pub(crate) fn new(shape: &[i64], name: &str) -> Result<Self> {
+        if shape.len() > MAX_RANK {
+            return Err(Error::input(format!("{name} has {} axes; at most {MAX_RANK} are supported", shape.len())));
+        }
+        let mut lengths = [0; MAX_RANK];
+        for (length, &n) in lengths.iter_mut().zip(shape) {
+            *length = n as usize;
+        }
+        Ok(Shape { lengths, rank: shape.len() })
+    }
+
+    pub(crate) fn lengths(&self) -> &[usize] {
+        &self.lengths[..self.rank]
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.rank
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lengths().iter().product()
+    }
+
+    pub(crate) fn last(&self) -> Option<usize> {
+        self.lengths().last().copied()
+    }
+
+    pub(crate) fn push(&mut self, length: usize) {
+        if self.rank < MAX_RANK {
+            self.lengths[self.rank] = length;
+            self.rank += 1;
+        }
+    }
+
+    pub(crate) fn pop(&mut self) {
+        self.rank = self.rank.saturating_sub(1);
+        self.lengths[self.rank] = 0;
+    }
+
+    pub(crate) fn without(mut self, axis: usize) -> Self {
+        self.lengths.copy_within(axis + 1..self.rank, axis);
+        self.pop();
+        self
+    }
+
+    pub(crate) fn to_vec(self) -> Vec<i64> {
+        self.lengths().iter().map(|&length| length as i64).collect()
+    }
+
+    /// The axis with this number, which counts from the end if it is negative.
+    pub(crate) fn axis(&self, axis: i64, name: &str) -> Result<usize> {
+        let rank = self.rank as i64;
+        let index = if axis < 0 { axis + rank } else { axis };
+        if (0..rank).contains(&index) {
+            Ok(index as usize)
+        } else {
+            Err(Error::input(format!("{name} of shape {self:?} has no axis {axis}")))
+        }
+    }
+}
+
+impl std::fmt::Debug for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.lengths().fmt(f)
+    }
+}
+
+/// Gives both the same rank as Keras does: where they differ by one axis and the longer one ends in 1, that axis is
+/// dropped, or the shorter one gets it if it has rank 1.
+pub(crate) fn same_rank(first: &mut Shape, second: &mut Shape) {
+    fn meet(longer: &mut Shape, shorter: &mut Shape) {
+        if longer.rank() == shorter.rank() + 1 && longer.last() == Some(1) {
+            if shorter.rank() == 1 {
+                shorter.push(1);
+            } else {
+                longer.pop();
+            }
+        }
+    }
+    if first.rank() > second.rank() {
+        meet(first, second);
+    } else {
+        meet(second, first);
+    }
+}
+
+/// The shape that both broadcast to, aligned at the last axis as NumPy does.
+pub(crate) fn common(y_true: &Shape, y_pred: &Shape) -> Result<Shape> {
+    let rank = y_true.rank().max(y_pred.rank());
+    let mut lengths = [0; MAX_RANK];
+    for (i, length) in lengths[..rank].iter_mut().enumerate() {
+        let of = |shape: &Shape| (i + shape.rank()).checked_sub(rank).map_or(1, |i| shape.lengths()[i]);
+        *length = match (of(y_true), of(y_pred)) {
+            (a, b) if a == b => a,
+            (1, b) => b,
+            (a, 1) => a,
+            _ => {
+                return Err(Error::input(format!("y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}")))
+            }
+        };
+    }
+    Ok(Shape { lengths, rank })
+}
+
+/// Where in a smaller array the element is that belongs to a place in a larger one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broadcast {
+    lengths: [usize; MAX_RANK],
+    strides: [usize; MAX_RANK],
+    rank: usize,
+    /// In the common cases the place is `flat / each` (of a row's number, or of the array itself).
+    each: Option<usize>,
+}
+
+impl Broadcast {
+    /// Aligned at the last axis, as NumPy does.
+    pub(crate) fn from_the_right(small: &Shape, large: &Shape) -> Option<Self> {
+        let missing = large.rank().checked_sub(small.rank())?;
+        let mut padded = [1; MAX_RANK];
+        padded[missing..large.rank()].copy_from_slice(small.lengths());
+        Self::new(&padded[..large.rank()], large.lengths())
+    }
+
+    /// Aligned at the first axis: weights of shape `[N]` belong to the rows of `[N, T]`.
+    pub(crate) fn from_the_left(small: &Shape, large: &Shape) -> Option<Self> {
+        let mut padded = [1; MAX_RANK];
+        padded.get_mut(..small.rank()).filter(|_| small.rank() <= large.rank())?.copy_from_slice(small.lengths());
+        Self::new(&padded[..large.rank()], large.lengths())
+    }
+
+    fn new(small: &[usize], large: &[usize]) -> Option<Self> {
+        let rank = large.len();
+        let (mut lengths, mut strides) = ([1; MAX_RANK], [0; MAX_RANK]);
+        let mut stride = 1;
+        for i in (0..rank).rev() {
+            lengths[i] = large[i];
+            if small[i] == large[i] {
+                strides[i] = stride;
+                stride *= small[i];
+            } else if small[i] != 1 {
+                return None;
+            }
+        }
+        // The leading axes are all there, the trailing ones all broadcast.
+        let kept = (0..rank).take_while(|&i| small[i] == large[i]).count();
+        let each = small[kept..].iter().all(|&n| n == 1).then(|| large[kept..].iter().product::<usize>().max(1));
+        Some(Broadcast { lengths, strides, rank, each })
+    }
+
+    /// Whether both arrays are the same.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.each == Some(1)
+    }
+
+    #[inline]
+    pub(crate) fn place(&self, flat: usize) -> usize {
+        if let Some(each) = self.each {
+            return if each == 1 { flat } else { flat / each };
+        }
+        let (mut rest, mut place) = (flat, 0);
+        for i in (0..self.rank).rev() {
+            place += rest % self.lengths[i] * self.strides[i];
+            rest /= self.lengths[i];
+        }
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(lengths: &[i64]) -> Shape {
+        Shape::new(lengths, "test").unwrap()
+    }
+
+    #[test]
+    fn ranks_meet_as_in_keras() {
+        for (first, second, expected) in [
+            (&[4][..], &[4, 1][..], (&[4, 1][..], &[4, 1][..])),
+            (&[4, 1], &[4], (&[4, 1], &[4, 1])),
+            (&[4, 3], &[4, 3, 1], (&[4, 3], &[4, 3])),
+            (&[4], &[4, 3], (&[4], &[4, 3])),
+        ] {
+            let (mut a, mut b) = (shape(first), shape(second));
+            same_rank(&mut a, &mut b);
+            assert_eq!((a.to_vec().as_slice(), b.to_vec().as_slice()), expected);
+        }
+    }
+
+    #[test]
+    fn broadcasting_finds_the_element_that_numpy_finds() {
+        let right = Broadcast::from_the_right(&shape(&[3, 1]), &shape(&[2, 3, 2])).unwrap();
+        assert_eq!((0..12).map(|i| right.place(i)).collect::<Vec<_>>(), [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]);
+        let left = Broadcast::from_the_left(&shape(&[2]), &shape(&[2, 3])).unwrap();
+        assert_eq!((0..6).map(|i| left.place(i)).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);
+        let middle = Broadcast::from_the_left(&shape(&[2, 1, 2]), &shape(&[2, 2, 2])).unwrap();
+        assert_eq!((0..8).map(|i| middle.place(i)).collect::<Vec<_>>(), [0, 1, 0, 1, 2, 3, 2, 3]);
+        assert!(Broadcast::from_the_left(&shape(&[3]), &shape(&[2, 3])).is_none());
+        assert!(common(&shape(&[2, 3]), &shape(&[2, 2])).is_err());
+        assert_eq!(common(&shape(&[2, 1]), &shape(&[3])).unwrap().to_vec(), [2, 3]);
+    }
+}

@@ -1,0 +1,217 @@
+//! Cross-entropies of independent yes-or-no outputs, averaged over an axis.
+
+use super::{EPSILON, clamp_slope};
+use plugfit_api::prelude::*;
+
+/// Probabilities are kept between these, so that their logarithms are finite.
+const UPPER: f64 = 1.0 - EPSILON;
+
+/// Labels drawn towards one half: `y (1 - s) + s / 2`.
+#[inline(always)]
+fn smoothed<R: Real>(y_true: R, smoothing: f64) -> R {
+    if smoothing == 0.0 { y_true } else { y_true * (1.0 - smoothing) + 0.5 * smoothing }
+}
+
+/// `-t ln(p) - (1 - t) ln(1 - p)` of a probability, which is clipped, and its derivative.
+#[inline(always)]
+fn of_probability<R: Real>(t: R, p: R) -> (R, R) {
+    let inside = p.clamp(EPSILON, UPPER);
+    let (rest, other) = (R::from(1.0) - inside, R::from(1.0) - t);
+    let value = -(t * inside.ln() + other * rest.ln());
+    (value, (other / rest - t / inside) * clamp_slope(p, EPSILON, UPPER))
+}
+
+/// The same of a logit `x`, without cancellation: with `e = exp(-|x|)` it is `ln(1 + e)` and `(1 - t) x` or `-t x`, whichever
+/// isn't negative for a hard label; its derivative `sigmoid(x) - t` alike.
+#[inline(always)]
+fn of_logit<R: Real>(t: R, x: R) -> (R, R) {
+    let positive = x > R::from(0.0);
+    let e = (-x.abs()).exp();
+    let other = R::from(1.0) - t;
+    let value = R::select(positive, x * other, -(x * t)) + e.ln_1p();
+    let slope = R::select(positive, other - t * e, other * e - t) / (e + 1.0);
+    (value, slope)
+}
+
+/// Cross-entropy of yes-or-no labels, `-y ln(p) - (1 - y) ln(1 - p)`, averaged over an axis.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("bce", "BCE"))]
+pub struct BinaryCrossentropy {
+    /// Whether `y_pred` are logits and not probabilities.
+    #[config(default = false)]
+    from_logits: bool,
+    /// How far labels are drawn towards one half, 0 to 1.
+    #[config(default = 0.0, range = 0.0..=1.0)]
+    label_smoothing: f64,
+    /// The axis averaged over.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+#[formula]
+impl ElementwiseLoss for BinaryCrossentropy {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        self.derivative(y_true, y_pred).0
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let t = smoothed(y_true, self.label_smoothing);
+        if self.from_logits { of_logit(t, y_pred) } else { of_probability(t, y_pred) }
+    }
+    fn axis(&self) -> i64 {
+        self.axis
+    }
+    fn info(&self) -> LossInfo {
+        // No targets: with several columns "accuracy" means CategoricalAccuracy beside it, as in Keras.
+        LossInfo { from_logits: self.from_logits, ..LossInfo::default() }
+    }
+}
+
+/// Binary cross-entropy that counts easy examples less, by `(1 - p of the right class)^gamma`. Lin et al. 2017.
+#[derive(Clone, Debug, Config)]
+pub struct BinaryFocalCrossentropy {
+    /// Whether class 1 is weighed by `alpha` and class 0 by `1 - alpha`.
+    #[config(default = false)]
+    apply_class_balancing: bool,
+    /// The weight of class 1.
+    #[config(default = 0.25, range = 0.0..=1.0)]
+    alpha: f64,
+    /// How much less easy examples count; 0: none less.
+    #[config(default = 2.0, range = 0.0..)]
+    gamma: f64,
+    /// Whether `y_pred` are logits and not probabilities.
+    #[config(default = false)]
+    from_logits: bool,
+    /// How far labels are drawn towards one half, 0 to 1.
+    #[config(default = 0.0, range = 0.0..=1.0)]
+    label_smoothing: f64,
+    /// The axis averaged over.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+#[formula]
+impl ElementwiseLoss for BinaryFocalCrossentropy {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        self.derivative(y_true, y_pred).0
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let one = R::from(1.0);
+        let t = smoothed(y_true, self.label_smoothing);
+        let p = if self.from_logits { y_pred.sigmoid() } else { y_pred };
+        let (entropy, entropy_slope) = of_probability(t, p);
+        // How much is missing to certainty in the right class: it moves with p for class 0, against it for class 1.
+        let missing = one - (t * p + (one - t) * (one - p));
+        let (factor, factor_slope) = focus(missing, self.gamma);
+        let factor_slope = factor_slope * (t * 2.0 - 1.0);
+        let (mut value, mut slope) = (factor * entropy, factor_slope * entropy + factor * entropy_slope);
+        if self.apply_class_balancing {
+            let weight = t * self.alpha + (one - t) * (1.0 - self.alpha);
+            (value, slope) = (value * weight, slope * weight);
+        }
+        if self.from_logits {
+            slope = slope * (p * (one - p));
+        }
+        (value, slope)
+    }
+    fn axis(&self) -> i64 {
+        self.axis
+    }
+    fn info(&self) -> LossInfo {
+        // No targets: with several columns "accuracy" means CategoricalAccuracy beside it, as in Keras.
+        LossInfo { from_logits: self.from_logits, ..LossInfo::default() }
+    }
+}
+
+/// `missing^gamma`, and its derivative by the probability, as which `missing` falls.
+#[inline(always)]
+pub(super) fn focus<R: Real>(missing: R, gamma: f64) -> (R, R) {
+    if gamma == 0.0 {
+        return (R::from(1.0), R::from(0.0));
+    }
+    let less = power(missing, gamma - 1.0);
+    let zero = R::from(0.0);
+    // With a gamma below 1 the slope at 0 is infinite, the value isn't.
+    (R::select(missing.abs() > zero, less * missing, missing), -(less * gamma))
+}
+
+/// `x` to a constant power; for `x < 0` (a "probability" beyond 1) as well, if the exponent is whole.
+#[inline(always)]
+fn power<R: Real>(x: R, exponent: f64) -> R {
+    let size = x.abs().powf(exponent);
+    let below = if exponent % 2.0 == 0.0 {
+        size
+    } else if exponent % 1.0 == 0.0 {
+        -size
+    } else {
+        R::from(f64::NAN)
+    };
+    R::select(x < R::from(0.0), below, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugfit_api::Plain;
+
+    fn entropy(from_logits: bool) -> BinaryCrossentropy {
+        BinaryCrossentropy { from_logits, label_smoothing: 0.0, axis: -1 }
+    }
+
+    fn focal(gamma: f64) -> BinaryFocalCrossentropy {
+        BinaryFocalCrossentropy {
+            apply_class_balancing: false,
+            alpha: 0.25,
+            gamma,
+            from_logits: false,
+            label_smoothing: 0.0,
+            axis: -1,
+        }
+    }
+
+    #[test]
+    fn a_probability_of_one_half_costs_ln_2() {
+        let (value, slope) = entropy(false).derivative(Plain(1.0f32), Plain(0.5));
+        assert!((value.0 - std::f32::consts::LN_2).abs() < 1e-7 && (slope.0 + 2.0).abs() < 1e-6);
+        assert!((focal(2.0).value(Plain(1.0f32), Plain(0.5)).0 - std::f32::consts::LN_2 / 4.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_logit_costs_what_its_probability_costs_and_keeps_every_digit() {
+        for t in [0.0, 0.3, 1.0] {
+            for x in [-3.0f64, -0.5, 0.0, 0.5, 3.0] {
+                let p = 1.0 / (1.0 + (-x).exp());
+                let by_logit = entropy(true).derivative(Plain(t), Plain(x));
+                let by_probability = entropy(false).value(Plain(t), Plain(p));
+                assert!((by_logit.0.0 - by_probability.0).abs() < 1e-12);
+                assert!((by_logit.1.0 - (p - t)).abs() < 1e-12);
+            }
+        }
+        let (value, slope) = entropy(true).derivative(Plain(1.0f32), Plain(30.0));
+        assert!((value.0 / 9.3576e-14 - 1.0).abs() < 1e-4 && (slope.0 / -9.3576e-14 - 1.0).abs() < 1e-4);
+        assert_eq!(entropy(true).derivative(Plain(0.0f32), Plain(1e6)), (Plain(1e6), Plain(1.0)));
+    }
+
+    #[test]
+    fn what_is_clipped_has_no_slope() {
+        for (t, p) in [(0.0, 1.5), (1.0, -0.5)] {
+            let (value, slope) = entropy(false).derivative(Plain(t), Plain(p));
+            let value: f32 = value.0;
+            assert!(value > 15.9 && value < 16.2 && slope.0 == 0.0);
+        }
+    }
+
+    #[test]
+    fn without_gamma_nothing_is_focused() {
+        for p in [0.0f32, 0.2, 1.0] {
+            let plain = entropy(false).derivative(Plain(1.0), Plain(p));
+            assert_eq!(focal(0.0).derivative(Plain(1.0), Plain(p)), plain);
+        }
+    }
+
+    #[test]
+    fn whole_powers_of_negative_numbers_keep_their_sign() {
+        assert_eq!(power(Plain(-2.0f64), 3.0).0, -8.0);
+        assert_eq!(power(Plain(-2.0f64), 2.0).0, 4.0);
+        assert!(power(Plain(-2.0f64), 2.5).0.is_nan());
+    }
+}

@@ -1,0 +1,347 @@
+//! Cross-entropies of one-hot labels or of probabilities: one value for each row of classes.
+
+use super::{
+    EPSILON,
+    binary::focus,
+    clamp_slope,
+    lanes::{self, BLOCK, LANES},
+};
+use plugfit_api::{
+    Plain,
+    config::{ConfigValue, ValueSpec},
+    loss::{LossTotals, Targets, rows_shape, rowwise},
+    prelude::*,
+    serde_json::Value,
+};
+
+/// Probabilities are kept between these, so that their logarithms are finite.
+const UPPER: f64 = 1.0 - EPSILON;
+
+/// Labels drawn towards even ones: `y (1 - s) + s / classes`, as a factor and what is added.
+#[derive(Clone, Copy)]
+struct Smoothing {
+    factor: f64,
+    added: f64,
+}
+
+impl Smoothing {
+    #[inline(always)]
+    fn new(smoothing: f64, classes: usize) -> Self {
+        let added = if smoothing == 0.0 { 0.0 } else { smoothing / classes as f64 };
+        Smoothing { factor: 1.0 - smoothing, added }
+    }
+
+    #[inline(always)]
+    fn of<R: Real>(self, y_true: R) -> R {
+        y_true * self.factor + self.added
+    }
+}
+
+/// Cross-entropy of one-hot labels or probabilities, `-sum(y_true ln(y_pred))` over the classes; `y_pred` is divided by its sum first.
+#[derive(Clone, Debug, Config)]
+pub struct CategoricalCrossentropy {
+    /// Whether `y_pred` are logits and not probabilities.
+    #[config(default = false)]
+    from_logits: bool,
+    /// How far labels are drawn towards even ones, 0 to 1.
+    #[config(default = 0.0, range = 0.0..=1.0)]
+    label_smoothing: f64,
+    /// The axis of the classes.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+#[formula]
+impl RowLoss for CategoricalCrossentropy {
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+        if self.from_logits {
+            let most = lanes::greatest!(y_pred, |x| x);
+            let logarithm = lanes::sum!(y_pred, |x| (x - most).exp()).ln();
+            return lanes::sum!(y_true, y_pred, |t, x| smoothing.of(t) * (logarithm - (x - most)));
+        }
+        let total = lanes::sum!(y_pred, |p| p);
+        -lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * (p / total).clamp(EPSILON, UPPER).ln())
+    }
+
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+        if self.from_logits {
+            let most = lanes::greatest!(y_pred, |x| Plain(x));
+            let total = Plain(lanes::write_exponentials(y_pred, most.0, gradient));
+            let logarithm = total.ln();
+            let share = (lanes::sum!(y_true, |t| smoothing.of(Plain(t))) / total).0;
+            for (slope, &t) in gradient.iter_mut().zip(y_true) {
+                *slope = *slope * share - smoothing.of(Plain(t)).0;
+            }
+            return lanes::sum!(y_true, y_pred, |t, x| smoothing.of(Plain(t)) * (logarithm - (Plain(x) - most))).0;
+        }
+        let total = lanes::sum!(y_pred, |p| Plain(p));
+        let zero = Plain(0.0);
+        let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
+        let (mut terms, mut shared, mut slopes) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
+        lanes::for_each_block!(y_true, y_pred, |at, t, p, used| {
+            let n = t.len();
+            let (terms, shared, slopes, p) = (&mut terms[..n], &mut shared[..n], &mut slopes[..n], &p[..n]);
+            for k in 0..n {
+                let (t, share) = (smoothing.of(Plain(t[k])), Plain(p[k]) / total);
+                let inside = share.clamp(EPSILON, UPPER);
+                terms[k] = -(t * inside.ln());
+                // What the value would lose from the share alone; the share of each moves the total for all.
+                slopes[k] = -(t / inside * clamp_slope(share, EPSILON, UPPER));
+                shared[k] = slopes[k] * share;
+            }
+            for (target, slope) in gradient[at..at + used].iter_mut().zip(&*slopes) {
+                *target = slope.0;
+            }
+            lanes::add(&mut value, terms, used);
+            lanes::add(&mut common, shared, used);
+        });
+        let (common, scale) = (lanes::total(common).0, 1.0 / total.0);
+        gradient.iter_mut().for_each(|slope| *slope = (*slope - common) * scale);
+        lanes::total(value).0
+    }
+
+    fn axis(&self) -> Option<i64> {
+        Some(self.axis)
+    }
+
+    fn info(&self) -> LossInfo {
+        LossInfo { from_logits: self.from_logits, ..LossInfo::targets(Targets::Categorical) }
+    }
+}
+
+/// One weight for all classes, or one for each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Alpha {
+    /// The same for all.
+    Same(f64),
+    /// One for each.
+    Each(Vec<f64>),
+}
+
+impl ConfigValue for Alpha {
+    const SPEC: ValueSpec = ValueSpec { name: "any", optional: false, choices: &[] };
+    fn read(value: &Value) -> Result<Self> {
+        if value.is_array() { Vec::read(value).map(Alpha::Each) } else { f64::read(value).map(Alpha::Same) }
+    }
+    fn write(&self) -> Value {
+        match self {
+            Alpha::Same(alpha) => alpha.write(),
+            Alpha::Each(alphas) => alphas.write(),
+        }
+    }
+}
+
+impl Alpha {
+    #[inline(always)]
+    fn of(&self, class: usize) -> f64 {
+        match self {
+            Alpha::Same(alpha) => *alpha,
+            // `call` has refused another number of classes; as a metric it gives NaN.
+            Alpha::Each(alphas) => alphas.get(class).copied().unwrap_or(f64::NAN),
+        }
+    }
+
+    /// Those of the classes from `at` on.
+    #[inline(always)]
+    fn block(&self, at: usize) -> [f32; BLOCK] {
+        match self {
+            Alpha::Same(alpha) => [*alpha as f32; BLOCK],
+            Alpha::Each(_) => std::array::from_fn(|k| self.of(at + k) as f32),
+        }
+    }
+}
+
+/// Categorical cross-entropy that counts easy examples less, by `alpha (1 - p)^gamma`. Lin et al. 2017.
+#[derive(Clone, Debug, Config)]
+pub struct CategoricalFocalCrossentropy {
+    /// The weight of every class, or a list with one for each.
+    #[config(default = 0.25, range = 0.0..)]
+    alpha: Alpha,
+    /// How much less easy examples count; 0: none less.
+    #[config(default = 2.0, range = 0.0..)]
+    gamma: f64,
+    /// Whether `y_pred` are logits and not probabilities.
+    #[config(default = false)]
+    from_logits: bool,
+    /// How far labels are drawn towards even ones, 0 to 1.
+    #[config(default = 0.0, range = 0.0..=1.0)]
+    label_smoothing: f64,
+    /// The axis of the classes.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+impl CategoricalFocalCrossentropy {
+    /// The value that a class of this share adds, and its derivative by the share; without the weights of label and class.
+    #[inline(always)]
+    fn of_share<R: Real>(&self, share: R) -> (R, R) {
+        let inside = share.clamp(EPSILON, UPPER);
+        let (missing, logarithm) = (R::from(1.0) - inside, inside.ln());
+        let (factor, factor_slope) = focus(missing, self.gamma);
+        let slope = -(factor_slope * logarithm + factor / inside) * clamp_slope(share, EPSILON, UPPER);
+        (-(factor * logarithm), slope)
+    }
+
+    /// `y_pred` before it is divided by its sum, from which a logit's maximum is taken off.
+    #[inline(always)]
+    fn number<R: Real>(&self, y_pred: R, most: R) -> R {
+        if self.from_logits { (y_pred - most).exp() } else { y_pred }
+    }
+}
+
+#[formula]
+impl RowLoss for CategoricalFocalCrossentropy {
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+        let most = if self.from_logits { lanes::greatest!(y_pred, |x| x) } else { R::from(0.0) };
+        let total = lanes::sum!(y_pred, |p| self.number(p, most));
+        if let Alpha::Same(alpha) = &self.alpha {
+            let term =
+                lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * self.of_share(self.number(p, most) / total).0);
+            return term * *alpha;
+        }
+        let mut sum = R::from(0.0);
+        for (class, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
+            let term = smoothing.of(t) * self.of_share(self.number(p, most) / total).0;
+            sum = sum + term * self.alpha.of(class);
+        }
+        sum
+    }
+
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+        let most = if self.from_logits { lanes::greatest!(y_pred, |x| Plain(x)) } else { Plain(0.0) };
+        let total = lanes::sum!(y_pred, |p| self.number(Plain(p), most));
+        // With shares s = n / total, d value / d n = (slope(s) - sum(slope(s) s)) / total; for a logit, d n = n dx.
+        let zero = Plain(0.0);
+        let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
+        let (mut terms, mut shared, mut slopes) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
+        lanes::for_each_block!(y_true, y_pred, |at, t, p, used| {
+            let n = t.len();
+            let (terms, shared, slopes, p) = (&mut terms[..n], &mut shared[..n], &mut slopes[..n], &p[..n]);
+            let alphas = self.alpha.block(at);
+            for k in 0..n {
+                let (weight, share) =
+                    (smoothing.of(Plain(t[k])) * Plain(alphas[k]), self.number(Plain(p[k]), most) / total);
+                let (term, slope) = self.of_share(share);
+                (terms[k], slopes[k]) = (weight * term, weight * slope);
+                shared[k] = slopes[k] * share;
+            }
+            for (target, slope) in gradient[at..at + used].iter_mut().zip(&*slopes) {
+                *target = slope.0;
+            }
+            lanes::add(&mut value, terms, used);
+            lanes::add(&mut common, shared, used);
+        });
+        let common = lanes::total(common);
+        for (slope, &p) in gradient.iter_mut().zip(y_pred) {
+            let number = if self.from_logits { self.number(Plain(p), most) } else { Plain(1.0) };
+            *slope = ((Plain(*slope) - common) * number / total).0;
+        }
+        lanes::total(value).0
+    }
+
+    fn axis(&self) -> Option<i64> {
+        Some(self.axis)
+    }
+
+    fn info(&self) -> LossInfo {
+        LossInfo { from_logits: self.from_logits, ..LossInfo::targets(Targets::Categorical) }
+    }
+}
+
+impl Loss for CategoricalFocalCrossentropy {
+    fn info(&self) -> LossInfo {
+        RowLoss::info(self)
+    }
+
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        let shape = rows_shape(inputs, Some(self.axis))?;
+        if let Alpha::Each(alphas) = &self.alpha {
+            let y_pred = inputs.y_pred()?.shape();
+            let axis = if self.axis < 0 { self.axis + y_pred.len() as i64 } else { self.axis };
+            let classes = usize::try_from(axis).ok().and_then(|axis| y_pred.get(axis));
+            if classes.is_some_and(|&classes| classes != alphas.len() as i64) {
+                let n = alphas.len();
+                return Err(Error::input(format!(
+                    "alpha has {n} weights, y_pred of shape {y_pred:?} another number of classes"
+                )));
+            }
+        }
+        Ok(shape)
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        Loss::output_shape(self, inputs)?;
+        rowwise(self, inputs, output, host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entropy(from_logits: bool, label_smoothing: f64) -> CategoricalCrossentropy {
+        CategoricalCrossentropy { from_logits, label_smoothing, axis: -1 }
+    }
+
+    #[test]
+    fn the_right_class_alone_counts_for_a_one_hot_label() {
+        let mut gradient = [0.0; 3];
+        let value = entropy(false, 0.0).gradient(&[0.0, 1.0, 0.0], &[0.25, 0.5, 0.25], &mut gradient);
+        assert!((value - std::f32::consts::LN_2).abs() < 1e-7);
+        assert_eq!(gradient, [1.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn logits_are_shifted_so_that_none_overflows() {
+        let mut gradient = [0.0; 3];
+        let value = entropy(true, 0.0).gradient(&[0.0, 1.0, 0.0], &[1e4, 0.0, -1e4], &mut gradient);
+        assert_eq!((value, gradient), (1e4, [1.0, -1.0, 0.0]));
+    }
+
+    #[test]
+    fn smoothing_moves_labels_towards_even_ones() {
+        let mut gradient = [0.0; 4];
+        entropy(true, 0.4).gradient(&[1.0, 0.0, 0.0, 0.0], &[0.0; 4], &mut gradient);
+        for (slope, expected) in gradient.iter().zip([0.25 - 0.7, 0.15, 0.15, 0.15]) {
+            assert!((slope - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn gradients_match_central_differences() {
+        let focal = |from_logits, alpha| CategoricalFocalCrossentropy {
+            alpha,
+            gamma: 1.5,
+            from_logits,
+            label_smoothing: 0.1,
+            axis: -1,
+        };
+        let (y_true, y_pred) = ([0.0f32, 1.0, 0.0], [0.7f32, 0.9, 0.3]);
+        let each = Alpha::Each(vec![0.2, 0.3, 0.5]);
+        check(&focal(true, Alpha::Same(0.25)), &y_true, &y_pred);
+        check(&focal(false, each), &y_true, &y_pred);
+        check(&entropy(false, 0.2), &y_true, &y_pred);
+        check(&entropy(true, 0.2), &y_true, &y_pred);
+    }
+
+    fn check(loss: &impl RowLoss, y_true: &[f32; 3], y_pred: &[f32; 3]) {
+        let mut gradient = [0.0; 3];
+        let value = loss.gradient(y_true, y_pred, &mut gradient);
+        let t = y_true.map(|t| Plain(f64::from(t)));
+        let p = y_pred.map(|p| Plain(f64::from(p)));
+        assert!((loss.value(&t, &p).0 - f64::from(value)).abs() < 1e-6);
+        for i in 0..3 {
+            let at = |h: f64| {
+                let mut moved = p;
+                moved[i].0 += h;
+                loss.value(&t, &moved).0
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((difference - f64::from(gradient[i])).abs() < 1e-5, "{i}: {difference} {}", gradient[i]);
+        }
+    }
+}

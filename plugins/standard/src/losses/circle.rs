@@ -1,0 +1,275 @@
+//! A loss of embeddings: what belongs together is drawn together, what doesn't is pushed apart.
+
+use super::{
+    lanes, positive_slope,
+    shared::{Labels, Layout, add, share},
+};
+use plugfit_api::{Plain, loss::LossTotals, prelude::*};
+
+/// Circle loss of L2-normalised embeddings and class ids: pairs that are far from their optimum count more. Sun et al. 2020.
+///
+/// With `d` the cosine distance of a pair, it is `softplus(logsumexp(same class) + logsumexp(other class))` of
+/// `gamma (d + margin) (d - margin)` and `gamma (1 + margin - d) (1 - margin - d)`. A sample without a partner of both kinds doesn't count.
+#[derive(Clone, Debug, Config)]
+pub struct Circle {
+    /// How steep it is.
+    #[config(default = 80.0)]
+    gamma: f64,
+    /// How far from its optimum a pair may be.
+    #[config(default = 0.4)]
+    margin: f64,
+    /// Whether a sample is no partner of its own.
+    #[config(default = true)]
+    remove_diagonal: bool,
+}
+
+impl Circle {
+    /// Of a pair's similarity: the term in its `logsumexp`, and the term's derivative.
+    #[inline(always)]
+    fn term(&self, similarity: f32, same: bool) -> (f32, f32) {
+        let (gamma, margin) = (self.gamma as f32, self.margin as f32);
+        let apart = 1.0 - similarity;
+        let distance = Plain(apart).max(Plain(0.0)).0;
+        // Same class: gamma (d + margin) (d - margin); other: gamma (1 + margin - d) (1 - margin - d). The first factor is how far
+        // from its optimum the pair is; it is differentiated too.
+        let (towards, weight, off) = if same {
+            (1.0, distance + margin, distance - margin)
+        } else {
+            (-1.0, 1.0 + margin - distance, 1.0 - margin - distance)
+        };
+        let positive = Plain(weight).max(Plain(0.0)).0;
+        let slope = gamma * towards * (positive_slope(Plain(weight)).0 * off + positive);
+        (gamma * positive * off, -slope * positive_slope(Plain(apart)).0)
+    }
+}
+
+/// The samples of a batch.
+struct Batch<'a> {
+    labels: Vec<i32>,
+    y_pred: &'a [f32],
+    width: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn new(inputs: &Inputs<'a>) -> Result<Self> {
+        let n = samples(inputs)?;
+        let labels = Labels::new(inputs.y_true()?)?;
+        // As Keras casts them.
+        let labels = (0..n as usize).map(|i| labels.get(i) as i32).collect();
+        let y_pred = inputs.y_pred()?;
+        Ok(Batch { labels, y_pred: y_pred.f32s("y_pred")?, width: y_pred.shape()[1] as usize })
+    }
+
+    fn embedding(&self, i: usize) -> &'a [f32] {
+        &self.y_pred[i * self.width..(i + 1) * self.width]
+    }
+
+    /// The similarities of sample `i` to all.
+    fn similarities(&self, i: usize, similarities: &mut [f32]) {
+        let own = self.embedding(i);
+        for (j, similarity) in similarities.iter_mut().enumerate() {
+            *similarity = lanes::dot(own, self.embedding(j));
+        }
+    }
+}
+
+/// What the rows of similarities come to, with a number for each sample.
+struct Rows {
+    /// `logsumexp` over the partners of the same class, and of the others; infinity where the value has no slope.
+    same: Vec<f32>,
+    other: Vec<f32>,
+    values: Vec<f32>,
+    /// The weight of the value times its derivative with respect to either.
+    slopes: Vec<f32>,
+}
+
+/// The number of samples, if the shapes fit.
+fn samples(inputs: &Inputs<'_>) -> Result<i64> {
+    let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
+    match (y_true, y_pred) {
+        (&[n], &[m, _]) | (&[n, 1], &[m, _]) if n == m => Ok(n),
+        _ => Err(Error::input(format!(
+            "y_true of shape {y_true:?} and y_pred of shape {y_pred:?} aren't [samples] and [samples, embedding]"
+        ))),
+    }
+}
+
+impl Loss for Circle {
+    fn info(&self) -> LossInfo {
+        LossInfo {
+            rows_independent: false,
+            own_mask: true,
+            dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
+            ..LossInfo::default()
+        }
+    }
+
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        samples(inputs).map(|n| vec![n])
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        let batch = Batch::new(inputs)?;
+        let n = batch.labels.len();
+        let (upstream, scale) = (output.upstream, output.scale);
+        if upstream.is_some_and(|upstream| upstream.len() != n) {
+            return Err(Error::input(format!("the upstream weight isn't one for each of {n} samples")));
+        }
+        let weight = |i: usize| upstream.map_or(1.0, |upstream| upstream[i]);
+        let cost = n * batch.width;
+        let rows = self.rows(&batch, |i| weight(i) * scale, host)?;
+        share(Layout { rows: n, values: 1, slopes: batch.width, cost }, output, host, |mut part| {
+            let mut totals = LossTotals::default();
+            let first = part.rows.start;
+            let mut pairs = vec![0.0; if part.gradient.is_some() { n } else { 0 }];
+            for i in part.rows.clone() {
+                let value = rows.values[i];
+                // NaN counts, so that it shows.
+                let counts = value != 0.0;
+                if let Some(values) = part.values.as_deref_mut() {
+                    values[i - first] = value;
+                }
+                if let Some(valid) = part.valid.as_deref_mut() {
+                    valid[i - first] = f32::from(u8::from(counts));
+                }
+                if counts {
+                    add(&mut totals, value, weight(i));
+                }
+                if let Some(gradient) = part.gradient.as_deref_mut() {
+                    let gradient = &mut gradient[(i - first) * batch.width..][..batch.width];
+                    gradient.fill(0.0);
+                    batch.similarities(i, &mut pairs);
+                    self.pair_slopes(&batch, &rows, i, &mut pairs);
+                    for (j, &slope) in pairs.iter().enumerate() {
+                        for (target, partner) in gradient.iter_mut().zip(batch.embedding(j)) {
+                            *target += slope * partner;
+                        }
+                    }
+                }
+            }
+            totals
+        })
+    }
+}
+
+impl Circle {
+    /// What every row comes to; the gradient needs those of both samples of a pair.
+    fn rows(&self, batch: &Batch<'_>, weight: impl Fn(usize) -> f32, host: &Host<'_>) -> Result<Rows> {
+        let n = batch.labels.len();
+        let (mut same, mut other) = (vec![0.0; n], vec![0.0; n]);
+        // Two numbers for each sample, written where values and mask would be.
+        let mut sums = LossOutput {
+            values: Some(&mut same),
+            valid: Some(&mut other),
+            gradients: &mut [],
+            upstream: None,
+            scale: 1.0,
+        };
+        share(Layout { rows: n, values: 1, slopes: 0, cost: n * batch.width }, &mut sums, host, |part| {
+            let mut pairs = vec![0.0; n];
+            let targets = part.values.into_iter().flatten().zip(part.valid.into_iter().flatten());
+            for (i, (same, other)) in part.rows.zip(targets) {
+                batch.similarities(i, &mut pairs);
+                (*same, *other) = self.sums(batch, i, &mut pairs);
+            }
+            LossTotals::default()
+        })?;
+        let (mut values, mut slopes) = (vec![0.0; n], vec![0.0; n]);
+        for i in 0..n {
+            let sum = Plain(same[i] + other[i]);
+            values[i] = sum.softplus().0;
+            slopes[i] = weight(i) * sum.sigmoid().0;
+            if slopes[i] == 0.0 {
+                (same[i], other[i]) = (f32::INFINITY, f32::INFINITY);
+            }
+        }
+        Ok(Rows { same, other, values, slopes })
+    }
+
+    /// `logsumexp` over the partners of sample `i` of the same class and of the others; minus infinity of none. Similarities come in.
+    fn sums(&self, batch: &Batch<'_>, i: usize, pairs: &mut [f32]) -> (f32, f32) {
+        let n = batch.labels.len();
+        let (label, pairs) = (batch.labels[i], &mut pairs[..n]);
+        let itself = pairs[i];
+        for (pair, &other) in pairs.iter_mut().zip(&batch.labels) {
+            *pair = self.term(*pair, other == label).0;
+        }
+        // A sample that is no partner of its own has a term that vanishes.
+        pairs[i] = if self.remove_diagonal { f32::NEG_INFINITY } else { self.term(itself, true).0 };
+        let pairs = &*pairs;
+        let none = Plain(f32::NEG_INFINITY);
+        let labels = &batch.labels;
+        let most_same = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, Plain(x), none));
+        let most_other = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, none, Plain(x)));
+        let zero = Plain(0.0);
+        let same = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, (Plain(x) - most_same).exp(), zero));
+        let other = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, zero, (Plain(x) - most_other).exp()));
+        let logarithm = |most: Plain<f32>, sum: Plain<f32>| if most == none { none } else { most + sum.ln() };
+        (logarithm(most_same, same).0, logarithm(most_other, other).0)
+    }
+
+    /// Similarities of sample `i` come in; the derivatives of all values with respect to them come out. A similarity is in the rows of
+    /// both samples.
+    fn pair_slopes(&self, batch: &Batch<'_>, rows: &Rows, i: usize, pairs: &mut [f32]) {
+        let n = batch.labels.len();
+        let label = batch.labels[i];
+        let (labels, pairs) = (&batch.labels[..n], &mut pairs[..n]);
+        let (same, other, slopes) = (&rows.same[..n], &rows.other[..n], &rows.slopes[..n]);
+        let (own_same, own_other, own_slope) = (same[i], other[i], slopes[i]);
+        for j in 0..n {
+            let is_same = labels[j] == label;
+            let (term, slope) = self.term(pairs[j], is_same);
+            let (own, theirs) = if is_same { (own_same, same[j]) } else { (own_other, other[j]) };
+            let own = own_slope * Plain(term - own).exp().0;
+            let theirs = slopes[j] * Plain(term - theirs).exp().0;
+            pairs[j] = slope * (own + theirs);
+        }
+        if self.remove_diagonal {
+            pairs[i] = 0.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::shared::tests::call, *};
+
+    fn circle(remove_diagonal: bool) -> Circle {
+        Circle { gamma: 2.0, margin: 0.4, remove_diagonal }
+    }
+
+    #[test]
+    fn a_sample_without_partners_of_both_kinds_does_not_count() {
+        let y_pred = (&[1.0f32, 0.0, 0.6, 0.8, 0.0, 1.0][..], &[3i64, 2][..]);
+        let called = call(&circle(true), (&[4i32, 4, 7], &[3]), y_pred).unwrap();
+        assert_eq!(called.valid, [1.0, 1.0, 0.0]);
+        assert_eq!((called.values[2], called.totals.count), (0.0, 2.0));
+        let alone = call(&circle(true), (&[1i32, 1, 1], &[3, 1]), y_pred).unwrap();
+        assert_eq!((alone.values, alone.gradient, alone.totals), (vec![0.0; 3], vec![0.0; 6], LossTotals::default()));
+    }
+
+    #[test]
+    fn gradients_match_central_differences() {
+        let y_pred: Vec<f32> = (0..15).map(|i| (i as f32 * 2.3).sin() * 0.7).collect();
+        let labels = [0i32, 1, 0, 1, 1];
+        for remove_diagonal in [true, false] {
+            let loss = circle(remove_diagonal);
+            let called = call(&loss, (&labels, &[5]), (&y_pred, &[5, 3])).unwrap();
+            for i in 0..15 {
+                let at = |h: f32| {
+                    let mut moved = y_pred.clone();
+                    moved[i] += h;
+                    call(&loss, (&labels, &[5]), (&moved, &[5, 3])).unwrap().totals.value
+                };
+                let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
+                assert!((difference - f64::from(called.gradient[i])).abs() < 1e-2 * (1.0 + difference.abs()), "{i}");
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_that_are_no_embeddings_are_refused() {
+        assert!(call(&circle(true), (&[1i32], &[1]), (&[1.0], &[1])).is_err());
+        assert!(call(&circle(true), (&[1i32, 2], &[2]), (&[1.0], &[1, 1])).is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! Connectionist temporal classification: sequences of labels from longer sequences of scores, without an alignment.
+
+use super::{
+    lanes,
+    shared::{Labels, Layout, add, share},
+};
+use plugfit_api::{Plain, loss::LossTotals, prelude::*};
+
+/// Connectionist temporal classification: minus the logarithm of the probability of all alignments of `y_true` with the logits
+/// `y_pred`, class 0 being the blank. Graves et al. 2006.
+///
+/// `y_true` is [batch, labels], `y_pred` [batch, time, classes]. A target has as many labels as it has ids other than 0. One
+/// that no alignment can give costs about 1e5 and not infinity, so that one such sample doesn't end a training.
+#[derive(Clone, Debug, Config)]
+#[config(name = "CTC")]
+pub struct Ctc;
+
+/// The logarithm of the probability of what can't be.
+const IMPOSSIBLE: f64 = -1e5;
+/// The class of the blank.
+const BLANK: usize = 0;
+
+/// Room for one sample, used again for the next.
+///
+/// States are blank, label, blank, label, …, blank: the label of number `i` is state `2 i + 1`. A row of states has two more before
+/// it, which nothing comes from.
+#[derive(Default)]
+struct Room {
+    /// The class of each state; an id that is no class has none, and probability 1 so that nothing hangs on it.
+    classes: Vec<Option<usize>>,
+    /// The logarithm of the weight of skipping the state before: 0 for a label, `IMPOSSIBLE` if it repeats the one before, minus
+    /// infinity for a blank.
+    skips: Vec<f64>,
+    /// Logarithms of probabilities, [time, classes].
+    scores: Vec<f32>,
+    /// The scores of the states in one step.
+    emitted: Vec<f64>,
+    /// Logarithms of the probability of all beginnings that end in a state, [1 + time, 2 + states].
+    before: Vec<f64>,
+    /// The same of all ends that begin behind a state, [states + 2].
+    after: Vec<f64>,
+}
+
+/// States of nothing before each row.
+const MARGIN: usize = 2;
+
+/// The logarithm of the sum of three numbers given by their logarithms.
+#[inline(always)]
+fn log_sum(a: f64, b: f64, c: f64) -> f64 {
+    let most = if a > b { a } else { b };
+    let most = if c > most { c } else { most };
+    // Float32 is enough for what is between 1 and 3, and its functions are fast.
+    let part = |x: f64| Plain((x - most) as f32).exp();
+    let sum = most + f64::from((part(a) + part(b) + part(c)).ln().0);
+    if most == f64::NEG_INFINITY { most } else { sum }
+}
+
+impl Room {
+    fn prepare(&mut self, labels: &[i64], logits: &[f32], classes: usize) {
+        let class = |label: i64| usize::try_from(label).ok().filter(|&label| label < classes);
+        self.classes.clear();
+        self.skips.clear();
+        for (i, &label) in labels.iter().enumerate() {
+            let skip = match i.checked_sub(1).map(|before| labels[before]) {
+                None => f64::NEG_INFINITY,
+                Some(before) if before == label => IMPOSSIBLE,
+                Some(_) => 0.0,
+            };
+            self.classes.extend([Some(BLANK), class(label)]);
+            self.skips.extend([f64::NEG_INFINITY, skip]);
+        }
+        self.classes.push(Some(BLANK));
+        self.skips.push(f64::NEG_INFINITY);
+        self.emitted.resize(self.classes.len(), 0.0);
+        self.scores.clear();
+        for row in logits.chunks_exact(classes) {
+            let most = lanes::greatest!(row, |x| Plain(x));
+            let logarithm = lanes::sum!(row, |x| (Plain(x) - most).exp()).ln();
+            self.scores.extend(row.iter().map(|&x| (Plain(x) - most - logarithm).0));
+        }
+    }
+
+    /// The scores of the states in a step.
+    fn emit(&mut self, step: usize, classes: usize) {
+        let scores = &self.scores[step * classes..(step + 1) * classes];
+        for (emitted, class) in self.emitted.iter_mut().zip(&self.classes) {
+            *emitted = class.map_or(0.0, |class| scores[class].into());
+        }
+    }
+
+    /// The value. Fills `before`.
+    fn forward(&mut self, time: usize, classes: usize) -> f64 {
+        let n = self.classes.len();
+        let row = MARGIN + n;
+        self.before.clear();
+        self.before.resize((1 + time) * row, f64::NEG_INFINITY);
+        // Before the first step the first blank is certain and all else impossible, but by `IMPOSSIBLE` and not by infinity.
+        self.before[MARGIN..row].fill(IMPOSSIBLE);
+        self.before[MARGIN] = 0.0;
+        for step in 0..time {
+            self.emit(step, classes);
+            let (last, next) = self.before[step * row..(step + 2) * row].split_at_mut(row);
+            let (skips, emitted, last) = (&self.skips[..n], &self.emitted[..n], &last[..n + MARGIN]);
+            let next = &mut next[MARGIN..MARGIN + n];
+            for s in 0..n {
+                next[s] = log_sum(last[s + 2], last[s + 1], last[s] + skips[s]) + emitted[s];
+            }
+        }
+        // A sequence ends with its last label or with the blank behind it; one without labels with the blank.
+        let last = &self.before[time * row..];
+        -log_sum(last[row - 1], last[row - 2], f64::NEG_INFINITY)
+    }
+
+    /// The gradient: what each class is expected to be, less how often the alignments have it.
+    fn backward(&mut self, time: usize, classes: usize, value: f64, factor: f32, gradient: &mut [f32]) {
+        let n = self.classes.len();
+        let row = MARGIN + n;
+        self.after.clear();
+        self.after.resize(n + MARGIN, f64::NEG_INFINITY);
+        self.after[n.saturating_sub(2)..n].fill(0.0);
+        for step in (0..time).rev() {
+            self.emit(step, classes);
+            let gradient = &mut gradient[step * classes..(step + 1) * classes];
+            for (slope, &score) in gradient.iter_mut().zip(&self.scores[step * classes..]) {
+                *slope = Plain(score).exp().0 * factor;
+            }
+            let before = &self.before[(step + 1) * row + MARGIN..(step + 2) * row];
+            for ((class, before), after) in self.classes.iter().zip(before).zip(&self.after) {
+                if let Some(class) = class {
+                    gradient[*class] -= Plain((before + after + value) as f32).exp().0 * factor;
+                }
+            }
+            // What can follow from each state of the step before: states after it aren't needed any more when it is written.
+            let (skips, emitted, after) = (&self.skips[..n], &self.emitted[..n], &mut self.after[..n + MARGIN]);
+            for s in 0..n {
+                after[s] += emitted[s];
+            }
+            for s in 0..n {
+                let skipped = if s + 2 < n { after[s + 2] + skips[s + 2] } else { f64::NEG_INFINITY };
+                after[s] = log_sum(after[s], after[s + 1], skipped);
+            }
+        }
+    }
+}
+
+/// The lengths of `[batch, labels]` and `[batch, time, classes]`.
+fn lengths(inputs: &Inputs<'_>) -> Result<[usize; 4]> {
+    let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
+    match (y_true, y_pred) {
+        (&[n, labels], &[m, time, classes]) if n == m && classes > 0 => {
+            Ok([n, labels, time, classes].map(|n| n as usize))
+        }
+        (&[n, _], &[m, _, _]) if n == m => Err(Error::input("y_pred has no class, not even the blank")),
+        _ => Err(Error::input(format!(
+            "y_true of shape {y_true:?} and y_pred of shape {y_pred:?} aren't [batch, labels] and [batch, time, classes]"
+        ))),
+    }
+}
+
+impl Loss for Ctc {
+    fn info(&self) -> LossInfo {
+        LossInfo { from_logits: true, dtypes: vec![Labels::dtypes(), vec!["float32".into()]], ..LossInfo::default() }
+    }
+
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        lengths(inputs).map(|[n, ..]| vec![n as i64])
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        let [n, width, time, classes] = lengths(inputs)?;
+        let ids = Labels::new(inputs.y_true()?)?;
+        let y_pred = inputs.y_pred()?.f32s("y_pred")?;
+        let (upstream, scale) = (output.upstream, output.scale);
+        let size = time * classes;
+        // An alignment's step costs as much as some ten elements elsewhere.
+        let layout = Layout { rows: n, values: 1, slopes: size, cost: size + 20 * time * (2 * width + 1) };
+        share(layout, output, host, |mut part| {
+            let mut totals = LossTotals::default();
+            let (mut room, mut labels) = (Room::default(), Vec::new());
+            let first = part.rows.start;
+            for sample in part.rows.clone() {
+                let all = (sample * width..(sample + 1) * width).map(|i| ids.get(i));
+                let length = all.clone().filter(|&id| id != BLANK as i64).count();
+                labels.clear();
+                labels.extend(all.take(length));
+                room.prepare(&labels, &y_pred[sample * size..(sample + 1) * size], classes);
+                let value = room.forward(time, classes);
+                let upstream = upstream.map_or(1.0, |upstream| upstream[sample]);
+                if let Some(values) = part.values.as_deref_mut() {
+                    values[sample - first] = value as f32;
+                }
+                if let Some(valid) = part.valid.as_deref_mut() {
+                    valid[sample - first] = 1.0;
+                }
+                add(&mut totals, value as f32, upstream);
+                if let Some(gradient) = part.gradient.as_deref_mut() {
+                    let gradient = &mut gradient[(sample - first) * size..][..size];
+                    if upstream * scale == 0.0 {
+                        gradient.fill(0.0);
+                    } else {
+                        room.backward(time, classes, value, upstream * scale, gradient);
+                    }
+                }
+            }
+            totals
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::shared::tests::call, *};
+
+    /// The probability of all alignments, one by one.
+    fn by_hand(labels: &[usize], logits: &[f64], time: usize, classes: usize) -> f64 {
+        let probability = |row: usize, class: usize| {
+            let row = &logits[row * classes..][..classes];
+            row[class].exp() / row.iter().map(|x| x.exp()).sum::<f64>()
+        };
+        let mut total = 0.0;
+        for number in 0..classes.pow(time as u32) {
+            let path: Vec<usize> = (0..time).map(|row| number / classes.pow(row as u32) % classes).collect();
+            let mut read = path.clone();
+            read.dedup();
+            read.retain(|&class| class != BLANK);
+            if read == labels {
+                total += path.iter().enumerate().map(|(row, &class)| probability(row, class)).product::<f64>();
+            }
+        }
+        -total.ln()
+    }
+
+    fn logits(n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 1.3).sin() * 2.0).collect()
+    }
+
+    #[test]
+    fn it_is_the_sum_over_all_alignments() {
+        let y_pred = logits(15);
+        let exact: Vec<f64> = y_pred.iter().map(|&x| f64::from(x)).collect();
+        for labels in [&[1i32, 2, 0][..], &[1, 1, 0], &[2, 0, 0], &[1, 2, 1], &[0, 0, 0]] {
+            let read: Vec<usize> = labels.iter().filter(|&&id| id != 0).map(|&id| id as usize).collect();
+            let called = call(&Ctc, (labels, &[1, 3]), (&y_pred, &[1, 5, 3])).unwrap();
+            assert!((f64::from(called.values[0]) - by_hand(&read, &exact, 5, 3)).abs() < 1e-5, "{labels:?}");
+            for i in 0..15 {
+                let at = |h: f64| {
+                    let mut moved = exact.clone();
+                    moved[i] += h;
+                    by_hand(&read, &moved, 5, 3)
+                };
+                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!((difference - f64::from(called.gradient[i])).abs() < 1e-5, "{labels:?} {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_alignment_gives_costs_much_and_not_infinitely_much() {
+        let called = call(&Ctc, (&[1i32, 1, 1], &[1, 3]), (&logits(6), &[1, 2, 3])).unwrap();
+        assert!(called.values[0] > 9e4 && called.values[0] < 4e5);
+        assert!(called.gradient.iter().all(|slope| slope.is_finite()));
+    }
+
+    #[test]
+    fn ids_that_are_no_class_and_empty_sequences_do_not_panic() {
+        for labels in [[1i32, 9], [-1, 1]] {
+            let called = call(&Ctc, (&labels, &[1, 2]), (&logits(12), &[1, 4, 3])).unwrap();
+            assert!(called.values[0].is_finite());
+        }
+        assert!(call(&Ctc, (&[1i32, 2], &[1, 2]), (&[], &[1, 0, 3])).unwrap().values[0] > 9e4);
+        assert_eq!(call(&Ctc, (&[] as &[i32], &[1, 0]), (&[0.0; 2], &[1, 2, 1])).unwrap().values, [0.0]);
+        assert!(call(&Ctc, (&[1i32], &[1, 1]), (&[], &[1, 3, 0])).is_err());
+        assert!(call(&Ctc, (&[1i32], &[1]), (&[0.0; 3], &[1, 1, 3])).is_err());
+    }
+}

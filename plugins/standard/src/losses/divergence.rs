@@ -1,0 +1,77 @@
+//! Divergences between distributions and counts.
+
+use super::{EPSILON, clamp_slope, lanes};
+use plugfit_api::{Plain, loss::Targets, prelude::*};
+
+/// Kullback-Leibler divergence: the sum of `y_true ln(y_true / y_pred)`, both clipped to [1e-7, 1]. Kullback & Leibler 1951.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("kld", "KLD"))]
+pub struct KLDivergence;
+
+#[inline(always)]
+fn divergence<R: Real>(y_true: R, y_pred: R) -> R {
+    let y_true = y_true.clamp(EPSILON, 1.0);
+    y_true * (y_true / y_pred.clamp(EPSILON, 1.0)).ln()
+}
+
+#[formula]
+impl RowLoss for KLDivergence {
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+        lanes::sum!(y_true, y_pred, |t, p| divergence(t, p))
+    }
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+            let (t, p) = (Plain(t), Plain(p));
+            *slope = (-t.clamp(EPSILON, 1.0) / p.clamp(EPSILON, 1.0) * clamp_slope(p, EPSILON, 1.0)).0;
+        }
+        lanes::sum!(y_true, y_pred, |t, p| divergence(Plain(t), Plain(p))).0
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Categorical)
+    }
+}
+
+/// Poisson: the mean of `y_pred - y_true ln(y_pred + 1e-7)`, the negative log-likelihood of a count but for a constant.
+#[derive(Clone, Debug, Config)]
+pub struct Poisson;
+
+#[formula]
+impl ElementwiseLoss for Poisson {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        y_pred - y_true * (y_pred + EPSILON).ln()
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        (self.value(y_true, y_pred), R::from(1.0) - y_true / (y_pred + EPSILON))
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_distributions_do_not_diverge() {
+        let p = [0.25f32, 0.5, 0.25];
+        let mut gradient = [0.0; 3];
+        assert_eq!(KLDivergence.gradient(&p, &p, &mut gradient), 0.0);
+        assert_eq!(gradient, [-1.0; 3]);
+    }
+
+    #[test]
+    fn certainty_has_half_a_slope_and_what_is_clipped_none() {
+        let mut gradient = [0.0; 3];
+        let value = KLDivergence.gradient(&[1.0, 0.5, 0.0], &[1.0, -1.0, 1.5], &mut gradient);
+        assert!((f64::from(value) - 0.5 * (0.5f64 / 1e-7).ln() - 1e-7 * 1e-7f64.ln()).abs() < 1e-5);
+        assert_eq!(gradient, [-0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn poisson_is_least_where_the_rate_is_the_count() {
+        let (value, slope) = Poisson.derivative(Plain(2.0f64), Plain(2.0));
+        assert!(slope.0.abs() < 1e-7 && (value.0 - (2.0 - 2.0 * 2f64.ln())).abs() < 1e-6);
+        assert!(Poisson.value(Plain(1.0f32), Plain(-1.0)).0.is_nan());
+    }
+}

@@ -1,0 +1,148 @@
+//! Margins: losses that are 0 once a prediction is right by enough.
+
+use super::{lanes, positive_slope};
+use plugfit_api::{
+    Plain,
+    loss::{LossTotals, Targets, elementwise, rows_shape},
+    prelude::*,
+};
+
+/// Hinge: the mean of `max(1 - y_true y_pred, 0)` for labels -1 and 1; a batch of only 0 and 1 is taken as such. Vapnik 1995.
+#[derive(Clone, Debug, Config)]
+pub struct Hinge {
+    /// Whether labels are 0 and 1.
+    #[config(skip)]
+    zero_one: bool,
+}
+
+/// Squared hinge: the mean of `max(1 - y_true y_pred, 0)²` for labels -1 and 1; a batch of only 0 and 1 is taken as such.
+#[derive(Clone, Debug, Config)]
+pub struct SquaredHinge {
+    /// Whether labels are 0 and 1.
+    #[config(skip)]
+    zero_one: bool,
+}
+
+#[inline(always)]
+fn label<R: Real>(y_true: R, zero_one: bool) -> R {
+    if zero_one { y_true * 2.0 - 1.0 } else { y_true }
+}
+
+/// How much is missing to the margin.
+#[inline(always)]
+fn missing<R: Real>(label: R, y_pred: R) -> R {
+    R::from(1.0) - label * y_pred
+}
+
+#[formula]
+impl ElementwiseLoss for Hinge {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        missing(label(y_true, self.zero_one), y_pred).max(R::from(0.0))
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let label = label(y_true, self.zero_one);
+        let missing = missing(label, y_pred);
+        (missing.max(R::from(0.0)), -label * positive_slope(missing))
+    }
+}
+
+#[formula]
+impl ElementwiseLoss for SquaredHinge {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        let missing = missing(label(y_true, self.zero_one), y_pred).max(R::from(0.0));
+        missing * missing
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let label = label(y_true, self.zero_one);
+        let missing = missing(label, y_pred).max(R::from(0.0));
+        (missing * missing, -label * missing * 2.0)
+    }
+}
+
+/// Whether all labels are 0 or 1: only the whole batch tells, since 1 is a label of both conventions.
+fn zero_one(inputs: &Inputs<'_>) -> Result<bool> {
+    let labels = inputs.y_true()?.f32s("y_true")?;
+    // A piece at a time: without a branch an element, and done at the first -1.
+    let all = |piece: &[f32]| piece.iter().fold(true, |all, &label| all & ((label == 0.0) | (label == 1.0)));
+    Ok(labels.chunks(256).all(all))
+}
+
+macro_rules! by_the_whole_batch {
+    ($($name:ident),*) => {$(
+        impl Loss for $name {
+            fn info(&self) -> LossInfo {
+                LossInfo { rows_independent: false, ..LossInfo::default() }
+            }
+            fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+                rows_shape(inputs, Some(-1))
+            }
+            fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+                elementwise(&$name { zero_one: zero_one(inputs)? }, inputs, output, host)
+            }
+        }
+    )*};
+}
+by_the_whole_batch! { Hinge, SquaredHinge }
+
+/// Categorical hinge: `max(neg - pos + 1, 0)`, where `pos` is the score of the right class and `neg` the best of the others.
+#[derive(Clone, Debug, Config)]
+pub struct CategoricalHinge;
+
+#[formula]
+impl RowLoss for CategoricalHinge {
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+        let right = lanes::sum!(y_true, y_pred, |t, p| t * p);
+        let wrong = lanes::greatest!(y_true, y_pred, |t, p| (R::from(1.0) - t) * p);
+        (wrong - right + 1.0).max(R::from(0.0))
+    }
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        let right = lanes::sum!(y_true, y_pred, |t, p| Plain(t * p));
+        let wrong = lanes::greatest!(y_true, y_pred, |t, p| Plain((1.0 - t) * p));
+        let missing = wrong - right + 1.0;
+        let slope = positive_slope(missing).0;
+        // Classes of equally wrong scores share the slope.
+        let ties = lanes::sum!(y_true, y_pred, |t, p| Plain(if (1.0 - t) * p == wrong.0 { 1.0 } else { 0.0 }));
+        let share = slope / ties.0;
+        for ((target, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+            let wrong = if (1.0 - t) * p == wrong.0 { (1.0 - t) * share } else { 0.0 };
+            *target = wrong - slope * t;
+        }
+        missing.max(Plain(0.0)).0
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Categorical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugfit_api::Tensor;
+
+    fn values(loss: &impl Loss, y_true: &[f32], y_pred: &[f32]) -> Vec<f32> {
+        let shape = [y_true.len() as i64, 1];
+        let tensors = [("y_true", Tensor::new(y_true, &shape)), ("y_pred", Tensor::new(y_pred, &shape))];
+        let mut values = vec![0.0; y_true.len()];
+        let mut output =
+            LossOutput { values: Some(&mut values), valid: None, gradients: &mut [], upstream: None, scale: 1.0 };
+        loss.call(&Inputs::new(&tensors, None, None), &mut output, &Host::none()).unwrap();
+        values
+    }
+
+    #[test]
+    fn zeros_and_ones_become_signs_only_if_there_is_nothing_else() {
+        let hinge = Hinge { zero_one: false };
+        assert_eq!(values(&hinge, &[0.0, 1.0, 1.0], &[0.5, 0.5, 2.0]), [1.5, 0.5, 0.0]);
+        assert_eq!(values(&hinge, &[0.0, 1.0, -1.0], &[0.5, 0.5, 2.0]), [1.0, 0.5, 3.0]);
+        assert_eq!(values(&SquaredHinge { zero_one: false }, &[0.0, 0.0], &[0.5, -2.0]), [2.25, 0.0]);
+    }
+
+    #[test]
+    fn equally_wrong_classes_share_the_slope() {
+        let mut gradient = [0.0; 3];
+        let value = CategoricalHinge.gradient(&[1.0, 0.0, 0.0], &[1.0, 1.0, 1.0], &mut gradient);
+        assert_eq!((value, gradient), (1.0, [-1.0, 0.5, 0.5]));
+        let value = CategoricalHinge.gradient(&[0.0, 0.0, 1.0], &[0.0, 1.0, 5.0], &mut gradient);
+        assert_eq!((value, gradient), (0.0, [0.0; 3]));
+    }
+}

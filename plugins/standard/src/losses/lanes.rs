@@ -1,0 +1,183 @@
+//! Sums and maxima over a row, sixteen numbers at a time: fast with every instruction set, and the same digits with each.
+//!
+//! Macros and not functions of a closure: a closure isn't inlined into the loops that the API compiles for each instruction set,
+//! and would run with the baseline's.
+
+use plugfit_api::{Plain, Real};
+
+/// What the widest registers hold of float32.
+pub const LANES: usize = 16;
+/// Elements that are computed at once.
+pub const BLOCK: usize = 64;
+
+/// Runs a block for up to [`BLOCK`] elements of two rows at a time: `at` says where they begin, `used` how many there are. The
+/// slices' length is a multiple of sixteen, so that no element is computed by itself; what is too much copies the first.
+macro_rules! for_each_block {
+    ($first:expr, $second:expr, |$at:ident, $a:ident, $b:ident, $used:ident| $body:block) => {{
+        let n = $first.len().min($second.len());
+        let (first, second) = (&$first[..n], &$second[..n]);
+        let mut next = 0;
+        while next < n {
+            let $at = next;
+            let $used = $crate::losses::lanes::BLOCK.min(n - $at);
+            let whole = $used.next_multiple_of($crate::losses::lanes::LANES);
+            let (padded_a, padded_b);
+            let ($a, $b) = if $used == whole {
+                (&first[$at..$at + whole], &second[$at..$at + whole])
+            } else {
+                padded_a = $crate::losses::lanes::padded(&first[$at..]);
+                padded_b = $crate::losses::lanes::padded(&second[$at..]);
+                (&padded_a[..whole], &padded_b[..whole])
+            };
+            $body
+            next += $used;
+        }
+    }};
+}
+
+/// The sum of a term over two rows.
+macro_rules! sum {
+    ($first:expr, $second:expr, |$x:ident, $y:ident| $term:expr) => {{
+        let zero = plugfit_api::Real::from(0.0);
+        let mut lanes = [zero; $crate::losses::lanes::LANES];
+        let mut terms = [zero; $crate::losses::lanes::BLOCK];
+        $crate::losses::lanes::for_each_block!($first, $second, |_at, a, b, used| {
+            let (terms, b) = (&mut terms[..a.len()], &b[..a.len()]);
+            for k in 0..a.len() {
+                let ($x, $y) = (a[k], b[k]);
+                terms[k] = $term;
+            }
+            $crate::losses::lanes::add(&mut lanes, terms, used);
+        });
+        $crate::losses::lanes::total(lanes)
+    }};
+    ($row:expr, |$x:ident| $term:expr) => {
+        $crate::losses::lanes::sum!($row, $row, |$x, _y| $term)
+    };
+}
+
+/// The greatest term over two rows; NaN if one is. Minus infinity of nothing.
+macro_rules! greatest {
+    ($first:expr, $second:expr, |$x:ident, $y:ident| $term:expr) => {{
+        let least = plugfit_api::Real::from(f64::NEG_INFINITY);
+        let mut lanes = [least; $crate::losses::lanes::LANES];
+        let mut terms = [least; $crate::losses::lanes::BLOCK];
+        $crate::losses::lanes::for_each_block!($first, $second, |_at, a, b, _used| {
+            let (terms, b) = (&mut terms[..a.len()], &b[..a.len()]);
+            for k in 0..a.len() {
+                let ($x, $y) = (a[k], b[k]);
+                terms[k] = $term;
+            }
+            $crate::losses::lanes::raise(&mut lanes, terms);
+        });
+        $crate::losses::lanes::highest(lanes)
+    }};
+    ($row:expr, |$x:ident| $term:expr) => {
+        $crate::losses::lanes::greatest!($row, $row, |$x, _y| $term)
+    };
+}
+pub(super) use {for_each_block, greatest, sum};
+
+/// The beginning of a row that is shorter than a block, filled up.
+#[inline(always)]
+pub fn padded<T: Copy>(row: &[T]) -> [T; BLOCK] {
+    let mut block = [row[0]; BLOCK];
+    block[..row.len()].copy_from_slice(row);
+    block
+}
+
+/// Adds the numbers in use to the lanes.
+#[inline(always)]
+pub fn add<R: Real>(lanes: &mut [R; LANES], numbers: &mut [R], used: usize) {
+    numbers[used..].fill(R::from(0.0));
+    for chunk in numbers.chunks_exact(LANES) {
+        for k in 0..LANES {
+            lanes[k] = lanes[k] + chunk[k];
+        }
+    }
+}
+
+/// The sum of the lanes.
+#[inline(always)]
+pub fn total<R: Real>(lanes: [R; LANES]) -> R {
+    let mut eight = [lanes[0]; 8];
+    for k in 0..8 {
+        eight[k] = lanes[k] + lanes[k + 8];
+    }
+    ((eight[0] + eight[4]) + (eight[2] + eight[6])) + ((eight[1] + eight[5]) + (eight[3] + eight[7]))
+}
+
+/// Raises the lanes to the numbers.
+#[inline(always)]
+pub fn raise<R: Real>(lanes: &mut [R; LANES], numbers: &[R]) {
+    for chunk in numbers.chunks_exact(LANES) {
+        for k in 0..LANES {
+            lanes[k] = lanes[k].max(chunk[k]);
+        }
+    }
+}
+
+/// The greatest of the lanes.
+#[inline(always)]
+pub fn highest<R: Real>(lanes: [R; LANES]) -> R {
+    let mut eight = [lanes[0]; 8];
+    for k in 0..8 {
+        eight[k] = lanes[k].max(lanes[k + 8]);
+    }
+    (eight[0].max(eight[4])).max(eight[2].max(eight[6])).max((eight[1].max(eight[5])).max(eight[3].max(eight[7])))
+}
+
+/// Writes `exp(x - shift)` of each number of a row, and returns their sum.
+#[inline(always)]
+pub fn write_exponentials(row: &[f32], shift: f32, target: &mut [f32]) -> f32 {
+    let (mut lanes, mut terms) = ([Plain(0.0); LANES], [Plain(0.0); BLOCK]);
+    for_each_block!(row, row, |at, x, _y, used| {
+        let terms = &mut terms[..x.len()];
+        for k in 0..x.len() {
+            terms[k] = (Plain(x[k]) - Plain(shift)).exp();
+        }
+        for (target, term) in target[at..at + used].iter_mut().zip(&*terms) {
+            *target = term.0;
+        }
+        add(&mut lanes, terms, used);
+    });
+    total(lanes).0
+}
+
+/// The scalar product of two vectors.
+#[inline(always)]
+pub fn dot(first: &[f32], second: &[f32]) -> f32 {
+    let mut lanes = [Plain(0.0); LANES];
+    let (mut a, mut b) = (first.chunks_exact(LANES), second.chunks_exact(LANES));
+    for (a, b) in (&mut a).zip(&mut b) {
+        for k in 0..LANES {
+            lanes[k] = lanes[k] + Plain(a[k] * b[k]);
+        }
+    }
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    total(lanes).0 + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_every_length_are_summed_whole() {
+        for n in 0..200usize {
+            let row: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            assert_eq!(sum!(row, |x| Plain(x)).0, (n * n.saturating_sub(1) / 2) as f32);
+            let most = greatest!(row, |x| Plain(x)).0;
+            assert_eq!(most, if n == 0 { f32::NEG_INFINITY } else { n as f32 - 1.0 });
+            let mut seen = vec![0.0; n];
+            assert_eq!(write_exponentials(&vec![2.0; n], 2.0, &mut seen), n as f32);
+            assert_eq!(seen, vec![1.0; n]);
+        }
+    }
+
+    #[test]
+    fn a_nan_is_not_lost() {
+        let row = [1.0f32, f32::NAN, 3.0];
+        assert!(greatest!(row, |x| Plain(x)).0.is_nan() && sum!(row, |x| Plain(x)).0.is_nan());
+    }
+}

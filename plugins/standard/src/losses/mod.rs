@@ -1,0 +1,48 @@
+//! Losses: a file a family, formula first. References are Keras 3's names and conventions, to their edge cases.
+
+mod binary;
+mod categorical;
+mod circle;
+mod ctc;
+mod divergence;
+mod hinge;
+mod lanes;
+mod overlap;
+mod regression;
+mod shared;
+mod similarity;
+mod sparse;
+
+pub use binary::{BinaryCrossentropy, BinaryFocalCrossentropy};
+pub use categorical::{CategoricalCrossentropy, CategoricalFocalCrossentropy};
+pub use circle::Circle;
+pub use ctc::Ctc;
+pub use divergence::{KLDivergence, Poisson};
+pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
+pub use overlap::{Dice, Tversky};
+pub use regression::{
+    Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError,
+};
+pub use similarity::CosineSimilarity;
+pub use sparse::{CategoricalGeneralizedCrossEntropy, SparseCategoricalCrossentropy};
+
+use plugfit_api::Real;
+
+/// Keras's `epsilon()`: keeps logarithms and quotients finite.
+const EPSILON: f64 = 1e-7;
+
+/// The derivative of `clamp(x, lower, upper)`: 1 inside, 0 outside, half at a bound.
+#[inline(always)]
+fn clamp_slope<R: Real>(x: R, lower: f64, upper: f64) -> R {
+    let (lower, upper) = (R::from(lower), R::from(upper));
+    let (zero, half, one) = (R::from(0.0), R::from(0.5), R::from(1.0));
+    let from_below = R::select(x > lower, one, R::select(x < lower, zero, half));
+    R::select(x < upper, from_below, R::select(x > upper, zero, from_below * half))
+}
+
+/// The derivative of `max(x, 0)`: half at 0.
+#[inline(always)]
+fn positive_slope<R: Real>(x: R) -> R {
+    let zero = R::from(0.0);
+    R::select(x > zero, R::from(1.0), R::select(x < zero, zero, R::from(0.5)))
+}

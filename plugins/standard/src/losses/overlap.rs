@@ -1,0 +1,413 @@
+//! Overlap of two sets, soft or hard, as segmentation measures it: one value for all axes summed over.
+
+use super::{
+    EPSILON,
+    shared::{Layout, Part, TASK, add, axis_of, count, share},
+};
+use plugfit_api::{
+    config::{ConfigValue, ValueSpec},
+    loss::LossTotals,
+    prelude::*,
+    serde_json::Value,
+};
+use std::sync::Mutex;
+
+/// Sums over what is compared: of `y_true y_pred`, of `y_true`, of `y_pred`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    both: f64,
+    t: f64,
+    p: f64,
+}
+
+/// A loss of the three sums. Its derivative with respect to an element of `y_pred` is a line in that of `y_true`.
+trait OfSums: Sync {
+    /// The value, and slope and offset of that line.
+    fn of_sums(&self, sums: Sums) -> (f64, f64, f64);
+}
+
+/// Dice: `1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))`, 0 for a perfect match. Milletari et al. 2016.
+#[derive(Clone, Debug, Config)]
+pub struct Dice {
+    /// The axes summed over, one or a list; null: all, which gives one value for the batch.
+    #[config(default = None)]
+    axis: Axes,
+}
+
+impl OfSums for Dice {
+    fn of_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
+        let size = t + p + EPSILON;
+        (1.0 - 2.0 * both / size, -2.0 / size, 2.0 * both / (size * size))
+    }
+}
+
+/// Tversky: `1 - both / (both + alpha false positives + beta false negatives)`; one half each is Dice. Salehi et al. 2017.
+#[derive(Clone, Debug, Config)]
+pub struct Tversky {
+    /// How much false positives count.
+    #[config(default = 0.5)]
+    alpha: f64,
+    /// How much false negatives count.
+    #[config(default = 0.5)]
+    beta: f64,
+    /// The axes summed over, one or a list; null: all, which gives one value for the batch.
+    #[config(default = None)]
+    axis: Axes,
+}
+
+impl OfSums for Tversky {
+    fn of_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
+        let (false_positives, false_negatives) = (p - both, t - both);
+        let size = both + self.alpha * false_positives + self.beta * false_negatives + EPSILON;
+        // d both = t, d false positives = 1 - t, d false negatives = -t.
+        let ratio = both / size;
+        (1.0 - ratio, (ratio * (1.0 - self.alpha - self.beta) - 1.0) / size, ratio * self.alpha / size)
+    }
+}
+
+/// Axes in a configuration: null, one, or a list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Axes {
+    /// All of them.
+    All,
+    /// One.
+    One(i64),
+    /// Several.
+    List(Vec<i64>),
+}
+
+impl ConfigValue for Axes {
+    const SPEC: ValueSpec = ValueSpec { name: "any", optional: true, choices: &[] };
+    fn read(value: &Value) -> Result<Self> {
+        match value {
+            Value::Null => Ok(Axes::All),
+            Value::Array(_) => Vec::read(value).map(Axes::List),
+            _ => i64::read(value).map(Axes::One),
+        }
+    }
+    fn write(&self) -> Value {
+        match self {
+            Axes::All => Value::Null,
+            Axes::One(axis) => axis.write(),
+            Axes::List(axes) => axes.write(),
+        }
+    }
+}
+
+impl Axes {
+    /// For each axis whether it is summed over.
+    fn summed(&self, shape: &[i64]) -> Result<Vec<bool>> {
+        let axes = match self {
+            Axes::All => return Ok(vec![true; shape.len()]),
+            Axes::One(axis) => std::slice::from_ref(axis),
+            Axes::List(axes) => axes,
+        };
+        let mut summed = vec![false; shape.len()];
+        for &axis in axes {
+            if std::mem::replace(&mut summed[axis_of(shape, axis)?], true) {
+                return Err(Error::config("axis", format!("names an axis of y_pred twice: {axes:?}")));
+            }
+        }
+        Ok(summed)
+    }
+}
+
+/// The shape that both have, once a last axis of length 1 that only one of them has is dropped, or kept if the other has rank 1.
+fn one_shape<'a>(inputs: &Inputs<'a>) -> Result<&'a [i64]> {
+    let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
+    if y_true == y_pred {
+        return Ok(y_pred);
+    }
+    let (longer, shorter) = if y_true.len() > y_pred.len() { (y_true, y_pred) } else { (y_pred, y_true) };
+    match longer.split_last() {
+        Some((1, leading)) if leading == shorter => Ok(if shorter.len() == 1 { longer } else { shorter }),
+        _ => Err(Error::input(format!("y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}"))),
+    }
+}
+
+fn output_shape(axes: &Axes, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+    let shape = one_shape(inputs)?;
+    let summed = axes.summed(shape)?;
+    Ok(shape.iter().zip(summed).filter(|(_, summed)| !summed).map(|(&length, _)| length).collect())
+}
+
+fn sums(y_true: &[f32], y_pred: &[f32]) -> Sums {
+    const LANES: usize = 8;
+    let mut lanes = [[0.0f64; LANES]; 3];
+    let n = y_true.len().min(y_pred.len());
+    let mut count_in = |k: usize, t: f32, p: f32| {
+        let (t, p) = (f64::from(t), f64::from(p));
+        lanes[0][k] += t * p;
+        lanes[1][k] += t;
+        lanes[2][k] += p;
+    };
+    let (mut a, mut b) = (y_true[..n].chunks_exact(LANES), y_pred[..n].chunks_exact(LANES));
+    for (a, b) in (&mut a).zip(&mut b) {
+        for k in 0..LANES {
+            count_in(k, a[k], b[k]);
+        }
+    }
+    for (k, (&t, &p)) in a.remainder().iter().zip(b.remainder()).enumerate() {
+        count_in(k, t, p);
+    }
+    let [both, t, p] = lanes.map(|lanes| lanes.iter().sum());
+    Sums { both, t, p }
+}
+
+/// Writes the gradient: a line in `y_true`.
+fn line(y_true: &[f32], slope: f64, offset: f64, factor: f32, gradient: &mut [f32]) {
+    if factor == 0.0 {
+        return gradient.fill(0.0);
+    }
+    let (slope, offset) = ((slope * f64::from(factor)) as f32, (offset * f64::from(factor)) as f32);
+    for (target, t) in gradient.iter_mut().zip(y_true) {
+        *target = slope * t + offset;
+    }
+}
+
+fn call(
+    formula: &impl OfSums,
+    axes: &Axes,
+    inputs: &Inputs<'_>,
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+) -> Result<LossTotals> {
+    let shape = one_shape(inputs)?;
+    let summed = axes.summed(shape)?;
+    let (y_true, y_pred) = (inputs.y_true()?.f32s("y_true")?, inputs.y_pred()?.f32s("y_pred")?);
+    let kept = summed.iter().take_while(|&&summed| !summed).count();
+    if summed[kept..].contains(&false) {
+        return scattered(formula, shape, &summed, y_true, y_pred, output);
+    }
+    // The common case: what is summed over lies in one piece.
+    let (rows, columns) = (count(&shape[..kept]), count(&shape[kept..]));
+    let (upstream, scale) = (output.upstream, output.scale);
+    let layout = Layout { rows, values: 1, slopes: columns, cost: columns };
+    if columns > TASK {
+        return in_pieces(formula, layout, y_true, y_pred, output, host);
+    }
+    share(layout, output, host, |mut part: Part<'_>| {
+        let mut totals = LossTotals::default();
+        let first = part.rows.start;
+        for row in part.rows.clone() {
+            let (y_true, y_pred) = (&y_true[row * columns..][..columns], &y_pred[row * columns..][..columns]);
+            let (value, slope, offset) = formula.of_sums(sums(y_true, y_pred));
+            let upstream = upstream.map_or(1.0, |upstream| upstream[row]);
+            if let Some(gradient) = part.gradient.as_deref_mut() {
+                line(y_true, slope, offset, upstream * scale, &mut gradient[(row - first) * columns..][..columns]);
+            }
+            put(&mut part, row - first, value as f32, upstream, &mut totals);
+        }
+        totals
+    })
+}
+
+fn put(part: &mut Part<'_>, at: usize, value: f32, upstream: f32, totals: &mut LossTotals) {
+    if let Some(values) = part.values.as_deref_mut() {
+        values[at] = value;
+    }
+    if let Some(valid) = part.valid.as_deref_mut() {
+        valid[at] = 1.0;
+    }
+    add(totals, value, upstream);
+}
+
+/// Long rows, of which threads share each: the sums, then the gradient.
+fn in_pieces(
+    formula: &impl OfSums,
+    Layout { rows, slopes: columns, .. }: Layout,
+    y_true: &[f32],
+    y_pred: &[f32],
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+) -> Result<LossTotals> {
+    let pieces = columns.div_ceil(TASK);
+    let partial: Vec<Mutex<Sums>> = (0..rows * pieces).map(|_| Mutex::default()).collect();
+    host.parallel(partial.len(), |task| {
+        let (row, start) = (task / pieces, task % pieces * TASK);
+        let range = row * columns + start..row * columns + columns.min(start + TASK);
+        *partial[task].lock().unwrap_or_else(|poison| poison.into_inner()) =
+            sums(&y_true[range.clone()], &y_pred[range]);
+    });
+    let sums: Vec<Sums> =
+        partial.into_iter().map(|sums| sums.into_inner().unwrap_or_else(|poison| poison.into_inner())).collect();
+    let of_rows: Vec<_> = sums
+        .chunks(pieces)
+        .map(|parts| {
+            let sums = parts.iter().fold(Sums::default(), |sum, part| Sums {
+                both: sum.both + part.both,
+                t: sum.t + part.t,
+                p: sum.p + part.p,
+            });
+            formula.of_sums(sums)
+        })
+        .collect();
+    let (upstream, scale) = (output.upstream, output.scale);
+    let weight = |row: usize| upstream.and_then(|upstream| upstream.get(row)).map_or(1.0, |&weight| weight);
+    // One value after the other, without the gradient, whose rows are cut.
+    let gradients = std::mem::take(&mut output.gradients);
+    let layout = Layout { rows, values: 1, slopes: 0, cost: 1 };
+    let totals = share(layout, output, &Host::none(), |mut part| {
+        let mut totals = LossTotals::default();
+        let first = part.rows.start;
+        for row in part.rows.clone() {
+            put(&mut part, row - first, of_rows[row].0 as f32, weight(row), &mut totals);
+        }
+        totals
+    });
+    if let Some(Some(tensor)) = gradients.get_mut(1) {
+        let gradient = tensor.f32s_mut("the gradient")?;
+        if gradient.len() != y_true.len() {
+            return Err(Error::input("the memory for the gradient isn't as large as y_pred"));
+        }
+        let parts: Vec<_> = gradient
+            .chunks_mut(columns)
+            .flat_map(|row| row.chunks_mut(TASK))
+            .map(|part| Mutex::new(Some(part)))
+            .collect();
+        host.parallel(parts.len(), |task| {
+            let (row, start) = (task / pieces, task % pieces * TASK);
+            let (_, slope, offset) = of_rows[row];
+            if let Some(part) = parts[task].lock().unwrap_or_else(|poison| poison.into_inner()).take() {
+                line(&y_true[row * columns + start..], slope, offset, weight(row) * scale, part);
+            }
+        });
+    }
+    output.gradients = gradients;
+    totals
+}
+
+/// Axes in any order: element by element.
+fn scattered(
+    formula: &impl OfSums,
+    shape: &[i64],
+    summed: &[bool],
+    y_true: &[f32],
+    y_pred: &[f32],
+    output: &mut LossOutput<'_>,
+) -> Result<LossTotals> {
+    // How far a step along each axis moves in the output.
+    let mut strides = vec![0; shape.len()];
+    let mut rows = 1;
+    for axis in (0..shape.len()).rev().filter(|&axis| !summed[axis]) {
+        strides[axis] = rows;
+        rows *= shape[axis] as usize;
+    }
+    let place = |mut flat: usize| {
+        let mut place = 0;
+        for (&length, stride) in shape.iter().zip(&strides).rev() {
+            place += flat % length as usize * stride;
+            flat /= length as usize;
+        }
+        place
+    };
+    let mut sums = vec![Sums::default(); rows];
+    for (flat, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
+        let (sums, t, p) = (&mut sums[place(flat)], f64::from(t), f64::from(p));
+        *sums = Sums { both: sums.both + t * p, t: sums.t + t, p: sums.p + p };
+    }
+    let of_rows: Vec<_> = sums.into_iter().map(|sums| formula.of_sums(sums)).collect();
+    let (upstream, scale) = (output.upstream, output.scale);
+    let layout = Layout { rows: 1, values: rows, slopes: y_pred.len(), cost: y_pred.len() };
+    share(layout, output, &Host::none(), |mut part| {
+        let mut totals = LossTotals::default();
+        let weight = |row: usize| upstream.map_or(1.0, |upstream| upstream[row]);
+        for (row, of_row) in of_rows.iter().enumerate() {
+            put(&mut part, row, of_row.0 as f32, weight(row), &mut totals);
+        }
+        for (flat, target) in part.gradient.into_iter().flatten().enumerate() {
+            let row = place(flat);
+            let (_, slope, offset) = of_rows[row];
+            line(&y_true[flat..=flat], slope, offset, weight(row) * scale, std::slice::from_mut(target));
+        }
+        totals
+    })
+}
+
+macro_rules! losses {
+    ($($name:ident),*) => {$(
+        impl Loss for $name {
+            fn info(&self) -> LossInfo {
+                // A row stands for itself where the first axis isn't summed over, which only the rank tells of a negative one.
+                let rows_independent = match &self.axis {
+                    Axes::All => false,
+                    Axes::One(axis) => *axis > 0,
+                    Axes::List(axes) => axes.iter().all(|axis| *axis > 0),
+                };
+                LossInfo { rows_independent, ..LossInfo::default() }
+            }
+
+            fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+                output_shape(&self.axis, inputs)
+            }
+
+            fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+                call(self, &self.axis, inputs, output, host)
+            }
+        }
+    )*};
+}
+losses! { Dice, Tversky }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::shared::tests::call, *};
+
+    #[test]
+    fn a_perfect_match_costs_nothing_and_a_disjoint_one_everything() {
+        let dice = Dice { axis: Axes::All };
+        let perfect = call(&dice, (&[1.0f32, 0.0, 1.0], &[3]), (&[1.0, 0.0, 1.0], &[3])).unwrap();
+        assert!(perfect.shape.is_empty() && perfect.values[0].abs() < 1e-6);
+        let disjoint = call(&dice, (&[1.0f32, 0.0], &[2]), (&[0.0, 1.0], &[2, 1])).unwrap();
+        assert_eq!(disjoint.values, [1.0]);
+        assert!((disjoint.gradient[0] + 1.0).abs() < 1e-6 && disjoint.gradient[1] == 0.0);
+    }
+
+    #[test]
+    fn alpha_counts_false_positives_and_beta_false_negatives() {
+        let tversky = |alpha, beta| Tversky { alpha, beta, axis: Axes::All };
+        // One hit, two false positives, no false negative.
+        let y = ((&[1.0f32, 0.0, 0.0][..], &[3i64][..]), (&[1.0f32, 1.0, 1.0][..], &[3i64][..]));
+        assert!((call(&tversky(1.0, 0.0), y.0, y.1).unwrap().values[0] - 2.0 / 3.0).abs() < 1e-6);
+        assert!(call(&tversky(0.0, 1.0), y.0, y.1).unwrap().values[0].abs() < 1e-6);
+        let dice = call(&Dice { axis: Axes::All }, y.0, y.1).unwrap();
+        let half = call(&tversky(0.5, 0.5), y.0, y.1).unwrap();
+        assert!((dice.values[0] - half.values[0]).abs() < 1e-6);
+        assert!(dice.gradient.iter().zip(&half.gradient).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn every_way_of_summing_agrees() {
+        let n = 3 * 40_000;
+        let y_true: Vec<f32> = (0..n).map(|i| f32::from(u8::from(i % 3 == 0))).collect();
+        let y_pred: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin().abs()).collect();
+        let loss = |axis| Tversky { alpha: 0.3, beta: 0.6, axis };
+        // Whole rows in pieces; the same turned, with the summed axis first.
+        let shape = [3, 40_000];
+        let rows = call(&loss(Axes::One(1)), (&y_true, &shape), (&y_pred, &shape)).unwrap();
+        let turn = |y: &[f32]| (0..n).map(|i| y[i % 3 * 40_000 + i / 3]).collect::<Vec<_>>();
+        let turned = [40_000, 3];
+        let columns = call(&loss(Axes::List(vec![-2])), (&turn(&y_true), &turned), (&turn(&y_pred), &turned)).unwrap();
+        for (a, b) in rows.values.iter().zip(&columns.values) {
+            assert!((a - b).abs() < 1e-6);
+        }
+        for (a, b) in turn(&rows.gradient).iter().zip(&columns.gradient) {
+            assert!((a - b).abs() <= 1e-6 * a.abs());
+        }
+        // And short rows.
+        let short = [40_000, 3];
+        let called = call(&loss(Axes::One(-1)), (&y_true, &short), (&y_pred, &short)).unwrap();
+        let alone = call(&loss(Axes::All), (&y_true[..3], &[3]), (&y_pred[..3], &[3])).unwrap();
+        assert_eq!(called.values[0], alone.values[0]);
+        assert_eq!(called.gradient[..3], alone.gradient);
+    }
+
+    #[test]
+    fn axes_that_are_not_there_are_refused() {
+        let y = ((&[1.0f32, 0.0][..], &[2i64, 1][..]), (&[1.0f32, 1.0][..], &[2i64, 1][..]));
+        for axis in [Axes::One(2), Axes::List(vec![0, -2])] {
+            assert!(call(&Dice { axis }, y.0, y.1).is_err());
+        }
+        assert!(call(&Dice { axis: Axes::All }, (&[1.0f32], &[1]), y.1).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! Distances between numbers, averaged over the last axis.
+
+use super::{EPSILON, positive_slope};
+use plugfit_api::{loss::Targets, prelude::*};
+use std::f64::consts::LN_2;
+
+/// Mean squared error: the mean of `(y_true - y_pred)²`. Gauss 1809.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("mse", "MSE"))]
+pub struct MeanSquaredError;
+
+#[formula]
+impl ElementwiseLoss for MeanSquaredError {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        let error = y_pred - y_true;
+        error * error
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let error = y_pred - y_true;
+        (error * error, error + error)
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// Mean absolute error: the mean of `|y_true - y_pred|`, less moved by outliers than the squared one. Laplace 1774.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("mae", "MAE"))]
+pub struct MeanAbsoluteError;
+
+#[formula]
+impl ElementwiseLoss for MeanAbsoluteError {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        (y_true - y_pred).abs()
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let error = y_true - y_pred;
+        (error.abs(), falling(error))
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// The derivative of `|y_true - y_pred|` with respect to `y_pred`. Any number from -1 to 1 would be right where they are equal;
+/// Keras (on JAX) has -1.
+#[inline(always)]
+fn falling<R: Real>(error: R) -> R {
+    R::select(error < R::from(0.0), R::from(1.0), R::from(-1.0))
+}
+
+/// Mean absolute percentage error: 100 times the mean of `|y_true - y_pred| / |y_true|`, the divisor at least 1e-7.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("mape", "MAPE"))]
+pub struct MeanAbsolutePercentageError;
+
+#[formula]
+impl ElementwiseLoss for MeanAbsolutePercentageError {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        (y_true - y_pred).abs() / y_true.abs().max(R::from(EPSILON)) * 100.0
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let error = y_true - y_pred;
+        let factor = R::from(100.0) / y_true.abs().max(R::from(EPSILON));
+        (error.abs() * factor, falling(error) * factor)
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// Mean squared logarithmic error: the mean of `(ln(y_true + 1) - ln(y_pred + 1))²`; what is below 1e-7 counts as 1e-7.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("msle", "MSLE"))]
+pub struct MeanSquaredLogarithmicError;
+
+#[formula]
+impl ElementwiseLoss for MeanSquaredLogarithmicError {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        let least = R::from(EPSILON);
+        let error = y_pred.max(least).ln_1p() - y_true.max(least).ln_1p();
+        error * error
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        let least = R::from(EPSILON);
+        let raised = y_pred.max(least);
+        let error = raised.ln_1p() - y_true.max(least).ln_1p();
+        (error * error, error * positive_slope(y_pred - least) * 2.0 / (raised + 1.0))
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// Quadratic near zero, linear beyond `delta`: mean squared error that outliers can't dominate. Huber 1964.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("huber", "huber_loss"))]
+pub struct Huber {
+    /// Where it turns from quadratic to linear, in units of y.
+    #[config(default = 1.0, above = 0.0)]
+    delta: f64,
+}
+
+#[formula]
+impl ElementwiseLoss for Huber {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        let error = y_pred - y_true;
+        let delta = R::from(self.delta);
+        let size = error.abs();
+        R::select(size <= delta, error * error * 0.5, delta * size - delta * delta * 0.5)
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        (self.value(y_true, y_pred), (y_pred - y_true).clamp(-self.delta, self.delta))
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// Logarithm of the hyperbolic cosine of the error: about half its square near zero, about its size less ln 2 beyond.
+#[derive(Clone, Debug, Config)]
+pub struct LogCosh;
+
+#[formula]
+impl ElementwiseLoss for LogCosh {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        log_cosh(y_pred - y_true).0
+    }
+    fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
+        log_cosh(y_pred - y_true)
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// `ln(cosh(x))` and its derivative `tanh(x)`, both exact near 0, where `|x| + ln(1 + exp(-2|x|)) - ln 2` would cancel: there
+/// `cosh(x) - 1 = (e - 1)² / 2e` with `e = exp(-|x|)`.
+#[inline(always)]
+fn log_cosh<R: Real>(x: R) -> (R, R) {
+    let size = x.abs();
+    let less = (-size).exp_m1();
+    let e = less + 1.0;
+    let near = size < R::from(1.0);
+    let squared = e * e;
+    let logarithm = R::select(near, less * less / (e + e), squared).ln_1p();
+    let value = R::select(near, logarithm, size - LN_2 + logarithm);
+    let tanh = -(less * (less + 2.0)) / (squared + 1.0);
+    (value, R::select(x < R::from(0.0), -tanh, tanh))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugfit_api::Plain;
+
+    fn at(loss: &impl ElementwiseLoss, y_true: f32, y_pred: f32) -> (f32, f32) {
+        let (value, slope) = loss.derivative(Plain(y_true), Plain(y_pred));
+        assert_eq!(value.0.to_bits(), loss.value(Plain(y_true), Plain(y_pred)).0.to_bits());
+        (value.0, slope.0)
+    }
+
+    #[test]
+    fn huber_is_quadratic_within_delta_and_linear_beyond() {
+        let huber = Huber { delta: 2.0 };
+        assert_eq!(at(&huber, 0.0, 1.0), (0.5, 1.0));
+        assert_eq!(at(&huber, 0.0, -2.0), (2.0, -2.0));
+        assert_eq!(at(&huber, 0.0, 5.0), (8.0, 2.0));
+    }
+
+    #[test]
+    fn log_cosh_is_exact_near_zero_and_finite_far_away() {
+        let (value, slope) = at(&LogCosh, 0.0, 1e-3);
+        assert!((value / 5e-7 - 1.0).abs() < 1e-5 && (slope / 1e-3 - 1.0).abs() < 1e-5);
+        assert_eq!(at(&LogCosh, 0.0, 0.0), (0.0, 0.0));
+        assert_eq!(at(&LogCosh, 0.0, -1e6), (1e6 - std::f32::consts::LN_2, -1.0));
+        for x in [0.1f32, 0.9999, 1.0, 3.0, 20.0] {
+            let exact = f64::from(x).cosh().ln();
+            assert!((f64::from(at(&LogCosh, 0.0, x).0) - exact).abs() <= 3e-7 * (exact + 0.1), "{x}");
+        }
+        assert!(at(&LogCosh, 0.0, f32::NAN).0.is_nan());
+        assert_eq!(at(&LogCosh, 0.0, f32::NEG_INFINITY), (f32::INFINITY, -1.0));
+    }
+
+    #[test]
+    fn a_percentage_of_zero_is_taken_of_epsilon() {
+        let (value, slope) = at(&MeanAbsolutePercentageError, 0.0, 1.0);
+        assert!((value / 1e9 - 1.0).abs() < 1e-6 && (slope / 1e9 - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn logarithmic_error_has_no_slope_below_epsilon() {
+        assert_eq!(at(&MeanSquaredLogarithmicError, 1.0, -3.0).1, 0.0);
+        let slope = at(&MeanSquaredLogarithmicError, 0.0, 1.0).1;
+        assert!((slope - std::f32::consts::LN_2).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,231 @@
+//! What losses at the level of tensors have in common: class ids, axes, and rows shared between threads.
+
+use plugfit_api::{loss::LossTotals, prelude::*};
+use std::{ops::Range, sync::Mutex};
+
+/// Elements of a task: below this, threads cost more than they save.
+pub const TASK: usize = 1 << 15;
+/// Tasks of one call. Their number follows from the work alone, so that the number of threads changes no digit.
+const TASKS: usize = 64;
+
+/// Class ids of any dtype.
+#[derive(Clone, Copy)]
+pub enum Labels<'a> {
+    I64(&'a [i64]),
+    I32(&'a [i32]),
+    U8(&'a [u8]),
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+}
+
+impl<'a> Labels<'a> {
+    /// The dtypes that [`new`](Self::new) takes, for a loss's `info`.
+    pub fn dtypes() -> Vec<String> {
+        ["int64", "int32", "uint8", "float32", "float64"].map(String::from).into()
+    }
+
+    pub fn new(y_true: Tensor<'a>) -> Result<Self> {
+        let labels = if let Some(ids) = y_true.as_slice() {
+            Labels::I64(ids)
+        } else if let Some(ids) = y_true.as_slice() {
+            Labels::I32(ids)
+        } else if let Some(ids) = y_true.as_slice() {
+            Labels::U8(ids)
+        } else if let Some(ids) = y_true.as_slice() {
+            Labels::F32(ids)
+        } else if let Some(ids) = y_true.as_slice() {
+            Labels::F64(ids)
+        } else {
+            return Err(Error::input(format!("y_true holds no class ids: {y_true:?}")));
+        };
+        let is_nan = match labels {
+            Labels::F32(ids) => ids.iter().any(|id| id.is_nan()),
+            Labels::F64(ids) => ids.iter().any(|id| id.is_nan()),
+            _ => false,
+        };
+        if is_nan {
+            return Err(Error::input("y_true holds NaN where class ids belong"));
+        }
+        Ok(labels)
+    }
+
+    /// Number `i`; a fraction is cut off.
+    #[inline(always)]
+    pub fn get(&self, i: usize) -> i64 {
+        match self {
+            Labels::I64(ids) => ids[i],
+            Labels::I32(ids) => ids[i].into(),
+            Labels::U8(ids) => ids[i].into(),
+            Labels::F32(ids) => ids[i] as i64,
+            Labels::F64(ids) => ids[i] as i64,
+        }
+    }
+}
+
+/// The axis with this number, which counts from the end if it is negative.
+pub fn axis_of(shape: &[i64], axis: i64) -> Result<usize> {
+    let rank = shape.len() as i64;
+    let index = if axis < 0 { axis + rank } else { axis };
+    if (0..rank).contains(&index) {
+        Ok(index as usize)
+    } else {
+        Err(Error::input(format!("y_pred of shape {shape:?} has no axis {axis}")))
+    }
+}
+
+/// The number of elements of a shape or of a part of one.
+pub fn count(shape: &[i64]) -> usize {
+    shape.iter().product::<i64>() as usize
+}
+
+/// A range of rows and where a task writes what belongs to them.
+pub struct Part<'a> {
+    pub rows: Range<usize>,
+    pub values: Option<&'a mut [f32]>,
+    pub valid: Option<&'a mut [f32]>,
+    pub gradient: Option<&'a mut [f32]>,
+}
+
+/// How the outputs of a loss lie in memory.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    pub rows: usize,
+    /// Values of a row.
+    pub values: usize,
+    /// Elements of the gradient of a row.
+    pub slopes: usize,
+    /// What a row costs, in elements.
+    pub cost: usize,
+}
+
+/// Runs `run` on all rows, shared between threads where there is enough to do, and adds what it returns in order.
+pub fn share(
+    layout: Layout,
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+    run: impl Fn(Part<'_>) -> LossTotals + Sync,
+) -> Result<LossTotals> {
+    let Layout { rows, values, slopes, cost } = layout;
+    let sized = |length: Option<usize>, wanted: usize, what: &str| match length {
+        Some(length) if length != wanted => Err(Error::input(format!("{what} has {length} elements, not {wanted}"))),
+        _ => Ok(()),
+    };
+    sized(output.upstream.map(<[f32]>::len), rows * values, "the upstream weight")?;
+    sized(output.values.as_ref().map(|values| values.len()), rows * values, "the memory for the values")?;
+    sized(output.valid.as_ref().map(|valid| valid.len()), rows * values, "the memory for the mask")?;
+    let LossOutput { values: all_values, valid: all_valid, gradients, .. } = output;
+    let gradient = match gradients.get_mut(1) {
+        Some(Some(tensor)) => Some(tensor.f32s_mut("the gradient")?),
+        _ => None,
+    };
+    sized(gradient.as_ref().map(|gradient| gradient.len()), rows * slopes, "the memory for the gradient")?;
+    let mut rest = Part { rows: 0..rows, values: all_values.as_deref_mut(), valid: all_valid.as_deref_mut(), gradient };
+
+    let each = (TASK / cost.max(1)).max(1).max(rows.div_ceil(TASKS));
+    if rows <= each {
+        return Ok(run(rest));
+    }
+    let mut tasks = Vec::with_capacity(rows.div_ceil(each));
+    for start in (0..rows).step_by(each) {
+        let n = each.min(rows - start);
+        tasks.push(Mutex::new((
+            Some(Part {
+                rows: start..start + n,
+                values: split(&mut rest.values, n * values),
+                valid: split(&mut rest.valid, n * values),
+                gradient: split(&mut rest.gradient, n * slopes),
+            }),
+            LossTotals::default(),
+        )));
+    }
+    host.parallel(tasks.len(), |task| {
+        let mut task = tasks[task].lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(part) = task.0.take() {
+            task.1 = run(part);
+        }
+    });
+    Ok(tasks.into_iter().fold(LossTotals::default(), |sum, task| {
+        let (_, part) = task.into_inner().unwrap_or_else(|poison| poison.into_inner());
+        LossTotals { value: sum.value + part.value, weight: sum.weight + part.weight, count: sum.count + part.count }
+    }))
+}
+
+/// Takes the first `n` elements off.
+fn split<'a>(rest: &mut Option<&'a mut [f32]>, n: usize) -> Option<&'a mut [f32]> {
+    let (first, others) = rest.take()?.split_at_mut(n);
+    *rest = Some(others);
+    Some(first)
+}
+
+/// Counts one value in.
+#[inline(always)]
+pub fn add(totals: &mut LossTotals, value: f32, upstream: f32) {
+    // A value of weight zero is as if it weren't there, even where it is no number.
+    if upstream != 0.0 {
+        totals.value += f64::from(upstream) * f64::from(value);
+        totals.weight += f64::from(upstream);
+    }
+    totals.count += 1.0;
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use plugfit_api::{Element, TensorMut};
+
+    /// Values, gradient, mask and sums of one call.
+    #[derive(Debug)]
+    pub struct Called {
+        pub shape: Vec<i64>,
+        pub values: Vec<f32>,
+        pub gradient: Vec<f32>,
+        pub valid: Vec<f32>,
+        pub totals: LossTotals,
+    }
+
+    pub fn call<T: Element>(
+        loss: &impl Loss,
+        (y_true, true_shape): (&[T], &[i64]),
+        (y_pred, pred_shape): (&[f32], &[i64]),
+    ) -> Result<Called> {
+        let tensors = [("y_true", Tensor::new(y_true, true_shape)), ("y_pred", Tensor::new(y_pred, pred_shape))];
+        let inputs = Inputs::new(&tensors, None, None);
+        let shape = loss.output_shape(&inputs)?;
+        let (mut values, mut valid) = (vec![f32::NAN; count(&shape)], vec![f32::NAN; count(&shape)]);
+        let mut gradient = vec![f32::NAN; y_pred.len()];
+        let mut gradients = [None, Some(TensorMut::new(&mut gradient, pred_shape))];
+        let mut output = LossOutput {
+            values: Some(&mut values),
+            valid: Some(&mut valid),
+            gradients: &mut gradients,
+            upstream: None,
+            scale: 1.0,
+        };
+        let totals = loss.call(&inputs, &mut output, &Host::none())?;
+        Ok(Called { shape, values, gradient, valid, totals })
+    }
+
+    #[test]
+    fn every_row_is_run_once_whatever_the_number_of_tasks() {
+        for rows in [0, 1, 5, 100_000] {
+            let layout = Layout { rows, values: 1, slopes: 2, cost: 2 };
+            let (mut values, mut gradient) = (vec![0.0; rows], vec![0.0; rows * 2]);
+            let shape = [rows as i64, 2];
+            let mut gradients = [None, Some(TensorMut::new(&mut gradient, &shape))];
+            let mut output = LossOutput {
+                values: Some(&mut values),
+                valid: None,
+                gradients: &mut gradients,
+                upstream: None,
+                scale: 1.0,
+            };
+            let totals = share(layout, &mut output, &Host::none(), |part| {
+                part.values.unwrap().iter_mut().for_each(|value| *value += 1.0);
+                part.gradient.unwrap().iter_mut().for_each(|slope| *slope += 1.0);
+                LossTotals { value: part.rows.map(|row| row as f64).sum(), ..LossTotals::default() }
+            });
+            assert_eq!(totals.unwrap().value, (rows * rows.saturating_sub(1)) as f64 / 2.0);
+            assert!(values.iter().chain(&gradient).all(|&value| value == 1.0));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The angle between vectors.
+
+use super::{EPSILON, lanes};
+use plugfit_api::{Plain, prelude::*};
+
+/// Minus the cosine of the angle between two vectors: -1 where they point the same way, 0 for a vector of zeros.
+#[derive(Clone, Debug, Config)]
+pub struct CosineSimilarity {
+    /// The axis along which the vectors lie.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+/// `1 / |v|` from `|v|²`, at most 1e7.
+#[inline(always)]
+fn inverse_length<R: Real>(squares: R) -> R {
+    (R::from(1.0) / squares.sqrt()).min(R::from(1.0 / EPSILON))
+}
+
+#[formula]
+impl RowLoss for CosineSimilarity {
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+        let of_true = inverse_length(lanes::sum!(y_true, |t| t * t));
+        let of_pred = inverse_length(lanes::sum!(y_pred, |p| p * p));
+        -(lanes::sum!(y_true, y_pred, |t, p| t * p) * of_true * of_pred)
+    }
+
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        let of_true = inverse_length(lanes::sum!(y_true, |t| Plain(t * t))).0;
+        let of_pred = inverse_length(lanes::sum!(y_pred, |p| Plain(p * p))).0;
+        let cosine = lanes::sum!(y_true, y_pred, |t, p| Plain(t * p)).0 * of_true * of_pred;
+        let towards = of_true * of_pred;
+        // A vector so short that its length is clipped is multiplied by a constant.
+        let clipped = of_pred >= (1.0 / EPSILON) as f32;
+        let along = if clipped { 0.0 } else { cosine * of_pred * of_pred };
+        for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+            *slope = p * along - t * towards;
+        }
+        -cosine
+    }
+
+    fn axis(&self) -> Option<i64> {
+        Some(self.axis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COSINE: CosineSimilarity = CosineSimilarity { axis: -1 };
+
+    #[test]
+    fn what_counts_is_the_angle_alone() {
+        let mut gradient = [0.0; 2];
+        assert_eq!(COSINE.gradient(&[1.0, 0.0], &[4.0, 0.0], &mut gradient), -1.0);
+        assert_eq!(gradient, [0.0, 0.0]);
+        assert_eq!(COSINE.gradient(&[1.0, 0.0], &[0.0, 2.0], &mut gradient), 0.0);
+        assert_eq!(gradient, [-0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_vector_of_zeros_has_no_direction_but_a_finite_slope() {
+        let mut gradient = [7.0; 2];
+        assert_eq!(COSINE.gradient(&[0.0, 0.0], &[1.0, 2.0], &mut gradient), 0.0);
+        assert_eq!(gradient, [0.0, 0.0]);
+        assert_eq!(COSINE.gradient(&[3.0, 0.0], &[0.0, 0.0], &mut gradient), 0.0);
+        assert_eq!(gradient, [-1e7, 0.0]);
+    }
+}

@@ -1,0 +1,322 @@
+//! Cross-entropies of class ids: one value for each row of classes.
+
+use super::{
+    EPSILON, clamp_slope, lanes,
+    shared::{Labels, Layout, Part, add, axis_of, count, share},
+};
+use plugfit_api::{
+    Plain,
+    loss::{LossTotals, Targets},
+    prelude::*,
+};
+
+/// Probabilities are kept between these, so that their logarithms are finite.
+const UPPER: f64 = 1.0 - EPSILON;
+
+/// Cross-entropy of class ids, `-ln(y_pred[y_true])`; `y_pred` is divided by its sum first.
+#[derive(Clone, Debug, Config)]
+pub struct SparseCategoricalCrossentropy {
+    /// Whether `y_pred` are logits and not probabilities.
+    #[config(default = false)]
+    from_logits: bool,
+    /// Rows of this class don't count.
+    ignore_class: Option<i64>,
+    /// The axis of the classes.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+/// Generalized cross-entropy of class ids, `(1 - p^q) / q`: less moved by wrong labels than cross-entropy. Zhang & Sabuncu 2018.
+#[derive(Clone, Debug, Config)]
+pub struct CategoricalGeneralizedCrossEntropy {
+    /// Near 0 it is cross-entropy, near 1 the mean absolute error.
+    #[config(default = 0.5, above = 0.0, below = 1.0)]
+    q: f64,
+}
+
+/// A loss of one class id and one row of classes.
+trait OfClassId: Sync {
+    /// The value; `number` makes a number of an element. No label: the id is no class of the row.
+    fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R;
+
+    /// The value, and its derivative with respect to each element of `y_pred`.
+    fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32;
+}
+
+#[formula]
+impl OfClassId for SparseCategoricalCrossentropy {
+    fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R {
+        // Ids out of range cost nothing, as the row of zeros that one-hot encoding makes of them.
+        let Some(label) = label else { return R::from(0.0) };
+        if self.from_logits {
+            let most = lanes::greatest!(y_pred, |x| number(x));
+            return lanes::sum!(y_pred, |x| (number(x) - most).exp()).ln() - (number(y_pred[label]) - most);
+        }
+        -(number(y_pred[label]) / lanes::sum!(y_pred, |p| number(p))).clamp(EPSILON, UPPER).ln()
+    }
+
+    fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        let Some(label) = label else {
+            gradient.fill(0.0);
+            return 0.0;
+        };
+        if self.from_logits {
+            let most = lanes::greatest!(y_pred, |x| Plain(x)).0;
+            let total = lanes::write_exponentials(y_pred, most, gradient);
+            let share = 1.0 / total;
+            gradient.iter_mut().for_each(|slope| *slope *= share);
+            gradient[label] -= 1.0;
+            return Plain(total).ln().0 - (y_pred[label] - most);
+        }
+        let total = lanes::sum!(y_pred, |p| Plain(p));
+        let share = Plain(y_pred[label]) / total;
+        let inside = share.clamp(EPSILON, UPPER);
+        let slope = clamp_slope(share, EPSILON, UPPER) / (inside * total);
+        gradient.fill((slope * share).0);
+        gradient[label] = (slope * share - slope).0;
+        -inside.ln().0
+    }
+}
+
+#[formula]
+impl OfClassId for CategoricalGeneralizedCrossEntropy {
+    fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R {
+        let p = label.map_or(R::from(0.0), |label| number(y_pred[label]));
+        (R::from(1.0) - p.powf(self.q)) / self.q
+    }
+
+    fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        gradient.fill(0.0);
+        let Some(label) = label else { return (1.0 / self.q) as f32 };
+        let p = Plain(y_pred[label]);
+        gradient[label] = -p.powf(self.q - 1.0).0;
+        ((Plain(1.0) - p.powf(self.q)) / self.q).0
+    }
+}
+
+/// The axes around that of the classes, folded: element `class` of row `(outer, i)` lies at `(outer * classes + class) * inner + i`.
+struct Rows {
+    outer: usize,
+    classes: usize,
+    inner: usize,
+}
+
+impl Rows {
+    /// Checks that there is an id for each row.
+    fn new(inputs: &Inputs<'_>, axis: i64) -> Result<(Self, Vec<i64>)> {
+        let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
+        let axis = axis_of(y_pred, axis)?;
+        let (before, after) = (&y_pred[..axis], &y_pred[axis + 1..]);
+        let rows = [before, after].concat();
+        let fits = y_true == rows
+            || (y_true.len() == y_pred.len()
+                && y_true[axis] == 1
+                && y_true[..axis] == *before
+                && y_true[axis + 1..] == *after);
+        if !fits {
+            return Err(Error::input(format!(
+                "y_true of shape {y_true:?} doesn't have a class id for each row of y_pred of shape {y_pred:?}"
+            )));
+        }
+        let classes = y_pred[axis] as usize;
+        Ok((Rows { outer: count(before), classes, inner: count(after) }, rows))
+    }
+}
+
+/// Runs a formula over a batch, without the rows of class `ignored`.
+fn call(
+    formula: &impl OfClassId,
+    axis: i64,
+    ignored: Option<i64>,
+    inputs: &Inputs<'_>,
+    output: &mut LossOutput<'_>,
+    host: &Host<'_>,
+) -> Result<LossTotals> {
+    let (Rows { outer, classes, inner }, _) = Rows::new(inputs, axis)?;
+    let labels = Labels::new(inputs.y_true()?)?;
+    let y_pred = inputs.y_pred()?.f32s("y_pred")?;
+    let (upstream, scale) = (output.upstream, output.scale);
+    let layout = Layout { rows: outer, values: inner, slopes: classes * inner, cost: classes * inner };
+    share(layout, output, host, |mut part| {
+        let mut totals = LossTotals::default();
+        // Rows that don't lie in one piece are copied out and back.
+        let scattered = inner != 1;
+        let mut copies = if scattered { [vec![0.0; classes], vec![0.0; classes]] } else { Default::default() };
+        let first = part.rows.start;
+        for row in first * inner..part.rows.end * inner {
+            let (block, i) = (row / inner, row % inner);
+            let (from, at) = (block * classes * inner + i, (block - first) * classes * inner + i);
+            let [copy, slopes] = &mut copies;
+            let y_pred = if scattered {
+                gather(&y_pred[from..], inner, copy);
+                &copy[..]
+            } else {
+                &y_pred[from..from + classes]
+            };
+            let label = labels.get(row);
+            let upstream = upstream.map_or(1.0, |upstream| upstream[row]);
+            let counts = ignored != Some(label);
+            let value = match part.gradient.as_deref_mut() {
+                None if !counts => 0.0,
+                None => formula.value(class(label, classes), y_pred, Plain).0,
+                Some(gradient) => {
+                    let slopes = if scattered { &mut slopes[..] } else { &mut gradient[at..at + classes] };
+                    let value = one_row(formula, class(label, classes), y_pred, slopes, counts, upstream * scale);
+                    if scattered {
+                        scatter(&copies[1], inner, &mut gradient[at..]);
+                    }
+                    value
+                }
+            };
+            put(&mut part, row - first * inner, value, counts);
+            if counts {
+                add(&mut totals, value, upstream);
+            }
+        }
+        totals
+    })
+}
+
+#[inline(always)]
+fn class(label: i64, classes: usize) -> Option<usize> {
+    usize::try_from(label).ok().filter(|&label| label < classes)
+}
+
+#[inline(always)]
+fn one_row(
+    formula: &impl OfClassId,
+    label: Option<usize>,
+    y_pred: &[f32],
+    slopes: &mut [f32],
+    counts: bool,
+    factor: f32,
+) -> f32 {
+    if !counts {
+        slopes.fill(0.0);
+        return 0.0;
+    }
+    let value = formula.gradient(label, y_pred, slopes);
+    if factor == 0.0 {
+        slopes.fill(0.0);
+    } else if factor != 1.0 {
+        slopes.iter_mut().for_each(|slope| *slope *= factor);
+    }
+    value
+}
+
+#[inline(always)]
+fn put(part: &mut Part<'_>, at: usize, value: f32, counts: bool) {
+    if let Some(values) = part.values.as_deref_mut() {
+        values[at] = value;
+    }
+    if let Some(valid) = part.valid.as_deref_mut() {
+        valid[at] = f32::from(u8::from(counts));
+    }
+}
+
+fn gather(from: &[f32], step: usize, row: &mut [f32]) {
+    for (value, from) in row.iter_mut().zip(from.iter().step_by(step)) {
+        *value = *from;
+    }
+}
+
+fn scatter(row: &[f32], step: usize, to: &mut [f32]) {
+    for (value, to) in row.iter().zip(to.iter_mut().step_by(step)) {
+        *to = *value;
+    }
+}
+
+impl Loss for SparseCategoricalCrossentropy {
+    fn info(&self) -> LossInfo {
+        LossInfo {
+            from_logits: self.from_logits,
+            own_mask: self.ignore_class.is_some(),
+            dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
+            ..LossInfo::targets(Targets::Sparse)
+        }
+    }
+
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        Rows::new(inputs, self.axis).map(|(_, shape)| shape)
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        call(self, self.axis, self.ignore_class, inputs, output, host)
+    }
+}
+
+impl Loss for CategoricalGeneralizedCrossEntropy {
+    fn info(&self) -> LossInfo {
+        LossInfo { dtypes: vec![Labels::dtypes(), vec!["float32".into()]], ..LossInfo::targets(Targets::Sparse) }
+    }
+
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        Rows::new(inputs, -1).map(|(_, shape)| shape)
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        call(self, -1, None, inputs, output, host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::shared::tests::call, *};
+
+    const PROBABILITIES: SparseCategoricalCrossentropy =
+        SparseCategoricalCrossentropy { from_logits: false, ignore_class: None, axis: -1 };
+    const LOGITS: SparseCategoricalCrossentropy =
+        SparseCategoricalCrossentropy { from_logits: true, ignore_class: None, axis: -1 };
+
+    #[test]
+    fn ids_are_taken_in_every_dtype_and_with_an_axis_of_length_one() {
+        let y_pred = (&[0.5f32, 0.25, 0.25, 0.1, 0.1, 0.8][..], &[2i64, 3][..]);
+        let expected = call(&PROBABILITIES, (&[0i32, 2], &[2]), y_pred).unwrap();
+        assert!((expected.values[0] - std::f32::consts::LN_2).abs() < 1e-7);
+        assert_eq!(expected.gradient[..3], [-1.0, 1.0, 1.0]);
+        assert_eq!(expected.totals.count, 2.0);
+        assert_eq!(call(&PROBABILITIES, (&[0i64, 2], &[2, 1]), y_pred).unwrap().values, expected.values);
+        assert_eq!(call(&PROBABILITIES, (&[0u8, 2], &[2]), y_pred).unwrap().values, expected.values);
+        assert_eq!(call(&PROBABILITIES, (&[0.0f32, 2.0], &[2]), y_pred).unwrap().values, expected.values);
+        assert!(call(&PROBABILITIES, (&[0.0f64, f64::NAN], &[2]), y_pred).is_err());
+        assert!(call(&PROBABILITIES, (&[0i32, 2, 1], &[3]), y_pred).is_err());
+    }
+
+    #[test]
+    fn what_is_ignored_neither_costs_nor_counts() {
+        let ignoring = SparseCategoricalCrossentropy { ignore_class: Some(-1), ..LOGITS };
+        let called = call(&ignoring, (&[-1i32, 1], &[2]), (&[f32::NAN, 1.0, 0.0, 0.0], &[2, 2])).unwrap();
+        assert_eq!((called.values[0], &called.valid[..], &called.gradient[..2]), (0.0, &[0.0, 1.0][..], &[0.0; 2][..]));
+        assert_eq!((called.totals.count, called.totals.weight), (1.0, 1.0));
+        assert!((called.totals.value - std::f64::consts::LN_2).abs() < 1e-6);
+    }
+
+    #[test]
+    fn ids_out_of_range_cost_nothing() {
+        let called = call(&LOGITS, (&[-1i32, 2], &[2]), (&[1.0, 2.0, 3.0, 4.0], &[2, 2])).unwrap();
+        assert_eq!((called.values, called.gradient), (vec![0.0; 2], vec![0.0; 4]));
+    }
+
+    #[test]
+    fn classes_may_lie_along_any_axis() {
+        let y_pred: Vec<f32> = (0..24).map(|i| (i as f32 * 1.7).sin()).collect();
+        let ids = [0i32, 3, 2, 1, 1, 0];
+        // [2, 4, 3] to [2, 3, 4].
+        let turned: Vec<f32> = (0..24).map(|i| y_pred[i / 12 * 12 + i % 4 * 3 + i / 4 % 3]).collect();
+        let along =
+            call(&SparseCategoricalCrossentropy { axis: 1, ..LOGITS }, (&ids, &[2, 3]), (&y_pred, &[2, 4, 3])).unwrap();
+        let last = call(&LOGITS, (&ids, &[2, 3]), (&turned, &[2, 3, 4])).unwrap();
+        assert_eq!((&along.values, &along.shape), (&last.values, &vec![2, 3]));
+        for i in 0..24 {
+            assert_eq!(along.gradient[i / 12 * 12 + i % 4 * 3 + i / 4 % 3], last.gradient[i]);
+        }
+    }
+
+    #[test]
+    fn generalized_cross_entropy_is_bounded() {
+        let loss = CategoricalGeneralizedCrossEntropy { q: 0.5 };
+        let called = call(&loss, (&[0i32, 1, 5], &[3]), (&[1.0, 0.0, 0.75, 0.25, 0.5, 0.5], &[3, 2])).unwrap();
+        assert_eq!(called.values, [0.0, 1.0, 2.0]);
+        assert_eq!(called.gradient, [-1.0, 0.0, 0.0, -2.0, 0.0, 0.0]);
+    }
+}

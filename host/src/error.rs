@@ -68,6 +68,15 @@ impl Error {
         self.with("", text)
     }
 
+    /// Rewrites the text of every line with this label.
+    #[must_use]
+    pub(crate) fn map_detail(mut self, label: &str, rewrite: impl Fn(&str) -> String) -> Self {
+        for (_, text) in self.details.iter_mut().filter(|(found, _)| *found == label) {
+            *text = rewrite(text);
+        }
+        self
+    }
+
     /// What kind of mistake it was.
     pub fn kind(&self) -> ErrorKind {
         self.kind

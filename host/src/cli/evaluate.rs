@@ -1,0 +1,38 @@
+//! `plugfit evaluate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, event, in_pool, kept, print, table};
+use crate::Result;
+use crate::train::Trainer;
+
+#[derive(Args)]
+pub struct Options {
+    /// The folder of the run, such as runs/digits-1
+    run: PathBuf,
+    /// Files to evaluate on, instead of the run's own validation data
+    #[arg(long, value_name = "FILE")]
+    data: Vec<PathBuf>,
+    /// Samples in a batch
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    batch_size: usize,
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let mut kept = kept::open(&options.run, common)?;
+    let dataset = if options.data.is_empty() { kept.own_data()? } else { kept.schema.read(&options.data)? };
+    let mut compiled = kept.compiled()?;
+    let mut trainer = Trainer::new(&mut kept.network, &mut compiled, &dataset)?;
+    let logs = in_pool(|| trainer.evaluate(&dataset, options.batch_size, &|| false))?;
+    if common.json {
+        event("end", json!({"samples": dataset.len(), "logs": logs.to_json()}));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> =
+        logs.entries().iter().map(|(name, value)| vec![name.clone(), value.to_string()]).collect();
+    print(&table::aligned(&rows, 0));
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! `plugfit fit`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::progress::{self, Reporter};
+use super::{Common, event, in_pool, plugins, short, warn};
+use crate::compile::{Compile, Compiled};
+use crate::data::LoadedData;
+use crate::network::{Network, Sequential};
+use crate::train::{Ended, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, fit};
+use crate::{Error, Host, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// The run's file, such as fit.toml
+    file: PathBuf,
+    /// Change a key of the file, such as fit.epochs=3 or 'compile.loss=Huber(delta=2)'; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The folder to keep the run in [default: runs/NAME-1, or the next that is free]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let mut file = RunFile::read(&options.file)?;
+    for assignment in &options.set {
+        file.set(assignment)?;
+    }
+    run_file(&file, options, common).map_err(|error| file.located(error))
+}
+
+fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
+    let (data, layers, compile, fit_config) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
+    let host = plugins::host(common, Some(file))?;
+    plugins::warn_of_refusals(&host, common);
+    let compiled = host.compile(compile.clone())?;
+    drop(compiled);
+    let loaded = data.load(file.folder())?;
+    let mut network = Sequential::new(&layers, loaded.train.inputs().row_shape(), fit_config.seed)?;
+    let compile = Compile { outputs: network.output_names().to_vec(), ..compile };
+    let mut compiled = host.compile(compile)?;
+    let stop = stop_at_interrupt(&host);
+    let history = &mut History::default();
+
+    let config = json!({
+        "plugins": file.plugins()?.iter().map(|path| absolute(path)).collect::<Vec<_>>(),
+        "data": absolute_data(serde_json::to_value(&data).map_err(|error| Error::failure(error.to_string()))?, file),
+        "network": layers.to_json(),
+        "compile": compiled.get_compile_config()?,
+        "fit": fit_config,
+    });
+    let mut trainer = Trainer::new(&mut network, &mut compiled, &loaded.train)?;
+    trainer.prepare()?;
+    for note in loaded.notes.iter().chain(trainer.compiled().notes()) {
+        warn(note, common.json);
+    }
+    let folder = match &options.out {
+        Some(path) => RunFolder::create(path)?,
+        None => RunFolder::create_next(Path::new("runs"), &run_name(&options.file))?,
+    };
+    folder.write_record(&record(&host, config, &loaded))?;
+    start(&host, &trainer, &loaded, &fit_config, common);
+
+    let mut reporter: Box<dyn Reporter> = progress::reporter(common.json, &trainer, &loaded, stop);
+    let result = in_pool(|| {
+        let sets = (&loaded.train, loaded.validation.as_ref());
+        fit(&mut trainer, sets, &fit_config, history, reporter.watch())
+    });
+    reporter.finish();
+    let finalized = match result {
+        Ok(_) => trainer.finalize(),
+        Err(_) => Ok(()),
+    };
+    folder.write_progress(trainer.network(), history)?;
+    let kept = format!("{} holds weights, history", short(folder.path()));
+    match result.map_err(|error| error.with("kept", kept.clone()))? {
+        Ended::Done => {
+            finalized?;
+            progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
+            Ok(())
+        }
+        Ended::Stopped { epoch, batch } => {
+            finalized?;
+            Err(Error::interrupted(format!("stopped in epoch {epoch}, after batch {batch}")).with("kept", kept))
+        }
+    }
+}
+
+/// The first Ctrl-C stops after the batch, the second at once.
+fn stop_at_interrupt(host: &Host) -> Arc<AtomicBool> {
+    let stop = host.door().cancel_flag();
+    let flag = stop.clone();
+    // It fails only if there is a handler already; then that one's owner decides.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this batch; once more to stop at once");
+    });
+    stop
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// The data's files, no more seen from the run file's folder.
+fn absolute_data(mut data: Value, file: &RunFile) -> Value {
+    let own = |path: &str| json!(absolute(&file.folder().join(path)));
+    for key in ["file", "train", "validation"] {
+        match data.get_mut(key) {
+            Some(Value::String(path)) => data[key] = own(path),
+            Some(Value::Array(paths)) => {
+                paths.iter_mut().for_each(|path| *path = own(path.as_str().unwrap_or_default()))
+            }
+            _ => {}
+        }
+    }
+    data
+}
+
+/// The file's own name, or its folder's where it is called fit.toml as all are.
+fn run_name(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = std::path::absolute(path)
+        .ok()
+        .and_then(|path| Some(path.parent()?.file_name()?.to_string_lossy().into_owned()));
+    match folder {
+        Some(folder) if stem == "fit" || stem == "config" => folder,
+        _ => stem,
+    }
+}
+
+fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
+    RunRecord {
+        plugfit: env!("CARGO_PKG_VERSION").into(),
+        plugins: host
+            .plugins()
+            .iter()
+            .map(|plugin| (plugin.label().to_owned(), plugins::place(plugin.origin())))
+            .collect(),
+        config,
+        schema: loaded.schema.clone(),
+    }
+}
+
+/// What is going to be done, in four lines.
+fn start(host: &Host, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfig, common: &Common) {
+    let compiled = trainer.compiled();
+    let plugins: Vec<(String, String)> =
+        host.plugins().iter().map(|plugin| (plugin.label().to_owned(), plugins::place(plugin.origin()))).collect();
+    let what = compiled_line(compiled);
+    if common.json {
+        let plugins: Vec<Value> =
+            plugins.iter().map(|(plugin, from)| json!({"plugin": plugin, "from": from})).collect();
+        event(
+            "start",
+            json!({
+                "plugfit": env!("CARGO_PKG_VERSION"),
+                "plugins": plugins,
+                "data": loaded.description,
+                "network": trainer.network().summary(),
+                "compiled": what,
+                "epochs": fit.epochs,
+            }),
+        );
+        return;
+    }
+    let plugins: Vec<String> = plugins.iter().map(|(plugin, from)| format!("{plugin} ({from})")).collect();
+    let version = format!("plugfit {}", env!("CARGO_PKG_VERSION"));
+    let lines = [
+        (version.as_str(), plugins.join(", ")),
+        (loaded.source.as_str(), loaded.description.clone()),
+        ("network", trainer.network().summary()),
+        ("compiled", what),
+    ];
+    for (label, text) in lines {
+        super::print(&format!("{label:<15} {text}\n"));
+    }
+    super::print("\n");
+}
+
+fn compiled_line(compiled: &Compiled) -> String {
+    let optimizer = compiled.config().optimizer.to_string();
+    let losses = compiled.component_losses().map(|(_, loss)| loss.name().to_owned());
+    let metrics = compiled.component_metrics().map(|(column, _, _)| column.to_owned());
+    std::iter::once(optimizer).chain(losses).chain(metrics).collect::<Vec<_>>().join(", ")
+}

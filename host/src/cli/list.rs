@@ -1,0 +1,175 @@
+//! `plugfit list`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{Common, event, plugins, print, short, table};
+use crate::plugin::Kind;
+use crate::plugin::find::{State, Verdict};
+use crate::train::RunFile;
+use crate::{Host, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// Only components of this kind
+    kind: Option<KindName>,
+    /// For each folder and each file in it what became of it, and why
+    #[arg(long)]
+    why: bool,
+    /// A run's file, whose plug-ins are listed too
+    #[arg(long, value_name = "FILE")]
+    run: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindName {
+    Losses,
+    Metrics,
+    Optimizers,
+    Schedules,
+}
+
+impl KindName {
+    fn kind(self) -> Kind {
+        match self {
+            KindName::Losses => Kind::Loss,
+            KindName::Metrics => Kind::Metric,
+            KindName::Optimizers => Kind::Optimizer,
+            KindName::Schedules => Kind::Schedule,
+        }
+    }
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let file = options.run.as_deref().map(RunFile::read).transpose()?;
+    let host = plugins::host(common, file.as_ref())?;
+    if options.why {
+        why(&host, common);
+        return Ok(());
+    }
+    plugins::warn_of_refusals(&host, common);
+    let kinds: &[Kind] = match &options.kind {
+        Some(kind) => &[kind.kind()],
+        None => &[Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule],
+    };
+    components(&host, kinds, common);
+    Ok(())
+}
+
+fn components(host: &Host, kinds: &[Kind], common: &Common) {
+    let mut rows = Vec::new();
+    for &kind in kinds {
+        let components = host.components(kind);
+        if common.json {
+            for (plugin, component) in components {
+                let (name, aliases, doc) = (&component.name, &component.aliases, first_line(&component.doc));
+                event(
+                    "component",
+                    json!({"kind": kind.to_string(), "name": name, "aliases": aliases, "plugin": plugin.label(), "doc": doc}),
+                );
+            }
+            continue;
+        }
+        if kinds.len() > 1 && !components.is_empty() {
+            let between = if rows.is_empty() { 0 } else { 1 };
+            rows.extend(std::iter::repeat_n(Vec::new(), between));
+        }
+        rows.push([kind.plural().to_uppercase(), "ALSO".into(), "PLUG-IN".into(), "WHAT IT IS".into()].to_vec());
+        rows.extend(components.iter().map(|(plugin, component)| {
+            vec![
+                component.name.clone(),
+                component.aliases.join(" "),
+                plugin.label().to_owned(),
+                first_line(&component.doc).to_owned(),
+            ]
+        }));
+    }
+    print(&table::aligned(&rows, 0));
+}
+
+/// The first sentence.
+fn first_line(doc: &str) -> &str {
+    let line = doc.trim().lines().next().unwrap_or_default();
+    line.find(". ").map_or(line, |end| &line[..end]).trim_end_matches('.')
+}
+
+fn why(host: &Host, common: &Common) {
+    for plugin in host.plugins() {
+        if plugin.origin() == &crate::plugin::Origin::BuiltIn && !common.json {
+            print(&format!("{}  (built in)\n", plugin.label()));
+        }
+    }
+    for report in host.reports() {
+        let folder = short(&report.folder.path);
+        let source = report.folder.source.to_string();
+        let verdicts: Vec<(String, &str, String)> = report
+            .files
+            .iter()
+            .map(|(path, verdict)| {
+                let name = path.file_name().map_or_else(|| short(path), |name| name.to_string_lossy().into_owned());
+                let (word, reason) = describe(verdict);
+                (name, word, reason)
+            })
+            .collect();
+        if common.json {
+            for (name, word, reason) in verdicts {
+                event(
+                    "file",
+                    json!({"folder": folder, "source": source, "file": name, "verdict": word, "why": reason}),
+                );
+            }
+            continue;
+        }
+        print(&format!("{folder}  ({source})\n"));
+        match &report.state {
+            State::Exists if verdicts.is_empty() => print("  has no library\n"),
+            State::Exists => {}
+            State::Missing => print("  does not exist\n"),
+            State::Unreadable(why) => print(&format!("  cannot be read: {why}\n")),
+            State::Refused(why) => print(&format!("  refused: {why}\n")),
+        }
+        let rows: Vec<Vec<String>> =
+            verdicts.into_iter().map(|(name, word, reason)| vec![name, word.to_owned(), reason]).collect();
+        print(&table::aligned(&rows, 2));
+        for (_, verdict) in &report.files {
+            if let (true, Verdict::Refused(refusal)) = (common.verbose, verdict)
+                && let Some(details) = &refusal.details
+            {
+                print(&format!("{details}\n"));
+            }
+        }
+    }
+}
+
+fn describe(verdict: &Verdict) -> (&'static str, String) {
+    match verdict {
+        Verdict::Loaded(plugin) => {
+            let manifest = plugin.manifest();
+            let counts: Vec<String> = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule]
+                .into_iter()
+                .filter_map(|kind| {
+                    let count = manifest.components.iter().filter(|component| component.kind() == Some(kind)).count();
+                    match count {
+                        0 => None,
+                        1 => Some(format!("1 {kind}")),
+                        _ => Some(format!("{count} {}", kind.plural())),
+                    }
+                })
+                .collect();
+            let mut text = format!("{}, ABI {}: {}", plugin.label(), manifest.abi, counts.join(", "));
+            for kind in [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule] {
+                if let Some(why) = plugin.missing(kind)
+                    && manifest.components.iter().any(|component| component.kind() == Some(kind))
+                {
+                    text.push_str(&format!("; its {} can't be used: {why}", kind.plural()));
+                }
+            }
+            ("loaded", text)
+        }
+        Verdict::Refused(refusal) => ("refused", refusal.line()),
+        Verdict::PassedBy(why) => ("passed by", why.clone()),
+        Verdict::Same(why) => ("same", why.clone()),
+    }
+}

@@ -1,0 +1,152 @@
+//! The `plugfit` program: a file for each subcommand.
+
+mod evaluate;
+mod fit;
+mod kept;
+mod list;
+mod new;
+mod plugins;
+mod predict;
+mod progress;
+mod show;
+mod table;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use serde_json::{Map, Value, json};
+
+use crate::{Error, Result};
+
+/// Trains with optimizers, losses and metrics that come from plug-ins: shared libraries dropped into a folder.
+#[derive(Parser)]
+#[command(name = "plugfit", version, arg_required_else_help = true, infer_long_args = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every subcommand takes.
+#[derive(Args)]
+struct Common {
+    /// A plug-in or a folder of plug-ins; may be given several times
+    #[arg(long, global = true, value_name = "PATH")]
+    plugins: Vec<PathBuf>,
+    /// Begin without the standard set that is built in
+    #[arg(long, global = true)]
+    no_builtin: bool,
+    /// Load plug-ins from where they are, so that they find libraries beside them
+    #[arg(long, global = true)]
+    load_in_place: bool,
+    /// Print an object a line, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print the details of what is refused, too
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train the run that a file describes
+    Fit(fit::Options),
+    /// The losses and metrics of a trained run on its validation data, or on other data
+    Evaluate(evaluate::Options),
+    /// A trained run's predictions for data
+    Predict(predict::Options),
+    /// The components of the loaded plug-ins, or why each plug-in was loaded or not
+    List(list::Options),
+    /// A component's documentation and settings
+    Show(show::Options),
+    /// Begin a plug-in: a crate that builds and passes its own test at once
+    New(new::Options),
+    /// A completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program with the process's arguments: 0 done, 1 it failed, 2 it was asked wrongly, 130 interrupted.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors and go to stdout; clap knows.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let common = cli.common;
+    let json = common.json;
+    let result = match cli.command {
+        Command::Fit(options) => fit::run(&options, &common),
+        Command::Evaluate(options) => evaluate::run(&options, &common),
+        Command::Predict(options) => predict::run(&options, &common),
+        Command::List(options) => list::run(&options, &common),
+        Command::Show(options) => show::run(&options, &common),
+        Command::New(options) => new::run(&options, &common),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "plugfit", &mut script);
+            print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, json);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn report(error: &Error, json: bool) {
+    if json {
+        let details: Vec<Value> =
+            error.details().iter().map(|(label, text)| json!({"label": label, "text": text})).collect();
+        event("error", json!({"message": error.message(), "details": details, "status": error.exit_code()}));
+    }
+    eprintln!("error: {error}");
+}
+
+/// A line of `--json`.
+fn event(name: &str, fields: Value) {
+    let mut object = Map::new();
+    object.insert("event".into(), json!(name));
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    print(&format!("{}\n", Value::Object(object)));
+}
+
+/// Writes to stdout. Who reads no more (`| head`) is no error.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// A warning, on stderr or as an event.
+fn warn(text: &str, json: bool) {
+    if json {
+        event("warning", json!({"message": text}));
+    } else {
+        eprintln!("warning: {text}");
+    }
+}
+
+/// A path as a person would write it: seen from the working directory, where it is below it.
+fn short(path: &std::path::Path) -> String {
+    let here = std::env::current_dir().ok();
+    here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display().to_string()
+}
+
+/// Does work inside of the thread pool, since entering it anew for every batch costs more than a small batch takes.
+fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    rayon::scope(|_| work())
+}

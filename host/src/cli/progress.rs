@@ -1,0 +1,158 @@
+//! What is seen of training: a bar on a terminal, else a line an epoch, or an object a line.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use plugfit_api::metric::Direction;
+use serde_json::json;
+
+use super::{event, print};
+use crate::compile::{Compiled, LogValue};
+use crate::data::LoadedData;
+use crate::train::{Epoch, History, Trainer, Watch};
+
+/// Something that watches a fit and prints.
+pub trait Reporter: Send {
+    /// To be given to the fit.
+    fn watch(&mut self) -> &mut dyn Watch;
+    /// Takes away what isn't to stay.
+    fn finish(&mut self);
+}
+
+/// The reporter for where stdout leads to.
+pub fn reporter(json: bool, trainer: &Trainer<'_>, loaded: &LoadedData, stop: Arc<AtomicBool>) -> Box<dyn Reporter> {
+    if json {
+        return Box::new(Lines { stop });
+    }
+    let mut columns: Vec<String> =
+        trainer.compiled().logs().map(|logs| logs.names().map(str::to_owned).collect()).unwrap_or_default();
+    if loaded.validation.is_some() {
+        columns.extend(columns.clone().iter().map(|name| format!("val_{name}")));
+    }
+    let bar = std::io::stdout().is_terminal().then(|| {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout_with_hz(10));
+        let style = ProgressStyle::with_template("{prefix}  {bar:26}  {percent:>3} %  {msg}  {eta} left");
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar
+    });
+    Box::new(Table { stop, columns, bar, begun: false, shown: std::time::Instant::now() })
+}
+
+struct Lines {
+    stop: Arc<AtomicBool>,
+}
+
+impl Watch for Lines {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+    fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
+        let mut fields = epoch.to_json();
+        fields["of"] = json!(epochs);
+        event("epoch", fields);
+    }
+}
+
+impl Reporter for Lines {
+    fn watch(&mut self) -> &mut dyn Watch {
+        self
+    }
+    fn finish(&mut self) {}
+}
+
+struct Table {
+    stop: Arc<AtomicBool>,
+    columns: Vec<String>,
+    bar: Option<ProgressBar>,
+    begun: bool,
+    shown: std::time::Instant,
+}
+
+impl Table {
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| print(&format!("{text}\n"))),
+            None => print(&format!("{text}\n")),
+        }
+    }
+
+    fn cells(&self, cell: impl Fn(&str) -> String) -> String {
+        self.columns
+            .iter()
+            .map(|name| format!("  {:>width$}", cell(name), width = name.chars().count().max(6)))
+            .collect()
+    }
+}
+
+impl Watch for Table {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn batch_ended(&mut self, epoch: u64, batch: usize, batches: usize, compiled: &Compiled) {
+        let Some(bar) = &self.bar else { return };
+        if batch == 1 {
+            bar.reset();
+            bar.set_length(batches as u64);
+            bar.set_prefix(format!("{epoch:>3}"));
+        }
+        bar.set_position(batch as u64);
+        // A metric's result may cost more than a batch: a few times a second is enough to read.
+        if self.shown.elapsed() > Duration::from_millis(150) {
+            self.shown = std::time::Instant::now();
+            if let Ok(logs) = compiled.logs() {
+                bar.set_message(logs.to_string());
+            }
+        }
+    }
+
+    fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
+        if !self.begun {
+            self.begun = true;
+            let header = format!("{:>7}{}     rate    time", "epoch", self.cells(str::to_owned));
+            self.line(&header);
+        }
+        let cells = self.cells(|name| epoch.logs.get(name).map_or_else(|| "-".into(), LogValue::to_string));
+        let number = format!("{}/{epochs}", epoch.epoch);
+        self.line(&format!("{number:>7}{cells}  {:>7.1e}  {:>4.2} s", epoch.learning_rate, epoch.seconds));
+    }
+}
+
+impl Reporter for Table {
+    fn watch(&mut self) -> &mut dyn Watch {
+        self
+    }
+    fn finish(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The last line: the best epoch by the first metric that has a direction, else by the loss.
+pub fn end(history: &History, compiled: &Compiled, validated: bool, kept: &str, json: bool) {
+    let metrics = compiled.component_metrics().map(|(column, _, metric)| (column.to_owned(), metric.direction()));
+    let (name, direction) = metrics
+        .into_iter()
+        .find(|(_, direction)| *direction != Direction::Neither)
+        .unwrap_or_else(|| ("loss".into(), Direction::Minimize));
+    let name = if validated { format!("val_{name}") } else { name };
+    let best = history.best(&name, direction);
+    if json {
+        let best = best.map(|(epoch, value)| json!({"name": name, "value": value, "epoch": epoch.epoch}));
+        event("end", json!({"best": best, "kept": kept}));
+        return;
+    }
+    match best {
+        Some((epoch, value)) => {
+            let value = LogValue::Number(value);
+            print(&format!("\nbest {name} {value} at epoch {}; {kept}\n", epoch.epoch));
+        }
+        None => print(&format!("\n{kept}\n")),
+    }
+}

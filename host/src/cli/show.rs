@@ -1,0 +1,125 @@
+//! `plugfit show`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Common, event, plugins, print, table};
+use crate::plugin::{Component, Field, Kind};
+use crate::train::RunFile;
+use crate::{Error, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// A loss, metric, optimizer or schedule, such as Huber or "robust>Tukey"
+    name: String,
+    /// A run's file, whose plug-ins are looked at too
+    #[arg(long, value_name = "FILE")]
+    run: Option<PathBuf>,
+}
+
+const KINDS: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule];
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let file = options.run.as_deref().map(RunFile::read).transpose()?;
+    let host = plugins::host(common, file.as_ref())?;
+    let mut shown = 0;
+    let mut errors = Vec::new();
+    for kind in KINDS {
+        match host.find(kind, &options.name) {
+            Ok((plugin, component)) => {
+                let from = format!("{} ({})", plugin.label(), plugins::place(plugin.origin()));
+                if common.json {
+                    event("component", json!({"kind": kind.to_string(), "plugin": from, "component": component}));
+                } else {
+                    let between = if shown > 0 { "\n" } else { "" };
+                    print(&format!("{between}{}", describe(kind, &component, &from)));
+                }
+                shown += 1;
+            }
+            Err(error) => errors.push((kind, error)),
+        }
+    }
+    if shown > 0 {
+        return Ok(());
+    }
+    Err(nothing(&options.name, &errors))
+}
+
+fn nothing(name: &str, errors: &[(Kind, Error)]) -> Error {
+    // A name that two plug-ins have says so itself.
+    if let Some((_, error)) = errors.iter().find(|(_, error)| error.message().contains(" is in ")) {
+        return error.clone();
+    }
+    let near: Vec<String> = errors
+        .iter()
+        .flat_map(|(_, error)| {
+            error.details().iter().filter(|(label, _)| *label == "near").map(|(_, text)| text.clone())
+        })
+        .collect();
+    let error = Error::usage(format!("no loss, metric, optimizer or schedule is called \"{name}\""));
+    let error = if near.is_empty() { error } else { error.with("near", near.join(", ")) };
+    error.hint("`plugfit list` shows them all")
+}
+
+fn describe(kind: Kind, component: &Component, from: &str) -> String {
+    let also = if component.aliases.is_empty() {
+        String::new()
+    } else {
+        format!("    also: {}", component.aliases.join(", "))
+    };
+    let mut text = format!("{}  {kind}  {from}{also}\n{}\n", component.name, component.doc.trim());
+    let mut rows: Vec<Vec<String>> = component.fields.iter().map(field).collect();
+    rows.extend(base(kind, component));
+    if !rows.is_empty() {
+        text.push('\n');
+        text.push_str(&table::aligned(&rows, 2));
+    }
+    let example = component.fields.iter().find_map(|field| {
+        let default = field.default.as_ref().filter(|default| default.is_number())?;
+        Some(format!("{}({}={default})", component.name, field.name))
+    });
+    let example = example.unwrap_or_else(|| component.name.clone());
+    let usage = match kind {
+        Kind::Loss => format!("loss = \"{example}\""),
+        Kind::Metric => format!("metrics = [\"{example}\"]"),
+        Kind::Optimizer => format!("optimizer = \"{example}\""),
+        Kind::Schedule => format!("optimizer = \"SGD(learning_rate={example})\""),
+    };
+    text.push_str(&format!("\n  use  {usage}\n"));
+    text
+}
+
+fn field(field: &Field) -> Vec<String> {
+    let bound = |sign: &str, value: &Option<f64>| value.map(|value| format!(" {sign} {value}")).unwrap_or_default();
+    let mut kind =
+        if field.choices.is_empty() { field.type_.clone() } else { format!("one of {}", field.choices.join(", ")) };
+    kind.push_str(&bound(">", &field.above));
+    kind.push_str(&bound(">=", &field.minimum));
+    kind.push_str(&bound("<", &field.below));
+    kind.push_str(&bound("<=", &field.maximum));
+    if field.optional {
+        kind.push_str(" or null");
+    }
+    let default = field.default.as_ref().map_or_else(|| "needed".into(), value_text);
+    vec![field.name.clone(), kind, default, field.doc.trim().to_owned()]
+}
+
+/// The host's own keys, with the defaults that the component gives.
+fn base(kind: Kind, component: &Component) -> Vec<Vec<String>> {
+    crate::component::base_keys(kind)
+        .iter()
+        .map(|(name, type_, default, doc)| {
+            let default = component.base.get(*name).map_or_else(|| (*default).to_owned(), value_text);
+            vec![(*name).to_owned(), (*type_).to_owned(), default, (*doc).to_owned()]
+        })
+        .collect()
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

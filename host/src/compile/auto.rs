@@ -1,0 +1,137 @@
+//! The two words whose meaning depends on the output: "accuracy" (also "acc") and "crossentropy" (also "ce").
+
+use plugfit_api::loss::{LossInfo, Targets};
+use serde_json::{Map, json};
+
+use crate::identifier::Spec;
+use crate::{Error, Result};
+
+/// One of the two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Auto {
+    Accuracy,
+    Crossentropy,
+}
+
+/// The shapes of an output, the batch's axis included.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputShapes<'a> {
+    /// Of the targets; none for an output without them.
+    pub y_true: Option<&'a [i64]>,
+    /// Of the predictions.
+    pub y_pred: &'a [i64],
+}
+
+/// What there is to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Binary,
+    Categorical,
+    Sparse,
+}
+
+impl Auto {
+    /// Whether a name is one of the two words, in letters of any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "accuracy" | "acc" => Some(Auto::Accuracy),
+            "crossentropy" | "ce" => Some(Auto::Crossentropy),
+            _ => None,
+        }
+    }
+
+    /// The metric that it means beside this loss.
+    pub fn metric(self, loss: Option<&LossInfo>, shapes: OutputShapes<'_>) -> Result<Spec> {
+        let task = match loss.and_then(|info| info.targets) {
+            Some(Targets::Binary) => Task::Binary,
+            Some(Targets::Categorical) => Task::Categorical,
+            Some(Targets::Sparse) => Task::Sparse,
+            Some(Targets::Regression) | None => by_shapes(shapes)?,
+        };
+        let logits = loss.is_some_and(|info| info.from_logits);
+        let mut config = Map::new();
+        let class_name = match (self, task) {
+            (Auto::Accuracy, Task::Binary) => {
+                if logits {
+                    // Half of the probabilities lie above a logit of 0, which isn't allowed as a threshold itself.
+                    config.insert("threshold".into(), json!(f32::MIN_POSITIVE));
+                }
+                "BinaryAccuracy"
+            }
+            (Auto::Accuracy, Task::Categorical) => "CategoricalAccuracy",
+            (Auto::Accuracy, Task::Sparse) => "SparseCategoricalAccuracy",
+            (Auto::Crossentropy, task) => {
+                if logits {
+                    config.insert("from_logits".into(), json!(true));
+                }
+                match task {
+                    Task::Binary => "BinaryCrossentropy",
+                    Task::Categorical => "CategoricalCrossentropy",
+                    Task::Sparse => "SparseCategoricalCrossentropy",
+                }
+            }
+        };
+        Ok(Spec { class_name: class_name.into(), config })
+    }
+}
+
+/// The loss that "crossentropy" means.
+pub(super) fn crossentropy(shapes: OutputShapes<'_>) -> Result<&'static str> {
+    Ok(match by_shapes(shapes)? {
+        Task::Binary => "binary_crossentropy",
+        Task::Categorical => "categorical_crossentropy",
+        Task::Sparse => "sparse_categorical_crossentropy",
+    })
+}
+
+/// Keras's rule. Of predictions `[N]` it takes the batch for the classes; here they are one number each.
+fn by_shapes(OutputShapes { y_true, y_pred }: OutputShapes<'_>) -> Result<Task> {
+    let y_true = y_true.ok_or_else(|| Error::usage("the output has no targets"))?;
+    let classes = if y_pred.len() < 2 { 1 } else { y_pred[y_pred.len() - 1] };
+    if classes == 1 {
+        return Ok(Task::Binary);
+    }
+    let sparse = y_true.len() < y_pred.len() || y_true.last() == Some(&1);
+    Ok(if sparse { Task::Sparse } else { Task::Categorical })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metric(word: &str, loss: Option<&LossInfo>, y_true: &[i64], y_pred: &[i64]) -> String {
+        let auto = Auto::from_name(word).expect("one of the two words");
+        let spec = auto.metric(loss, OutputShapes { y_true: Some(y_true), y_pred }).expect("a metric");
+        if spec.config.is_empty() { spec.class_name } else { format!("{} {}", spec.class_name, json!(spec.config)) }
+    }
+
+    #[test]
+    fn shapes_decide_as_in_keras() {
+        for (y_true, y_pred, want) in [
+            (&[7, 1][..], &[7, 1][..], "BinaryAccuracy"),
+            (&[7], &[7, 1], "BinaryAccuracy"),
+            (&[7], &[7], "BinaryAccuracy"),
+            (&[7, 3], &[7, 3], "CategoricalAccuracy"),
+            (&[7], &[7, 3], "SparseCategoricalAccuracy"),
+            (&[7, 1], &[7, 3], "SparseCategoricalAccuracy"),
+            (&[7, 5], &[7, 5, 3], "SparseCategoricalAccuracy"),
+            (&[7, 5, 1], &[7, 5, 1], "BinaryAccuracy"),
+        ] {
+            assert_eq!(metric("Acc", None, y_true, y_pred), want, "{y_true:?} {y_pred:?}");
+        }
+        let shapes = OutputShapes { y_true: Some(&[7]), y_pred: &[7, 3] };
+        assert_eq!(crossentropy(shapes).expect("a loss"), "sparse_categorical_crossentropy");
+        assert!(crossentropy(OutputShapes { y_true: None, y_pred: &[7, 3] }).is_err());
+    }
+
+    #[test]
+    fn what_a_loss_declares_comes_first() {
+        let binary = LossInfo::targets(Targets::Binary);
+        assert_eq!(metric("accuracy", Some(&binary), &[7, 3], &[7, 3]), "BinaryAccuracy");
+        let regression = LossInfo::targets(Targets::Regression);
+        assert_eq!(metric("accuracy", Some(&regression), &[7, 3], &[7, 3]), "CategoricalAccuracy");
+        let logits = LossInfo { from_logits: true, ..LossInfo::default() };
+        assert!(metric("accuracy", Some(&logits), &[7, 1], &[7, 1]).starts_with("BinaryAccuracy {\"threshold\":"));
+        assert_eq!(metric("ce", Some(&logits), &[7], &[7, 3]), "SparseCategoricalCrossentropy {\"from_logits\":true}");
+    }
+}

@@ -1,0 +1,133 @@
+//! `Compile` as JSON: what Keras stores as `compile_config`, and the `[compile]` table of a run's file.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{Compile, LossWeights, PerOutput};
+use crate::data::text::nearest;
+use crate::{Error, Identifier, Result};
+
+const KEYS: [&str; 5] = ["optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"];
+
+/// Keys of Keras's that say how it runs, not what.
+const PASSED_OVER: [&str; 4] = ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"];
+
+impl Compile {
+    /// Reads `{"optimizer": ..., "loss": ..., "loss_weights": ..., "metrics": ..., "weighted_metrics": ...}`, all of them
+    /// optional; paths in it are seen from `folder`.
+    ///
+    /// # Errors
+    /// A usage error for an unknown key, or loss weights that aren't numbers. The identifiers are read when they are resolved.
+    pub fn from_json(config: &Value, folder: Option<&Path>) -> Result<Self> {
+        let Value::Object(config) = config else {
+            return Err(Error::usage("compile must be a table").with("found", config.to_string()));
+        };
+        if let Some(unknown) =
+            config.keys().find(|key| !KEYS.contains(&key.as_str()) && !PASSED_OVER.contains(&key.as_str()))
+        {
+            let error =
+                Error::usage(format!("compile has no setting \"{unknown}\"")).with("in", format!("compile.{unknown}"));
+            return Err(match nearest(unknown, KEYS)[..] {
+                [near, ..] => error.hint(format!("did you mean \"{near}\"?  It has: {}", KEYS.join(", "))),
+                [] => error.with("has", KEYS.join(", ")),
+            });
+        }
+        let per_output = |key: &str| {
+            let given = PerOutput::from(config.get(key).cloned().unwrap_or_default());
+            folder.map_or_else(|| given.clone(), |folder| given.clone().seen_from(folder))
+        };
+        let default = Compile::default();
+        let optimizer =
+            config.get("optimizer").map_or(default.optimizer, |optimizer| Identifier::from(optimizer.clone()));
+        Ok(Compile {
+            optimizer: folder.map_or_else(|| optimizer.clone(), |folder| optimizer.clone().seen_from(folder)),
+            loss: per_output("loss"),
+            loss_weights: loss_weights(config.get("loss_weights").unwrap_or(&Value::Null))?,
+            metrics: per_output("metrics"),
+            weighted_metrics: per_output("weighted_metrics"),
+            outputs: default.outputs,
+        })
+    }
+
+    /// Writes what [`from_json`](Self::from_json) reads. Instances and closures are written by their names alone.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "optimizer": self.optimizer.to_json(),
+            "loss": self.loss.to_json(),
+            "loss_weights": self.loss_weights.to_json(),
+            "metrics": self.metrics.to_json(),
+            "weighted_metrics": self.weighted_metrics.to_json(),
+        })
+    }
+}
+
+fn loss_weights(value: &Value) -> Result<LossWeights> {
+    let wrong = || {
+        Error::usage("loss weights must be a number, a list of numbers, or a table by output name")
+            .with("in", "compile.loss_weights")
+            .with("found", value.to_string())
+    };
+    let number = |value: &Value| value.as_f64().ok_or_else(wrong);
+    Ok(match value {
+        Value::Null => LossWeights::None,
+        Value::Number(_) => LossWeights::All(number(value)?),
+        Value::Array(weights) => LossWeights::List(weights.iter().map(number).collect::<Result<_>>()?),
+        Value::Object(table) => match tuple(table) {
+            Some(items) => return loss_weights(items),
+            None => LossWeights::Table(
+                table.iter().map(|(name, weight)| Ok((name.clone(), number(weight)?))).collect::<Result<_>>()?,
+            ),
+        },
+        Value::Bool(_) | Value::String(_) => return Err(wrong()),
+    })
+}
+
+/// The list that Keras's serialized form of a tuple stands for.
+fn tuple(object: &Map<String, Value>) -> Option<&Value> {
+    (object.get("class_name").is_some_and(|name| name == "__tuple__")).then(|| object.get("items")).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keras_stores_is_read_and_written_back() {
+        let keras = json!({
+            "optimizer": {"module": "keras.optimizers", "class_name": "SGD", "config": {"learning_rate": 0.1},
+                "registered_name": null},
+            "loss": {"flag": "bce", "kind": "ce"},
+            "loss_weights": {"flag": 0.5, "kind": 2.0},
+            "metrics": {"flag": ["accuracy"], "kind": null},
+            "weighted_metrics": null,
+        });
+        let mut stored = keras.clone();
+        stored["run_eagerly"] = json!(false);
+        stored["steps_per_execution"] = json!(1);
+        stored["jit_compile"] = json!(true);
+        let compile = Compile::from_json(&stored, None).expect("a compile config");
+        assert_eq!(compile.to_json(), keras);
+        assert_eq!(Compile::from_json(&json!({}), None).expect("nothing is needed").optimizer.to_json(), "rmsprop");
+    }
+
+    #[test]
+    fn loss_weights_have_three_forms() {
+        for (value, want) in [
+            (json!(null), LossWeights::None),
+            (json!(0.5), LossWeights::All(0.5)),
+            (json!([1, 0.5]), LossWeights::List(vec![1.0, 0.5])),
+            (json!({"a": 2}), LossWeights::table([("a", 2.0)])),
+            (json!({"class_name": "__tuple__", "items": [1.0]}), LossWeights::List(vec![1.0])),
+        ] {
+            assert_eq!(loss_weights(&value).expect("weights"), want);
+        }
+        assert!(loss_weights(&json!("1")).is_err() && loss_weights(&json!(["a"])).is_err());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = Compile::from_json(&json!({"metric": ["a"]}), None).expect_err("no such key").to_string();
+        assert!(error.contains("no setting \"metric\"") && error.contains("did you mean \"metrics\""), "{error}");
+    }
+}

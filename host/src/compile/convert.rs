@@ -1,0 +1,212 @@
+//! The dtypes that components take: what a batch comes in is converted once for all of them, into memory that is reused.
+
+use plugfit_api::Tensor;
+
+use super::values::{Numbers, Values};
+
+/// The dtypes a component takes for one of its inputs, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accepted(Vec<Dtype>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dtype {
+    F32,
+    F64,
+    I32,
+    I64,
+    U8,
+}
+
+impl Accepted {
+    /// What a component declares for `input`, its inputs and their dtypes being given; `default` where it declares nothing.
+    pub fn declared(input: &str, inputs: &[String], dtypes: &[Vec<String>], default: &[&str]) -> Self {
+        let declared = inputs.iter().position(|name| name == input).and_then(|index| dtypes.get(index));
+        let known: Vec<Dtype> = declared.into_iter().flatten().filter_map(|name| Dtype::from_name(name)).collect();
+        if known.is_empty() {
+            Accepted(default.iter().filter_map(|name| Dtype::from_name(name)).collect())
+        } else {
+            Accepted(known)
+        }
+    }
+
+    /// float32 alone.
+    pub fn f32() -> Self {
+        Accepted(vec![Dtype::F32])
+    }
+
+    /// uint8 alone, as masks are.
+    pub fn u8() -> Self {
+        Accepted(vec![Dtype::U8])
+    }
+}
+
+impl Dtype {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "float32" => Dtype::F32,
+            "float64" => Dtype::F64,
+            "int32" => Dtype::I32,
+            "int64" => Dtype::I64,
+            "uint8" => Dtype::U8,
+            _ => return None,
+        })
+    }
+
+    fn of(numbers: &Numbers<'_>) -> Option<Self> {
+        Some(match numbers {
+            Numbers::F32(_) => Dtype::F32,
+            Numbers::F64(_) => Dtype::F64,
+            Numbers::I32(_) => Dtype::I32,
+            Numbers::I64(_) => Dtype::I64,
+            Numbers::U8(_) => Dtype::U8,
+            Numbers::Bool(_) | Numbers::Unfit(_) => return None,
+        })
+    }
+}
+
+/// An array of a batch in other dtypes than its own. Its memory is kept from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Conversions {
+    f32: Converted<f32>,
+    f64: Converted<f64>,
+    i32: Converted<i32>,
+    i64: Converted<i64>,
+    u8: Converted<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Converted<T> {
+    numbers: Vec<T>,
+    fresh: bool,
+}
+
+/// Fills `$target` from numbers of any type by an `as` cast: fractions are cut, what is too large becomes the largest.
+macro_rules! convert {
+    ($target:expr, $type:ty, $from:expr) => {{
+        let target = &mut $target;
+        if !target.fresh {
+            target.fresh = true;
+            target.numbers.clear();
+            match $from {
+                Numbers::F32(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
+                Numbers::F64(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
+                Numbers::I32(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
+                Numbers::I64(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
+                Numbers::U8(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
+                Numbers::Bool(numbers) => {
+                    target.numbers.extend(numbers.iter().map(|&number| u8::from(number) as $type));
+                }
+                Numbers::Unfit(_) => {}
+            }
+        }
+    }};
+}
+
+impl Conversions {
+    /// Another batch: what was converted is of the last one.
+    pub fn forget(&mut self) {
+        self.f32.fresh = false;
+        self.f64.fresh = false;
+        self.i32.fresh = false;
+        self.i64.fresh = false;
+        self.u8.fresh = false;
+    }
+
+    /// Makes sure that [`get`](Self::get) has these values in a dtype that is accepted.
+    pub fn prepare(&mut self, values: &Values<'_>, accepted: &Accepted) {
+        match accepted.choice(values) {
+            None => {}
+            Some(Dtype::F32) => convert!(self.f32, f32, values.numbers),
+            Some(Dtype::F64) => convert!(self.f64, f64, values.numbers),
+            Some(Dtype::I32) => convert!(self.i32, i32, values.numbers),
+            Some(Dtype::I64) => convert!(self.i64, i64, values.numbers),
+            Some(Dtype::U8) => convert!(self.u8, u8, values.numbers),
+        }
+    }
+
+    /// Makes a mask of any dtype one of bytes, 1 where it isn't 0.
+    pub fn prepare_mask(&mut self, mask: &Values<'_>) {
+        match mask.numbers {
+            Numbers::F32(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0.0))),
+            Numbers::F64(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0.0))),
+            Numbers::I32(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0))),
+            Numbers::I64(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0))),
+            Numbers::Bool(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number))),
+            Numbers::U8(_) | Numbers::Unfit(_) => {}
+        }
+    }
+
+    /// The values in a dtype that is accepted; they must have been prepared for it.
+    pub fn get<'s>(&'s self, values: &'s Values<'_>, accepted: &Accepted) -> Option<Tensor<'s>> {
+        let shape = values.shape();
+        let of = |len: usize| len as i64 == shape.iter().product::<i64>();
+        match accepted.choice(values) {
+            None => values.tensor(),
+            Some(Dtype::F32) => of(self.f32.numbers.len()).then(|| Tensor::new(&self.f32.numbers, shape)),
+            Some(Dtype::F64) => of(self.f64.numbers.len()).then(|| Tensor::new(&self.f64.numbers, shape)),
+            Some(Dtype::I32) => of(self.i32.numbers.len()).then(|| Tensor::new(&self.i32.numbers, shape)),
+            Some(Dtype::I64) => of(self.i64.numbers.len()).then(|| Tensor::new(&self.i64.numbers, shape)),
+            Some(Dtype::U8) => of(self.u8.numbers.len()).then(|| Tensor::new(&self.u8.numbers, shape)),
+        }
+    }
+}
+
+impl<T> Converted<T> {
+    fn fill(&mut self, numbers: impl Iterator<Item = T>) {
+        if !self.fresh {
+            self.fresh = true;
+            self.numbers.clear();
+            self.numbers.extend(numbers);
+        }
+    }
+}
+
+impl Accepted {
+    /// The dtype to convert to; none: the values can go as they are.
+    fn choice(&self, values: &Values<'_>) -> Option<Dtype> {
+        match Dtype::of(&values.numbers) {
+            Some(own) if self.0.contains(&own) => None,
+            _ => Some(self.0.first().copied().unwrap_or(Dtype::F32)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_goes_as_it_is_and_the_rest_is_converted_to_the_first() {
+        let declared = |dtypes: &[&[&str]]| {
+            let dtypes: Vec<Vec<String>> =
+                dtypes.iter().map(|names| names.iter().map(ToString::to_string).collect()).collect();
+            Accepted::declared("y_true", &["y_true".into(), "y_pred".into()], &dtypes, &["float32"])
+        };
+        let labels = [2i64, 0, 1];
+        let values = Values::from(&labels[..]);
+        let mut conversions = Conversions::default();
+        let taken = declared(&[&["int32", "int64"], &["float32"]]);
+        conversions.prepare(&values, &taken);
+        let as_is = conversions.get(&values, &taken).expect("int64 is taken");
+        assert_eq!(as_is.as_slice::<i64>().map(<[i64]>::as_ptr), Some(labels.as_ptr()));
+        let float = declared(&[]);
+        conversions.prepare(&values, &float);
+        assert_eq!(conversions.get(&values, &float).expect("float32").as_slice::<f32>(), Some(&[2.0, 0.0, 1.0][..]));
+        conversions.forget();
+        let fractions = [1.9f32, -1.9, 300.0];
+        let values = Values::from(&fractions[..]);
+        let bytes = declared(&[&["uint8"]]);
+        conversions.prepare(&values, &bytes);
+        assert_eq!(conversions.get(&values, &bytes).expect("uint8").as_slice::<u8>(), Some(&[1, 0, 255][..]));
+    }
+
+    #[test]
+    fn masks_become_bytes() {
+        let mut conversions = Conversions::default();
+        let mask = [true, false];
+        let values = Values::from(&mask[..]);
+        conversions.prepare_mask(&values);
+        let tensor = conversions.get(&values, &Accepted::u8()).expect("bytes");
+        assert_eq!(tensor.as_slice::<u8>(), Some(&[1, 0][..]));
+    }
+}

@@ -1,0 +1,174 @@
+//! What a batch, an epoch or an evaluation has come to: names and values, in order.
+
+use std::fmt;
+
+use plugfit_api::metric::Outcome;
+use serde_json::{Map, Value, json};
+
+/// One value of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogValue {
+    /// A number; of a loss it may be NaN or infinite.
+    Number(f64),
+    /// Not defined: no data yet, a single class. Neither 0 nor NaN, which is a number that went wrong.
+    Undefined,
+    /// A number for each class, or the like, in C order.
+    Array {
+        /// The length of each axis.
+        shape: Vec<usize>,
+        /// The numbers.
+        values: Vec<f64>,
+    },
+}
+
+impl LogValue {
+    /// The number; NaN where it isn't defined, none for an array.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            LogValue::Number(number) => Some(*number),
+            LogValue::Undefined => Some(f64::NAN),
+            LogValue::Array { .. } => None,
+        }
+    }
+
+    /// As JSON: null where it isn't defined, and the strings "nan", "inf" and "-inf" for what JSON can't write.
+    pub fn to_json(&self) -> Value {
+        let number = |number: f64| match number {
+            number if number.is_finite() => json!(number),
+            number if number.is_nan() => json!("nan"),
+            number => json!(if number > 0.0 { "inf" } else { "-inf" }),
+        };
+        match self {
+            LogValue::Number(value) => number(*value),
+            LogValue::Undefined => Value::Null,
+            LogValue::Array { shape, values } => nested(shape, &mut values.iter().map(|&value| number(value))),
+        }
+    }
+}
+
+fn nested(shape: &[usize], values: &mut dyn Iterator<Item = Value>) -> Value {
+    match shape.split_first() {
+        None => values.next().unwrap_or_default(),
+        Some((&length, inner)) => (0..length).map(|_| nested(inner, values)).collect(),
+    }
+}
+
+impl fmt::Display for LogValue {
+    /// Four places, as they stand in an epoch's line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |f: &mut fmt::Formatter<'_>, number: f64| {
+            if number != 0.0 && number.is_finite() && !(1e-3..1e5).contains(&number.abs()) {
+                write!(f, "{number:.3e}")
+            } else {
+                write!(f, "{number:.4}")
+            }
+        };
+        match self {
+            LogValue::Number(value) => number(f, *value),
+            LogValue::Undefined => f.write_str("-"),
+            LogValue::Array { values, .. } => {
+                f.write_str("[")?;
+                for (i, value) in values.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str(" ")?;
+                    }
+                    number(f, *value)?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// Names and values in the order that Keras reports them: the loss, the metrics, the weighted metrics, each output's loss.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logs {
+    entries: Vec<(String, LogValue)>,
+}
+
+impl Logs {
+    /// The entries in order.
+    pub fn entries(&self) -> &[(String, LogValue)] {
+        &self.entries
+    }
+
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<&LogValue> {
+        self.entries.iter().find(|(entry, _)| entry == name).map(|(_, value)| value)
+    }
+
+    /// The number of this name, NaN where it isn't defined.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.get(name).and_then(LogValue::number)
+    }
+
+    /// The names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// As a JSON object; see [`LogValue::to_json`].
+    pub fn to_json(&self) -> Value {
+        self.entries.iter().map(|(name, value)| (name.clone(), value.to_json())).collect::<Map<_, _>>().into()
+    }
+
+    /// Adds an entry at the end; of one name there is one entry, and the last value counts.
+    pub fn push(&mut self, name: impl Into<String>, value: LogValue) {
+        let name = name.into();
+        match self.entries.iter_mut().find(|(entry, _)| *entry == name) {
+            Some((_, place)) => *place = value,
+            None => self.entries.push((name, value)),
+        }
+    }
+
+    /// Adds a metric's outcome: several named numbers become entries `name_number`.
+    pub(super) fn push_outcome(&mut self, name: &str, outcome: Outcome) {
+        match outcome {
+            Outcome::Undefined => self.push(name, LogValue::Undefined),
+            Outcome::Scalar(value) => self.push(name, LogValue::Number(value)),
+            Outcome::Array { shape, values } => self.push(name, LogValue::Array { shape, values }),
+            Outcome::Named(numbers) => {
+                for (number, value) in numbers {
+                    self.push(format!("{name}_{number}"), LogValue::Number(value));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Logs {
+    /// `loss 0.1391  accuracy 0.9642`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, value)) in self.entries.iter().enumerate() {
+            write!(f, "{}{name} {value}", if i > 0 { "  " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl<'l> IntoIterator for &'l Logs {
+    type Item = &'l (String, LogValue);
+    type IntoIter = std::slice::Iter<'l, (String, LogValue)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_shown_in_a_line_and_written_as_json() {
+        let mut logs = Logs::default();
+        logs.push("loss", LogValue::Number(0.139_06));
+        logs.push_outcome("auc", Outcome::Undefined);
+        logs.push_outcome("f1", Outcome::Array { shape: vec![2, 1], values: vec![0.5, f64::NAN] });
+        logs.push_outcome("at", Outcome::Named(vec![("low".into(), 2e-7)]));
+        assert_eq!(logs.to_string(), "loss 0.1391  auc -  f1 [0.5000 NaN]  at_low 2.000e-7");
+        assert_eq!(logs.to_json(), json!({"loss": 0.139_06, "auc": null, "f1": [[0.5], ["nan"]], "at_low": 2e-7}));
+        assert!(logs.number("auc").is_some_and(f64::is_nan));
+        assert_eq!(logs.number("f1"), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! From identifiers to components, once the outputs and their shapes are known.
+
+use std::collections::HashMap;
+
+use plugfit_api::loss::LossInfo;
+
+use super::Compile;
+use super::auto::{Auto, OutputShapes, crossentropy};
+use super::names::{Unnamed, columns};
+use super::outputs::{LossChoice, Outputs};
+use super::parts::{Lent, LossPart, MetricPart};
+use super::place::at;
+use super::tree::Placed;
+use crate::identifier::Meaning;
+use crate::registry::snake_case;
+use crate::{Host, Identifier, Result, component};
+
+/// The losses and metrics of a model's outputs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub losses: Vec<LossPart>,
+    /// The metrics, then the weighted metrics, each in the order of the outputs.
+    pub metrics: Vec<MetricPart>,
+    /// One for each output.
+    pub lent: Vec<Lent>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Resolves every identifier.
+    pub fn new(host: &Host, compile: &Compile, shapes: &[OutputShapes<'_>]) -> Result<Self> {
+        let outputs = Outputs { names: &compile.outputs, count: shapes.len() };
+        let mut notes = Vec::new();
+        let mut losses = Vec::new();
+        for (output, choices) in outputs.losses(&compile.loss, &compile.loss_weights)?.into_iter().enumerate() {
+            for choice in choices {
+                losses.push(loss_part(host, &choice, output, outputs, shapes[output])?);
+            }
+        }
+        if shapes.len() == 1 && losses.len() > 1 {
+            // As in Keras, which names the others in its log and leaves them at 0.
+            losses.iter_mut().skip(1).for_each(|loss| loss.counts = false);
+            notes.push(format!(
+                "compile.loss lists {} losses for one output: as in Keras, only the first is used",
+                losses.len()
+            ));
+        }
+        let mut numbers = HashMap::new();
+        let mut metrics = Vec::new();
+        for (argument, given, weighted) in
+            [("metrics", &compile.metrics, false), ("weighted_metrics", &compile.weighted_metrics, true)]
+        {
+            for (output, placed) in outputs.metrics(given, argument)?.into_iter().enumerate() {
+                let info = losses.iter().find(|loss| loss.output == output).map(|loss| loss.loss.info().clone());
+                for placed in placed {
+                    let metric = metric(host, &placed, info.as_ref(), shapes[output], &mut numbers)?;
+                    metrics.push(MetricPart::new(metric, output, weighted));
+                }
+            }
+        }
+        name_columns(&mut metrics, outputs);
+        let lent = shapes.iter().map(|_| Lent::default()).collect();
+        Ok(Plan { losses, metrics, lent, notes })
+    }
+
+    /// Whether each loss has a column of its own: where there is more than one.
+    pub fn lists_losses(&self) -> bool {
+        self.losses.len() > 1
+    }
+}
+
+/// Looks at what can be looked at before the outputs are known, so that a misspelled name is refused at once.
+pub(super) fn check(host: &Host, compile: &Compile) -> Result<()> {
+    for placed in compile.loss.placed("compile.loss") {
+        if !placed.identifier.is_none() && !is_auto(&placed.identifier, Some(Auto::Crossentropy)) {
+            at(&placed.place, host.loss(placed.identifier))?;
+        }
+    }
+    for (argument, metrics) in
+        [("compile.metrics", &compile.metrics), ("compile.weighted_metrics", &compile.weighted_metrics)]
+    {
+        for placed in metrics.placed(argument) {
+            if !placed.identifier.is_none() && !is_auto(&placed.identifier, None) {
+                at(&placed.place, host.metric(placed.identifier))?;
+            }
+        }
+    }
+    if !compile.outputs.is_empty() {
+        let outputs = Outputs { names: &compile.outputs, count: compile.outputs.len() };
+        outputs.losses(&compile.loss, &compile.loss_weights)?;
+        outputs.metrics(&compile.metrics, "metrics")?;
+        outputs.metrics(&compile.weighted_metrics, "weighted_metrics")?;
+    }
+    Ok(())
+}
+
+fn is_auto(identifier: &Identifier, only: Option<Auto>) -> bool {
+    match identifier.read() {
+        Ok(Meaning::Name(name)) => Auto::from_name(&name).is_some_and(|auto| only.is_none_or(|only| auto == only)),
+        _ => false,
+    }
+}
+
+fn loss_part(
+    host: &Host,
+    choice: &LossChoice,
+    output: usize,
+    outputs: Outputs<'_>,
+    shapes: OutputShapes<'_>,
+) -> Result<LossPart> {
+    let Placed { place, identifier } = &choice.placed;
+    let identifier = match at(place, identifier.read())? {
+        Meaning::Name(name) if Auto::from_name(&name) == Some(Auto::Crossentropy) => {
+            Identifier::from(at(place, crossentropy(shapes))?).with("name", name)
+        }
+        Meaning::Name(name) => identifier.clone().with("name", short(&name)),
+        _ => identifier.clone(),
+    };
+    let loss = at(place, host.loss(identifier))?;
+    let label = match outputs.names.get(output) {
+        Some(name) => name.clone(),
+        None if outputs.count == 1 => loss.name().to_owned(),
+        None => output_name(output),
+    };
+    Ok(LossPart::new(loss, place.clone(), output, choice.weight, label))
+}
+
+fn metric(
+    host: &Host,
+    placed: &Placed,
+    loss: Option<&LossInfo>,
+    shapes: OutputShapes<'_>,
+    numbers: &mut HashMap<String, usize>,
+) -> Result<component::Metric> {
+    let Placed { place, identifier } = placed;
+    let meaning = at(place, identifier.read())?;
+    let identifier = match &meaning {
+        Meaning::Name(name) => match Auto::from_name(name) {
+            Some(auto) => Identifier::from(at(place, auto.metric(loss, shapes))?).with("name", name.clone()),
+            None => identifier.clone().with("name", short(name)),
+        },
+        // Keras numbers the unnamed objects of some classes (auc, auc_1), over all outputs.
+        Meaning::Config(spec) if !spec.config.contains_key("name") && host.numbers_names(&spec.class_name) => {
+            let name = snake_case(short(&spec.class_name));
+            let number = numbers.entry(name.clone()).or_default();
+            let numbered = if *number == 0 { name } else { format!("{name}_{number}") };
+            *number += 1;
+            identifier.clone().with("name", numbered)
+        }
+        _ => identifier.clone(),
+    };
+    at(place, host.metric(identifier))
+}
+
+/// The name without its package.
+fn short(name: &str) -> &str {
+    name.rsplit_once('>').map_or(name, |(_, short)| short)
+}
+
+fn output_name(index: usize) -> String {
+    format!("output_{}", index + 1)
+}
+
+fn name_columns(metrics: &mut [MetricPart], outputs: Outputs<'_>) {
+    let prefixes: Vec<Option<String>> = (0..outputs.count)
+        .map(|index| {
+            let name = || outputs.names.get(index).cloned().unwrap_or_else(|| output_name(index));
+            (outputs.count > 1).then(name)
+        })
+        .collect();
+    let unnamed: Vec<Unnamed<'_>> = metrics
+        .iter()
+        .map(|part| Unnamed {
+            output: prefixes[part.output].as_deref(),
+            metric: part.metric.name(),
+            weighted: part.weighted,
+        })
+        .collect();
+    let columns = columns(&unnamed);
+    for (part, column) in metrics.iter_mut().zip(columns) {
+        part.column = column;
+    }
+}

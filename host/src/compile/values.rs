@@ -1,0 +1,244 @@
+//! Arrays that are lent to losses and metrics: ndarray views, slices, a dataset's rows; nothing is copied.
+
+use ndarray::{ArrayBase, ArrayView, Dimension, OwnedRepr, ViewRepr};
+use plugfit_api::Tensor;
+
+use crate::data::{Array, ArrayRef};
+use crate::{Error, Result};
+
+/// More axes than anybody trains with.
+const MOST_AXES: usize = 8;
+
+/// A borrowed array in C order, of float32, float64, int32, int64 or uint8.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    pub(super) numbers: Numbers<'a>,
+    shape: [i64; MOST_AXES],
+    rank: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Numbers<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+    U8(&'a [u8]),
+    Bool(&'a [bool]),
+    /// What can't be lent, and why.
+    Unfit(&'static str),
+}
+
+/// A type that [`Values`] can hold.
+pub trait Number: sealed::Sealed + Copy + 'static {}
+
+mod sealed {
+    pub trait Sealed: Sized {
+        fn lend(numbers: &[Self]) -> super::Numbers<'_>;
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty: $variant:ident,)*) => {$(
+        impl sealed::Sealed for $type {
+            fn lend(numbers: &[Self]) -> Numbers<'_> {
+                Numbers::$variant(numbers)
+            }
+        }
+        impl Number for $type {}
+    )*};
+}
+numbers! { f32: F32, f64: F64, i32: I32, i64: I64, u8: U8, bool: Bool, }
+
+impl<'a> Values<'a> {
+    /// An array of this shape. One that isn't of the slice's length is refused where it is used.
+    pub fn new<T: Number>(numbers: &'a [T], shape: &[usize]) -> Self {
+        let unfit = |why| Values { numbers: Numbers::Unfit(why), shape: [0; MOST_AXES], rank: 0 };
+        if shape.len() > MOST_AXES {
+            return unfit("has more than 8 axes");
+        }
+        let product = shape.iter().try_fold(1_usize, |product, &axis| product.checked_mul(axis));
+        if product != Some(numbers.len()) {
+            return unfit("hasn't as many numbers as its shape says");
+        }
+        let mut lengths = [0; MOST_AXES];
+        for (length, &axis) in lengths.iter_mut().zip(shape) {
+            *length = axis as i64;
+        }
+        Values { numbers: T::lend(numbers), shape: lengths, rank: shape.len() }
+    }
+
+    /// The length of each axis.
+    pub fn shape(&self) -> &[i64] {
+        &self.shape[..self.rank]
+    }
+
+    /// How many samples it has: the length of the first axis; 1 for a single number.
+    pub fn samples(&self) -> usize {
+        self.shape().first().map_or(1, |&samples| samples as usize)
+    }
+
+    /// As a tensor that crosses the boundary, and under its own type; a bool has none.
+    pub(super) fn tensor(&self) -> Option<Tensor<'_>> {
+        Some(match self.numbers {
+            Numbers::F32(numbers) => Tensor::new(numbers, self.shape()),
+            Numbers::F64(numbers) => Tensor::new(numbers, self.shape()),
+            Numbers::I32(numbers) => Tensor::new(numbers, self.shape()),
+            Numbers::I64(numbers) => Tensor::new(numbers, self.shape()),
+            Numbers::U8(numbers) => Tensor::new(numbers, self.shape()),
+            Numbers::Bool(_) | Numbers::Unfit(_) => return None,
+        })
+    }
+
+    /// Refuses what can't be lent; `name` says which argument it is.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        match self.numbers {
+            Numbers::Unfit(why) => Err(Error::usage(format!("{name} {why}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn lend<'a, T: Number>(numbers: Option<&'a [T]>, shape: &[usize]) -> Values<'a> {
+    match numbers {
+        Some(numbers) => Values::new(numbers, shape),
+        None => Values {
+            numbers: Numbers::Unfit("isn't in C order; make it so with `as_standard_layout`"),
+            shape: [0; MOST_AXES],
+            rank: 0,
+        },
+    }
+}
+
+impl<'a, T: Number, D: Dimension> From<ArrayView<'a, T, D>> for Values<'a> {
+    fn from(array: ArrayView<'a, T, D>) -> Self {
+        let numbers = array.to_slice();
+        lend(numbers, array.shape())
+    }
+}
+
+impl<'a, T: Number, D: Dimension> From<&'a ArrayBase<OwnedRepr<T>, D>> for Values<'a> {
+    fn from(array: &'a ArrayBase<OwnedRepr<T>, D>) -> Self {
+        lend(array.as_slice(), array.shape())
+    }
+}
+
+impl<'a, T: Number, D: Dimension> From<&ArrayBase<ViewRepr<&'a T>, D>> for Values<'a> {
+    fn from(array: &ArrayBase<ViewRepr<&'a T>, D>) -> Self {
+        lend(array.to_slice(), array.shape())
+    }
+}
+
+impl<'a, T: Number> From<(&'a [T], &[usize])> for Values<'a> {
+    fn from((numbers, shape): (&'a [T], &[usize])) -> Self {
+        Values::new(numbers, shape)
+    }
+}
+
+impl<'a, T: Number> From<&'a [T]> for Values<'a> {
+    fn from(numbers: &'a [T]) -> Self {
+        Values::new(numbers, &[numbers.len()])
+    }
+}
+
+impl<'a, T: Number> From<&'a Vec<T>> for Values<'a> {
+    fn from(numbers: &'a Vec<T>) -> Self {
+        numbers.as_slice().into()
+    }
+}
+
+impl<'a> From<ArrayRef<'a>> for Values<'a> {
+    fn from(array: ArrayRef<'a>) -> Self {
+        match array {
+            ArrayRef::F32(array) => array.into(),
+            ArrayRef::F64(array) => array.into(),
+            ArrayRef::I32(array) => array.into(),
+            ArrayRef::I64(array) => array.into(),
+            ArrayRef::U8(array) => array.into(),
+        }
+    }
+}
+
+impl<'a> From<&'a Array> for Values<'a> {
+    fn from(array: &'a Array) -> Self {
+        array.view().into()
+    }
+}
+
+/// One output of a batch: what is right, what the model says, and what of it counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Output<'a> {
+    /// The targets; none for an output without loss and metrics.
+    pub y_true: Option<Values<'a>>,
+    /// The predictions, float32.
+    pub y_pred: Values<'a>,
+    /// A weight for each sample, or for each value of a sample.
+    pub sample_weight: Option<Values<'a>>,
+    /// Which values count at all: true, or not 0.
+    pub mask: Option<Values<'a>>,
+}
+
+impl<'a> Output<'a> {
+    /// Targets and predictions.
+    pub fn new(y_true: impl Into<Values<'a>>, y_pred: impl Into<Values<'a>>) -> Self {
+        Output { y_true: Some(y_true.into()), y_pred: y_pred.into(), sample_weight: None, mask: None }
+    }
+
+    /// Predictions without targets.
+    pub fn without_targets(y_pred: impl Into<Values<'a>>) -> Self {
+        Output { y_true: None, y_pred: y_pred.into(), sample_weight: None, mask: None }
+    }
+
+    /// With a weight for each sample `[N]`, or for each of their values `[N, ...]`.
+    #[must_use]
+    pub fn weighted(mut self, sample_weight: impl Into<Values<'a>>) -> Self {
+        self.sample_weight = Some(sample_weight.into());
+        self
+    }
+
+    /// With a mask.
+    #[must_use]
+    pub fn masked(mut self, mask: impl Into<Values<'a>>) -> Self {
+        self.mask = Some(mask.into());
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.y_pred.check("y_pred")?;
+        for (values, name) in [(self.y_true, "y_true"), (self.sample_weight, "sample_weight"), (self.mask, "the mask")]
+        {
+            if let Some(values) = values {
+                values.check(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, arr2};
+
+    use super::*;
+
+    #[test]
+    fn arrays_are_lent_with_their_shape() {
+        let owned = arr2(&[[1.0f32, 2.0], [3.0, 4.0]]);
+        for values in [Values::from(&owned), owned.view().into(), (&owned.view()).into()] {
+            assert_eq!(values.shape(), [2, 2]);
+            let tensor = values.tensor().expect("float32");
+            assert_eq!(tensor.as_slice::<f32>().map(<[f32]>::as_ptr), Some(owned.as_ptr()));
+        }
+        assert_eq!(Values::from(&vec![1i64, 2, 3]).shape(), [3]);
+        assert_eq!(Values::from((&[1u8, 2][..], &[2, 1][..])).shape(), [2, 1]);
+    }
+
+    #[test]
+    fn what_cannot_be_lent_is_refused_by_name() {
+        let transposed: Array2<f32> = arr2(&[[1.0, 2.0], [3.0, 4.0]]).reversed_axes();
+        let error = Values::from(&transposed).check("y_pred").expect_err("not in C order").to_string();
+        assert!(error.starts_with("y_pred isn't in C order"), "{error}");
+        assert!(Values::from((&[1.0f32][..], &[2][..])).check("y_true").is_err());
+        assert!(Values::from((&[1.0f32][..], &[1; 9][..])).check("y_true").is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! Sample weight and mask, made one.
+
+use plugfit_api::Tensor;
+
+use super::broadcast::{Shape, common, same_rank, walk};
+use crate::{Error, Result};
+
+/// The memory that weights are made in; kept from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Combiner {
+    buffer: Vec<f32>,
+}
+
+/// Weight times mask, whichever of them are given, in the shape they have together.
+#[derive(Clone, Copy)]
+pub(super) struct Combined<'c> {
+    pub shape: Shape,
+    pub values: &'c [f32],
+    /// Of the mask alone, where there is one.
+    pub mask: Option<MaskCounts>,
+}
+
+/// How much of a batch a mask lets count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct MaskCounts {
+    /// The elements it has.
+    pub total: f64,
+    /// Those that count.
+    pub valid: f64,
+}
+
+impl Combined<'_> {
+    /// The sum of the weights as they were given.
+    pub fn sum(&self) -> f64 {
+        self.values.iter().map(|&weight| f64::from(weight)).sum()
+    }
+}
+
+impl Combiner {
+    /// Nothing, where there is neither.
+    pub fn combine<'c>(
+        &'c mut self,
+        weight: Option<Tensor<'c>>,
+        mask: Option<Tensor<'c>>,
+    ) -> Result<Option<Combined<'c>>> {
+        let buffer = &mut self.buffer;
+        buffer.clear();
+        let numeric = |tensor: &Tensor<'_>, name: &str| match tensor.is_numeric() {
+            true => Ok(()),
+            false => Err(Error::usage(format!("{name} holds no numbers: {tensor:?}"))),
+        };
+        weight.iter().try_for_each(|weight| numeric(weight, "sample_weight"))?;
+        mask.iter().try_for_each(|mask| numeric(mask, "the mask"))?;
+        let counts = mask.map(|mask| {
+            let mut valid = 0.0;
+            mask.for_each_f64(|value| valid += f64::from(u8::from(value != 0.0)));
+            MaskCounts { total: mask.len() as f64, valid }
+        });
+        let shape = match (weight, mask) {
+            (None, None) => return Ok(None),
+            (Some(weight), None) => {
+                let shape = Shape::new(weight.shape(), "sample_weight")?;
+                if let Some(values) = weight.as_slice::<f32>() {
+                    return Ok(Some(Combined { shape, values, mask: None }));
+                }
+                weight.for_each_f64(|value| buffer.push(value as f32));
+                shape
+            }
+            (None, Some(mask)) => {
+                mask.for_each_f64(|value| buffer.push(f32::from(u8::from(value != 0.0))));
+                Shape::new(mask.shape(), "the mask")?
+            }
+            (Some(weight), Some(mask)) => {
+                let mut of_weight = Shape::new(weight.shape(), "sample_weight")?;
+                let mut of_mask = Shape::new(mask.shape(), "the mask")?;
+                same_rank(&mut of_mask, &mut of_weight);
+                let shape = common(&of_mask, &of_weight)
+                    .ok_or_else(|| misfit("sample_weight", weight.shape(), "the mask", mask.shape()))?;
+                walk(&shape, [&of_weight, &of_mask], |_, [weight_at, mask_at]| {
+                    let valid = f64::from(u8::from(mask.get_f64(mask_at) != 0.0));
+                    buffer.push((weight.get_f64(weight_at) * valid) as f32);
+                });
+                shape
+            }
+        };
+        Ok(Some(Combined { shape, values: buffer, mask: counts }))
+    }
+}
+
+/// Two arrays don't broadcast.
+pub(super) fn misfit(name: &str, shape: &[i64], other: &str, of_other: &[i64]) -> Error {
+    let error = Error::usage(format!("{name} of shape {shape:?} doesn't fit {other} of shape {of_other:?}"));
+    match (shape, of_other) {
+        ([rows], [first, ..]) if rows == first => {
+            let ones = ", 1".repeat(of_other.len() - 1);
+            error.hint(format!("a weight for each sample has the shape [{rows}{ones}] here"))
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_multiplies_the_weights_at_equal_ranks() {
+        let (weight, mask) = ([2.0f32, 3.0], [1u8, 0]);
+        let mut combiner = Combiner::default();
+        let combined = combiner
+            .combine(Some(Tensor::new(&weight, &[2, 1])), Some(Tensor::new(&mask, &[2])))
+            .expect("they fit")
+            .expect("both are given");
+        assert_eq!((combined.shape.lengths(), combined.values), (&[2, 1][..], &[2.0, 0.0][..]));
+        assert_eq!(combined.mask, Some(MaskCounts { total: 2.0, valid: 1.0 }));
+        assert_eq!(combined.sum(), 2.0);
+    }
+
+    #[test]
+    fn weights_alone_are_not_copied() {
+        let weight = [2.0f32, 3.0];
+        let mut combiner = Combiner::default();
+        let combined = combiner.combine(Some(Tensor::new(&weight, &[2])), None).expect("weights").expect("given");
+        assert_eq!(combined.values.as_ptr(), weight.as_ptr());
+        assert!(combiner.combine(None, None).expect("nothing").is_none());
+    }
+}

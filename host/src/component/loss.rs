@@ -1,0 +1,371 @@
+//! A loss: a plug-in's values, weighted, masked and reduced as Keras does.
+
+use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
+use plugfit_api::{Inputs, Tensor, TensorMut};
+use serde_json::{Map, Value, json};
+
+use super::broadcast::{Shape, common, same_rank, walk};
+use super::combine::{Combined, Combiner, misfit};
+use super::keys::Keys;
+use super::reduction::{Reduction, divide_no_nan};
+use crate::plugin::{self, Kind};
+use crate::{Error, Result};
+
+/// A loss with a name and a reduction. After the first batch of its shape a call allocates nothing.
+#[derive(Debug)]
+pub struct Loss {
+    name: String,
+    reduction: Reduction,
+    loss: plugin::Loss,
+    scratch: Scratch,
+}
+
+/// What a loss came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LossValue<'l> {
+    /// One number.
+    Scalar(f64),
+    /// With the reduction "none": a number for each sample, or more.
+    Array {
+        /// The length of each axis.
+        shape: &'l [i64],
+        /// The numbers in C order.
+        values: &'l [f32],
+    },
+}
+
+impl LossValue<'_> {
+    /// The number.
+    ///
+    /// # Errors
+    /// It is an array.
+    pub fn scalar(&self) -> Result<f64> {
+        match self {
+            LossValue::Scalar(value) => Ok(*value),
+            LossValue::Array { shape, .. } => Err(Error::usage(format!(
+                "the reduction \"none\" leaves values of shape {shape:?}, and a number is needed"
+            ))
+            .with("in", "reduction")
+            .hint("use the reduction \"sum_over_batch_size\" or \"sum\"")),
+        }
+    }
+}
+
+/// Memory that is kept from batch to batch.
+#[derive(Debug, Default)]
+struct Scratch {
+    combiner: Combiner,
+    shapes: OutputShapes,
+    upstream: Vec<f32>,
+    values: Vec<f32>,
+    valid: Vec<f32>,
+    weighted: Vec<f32>,
+    weighted_shape: Vec<i64>,
+}
+
+/// The shape of the values for inputs of the shapes seen last.
+#[derive(Debug, Default)]
+pub(super) struct OutputShapes {
+    y_true: Vec<i64>,
+    y_pred: Vec<i64>,
+    values: Option<Vec<i64>>,
+}
+
+impl OutputShapes {
+    /// Asks the plug-in only for what it wasn't asked the last time.
+    pub fn get(&mut self, loss: &plugin::Loss, inputs: &Inputs<'_>, y_true: &Shape, y_pred: &Shape) -> Result<Shape> {
+        if self.y_true != y_true.lengths() || self.y_pred != y_pred.lengths() || self.values.is_none() {
+            self.values = None;
+            let values = loss.output_shape(inputs)?;
+            self.y_true.clear();
+            self.y_true.extend_from_slice(y_true.lengths());
+            self.y_pred.clear();
+            self.y_pred.extend_from_slice(y_pred.lengths());
+            self.values = Some(values);
+        }
+        Shape::new(self.values.as_deref().unwrap_or_default(), "the loss")
+    }
+}
+
+impl Loss {
+    /// A loss with the host's keys of its configuration: name, reduction.
+    ///
+    /// # Errors
+    /// One of them can't be.
+    pub fn new(loss: plugin::Loss, base: Map<String, Value>) -> Result<Self> {
+        let reduction = base.get("reduction").cloned();
+        let mut keys = Keys::new(Kind::Loss, loss.name(), base)?;
+        let reduction = match reduction {
+            None => Reduction::default(),
+            Some(value) => {
+                Reduction::from_json(&value).ok_or_else(|| keys.wrong("reduction", Reduction::NAMES, &value))?
+            }
+        };
+        let name = keys.name()?;
+        Ok(Loss { name, reduction, loss, scratch: Scratch::default() })
+    }
+
+    /// What the log calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its class's name.
+    pub fn class_name(&self) -> &str {
+        self.loss.name()
+    }
+
+    /// How it makes one number of its values.
+    pub fn reduction(&self) -> Reduction {
+        self.reduction
+    }
+
+    /// What depends on its configuration.
+    pub fn info(&self) -> &LossInfo {
+        self.loss.info()
+    }
+
+    /// The plug-in's part of it.
+    pub fn plugin(&self) -> &plugin::Loss {
+        &self.loss
+    }
+
+    /// Its whole configuration.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn get_config(&self) -> Result<Map<String, Value>> {
+        let mut config = self.loss.config()?;
+        config.insert("name".into(), json!(self.name));
+        config.insert("reduction".into(), json!(self.reduction.name()));
+        Ok(config)
+    }
+
+    /// The loss of a batch. `weight` and `mask` broadcast to the values as in Keras.
+    ///
+    /// # Errors
+    /// The arrays don't fit, or the plug-in fails.
+    pub fn value(
+        &mut self,
+        y_true: Tensor<'_>,
+        y_pred: Tensor<'_>,
+        weight: Option<Tensor<'_>>,
+        mask: Option<Tensor<'_>>,
+    ) -> Result<LossValue<'_>> {
+        self.run(y_true, y_pred, weight, mask, 1.0, None)
+    }
+
+    /// The loss of a batch, and `scale` times its derivative with respect to `y_pred` (that of the sum, where it isn't reduced
+    /// to one number), written over `gradient`; both from one call of the plug-in.
+    ///
+    /// # Errors
+    /// The arrays don't fit, the loss has no gradient, or the plug-in fails.
+    pub fn value_and_gradient(
+        &mut self,
+        y_true: Tensor<'_>,
+        y_pred: Tensor<'_>,
+        weight: Option<Tensor<'_>>,
+        mask: Option<Tensor<'_>>,
+        scale: f64,
+        gradient: &mut TensorMut<'_>,
+    ) -> Result<LossValue<'_>> {
+        if gradient.shape() != y_pred.shape() {
+            let shapes = (gradient.shape(), y_pred.shape());
+            return Err(Error::usage(format!("a gradient of shape {:?} for y_pred of shape {:?}", shapes.0, shapes.1)));
+        }
+        let gradient = gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float32"))?;
+        self.run(y_true, y_pred, weight, mask, scale, Some(gradient))
+    }
+
+    fn run(
+        &mut self,
+        y_true: Tensor<'_>,
+        y_pred: Tensor<'_>,
+        weight: Option<Tensor<'_>>,
+        mask: Option<Tensor<'_>>,
+        scale: f64,
+        mut gradient: Option<&mut [f32]>,
+    ) -> Result<LossValue<'_>> {
+        let Loss { reduction, loss, scratch, .. } = self;
+        let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape } = scratch;
+        let reduction = *reduction;
+        let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
+        let tensors =
+            [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+        let inputs = Inputs::new(&tensors, None, None);
+        let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
+        let combined = combiner.combine(weight, mask)?;
+        let spread = Spread::new(&shape, combined, upstream)?;
+        let keeps = reduction == Reduction::None && spread.together.rank() > 0;
+        if y_pred.is_empty() || shape.count() == 0 {
+            if let Some(gradient) = gradient {
+                gradient.fill(0.0);
+            }
+            return Ok(LossValue::Scalar(0.0));
+        }
+        // What a loss marks itself is known after the call only.
+        let own_mask = loss.info().own_mask;
+        let known = if own_mask { None } else { Some(spread.factor(reduction)) };
+        let wants_valid = own_mask && (keeps || mask.is_some());
+        let count = shape.count();
+        if keeps {
+            values.resize(count, 0.0);
+        }
+        if wants_valid {
+            valid.resize(count, 0.0);
+        }
+        let totals = {
+            let target = gradient.as_deref_mut().map(|gradient| TensorMut::new(gradient, pred_shape.lengths()));
+            let mut gradients = [None, target];
+            let mut output = LossOutput {
+                values: keeps.then_some(&mut values[..]),
+                valid: wants_valid.then_some(&mut valid[..]),
+                gradients: &mut gradients,
+                upstream: spread.upstream,
+                scale: (scale * known.unwrap_or(1.0)) as f32,
+            };
+            loss.call(&inputs, shape.lengths(), &mut output)?
+        };
+        let factor = match known {
+            Some(factor) => factor,
+            None => {
+                let counted = match mask {
+                    None => totals.count,
+                    Some(mask) => both_valid(&shape, valid, &mask)?,
+                };
+                let factor = spread.own_mask_factor(reduction, count, counted, &totals);
+                if let (Some(gradient), true) = (gradient, factor != 1.0) {
+                    gradient.iter_mut().for_each(|slope| *slope *= factor as f32);
+                }
+                factor
+            }
+        };
+        if !keeps {
+            return Ok(LossValue::Scalar(totals.value * factor));
+        }
+        if wants_valid {
+            values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value *= valid);
+        }
+        weighted_shape.clear();
+        weighted_shape.extend_from_slice(spread.together.lengths());
+        let values = match spread.combined {
+            None => &*values,
+            Some(combined) => {
+                weighted.clear();
+                walk(&spread.together, [&spread.of_values, &combined.shape], |_, [value, weight]| {
+                    weighted.push(values[value] * combined.values[weight]);
+                });
+                &*weighted
+            }
+        };
+        Ok(LossValue::Array { shape: weighted_shape, values })
+    }
+}
+
+/// The values' shape and the weights', brought together.
+struct Spread<'c> {
+    /// The shape of the values times the weights.
+    together: Shape,
+    /// The values' shape, at the weights' rank.
+    of_values: Shape,
+    /// The weights, at the values' rank.
+    combined: Option<Combined<'c>>,
+    /// For each value the sum of the weights that it is multiplied by.
+    upstream: Option<&'c [f32]>,
+}
+
+impl<'c> Spread<'c> {
+    fn new(shape: &Shape, combined: Option<Combined<'c>>, buffer: &'c mut Vec<f32>) -> Result<Self> {
+        let Some(mut combined) = combined else {
+            return Ok(Spread { together: *shape, of_values: *shape, combined: None, upstream: None });
+        };
+        let given = combined.shape;
+        let mut of_values = *shape;
+        same_rank(&mut of_values, &mut combined.shape);
+        let together = common(&of_values, &combined.shape)
+            .ok_or_else(|| misfit("sample_weight", given.lengths(), "the loss", shape.lengths()))?;
+        let upstream: &[f32] = if combined.shape == together && of_values == together {
+            combined.values
+        } else {
+            buffer.clear();
+            buffer.resize(of_values.count(), 0.0);
+            walk(&together, [&of_values, &combined.shape], |_, [value, weight]| {
+                buffer[value] += combined.values[weight]
+            });
+            buffer
+        };
+        Ok(Spread { together, of_values, combined: Some(combined), upstream: Some(upstream) })
+    }
+
+    /// What the weighted sum is multiplied by.
+    fn factor(&self, reduction: Reduction) -> f64 {
+        let count = if self.together.rank() == 0 { 1.0 } else { self.together.count() as f64 };
+        let mask = self.combined.and_then(|combined| combined.mask);
+        match (reduction, self.combined) {
+            (Reduction::Sum | Reduction::None, _) => 1.0,
+            (Reduction::MeanWithSampleWeight, Some(_)) if self.together.rank() == 0 => 1.0,
+            (Reduction::MeanWithSampleWeight, Some(combined)) => divide_no_nan(1.0, combined.sum()),
+            _ => {
+                let visible = mask.filter(|_| reduction.is_plain_mean());
+                visible.map_or(1.0, |mask| divide_no_nan(mask.total, mask.valid)) * divide_no_nan(1.0, count)
+            }
+        }
+    }
+
+    /// The same, where `counted` of `count` values count by the loss's own mask and the one given.
+    fn own_mask_factor(&self, reduction: Reduction, count: usize, counted: f64, totals: &LossTotals) -> f64 {
+        let together = self.together.count() as f64;
+        match reduction {
+            Reduction::Sum | Reduction::None => 1.0,
+            Reduction::MeanWithSampleWeight if self.together.rank() == 0 => 1.0,
+            Reduction::MeanWithSampleWeight => {
+                divide_no_nan(1.0, if self.upstream.is_some() { totals.weight } else { counted })
+            }
+            Reduction::SumOverBatchSize | Reduction::Mean => {
+                divide_no_nan(count as f64, counted) * divide_no_nan(1.0, together)
+            }
+        }
+    }
+}
+
+/// How many values both the loss and the mask let count.
+fn both_valid(shape: &Shape, valid: &[f32], mask: &Tensor<'_>) -> Result<f64> {
+    let mut of_mask = Shape::new(mask.shape(), "the mask")?;
+    let mut of_values = *shape;
+    same_rank(&mut of_values, &mut of_mask);
+    if common(&of_values, &of_mask) != Some(of_values) {
+        return Err(misfit("the mask", mask.shape(), "the loss", shape.lengths()));
+    }
+    let mut count = 0.0;
+    walk(&of_values, [&of_mask], |value, [at]| {
+        if valid[value] != 0.0 && mask.get_f64(at) != 0.0 {
+            count += 1.0;
+        }
+    });
+    Ok(count)
+}
+
+/// The shapes of both at the same rank, as Keras makes it.
+pub(super) fn aligned(y_true: &Tensor<'_>, y_pred: &Tensor<'_>) -> Result<(Shape, Shape)> {
+    let mut true_shape = Shape::new(y_true.shape(), "y_true")?;
+    let mut pred_shape = Shape::new(y_pred.shape(), "y_pred")?;
+    same_rank(&mut true_shape, &mut pred_shape);
+    Ok((true_shape, pred_shape))
+}
+
+/// The same numbers in another shape of as many.
+pub(super) fn reshaped<'a>(tensor: Tensor<'a>, shape: &'a [i64]) -> Tensor<'a> {
+    if let Some(numbers) = tensor.as_slice::<f32>() {
+        Tensor::new(numbers, shape)
+    } else if let Some(numbers) = tensor.as_slice::<f64>() {
+        Tensor::new(numbers, shape)
+    } else if let Some(numbers) = tensor.as_slice::<i32>() {
+        Tensor::new(numbers, shape)
+    } else if let Some(numbers) = tensor.as_slice::<i64>() {
+        Tensor::new(numbers, shape)
+    } else if let Some(numbers) = tensor.as_slice::<u8>() {
+        Tensor::new(numbers, shape)
+    } else {
+        tensor
+    }
+}

@@ -1,0 +1,131 @@
+//! The mean of a loss's values as a metric.
+
+use plugfit_api::loss::LossOutput;
+use plugfit_api::metric::{Direction, MetricInfo, Outcome};
+use plugfit_api::{Inputs, Tensor};
+
+use super::broadcast::{Shape, common, same_rank, walk};
+use super::combine::{Combiner, misfit};
+use super::loss::{OutputShapes, aligned, reshaped};
+use super::reduction::divide_no_nan;
+use crate::{Error, Result, plugin};
+
+/// The weighted mean of a loss's values over all samples seen.
+#[derive(Debug)]
+pub(super) struct LossMean {
+    pub loss: plugin::Loss,
+    pub info: MetricInfo,
+    total: f64,
+    count: f64,
+    combiner: Combiner,
+    shapes: OutputShapes,
+    upstream: Vec<f32>,
+}
+
+impl LossMean {
+    pub fn new(loss: plugin::Loss) -> Self {
+        let of_loss = loss.info();
+        let float32 = || vec!["float32".to_owned()];
+        let dtypes = (0..of_loss.inputs.len()).map(|input| match of_loss.dtypes.get(input) {
+            Some(dtypes) if !dtypes.is_empty() => dtypes.clone(),
+            _ => float32(),
+        });
+        let info = MetricInfo {
+            inputs: of_loss.inputs.clone(),
+            dtypes: dtypes.collect(),
+            rows_independent: of_loss.rows_independent,
+            ..MetricInfo::new(Direction::Minimize)
+        };
+        let (combiner, shapes, upstream) = (Combiner::default(), OutputShapes::default(), Vec::new());
+        LossMean { loss, info, total: 0.0, count: 0.0, combiner, shapes, upstream }
+    }
+
+    pub fn update(
+        &mut self,
+        y_true: Tensor<'_>,
+        y_pred: Tensor<'_>,
+        weight: Option<Tensor<'_>>,
+        mask: Option<Tensor<'_>>,
+    ) -> Result<()> {
+        let LossMean { loss, combiner, shapes, upstream, .. } = self;
+        let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
+        let tensors =
+            [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+        let inputs = Inputs::new(&tensors, None, None);
+        let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
+        if y_pred.is_empty() || shape.count() == 0 {
+            return Ok(());
+        }
+        let mut of_values = shape;
+        let mut scalar_weight = None;
+        let mut weights = None;
+        if let Some(mut combined) = combiner.combine(weight, mask)? {
+            let given = combined.shape;
+            same_rank(&mut of_values, &mut combined.shape);
+            if let ([], [single]) = (combined.shape.lengths(), combined.values) {
+                // One weight for the whole batch: its mean counts once.
+                scalar_weight = Some(f64::from(*single));
+            } else {
+                // Weights belong to the leading axes; the values are averaged over the others.
+                let padded = combined.shape.padded(of_values.rank());
+                if common(&of_values, &padded) != Some(of_values) {
+                    return Err(misfit("sample_weight", given.lengths(), "the values", shape.lengths()));
+                }
+                weights = Some(if padded == of_values {
+                    combined.values
+                } else {
+                    upstream.clear();
+                    walk(&of_values, [&padded], |_, [at]| upstream.push(combined.values[at]));
+                    &upstream[..]
+                });
+            }
+        }
+        let mut output = LossOutput { values: None, valid: None, gradients: &mut [], upstream: weights, scale: 1.0 };
+        let totals = loss.call(&inputs, shape.lengths(), &mut output)?;
+        let weighted = weights.is_some();
+        let sum = if weighted { totals.weight } else { totals.count };
+        let (total, count) = match scalar_weight {
+            Some(weight) => (divide_no_nan(totals.value, sum) * weight, weight),
+            None => (totals.value / per_sample(&of_values), sum / per_sample(&of_values)),
+        };
+        self.total += total;
+        self.count += count;
+        Ok(())
+    }
+
+    /// The mean of nothing is 0, as in Keras.
+    pub fn result(&self) -> Outcome {
+        Outcome::Scalar(divide_no_nan(self.total, self.count))
+    }
+
+    pub fn reset(&mut self) {
+        (self.total, self.count) = (0.0, 0.0);
+    }
+
+    pub fn merge(&mut self, other: &LossMean) {
+        self.total += other.total;
+        self.count += other.count;
+    }
+
+    /// The version of what [`save`](Self::save) writes.
+    pub const VERSION: u32 = 1;
+
+    pub fn save(&self) -> Vec<u8> {
+        [self.total.to_le_bytes(), self.count.to_le_bytes()].concat()
+    }
+
+    pub fn load(&mut self, version: u32, bytes: &[u8]) -> Result<()> {
+        match (version, bytes.as_chunks::<8>()) {
+            (Self::VERSION, ([total, count], [])) => {
+                (self.total, self.count) = (f64::from_le_bytes(*total), f64::from_le_bytes(*count));
+                Ok(())
+            }
+            _ => Err(Error::failure(format!("the saved state isn't that of the mean of {}", self.loss.name()))),
+        }
+    }
+}
+
+/// A batch counts as many samples as its first axis is long.
+fn per_sample(shape: &Shape) -> f64 {
+    shape.lengths().iter().skip(1).map(|&length| length as f64).product::<f64>().max(1.0)
+}

@@ -1,0 +1,20 @@
+//! What Keras's base classes give: to losses reductions, masks and weights; to metrics a name and a state; to optimizers a
+//! learning rate, clipping, weight decay, averages, accumulation. The formulas are the plug-ins'.
+
+mod broadcast;
+mod combine;
+mod keys;
+mod loss;
+mod loss_mean;
+mod metric;
+mod optimizer;
+mod rate;
+mod reduction;
+mod schedule;
+
+pub use keys::{base_keys, split};
+pub use loss::{Loss, LossValue};
+pub use metric::Metric;
+pub use optimizer::Optimizer;
+pub use reduction::Reduction;
+pub use schedule::Schedule;

@@ -1,0 +1,394 @@
+//! An optimizer with its slots, its learning rate, and what Keras's base class gives to all of them.
+
+use plugfit_api::Tensor;
+use plugfit_api::optimizer::{Parameter, Start, Step};
+use serde_json::{Map, Value, json};
+
+use super::keys::Keys;
+use super::rate::Rate;
+use crate::plugin::{self, Entry, Kind, Resolve, Slot, SlotValues};
+use crate::{Error, Result, network};
+
+/// An optimizer.
+///
+/// A step is, in Keras's order: gradients by the loss scale, accumulated where that is asked for, clipped; weight decay; the
+/// plug-in's update; the average of the weights. One call into the plug-in sees to all parameters.
+#[derive(Debug)]
+pub struct Optimizer {
+    optimizer: plugin::Optimizer,
+    base: Map<String, Value>,
+    name: String,
+    rate: Rate,
+    weight_decay: Option<f64>,
+    clip: Clip,
+    ema_momentum: Option<f64>,
+    ema_overwrite_frequency: Option<u64>,
+    loss_scale: Option<f64>,
+    accumulation: Option<u64>,
+    excluded: Vec<String>,
+    /// Batches seen.
+    steps: u64,
+    seed: u64,
+    built: Option<Built>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Clip {
+    None,
+    /// Each gradient's norm.
+    Norm(f64),
+    /// The norm of all of them.
+    GlobalNorm(f64),
+    Value(f64),
+}
+
+/// What is kept for the parameters.
+#[derive(Debug)]
+struct Built {
+    parameters: Vec<Kept>,
+    /// The optimizer's own.
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    name: String,
+    path: String,
+    shape: Vec<i64>,
+    trainable: bool,
+    decays: bool,
+    slots: Vec<Slot>,
+    ema: Option<Vec<f32>>,
+    accumulated: Option<Vec<f32>>,
+}
+
+impl Kept {
+    fn parameter(&self) -> Parameter<'_> {
+        Parameter {
+            name: &self.name,
+            path: &self.path,
+            shape: &self.shape,
+            embedding: false,
+            trainable: self.trainable,
+        }
+    }
+}
+
+impl Optimizer {
+    /// An optimizer with the host's keys of its configuration.
+    ///
+    /// # Errors
+    /// A key has a value that can't be.
+    pub fn new(optimizer: plugin::Optimizer, base: Map<String, Value>, resolve: &dyn Resolve) -> Result<Self> {
+        let mut keys = Keys::new(Kind::Optimizer, optimizer.name(), base.clone())?;
+        let mut clips = [None; 3];
+        for (clip, key) in clips.iter_mut().zip(["clipnorm", "clipvalue", "global_clipnorm"]) {
+            *clip = keys.number(key, "a number of more than 0, or null", |number| number > 0.0)?;
+        }
+        if clips.iter().flatten().count() > 1 {
+            return Err(Error::usage("at most one of clipnorm, clipvalue and global_clipnorm can be given")
+                .with("in", "clipnorm")
+                .hint("leave the others out"));
+        }
+        let clip = match clips {
+            [Some(norm), ..] => Clip::Norm(norm),
+            [_, Some(value), _] => Clip::Value(value),
+            [.., Some(norm)] => Clip::GlobalNorm(norm),
+            _ => Clip::None,
+        };
+        let share = |number: f64| (0.0..=1.0).contains(&number);
+        let ema_momentum = keys.number("ema_momentum", "a number from 0 to 1", share)?.unwrap_or(0.99);
+        let at_least_0 = |number: f64| number >= 0.0;
+        Ok(Optimizer {
+            name: keys.name()?,
+            rate: Rate::read(&mut keys, resolve)?,
+            weight_decay: keys.number("weight_decay", "a number of at least 0, or null", at_least_0)?,
+            clip,
+            ema_momentum: keys.boolean("use_ema")?.then_some(ema_momentum),
+            ema_overwrite_frequency: keys.count("ema_overwrite_frequency", 1)?,
+            loss_scale: keys.number("loss_scale_factor", "a number of more than 0, or null", |scale| scale > 0.0)?,
+            accumulation: keys.count("gradient_accumulation_steps", 2)?,
+            excluded: Vec::new(),
+            steps: 0,
+            seed: 0,
+            built: None,
+            optimizer,
+            base,
+        })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// By what a loss is multiplied before its gradient is taken; 1 if nothing was said.
+    pub fn loss_scale(&self) -> f64 {
+        self.loss_scale.unwrap_or(1.0)
+    }
+
+    /// Updates made.
+    pub fn iterations(&self) -> u64 {
+        self.steps / self.accumulation.unwrap_or(1)
+    }
+
+    /// The learning rate of the next step; NaN if its schedule fails, which the step itself will say.
+    pub fn learning_rate(&self) -> f64 {
+        self.rate.at(self.steps).unwrap_or(f64::NAN)
+    }
+
+    /// Goes on with this learning rate, in place of a schedule as well.
+    ///
+    /// # Errors
+    /// It is negative or not finite.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        if !(rate.is_finite() && rate >= 0.0) {
+            return Err(Error::usage(format!("{rate} can't be a learning rate")));
+        }
+        self.rate = Rate::Constant(rate);
+        Ok(())
+    }
+
+    /// What randomness follows from.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// Leaves parameters out of weight decay whose path holds one of these words.
+    ///
+    /// # Errors
+    /// It is built already.
+    pub fn exclude_from_weight_decay(&mut self, words: impl IntoIterator<Item = String>) -> Result<()> {
+        if self.built.is_some() {
+            return Err(Error::usage("exclude_from_weight_decay comes before build"));
+        }
+        self.excluded.extend(words);
+        Ok(())
+    }
+
+    /// Every key of its configuration.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn get_config(&self) -> Result<Map<String, Value>> {
+        let mut config = self.optimizer.config()?;
+        for (key, _, default, _) in super::base_keys(Kind::Optimizer) {
+            let value = self.base.get(*key).cloned();
+            config.insert((*key).into(), value.or_else(|| serde_json::from_str(default).ok()).unwrap_or_default());
+        }
+        config.insert("name".into(), json!(self.name));
+        self.rate.write(&mut config)?;
+        Ok(config)
+    }
+
+    /// Its identifier with every key, which makes it again.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn serialize(&self) -> Result<Value> {
+        Ok(json!({"class_name": self.optimizer.full_name(), "config": self.get_config()?}))
+    }
+
+    /// Makes the slots for these parameters, whose values are given beside them. A second time does nothing.
+    ///
+    /// # Errors
+    /// The optimizer doesn't take such parameters, or they aren't those of before.
+    pub fn build(&mut self, parameters: &[network::Parameter], values: &[&[f32]]) -> Result<()> {
+        if let Some(built) = &self.built {
+            let same =
+                built.parameters.iter().map(|kept| &kept.path).eq(parameters.iter().map(|parameter| &parameter.path));
+            return if same { Ok(()) } else { Err(Error::usage("the optimizer was built for other parameters")) };
+        }
+        let mut kept: Vec<Kept> = parameters
+            .iter()
+            .zip(values)
+            .map(|(parameter, values)| Kept {
+                name: parameter.name.clone(),
+                path: parameter.path.clone(),
+                shape: parameter.shape.iter().map(|&length| length as i64).collect(),
+                trainable: parameter.trainable,
+                decays: !self.excluded.iter().any(|word| parameter.path.contains(word.as_str())),
+                slots: Vec::new(),
+                ema: self.ema_momentum.map(|_| values.to_vec()),
+                accumulated: self.accumulation.map(|_| vec![0.0; values.len()]),
+            })
+            .collect();
+        let described: Vec<Parameter<'_>> = kept.iter().map(Kept::parameter).collect();
+        let mut slots = Vec::new();
+        for (index, spec) in self.optimizer.slots(&described)?.into_iter().enumerate() {
+            let count = spec.shape.iter().product::<i64>() as usize;
+            let start = if let Start::Constant(start) = spec.start { start } else { 0.0 };
+            let values_of = |index: usize| values.get(index).copied().unwrap_or_default();
+            let numbers = match (spec.double, spec.start, spec.parameter) {
+                (false, Start::Copy, Some(parameter)) => SlotValues::Single(values_of(parameter).to_vec()),
+                (false, ..) => SlotValues::Single(vec![start as f32; count]),
+                (true, ..) => SlotValues::Double(vec![start; count]),
+            };
+            let mut slot = Slot { values: numbers, spec };
+            if slot.spec.start == Start::Filled {
+                let parameter = slot.spec.parameter.map(|index| Tensor::new(values_of(index), described[index].shape));
+                self.optimizer.fill_slot(&described, index, parameter, self.seed, &mut slot)?;
+            }
+            slots.push(slot);
+        }
+        drop(described);
+        let mut own = Vec::new();
+        for slot in slots {
+            match slot.spec.parameter {
+                Some(index) => kept[index].slots.push(slot),
+                None => own.push(slot),
+            }
+        }
+        self.built = Some(Built { parameters: kept, slots: own });
+        Ok(())
+    }
+
+    /// One step: a gradient for each parameter, or none to leave it as it is, and the parameters' values, in the order of
+    /// [`build`](Self::build).
+    ///
+    /// # Errors
+    /// It isn't built, the numbers are not as many as then, or the plug-in fails.
+    pub fn apply(&mut self, gradients: &[Option<&[f32]>], values: &mut [&mut [f32]]) -> Result<()> {
+        let (iteration, rate) = (self.iterations(), self.rate.at(self.steps)?);
+        let built = self.built.as_mut().ok_or_else(not_built)?;
+        let fits = built.parameters.len() == values.len()
+            && gradients.len() == values.len()
+            && built.parameters.iter().zip(values.iter()).zip(gradients).all(|((kept, values), gradient)| {
+                let count = kept.shape.iter().product::<i64>() as usize;
+                values.len() == count && gradient.is_none_or(|gradient| gradient.len() == count)
+            });
+        if !fits {
+            return Err(Error::usage(
+                "gradients and values aren't those of the parameters that the optimizer was built for",
+            ));
+        }
+        let step = self.steps;
+        let mut scale = 1.0 / self.loss_scale.unwrap_or(1.0);
+        if let Some(steps) = self.accumulation {
+            for (kept, gradient) in built.parameters.iter_mut().zip(gradients) {
+                if let (Some(sum), Some(gradient)) = (&mut kept.accumulated, gradient) {
+                    sum.iter_mut().zip(*gradient).for_each(|(sum, slope)| *sum += slope);
+                }
+            }
+            if !(step + 1).is_multiple_of(steps) {
+                self.steps += 1;
+                return Ok(());
+            }
+            scale /= steps as f64;
+        }
+        let momentum = if iteration == 0 { 0.0 } else { self.ema_momentum.unwrap_or(0.0) };
+        let (clip, decay) = (self.clip, self.weight_decay.unwrap_or(0.0));
+        let mut entries = Vec::with_capacity(values.len());
+        for ((kept, value), gradient) in built.parameters.iter_mut().zip(values.iter_mut()).zip(gradients) {
+            let Kept { name, path, shape, trainable, decays, slots, ema, accumulated } = kept;
+            let gradient = gradient.filter(|_| *trainable).map(|gradient| accumulated.as_deref().unwrap_or(gradient));
+            entries.push(Entry {
+                parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable },
+                gradient,
+                value,
+                slots,
+                gradient_scale: scale,
+                clip_value: if let Clip::Value(value) = clip { value } else { f64::INFINITY },
+                weight_decay: if *decays && gradient.is_some() { decay } else { 0.0 },
+                learning_rate_factor: 1.0,
+                ema: ema.as_deref_mut(),
+                ema_momentum: momentum,
+            });
+        }
+        clip_norms(clip, scale, &mut entries);
+        let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
+        self.optimizer.update(&step, &mut entries, &mut built.slots)?;
+        drop(entries);
+        let overwrite = self.ema_overwrite_frequency.is_some_and(|every| (iteration + 1).is_multiple_of(every));
+        for (kept, value) in built.parameters.iter_mut().zip(values) {
+            if let Some(sum) = &mut kept.accumulated {
+                sum.fill(0.0);
+            }
+            if let (true, Some(ema)) = (overwrite, &kept.ema) {
+                value.copy_from_slice(ema);
+            }
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Moves the parameters to where they shall be evaluated, once, when training is over: to their average if one is kept.
+    ///
+    /// # Errors
+    /// It isn't built, or the plug-in fails.
+    pub fn finalize(&mut self, values: &mut [&mut [f32]]) -> Result<()> {
+        let (iteration, step, rate) = (self.iterations(), self.steps, self.rate.at(self.steps)?);
+        let built = self.built.as_mut().ok_or_else(not_built)?;
+        let mut entries = Vec::with_capacity(values.len());
+        for (kept, value) in built.parameters.iter_mut().zip(values.iter_mut()) {
+            let Kept { name, path, shape, trainable, slots, .. } = kept;
+            entries.push(Entry {
+                parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable },
+                gradient: None,
+                value,
+                slots,
+                gradient_scale: 1.0,
+                clip_value: f64::INFINITY,
+                weight_decay: 0.0,
+                learning_rate_factor: 1.0,
+                ema: None,
+                ema_momentum: 0.0,
+            });
+        }
+        let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
+        self.optimizer.finalize(&step, &mut entries, &mut built.slots)?;
+        drop(entries);
+        for (kept, value) in built.parameters.iter().zip(values) {
+            if let Some(ema) = &kept.ema {
+                value.copy_from_slice(ema);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each slot: its parameter's path (none: the optimizer's own), its name and its numbers.
+    pub fn slots(&self) -> impl Iterator<Item = (Option<&str>, &Slot)> {
+        let built = self.built.iter();
+        built.flat_map(|built| {
+            let of_parameters = built
+                .parameters
+                .iter()
+                .flat_map(|kept| kept.slots.iter().map(move |slot| (Some(kept.path.as_str()), slot)));
+            of_parameters.chain(built.slots.iter().map(|slot| (None, slot)))
+        })
+    }
+}
+
+fn not_built() -> Error {
+    Error::usage("the optimizer doesn't know its parameters yet").hint("call build first")
+}
+
+/// A seed for each step.
+fn mixed(seed: u64, step: u64) -> u64 {
+    let z = seed ^ step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (z ^ (z >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}
+
+fn squares(gradient: &[f32]) -> f64 {
+    gradient.iter().map(|&slope| f64::from(slope) * f64::from(slope)).sum()
+}
+
+/// Clipping by norm is one more factor of the gradient.
+fn clip_norms(clip: Clip, scale: f64, entries: &mut [Entry<'_>]) {
+    let factor = |norm: f64, most: f64| if norm > most { most / norm } else { 1.0 };
+    match clip {
+        Clip::None | Clip::Value(_) => {}
+        Clip::Norm(most) => {
+            for entry in entries {
+                if let Some(gradient) = entry.gradient {
+                    entry.gradient_scale *= factor(squares(gradient).sqrt() * scale, most);
+                }
+            }
+        }
+        Clip::GlobalNorm(most) => {
+            let all: f64 = entries.iter().filter_map(|entry| entry.gradient).map(squares).sum();
+            let factor = factor(all.sqrt() * scale, most);
+            entries.iter_mut().for_each(|entry| entry.gradient_scale *= factor);
+        }
+    }
+}

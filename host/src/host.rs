@@ -1,0 +1,352 @@
+//! The host: the plug-ins that are loaded, and what identifiers stand for among them.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use serde_json::{Map, Value, json};
+
+use crate::compile::{Compile, Compiled};
+use crate::component;
+use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
+use crate::plugin::find::{self, Folder, FolderReport, Source, Verdict};
+use crate::plugin::{self, Door, Kind, LoadOptions, Plugin, Resolve, Resolved};
+use crate::registry::{Added, Listed, Registry};
+use crate::{Error, Result};
+
+/// The plug-ins that are loaded. Clones share them.
+///
+/// ```
+/// let host = plugfit::Host::new(); // the standard set is there already
+/// let huber = host.loss("Huber(delta=2.0)")?;
+/// # Ok::<(), plugfit::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: RwLock<Registry>,
+    reports: RwLock<Vec<FolderReport>>,
+    notes: RwLock<Vec<String>>,
+    options: LoadOptions,
+    door: Arc<Door>,
+}
+
+impl Host {
+    /// A host with the standard set, if the crate was built with the feature `builtin`, and no other plug-in.
+    pub fn new() -> Self {
+        let host = Host::empty();
+        host.add_builtin();
+        host
+    }
+
+    /// Adds the standard set, if the crate was built with the feature `builtin`.
+    pub fn add_builtin(&self) {
+        #[cfg(feature = "builtin")]
+        match Plugin::built_in(plugfit_standard::plugin()) {
+            Ok(plugin) => {
+                self.add(plugin);
+            }
+            Err(refusal) => self.note(Error::from(refusal).to_string()),
+        }
+    }
+
+    /// A host with no plug-in at all.
+    pub fn empty() -> Self {
+        Self::with_options(LoadOptions::default())
+    }
+
+    /// A host with no plug-in at all, that loads with these options.
+    pub fn with_options(options: LoadOptions) -> Self {
+        let inner = Arc::new_cyclic(|weak: &Weak<Inner>| Inner {
+            registry: RwLock::default(),
+            reports: RwLock::default(),
+            notes: RwLock::default(),
+            options,
+            door: Arc::new(Door::new(weak.clone())),
+        });
+        Host { inner }
+    }
+
+    /// Loads a plug-in, or every plug-in of a folder.
+    ///
+    /// # Errors
+    /// The path doesn't exist, or it is a file that can't be loaded. A file in a folder that can't be loaded is no error:
+    /// [`reports`](Self::reports) says why.
+    pub fn with_plugins(self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            self.add_folder(Folder { path: path.to_owned(), source: Source::Flag });
+        } else {
+            self.add_file(path)?;
+        }
+        Ok(self)
+    }
+
+    /// Loads one plug-in.
+    ///
+    /// # Errors
+    /// The file is missing or refused.
+    pub fn add_file(&self, path: &Path) -> Result<()> {
+        self.add(Plugin::open(path, &self.inner.options)?);
+        Ok(())
+    }
+
+    /// Loads the plug-ins of a folder. What can't be loaded is passed over; the report says why.
+    pub fn add_folder(&self, folder: Folder) {
+        let mut report = find::scan(&folder, &self.inner.options);
+        for (_, verdict) in &mut report.files {
+            let Verdict::Loaded(plugin) = verdict else { continue };
+            let label = plugin.label().to_owned();
+            match self.add(plugin.clone()) {
+                Added::New | Added::Replaced { .. } => {}
+                Added::Same { place } if place == "built in" => {
+                    *verdict = Verdict::Same(format!("{label} is built in already"));
+                }
+                Added::Same { place } => *verdict = Verdict::Same(format!("{label} is loaded from {place} already")),
+                Added::Older { version, place } => {
+                    *verdict = Verdict::PassedBy(format!("{label} is older than {version}, loaded from {place}"));
+                }
+            }
+        }
+        write(&self.inner.reports).push(report);
+    }
+
+    /// Adds a plug-in that is linked in.
+    ///
+    /// # Errors
+    /// It doesn't fit this host.
+    pub fn add_plugin(&self, root: &'static plugfit_abi::Root) -> Result<()> {
+        self.add(Plugin::built_in(root)?);
+        Ok(())
+    }
+
+    fn add(&self, plugin: Arc<Plugin>) -> Added {
+        let label = plugin.label().to_owned();
+        let origin = plugin.origin().to_string();
+        let added = write(&self.inner.registry).add(plugin);
+        if let Added::Replaced { version, place } | Added::Older { version, place } = &added {
+            let (used, not) = match added {
+                Added::Replaced { .. } => (format!("{label} ({origin})"), format!("{version} ({place})")),
+                _ => (format!("{version} ({place})"), format!("{label} ({origin})")),
+            };
+            self.note(format!("of two versions the newest is used: {used}, not {not}"));
+        }
+        added
+    }
+
+    fn note(&self, note: String) {
+        write(&self.inner.notes).push(note);
+    }
+
+    /// What became of each file of each folder.
+    pub fn reports(&self) -> Vec<FolderReport> {
+        read(&self.inner.reports).clone()
+    }
+
+    /// What the user should know of the plug-ins: a version that isn't used because there is a newer one.
+    pub fn notes(&self) -> Vec<String> {
+        read(&self.inner.notes).clone()
+    }
+
+    /// The plug-ins in use, in the order they were loaded.
+    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
+        read(&self.inner.registry).plugins().to_vec()
+    }
+
+    /// Every component of a kind with its plug-in, sorted by name.
+    pub fn components(&self, kind: Kind) -> Vec<(Arc<Plugin>, plugin::Component)> {
+        let registry = read(&self.inner.registry);
+        registry.components(kind).into_iter().map(|(plugin, component)| (plugin.clone(), component.clone())).collect()
+    }
+
+    /// The plug-in and the description of the component that a name stands for.
+    ///
+    /// # Errors
+    /// There is none, or more than one; see [`Registry::find`].
+    pub fn find(&self, kind: Kind, name: &str) -> Result<(Arc<Plugin>, plugin::Component)> {
+        let registry = read(&self.inner.registry);
+        registry.find(kind, name).map(|(plugin, component)| (plugin.clone(), component.clone()))
+    }
+
+    /// What plug-ins reach their host by.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.inner.door
+    }
+
+    /// The loss that an identifier stands for.
+    ///
+    /// # Errors
+    /// There is none, its configuration can't be, or none was given.
+    pub fn loss(&self, identifier: impl Into<Identifier>) -> Result<component::Loss> {
+        let Resolution { component, base } = self.inner.resolution(Kind::Loss, &identifier.into())?;
+        match component {
+            Resolved::Loss(loss) => component::Loss::new(loss, base),
+            other => Err(wrong_kind(&other, Kind::Loss)),
+        }
+    }
+
+    /// The metric that an identifier stands for. A name that no plug-in has as a metric, but as a loss, is the mean of that
+    /// loss's values.
+    ///
+    /// # Errors
+    /// There is none, its configuration can't be, or none was given.
+    pub fn metric(&self, identifier: impl Into<Identifier>) -> Result<component::Metric> {
+        let Resolution { component, base } = self.inner.resolution(Kind::Metric, &identifier.into())?;
+        match component {
+            Resolved::Metric(metric) => component::Metric::new(metric, base),
+            Resolved::Loss(loss) => component::Metric::of_loss(loss, base),
+            other => Err(wrong_kind(&other, Kind::Metric)),
+        }
+    }
+
+    /// The optimizer that an identifier stands for.
+    ///
+    /// # Errors
+    /// There is none, its configuration can't be, or none was given.
+    pub fn optimizer(&self, identifier: impl Into<Identifier>) -> Result<component::Optimizer> {
+        let Resolution { component, base } = self.inner.resolution(Kind::Optimizer, &identifier.into())?;
+        match component {
+            Resolved::Optimizer(optimizer) => component::Optimizer::new(optimizer, base, &*self.inner),
+            other => Err(wrong_kind(&other, Kind::Optimizer)),
+        }
+    }
+
+    /// The schedule that an identifier stands for.
+    ///
+    /// # Errors
+    /// There is none, its configuration can't be, or none was given.
+    pub fn schedule(&self, identifier: impl Into<Identifier>) -> Result<component::Schedule> {
+        let Resolution { component, base } = self.inner.resolution(Kind::Schedule, &identifier.into())?;
+        match component {
+            Resolved::Schedule(schedule) => component::Schedule::new(schedule, base),
+            other => Err(wrong_kind(&other, Kind::Schedule)),
+        }
+    }
+
+    /// Puts an optimizer, losses and metrics together.
+    ///
+    /// # Errors
+    /// An identifier stands for nothing, or doesn't fit the outputs; the error says which.
+    pub fn compile(&self, compile: Compile) -> Result<Compiled> {
+        Compiled::new(self.clone(), compile)
+    }
+
+    /// Whether unnamed metrics of this class are numbered over all outputs: where the plug-in declares its name as null.
+    pub(crate) fn numbers_names(&self, class_name: &str) -> bool {
+        let registry = read(&self.inner.registry);
+        let found = registry.find(Kind::Metric, class_name);
+        found.is_ok_and(|(_, component)| component.base.get("name").is_some_and(Value::is_null))
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Host::new()
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plugins: Vec<String> = self.plugins().iter().map(Listed::label).collect();
+        f.debug_struct("Host").field("plugins", &plugins).finish()
+    }
+}
+
+/// A component, and the host's keys of its configuration.
+struct Resolution {
+    component: Resolved,
+    base: Map<String, Value>,
+}
+
+impl Inner {
+    fn resolution(&self, kind: Kind, identifier: &Identifier) -> Result<Resolution> {
+        match identifier.read()? {
+            Meaning::Nothing => Err(Error::usage(format!("a {kind} was expected, none is given"))),
+            Meaning::Name(class_name) => self.named(kind, Spec { class_name, config: Map::new() }),
+            Meaning::Config(spec) => self.named(kind, spec),
+            Meaning::Symbol(symbol) => self.symbol(kind, symbol),
+            Meaning::Instance(Instance { component, config }) => {
+                let component = match component {
+                    Component::Loss(loss) => Resolved::Loss(loss),
+                    Component::Metric(metric) => Resolved::Metric(metric),
+                    Component::Optimizer(optimizer) => Resolved::Optimizer(optimizer),
+                    Component::Schedule(schedule) => Resolved::Schedule(schedule),
+                    Component::Callable(callable) => return Ok(from_callable(&callable, config)),
+                };
+                Ok(Resolution { component, base: config })
+            }
+        }
+    }
+
+    fn named(&self, kind: Kind, spec: Spec) -> Result<Resolution> {
+        let Spec { class_name, config } = spec;
+        let (plugin, component, kind) = {
+            let registry = read(&self.registry);
+            // A loss makes a metric, where no metric of that name is meant.
+            let as_loss = kind == Kind::Metric
+                && !registry.has(Kind::Metric, &class_name)
+                && registry.has(Kind::Loss, &class_name);
+            let kind = if as_loss { Kind::Loss } else { kind };
+            let (plugin, component) = registry.find(kind, &class_name)?;
+            (plugin.clone(), component.clone(), kind)
+        };
+        let (base, own) = component::split(kind, &component, config)?;
+        let component = match kind {
+            Kind::Loss => Resolved::Loss(plugin.loss(&component.name, &own, &self.door)?),
+            Kind::Metric => Resolved::Metric(plugin.metric(&component.name, &own, &self.door)?),
+            Kind::Optimizer => Resolved::Optimizer(plugin.optimizer(&component.name, &own, &self.door)?),
+            Kind::Schedule => Resolved::Schedule(plugin.schedule(&component.name, &own, &self.door)?),
+        };
+        Ok(Resolution { component, base })
+    }
+
+    fn symbol(&self, kind: Kind, symbol: Symbol) -> Result<Resolution> {
+        let Symbol { library, symbol, mut config } = symbol;
+        if !matches!(kind, Kind::Loss | Kind::Metric) {
+            return Err(Error::usage(format!("{}#{symbol} is a function, and no {kind} is one", library.display())));
+        }
+        let loss = plugin::symbol(&library, &symbol, &self.options)?;
+        config.entry("name").or_insert_with(|| json!(symbol));
+        Ok(Resolution { component: Resolved::Loss(loss), base: config })
+    }
+}
+
+impl Resolve for Inner {
+    /// Nested components have no keys of the host: what wraps them reduces, names and rates.
+    fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved> {
+        let Resolution { component, .. } = self.resolution(kind, &identifier.clone().into())?;
+        match (&component, kind) {
+            (Resolved::Loss(_), Kind::Loss)
+            | (Resolved::Metric(_), Kind::Metric)
+            | (Resolved::Optimizer(_), Kind::Optimizer)
+            | (Resolved::Schedule(_), Kind::Schedule) => Ok(component),
+            _ => Err(wrong_kind(&component, kind)),
+        }
+    }
+}
+
+fn from_callable(callable: &crate::identifier::Callable, mut base: Map<String, Value>) -> Resolution {
+    base.entry("name").or_insert_with(|| json!(callable.name()));
+    Resolution { component: Resolved::Loss(callable.to_loss()), base }
+}
+
+fn wrong_kind(found: &Resolved, wanted: Kind) -> Error {
+    let (name, kind) = match found {
+        Resolved::Loss(loss) => (loss.name(), Kind::Loss),
+        Resolved::Metric(metric) => (metric.name(), Kind::Metric),
+        Resolved::Optimizer(optimizer) => (optimizer.name(), Kind::Optimizer),
+        Resolved::Schedule(schedule) => (schedule.name(), Kind::Schedule),
+    };
+    Error::usage(format!("\"{name}\" is of the {}, and one of the {} was expected", kind.plural(), wanted.plural()))
+}
+
+/// What is behind these locks is whole after every step, so that a panic elsewhere does it no harm.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

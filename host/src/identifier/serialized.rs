@@ -1,0 +1,227 @@
+//! Identifiers as Keras serializes them: `{"module": ..., "class_name": ..., "config": {...}, "registered_name": ...}`.
+
+use serde_json::{Map, Value};
+
+use super::Spec;
+use crate::{Error, Result};
+
+/// What a serialized object stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Object {
+    /// A class with its configuration.
+    Class(Spec),
+    /// A function, by its name.
+    Function(String),
+}
+
+/// Keras's wrappers of a function, which are the function's own component here.
+const WRAPPERS: [&str; 2] = ["MeanMetricWrapper", "LossFunctionWrapper"];
+
+/// Reads a serialized object; keys besides those four are passed over.
+pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
+    let class_name = match object.get("class_name") {
+        Some(Value::String(name)) => name.as_str(),
+        Some(other) => return Err(Error::usage("\"class_name\" must be a string").with("found", other.to_string())),
+        None => {
+            return Err(Error::usage("an identifier in the form of an object needs a \"class_name\"")
+                .with("found", shortened(&Value::Object(object.clone()))));
+        }
+    };
+    if let Some(args) = object.get("args") {
+        return Err(Error::usage(format!("the values of {class_name} need their names"))
+            .with("found", args.to_string())
+            .hint(format!("write it like {class_name}(name=value); `plugfit show {class_name}` lists the names")));
+    }
+    if class_name == "function" {
+        return function_name(object).map(Object::Function);
+    }
+    let mut config = match object.get("config") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(config)) => config.iter().map(|(key, value)| (key.clone(), plain(value))).collect(),
+        Some(other) => {
+            return Err(Error::usage(format!("the \"config\" of {class_name} must be an object"))
+                .with("found", shortened(other)));
+        }
+    };
+    if WRAPPERS.contains(&class_name)
+        && let Some(wrapped) = config.remove("fn")
+    {
+        return unwrapped(class_name, &wrapped, config);
+    }
+    Ok(Object::Class(Spec { class_name: qualified(object, class_name), config }))
+}
+
+/// The component of the function in a wrapper, with the wrapper's own keys (name, reduction, ...) added to its own.
+fn unwrapped(wrapper: &str, function: &Value, mut config: Map<String, Value>) -> Result<Object> {
+    match function {
+        Value::String(name) => Ok(Object::Class(Spec { class_name: name.clone(), config })),
+        Value::Object(inner) => match read(inner)? {
+            Object::Function(class_name) => Ok(Object::Class(Spec { class_name, config })),
+            Object::Class(mut spec) => {
+                spec.config.append(&mut config);
+                Ok(Object::Class(spec))
+            }
+        },
+        other => {
+            Err(Error::usage(format!("\"fn\" of {wrapper} must be a function's name")).with("found", shortened(other)))
+        }
+    }
+}
+
+fn function_name(object: &Map<String, Value>) -> Result<String> {
+    let name = match object.get("config") {
+        Some(Value::String(name)) => name,
+        other => {
+            let found = other.map_or_else(|| "nothing".into(), shortened);
+            return Err(Error::usage("a serialized function needs its name as \"config\"").with("found", found));
+        }
+    };
+    Ok(qualified(object, name))
+}
+
+/// `package>Name` where the object was registered under a package of somebody's own, else the name.
+///
+/// Keras's built-in objects have no package, and "Custom" is what it writes if the author gave none.
+fn qualified(object: &Map<String, Value>, name: &str) -> String {
+    let built_in = matches!(object.get("module"), Some(Value::String(module)) if is_keras(module));
+    match object.get("registered_name") {
+        Some(Value::String(registered)) if !built_in => match registered.split_once('>') {
+            Some((package, _)) if package != "Custom" => registered.clone(),
+            _ => name.to_owned(),
+        },
+        _ => name.to_owned(),
+    }
+}
+
+fn is_keras(module: &str) -> bool {
+    module == "keras" || module.starts_with("keras.") || module == "builtins"
+}
+
+/// A value of a configuration without Keras's wrapping: tensors become lists, functions their names, nested objects
+/// `{"class_name", "config"}`.
+pub(super) fn plain(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Object(object) => plain_object(object),
+        other => other.clone(),
+    }
+}
+
+fn plain_object(object: &Map<String, Value>) -> Value {
+    let config = object.get("config");
+    let inner = |key: &str| config.and_then(|config| config.get(key));
+    match object.get("class_name").and_then(Value::as_str) {
+        Some("__tensor__" | "__numpy__") if inner("value").is_some() => inner("value").map_or(Value::Null, plain),
+        Some("__tuple__") if object.contains_key("items") => plain(&object["items"]),
+        Some("DTypePolicy") if inner("name").is_some() => inner("name").cloned().unwrap_or_default(),
+        // Keys such as "args" stay, so that whoever reads the object can say what is wrong with it.
+        Some(_) if !object.contains_key("args") => match read(object) {
+            Ok(Object::Class(spec)) => spec.to_json(),
+            Ok(Object::Function(name)) => name.into(),
+            Err(_) => Value::Object(object.clone()),
+        },
+        _ => object.iter().map(|(key, value)| (key.clone(), plain(value))).collect::<Map<_, _>>().into(),
+    }
+}
+
+/// A value for an error, cut where it gets long.
+pub(super) fn shortened(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn class(object: Value) -> (String, Value) {
+        match read(object.as_object().expect("an object")).expect("an identifier") {
+            Object::Class(spec) => (spec.class_name, Value::Object(spec.config)),
+            Object::Function(name) => panic!("the function {name}"),
+        }
+    }
+
+    #[test]
+    fn objects_of_keras_are_read_unchanged() {
+        let huber = json!({"module": "keras.losses", "class_name": "Huber", "config": {"delta": 2.0},
+            "registered_name": null, "shared_object_id": 3});
+        assert_eq!(class(huber), ("Huber".into(), json!({"delta": 2.0})));
+        assert_eq!(class(json!({"class_name": "Huber"})), ("Huber".into(), json!({})));
+        assert_eq!(class(json!({"class_name": "Huber", "config": null})), ("Huber".into(), json!({})));
+    }
+
+    #[test]
+    fn packages_of_ones_own_qualify_the_name() {
+        let of = |module: &str, registered: Value| {
+            class(json!({"module": module, "class_name": "Tukey", "config": {}, "registered_name": registered})).0
+        };
+        assert_eq!(of("my.losses", json!("robust>Tukey")), "robust>Tukey");
+        assert_eq!(of("my.losses", json!("Custom>Tukey")), "Tukey");
+        assert_eq!(of("my.losses", json!("Tukey")), "Tukey");
+        assert_eq!(of("keras.losses", json!("robust>Tukey")), "Tukey");
+    }
+
+    #[test]
+    fn functions_are_their_names() {
+        for object in [
+            json!({"module": "builtins", "class_name": "function", "config": "mse", "registered_name": "function"}),
+            json!({"class_name": "function", "config": "mse"}),
+        ] {
+            assert_eq!(read(object.as_object().expect("an object")).expect("it"), Object::Function("mse".into()));
+        }
+    }
+
+    #[test]
+    fn wrapped_functions_are_unwrapped() {
+        let function =
+            json!({"module": "builtins", "class_name": "function", "config": "mse", "registered_name": "function"});
+        for wrapped in [json!("mse"), function] {
+            let object = json!({"class_name": "MeanMetricWrapper", "config": {"fn": wrapped, "name": "error", "dtype": "float32"}});
+            assert_eq!(class(object), ("mse".into(), json!({"name": "error", "dtype": "float32"})));
+        }
+        let inner = json!({"class_name": "Huber", "config": {"delta": 2.0, "name": "a"}});
+        let object = json!({"class_name": "LossFunctionWrapper", "config": {"fn": inner, "name": "b"}});
+        assert_eq!(class(object), ("Huber".into(), json!({"delta": 2.0, "name": "b"})));
+    }
+
+    #[test]
+    fn wrapped_values_in_a_config_are_unwrapped() {
+        let config = json!({
+            "a": {"module": "keras", "class_name": "__tensor__", "config": {"value": [1.0, 2.0], "dtype": "float32"}},
+            "b": {"module": "numpy", "class_name": "__numpy__", "config": {"value": 3, "dtype": "int32"}},
+            "c": [{"class_name": "__tuple__", "items": [1, 2]}],
+            "d": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null},
+            "e": {"module": "keras.optimizers.schedules", "class_name": "S", "config": {"x": 1}, "registered_name": null},
+            "f": {"class_name": "function", "config": "relu"},
+            "g": {"plain": {"key": 1}},
+        });
+        assert_eq!(
+            plain(&config),
+            json!({
+                "a": [1.0, 2.0], "b": 3, "c": [[1, 2]], "d": "float32",
+                "e": {"class_name": "S", "config": {"x": 1}}, "f": "relu", "g": {"plain": {"key": 1}},
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_identifier_is_refused() {
+        for (object, says) in [
+            (json!({"config": {}}), "needs a \"class_name\""),
+            (json!({"class_name": 3}), "must be a string"),
+            (json!({"class_name": "Huber", "config": [1]}), "must be an object"),
+            (json!({"class_name": "Huber", "args": [1]}), "need their names"),
+            (json!({"class_name": "function", "config": null}), "needs its name"),
+            (json!({"class_name": "MeanMetricWrapper", "config": {"fn": 3}}), "a function's name"),
+        ] {
+            let error = read(object.as_object().expect("an object")).expect_err("a mistake").to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

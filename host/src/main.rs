@@ -1,0 +1,5 @@
+//! The `plugfit` program.
+
+fn main() -> std::process::ExitCode {
+    plugfit::cli::main()
+}

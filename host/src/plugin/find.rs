@@ -1,0 +1,207 @@
+//! Where plug-ins are looked for, and what was found there.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{LoadOptions, Plugin, Refusal};
+
+/// Who named a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--plugins`, or a program.
+    Flag,
+    /// A run's file.
+    Config(PathBuf),
+    /// `$PLUGFIT_PLUGINS`.
+    Environment,
+    /// Beside the program.
+    Program,
+    /// The user's data folder.
+    User,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag => f.write_str("--plugins"),
+            Source::Config(path) => write!(f, "{}", path.display()),
+            Source::Environment => f.write_str("$PLUGFIT_PLUGINS"),
+            Source::Program => f.write_str("beside the program"),
+            Source::User => f.write_str("user"),
+        }
+    }
+}
+
+/// A folder to look in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Where.
+    pub path: PathBuf,
+    /// Who named it.
+    pub source: Source,
+}
+
+/// What a folder is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is there.
+    Exists,
+    /// It isn't.
+    Missing,
+    /// It can't be read, and why.
+    Unreadable(String),
+    /// Nothing is loaded from it, and why.
+    Refused(String),
+}
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It is loaded.
+    Loaded(Arc<Plugin>),
+    /// It is a plug-in, or should be, and can't be loaded.
+    Refused(Refusal),
+    /// It isn't of interest.
+    PassedBy(String),
+    /// It is loaded already.
+    Same(String),
+}
+
+/// What was found in a folder.
+#[derive(Clone, Debug)]
+pub struct FolderReport {
+    /// The folder.
+    pub folder: Folder,
+    /// What it is.
+    pub state: State,
+    /// Its libraries, sorted by name.
+    pub files: Vec<(PathBuf, Verdict)>,
+}
+
+/// The folders that are looked in always: those of `$PLUGFIT_PLUGINS`, `plugins` beside the program, and the user's.
+pub fn default_folders() -> Vec<Folder> {
+    let mut folders = Vec::new();
+    if let Some(paths) = std::env::var_os("PLUGFIT_PLUGINS") {
+        let paths = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty());
+        folders.extend(paths.map(|path| Folder { path, source: Source::Environment }));
+    }
+    let program = std::env::current_exe().ok();
+    if let Some(folder) = program.as_deref().and_then(Path::parent) {
+        folders.push(Folder { path: folder.join("plugins"), source: Source::Program });
+    }
+    let home = |rest: &str| std::env::var_os("HOME").map(|home| Path::new(&home).join(rest));
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(data) = data.or_else(|| home(".local/share")) {
+        folders.push(Folder { path: data.join("plugfit/plugins"), source: Source::User });
+    }
+    folders
+}
+
+/// Loads what is in a folder, in sorted order; folders in it are not looked into.
+pub fn scan(folder: &Folder, options: &LoadOptions) -> FolderReport {
+    let path = std::path::absolute(&folder.path).unwrap_or_else(|_| folder.path.clone());
+    let folder = Folder { path: path.clone(), source: folder.source.clone() };
+    let report = |state: State| FolderReport { folder: folder.clone(), state, files: Vec::new() };
+    let metadata = match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => metadata,
+        Ok(_) => return report(State::Unreadable("it is no folder".into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return report(State::Missing),
+        Err(error) => return report(State::Unreadable(error.to_string())),
+    };
+    #[cfg(unix)]
+    if let Err(refusal) = check_mode(&metadata) {
+        return report(State::Refused(refusal.line()));
+    }
+    #[cfg(not(unix))]
+    let _ = metadata;
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(&path) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_library(path)).collect(),
+        Err(error) => return report(State::Unreadable(error.to_string())),
+    };
+    files.sort();
+    let verdict = |path: PathBuf| {
+        let verdict = match Plugin::open(&path, options) {
+            Ok(plugin) => Verdict::Loaded(plugin),
+            Err(refusal) if refusal.not_a_plugin => Verdict::PassedBy(format!("no plug-in: it {}", refusal.reason)),
+            Err(refusal) => Verdict::Refused(refusal),
+        };
+        (path, verdict)
+    };
+    FolderReport { files: files.into_iter().map(verdict).collect(), ..report(State::Exists) }
+}
+
+fn is_library(path: &Path) -> bool {
+    let suffix = std::env::consts::DLL_SUFFIX;
+    path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.ends_with(suffix) && !name.starts_with('.')
+    })
+}
+
+/// Code that others can write would run with the rights of whoever trains.
+#[cfg(unix)]
+pub(super) fn check_mode(metadata: &std::fs::Metadata) -> Result<(), Refusal> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = metadata.mode();
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    let refusal =
+        Refusal::new(format!("can be written by others (mode {:04o}, owner uid {})", mode & 0o7777, metadata.uid()));
+    Err(refusal.hint("code in it runs with your rights: `chmod o-w` it, or name another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(path: &Path) -> FolderReport {
+        scan(&Folder { path: path.to_owned(), source: Source::Flag }, &LoadOptions::default())
+    }
+
+    #[test]
+    fn only_libraries_are_looked_at_and_each_has_a_verdict() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written");
+        let suffix = std::env::consts::DLL_SUFFIX;
+        write("notes.txt", "a");
+        write(&format!("b{suffix}"), "hello");
+        write(&format!("a{suffix}"), "");
+        let report = scanned(folder.path());
+        let reasons: Vec<String> = report
+            .files
+            .iter()
+            .map(|(path, verdict)| match verdict {
+                Verdict::Refused(refusal) => {
+                    format!("{} {}", path.file_name().expect("a name").to_string_lossy(), refusal.reason)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(reasons, [format!("a{suffix} is empty"), format!("b{suffix} is no shared library")]);
+        assert_eq!(scanned(&folder.path().join("no")).state, State::Missing);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_can_write_is_refused_and_a_pipe_waits_for_nobody() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join(format!("pipe{}", std::env::consts::DLL_SUFFIX));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .expect("a pipe");
+        let report = scanned(folder.path());
+        assert!(
+            matches!(&report.files[..], [(_, Verdict::Refused(refusal))] if refusal.reason == "is no regular file")
+        );
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("they can be set");
+        assert!(matches!(scanned(folder.path()).state, State::Refused(why) if why.contains("mode 0777")));
+    }
+}

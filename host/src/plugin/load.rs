@@ -1,0 +1,298 @@
+//! From a file to a plug-in whose interfaces are checked.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plugfit_abi::abi_stable::StableAbi;
+use plugfit_abi::abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
+use plugfit_abi::{Interface, LossV1, MetricV1, OptimizerV1, Root, ScheduleV1};
+use serde_json::{Map, Value};
+
+use super::component::{Owned, Table};
+use super::{Component, Door, Kind, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, library, vet};
+use crate::{Error, Result};
+
+/// How plug-ins are loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// From where the file is and not from a checked copy, so that it finds libraries beside it.
+    pub load_in_place: bool,
+}
+
+/// Where a plug-in came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Linked in.
+    BuiltIn,
+    /// A file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::BuiltIn => f.write_str("built in"),
+            Origin::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A plug-in that is loaded. It is never unloaded.
+pub struct Plugin {
+    manifest: Manifest,
+    label: String,
+    origin: Origin,
+    loss: Offered<LossV1>,
+    metric: Offered<MetricV1>,
+    optimizer: Offered<OptimizerV1>,
+    schedule: Offered<ScheduleV1>,
+}
+
+/// An interface that fits, or why it doesn't.
+type Offered<T> = std::result::Result<Checked<T>, Misfit>;
+
+/// An interface whose layout was checked.
+pub(super) struct Checked<T: 'static> {
+    pub interface: &'static Interface,
+    pub table: &'static T,
+}
+
+#[derive(Clone, Debug)]
+struct Misfit {
+    reason: String,
+    details: Option<String>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.label, self.origin)
+    }
+}
+
+impl Plugin {
+    /// Vets a file, and loads what was vetted.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn open(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
+        Self::open_file(path, options).map_err(|refusal| refusal.at(path))
+    }
+
+    fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
+        let bytes = read_regular(path)?;
+        let vetted = vet::plugin(&bytes, options.load_in_place)?;
+        let library = library::open(&bytes, path, options.load_in_place)
+            .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
+        // SAFETY: the symbol's address is wanted and nothing is assumed of what it points at.
+        let root: *const Root = match unsafe { library.get::<*const Root>(vetted.root.as_bytes()) } {
+            Ok(symbol) => *symbol,
+            Err(error) => return Err(Refusal::new("doesn't export its root").details(error.to_string())),
+        };
+        // Never unloaded: threads, thread-locals and components of it may live on.
+        std::mem::forget(library);
+        if root.is_null() || !root.is_aligned() {
+            return Err(Refusal::new("has a root that is no root"));
+        }
+        // SAFETY: not null, aligned, in a library that stays; magic and version come first in every version of the root.
+        let (magic, version) = unsafe { ((*root).magic, (*root).abi_version) };
+        if magic != plugfit_abi::MAGIC || version != plugfit_abi::ABI_VERSION {
+            return Err(Refusal::new("has a root of another ABI than its manifest says").hint("build it again"));
+        }
+        // SAFETY: it is of our ABI version, and lives for ever.
+        let root = unsafe { &*root };
+        // SAFETY: the root's promise.
+        let own = unsafe { std::slice::from_raw_parts(root.manifest, root.manifest_length) };
+        if own != vetted.json {
+            return Err(Refusal::new("has another manifest in memory than in its file").hint("build it again"));
+        }
+        Ok(Arc::new(Self::of_root(root, vetted.manifest, Origin::File(path.to_owned()))))
+    }
+
+    /// The manifest of a file; no code of it runs.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn read_manifest(path: &Path) -> std::result::Result<Manifest, Refusal> {
+        let read = || vet::plugin(&read_regular(path)?, true).map(|vetted| vetted.manifest);
+        read().map_err(|refusal| refusal.at(path))
+    }
+
+    /// A plug-in that is linked in.
+    ///
+    /// # Errors
+    /// It is of another ABI.
+    pub fn built_in(root: &'static Root) -> std::result::Result<Arc<Self>, Refusal> {
+        let refused = |reason: String| Refusal::new(reason).at("a plug-in that is linked in");
+        if root.magic != plugfit_abi::MAGIC || root.abi_version != plugfit_abi::ABI_VERSION {
+            return Err(refused("is of another ABI".into()));
+        }
+        // SAFETY: the root's promise.
+        let json = unsafe { std::slice::from_raw_parts(root.manifest, root.manifest_length) };
+        let manifest =
+            serde_json::from_slice(json).map_err(|error| refused(format!("has a damaged manifest: {error}")))?;
+        Ok(Arc::new(Self::of_root(root, manifest, Origin::BuiltIn)))
+    }
+
+    fn of_root(root: &'static Root, manifest: Manifest, origin: Origin) -> Self {
+        let label = format!("{} {}", manifest.name, manifest.version);
+        Plugin {
+            loss: offered(root, Kind::Loss, &manifest),
+            metric: offered(root, Kind::Metric, &manifest),
+            optimizer: offered(root, Kind::Optimizer, &manifest),
+            schedule: offered(root, Kind::Schedule, &manifest),
+            manifest,
+            label,
+            origin,
+        }
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.manifest.version
+    }
+
+    /// Name and version: "calibration 0.1.0".
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether its components of this kind can be used.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.missing(kind).is_none()
+    }
+
+    /// Why its components of this kind can't be used.
+    pub fn missing(&self, kind: Kind) -> Option<&str> {
+        self.misfit(kind).map(|misfit| misfit.reason.as_str())
+    }
+
+    /// The whole of [`missing`](Self::missing), for those who debug.
+    pub fn missing_details(&self, kind: Kind) -> Option<&str> {
+        self.misfit(kind).and_then(|misfit| misfit.details.as_deref())
+    }
+
+    fn misfit(&self, kind: Kind) -> Option<&Misfit> {
+        match kind {
+            Kind::Loss => self.loss.as_ref().err(),
+            Kind::Metric => self.metric.as_ref().err(),
+            Kind::Optimizer => self.optimizer.as_ref().err(),
+            Kind::Schedule => self.schedule.as_ref().err(),
+        }
+    }
+
+    /// Makes a loss.
+    ///
+    /// # Errors
+    /// The configuration can't be, or the plug-in fails.
+    pub fn loss(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Loss> {
+        Loss::new(self.make(Kind::Loss, &self.loss, name, config, door)?)
+    }
+
+    /// Makes a metric.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
+    pub fn metric(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Metric> {
+        Metric::new(self.make(Kind::Metric, &self.metric, name, config, door)?)
+    }
+
+    /// Makes an optimizer.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
+    pub fn optimizer(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Optimizer> {
+        Optimizer::new(self.make(Kind::Optimizer, &self.optimizer, name, config, door)?)
+    }
+
+    /// Makes a schedule.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
+    pub fn schedule(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Schedule> {
+        Ok(Schedule::new(self.make(Kind::Schedule, &self.schedule, name, config, door)?))
+    }
+
+    fn make<T: Table>(
+        &self,
+        kind: Kind,
+        offered: &Offered<T>,
+        name: &str,
+        config: &Map<String, Value>,
+        door: &Arc<Door>,
+    ) -> Result<Owned<T>> {
+        let offered = offered
+            .as_ref()
+            .map_err(|misfit| Error::plugin(format!("{} can't be used: {}", self.label, misfit.reason)))?;
+        let declared = |component: &&Component| component.kind() == Some(kind) && component.name == name;
+        let version = self.manifest.components.iter().find(declared).map_or(1, |component| component.config_version);
+        Owned::create(offered, self, name, config, version, door)
+    }
+}
+
+/// Reads a regular file: opening anything else could wait for ever.
+pub(super) fn read_regular(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Refusal::new("does not exist"),
+        _ => Refusal::new(format!("cannot be read: {error}")),
+    };
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let mut file = options.open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Refusal::new("is no regular file"));
+    }
+    #[cfg(unix)]
+    super::find::check_mode(&metadata)?;
+    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn offered<T: StableAbi>(root: &'static Root, kind: Kind, manifest: &Manifest) -> Offered<T> {
+    let id = kind.interface();
+    let misfit = |reason: String, details: Option<String>| Misfit { reason, details };
+    if !manifest.components.iter().any(|component| component.kind() == Some(kind)) {
+        return Err(misfit(format!("it has no {}", kind.plural()), None));
+    }
+    // SAFETY: the root's promise of this function; what it gives lives as long as the library, for ever.
+    let interface = unsafe { (root.get_interface)(id.as_ptr(), id.len()).as_ref() };
+    let interface = interface.ok_or_else(|| {
+        let offered = manifest.interfaces.join(", ");
+        misfit(format!("it offers no {id} (it offers {offered}): update plugfit, or rebuild it"), None)
+    })?;
+    let rebuild = format!(": rebuild it with plugfit-api {}", env!("CARGO_PKG_VERSION"));
+    if interface.size != std::mem::size_of::<T>() || interface.functions.is_null() {
+        return Err(misfit(format!("its {id} is of another size than this program's{rebuild}"), None));
+    }
+    check_layout_compatibility_with_globals(T::LAYOUT, interface.layout, &CheckingGlobals::new()).map_err(
+        |report| misfit(format!("its {id} has another layout than this program's{rebuild}"), Some(report.to_string())),
+    )?;
+    // SAFETY: size and layout were just checked, and the table lives as long as the library, for ever.
+    let table = unsafe { &*interface.functions.cast::<T>() };
+    Ok(Checked { interface, table })
+}

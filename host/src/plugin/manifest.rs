@@ -1,0 +1,104 @@
+//! What a plug-in says of itself, as data.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Kind;
+
+/// The JSON in a plug-in's section `.plugfit.manifest`. Keys that are unknown are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of the ABI.
+    pub abi: u32,
+    /// The plug-in's name.
+    pub name: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// What it is.
+    #[serde(default)]
+    pub description: String,
+    /// The compiler that built it.
+    #[serde(default)]
+    pub compiler: String,
+    /// The target it was built for.
+    #[serde(default)]
+    pub target: String,
+    /// The version of plugfit-api.
+    #[serde(default)]
+    pub api: String,
+    /// "unwind" or "abort".
+    #[serde(default)]
+    pub panic: String,
+    /// The ids of its interfaces.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
+    /// Its components.
+    #[serde(default)]
+    pub components: Vec<Component>,
+}
+
+/// A component in a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its kind; one that the host doesn't know is passed over.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Other names.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Its documentation.
+    #[serde(default)]
+    pub doc: String,
+    /// The version of its configuration.
+    #[serde(default)]
+    pub config_version: u32,
+    /// Its defaults for the host's own keys.
+    #[serde(default)]
+    pub base: Map<String, Value>,
+    /// Its settings.
+    #[serde(default)]
+    pub fields: Vec<Field>,
+}
+
+impl Component {
+    /// Its kind, if the host knows it.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_name(&self.kind)
+    }
+}
+
+/// A setting of a component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it means.
+    #[serde(default)]
+    pub doc: String,
+    /// "number", "integer", "string", …
+    #[serde(default, rename = "type")]
+    pub type_: String,
+    /// Whether it may be null.
+    #[serde(default)]
+    pub optional: bool,
+    /// The strings it may be.
+    #[serde(default)]
+    pub choices: Vec<String>,
+    /// Its default; none: it has to be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// It is at least this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<f64>,
+    /// It is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<f64>,
+    /// It is more than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    /// It is less than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
+}

@@ -1,0 +1,33 @@
+//! Plug-ins: found, vetted, loaded, and wrapped so that the rest of the host sees safe Rust.
+//!
+//! Everything unsafe of the host is in this folder.
+
+mod component;
+mod door;
+pub mod find;
+mod kind;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "portable.rs")]
+mod library;
+mod load;
+mod loss;
+mod manifest;
+mod metric;
+mod optimizer;
+#[cfg(target_os = "linux")]
+mod portable;
+mod refusal;
+mod schedule;
+mod symbol;
+mod vet;
+
+pub use door::{Door, Level, Resolve, Resolved};
+pub use kind::Kind;
+pub use load::{LoadOptions, Origin, Plugin};
+pub use loss::Loss;
+pub use manifest::{Component, Field, Manifest};
+pub use metric::{Metric, MetricState};
+pub use optimizer::{Entry, Optimizer, Slot, SlotSpec, SlotValues};
+pub use refusal::Refusal;
+pub use schedule::Schedule;
+pub use symbol::symbol;

@@ -1,0 +1,299 @@
+use std::fmt;
+use std::sync::Arc;
+
+use plugfit_abi::abi_stable::std_types::{ROption, RSlice, RStr};
+use plugfit_abi::{self as abi, Handle, Interface, OptimizerV1};
+use plugfit_api::optimizer::{Parameter, Start, Step};
+use plugfit_api::{Element, Tensor, TensorMut};
+use serde_json::{Map, Value};
+
+use super::component::Owned;
+use crate::Result;
+
+/// What an optimizer wants to have kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotSpec {
+    /// The index of its parameter; none: it is the optimizer's as a whole.
+    pub parameter: Option<usize>,
+    /// Such as "momentum".
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// Whether it is float64, else float32.
+    pub double: bool,
+    /// How it starts.
+    pub start: Start,
+}
+
+/// The numbers of a slot.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SlotValues {
+    /// float32.
+    Single(Vec<f32>),
+    /// float64.
+    Double(Vec<f64>),
+}
+
+/// A tensor that is kept for an optimizer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// What the optimizer asked for.
+    pub spec: SlotSpec,
+    /// The numbers, in C order.
+    pub values: SlotValues,
+}
+
+impl Slot {
+    fn raw(&mut self) -> abi::Tensor {
+        match &mut self.values {
+            SlotValues::Single(values) => TensorMut::new(values, &self.spec.shape).raw(),
+            SlotValues::Double(values) => TensorMut::new(values, &self.spec.shape).raw(),
+        }
+    }
+}
+
+/// One parameter in an update.
+pub struct Entry<'a> {
+    /// Which.
+    pub parameter: Parameter<'a>,
+    /// Its values.
+    pub value: &'a mut [f32],
+    /// Its gradient; none: it stays as it is.
+    pub gradient: Option<&'a [f32]>,
+    /// Its slots, in the order they were asked for.
+    pub slots: &'a mut [Slot],
+    /// Multiplies the gradient first.
+    pub gradient_scale: f64,
+    /// Then each element is clipped to ± this; infinity: not.
+    pub clip_value: f64,
+    /// Then `value -= value * weight_decay * learning rate`.
+    pub weight_decay: f64,
+    /// Multiplies the learning rate.
+    pub learning_rate_factor: f64,
+    /// After the step, `ema = momentum * ema + (1 - momentum) * value`.
+    pub ema: Option<&'a mut [f32]>,
+    /// See `ema`.
+    pub ema_momentum: f64,
+}
+
+/// An optimizer of a plug-in.
+#[derive(Clone)]
+pub struct Optimizer {
+    owned: Arc<Owned<OptimizerV1>>,
+    info: Map<String, Value>,
+}
+
+impl Optimizer {
+    pub(super) fn new(owned: Owned<OptimizerV1>) -> Result<Self> {
+        let info = owned.info()?;
+        Ok(Optimizer { owned: Arc::new(owned), info })
+    }
+
+    /// An optimizer that was made in this process, and is taken over; `label` is what errors call it.
+    pub fn from_handle(table: &'static OptimizerV1, handle: Handle, label: &str) -> Self {
+        let owned = Owned::of_handle(table, handle, label);
+        let info = owned.info().unwrap_or_default();
+        Optimizer { owned: Arc::new(owned), info }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.owned.name()
+    }
+
+    /// Its name with its plug-in's before it.
+    pub fn full_name(&self) -> String {
+        self.owned.full_name()
+    }
+
+    /// Its plug-in and version.
+    pub fn plugin(&self) -> &str {
+        self.owned.plugin()
+    }
+
+    /// Every key of its own configuration.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn config(&self) -> Result<Map<String, Value>> {
+        self.owned.config()
+    }
+
+    /// What depends on the configuration.
+    pub fn info(&self) -> &Map<String, Value> {
+        &self.info
+    }
+
+    pub(super) fn interface(&self) -> &'static Interface {
+        self.owned.interface
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.owned.handle
+    }
+
+    /// What it wants to have kept for these parameters.
+    ///
+    /// # Errors
+    /// It doesn't take such parameters, or its slots can't be.
+    pub fn slots(&self, parameters: &[Parameter<'_>]) -> Result<Vec<SlotSpec>> {
+        let owned = &*self.owned;
+        let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
+        // SAFETY: the handle belongs to this table; so in the following.
+        let slots =
+            owned.checked(unsafe { (owned.table.slots)(owned.handle, &owned.host, RSlice::from_slice(&raw)) })?;
+        let mut specs: Vec<SlotSpec> = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let parameter = match slot.parameter {
+                abi::NONE => None,
+                index => match usize::try_from(index).ok().filter(|&index| index < parameters.len()) {
+                    Some(index) => Some(index),
+                    None => return Err(owned.mistake(&format!("asks for a slot of parameter {index}"))),
+                },
+            };
+            let double = slot.dtype == f64::DTYPE;
+            let name = slot.name.to_string();
+            let product = slot.shape.iter().try_fold(1_i64, |product, &length| product.checked_mul(length));
+            let impossible =
+                slot.shape.iter().any(|&length| length < 0) || product.is_none_or(|product| product > 1 << 40);
+            if impossible || !(double || slot.dtype == f32::DTYPE) {
+                return Err(
+                    owned.mistake(&format!("asks for a slot \"{name}\" of shape {:?}, which can't be", slot.shape))
+                );
+            }
+            let start = match slot.start {
+                abi::SLOT_CONSTANT => Start::Constant(slot.value),
+                abi::SLOT_COPY_OF_PARAMETER => {
+                    let same = parameter.is_some_and(|index| parameters[index].shape == slot.shape.as_slice());
+                    if !same || double {
+                        return Err(
+                            owned.mistake(&format!("asks for a slot \"{name}\" as a copy of what has another shape"))
+                        );
+                    }
+                    Start::Copy
+                }
+                abi::SLOT_FILLED => Start::Filled,
+                other => {
+                    return Err(owned.mistake(&format!("asks for a slot \"{name}\" with the unknown start {other}")));
+                }
+            };
+            if specs.iter().any(|spec| spec.parameter == parameter && spec.name == name) {
+                return Err(owned.mistake(&format!("asks for two slots \"{name}\" of one parameter")));
+            }
+            specs.push(SlotSpec { parameter, name, shape: slot.shape.into(), double, start });
+        }
+        Ok(specs)
+    }
+
+    /// Fills slot number `index` of what [`slots`](Self::slots) gave.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn fill_slot(
+        &self,
+        parameters: &[Parameter<'_>],
+        index: usize,
+        parameter: Option<Tensor<'_>>,
+        seed: u64,
+        target: &mut Slot,
+    ) -> Result<()> {
+        let owned = &*self.owned;
+        let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
+        let parameter: ROption<abi::Tensor> = parameter.map(|parameter| parameter.raw()).into();
+        let target = target.raw();
+        // SAFETY: as above; `target` is borrowed mutably.
+        owned.checked(unsafe {
+            (owned.table.fill_slot)(
+                owned.handle,
+                &owned.host,
+                RSlice::from_slice(&raw),
+                index as u64,
+                &parameter,
+                seed,
+                &target,
+            )
+        })
+    }
+
+    /// One step of every parameter, in the order that `slots` saw.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn update(&self, step: &Step, entries: &mut [Entry<'_>], own: &mut [Slot]) -> Result<()> {
+        self.call(self.owned.table.update, step, entries, own)
+    }
+
+    /// Moves the parameters to where they shall be evaluated.
+    ///
+    /// # Errors
+    /// The plug-in fails.
+    pub fn finalize(&self, step: &Step, entries: &mut [Entry<'_>], own: &mut [Slot]) -> Result<()> {
+        self.call(self.owned.table.finalize, step, entries, own)
+    }
+
+    fn call(
+        &self,
+        function: unsafe extern "C" fn(
+            Handle,
+            &abi::Host,
+            &abi::Update<'_>,
+        ) -> abi::abi_stable::std_types::RResult<(), abi::Error>,
+        step: &Step,
+        entries: &mut [Entry<'_>],
+        own: &mut [Slot],
+    ) -> Result<()> {
+        let owned = &*self.owned;
+        let own: Vec<abi::Tensor> = own.iter_mut().map(Slot::raw).collect();
+        let mut slots: Vec<abi::Tensor> = Vec::with_capacity(entries.iter().map(|entry| entry.slots.len()).sum());
+        for entry in entries.iter_mut() {
+            slots.extend(entry.slots.iter_mut().map(Slot::raw));
+        }
+        let mut rest = &slots[..];
+        let mut raw = Vec::with_capacity(entries.len());
+        for entry in entries.iter_mut() {
+            let (slots, others) = rest.split_at(entry.slots.len());
+            rest = others;
+            let shape = entry.parameter.shape;
+            raw.push(abi::UpdateEntry {
+                parameter: raw_parameter(&entry.parameter),
+                value: TensorMut::new(entry.value, shape).raw(),
+                gradient: entry.gradient.map(|gradient| Tensor::new(gradient, shape).raw()).into(),
+                slots: RSlice::from_slice(slots),
+                gradient_scale: entry.gradient_scale,
+                clip_value: entry.clip_value,
+                weight_decay: entry.weight_decay,
+                learning_rate_factor: entry.learning_rate_factor,
+                ema: entry.ema.as_deref_mut().map(|ema| TensorMut::new(ema, shape).raw()).into(),
+                ema_momentum: entry.ema_momentum,
+            });
+        }
+        let update = abi::Update {
+            iteration: step.iteration,
+            step: step.step,
+            learning_rate: step.learning_rate,
+            seed: step.seed,
+            entries: RSlice::from_slice(&raw),
+            slots: RSlice::from_slice(&own),
+        };
+        // SAFETY: the handle belongs to this table; what it may write is borrowed mutably until the call returns.
+        owned.checked(unsafe { function(owned.handle, &owned.host, &update) })
+    }
+}
+
+fn raw_parameter<'a>(parameter: &Parameter<'a>) -> abi::Parameter<'a> {
+    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+    abi::Parameter {
+        name: RStr::from_str(parameter.name),
+        path: RStr::from_str(parameter.path),
+        shape: RSlice::from_slice(parameter.shape),
+        dtype: f32::DTYPE,
+        flags: flag(parameter.trainable, abi::PARAMETER_TRAINABLE)
+            | flag(parameter.embedding, abi::PARAMETER_EMBEDDING),
+    }
+}
+
+impl fmt::Debug for Optimizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full_name())
+    }
+}

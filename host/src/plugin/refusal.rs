@@ -1,0 +1,61 @@
+use std::path::PathBuf;
+
+use crate::Error;
+
+/// Why a file isn't loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, to be read after the file's name: "is cut short: 12 of 40 bytes are there".
+    pub reason: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// What only those who debug want to read.
+    pub details: Option<String>,
+    /// Whether it is no plug-in at all, which in a folder is nothing to be told of.
+    pub not_a_plugin: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Refusal { path: PathBuf::new(), reason: reason.into(), hint: None, details: None, not_a_plugin: false }
+    }
+
+    pub(super) fn no_plugin(reason: impl Into<String>) -> Self {
+        Refusal { not_a_plugin: true, ..Self::new(reason) }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn details(mut self, details: impl Into<String>) -> Self {
+        self.details = Some(details.into());
+        self
+    }
+
+    pub(super) fn at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// In one line, without the file's name.
+    pub fn line(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}: {hint}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let error = Error::failure(format!("{} {}", refusal.path.display(), refusal.reason));
+        match refusal.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The errors for a name that nothing usable has.
+
+use std::collections::HashMap;
+
+use super::{Listed, Registry, best};
+use crate::Error;
+use crate::data::text::{grouped, nearest};
+use crate::plugin::Kind;
+
+const KINDS: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule];
+
+pub(super) fn error<P: Listed>(
+    registry: &Registry<P>,
+    kind: Kind,
+    name: &str,
+    package: Option<&str>,
+    short: &str,
+) -> Error {
+    if let Some(package) = package {
+        let plugins = || registry.plugins.iter().map(|plugin| plugin.manifest().name.as_str());
+        if !plugins().any(|plugin| plugin == package) {
+            let error = Error::usage(format!("no plug-in is called \"{package}\", asked for in \"{name}\""));
+            return match nearest(package, plugins())[..] {
+                [] => looked(registry, kind, error),
+                ref near => looked(registry, kind, error.with("near", near.join(", "))),
+            };
+        }
+    }
+    let mut error = Error::usage(match package {
+        Some(package) => format!("{package} has no {kind} called \"{short}\""),
+        None => format!("no {kind} is called \"{name}\""),
+    });
+    let near = near(registry, kind, package, short);
+    if !near.is_empty() {
+        error = error.with("near", near.join(", "));
+    }
+    let elsewhere = KINDS.into_iter().filter(|other| *other != kind).find(|other| {
+        registry.plugins.iter().any(|plugin| {
+            package.is_none_or(|package| plugin.manifest().name == package) && best(plugin, *other, short).is_some()
+        })
+    });
+    if let Some(other) = elsewhere {
+        error = error.with("but", format!("there is {} {other} of that name", article(other)));
+    }
+    looked(registry, kind, error)
+}
+
+/// The error for a component whose plug-in doesn't fit this host for its kind.
+pub(super) fn unusable<P: Listed>(plugin: &P, kind: Kind, component: &str, reason: String) -> Error {
+    Error::usage(format!("{component} of {} can't be used: {reason}", plugin.label()))
+        .with("from", plugin.place())
+        .hint(format!(
+            "the plug-in's other kinds can; rebuild it with this version's plugfit-api for its {}",
+            kind.plural()
+        ))
+}
+
+fn article(kind: Kind) -> &'static str {
+    if kind == Kind::Optimizer { "an" } else { "a" }
+}
+
+/// The nearest names, each with its plug-in: of a component that is near by name and by alias, the name.
+fn near<P: Listed>(registry: &Registry<P>, kind: Kind, package: Option<&str>, short: &str) -> Vec<String> {
+    let mut owners: HashMap<&str, (&str, String)> = HashMap::new();
+    for (plugin, component) in registry.usable(kind) {
+        if package.is_some_and(|package| plugin.manifest().name != package) {
+            continue;
+        }
+        for name in component.aliases.iter().chain([&component.name]) {
+            owners.entry(name).or_insert_with(|| (&component.name, plugin.label()));
+        }
+    }
+    let mut seen = Vec::new();
+    let mut near = Vec::new();
+    for name in nearest(short, owners.keys().copied()) {
+        if let Some((component, label)) = owners.get(name)
+            && !seen.contains(component)
+        {
+            seen.push(component);
+            near.push(format!("{component} ({label})"));
+        }
+    }
+    near
+}
+
+/// Says what was looked through.
+fn looked<P: Listed>(registry: &Registry<P>, kind: Kind, error: Error) -> Error {
+    let components = registry.usable(kind).count();
+    let plugins = registry.plugins.len();
+    let kinds = kind.plural();
+    match plugins {
+        0 => error
+            .with("looked", "no plug-in is loaded")
+            .hint("name a folder of plug-ins: --plugins DIR, or plugins = [...]"),
+        _ => error.with(
+            "looked",
+            format!(
+                "{} {} of {} {}; `plugfit list {kinds}` shows them",
+                grouped(components),
+                if components == 1 { kind.to_string() } else { kinds.to_string() },
+                grouped(plugins),
+                if plugins == 1 { "plug-in" } else { "plug-ins" },
+            ),
+        ),
+    }
+}

@@ -1,0 +1,15 @@
+//! Training: fit, evaluate and predict over any [`Network`](crate::network::Network), and what a run keeps on disk.
+
+mod fit;
+mod history;
+mod run_file;
+mod run_folder;
+mod trainer;
+mod weights;
+
+pub use fit::{Ended, FitConfig, Watch, fit};
+pub use history::{Epoch, History};
+pub use run_file::RunFile;
+pub use run_folder::{RunFolder, RunRecord};
+pub use trainer::{Trainer, predict};
+pub use weights::{load_weights, save_weights};

@@ -1,0 +1,312 @@
+//! A run's file: `plugins`, `[data]`, `[network]`, `[compile]` and `[fit]` in TOML, and what `--set` changes in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+use super::fit::FitConfig;
+use crate::compile::Compile;
+use crate::data::DataConfig;
+use crate::data::text::nearest;
+use crate::network::NetworkConfig;
+use crate::{Error, Result};
+
+const SECTIONS: [&str; 5] = ["plugins", "data", "network", "compile", "fit"];
+
+/// Where a key of the file stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Line(usize),
+    /// On the command line.
+    Set,
+}
+
+/// A run's file, read and not yet understood. Paths in it are seen from its folder.
+#[derive(Clone, Debug)]
+pub struct RunFile {
+    name: String,
+    folder: PathBuf,
+    table: Map<String, Value>,
+    places: BTreeMap<String, Place>,
+}
+
+impl RunFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It can't be read, isn't TOML, or has a table that is unknown.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let error = Error::usage(format!("cannot read {}: {error}", path.display()));
+            if path.is_dir() { error.hint("name the run's file in it, such as fit.toml") } else { error }
+        })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::parse(&text, &path.display().to_string(), folder)
+    }
+
+    /// Reads a text; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Self> {
+        let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let not_toml = |error: toml::de::Error| {
+            let at = error.span().map_or(1, |span| line(span.start));
+            Error::usage(format!("{name} is not TOML: {}", error.message())).with("in", format!("{name}:{at}"))
+        };
+        let mut places = BTreeMap::new();
+        let parsed = DeTable::parse(text).map_err(not_toml)?;
+        note_table(parsed.get_ref(), "", &mut |path, offset| {
+            places.insert(path, Place::Line(line(offset)));
+        });
+        let table: Map<String, Value> = toml::from_str(text).map_err(not_toml)?;
+        let file = RunFile { name: name.to_owned(), folder: folder.to_owned(), table, places };
+        file.known("", file.table.keys(), &SECTIONS)?;
+        Ok(file)
+    }
+
+    /// A run's configuration that was read before; paths in it are absolute.
+    ///
+    /// # Errors
+    /// It isn't an object.
+    pub fn from_json(config: &Value, name: &str) -> Result<Self> {
+        let table =
+            config.as_object().cloned().ok_or_else(|| Error::failure(format!("{name} has no configuration")))?;
+        Ok(RunFile { name: name.to_owned(), folder: PathBuf::from("/"), table, places: BTreeMap::new() })
+    }
+
+    /// Changes a key, as `--set fit.epochs=3`: the value is TOML, or else a string.
+    ///
+    /// # Errors
+    /// There is no `=`, no such table, or the path leads through something that is no table.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let wrong = |why: String| Error::usage(why).with("in", format!("--set {assignment}"));
+        let (path, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| wrong("--set takes key=value".into()).hint("for example --set fit.epochs=3"))?;
+        let path = path.trim();
+        let value: Value = toml::from_str::<Map<String, Value>>(&format!("value = {value}"))
+            .ok()
+            .filter(|table| table.len() == 1)
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| Value::String(value.trim().to_owned()));
+        let keys: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();
+        self.known("", keys.iter().take(1), &SECTIONS)
+            .map_err(|error| error.with("from", format!("--set {assignment}")))?;
+        let mut root = Value::Object(std::mem::take(&mut self.table));
+        let result = place(&mut root, &keys).map(|place| *place = value);
+        if let Value::Object(table) = root {
+            self.table = table;
+        }
+        result
+            .map_err(|key| wrong(format!("{path} can't be set: \"{key}\" is no table and no list of that length")))?;
+        self.places.insert(path.to_owned(), Place::Set);
+        Ok(())
+    }
+
+    /// What errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What paths in it are seen from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files and folders of `plugins`, seen from here.
+    ///
+    /// # Errors
+    /// It isn't a list of strings.
+    pub fn plugins(&self) -> Result<Vec<PathBuf>> {
+        let wrong = || Error::usage("plugins must be a list of files and folders").with("in", "plugins");
+        let paths = match self.table.get("plugins") {
+            None => return Ok(Vec::new()),
+            Some(Value::String(path)) => vec![path.as_str()],
+            Some(Value::Array(paths)) => {
+                paths.iter().map(Value::as_str).collect::<Option<Vec<_>>>().ok_or_else(wrong)?
+            }
+            Some(_) => return Err(wrong()),
+        };
+        Ok(paths.into_iter().map(|path| self.folder.join(path)).collect())
+    }
+
+    /// The `[data]` table.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn data(&self) -> Result<DataConfig> {
+        let keys = ["file", "train", "validation", "target", "inputs", "sample_weight", "scale", "validation_split"];
+        self.section("data", &keys)
+    }
+
+    /// The `[network]` table.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn network(&self) -> Result<NetworkConfig> {
+        let network = self.table.get("network").ok_or_else(|| self.missing("network"))?;
+        NetworkConfig::from_json(network)
+    }
+
+    /// The `[compile]` table.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn compile(&self) -> Result<Compile> {
+        let compile = self.table.get("compile").ok_or_else(|| self.missing("compile"))?;
+        Compile::from_json(compile, Some(&self.folder))
+    }
+
+    /// The `[fit]` table; its keys all have defaults.
+    ///
+    /// # Errors
+    /// It is wrong.
+    pub fn fit(&self) -> Result<FitConfig> {
+        if self.table.contains_key("fit") { self.section("fit", &FitConfig::KEYS) } else { Ok(FitConfig::default()) }
+    }
+
+    fn section<T: serde::de::DeserializeOwned>(&self, section: &str, keys: &[&str]) -> Result<T> {
+        let value = self.table.get(section).ok_or_else(|| self.missing(section))?;
+        let table =
+            value.as_object().ok_or_else(|| Error::usage(format!("{section} must be a table")).with("in", section))?;
+        self.known(section, table.keys(), keys)?;
+        serde_json::from_value(value.clone()).map_err(|error| {
+            // Which key it is, serde doesn't say: the first that doesn't read by itself.
+            let alone = |key: &&String| {
+                let one: Map<String, Value> = [((*key).clone(), table[*key].clone())].into_iter().collect();
+                serde_json::from_value::<T>(Value::Object(one)).is_err()
+            };
+            let key = table.keys().find(alone).map_or_else(|| section.to_owned(), |key| format!("{section}.{key}"));
+            Error::usage(format!("{key} can't be that: {error}")).with("in", key)
+        })
+    }
+
+    fn missing(&self, section: &str) -> Error {
+        Error::usage(format!("{} has no [{section}]", self.name)).with("in", self.name.clone())
+    }
+
+    fn known<'k>(&self, section: &str, keys: impl IntoIterator<Item = &'k String>, known: &[&str]) -> Result<()> {
+        let Some(key) = keys.into_iter().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+        let (what, path) = match section {
+            "" => ("a run's file".to_owned(), key.clone()),
+            section => (section.to_owned(), format!("{section}.{key}")),
+        };
+        let error = Error::usage(format!("{what} has no setting \"{key}\"")).with("in", path);
+        let error = if section.is_empty() { self.located(error) } else { error };
+        Err(match nearest(key, known.iter().copied())[..] {
+            [near, ..] => error.hint(format!("did you mean \"{near}\"?  It has: {}", known.join(", "))),
+            [] => error.with("has", known.join(", ")),
+        })
+    }
+
+    /// Says in which line of the file an error's path stands: `in fit.toml:19, compile.metrics[1]`.
+    pub fn located(&self, error: Error) -> Error {
+        error.map_detail("in", |path| match self.place_of(path) {
+            Some(Place::Line(line)) => format!("{}:{line}, {path}", self.name),
+            Some(Place::Set) => format!("--set {path}"),
+            None => path.to_owned(),
+        })
+    }
+
+    /// The place of a path, or of the nearest table or list around it.
+    fn place_of(&self, path: &str) -> Option<Place> {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.places.get(path) {
+                return Some(*place);
+            }
+            path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+}
+
+/// The place of a path in a tree, made where a table lacks it; what is no table on the way otherwise.
+fn place<'v, 'k>(value: &'v mut Value, keys: &'k [String]) -> Result<&'v mut Value, &'k str> {
+    let Some((key, rest)) = keys.split_first() else { return Ok(value) };
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    match value {
+        Value::Object(table) => place(table.entry(key.clone()).or_insert(Value::Null), rest),
+        Value::Array(items) => {
+            let item = key.parse::<usize>().ok().and_then(|index| items.get_mut(index)).ok_or(key.as_str())?;
+            place(item, rest)
+        }
+        _ => Err(key),
+    }
+}
+
+fn note_table(table: &DeTable<'_>, path: &str, note: &mut dyn FnMut(String, usize)) {
+    for (key, value) in table.iter() {
+        let name = key.get_ref().as_ref();
+        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        note(path.clone(), key.span().start);
+        note_value(value.get_ref(), &path, note);
+    }
+}
+
+fn note_value(value: &DeValue<'_>, path: &str, note: &mut dyn FnMut(String, usize)) {
+    match value {
+        DeValue::Table(table) => note_table(table, path, note),
+        DeValue::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let path = format!("{path}[{index}]");
+                note(path.clone(), item.span().start);
+                note_value(item.get_ref(), &path, note);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "plugins = [\"lib\"]\n\n[compile]\nloss = \"mse\"\nmetrics = [\n  \"a\",\n  \"b\",\n]\n[fit]\nepochs = 2\n";
+
+    fn file() -> RunFile {
+        RunFile::parse(TEXT, "fit.toml", Path::new("/runs")).expect("it is TOML")
+    }
+
+    #[test]
+    fn an_error_says_its_line() {
+        let at = |path: &str| file().located(Error::usage("x").with("in", path)).to_string();
+        assert_eq!(at("compile.metrics[1]"), "x\n  in      fit.toml:7, compile.metrics[1]");
+        assert_eq!(at("compile.loss.config.delta"), "x\n  in      fit.toml:4, compile.loss.config.delta");
+    }
+
+    #[test]
+    fn set_changes_what_is_there_and_adds_what_is_not() {
+        let mut file = file();
+        for set in ["fit.epochs=3", "compile.loss=Huber(delta=2)", "compile.metrics[1]=c", "fit.shuffle=false"] {
+            file.set(set).expect("it can be set");
+        }
+        assert_eq!(file.fit().expect("fit"), FitConfig { epochs: 3, shuffle: false, ..FitConfig::default() });
+        assert_eq!(file.table["compile"]["loss"], "Huber(delta=2)");
+        assert_eq!(file.table["compile"]["metrics"][1], "c");
+        let error = file.located(Error::usage("x").with("in", "compile.loss.config")).to_string();
+        assert!(error.contains("--set compile.loss"), "{error}");
+        for wrong in ["fit.epochs", "fitt.epochs=1", "compile.metrics[7]=a", "fit.epochs.x=1"] {
+            assert!(file.set(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_named() {
+        let mut file = file();
+        file.set("fit.epoch=3").expect("it can be set");
+        let error = file.fit().expect_err("no such key").to_string();
+        assert!(error.contains("did you mean \"epochs\""), "{error}");
+        let text = "[fit]\nepochs = -1\n";
+        let file = RunFile::parse(text, "fit.toml", Path::new(".")).expect("it is TOML");
+        let error = file.located(file.fit().expect_err("not so many")).to_string();
+        assert!(error.contains("fit.toml:2, fit.epochs"), "{error}");
+        let error = RunFile::parse("[fit\n", "fit.toml", Path::new(".")).expect_err("not TOML").to_string();
+        assert!(error.contains("fit.toml:1"), "{error}");
+    }
+}

@@ -263,7 +263,10 @@ struct Resolution {
 impl Inner {
     fn resolution(&self, kind: Kind, identifier: &Identifier) -> Result<Resolution> {
         match identifier.read()? {
-            Meaning::Nothing => Err(Error::usage(format!("a {kind} was expected, none is given"))),
+            Meaning::Nothing => Err(Error::usage(format!(
+                "{} {kind} was expected, none is given",
+                if kind == Kind::Optimizer { "an" } else { "a" }
+            ))),
             Meaning::Name(class_name) => self.named(kind, Spec { class_name, config: Map::new() }),
             Meaning::Config(spec) => self.named(kind, spec),
             Meaning::Symbol(symbol) => self.symbol(kind, symbol),

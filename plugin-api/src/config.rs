@@ -203,7 +203,10 @@ impl<T: ConfigValue> ConfigValue for Option<T> {
 impl<T: ConfigValue> ConfigValue for Vec<T> {
     const SPEC: ValueSpec = ValueSpec::plain("array");
     fn read(value: &Value) -> Result<Self> {
-        let items = value.as_array().ok_or_else(|| must_be("a list", value))?;
+        // Keras writes an array as an object.
+        let array = value.get("class_name").filter(|name| *name == "__tensor__" || *name == "__numpy__");
+        let list = array.and_then(|_| value.pointer("/config/value")).unwrap_or(value);
+        let items = list.as_array().ok_or_else(|| must_be("a list", value))?;
         items.iter().enumerate().map(|(i, item)| T::read(item).map_err(|error| error.inside(&i.to_string()))).collect()
     }
     fn write(&self) -> Value {
@@ -247,8 +250,8 @@ pub const fn choice_spec(choices: &'static [&'static str]) -> ValueSpec {
 
 #[doc(hidden)]
 pub fn read_choice<T: Choice>(value: &Value) -> Result<T> {
-    let text = value.as_str();
-    match T::NAMES.iter().position(|name| text == Some(name)) {
+    let text = value.as_str().unwrap_or_default();
+    match T::NAMES.iter().position(|name| text.eq_ignore_ascii_case(name)) {
         Some(index) => Ok(T::ALL[index]),
         None => Err(must_be(&format!("one of {}", T::NAMES.join(", ")), value)),
     }

@@ -39,7 +39,7 @@ pub mod prelude {
         config::Identifier,
         export_plugin, formula,
         loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss, Targets},
-        metric::{Direction, MeanMetric, Metric, MetricInfo, Outcome},
+        metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
         optimizer::{ElementwiseOptimizer, Entry, Optimizer, Parameter, Slot, Start, Step, Update},
         schedule::{Schedule, When},
         state, Choice, Config, Error, Host, Inputs, Real, Result, Tensor, TensorMut,

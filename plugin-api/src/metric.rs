@@ -98,15 +98,28 @@ impl Outcome {
     }
 }
 
-/// A metric whose value is the weighted mean of a value for each row: one function.
+/// What a [`MeanMetric`] has a value of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Each {
+    /// A row of `y_true` and of `y_pred`, along the last axis; a batch of rank 1 has rows of one element.
+    Row,
+    /// An element of `y_true` and of `y_pred`.
+    Element,
+    /// A class id, for which `y_true` has an axis less than `y_pred` (or one of length 1), and a row of `y_pred`.
+    ClassId,
+}
+
+/// A metric whose value is the weighted mean of a value for each row, or for each element: one function.
 ///
-/// Rows are `y_true` and `y_pred` along the last axis, in float64; a batch of rank 1 has rows of one element. Broadcasting, weights,
-/// masks, merging and saving come with it.
+/// Broadcasting, weights, masks, merging and saving come with it; what has weight 0 isn't asked for.
 pub trait MeanMetric: Config + Send + Sync + 'static {
     /// Which way is better.
     const DIRECTION: Direction;
 
-    /// The value of one row.
+    /// What there is a value of.
+    const EACH: Each = Each::Row;
+
+    /// The value of one; numbers are float64 whatever they were, and one where [`EACH`](Self::EACH) says so.
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64;
 }
 

@@ -1,6 +1,7 @@
 //! Walking over inputs in float64, whatever their dtype, with broadcasting and weights, and nothing allocated per batch.
 
 use crate::{
+    metric::Each,
     shape::{common, same_rank, Broadcast, Shape},
     Error, Inputs, Result, Tensor,
 };
@@ -53,6 +54,12 @@ impl<'a> Tensor<'a> {
             }
         }, ());
     }
+}
+
+/// See [`Inputs::values_per_sample`].
+pub(crate) fn per_sample(shape: &Shape, weight: Option<Tensor<'_>>) -> f64 {
+    let of_one = usize::from(weight.is_none_or(|weight| weight.rank() > 0));
+    shape.lengths().iter().skip(of_one).product::<usize>().max(1) as f64
 }
 
 thread_local! {
@@ -197,6 +204,35 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
+    /// Calls `f` with a class id, the row of `y_pred` it belongs to, and their weight. An id may be out of range, or no whole number.
+    ///
+    /// # Errors
+    /// `y_true` holds not one id for each row, or the weights don't fit.
+    pub fn for_each_class_id(&self, mut f: impl FnMut(f64, &[f64], f64)) -> Result<()> {
+        let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, numeric(self.y_pred()?, "y_pred")?);
+        let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
+        let columns = if shape.rank() > 1 { shape.last().unwrap_or(1) } else { 1 };
+        if shape.rank() > 1 {
+            shape.pop();
+        }
+        if y_true.len() != shape.count() {
+            return Err(Error::input(format!(
+                "y_true of shape {:?} doesn't hold one class id for each row of y_pred of shape {:?}",
+                y_true.shape(),
+                y_pred.shape()
+            )));
+        }
+        let weights = Weights::new(self.weight, &shape)?;
+        let mut scratch = SCRATCH.take();
+        scratch[0].resize(columns, 0.0);
+        for row in 0..shape.count() {
+            y_pred.read_f64(row * columns, &mut scratch[0]);
+            f(y_true.get_f64(row), &scratch[0], weights.get(row));
+        }
+        SCRATCH.set(scratch);
+        Ok(())
+    }
+
     /// Calls `f(prediction, weight)` for each sample of a classifier.
     ///
     /// `y_pred` are probabilities `[rows, classes]`, or `[rows]` or `[rows, 1]` of class 1. `y_true` are one-hot rows in the shape of `y_pred`, or
@@ -216,7 +252,11 @@ impl<'a> Inputs<'a> {
                 y_pred.shape()
             )));
         }
-        let weights = Weights::new(self.weight, &Shape::new(&[rows as i64], "y_pred")?)?;
+        let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
+        if shape.rank() > 1 {
+            shape.pop();
+        }
+        let weights = Weights::new(self.weight, &shape)?;
         let greatest = |tensor: &Tensor<'_>, row: usize| {
             (1..columns).fold((0, tensor.get_f64(row * columns)), |best, column| {
                 let value = tensor.get_f64(row * columns + column);
@@ -260,15 +300,20 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// How many rows stand for one sample: the product of the axes between the first and the last. Keras averages over
-    /// them first, so that a batch counts as many samples as its first axis is long.
+    /// How many values a sample has where there is one for [each](Each) of these. Keras averages over what stands behind the first
+    /// axis, so that a batch counts as many samples as its first axis is long, and as one where it has one weight for all.
     ///
     /// # Errors
-    /// As [`for_each`](Self::for_each).
-    pub fn rows_per_sample(&self) -> Result<f64> {
-        let together = Together::new(self)?;
-        let lengths = together.shape.lengths();
-        Ok(if lengths.len() > 2 { lengths[1..lengths.len() - 1].iter().product::<usize>().max(1) as f64 } else { 1.0 })
+    /// The inputs don't fit.
+    pub fn values_per_sample(&self, each: Each) -> Result<f64> {
+        let mut shape = match each {
+            Each::ClassId => Shape::new(self.y_pred()?.shape(), "y_pred")?,
+            _ => Together::new(self)?.shape,
+        };
+        if each != Each::Element && shape.rank() > 1 {
+            shape.pop();
+        }
+        Ok(per_sample(&shape, self.weight))
     }
 }
 

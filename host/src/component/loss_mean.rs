@@ -93,9 +93,9 @@ impl LossMean {
         Ok(())
     }
 
-    /// The mean of nothing is 0, as in Keras.
+    /// The mean of nothing is undefined; Keras's is 0.
     pub fn result(&self) -> Outcome {
-        Outcome::Scalar(divide_no_nan(self.total, self.count))
+        Outcome::ratio(self.total, self.count)
     }
 
     pub fn reset(&mut self) {

@@ -33,7 +33,7 @@ impl Metric {
         Ok(Metric { name, source: Source::Metric { metric, state }, combiner: Combiner::default() })
     }
 
-    /// The weighted mean of a loss's values; less is better, and the mean of nothing is 0.
+    /// The weighted mean of a loss's values; less is better.
     ///
     /// # Errors
     /// One of the host's keys can't be.

@@ -7,9 +7,9 @@ use super::{
 use crate::{
     config::ComponentSpec,
     loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
-    metric::{Direction, MeanMetric, Metric, MetricInfo, Outcome},
+    metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
     shape::Shape,
-    walk::Weights,
+    walk::{per_sample, Weights},
     Config, Element, Host, Inputs, Plain, Result, Tensor,
 };
 use serde_json::{Map, Value};
@@ -18,9 +18,6 @@ use std::borrow::Cow;
 /// Where the values come from.
 pub(crate) trait Values: Send + Sync + 'static {
     type Config: Config;
-    /// What the mean of nothing is.
-    const OF_NOTHING: Outcome;
-
     fn new(config: Self::Config) -> Self;
     fn config(&self) -> &Self::Config;
     fn info(&self) -> MetricInfo;
@@ -73,7 +70,7 @@ impl<V: Values> Metric for Mean<V> {
         Ok(())
     }
     fn result(&self, state: &Total) -> Result<Outcome> {
-        Ok(if state.weight == 0.0 { V::OF_NOTHING } else { Outcome::Scalar(state.value / state.weight) })
+        Ok(Outcome::ratio(state.value, state.weight))
     }
 }
 
@@ -82,8 +79,6 @@ pub(crate) struct OfRows<T>(T);
 
 impl<T: MeanMetric> Values for OfRows<T> {
     type Config = T;
-    const OF_NOTHING: Outcome = Outcome::Undefined;
-
     fn new(config: T) -> Self {
         OfRows(config)
     }
@@ -95,15 +90,20 @@ impl<T: MeanMetric> Values for OfRows<T> {
     }
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();
-        inputs.for_each_row(|y_true, y_pred, weight| {
-            // A row of weight 0 is as if it weren't there, even where its value is not a number.
+        let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {
+            // What has weight 0 is as if it weren't there, even where its value is not a number.
             if weight != 0.0 {
                 total.value += weight * self.0.value(y_true, y_pred);
                 total.weight += weight;
             }
-        })?;
-        let rows = inputs.rows_per_sample()?;
-        Ok(Total { value: total.value / rows, weight: total.weight / rows })
+        };
+        match T::EACH {
+            Each::Row => inputs.for_each_row(add)?,
+            Each::Element => inputs.for_each(|y_true, y_pred, weight| add(&[y_true], &[y_pred], weight))?,
+            Each::ClassId => inputs.for_each_class_id(|id, y_pred, weight| add(&[id], y_pred, weight))?,
+        }
+        let many = inputs.values_per_sample(T::EACH)?;
+        Ok(Total { value: total.value / many, weight: total.weight / many })
     }
 }
 
@@ -112,9 +112,6 @@ pub(crate) struct OfElements<T>(T);
 
 impl<T: ElementwiseLoss> Values for OfElements<T> {
     type Config = T;
-    // As Keras's Mean.
-    const OF_NOTHING: Outcome = Outcome::Scalar(0.0);
-
     fn new(config: T) -> Self {
         OfElements(config)
     }
@@ -143,8 +140,6 @@ pub(crate) struct OfWholeRows<T>(T);
 
 impl<T: RowLoss> Values for OfWholeRows<T> {
     type Config = T;
-    const OF_NOTHING: Outcome = Outcome::Scalar(0.0);
-
     fn new(config: T) -> Self {
         OfWholeRows(config)
     }
@@ -172,11 +167,7 @@ fn sums(
     double: impl Fn(&[f64], &[f64]) -> f64,
 ) -> Result<Total> {
     let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
-    // Numbers without a last axis are rows of one number each.
-    let flat = axis.is_some() && y_true.rank() <= 1 && y_pred.rank() <= 1;
-    let (true_column, pred_column) = (column(&y_true), column(&y_pred));
-    let true_shape = if flat { &true_column[..] } else { y_true.shape() };
-    let pred_shape = if flat { &pred_column[..] } else { y_pred.shape() };
+    let (true_shape, pred_shape) = (y_true.shape(), y_pred.shape());
     if y_true.as_slice::<f64>().is_some() || y_pred.as_slice::<f64>().is_some() {
         let (y_true, y_pred) = (numbers(y_true, |value| value), numbers(y_pred, |value| value));
         let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));
@@ -190,10 +181,6 @@ fn sums(
         let inputs = Inputs::new(&tensors, inputs.weight(), None);
         in_single(&inputs, axis, single)
     }
-}
-
-fn column(tensor: &Tensor<'_>) -> [i64; 2] {
-    [tensor.len() as i64, 1]
 }
 
 /// A tensor's elements as they are if they are of this type, else converted.
@@ -227,7 +214,7 @@ fn in_single(
     let mut output =
         LossOutput { values: None, valid: None, gradients: &mut [], upstream: weights.as_deref(), scale: 1.0 };
     let totals = formula(inputs, &mut output)?;
-    let rows = per_sample(&shape);
+    let rows = per_sample(&shape, inputs.weight());
     Ok(Total {
         value: totals.value / rows,
         weight: if weights.is_some() { totals.weight } else { totals.count } / rows,
@@ -246,11 +233,6 @@ fn in_double(inputs: &Inputs<'_>, axis: Option<i64>, formula: impl Fn(&[f64], &[
         total.value += weight * formula(&arranged.y_true[elements.clone()], &arranged.y_pred[elements]);
         total.weight += weight;
     }
-    let rows = per_sample(&shape);
+    let rows = per_sample(&shape, inputs.weight());
     Ok(Total { value: total.value / rows, weight: total.weight / rows })
-}
-
-/// Keras averages over what stands behind the first axis, so that a batch counts as many samples as its first axis is long.
-fn per_sample(shape: &Shape) -> f64 {
-    shape.lengths().iter().skip(1).product::<usize>().max(1) as f64
 }

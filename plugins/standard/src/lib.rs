@@ -6,7 +6,10 @@ mod optimizers;
 mod schedules;
 
 use losses::*;
+use metrics::*;
+use optimizers::*;
 use plugfit_api::export_plugin;
+use schedules::*;
 
 export_plugin! {
     losses: [
@@ -17,7 +20,7 @@ export_plugin! {
         CategoricalGeneralizedCrossEntropy,
         CategoricalHinge,
         Circle,
-        CosineSimilarity,
+        losses::CosineSimilarity,
         Ctc,
         Dice,
         Hinge,
@@ -33,7 +36,34 @@ export_plugin! {
         SquaredHinge,
         Tversky,
     ],
-    metrics: [],
-    optimizers: [],
-    schedules: [],
+    // A loss's name among the metrics means the mean of its values, so that the losses aren't repeated here.
+    metrics: [
+        Accuracy,
+        Auc,
+        BinaryAccuracy,
+        CategoricalAccuracy,
+        metrics::CosineSimilarity,
+        FalseNegatives,
+        FalsePositives,
+        LogCoshError,
+        Mean,
+        Precision,
+        Recall,
+        RootMeanSquaredError,
+        SparseCategoricalAccuracy,
+        SparseTopKCategoricalAccuracy,
+        Sum,
+        TopKCategoricalAccuracy,
+        TrueNegatives,
+        TruePositives,
+    ],
+    optimizers: [Adam, AdamW, RmsProp, Sgd],
+    schedules: [
+        CosineDecay,
+        CosineDecayRestarts,
+        ExponentialDecay,
+        InverseTimeDecay,
+        PiecewiseConstantDecay,
+        PolynomialDecay,
+    ],
 }

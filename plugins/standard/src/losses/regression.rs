@@ -95,7 +95,7 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
 
 /// Quadratic near zero, linear beyond `delta`: mean squared error that outliers can't dominate. Huber 1964.
 #[derive(Clone, Debug, Config)]
-#[config(aliases("huber", "huber_loss"))]
+#[config(aliases("huber", "huber_loss"), base(name = "huber_loss"))]
 pub struct Huber {
     /// Where it turns from quadratic to linear, in units of y.
     #[config(default = 1.0, above = 0.0)]

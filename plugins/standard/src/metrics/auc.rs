@@ -1,0 +1,166 @@
+//! The area under a curve of thresholds.
+
+use super::confusion::{Confusion, Counts, Rule};
+use plugfit_api::prelude::*;
+use std::sync::OnceLock;
+
+/// The area under the ROC curve or the precision-recall curve, from counts at thresholds. Undefined while a class is missing that the
+/// curve needs, where Keras says 0.
+#[derive(Clone, Debug, Config)]
+#[config(name = "AUC", aliases("auc"), base(name = None), check = Self::check)]
+pub struct Auc {
+    /// Thresholds from 0 to 1 in equal parts.
+    #[config(default = 200, range = 2..=10000000)]
+    num_thresholds: u64,
+    /// Of what.
+    #[config(default = "ROC")]
+    curve: Curve,
+    /// How the curve runs between two thresholds.
+    #[config(default = "interpolation")]
+    summation_method: Summation,
+    /// The thresholds between 0 and 1, in place of `num_thresholds`.
+    thresholds: Option<Vec<f64>>,
+    /// Whether each column of `y_pred` is a curve of its own; the result is the mean of their areas.
+    #[config(default = false)]
+    multi_label: bool,
+    /// The number of columns, where `multi_label` is true; null: that of the first batch.
+    num_labels: Option<u64>,
+    /// A weight for each column.
+    label_weights: Option<Vec<f64>>,
+    /// Whether `y_pred` are logits and not probabilities.
+    #[config(default = false)]
+    from_logits: bool,
+    #[config(skip)]
+    rule: OnceLock<Rule>,
+}
+
+/// Which curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
+pub enum Curve {
+    /// True positives against false positives, both as shares.
+    #[choice("ROC")]
+    Roc,
+    /// Precision against recall. Between thresholds it is no straight line: Davis & Goadrich 2006.
+    #[choice("PR")]
+    Pr,
+    /// Precision gain against recall gain. Flach & Kull 2015.
+    #[choice("PRGAIN")]
+    PrGain,
+}
+
+/// How the curve runs between two thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
+pub enum Summation {
+    /// In the middle.
+    #[choice("interpolation")]
+    Interpolation,
+    /// At the lower end.
+    #[choice("minoring")]
+    Minoring,
+    /// At the upper end.
+    #[choice("majoring")]
+    Majoring,
+}
+
+impl Auc {
+    fn check(&self) -> Result<()> {
+        if self.thresholds.iter().flatten().any(|threshold| !(0.0..=1.0).contains(threshold)) {
+            return Err(Error::config("thresholds", "must be between 0 and 1"));
+        }
+        if self.num_labels.is_some_and(|labels| labels > 0) && !self.multi_label {
+            return Err(Error::config("num_labels", "is needed only where multi_label is true"));
+        }
+        Ok(())
+    }
+
+    fn rule(&self) -> &Rule {
+        self.rule.get_or_init(|| Rule {
+            multi_label: self.multi_label,
+            label_weights: self.label_weights.clone().unwrap_or_default(),
+            from_logits: self.from_logits,
+            ..Rule::of_curve(self.thresholds.as_deref(), self.num_thresholds as usize)
+        })
+    }
+
+    /// The area under the curve of one label.
+    fn area(&self, counts: &[Counts]) -> Option<f64> {
+        let first = counts.first()?;
+        let positives = first.true_positives + first.false_negatives;
+        let negatives = first.false_positives + first.true_negatives;
+        if positives == 0.0 || negatives == 0.0 && self.curve != Curve::Pr {
+            return None;
+        }
+        if self.curve == Curve::Pr && self.summation_method == Summation::Interpolation {
+            return Some(counts.windows(2).map(|pair| between(&pair[0], &pair[1])).sum());
+        }
+        let point = |counts: &Counts| {
+            let recall = ratio(counts.true_positives, counts.true_positives + counts.false_negatives);
+            match self.curve {
+                Curve::Roc => (ratio(counts.false_positives, negatives), recall),
+                Curve::Pr => (recall, ratio(counts.true_positives, counts.true_positives + counts.false_positives)),
+                Curve::PrGain if counts.true_positives == 0.0 => (0.0, 1.0),
+                Curve::PrGain => {
+                    let gain = |wrong: f64| 1.0 - positives / negatives * wrong / counts.true_positives;
+                    (gain(counts.false_negatives).max(0.0), gain(counts.false_positives))
+                }
+            }
+        };
+        let parts = counts.windows(2).map(|pair| {
+            let ((x, y), (next_x, next_y)) = (point(&pair[0]), point(&pair[1]));
+            let height = match self.summation_method {
+                Summation::Interpolation => (y + next_y) / 2.0,
+                Summation::Minoring => y.min(next_y),
+                Summation::Majoring => y.max(next_y),
+            };
+            (x - next_x) * height
+        });
+        Some(parts.sum())
+    }
+}
+
+/// The area under the precision-recall curve between two thresholds, along which true positives grow in proportion to positives.
+fn between(low: &Counts, high: &Counts) -> f64 {
+    let predicted = |counts: &Counts| counts.true_positives + counts.false_positives;
+    let more = low.true_positives - high.true_positives;
+    let slope = ratio(more, (predicted(low) - predicted(high)).max(0.0));
+    let intercept = high.true_positives - slope * predicted(high);
+    let grown = if predicted(low) > 0.0 && predicted(high) > 0.0 { predicted(low) / predicted(high) } else { 1.0 };
+    ratio(slope * (more + intercept * grown.ln()), high.true_positives + high.false_negatives)
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { a / b }
+}
+
+impl Metric for Auc {
+    type State = Confusion;
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(Direction::Maximize)
+    }
+    fn init(&self) -> Confusion {
+        Confusion::default()
+    }
+    fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+        let columns = inputs.y_pred()?.shape().last();
+        if let (Some(labels @ 1..), Some(&columns)) = (self.num_labels, columns)
+            && columns != labels as i64
+        {
+            return Err(Error::input(format!("y_pred has {columns} columns, not the {labels} of num_labels")));
+        }
+        self.rule().update(confusion, inputs)
+    }
+    fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
+        self.rule().merge(confusion, other)
+    }
+    fn result(&self, confusion: &Confusion) -> Result<Outcome> {
+        let labels = self.rule().counts(confusion);
+        let Some(areas) = labels.iter().map(|counts| self.area(counts)).collect::<Option<Vec<f64>>>() else {
+            return Ok(Outcome::Undefined);
+        };
+        let weights = match &self.label_weights {
+            Some(weights) if self.multi_label => weights.clone(),
+            _ => vec![1.0; areas.len()],
+        };
+        Ok(Outcome::ratio(areas.iter().zip(&weights).map(|(area, weight)| area * weight).sum(), weights.iter().sum()))
+    }
+}

@@ -1,0 +1,339 @@
+//! What was predicted above which threshold: the state behind every metric of true and false positives.
+
+use plugfit_api::{
+    config::{ConfigValue, ValueSpec},
+    prelude::*,
+    serde_json::Value,
+};
+
+/// One threshold, or several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Thresholds {
+    One(f64),
+    Several(Vec<f64>),
+}
+
+impl ConfigValue for Thresholds {
+    const SPEC: ValueSpec = ValueSpec { name: "any", optional: false, choices: &[] };
+    fn read(value: &Value) -> Result<Self> {
+        if value.is_number() {
+            f64::read(value).map(Thresholds::One)
+        } else {
+            Vec::read(value).map(Thresholds::Several)
+        }
+    }
+    fn write(&self) -> Value {
+        match self {
+            Thresholds::One(threshold) => threshold.write(),
+            Thresholds::Several(thresholds) => thresholds.write(),
+        }
+    }
+}
+
+impl Thresholds {
+    pub fn as_slice(&self) -> &[f64] {
+        match self {
+            Thresholds::One(threshold) => std::slice::from_ref(threshold),
+            Thresholds::Several(thresholds) => thresholds,
+        }
+    }
+
+    /// # Errors
+    /// There is none, or one isn't between 0 and 1.
+    pub fn check(&self) -> Result<()> {
+        match self.as_slice() {
+            [] => Err(Error::config("thresholds", "must hold at least one threshold")),
+            thresholds => match thresholds.iter().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
+                Some(threshold) => {
+                    Err(Error::config("thresholds", format!("must be between 0 and 1, not {threshold}")))
+                }
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// Of the elements that lie above exactly the `i` least thresholds the weight of the positive and of the negative ones, label after
+/// label; empty before anything was seen.
+#[state]
+#[derive(Default)]
+pub struct Confusion {
+    buckets: Vec<[f64; 2]>,
+}
+
+/// The four counts at one threshold, in weights.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub true_positives: f64,
+    pub false_positives: f64,
+    pub true_negatives: f64,
+    pub false_negatives: f64,
+}
+
+/// Which elements count, and between which thresholds they lie.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub buckets: Buckets,
+    /// Only the `k` greatest of a row may count as positive.
+    pub top_k: Option<usize>,
+    /// Only this column counts.
+    pub class_id: Option<usize>,
+    /// Whether columns are counted apart.
+    pub multi_label: bool,
+    /// A factor for each column, or none.
+    pub label_weights: Vec<f64>,
+    /// Whether predictions are logits.
+    pub from_logits: bool,
+}
+
+/// How the bucket of a prediction is found: its number is that of the thresholds below the prediction.
+#[derive(Clone, Debug)]
+pub enum Buckets {
+    /// Above this one, or not.
+    Single(f64),
+    /// From 0 to 1 in equal parts. The ends of an AUC's thresholds lie beyond 0 and 1, so that all predictions are above the first.
+    Even { thresholds: usize, beyond: bool },
+    /// Rising, and where each was asked for.
+    Sorted { thresholds: Vec<f64>, order: Vec<usize> },
+}
+
+/// What isn't among the first `k`.
+pub const LEAST: f64 = -1e10;
+
+impl Rule {
+    /// Every element, at these thresholds.
+    pub fn new(thresholds: &[f64]) -> Self {
+        let buckets = match thresholds {
+            [single] => Buckets::Single(*single),
+            _ if is_even(thresholds) => Buckets::Even { thresholds: thresholds.len(), beyond: false },
+            _ => {
+                let mut order: Vec<usize> = (0..thresholds.len()).collect();
+                order.sort_by(|&a, &b| thresholds[a].total_cmp(&thresholds[b]));
+                Buckets::Sorted { thresholds: order.iter().map(|&i| thresholds[i]).collect(), order }
+            }
+        };
+        Rule::of(buckets)
+    }
+
+    /// The thresholds of a curve: those between 0 and 1, and one beyond each end.
+    pub fn of_curve(inner: Option<&[f64]>, count: usize) -> Self {
+        let even = |inner: &[f64]| is_even(&[&[0.0], inner, &[1.0]].concat());
+        Rule::of(match inner {
+            Some(inner) if !even(inner) => {
+                let mut thresholds = [&[-1e-7], inner, &[1.0 + 1e-7]].concat();
+                thresholds.sort_by(f64::total_cmp);
+                let order = (0..thresholds.len()).collect();
+                Buckets::Sorted { thresholds, order }
+            }
+            Some(inner) => Buckets::Even { thresholds: inner.len() + 2, beyond: true },
+            None => Buckets::Even { thresholds: count, beyond: true },
+        })
+    }
+
+    fn of(buckets: Buckets) -> Self {
+        Rule { buckets, top_k: None, class_id: None, multi_label: false, label_weights: Vec::new(), from_logits: false }
+    }
+
+    fn thresholds(&self) -> usize {
+        match &self.buckets {
+            Buckets::Single(_) => 1,
+            Buckets::Even { thresholds, .. } => *thresholds,
+            Buckets::Sorted { thresholds, .. } => thresholds.len(),
+        }
+    }
+
+    /// In float32 where predictions are, so that one of 0.3 isn't above a threshold of 0.3.
+    #[inline]
+    fn bucket(&self, prediction: f64, single: bool) -> usize {
+        let above = |threshold: f64| {
+            if single { prediction as f32 > threshold as f32 } else { prediction > threshold }
+        };
+        match &self.buckets {
+            Buckets::Single(threshold) => usize::from(above(*threshold)),
+            Buckets::Even { thresholds, beyond } => {
+                let (within, parts) = (prediction.clamp(0.0, 1.0), *thresholds as f64 - 1.0);
+                let bucket = if single {
+                    (within as f32 * parts as f32).ceil() as usize
+                } else {
+                    (within * parts).ceil() as usize
+                };
+                bucket.max(usize::from(*beyond)).min(*thresholds)
+            }
+            Buckets::Sorted { thresholds, .. } => thresholds.partition_point(|&threshold| above(threshold)),
+        }
+    }
+
+    /// Takes in a batch.
+    ///
+    /// # Errors
+    /// The inputs don't fit each other, or the rule.
+    pub fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+        let y_pred = inputs.y_pred()?;
+        let single = y_pred.as_slice::<f64>().is_none();
+        let columns = if y_pred.rank() > 1 { y_pred.rows_and_columns().1 } else { 1 };
+        self.check(inputs, columns)?;
+        let per_label = self.thresholds() + 1;
+        let labels = if self.multi_label { columns } else { 1 };
+        if confusion.buckets.is_empty() {
+            confusion.buckets.resize(labels * per_label, [0.0; 2]);
+        } else if confusion.buckets.len() != labels * per_label {
+            let seen = confusion.buckets.len() / per_label;
+            return Err(Error::input(format!("y_pred has {columns} labels, and {seen} until now")));
+        }
+        let mut column = 0;
+        let mut add = |y_true: f64, y_pred: f64, weight: f64| {
+            let here = column;
+            column = if here + 1 == columns { 0 } else { here + 1 };
+            if weight == 0.0 || self.class_id.is_some_and(|class| class != here) {
+                return;
+            }
+            let prediction = if self.from_logits { 1.0 / (1.0 + (-y_pred).exp()) } else { y_pred };
+            let label = if self.multi_label { here } else { 0 };
+            let weight = weight * self.label_weights.get(here).filter(|_| !self.multi_label).unwrap_or(&1.0);
+            confusion.buckets[label * per_label + self.bucket(prediction, single)][usize::from(y_true == 0.0)] +=
+                weight;
+        };
+        match self.top_k {
+            None => inputs.for_each(add),
+            Some(k) => {
+                let mut row = Vec::with_capacity(columns);
+                inputs.for_each(|y_true, y_pred, weight| {
+                    row.push((y_true, y_pred, weight));
+                    if row.len() == columns {
+                        for (i, &(y_true, y_pred, weight)) in row.iter().enumerate() {
+                            // Of equal predictions the first come first.
+                            let better =
+                                |(j, other): (usize, &(f64, f64, f64))| other.1 > y_pred || other.1 == y_pred && j < i;
+                            let among = row.iter().enumerate().filter(|other| better(*other)).count() < k;
+                            add(y_true, if among { y_pred } else { LEAST }, weight);
+                        }
+                        row.clear();
+                    }
+                })
+            }
+        }
+    }
+
+    fn check(&self, inputs: &Inputs<'_>, columns: usize) -> Result<()> {
+        let shape = inputs.y_pred()?.shape();
+        match self.class_id {
+            Some(class) if shape.len() < 2 || class >= columns => {
+                return Err(Error::input(format!("y_pred of shape {shape:?} has no class {class}")));
+            }
+            _ => {}
+        }
+        if self.multi_label && shape.len() != 2 {
+            return Err(Error::input(format!("with multi_label y_pred has the shape [rows, labels], not {shape:?}")));
+        }
+        if !self.label_weights.is_empty() && self.label_weights.len() != columns {
+            let weights = self.label_weights.len();
+            return Err(Error::input(format!("y_pred of shape {shape:?} doesn't fit {weights} label_weights")));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// They have seen other numbers of labels.
+    pub fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
+        if other.buckets.is_empty() {
+            return Ok(());
+        }
+        if confusion.buckets.is_empty() {
+            confusion.buckets.clone_from(&other.buckets);
+            return Ok(());
+        }
+        if confusion.buckets.len() != other.buckets.len() {
+            return Err(Error::state("one has seen more labels than the other"));
+        }
+        for (bucket, other) in confusion.buckets.iter_mut().zip(&other.buckets) {
+            bucket[0] += other[0];
+            bucket[1] += other[1];
+        }
+        Ok(())
+    }
+
+    /// For each label the counts at each threshold, as asked for; empty before anything was seen.
+    pub fn counts(&self, confusion: &Confusion) -> Vec<Vec<Counts>> {
+        let label = |buckets: &[[f64; 2]]| {
+            let mut counts = vec![Counts::default(); self.thresholds()];
+            let [mut positives, mut negatives] = [0.0; 2];
+            // From the greatest threshold down, above it is what lies in the buckets behind it.
+            for i in (0..self.thresholds()).rev() {
+                positives += buckets[i + 1][0];
+                negatives += buckets[i + 1][1];
+                (counts[i].true_positives, counts[i].false_positives) = (positives, negatives);
+            }
+            let [mut positives, mut negatives] = [0.0; 2];
+            for i in 0..self.thresholds() {
+                positives += buckets[i][0];
+                negatives += buckets[i][1];
+                (counts[i].false_negatives, counts[i].true_negatives) = (positives, negatives);
+            }
+            match &self.buckets {
+                Buckets::Sorted { order, .. } => {
+                    let mut asked = counts.clone();
+                    order.iter().zip(counts).for_each(|(&place, count)| asked[place] = count);
+                    asked
+                }
+                _ => counts,
+            }
+        };
+        confusion.buckets.chunks_exact(self.thresholds() + 1).map(label).collect()
+    }
+}
+
+/// As Keras decides it: within 1e-7, or a hundred-thousandth of the threshold.
+fn is_even(thresholds: &[f64]) -> bool {
+    let last = thresholds.len() as f64 - 1.0;
+    let even = |(i, threshold): (usize, &f64)| {
+        let expected = i as f64 / last;
+        (threshold - expected).abs() <= 1e-7 + 1e-5 * expected
+    };
+    thresholds.len() >= 3 && thresholds.iter().enumerate().all(even)
+}
+
+impl Confusion {
+    /// Whether anything with a weight was seen.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|bucket| *bucket == [0.0; 2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugfit_api::Tensor;
+
+    fn counts(rule: &Rule, y_true: &[f32], y_pred: &[f32]) -> Vec<[f64; 4]> {
+        let shape = [y_true.len() as i64];
+        let tensors = [("y_true", Tensor::new(y_true, &shape)), ("y_pred", Tensor::new(y_pred, &shape))];
+        let mut confusion = Confusion::default();
+        rule.update(&mut confusion, &Inputs::new(&tensors, None, None)).unwrap();
+        let of = |c: &Counts| [c.true_positives, c.false_positives, c.true_negatives, c.false_negatives];
+        rule.counts(&confusion)[0].iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_prediction_on_a_threshold_is_not_above_it() {
+        let rule = Rule::new(&[0.3]);
+        assert_eq!(counts(&rule, &[1.0, 1.0, 0.0], &[0.3, 0.31, 0.1]), [[1.0, 0.0, 1.0, 1.0]]);
+    }
+
+    #[test]
+    fn thresholds_keep_the_order_they_were_given_in() {
+        let (y_true, y_pred) = ([1.0, 0.0, 1.0, 0.0], [0.9, 0.5, 0.3, 0.1]);
+        let rising = counts(&Rule::new(&[0.2, 0.6]), &y_true, &y_pred);
+        let falling = counts(&Rule::new(&[0.6, 0.2]), &y_true, &y_pred);
+        assert_eq!(rising, [[2.0, 1.0, 1.0, 0.0], [1.0, 0.0, 2.0, 1.0]]);
+        assert_eq!(falling, [rising[1], rising[0]]);
+    }
+
+    #[test]
+    fn even_thresholds_count_as_single_ones_do() {
+        let (y_true, y_pred) = ([1.0, 0.0, 1.0, 0.0, 1.0], [0.9, 0.5, 0.3, 0.1, 0.75]);
+        let all = counts(&Rule::new(&[0.0, 0.25, 0.5, 0.75, 1.0]), &y_true, &y_pred);
+        for (threshold, together) in [0.0, 0.25, 0.5, 0.75, 1.0].into_iter().zip(all) {
+            assert_eq!(counts(&Rule::new(&[threshold]), &y_true, &y_pred), [together], "{threshold}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! True and false positives and negatives at thresholds, and the shares made of them.
+
+use super::confusion::{Confusion, Counts, LEAST, Rule, Thresholds};
+use plugfit_api::prelude::*;
+use std::sync::OnceLock;
+
+/// One number for each threshold; a single one if there is a single threshold.
+fn of_thresholds(counts: &[Vec<Counts>], of: impl Fn(&Counts) -> f64) -> Outcome {
+    match counts.first().map(Vec::as_slice) {
+        None => Outcome::Undefined,
+        Some([single]) => Outcome::Scalar(of(single)),
+        Some(several) => Outcome::row(several.iter().map(of).collect()),
+    }
+}
+
+/// 0 where nothing was predicted, as in Keras.
+fn share(of: f64, others: f64) -> f64 {
+    if of + others == 0.0 { 0.0 } else { of / (of + others) }
+}
+
+macro_rules! share {
+    ($(#[$doc:meta])* $name:ident, $others:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Config)]
+        #[config(base(name = None), check = Self::check)]
+        pub struct $name {
+            /// Predictions above it are positive: a number, or a list with a result for each; null: 0.5, or with `top_k` none.
+            thresholds: Option<Thresholds>,
+            /// Only the `top_k` greatest predictions of a row can be positive.
+            #[config(range = 1..)]
+            top_k: Option<u64>,
+            /// Only this class counts.
+            class_id: Option<u64>,
+            #[config(skip)]
+            rule: OnceLock<Rule>,
+        }
+
+        impl $name {
+            fn check(&self) -> Result<()> {
+                self.thresholds.as_ref().map_or(Ok(()), Thresholds::check)
+            }
+
+            fn rule(&self) -> &Rule {
+                self.rule.get_or_init(|| {
+                    let default = [if self.top_k.is_some() { LEAST } else { 0.5 }];
+                    let thresholds = self.thresholds.as_ref().map_or(&default[..], Thresholds::as_slice);
+                    let [top_k, class_id] = [self.top_k, self.class_id].map(|index| index.map(|index| index as usize));
+                    Rule { top_k, class_id, ..Rule::new(thresholds) }
+                })
+            }
+        }
+
+        impl Metric for $name {
+            type State = Confusion;
+            fn info(&self) -> MetricInfo {
+                MetricInfo::new(Direction::Maximize)
+            }
+            fn init(&self) -> Confusion {
+                Confusion::default()
+            }
+            fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+                self.rule().update(confusion, inputs)
+            }
+            fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
+                self.rule().merge(confusion, other)
+            }
+            fn result(&self, confusion: &Confusion) -> Result<Outcome> {
+                if confusion.is_empty() {
+                    return Ok(Outcome::Undefined);
+                }
+                let of = |counts: &Counts| share(counts.true_positives, counts.$others);
+                Ok(of_thresholds(&self.rule().counts(confusion), of))
+            }
+        }
+    };
+}
+
+share! {
+    /// Of what was predicted positive, the share that is: `TP / (TP + FP)`.
+    Precision, false_positives
+}
+share! {
+    /// Of what is positive, the share that was predicted: `TP / (TP + FN)`.
+    Recall, false_negatives
+}
+
+macro_rules! count {
+    ($(#[$doc:meta])* $name:ident, $of:ident, $direction:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Config)]
+        #[config(base(name = None), check = Self::check)]
+        pub struct $name {
+            /// Predictions above it are positive: a number, or a list with a result for each; null: 0.5.
+            thresholds: Option<Thresholds>,
+            #[config(skip)]
+            rule: OnceLock<Rule>,
+        }
+
+        impl $name {
+            fn check(&self) -> Result<()> {
+                self.thresholds.as_ref().map_or(Ok(()), Thresholds::check)
+            }
+
+            fn rule(&self) -> &Rule {
+                self.rule.get_or_init(|| Rule::new(self.thresholds.as_ref().map_or(&[0.5][..], Thresholds::as_slice)))
+            }
+        }
+
+        impl Metric for $name {
+            type State = Confusion;
+            fn info(&self) -> MetricInfo {
+                MetricInfo::new(Direction::$direction)
+            }
+            fn init(&self) -> Confusion {
+                Confusion::default()
+            }
+            fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+                self.rule().update(confusion, inputs)
+            }
+            fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
+                self.rule().merge(confusion, other)
+            }
+            fn result(&self, confusion: &Confusion) -> Result<Outcome> {
+                let mut counts = self.rule().counts(confusion);
+                if counts.is_empty() {
+                    let thresholds = self.thresholds.as_ref().map_or(1, |thresholds| thresholds.as_slice().len());
+                    counts.push(vec![Counts::default(); thresholds]);
+                }
+                Ok(of_thresholds(&counts, |counts| counts.$of))
+            }
+        }
+    };
+}
+
+count! {
+    /// The weight of the positive elements that were predicted positive.
+    TruePositives, true_positives, Maximize
+}
+count! {
+    /// The weight of the negative elements that were predicted negative.
+    TrueNegatives, true_negatives, Maximize
+}
+count! {
+    /// The weight of the negative elements that were predicted positive.
+    FalsePositives, false_positives, Minimize
+}
+count! {
+    /// The weight of the positive elements that were predicted negative.
+    FalseNegatives, false_negatives, Minimize
+}

@@ -1,0 +1,85 @@
+//! Means and sums of values, such as a loss that a model computes itself.
+
+use plugfit_api::prelude::*;
+
+/// The weighted mean of values. What stands behind the first axis is averaged first, so that each sample counts once.
+#[derive(Clone, Debug, Config)]
+pub struct Mean;
+
+/// The weighted sum of values.
+#[derive(Clone, Debug, Config)]
+pub struct Sum;
+
+/// Weight times value, and weight.
+#[state]
+#[derive(Copy, Default)]
+pub struct Total {
+    value: f64,
+    weight: f64,
+}
+
+impl Total {
+    fn add(&mut self, other: &Total) {
+        self.value += other.value;
+        self.weight += other.weight;
+    }
+
+    /// The sums of a batch; what has weight 0 is as if it weren't there.
+    fn of(inputs: &Inputs<'_>) -> Result<Total> {
+        let mut total = Total::default();
+        inputs.for_each_value(|value, weight| {
+            if weight != 0.0 {
+                total.value += weight * value;
+                total.weight += weight;
+            }
+        })?;
+        Ok(total)
+    }
+}
+
+impl Metric for Mean {
+    type State = Total;
+    fn info(&self) -> MetricInfo {
+        MetricInfo::of_values(Direction::Neither)
+    }
+    fn init(&self) -> Total {
+        Total::default()
+    }
+    fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        let sums = Total::of(inputs)?;
+        // A batch with one weight for all of it counts as one sample.
+        let behind = usize::from(inputs.weight().is_none_or(|weight| weight.rank() > 0));
+        let shape = inputs.get("values")?.shape();
+        let each = shape.iter().skip(behind).product::<i64>().max(1) as f64;
+        total.add(&Total { value: sums.value / each, weight: sums.weight / each });
+        Ok(())
+    }
+    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
+        total.add(other);
+        Ok(())
+    }
+    fn result(&self, total: &Total) -> Result<Outcome> {
+        Ok(Outcome::ratio(total.value, total.weight))
+    }
+}
+
+impl Metric for Sum {
+    type State = Total;
+    fn info(&self) -> MetricInfo {
+        MetricInfo::of_values(Direction::Neither)
+    }
+    fn init(&self) -> Total {
+        Total::default()
+    }
+    fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        total.add(&Total::of(inputs)?);
+        Ok(())
+    }
+    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
+        total.add(other);
+        Ok(())
+    }
+    fn result(&self, total: &Total) -> Result<Outcome> {
+        Ok(Outcome::Scalar(total.value))
+    }
+}

@@ -1,0 +1,69 @@
+//! Gradients divided by the root of their mean square.
+
+use plugfit_api::prelude::*;
+
+/// RMSprop: the gradient divided by the root of a moving average of its square. Hinton 2012; centered: Graves 2013.
+#[derive(Clone, Debug, Config)]
+#[config(name = "RMSprop")]
+pub struct RmsProp {
+    /// How much of the squares' average stays in a step.
+    #[config(default = 0.9, range = 0.0..=1.0)]
+    rho: f64,
+    /// How much of the last step goes into this one.
+    #[config(default = 0.0, range = 0.0..=1.0)]
+    momentum: f64,
+    /// Added to the mean square.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+    /// Whether to divide by the root of the variance instead.
+    #[config(default = false)]
+    centered: bool,
+}
+
+/// What a step computes once.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    rate: f32,
+    kept: f32,
+    new: f32,
+    momentum: f32,
+    epsilon: f32,
+}
+
+#[formula]
+impl ElementwiseOptimizer<3> for RmsProp {
+    type Numbers = Numbers;
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        let mut slots = vec![("velocity", 0.0)];
+        if self.centered {
+            slots.push(("average_gradient", 0.0));
+        }
+        if self.momentum > 0.0 {
+            slots.push(("momentum", 0.0));
+        }
+        slots
+    }
+
+    fn numbers(&self, step: &Step) -> Numbers {
+        Numbers {
+            rate: step.learning_rate as f32,
+            kept: self.rho as f32,
+            new: (1.0 - self.rho) as f32,
+            momentum: self.momentum as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+
+    fn update(&self, numbers: &Numbers, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
+        let Numbers { rate, kept, new, momentum, epsilon } = *numbers;
+        // Uncentered, the momentum is the second slot, and there is no third.
+        let [velocity, second, third] = slots;
+        let velocity = kept * velocity + new * gradient * gradient;
+        let average = if self.centered { kept * second + new * gradient } else { 0.0 };
+        let size = (velocity - average * average + epsilon).sqrt();
+        let last = if self.centered { third } else { second };
+        let change = momentum * last + rate * gradient / size;
+        (parameter - change, if self.centered { [velocity, average, change] } else { [velocity, change, 0.0] })
+    }
+}

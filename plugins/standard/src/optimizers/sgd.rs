@@ -1,0 +1,41 @@
+//! Gradient descent.
+
+use plugfit_api::prelude::*;
+
+/// Stochastic gradient descent, with momentum (Polyak 1964), or Nesterov's (Sutskever et al. 2013).
+#[derive(Clone, Debug, Config)]
+#[config(name = "SGD", base(learning_rate = 0.01))]
+pub struct Sgd {
+    /// How much of the last step goes into this one.
+    #[config(default = 0.0, range = 0.0..=1.0)]
+    momentum: f64,
+    /// Whether the gradient counts as taken where the momentum leads; without momentum it changes nothing.
+    #[config(default = false)]
+    nesterov: bool,
+}
+
+#[formula]
+impl ElementwiseOptimizer<1> for Sgd {
+    /// Momentum and learning rate.
+    type Numbers = (f32, f32);
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        if self.momentum > 0.0 { vec![("momentum", 0.0)] } else { Vec::new() }
+    }
+
+    fn numbers(&self, step: &Step) -> (f32, f32) {
+        (self.momentum as f32, step.learning_rate as f32)
+    }
+
+    fn update(
+        &self,
+        &(momentum, rate): &(f32, f32),
+        parameter: f32,
+        gradient: f32,
+        [velocity]: [f32; 1],
+    ) -> (f32, [f32; 1]) {
+        let velocity = momentum * velocity - rate * gradient;
+        let change = if self.nesterov { momentum * velocity - rate * gradient } else { velocity };
+        (parameter + change, [velocity])
+    }
+}

@@ -1,0 +1,83 @@
+//! Rates that fall along a cosine.
+
+use plugfit_api::prelude::*;
+use std::f64::consts::PI;
+
+/// Half a cosine from `initial_learning_rate` down to `alpha` of it, after a straight rise to `warmup_target` if that is given.
+/// Loshchilov & Hutter 2016.
+#[derive(Clone, Debug, Config)]
+pub struct CosineDecay {
+    /// The rate at step 0.
+    initial_learning_rate: f64,
+    /// The steps of the fall.
+    #[config(above = 0.0)]
+    decay_steps: f64,
+    /// What is left in the end, as a share of where the fall starts.
+    #[config(default = 0.0)]
+    alpha: f64,
+    /// Where the rise leads and the fall starts; null: there is no rise.
+    warmup_target: Option<f64>,
+    /// The steps of the rise.
+    #[config(default = 0.0, range = 0.0..)]
+    warmup_steps: f64,
+}
+
+impl Schedule for CosineDecay {
+    fn learning_rate(&self, when: &When) -> f64 {
+        let step = when.step as f64;
+        let (top, since) = match self.warmup_target {
+            None => (self.initial_learning_rate, step),
+            Some(target) if step < self.warmup_steps => {
+                return self.initial_learning_rate + (target - self.initial_learning_rate) * step / self.warmup_steps;
+            }
+            Some(target) => (target, step - self.warmup_steps),
+        };
+        top * fall((since / self.decay_steps).min(1.0), 1.0, self.alpha)
+    }
+}
+
+/// Half cosines one after another, each `t_mul` times as long and starting at `m_mul` times the height. Loshchilov & Hutter 2016.
+#[derive(Clone, Debug, Config)]
+pub struct CosineDecayRestarts {
+    /// The rate at step 0.
+    initial_learning_rate: f64,
+    /// The steps of the first fall.
+    #[config(above = 0.0)]
+    first_decay_steps: f64,
+    /// How many times longer each fall is than the one before.
+    #[config(default = 2.0, range = 1.0..)]
+    t_mul: f64,
+    /// How many times higher each fall starts than the one before.
+    #[config(default = 1.0, range = 0.0..)]
+    m_mul: f64,
+    /// The lowest rate, as a share of the first.
+    #[config(default = 0.0)]
+    alpha: f64,
+}
+
+impl Schedule for CosineDecayRestarts {
+    fn learning_rate(&self, when: &When) -> f64 {
+        let periods = when.step as f64 / self.first_decay_steps;
+        let mut restarts = match self.t_mul {
+            1.0 => periods.floor(),
+            ratio => ((periods * (ratio - 1.0)).ln_1p() / ratio.ln()).floor(),
+        };
+        let start = |restarts: f64| match self.t_mul {
+            1.0 => restarts,
+            ratio => (ratio.powf(restarts) - 1.0) / (ratio - 1.0),
+        };
+        // The logarithm may be off by one at a restart.
+        if start(restarts + 1.0) <= periods {
+            restarts += 1.0;
+        } else if start(restarts) > periods {
+            restarts -= 1.0;
+        }
+        let done = (periods - start(restarts)) / self.t_mul.powf(restarts);
+        self.initial_learning_rate * fall(done, self.m_mul.powf(restarts), self.alpha)
+    }
+}
+
+/// From `top` to `alpha` along half a cosine, `done` from 0 to 1.
+fn fall(done: f64, top: f64, alpha: f64) -> f64 {
+    (1.0 - alpha) * 0.5 * top * (1.0 + (PI * done).cos()) + alpha
+}

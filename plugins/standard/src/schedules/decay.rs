@@ -1,0 +1,113 @@
+//! Rates that fall by a rule.
+
+use plugfit_api::prelude::*;
+
+/// `initial_learning_rate * decay_rate^(step / decay_steps)`.
+#[derive(Clone, Debug, Config)]
+pub struct ExponentialDecay {
+    /// The rate at step 0.
+    initial_learning_rate: f64,
+    /// After so many steps the rate has been multiplied by `decay_rate` once.
+    #[config(above = 0.0)]
+    decay_steps: f64,
+    /// By how much.
+    #[config(range = 0.0..)]
+    decay_rate: f64,
+    /// Whether it stays the same between multiples of `decay_steps`.
+    #[config(default = false)]
+    staircase: bool,
+}
+
+impl Schedule for ExponentialDecay {
+    fn learning_rate(&self, when: &When) -> f64 {
+        self.initial_learning_rate * self.decay_rate.powf(periods(when, self.decay_steps, self.staircase))
+    }
+}
+
+/// `initial_learning_rate / (1 + decay_rate * step / decay_steps)`.
+#[derive(Clone, Debug, Config)]
+pub struct InverseTimeDecay {
+    /// The rate at step 0.
+    initial_learning_rate: f64,
+    /// After so many steps `decay_rate` has been added to the divisor once.
+    #[config(above = 0.0)]
+    decay_steps: f64,
+    /// How much is added.
+    #[config(range = 0.0..)]
+    decay_rate: f64,
+    /// Whether it stays the same between multiples of `decay_steps`.
+    #[config(default = false)]
+    staircase: bool,
+}
+
+impl Schedule for InverseTimeDecay {
+    fn learning_rate(&self, when: &When) -> f64 {
+        self.initial_learning_rate / (1.0 + self.decay_rate * periods(when, self.decay_steps, self.staircase))
+    }
+}
+
+fn periods(when: &When, steps: f64, whole: bool) -> f64 {
+    let periods = when.step as f64 / steps;
+    if whole { periods.floor() } else { periods }
+}
+
+/// From `initial_learning_rate` to `end_learning_rate` along `(1 - step / decay_steps)^power`.
+#[derive(Clone, Debug, Config)]
+pub struct PolynomialDecay {
+    /// The rate at step 0.
+    initial_learning_rate: f64,
+    /// The steps until the end.
+    #[config(above = 0.0)]
+    decay_steps: f64,
+    /// The rate at the end and after it.
+    #[config(default = 0.0001)]
+    end_learning_rate: f64,
+    /// The power; 1 is a straight line.
+    #[config(default = 1.0, range = 0.0..)]
+    power: f64,
+    /// Whether it starts again after the end, over a longer time.
+    #[config(default = false)]
+    cycle: bool,
+}
+
+impl Schedule for PolynomialDecay {
+    fn learning_rate(&self, when: &When) -> f64 {
+        let step = when.step as f64;
+        let steps = self.decay_steps * if self.cycle { (step / self.decay_steps).ceil().max(1.0) } else { 1.0 };
+        let left = (1.0 - step / steps).max(0.0);
+        (self.initial_learning_rate - self.end_learning_rate) * left.powf(self.power) + self.end_learning_rate
+    }
+}
+
+/// A constant between boundaries: `values[0]` up to and with step `boundaries[0]`, and so on.
+#[derive(Clone, Debug, Config)]
+#[config(check = Self::check)]
+pub struct PiecewiseConstantDecay {
+    /// The last step of each constant but the last one, rising.
+    boundaries: Vec<f64>,
+    /// The constants, one more than boundaries.
+    values: Vec<f64>,
+}
+
+impl PiecewiseConstantDecay {
+    fn check(&self) -> Result<()> {
+        let (boundaries, values) = (self.boundaries.len(), self.values.len());
+        if values != boundaries + 1 {
+            return Err(Error::config(
+                "values",
+                format!("must hold one more than the {boundaries} boundaries, not {values}"),
+            ));
+        }
+        if !self.boundaries.is_sorted_by(|a, b| a < b) {
+            return Err(Error::config("boundaries", "must rise"));
+        }
+        Ok(())
+    }
+}
+
+impl Schedule for PiecewiseConstantDecay {
+    fn learning_rate(&self, when: &When) -> f64 {
+        let step = when.step as f64;
+        self.values[self.boundaries.partition_point(|&boundary| boundary < step)]
+    }
+}

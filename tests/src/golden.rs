@@ -1,0 +1,139 @@
+//! Numbers made by Keras 3, read from `golden/`.
+
+use plugfit_api::Tensor;
+use serde_json::Value;
+
+/// A file of them.
+pub fn file(name: &str) -> Value {
+    let path = format!("{}/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The cases of a file under `key`, of these classes; all where none are given.
+pub fn cases<'f>(file: &'f Value, key: &str, classes: &[&str]) -> Vec<&'f Value> {
+    let all = file[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of = |case: &&Value| {
+        let class = case["identifier"]["class_name"].as_str().unwrap_or_default();
+        classes.is_empty() || classes.contains(&class)
+    };
+    all.iter().filter(of).collect()
+}
+
+/// A number; those that aren't finite are strings.
+pub fn number(value: &Value) -> f64 {
+    match value {
+        Value::String(text) => text.parse().unwrap_or(f64::NAN),
+        Value::Bool(value) => f64::from(u8::from(*value)),
+        value => value.as_f64().unwrap_or_else(|| panic!("{value} is no number")),
+    }
+}
+
+/// Whether a tag marks a case.
+pub fn is_tagged(case: &Value, tag: &str) -> bool {
+    case["tags"].as_array().is_some_and(|tags| tags.iter().any(|other| other == tag))
+}
+
+/// Whether two numbers are as near as that; those that aren't finite must be the same.
+pub fn near(found: f64, expected: f64, absolute: f64, relative: f64) -> bool {
+    if !expected.is_finite() || !found.is_finite() {
+        return found == expected || found.is_nan() && expected.is_nan();
+    }
+    (found - expected).abs() <= absolute + relative * expected.abs()
+}
+
+/// An array.
+#[derive(Clone, Debug)]
+pub struct Array {
+    pub shape: Vec<i64>,
+    pub values: Vec<f64>,
+    pub dtype: String,
+    single: Vec<f32>,
+    whole: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+impl Array {
+    /// A number or an array; none for null.
+    pub fn read(value: &Value) -> Option<Self> {
+        if value.is_null() {
+            return None;
+        }
+        let (shape, values, dtype) = if value.is_object() {
+            let list = |key: &str| value[key].as_array().cloned().unwrap_or_default();
+            let shape = list("shape").iter().filter_map(Value::as_i64).collect();
+            (shape, list("data").iter().map(number).collect(), value["dtype"].as_str().unwrap_or_default().to_owned())
+        } else {
+            (Vec::new(), vec![number(value)], "float32".to_owned())
+        };
+        Some(Self::new(shape, values, dtype))
+    }
+
+    pub fn new(shape: Vec<i64>, values: Vec<f64>, dtype: String) -> Self {
+        Array {
+            single: values.iter().map(|&value| value as f32).collect(),
+            whole: values.iter().map(|&value| value as i32).collect(),
+            bytes: values.iter().map(|&value| u8::from(value != 0.0)).collect(),
+            shape,
+            values,
+            dtype,
+        }
+    }
+
+    /// In the first of these dtypes, in float32 where there is none.
+    pub fn tensor(&self, dtypes: Option<&Vec<String>>) -> Tensor<'_> {
+        let accepted = |dtype: &str| dtypes.is_some_and(|dtypes| dtypes.iter().any(|other| other == dtype));
+        if self.dtype == "int32" && accepted("int32") {
+            Tensor::new(&self.whole, &self.shape)
+        } else {
+            Tensor::new(&self.single, &self.shape)
+        }
+    }
+
+    pub fn mask(&self) -> Tensor<'_> {
+        Tensor::new(&self.bytes, &self.shape)
+    }
+
+    pub fn single(&self) -> &[f32] {
+        &self.single
+    }
+}
+
+/// What went wrong, case by case.
+#[derive(Default)]
+pub struct Failures {
+    wrong: Vec<String>,
+    cases: usize,
+}
+
+impl Failures {
+    /// Counts a case, and keeps what is wrong with it.
+    pub fn add(&mut self, id: &Value, result: Result<(), String>) {
+        self.cases += 1;
+        if let Err(what) = result {
+            self.wrong.push(format!("{}: {what}", id.as_str().unwrap_or_default()));
+        }
+    }
+
+    /// The same for a case that may be one of those where we differ from Keras on purpose; then it must. A name that ends in `*`
+    /// means all that start so.
+    pub fn add_unless_better(&mut self, id: &Value, better: &[(&str, &str)], result: Result<(), String>) {
+        let name = id.as_str().unwrap_or_default();
+        match better
+            .iter()
+            .find(|(pattern, _)| pattern.strip_suffix('*').map_or(*pattern == name, |prefix| name.starts_with(prefix)))
+        {
+            None => self.add(id, result),
+            Some(_) if result.is_err() => self.add(id, Ok(())),
+            Some((_, why)) => self.add(id, Err(format!("is Keras's number now, in spite of: {why}"))),
+        }
+    }
+
+    /// # Panics
+    /// Something was wrong, or fewer than `least` cases were counted.
+    pub fn finish(self, least: usize) {
+        assert!(self.cases >= least, "only {} cases, not {least}", self.cases);
+        let shown = self.wrong.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n  ");
+        assert!(self.wrong.is_empty(), "{} of {} cases differ from Keras:\n  {shown}", self.wrong.len(), self.cases);
+    }
+}

@@ -1,0 +1,137 @@
+use plugfit::{Host, component::Metric};
+use plugfit_api::metric::Outcome;
+use plugfit_tests::golden::{Array, Failures, cases, file, near};
+use serde_json::Value;
+
+const CLASSES: [&str; 30] = [
+    "Mean",
+    "Sum",
+    "MeanSquaredError",
+    "RootMeanSquaredError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredLogarithmicError",
+    "LogCoshError",
+    "CosineSimilarity",
+    "Hinge",
+    "SquaredHinge",
+    "CategoricalHinge",
+    "KLDivergence",
+    "Poisson",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "SparseCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TruePositives",
+    "TrueNegatives",
+    "FalsePositives",
+    "FalseNegatives",
+    "Precision",
+    "Recall",
+    "AUC",
+];
+
+/// Where the numbers aren't Keras's, and why.
+const BETTER: [(&str, &str); 6] = [
+    ("RootMeanSquaredError/3d/mask*", "the mask counts, as it does for every other metric"),
+    ("SparseCategoricalCrossentropy/ignore_class=1", "what is ignored isn't counted, as in the loss of this name"),
+    ("SparseCategoricalCrossentropy/ignore_class=1/3d", "the same"),
+    ("SparseCategoricalCrossentropy/ignore_class=0,from_logits=True", "the same"),
+    ("SparseCategoricalCrossentropy/ignore_class=0,from_logits=True/3d", "the same"),
+    ("AUC/multi_label/thresholds", "a label of which a class is missing has no area; Keras counts it as 0"),
+];
+
+/// A batch of a case.
+struct Batch {
+    values: Option<Array>,
+    y_true: Option<Array>,
+    y_pred: Option<Array>,
+    weight: Option<Array>,
+    mask: Option<Array>,
+}
+
+impl Batch {
+    fn read(batch: &Value) -> Self {
+        let read = |key: &str| Array::read(&batch[key]);
+        let (weight, mask) = (read("sample_weight"), read("mask"));
+        Batch { values: read("values"), y_true: read("y_true"), y_pred: read("y_pred"), weight, mask }
+    }
+
+    fn update(&self, metric: &mut Metric) -> Result<(), String> {
+        let weight = self.weight.as_ref().map(|weight| weight.tensor(None));
+        let mask = self.mask.as_ref().map(Array::mask);
+        let dtypes = metric.info().dtypes.clone();
+        let updated = match (&self.values, &self.y_true, &self.y_pred) {
+            (Some(values), ..) => metric.update_values(values.tensor(None), weight, mask),
+            (None, Some(y_true), Some(y_pred)) => {
+                metric.update_state(y_true.tensor(dtypes.first()), y_pred.tensor(dtypes.get(1)), weight, mask)
+            }
+            _ => return Err("a batch without data".into()),
+        };
+        updated.map_err(|error| error.to_string())
+    }
+}
+
+fn compare(metric: &Metric, expected: &Value, what: &str) -> Result<(), String> {
+    let expected = Array::read(expected).ok_or("no result")?;
+    let (shape, values) = match metric.result().map_err(|error| error.to_string())? {
+        // Keras has no word for it but 0.
+        Outcome::Undefined if expected.values.iter().all(|&value| value == 0.0) => return Ok(()),
+        Outcome::Undefined => return Err(format!("{what} is undefined, not {:?}", expected.values)),
+        Outcome::Scalar(value) => (Vec::new(), vec![value]),
+        Outcome::Array { shape, values } => (shape, values),
+        Outcome::Named(_) => return Err("named values".into()),
+    };
+    if shape.iter().map(|&length| length as i64).ne(expected.shape.iter().copied()) {
+        return Err(format!("{what} has the shape {shape:?}, not {:?}", expected.shape));
+    }
+    match values.iter().zip(&expected.values).find(|(found, expected)| !near(**found, **expected, 1e-6, 1e-5)) {
+        Some((found, expected)) => Err(format!("{what} is {found}, not {expected}")),
+        None => Ok(()),
+    }
+}
+
+fn check(host: &Host, case: &Value) -> Result<(), String> {
+    let new = || host.metric(case["identifier"].clone()).map_err(|error| error.to_string());
+    let batches: Vec<Batch> = case["batches"].as_array().unwrap().iter().map(Batch::read).collect();
+    let mut metric = new()?;
+    for (i, batch) in batches.iter().enumerate() {
+        batch.update(&mut metric)?;
+        compare(&metric, &case["results"][i], &format!("result {i}"))?;
+    }
+    let saved = metric.get_state().map_err(|error| error.to_string())?;
+    metric.reset_state().map_err(|error| error.to_string())?;
+    compare(&metric, &case["after_reset"], "after a reset the result")?;
+    batches.last().unwrap().update(&mut metric)?;
+    compare(&metric, &case["after_reset_then_last_batch"], "after a reset and a batch the result")?;
+    metric.set_state(&saved).map_err(|error| error.to_string())?;
+    compare(&metric, case["results"].as_array().unwrap().last().unwrap(), "after loading the result")?;
+    if case["merged"].is_object() {
+        let part = |key: &str| {
+            let mut metric = new()?;
+            for index in case["merged"][key].as_array().unwrap() {
+                batches[index.as_u64().unwrap() as usize].update(&mut metric)?;
+            }
+            Ok::<_, String>(metric)
+        };
+        let mut first = part("first")?;
+        first.merge_state(&part("second")?).map_err(|error| error.to_string())?;
+        compare(&first, &case["merged"]["result"], "after merging the result")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn metrics_are_those_of_keras_batch_for_batch_after_resets_and_merged() {
+    let (host, file) = (Host::new(), file("metrics"));
+    let mut failures = Failures::default();
+    for case in cases(&file, "cases", &CLASSES) {
+        failures.add_unless_better(&case["id"], &BETTER, check(&host, case));
+    }
+    failures.finish(400);
+}

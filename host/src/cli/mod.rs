@@ -143,7 +143,25 @@ fn warn(text: &str, json: bool) {
 /// A path as a person would write it: seen from the working directory, where it is below it.
 fn short(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
-    here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display().to_string()
+    let path = without_detours(path);
+    here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path).display().to_string()
+}
+
+/// `a/b/../c` is `a/c`, unless b is a link to elsewhere.
+fn without_detours(path: &std::path::Path) -> std::path::PathBuf {
+    let mut straight = std::path::PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir if straight.file_name().is_some() => {
+                straight.pop();
+            }
+            part => straight.push(part),
+        }
+    }
+    match (straight.canonicalize(), path.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => straight,
+        _ => path.to_owned(),
+    }
 }
 
 /// Does work inside of the thread pool, since entering it anew for every batch costs more than a small batch takes.

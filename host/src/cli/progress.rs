@@ -114,12 +114,12 @@ impl Watch for Table {
     fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
         if !self.begun {
             self.begun = true;
-            let header = format!("{:>7}{}     rate    time", "epoch", self.cells(str::to_owned));
+            let header = format!("{:>7}{}     rate     time", "epoch", self.cells(str::to_owned));
             self.line(&header);
         }
         let cells = self.cells(|name| epoch.logs.get(name).map_or_else(|| "-".into(), LogValue::to_string));
         let number = format!("{}/{epochs}", epoch.epoch);
-        self.line(&format!("{number:>7}{cells}  {:>7.1e}  {:>4.2} s", epoch.learning_rate, epoch.seconds));
+        self.line(&format!("{number:>7}{cells}  {:>7.1e}  {}", epoch.learning_rate, time(epoch.seconds)));
     }
 }
 
@@ -132,6 +132,10 @@ impl Reporter for Table {
             bar.finish_and_clear();
         }
     }
+}
+
+fn time(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:>4.0} ms", seconds * 1e3) } else { format!("{seconds:>5.1} s") }
 }
 
 /// The last line: the best epoch by the first metric that has a direction, else by the loss.

@@ -11,6 +11,7 @@ use super::place::at;
 use super::plan::{self, Plan};
 use super::values::{Output, Values};
 use super::{Compile, parts};
+use crate::network::Parameter;
 use crate::{Error, Host, Result, component};
 
 /// A compiled model's optimizer, losses and metrics.
@@ -333,6 +334,25 @@ impl Compiled {
     /// There is none.
     pub fn optimizer_mut(&mut self) -> Result<&mut component::Optimizer> {
         self.optimizer.as_mut().ok_or_else(no_optimizer)
+    }
+
+    /// Lets the optimizer take a step: for each parameter of a model its gradient, or none to leave it as it is, and its numbers.
+    /// The first call makes the optimizer's state for these parameters; each of the others has the same ones.
+    ///
+    /// # Errors
+    /// There is no optimizer, the slices don't fit the parameters, or the optimizer fails.
+    pub fn apply(
+        &mut self,
+        parameters: &[Parameter],
+        gradients: &[Option<&[f32]>],
+        values: &mut [&mut [f32]],
+    ) -> Result<()> {
+        let optimizer = self.optimizer_mut()?;
+        if !optimizer.is_built() {
+            let starts: Vec<&[f32]> = values.iter().map(|values| &**values).collect();
+            optimizer.build(parameters, &starts)?;
+        }
+        optimizer.apply(gradients, values)
     }
 
     /// What it was compiled with.

@@ -149,6 +149,11 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Whether it knows its parameters.
+    pub fn is_built(&self) -> bool {
+        self.built.is_some()
+    }
+
     /// What randomness follows from.
     pub fn set_seed(&mut self, seed: u64) {
         self.seed = seed;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, unknown_name};
 use super::{Activation, Distribution, Initializer};
+use crate::identifier::Call;
 use crate::{Error, Result};
 
 /// The layers of a network: one trunk, and named outputs ("heads") that each go on from the trunk's end.
@@ -152,7 +153,10 @@ impl LayerConfig {
     /// A usage error that names the place, for an unknown class, an unknown setting or a setting out of its range.
     pub fn from_json(value: &Value, path: &str) -> Result<Self> {
         let mut outer = match value {
-            Value::String(class_name) => Fields::new(&json!({ "class_name": class_name }), path)?,
+            Value::String(text) => {
+                let call = Call::parse(text).map_err(|error| error.with("in", path))?;
+                Fields::new(&call.into_value(), path)?
+            }
             _ => Fields::new(value, path)?,
         };
         let class_name = outer.string("class_name")?;

@@ -103,6 +103,7 @@ pub fn fit(
             order.extend(0..train.len());
         }
         trainer.reset_metrics()?;
+        let learning_rate = trainer.compiled().optimizer().map_or(0.0, |optimizer| optimizer.learning_rate());
         for (index, rows) in batches(train.len(), config.batch_size).enumerate() {
             train.gather_into(&order[rows], &mut batch)?;
             let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
@@ -126,7 +127,6 @@ pub fn fit(
                 Err(error) => return Err(error.with("in", format!("the validation of epoch {epoch}"))),
             }
         }
-        let learning_rate = trainer.compiled().optimizer().map_or(0.0, |optimizer| optimizer.learning_rate());
         let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
         watch.epoch_ended(&done, config.epochs);
         history.epochs.push(done);

@@ -8,6 +8,7 @@ pub mod nested;
 pub(crate) mod optimizer;
 mod plugin;
 pub(crate) mod schedule;
+pub mod testing;
 mod wall;
 
 pub use loss::{AnyLoss, LossByElement, LossByRow, LossByTensor};

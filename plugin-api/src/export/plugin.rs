@@ -129,8 +129,26 @@ pub(crate) use component;
 
 /// Exports a plug-in from lists of types, each of which implements a trait of its kind:
 ///
-/// ```ignore
-/// export_plugin! { losses: [Tukey], metrics: [BrierScore] }
+/// ```
+/// # use plugfit_api::prelude::*;
+/// /// The rate of every step is the same.
+/// #[derive(Config)]
+/// pub struct Constant {
+///     /// Which.
+///     #[config(default = 0.01, range = 0.0..)]
+///     rate: f64,
+/// }
+///
+/// impl Schedule for Constant {
+///     fn learning_rate(&self, _: &When) -> f64 {
+///         self.rate
+///     }
+/// }
+///
+/// export_plugin! { schedules: [Constant] }
+/// # fn main() {
+/// # plugfit_api::testing::check(plugin());
+/// # }
 /// ```
 ///
 /// Name, version and description are the crate's. Once in a crate, in its root.

@@ -51,3 +51,8 @@ impl Metric for ExpectedCalibrationError {
 }
 
 export_plugin! { metrics: [BrierScore, ExpectedCalibrationError] }
+
+#[test]
+fn holds_what_a_plugin_must() {
+    plugfit_api::testing::check(plugin());
+}

@@ -67,3 +67,9 @@ export_plugin! {
         PolynomialDecay,
     ],
 }
+
+#[test]
+fn holds_what_a_plugin_must() {
+    let steps = plugfit_api::serde_json::json!({"boundaries": [10, 20], "values": [0.1, 0.05, 0.01]});
+    plugfit_api::testing::check_with(plugin(), &[("PiecewiseConstantDecay", steps)]);
+}

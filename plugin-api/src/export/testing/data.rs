@@ -1,0 +1,172 @@
+//! Batches to try components with.
+
+use crate::{loss::Targets, Inputs, Tensor};
+
+/// Rows in a whole batch.
+pub const ROWS: usize = 12;
+const COLUMNS: usize = 4;
+
+/// Numbers in every dtype that a component may want.
+pub struct Array {
+    shape: Vec<i64>,
+    f32s: Vec<f32>,
+    f64s: Vec<f64>,
+    i32s: Vec<i32>,
+    i64s: Vec<i64>,
+    u8s: Vec<u8>,
+}
+
+impl Array {
+    fn new(shape: &[usize], values: Vec<f64>) -> Self {
+        Array {
+            shape: shape.iter().map(|&length| length as i64).collect(),
+            f32s: values.iter().map(|&value| value as f32).collect(),
+            i32s: values.iter().map(|&value| value as i32).collect(),
+            i64s: values.iter().map(|&value| value as i64).collect(),
+            u8s: values.iter().map(|&value| value as u8).collect(),
+            f64s: values,
+        }
+    }
+
+    /// In the first dtype that is wanted; float32 where none is.
+    pub fn tensor(&self, wanted: Option<&Vec<String>>) -> Tensor<'_> {
+        match wanted.and_then(|dtypes| dtypes.first()).map(String::as_str) {
+            Some("float64") => Tensor::new(&self.f64s, &self.shape),
+            Some("int32") => Tensor::new(&self.i32s, &self.shape),
+            Some("int64") => Tensor::new(&self.i64s, &self.shape),
+            Some("uint8") => Tensor::new(&self.u8s, &self.shape),
+            _ => Tensor::new(&self.f32s, &self.shape),
+        }
+    }
+
+    pub fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    pub fn len(&self) -> usize {
+        self.f64s.len()
+    }
+
+    pub fn numbers(&self) -> &[f64] {
+        &self.f64s
+    }
+
+    /// With one number changed.
+    pub fn moved(&self, index: usize, by: f64) -> Self {
+        let mut values = self.f64s.clone();
+        values[index] += by;
+        self.with(values)
+    }
+
+    pub fn copied(&self) -> Self {
+        self.with(self.f64s.clone())
+    }
+
+    fn with(&self, values: Vec<f64>) -> Self {
+        let shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
+        Array::new(&shape, values)
+    }
+
+    fn rows(&self, from: usize, to: usize) -> Self {
+        let each = self.len() / self.shape[0] as usize;
+        let mut shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
+        shape[0] = to - from;
+        Array::new(&shape, self.f64s[from * each..to * each].to_vec())
+    }
+}
+
+/// A batch of some task.
+pub struct Batch {
+    pub y_true: Array,
+    pub y_pred: Array,
+}
+
+impl Batch {
+    pub fn rows(&self, from: usize, to: usize) -> Self {
+        Batch { y_true: self.y_true.rows(from, to), y_pred: self.y_pred.rows(from, to) }
+    }
+
+    /// Gives `f` the inputs that are declared, by name.
+    pub fn with_inputs<T>(
+        &self,
+        names: &[String],
+        dtypes: &[Vec<String>],
+        weight: Option<&Array>,
+        f: impl FnOnce(&Inputs<'_>) -> T,
+    ) -> T {
+        let of = |(i, name): (usize, &String)| {
+            let array = if name == "y_true" { &self.y_true } else { &self.y_pred };
+            (i, array)
+        };
+        let tensors: Vec<(&str, Tensor<'_>)> = names
+            .iter()
+            .enumerate()
+            .map(of)
+            .zip(names)
+            .map(|((i, array), name)| (name.as_str(), array.tensor(dtypes.get(i))))
+            .collect();
+        f(&Inputs::new(&tensors, weight.map(|weight| weight.tensor(None)), None))
+    }
+}
+
+/// Weights of rows.
+pub fn weights(values: impl IntoIterator<Item = f64>) -> Array {
+    let values: Vec<f64> = values.into_iter().collect();
+    Array::new(&[values.len()], values)
+}
+
+/// Numbers between 0 and 1 that are always the same.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f64 / (1u64 << 24) as f64
+    }
+
+    fn many(&mut self, count: usize, from: f64, to: f64) -> Vec<f64> {
+        (0..count).map(|_| from + (to - from) * self.next()).collect()
+    }
+}
+
+/// Batches of the tasks that may be meant, the likeliest first.
+pub fn batches(targets: Option<Targets>) -> Vec<Batch> {
+    let mut random = Random(7);
+    let cells = ROWS * COLUMNS;
+    let shape = [ROWS, COLUMNS];
+    let ids: Vec<usize> = (0..ROWS).map(|row| (row * 7 + row / 3) % COLUMNS).collect();
+    let probabilities = |random: &mut Random| {
+        let mut values = random.many(cells, 0.05, 1.0);
+        for row in values.chunks_mut(COLUMNS) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|value| *value /= sum);
+        }
+        values
+    };
+    let one_hot: Vec<f64> =
+        ids.iter().flat_map(|&id| (0..COLUMNS).map(move |column| f64::from(u8::from(column == id)))).collect();
+    let id_column: Vec<f64> = ids.iter().map(|&id| id as f64).collect();
+    let batch = |y_true: Array, y_pred: Array| Batch { y_true, y_pred };
+    let regression =
+        batch(Array::new(&shape, random.many(cells, -1.5, 1.5)), Array::new(&shape, random.many(cells, -1.5, 1.5)));
+    let flags = (0..cells).map(|i| f64::from(u8::from(i * 5 % 7 < 3))).collect();
+    let binary = batch(Array::new(&shape, flags), Array::new(&shape, random.many(cells, 0.05, 0.95)));
+    let categorical = batch(Array::new(&shape, one_hot), Array::new(&shape, probabilities(&mut random)));
+    let sparse = batch(Array::new(&[ROWS], id_column.clone()), Array::new(&shape, probabilities(&mut random)));
+    let column = batch(Array::new(&[ROWS, 1], id_column), Array::new(&shape, probabilities(&mut random)));
+    let positive =
+        batch(Array::new(&shape, random.many(cells, 0.1, 2.0)), Array::new(&shape, random.many(cells, 0.1, 2.0)));
+    // Two labels of a sequence of four, none of them the blank.
+    let labels = (0..2 * ROWS).map(|i| (1 + i % 3) as f64).collect();
+    let sequence = batch(
+        Array::new(&[ROWS, 2], labels),
+        Array::new(&[ROWS, 4, COLUMNS], (0..4).flat_map(|_| probabilities(&mut random)).collect()),
+    );
+    match targets {
+        Some(Targets::Binary) => vec![binary],
+        Some(Targets::Categorical) => vec![categorical],
+        Some(Targets::Regression) => vec![regression, positive],
+        Some(Targets::Sparse) => vec![sparse, column],
+        None => vec![binary, categorical, regression, positive, sparse, column, sequence],
+    }
+}

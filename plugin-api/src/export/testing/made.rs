@@ -1,0 +1,132 @@
+//! Components, made and called through their tables.
+
+use crate::{Error, Inputs, Result};
+use plugfit_abi::{
+    self as abi,
+    abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString},
+    Handle, Interface, Root,
+};
+use serde_json::Value;
+use std::ffi::c_void;
+
+type Create = unsafe extern "C" fn(
+    host: &abi::Host,
+    name: RStr<'_>,
+    config: RStr<'_>,
+    version: u32,
+) -> RResult<Handle, abi::Error>;
+type Describe = unsafe extern "C" fn(Handle) -> RResult<RString, abi::Error>;
+
+/// What all tables have.
+pub trait Table: 'static {
+    const ID: &'static str;
+    fn create(&self) -> Create;
+    fn release(&self) -> unsafe extern "C" fn(Handle);
+    fn config(&self) -> Describe;
+    fn instance_info(&self) -> Describe;
+}
+
+macro_rules! table {
+    ($($table:ident, $id:ident;)*) => {
+        $(impl Table for abi::$table {
+            const ID: &'static str = abi::$id;
+            fn create(&self) -> Create {
+                self.create
+            }
+            fn release(&self) -> unsafe extern "C" fn(Handle) {
+                self.release
+            }
+            fn config(&self) -> Describe {
+                self.config
+            }
+            fn instance_info(&self) -> Describe {
+                self.instance_info
+            }
+        })*
+    };
+}
+table! {
+    LossV1, LOSS_V1;
+    MetricV1, METRIC_V1;
+    OptimizerV1, OPTIMIZER_V1;
+    ScheduleV1, SCHEDULE_V1;
+}
+
+/// The table of a kind.
+pub fn table<T: Table>(plugin: &'static Root) -> Result<&'static T, String> {
+    // SAFETY: as the ABI says, an interface that lives as long as the process, or null.
+    let interface = unsafe { (plugin.get_interface)(T::ID.as_ptr(), T::ID.len()).as_ref() };
+    match interface.filter(|interface: &&Interface| interface.size == std::mem::size_of::<T>()) {
+        // SAFETY: the same crate made both, so that the layout is this one.
+        Some(interface) => Ok(unsafe { &*interface.functions.cast::<T>() }),
+        None => Err(format!("offers no {}", T::ID)),
+    }
+}
+
+/// A host that offers nothing.
+pub fn host() -> abi::Host {
+    unsafe extern "C" fn nothing(_: *const c_void, _: RStr<'_>) -> *const c_void {
+        std::ptr::null()
+    }
+    abi::Host { abi_version: abi::ABI_VERSION, context: std::ptr::null(), get_interface: nothing }
+}
+
+pub fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
+    match result {
+        RResult::ROk(value) => Ok(value),
+        RResult::RErr(error) => Err(error.into()),
+    }
+}
+
+/// A component.
+pub struct Made<T: Table> {
+    pub table: &'static T,
+    pub handle: Handle,
+}
+
+impl<T: Table> Made<T> {
+    pub fn new(table: &'static T, name: &str, config: &Value) -> Result<Self> {
+        let config = config.to_string();
+        // SAFETY: a function of a table, called as the ABI says; so below.
+        let handle = unsafe { (table.create())(&host(), RStr::from_str(name), RStr::from_str(&config), 1) };
+        back(handle).map(|handle| Made { table, handle })
+    }
+
+    pub fn config(&self) -> Result<Value> {
+        self.described(self.table.config())
+    }
+
+    pub fn info(&self) -> Result<Value> {
+        self.described(self.table.instance_info())
+    }
+
+    fn described(&self, describe: Describe) -> Result<Value> {
+        // SAFETY: the handle belongs to this table.
+        let text = back(unsafe { describe(self.handle) })?;
+        serde_json::from_str(&text).map_err(|error| Error::other(format!("gives no JSON ({error}): {text}")))
+    }
+}
+
+impl<T: Table> Drop for Made<T> {
+    fn drop(&mut self) {
+        // SAFETY: given back once.
+        unsafe { (self.table.release())(self.handle) }
+    }
+}
+
+impl Made<abi::ScheduleV1> {
+    pub fn learning_rate(&self, step: u64) -> Result<f64> {
+        let call = abi::ScheduleCall { step, epoch: 0, steps_per_epoch: abi::NONE, extras: RStr::from_str("") };
+        // SAFETY: the handle belongs to this table.
+        back(unsafe { (self.table.learning_rate)(self.handle, &host(), &call) })
+    }
+}
+
+/// Gives `f` inputs as they cross.
+pub fn with_raw<T>(inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> T) -> T {
+    let named = inputs.tensors().iter();
+    let tensors: Vec<abi::NamedTensor<'_>> =
+        named.map(|(name, tensor)| abi::NamedTensor { name: RStr::from_str(name), tensor: tensor.raw() }).collect();
+    let weight = inputs.weight().map_or(ROption::RNone, |weight| ROption::RSome(weight.raw()));
+    f(&abi::Inputs { tensors: RSlice::from_slice(&tensors), weight, mask: ROption::RNone })
+}

@@ -262,6 +262,8 @@
 //! * In C, or any language that makes shared libraries, a loss is a function: see `include/plugfit.h`.
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
+// The guide shows whole crates, tests included; hidden lines run what the tests would.
+#![allow(clippy::test_attr_in_doctest)]
 extern crate self as plugfit_api;
 
 pub mod config;

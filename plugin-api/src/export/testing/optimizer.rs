@@ -15,8 +15,10 @@ const SHAPES: [(&str, &[i64]); 3] = [("dense/kernel", &[4, 3]), ("dense/bias", &
 /// The one without a gradient.
 const FROZEN: usize = 2;
 
+type Tensors = Vec<Vec<f32>>;
+
 /// Three steps: the parameters after them, and their slots.
-fn run(made: &Made<abi::OptimizerV1>) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+fn run(made: &Made<abi::OptimizerV1>) -> Result<(Tensors, Tensors)> {
     let mut random = Random(11);
     let mut numbers = |shape: &[i64]| -> Vec<f32> {
         (0..shape.iter().product::<i64>()).map(|_| (random.next() * 2.0 - 1.0) as f32).collect()

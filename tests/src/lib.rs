@@ -1,3 +1,5 @@
 //! What several tests need.
 
+pub mod build;
 pub mod golden;
+pub mod run;

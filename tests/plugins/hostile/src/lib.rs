@@ -1,0 +1,173 @@
+//! Components that break their word, each where its setting `at` says.
+use plugfit_api::prelude::*;
+
+/// Panics where it is told to.
+fn panic_at(at: &str, here: &str) {
+    assert!(at != here, "told to panic in {here}");
+}
+
+macro_rules! at {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Config)]
+        pub struct $name {
+            /// The function that goes wrong.
+            #[config(default = "nowhere")]
+            at: String,
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                panic_at(&self.at, "drop");
+            }
+        }
+    };
+}
+
+at! {
+    /// A loss that panics, or whose shape is wrong.
+    BadLoss
+}
+
+impl Loss for BadLoss {
+    fn info(&self) -> LossInfo {
+        panic_at(&self.at, "info");
+        LossInfo::default()
+    }
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        panic_at(&self.at, "prepare");
+        Ok(())
+    }
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        panic_at(&self.at, "output_shape");
+        let rows = inputs.y_pred()?.shape()[0];
+        Ok(match self.at.as_str() {
+            "negative shape" => vec![-1],
+            "huge shape" => vec![i64::MAX, i64::MAX],
+            "shape of other rows" => vec![rows + 1],
+            _ => vec![rows],
+        })
+    }
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        panic_at(&self.at, "call");
+        let rows = inputs.y_pred()?.shape()[0] as f64;
+        if let Some(values) = output.values.as_deref_mut() {
+            values.fill(1.0);
+        }
+        if let Some(gradient) = output.gradient(1)? {
+            gradient.fill(0.1);
+        }
+        let value = if self.at == "nan" { f64::NAN } else { rows };
+        Ok(LossTotals { value, weight: rows, count: rows })
+    }
+}
+
+at! {
+    /// A metric that panics.
+    BadMetric
+}
+
+/// How often it was updated.
+#[state]
+pub struct Updates(u64);
+
+impl Metric for BadMetric {
+    type State = Updates;
+    fn info(&self) -> MetricInfo {
+        panic_at(&self.at, "info");
+        MetricInfo::new(Direction::Maximize)
+    }
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        panic_at(&self.at, "prepare");
+        Ok(())
+    }
+    fn init(&self) -> Updates {
+        panic_at(&self.at, "init");
+        Updates(0)
+    }
+    fn update(&self, updates: &mut Updates, _: &Inputs<'_>) -> Result<()> {
+        panic_at(&self.at, "update");
+        updates.0 += 1;
+        if updates.0 > 20 {
+            panic_at(&self.at, "later update");
+        }
+        Ok(())
+    }
+    fn merge(&self, updates: &mut Updates, other: &Updates) -> Result<()> {
+        panic_at(&self.at, "merge");
+        updates.0 += other.0;
+        Ok(())
+    }
+    fn result(&self, updates: &Updates) -> Result<Outcome> {
+        panic_at(&self.at, "result");
+        Ok(match self.at.as_str() {
+            "shape" => Outcome::Array { shape: vec![7], values: vec![1.0] },
+            "error" => return Err(Error::state("told to fail")),
+            _ => Outcome::Scalar(updates.0 as f64),
+        })
+    }
+}
+
+at! {
+    /// An optimizer that panics, or whose slots are wrong.
+    BadOptimizer
+}
+
+impl Optimizer for BadOptimizer {
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        panic_at(&self.at, "prepare");
+        Ok(())
+    }
+    fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        panic_at(&self.at, "slots");
+        let mut slot = Slot::like(0, &parameters[0], "slot");
+        match self.at.as_str() {
+            "slot of no parameter" => slot.parameter = Some(999),
+            "negative slot" => slot.shape = vec![-3],
+            "huge slot" => slot.shape = vec![i64::MAX, 8],
+            "fill_slot" => slot.start = Start::Filled,
+            _ => {}
+        }
+        Ok(vec![slot])
+    }
+    fn fill_slot(
+        &self,
+        _: &[Parameter<'_>],
+        _: usize,
+        _: Option<Tensor<'_>>,
+        _: u64,
+        _: &mut TensorMut<'_>,
+        _: &Host<'_>,
+    ) -> Result<()> {
+        panic_at(&self.at, "fill_slot");
+        Ok(())
+    }
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        panic_at(&self.at, "update");
+        if update.step.iteration > 20 {
+            panic_at(&self.at, "later update");
+        }
+        Ok(())
+    }
+    fn finalize(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        panic_at(&self.at, "finalize");
+        Ok(())
+    }
+}
+
+at! {
+    /// A schedule that panics, or gives no rate.
+    BadSchedule
+}
+
+impl Schedule for BadSchedule {
+    fn learning_rate(&self, when: &When) -> f64 {
+        panic_at(&self.at, "learning_rate");
+        if when.step > 20 {
+            panic_at(&self.at, "later learning_rate");
+        }
+        if self.at == "nan" { f64::NAN } else { 0.01 }
+    }
+}
+
+export_plugin! { losses: [BadLoss], metrics: [BadMetric], optimizers: [BadOptimizer], schedules: [BadSchedule] }

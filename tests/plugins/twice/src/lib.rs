@@ -1,0 +1,28 @@
+//! Declares one name twice.
+use plugfit_api::prelude::*;
+
+/// The first.
+#[derive(Config)]
+#[config(name = "Same")]
+pub struct First;
+
+/// The second.
+#[derive(Config)]
+#[config(name = "Same")]
+pub struct Second;
+
+impl MeanMetric for First {
+    const DIRECTION: Direction = Direction::Minimize;
+    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
+        1.0
+    }
+}
+
+impl MeanMetric for Second {
+    const DIRECTION: Direction = Direction::Minimize;
+    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
+        2.0
+    }
+}
+
+export_plugin! { metrics: [First, Second] }

@@ -1,0 +1,101 @@
+//! Programs and plug-ins, built when a test first needs them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The project's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' folder is in the project's")
+}
+
+/// Where the build of this test put its files: `target/debug`, say.
+fn folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a file");
+    let deps = test.parent().expect("it lies in a folder");
+    deps.parent().expect("which lies in the profile's").to_owned()
+}
+
+/// Where other builds go, apart from this one's.
+fn other_target(name: &str) -> PathBuf {
+    let profile = folder();
+    profile.parent().expect("the profile's folder lies in the target folder").join(name)
+}
+
+/// Runs cargo.
+///
+/// # Panics
+/// It fails.
+pub fn cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) {
+    if let Err(error) = try_cargo(folder, arguments, environment) {
+        panic!("cargo {} in {}:\n{error}", arguments.join(" "), folder.display());
+    }
+}
+
+/// Runs cargo, and gives back what it wrote where it fails.
+pub fn try_cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let mut command = Command::new("cargo");
+    command.current_dir(folder).args(arguments).envs(environment.iter().copied());
+    // What cargo sets for this test isn't meant for another build.
+    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("CARGO_PKG") || key == "CARGO_MANIFEST_DIR") {
+        command.env_remove(key);
+    }
+    let output = command.output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// The program and the plug-ins of the workspace, up to date.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = folder();
+        let mut arguments = vec!["build", "--quiet"];
+        for package in ["plugfit", "plugfit-standard", "calibration", "hostile", "twice", "rival"] {
+            arguments.extend(["--package", package]);
+        }
+        if folder.ends_with("release") {
+            arguments.push("--release");
+        }
+        let target = folder.parent().expect("a target folder").display().to_string();
+        cargo(root(), &arguments, &[("CARGO_TARGET_DIR", &target)]);
+        folder
+    })
+}
+
+/// The program.
+pub fn program() -> PathBuf {
+    built().join("plugfit")
+}
+
+/// The library of a plug-in of the workspace.
+pub fn library(name: &str) -> PathBuf {
+    built().join(format!("lib{}.so", name.replace('-', "_")))
+}
+
+/// The library of a crate anywhere, built into a target folder of that name.
+pub fn elsewhere(
+    folder: &Path,
+    name: &str,
+    target: &str,
+    toolchain: Option<&str>,
+    flags: &str,
+) -> Result<PathBuf, String> {
+    let target = other_target(target);
+    let target_text = target.display().to_string();
+    let mut arguments: Vec<String> = toolchain.iter().map(|toolchain| format!("+{toolchain}")).collect();
+    arguments.extend(["build", "--quiet", "--release", "--lib"].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    try_cargo(folder, &arguments, &[("CARGO_TARGET_DIR", &target_text), ("RUSTFLAGS", flags)])?;
+    Ok(target.join("release").join(format!("lib{}.so", name.replace('-', "_"))))
+}
+
+/// A plug-in built against a copy of the first ABI.
+pub fn frozen() -> PathBuf {
+    static FROZEN: OnceLock<PathBuf> = OnceLock::new();
+    FROZEN
+        .get_or_init(|| {
+            elsewhere(&root().join("tests/frozen"), "frozen", "test-frozen", None, "")
+                .unwrap_or_else(|error| panic!("{error}"))
+        })
+        .clone()
+}

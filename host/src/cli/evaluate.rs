@@ -14,7 +14,7 @@ pub struct Options {
     /// The folder of the run, such as runs/digits-1
     run: PathBuf,
     /// Files to evaluate on, instead of the run's own validation data
-    #[arg(long, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     data: Vec<PathBuf>,
     /// Samples in a batch
     #[arg(long, default_value_t = 256, value_name = "N")]

@@ -17,7 +17,7 @@ pub struct Options {
     /// The folder of the run, such as runs/digits-1
     run: PathBuf,
     /// Files to predict for, with the inputs of the run's data
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required = true)]
     data: Vec<PathBuf>,
     /// Where to write the predictions: .csv, .npy or .npz
     #[arg(long, value_name = "FILE", default_value = "predictions.csv")]

@@ -352,7 +352,8 @@ fn with_symbol(spec: Spec, folder: Option<&Path>) -> Meaning {
         None => Meaning::Config(spec),
         Some((path, symbol)) => {
             let path = Path::new(path);
-            let library = folder.map_or_else(|| path.to_owned(), |folder| folder.join(path));
+            let library =
+                folder.map_or_else(|| path.to_owned(), |folder| folder.join(path.strip_prefix("./").unwrap_or(path)));
             Meaning::Symbol(Symbol { library, symbol: symbol.to_owned(), config: spec.config })
         }
     }

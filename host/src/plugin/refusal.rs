@@ -15,15 +15,28 @@ pub struct Refusal {
     pub details: Option<String>,
     /// Whether it is no plug-in at all, which in a folder is nothing to be told of.
     pub not_a_plugin: bool,
+    /// Whether the file is as it should be, and what was asked of it is not.
+    pub asked_wrongly: bool,
 }
 
 impl Refusal {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Refusal { path: PathBuf::new(), reason: reason.into(), hint: None, details: None, not_a_plugin: false }
+        Refusal {
+            path: PathBuf::new(),
+            reason: reason.into(),
+            hint: None,
+            details: None,
+            not_a_plugin: false,
+            asked_wrongly: false,
+        }
     }
 
     pub(super) fn no_plugin(reason: impl Into<String>) -> Self {
         Refusal { not_a_plugin: true, ..Self::new(reason) }
+    }
+
+    pub(super) fn asked_wrongly(reason: impl Into<String>) -> Self {
+        Refusal { asked_wrongly: true, ..Self::new(reason) }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -52,7 +65,8 @@ impl Refusal {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let error = Error::failure(format!("{} {}", refusal.path.display(), refusal.reason));
+        let message = format!("{} {}", refusal.path.display(), refusal.reason);
+        let error = if refusal.asked_wrongly { Error::usage(message) } else { Error::failure(message) };
         match refusal.hint {
             Some(hint) => error.hint(hint),
             None => error,

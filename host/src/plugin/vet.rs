@@ -56,7 +56,7 @@ pub fn callable(bytes: &[u8], symbol: &str, in_place: bool) -> Result<bool, Refu
         return Ok(names.contains(&format!("{symbol}_gradient").as_str()));
     }
     let near = crate::data::text::nearest(symbol, names.iter().copied());
-    let refusal = Refusal::new(format!("has no function \"{symbol}\""));
+    let refusal = Refusal::asked_wrongly(format!("has no function \"{symbol}\""));
     Err(match near[..] {
         [near, ..] => refusal.hint(format!("did you mean \"{near}\"?")),
         [] => refusal.hint("export it with C linkage"),

@@ -1,0 +1,298 @@
+//! The program, driven as a user drives it.
+
+use plugfit_tests::{
+    build::{cargo, library, root},
+    run::{Ran, command, digits, folder, history, plugfit, plugins},
+};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const PLAIN: &str =
+    "optimizer = \"AdamW(learning_rate=0.005)\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]";
+
+fn events(ran: &Ran) -> Vec<Value> {
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[test]
+fn the_example_learns_the_digits_with_a_metric_of_a_plugin() {
+    let folder = folder();
+    let plugins = plugins(folder.path(), &[library("calibration")]).display().to_string();
+    let example = root().join("host/examples/digits/fit.toml").display().to_string();
+    let arguments = ["fit", &example, "--plugins", &plugins, "--set", "plugins=[]", "--json", "--out", "run"];
+    let ran = plugfit(folder.path(), &arguments).with_status(0);
+    let events = events(&ran);
+    let epochs: Vec<&Value> = events.iter().filter(|event| event["event"] == "epoch").collect();
+    assert_eq!(epochs.len(), 30);
+    for epoch in &epochs {
+        assert!(epoch["logs"]["ece"].is_number() && epoch["logs"]["val_ece"].is_number(), "{epoch}");
+    }
+    let last = epochs[29]["logs"]["val_accuracy"].as_f64().expect("a number");
+    assert!(last >= 0.97, "val_accuracy is {last}");
+    assert_eq!(events[0]["event"], "start");
+    assert_eq!(events.last().expect("an event")["event"], "end");
+}
+
+#[test]
+fn a_run_is_the_same_when_it_is_repeated_and_another_with_another_seed() {
+    let folder = folder();
+    digits(folder.path(), PLAIN);
+    for out in ["first", "second"] {
+        plugfit(folder.path(), &["fit", "fit.toml", "--out", out]).with_status(0);
+    }
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "third", "--set", "fit.seed=8"]).with_status(0);
+    let weights = |run: &str| std::fs::read(folder.path().join(run).join("weights.safetensors")).expect("weights");
+    assert_eq!(weights("first"), weights("second"));
+    assert_eq!(history(&folder.path().join("first")), history(&folder.path().join("second")));
+    assert_ne!(weights("first"), weights("third"));
+}
+
+#[test]
+fn without_what_is_built_in_the_registries_are_empty_and_its_own_library_gives_the_same_bits() {
+    let folder = folder();
+    digits(folder.path(), PLAIN);
+    for kind in ["losses", "metrics", "optimizers", "schedules"] {
+        let out = plugfit(folder.path(), &["list", kind, "--no-builtin"]).with_status(0).out;
+        assert!(!out.contains("standard"), "{out}");
+    }
+    plugfit(folder.path(), &["fit", "fit.toml", "--no-builtin"])
+        .with_status(2)
+        .says(&["no optimizer is called \"AdamW\""]);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "in"]).with_status(0);
+    plugins(folder.path(), &[library("plugfit-standard")]);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "out", "--no-builtin"])
+        .with_status(0)
+        .prints(&["libplugfit_standard.so"]);
+    let weights = |run: &str| std::fs::read(folder.path().join(run).join("weights.safetensors")).expect("weights");
+    assert_eq!(weights("in"), weights("out"));
+    assert_eq!(history(&folder.path().join("in")), history(&folder.path().join("out")));
+}
+
+#[test]
+fn a_misspelled_name_says_where_and_what_was_meant() {
+    let folder = folder();
+    digits(folder.path(), &PLAIN.replace("accuracy", "accuracyy"));
+    plugfit(folder.path(), &["fit", "fit.toml"]).with_status(2).says(&[
+        "error: no metric is called \"accuracyy\"",
+        "fit.toml:15",
+        "compile.metrics[0]",
+        "near",
+        "Accuracy",
+        "looked",
+    ]);
+    digits(folder.path(), PLAIN);
+    plugfit(folder.path(), &["fit", "fit.toml", "--set", "compile.loss=Huber(detla=2)"])
+        .with_status(2)
+        .says(&["Huber has no setting \"detla\"", "did you mean \"delta\"?"]);
+    plugfit(folder.path(), &["fit", "fit.toml", "--set", "fit.epoch=3"]).with_status(2).says(&["epoch", "epochs"]);
+    plugfit(folder.path(), &["fit", "fot.toml"]).with_status(2).says(&["fot.toml"]);
+    plugfit(folder.path(), &["show", "Hubber"]).with_status(2).says(&["Hubber", "Huber"]);
+    assert!(!folder.path().join("runs").exists(), "nothing is left of a run that didn't start");
+}
+
+#[test]
+fn what_is_no_plugin_is_refused_in_a_line_and_the_others_load() {
+    let folder = folder();
+    let plugins = plugins(folder.path(), &[library("calibration")]);
+    let whole = std::fs::read(library("calibration")).expect("a library");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(plugins.join(name), bytes).expect("a file");
+    write("libcut.so", &whole[..whole.len() / 2]);
+    write("libtext.so", b"not a library");
+    write("libempty.so", b"");
+    let mut foreign = whole.clone();
+    foreign[18] = 0xb7; // the ELF header's machine: aarch64
+    foreign[19] = 0;
+    write("libforeign.so", &foreign);
+    std::fs::create_dir(plugins.join("libfolder.so")).expect("a folder");
+    std::os::unix::fs::symlink("nowhere.so", plugins.join("libdangling.so")).expect("a link");
+    write("README.txt", b"no plug-in at all");
+    let ran = plugfit(folder.path(), &["list", "--why", "--plugins", "plugins"]).with_status(0);
+    let reason = |name: &str| {
+        let lines: Vec<&str> = ran.out.lines().filter(|line| line.contains(name)).collect();
+        assert_eq!(lines.len(), 1, "{name}:\n{}", ran.out);
+        lines[0].to_owned()
+    };
+    for (name, says) in [
+        ("libcut.so", "cut short"),
+        ("libtext.so", "no shared library"),
+        ("libempty.so", "empty"),
+        ("libforeign.so", "aarch64"),
+        ("libcalibration.so", "loaded"),
+    ] {
+        assert!(reason(name).contains(says), "{}", reason(name));
+    }
+    reason("libdangling.so");
+    plugfit(folder.path(), &["show", "BrierScore", "--plugins", "plugins"])
+        .with_status(0)
+        .prints(&["calibration 0.1.0"]);
+}
+
+#[test]
+fn a_folder_that_others_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let plugins = plugins(folder.path(), &[library("calibration")]);
+    std::fs::set_permissions(&plugins, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    plugfit(folder.path(), &["list", "--why", "--plugins", "plugins"]).prints(&["0777"]);
+    plugfit(folder.path(), &["show", "BrierScore", "--plugins", "plugins"]).with_status(2);
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_was_trained() {
+    let folder = folder();
+    digits(folder.path(), PLAIN);
+    let mut child = command(folder.path())
+        .args(["fit", "fit.toml", "--set", "fit.epochs=100000", "--out", "run"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    while !lines.next().expect("a line").expect("text").contains("2/100000") {}
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    std::thread::spawn(move || lines.for_each(drop));
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped in epoch") && said.contains("run holds weights"), "{said}");
+    let epochs = history(&folder.path().join("run")).as_array().expect("a list").len();
+    assert!(epochs >= 2);
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0).prints(&["accuracy"]);
+}
+
+#[test]
+fn a_run_can_be_evaluated_and_predicted_with() {
+    let folder = folder();
+    digits(folder.path(), PLAIN);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
+    let evaluated = plugfit(folder.path(), &["evaluate", "run", "--json"]).with_status(0);
+    let last = history(&folder.path().join("run"));
+    let last = &last.as_array().expect("a list").last().expect("an epoch")["logs"];
+    let found = events(&evaluated).into_iter().find(|event| event["event"] == "end").expect("an event");
+    for (name, value) in [("loss", &last["val_loss"]), ("accuracy", &last["val_accuracy"])] {
+        assert_eq!(&found["logs"][name], value, "{name}");
+    }
+    let data = root().join("host/examples/digits/digits.csv").display().to_string();
+    plugfit(folder.path(), &["predict", "run", &data, "--out", "predicted.csv"]).with_status(0);
+    let predicted = std::fs::read_to_string(folder.path().join("predicted.csv")).expect("a file");
+    assert_eq!(predicted.lines().count(), 1798);
+}
+
+#[test]
+fn a_new_crate_builds_passes_its_test_and_works_when_dropped_in() {
+    for (kind, table) in [
+        ("metric", "optimizer = \"SGD\"\nloss = \"mse\"\nmetrics = [\"{}\"]"),
+        ("loss", "optimizer = \"SGD\"\nloss = \"{}\""),
+        ("optimizer", "optimizer = \"{}\"\nloss = \"sparse_categorical_crossentropy\""),
+    ] {
+        let folder = folder();
+        let name = format!("my-{kind}");
+        plugfit(folder.path(), &["new", kind, &name]).with_status(0);
+        let made = folder.path().join(&name);
+        let target = shared_target();
+        cargo(&made, &["test", "--quiet"], &[("CARGO_TARGET_DIR", &target)]);
+        cargo(&made, &["build", "--quiet"], &[("CARGO_TARGET_DIR", &target)]);
+        let library = Path::new(&target).join(format!("debug/libmy_{kind}.so"));
+        plugins(folder.path(), &[library]);
+        let type_name = format!("My{}{}", kind[..1].to_uppercase(), &kind[1..]);
+        let compile = table.replace("{}", &type_name);
+        digits(folder.path(), &compile);
+        let layers = if kind == "optimizer" { "[\"Dense(10, activation=softmax)\"]" } else { "[\"Dense(1)\"]" };
+        let layers = format!("network.layers={layers}");
+        let ran = plugfit(folder.path(), &["fit", "fit.toml", "--out", "run", "--set", &layers]).with_status(0);
+        assert!(ran.out.contains(&format!("my-{kind} 0.1.0")), "{}", ran.out);
+        if kind == "metric" {
+            assert!(history(&folder.path().join("run"))[0]["logs"]["MyMetric"].is_number());
+        }
+    }
+}
+
+/// The dependencies of all new crates are built once.
+fn shared_target() -> String {
+    let test = std::env::current_exe().expect("a file");
+    test.ancestors().nth(3).expect("the target folder").join("test-new").display().to_string()
+}
+
+#[test]
+fn a_c_function_is_a_loss_with_its_gradient_and_a_metric_without() {
+    let folder = folder();
+    let header = root().join("plugin-api/include").display().to_string();
+    let source = "#include <plugfit.h>\n\
+        PLUGFIT_CALLABLE squares(const float *t, const float *p, size_t rows, size_t columns, float *out) {\n\
+            for (size_t i = 0; i < rows; i++) {\n\
+                out[i] = 0;\n\
+                for (size_t j = 0; j < columns; j++) { float e = p[i * columns + j] - t[i * columns + j]; out[i] += e * e / columns; }\n\
+            }\n\
+        }\n\
+        #ifdef WITH_GRADIENT\n\
+        PLUGFIT_CALLABLE squares_gradient(const float *t, const float *p, size_t rows, size_t columns, float *out) {\n\
+            for (size_t i = 0; i < rows * columns; i++) out[i] = 2 * (p[i] - t[i]) / columns;\n\
+        }\n\
+        #endif\n";
+    std::fs::write(folder.path().join("squares.c"), source).expect("a file");
+    for (library, flag) in [("libwith.so", "-DWITH_GRADIENT"), ("libwithout.so", "-DWITHOUT")] {
+        let built = Command::new("cc")
+            .current_dir(folder.path())
+            .args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-I", &header, flag, "-o", library, "squares.c"])
+            .status();
+        assert!(built.expect("a C compiler").success());
+    }
+    let regression = ["--set", "network.layers=[\"Dense(1)\"]"];
+    let fit = |compile: &str, out: &str| {
+        digits(folder.path(), compile);
+        plugfit(folder.path(), &[&["fit", "fit.toml", "--out", out], &regression[..]].concat())
+    };
+    let own = "optimizer = \"SGD\"\nloss = \"./libwith.so#squares\"\nmetrics = [\"./libwithout.so#squares\", \"mse\"]";
+    fit(own, "own").with_status(0);
+    let logs = &history(&folder.path().join("own"))[2]["logs"];
+    let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-4 * b.as_f64().unwrap();
+    assert!(near(&logs["squares"], &logs["mse"]) && near(&logs["loss"], &logs["mse"]), "{logs}");
+    fit("optimizer = \"SGD\"\nloss = \"./libwithout.so#squares\"", "not").with_status(2).says(&[
+        "cannot train with",
+        "squares",
+        "no gradient",
+    ]);
+    fit("optimizer = \"SGD\"\nloss = \"./libwith.so#circles\"", "not").with_status(2).says(&["circles"]);
+}
+
+#[test]
+fn the_classic_example_of_keras_works_as_written() {
+    let folder = folder();
+    let classic = "optimizer = \"SGD(lr=0.01, decay=1e-6, momentum=0.9, nesterov=True)\"\nloss = 'categorical_crossentropy'\nmetrics = ['accuracy']";
+    digits(folder.path(), classic);
+    // The digits' labels are ids; a column for each class makes them one-hot.
+    let text = std::fs::read_to_string(root().join("host/examples/digits/digits.csv")).expect("a file");
+    let mut lines = text.lines();
+    let mut one_hot = lines.next().expect("a header").replace("label", "");
+    one_hot += &(0..10).map(|class| format!("class_{class}")).collect::<Vec<_>>().join(",");
+    for line in lines {
+        let (pixels, label) = line.rsplit_once(',').expect("a label");
+        let label: usize = label.parse().expect("a class");
+        let classes: Vec<&str> = (0..10).map(|class| if class == label { "1" } else { "0" }).collect();
+        one_hot += &format!("\n{pixels},{}", classes.join(","));
+    }
+    std::fs::write(folder.path().join("one_hot.csv"), one_hot + "\n").expect("a file");
+    let target =
+        format!("data.target=[{}]", (0..10).map(|class| format!("\"class_{class}\"")).collect::<Vec<_>>().join(", "));
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run", "--set", "data.file=one_hot.csv", "--set", &target])
+        .with_status(0);
+    let history = history(&folder.path().join("run"));
+    assert!(history[2]["logs"]["accuracy"].as_f64().expect("a number") > 0.5, "{history}");
+    let rate = history[2]["learning_rate"].as_f64().expect("a number");
+    assert!(rate < 0.01 && rate > 0.0099, "{rate}");
+}
+
+#[test]
+fn completions_and_help_are_there() {
+    let folder = folder();
+    plugfit(folder.path(), &["completions", "bash"]).with_status(0).prints(&["plugfit"]);
+    plugfit(folder.path(), &["--help"]).with_status(0).prints(&["fit", "evaluate", "predict", "list", "show", "new"]);
+    plugfit(folder.path(), &["list", "losses"]).with_status(0).prints(&["Huber", "standard 0.1.0"]);
+    plugfit(folder.path(), &["fit"]).with_status(2);
+    plugfit(folder.path(), &["fitt"]).with_status(2).says(&["fit"]);
+}

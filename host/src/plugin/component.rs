@@ -211,10 +211,16 @@ pub fn with_inputs<R>(inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> R
         let (name, tensor) = tensors[index.min(count - 1)];
         abi::NamedTensor { name: RStr::from_str(name), tensor: tensor.raw() }
     };
-    let named: [abi::NamedTensor<'_>; MAX_INPUTS] = std::array::from_fn(named);
-    Ok(f(&abi::Inputs {
-        tensors: named[..count].into(),
-        weight: inputs.weight().map(|weight| weight.raw()).into(),
-        mask: inputs.mask().map(|mask| mask.raw()).into(),
-    }))
+    let with = |tensors: &[abi::NamedTensor<'_>]| {
+        f(&abi::Inputs {
+            tensors: tensors.into(),
+            weight: inputs.weight().map(|weight| weight.raw()).into(),
+            mask: inputs.mask().map(|mask| mask.raw()).into(),
+        })
+    };
+    // Nearly all components take two, for which less is written.
+    Ok(match count {
+        2 => with(&[named(0), named(1)]),
+        _ => with(&std::array::from_fn::<_, MAX_INPUTS, _>(named)[..count]),
+    })
 }

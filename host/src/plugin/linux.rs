@@ -8,6 +8,7 @@ use std::path::Path;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
+use super::image;
 use super::portable::private_copy;
 
 /// Loads these bytes; `path` is where they are from.
@@ -30,7 +31,7 @@ fn load(path: &Path) -> Result<libloading::Library, String> {
 /// The name of a copy that nobody can write any more.
 fn sealed_copy(bytes: &[u8]) -> std::io::Result<String> {
     let mut file = File::from(memfd_create("plugfit", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    file.write_all(bytes)?;
+    file.write_all(&bytes[..image::mapped(bytes)])?;
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     // Kept open for ever: the loader knows libraries by name, and a number used again would name the old one.
     // Not /proc/self, since a debugger that follows it would open a descriptor of its own.

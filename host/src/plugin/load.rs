@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use plugfit_abi::{Interface, LossV1, MetricV1, OptimizerV1, Root, ScheduleV1};
 use serde_json::{Map, Value};
 
 use super::component::{Owned, Table};
-use super::{Component, Door, Kind, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, library, vet};
+use super::{Component, Door, Kind, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, vet};
 use crate::{Error, Result};
 
 /// How plug-ins are loaded.
@@ -247,6 +246,9 @@ impl Plugin {
     }
 }
 
+/// More than any library has; a file of holes can claim any length.
+const LARGEST: usize = 1 << 31;
+
 /// Reads a regular file: opening anything else could wait for ever.
 pub(super) fn read_regular(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
     let failed = |error: std::io::Error| match error.kind() {
@@ -264,9 +266,10 @@ pub(super) fn read_regular(path: &Path) -> std::result::Result<Vec<u8>, Refusal>
     }
     #[cfg(unix)]
     super::find::check_mode(&metadata)?;
-    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
-    file.read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    match usize::try_from(metadata.len()) {
+        Ok(length) if length <= LARGEST => image::read(&mut file, length).map_err(failed),
+        _ => Err(Refusal::new("is larger than 2 GiB").hint("build it in release mode")),
+    }
 }
 
 fn one_line(text: &str) -> String {

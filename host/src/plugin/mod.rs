@@ -5,6 +5,7 @@
 mod component;
 mod door;
 pub mod find;
+mod image;
 mod kind;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "portable.rs")]

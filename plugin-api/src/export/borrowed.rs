@@ -15,14 +15,26 @@ pub(crate) unsafe fn with_inputs<T>(raw: &abi::Inputs<'_>, f: impl FnOnce(&Input
     if count > MAX_INPUTS {
         return Err(Error::input(format!("{count} inputs were given; at most {MAX_INPUTS} are supported")));
     }
-    let mut tensors = [("", Tensor::new::<f32>(&[], &[0])); MAX_INPUTS];
-    for (slot, named) in tensors.iter_mut().zip(raw.tensors.iter()) {
-        // SAFETY: the caller's promise.
-        *slot = (named.name.as_str(), unsafe { Tensor::from_raw(named.tensor) }?);
-    }
     // SAFETY: the caller's promise.
     let (weight, mask) = unsafe { (tensor(&raw.weight)?, tensor(&raw.mask)?) };
+    // SAFETY: the caller's promise.
+    let named = |raw| unsafe { named(raw) };
+    // Nearly all components take two, for which less is written.
+    if let [first, second] = raw.tensors.as_slice() {
+        return f(&Inputs { tensors: &[named(first)?, named(second)?], weight, mask });
+    }
+    let mut tensors = [("", Tensor::new::<f32>(&[], &[0])); MAX_INPUTS];
+    for (slot, raw) in tensors.iter_mut().zip(raw.tensors.iter()) {
+        *slot = named(raw)?;
+    }
     f(&Inputs { tensors: &tensors[..count], weight, mask })
+}
+
+/// # Safety
+/// As [`with_inputs`].
+unsafe fn named<'a>(raw: &abi::NamedTensor<'a>) -> Result<(&'a str, Tensor<'a>)> {
+    // SAFETY: the caller's promise.
+    Ok((raw.name.as_str(), unsafe { Tensor::from_raw(raw.tensor) }?))
 }
 
 /// # Safety

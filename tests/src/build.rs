@@ -44,21 +44,22 @@ pub fn try_cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// The program and the plug-ins of the workspace, up to date.
+/// The folder with the program and the plug-ins of the workspace, up to date. It isn't that of the tests themselves: what is built
+/// together has other features than what is built for a test, and one would overwrite the other's libraries.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let folder = folder();
         let mut arguments = vec!["build", "--quiet"];
         for package in ["plugfit", "plugfit-standard", "calibration", "hostile", "twice", "rival"] {
             arguments.extend(["--package", package]);
         }
-        if folder.ends_with("release") {
+        let profile = if folder().ends_with("release") { "release" } else { "debug" };
+        if profile == "release" {
             arguments.push("--release");
         }
-        let target = folder.parent().expect("a target folder").display().to_string();
-        cargo(root(), &arguments, &[("CARGO_TARGET_DIR", &target)]);
-        folder
+        let target = other_target("test-plugins");
+        cargo(root(), &arguments, &[("CARGO_TARGET_DIR", &target.display().to_string())]);
+        target.join(profile)
     })
 }
 
@@ -68,8 +69,8 @@ pub fn program() -> PathBuf {
 }
 
 /// The library of a plug-in of the workspace.
-pub fn library(name: &str) -> PathBuf {
-    built().join(format!("lib{}.so", name.replace('-', "_")))
+pub fn library(package: &str) -> PathBuf {
+    built().join(format!("lib{}.so", package.replace('-', "_")))
 }
 
 /// The library of a crate anywhere, built into a target folder of that name.

@@ -50,7 +50,7 @@ fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut arguments = vec!["build", "--quiet"];
-        for package in ["plugfit", "plugfit-standard", "calibration", "hostile", "twice", "rival"] {
+        for package in ["plugfit", "plugfit-standard", "calibration", "drafts", "hostile", "twice", "rival"] {
             arguments.extend(["--package", package]);
         }
         let profile = if folder().ends_with("release") { "release" } else { "debug" };

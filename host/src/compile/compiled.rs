@@ -37,6 +37,12 @@ pub struct Compiled {
     more_gradient: Vec<f32>,
 }
 
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Compiled").field(&self.compile).finish()
+    }
+}
+
 impl Compiled {
     pub(crate) fn new(host: Host, compile: Compile) -> Result<Self> {
         let optimizer = match compile.optimizer.is_none() {

@@ -6,12 +6,18 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     let wanted = name.to_lowercase();
     let mut scored: Vec<(f64, &str)> = candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (likeness(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score >= NEAR_ENOUGH)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.truncate(3);
     scored.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// From 0 to 1. Of short names one slip of the fingers is much, and still a slip.
+fn likeness(wanted: &str, candidate: &str) -> f64 {
+    let slip = wanted.len() > 2 && strsim::osa_distance(wanted, candidate) == 1;
+    strsim::jaro_winkler(wanted, candidate).max(if slip { 0.9 } else { 0.0 })
 }
 
 /// A count with its thousands apart: 9,610.

@@ -72,3 +72,14 @@ fn optimizers_take_the_steps_of_keras() {
     }
     failures.finish(50);
 }
+
+#[test]
+fn an_optimizer_of_a_plugin_that_keeps_a_product_over_all_steps_takes_the_steps_of_keras() {
+    let host = Host::new().with_plugins(plugfit_tests::build::library("drafts")).expect("it loads");
+    let file = file("optimizers");
+    let mut failures = Failures::default();
+    for case in cases(&file, "cases", &["Nadam"]) {
+        failures.add(&case["id"], check(&host, case));
+    }
+    failures.finish(10);
+}

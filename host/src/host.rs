@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::compile::{Compile, Compiled};
 use crate::component;
 use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
-use crate::plugin::find::{self, Folder, FolderReport, Source, Verdict};
+use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, Verdict};
 use crate::plugin::{self, Door, Kind, LoadOptions, Plugin, Resolve, Resolved};
 use crate::registry::{Added, Listed, Registry};
 use crate::{Error, Result};
@@ -95,22 +95,45 @@ impl Host {
 
     /// Loads the plug-ins of a folder. What can't be loaded is passed over; the report says why.
     pub fn add_folder(&self, folder: Folder) {
-        let mut report = find::scan(&folder, &self.inner.options);
-        for (_, verdict) in &mut report.files {
-            let Verdict::Loaded(plugin) = verdict else { continue };
+        let report = self.scan(&folder, &[]);
+        write(&self.inner.reports).push(report);
+    }
+
+    /// Looks again into the folders: what was dropped in since is loaded. [`compile`](Self::compile) does it.
+    ///
+    /// A library is never unloaded: one whose file was changed or deleted goes on as it was, and of a changed one that still has
+    /// the same version a note is made.
+    pub fn refresh(&self) {
+        let before = read(&self.inner.reports).clone();
+        let after = before.iter().map(|report| self.scan(&report.folder, &report.files)).collect();
+        *write(&self.inner.reports) = after;
+    }
+
+    fn scan(&self, folder: &Folder, before: &[FileReport]) -> FolderReport {
+        let mut report = find::scan(folder, &self.inner.options, before);
+        for file in report.files.iter_mut().filter(|file| !file.is_among(before)) {
+            let Verdict::Loaded(plugin) = &file.verdict else { continue };
             let label = plugin.label().to_owned();
             match self.add(plugin.clone()) {
                 Added::New | Added::Replaced { .. } => {}
                 Added::Same { place } if place == "built in" => {
-                    *verdict = Verdict::Same(format!("{label} is built in already"));
+                    file.verdict = Verdict::Same(format!("{label} is built in already"));
                 }
-                Added::Same { place } => *verdict = Verdict::Same(format!("{label} is loaded from {place} already")),
+                Added::Same { place } => {
+                    if before.iter().any(|other| other.path == file.path) {
+                        self.note(format!(
+                            "{} has changed and is still {label}, which is loaded: raise its version to have it used",
+                            file.path.display()
+                        ));
+                    }
+                    file.verdict = Verdict::Same(format!("{label} is loaded from {place} already"));
+                }
                 Added::Older { version, place } => {
-                    *verdict = Verdict::PassedBy(format!("{label} is older than {version}, loaded from {place}"));
+                    file.verdict = Verdict::PassedBy(format!("{label} is older than {version}, loaded from {place}"));
                 }
             }
         }
-        write(&self.inner.reports).push(report);
+        report
     }
 
     /// Adds a plug-in that is linked in.
@@ -230,6 +253,7 @@ impl Host {
     /// # Errors
     /// An identifier stands for nothing, or doesn't fit the outputs; the error says which.
     pub fn compile(&self, compile: Compile) -> Result<Compiled> {
+        self.refresh();
         Compiled::new(self.clone(), compile)
     }
 

@@ -88,6 +88,23 @@ fn a_library_dropped_into_a_folder_is_there_at_the_next_compile() {
 }
 
 #[test]
+fn a_library_that_was_half_copied_is_loaded_when_it_is_whole_and_a_changed_one_is_noted() {
+    let folder = run::folder();
+    let file = folder.path().join("libfrozen.so");
+    let bytes = std::fs::read(frozen()).expect("a library");
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).expect("a file");
+    let host = Host::new().with_plugins(folder.path()).expect("the folder is there");
+    host.metric("frozen>CountRows").map(drop).expect_err("it isn't whole");
+    std::fs::write(&file, &bytes).expect("a file");
+    host.refresh();
+    host.metric("frozen>CountRows").expect("it is whole");
+    std::fs::write(&file, [&bytes[..], b"more"].concat()).expect("a file");
+    host.refresh();
+    host.metric("frozen>CountRows").expect("it is there still");
+    assert!(host.notes().iter().any(|note| note.contains("raise its version")), "{:?}", host.notes());
+}
+
+#[test]
 fn a_library_that_is_replaced_or_deleted_goes_on_as_it_was() {
     let folder = run::folder();
     let file = folder.path().join("libfrozen.so");

@@ -107,9 +107,10 @@ fn why(host: &Host, common: &Common) {
         let verdicts: Vec<(String, &str, String)> = report
             .files
             .iter()
-            .map(|(path, verdict)| {
+            .map(|file| {
+                let path = &file.path;
                 let name = path.file_name().map_or_else(|| short(path), |name| name.to_string_lossy().into_owned());
-                let (word, reason) = describe(verdict);
+                let (word, reason) = describe(&file.verdict);
                 (name, word, reason)
             })
             .collect();
@@ -133,8 +134,8 @@ fn why(host: &Host, common: &Common) {
         let rows: Vec<Vec<String>> =
             verdicts.into_iter().map(|(name, word, reason)| vec![name, word.to_owned(), reason]).collect();
         print(&table::aligned(&rows, 2));
-        for (_, verdict) in &report.files {
-            if let (true, Verdict::Refused(refusal)) = (common.verbose, verdict)
+        for file in &report.files {
+            if let (true, Verdict::Refused(refusal)) = (common.verbose, &file.verdict)
                 && let Some(details) = &refusal.details
             {
                 print(&format!("{details}\n"));

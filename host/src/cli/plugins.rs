@@ -44,8 +44,9 @@ pub fn warn_of_refusals(host: &Host, common: &Common) {
         warn(&note, common.json);
     }
     for report in host.reports() {
-        for (path, verdict) in &report.files {
-            if let Verdict::Refused(refusal) = verdict {
+        for file in &report.files {
+            if let Verdict::Refused(refusal) = &file.verdict {
+                let path = &file.path;
                 let mut text = format!("{}: {}", short(path), refusal.line());
                 if let (true, Some(details)) = (common.verbose, &refusal.details) {
                     text.push('\n');

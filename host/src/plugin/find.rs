@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::{LoadOptions, Plugin, Refusal};
 
@@ -76,7 +77,36 @@ pub struct FolderReport {
     /// What it is.
     pub state: State,
     /// Its libraries, sorted by name.
-    pub files: Vec<(PathBuf, Verdict)>,
+    pub files: Vec<FileReport>,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// What became of it.
+    pub verdict: Verdict,
+    stamp: Option<Stamp>,
+}
+
+/// By what it is seen that a file isn't the one that it was: when it was changed, its length, its number.
+type Stamp = (SystemTime, u64, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((metadata.modified().ok()?, metadata.len(), number))
+}
+
+impl FileReport {
+    /// Whether this file, unchanged, is among those reported before.
+    pub fn is_among(&self, before: &[FileReport]) -> bool {
+        self.stamp.is_some() && before.iter().any(|other| other.path == self.path && other.stamp == self.stamp)
+    }
 }
 
 /// The folders that are looked in always: those of `$PLUGFIT_PLUGINS`, `plugins` beside the program, and the user's.
@@ -98,8 +128,9 @@ pub fn default_folders() -> Vec<Folder> {
     folders
 }
 
-/// Loads what is in a folder, in sorted order; folders in it are not looked into.
-pub fn scan(folder: &Folder, options: &LoadOptions) -> FolderReport {
+/// Loads what is in a folder, in sorted order; folders in it are not looked into, and what was reported before and hasn't changed isn't
+/// looked at again.
+pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> FolderReport {
     let path = std::path::absolute(&folder.path).unwrap_or_else(|_| folder.path.clone());
     let folder = Folder { path: path.clone(), source: folder.source.clone() };
     let report = |state: State| FolderReport { folder: folder.clone(), state, files: Vec::new() };
@@ -120,15 +151,20 @@ pub fn scan(folder: &Folder, options: &LoadOptions) -> FolderReport {
         Err(error) => return report(State::Unreadable(error.to_string())),
     };
     files.sort();
-    let verdict = |path: PathBuf| {
+    let open = |path: PathBuf| {
+        let stamp = stamp(&path);
+        let known = before.iter().find(|other| stamp.is_some() && other.path == path && other.stamp == stamp);
+        if let Some(known) = known {
+            return known.clone();
+        }
         let verdict = match Plugin::open(&path, options) {
             Ok(plugin) => Verdict::Loaded(plugin),
             Err(refusal) if refusal.not_a_plugin => Verdict::PassedBy(format!("no plug-in: it {}", refusal.reason)),
             Err(refusal) => Verdict::Refused(refusal),
         };
-        (path, verdict)
+        FileReport { path, verdict, stamp }
     };
-    FolderReport { files: files.into_iter().map(verdict).collect(), ..report(State::Exists) }
+    FolderReport { files: files.into_iter().map(open).collect(), ..report(State::Exists) }
 }
 
 fn is_library(path: &Path) -> bool {
@@ -157,7 +193,7 @@ mod tests {
     use super::*;
 
     fn scanned(path: &Path) -> FolderReport {
-        scan(&Folder { path: path.to_owned(), source: Source::Flag }, &LoadOptions::default())
+        scan(&Folder { path: path.to_owned(), source: Source::Flag }, &LoadOptions::default(), &[])
     }
 
     #[test]
@@ -172,9 +208,9 @@ mod tests {
         let reasons: Vec<String> = report
             .files
             .iter()
-            .map(|(path, verdict)| match verdict {
+            .map(|file| match &file.verdict {
                 Verdict::Refused(refusal) => {
-                    format!("{} {}", path.file_name().expect("a name").to_string_lossy(), refusal.reason)
+                    format!("{} {}", file.path.file_name().expect("a name").to_string_lossy(), refusal.reason)
                 }
                 other => panic!("{other:?}"),
             })
@@ -199,7 +235,7 @@ mod tests {
         .expect("a pipe");
         let report = scanned(folder.path());
         assert!(
-            matches!(&report.files[..], [(_, Verdict::Refused(refusal))] if refusal.reason == "is no regular file")
+            matches!(&report.files[..], [FileReport { verdict: Verdict::Refused(refusal), .. }] if refusal.reason == "is no regular file")
         );
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("they can be set");
         assert!(matches!(scanned(folder.path()).state, State::Refused(why) if why.contains("mode 0777")));

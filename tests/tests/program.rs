@@ -89,9 +89,14 @@ fn a_misspelled_name_says_where_and_what_was_meant() {
         .with_status(2)
         .says(&["Huber has no setting \"detla\"", "did you mean \"delta\"?"]);
     plugfit(folder.path(), &["fit", "fit.toml", "--set", "fit.epoch=3"]).with_status(2).says(&["epoch", "epochs"]);
+    plugfit(folder.path(), &["fit", "fit.toml", "--set", "fit.batch_size=0"]).with_status(2).says(&["fit.batch_size"]);
+    plugfit(folder.path(), &["fit", "fit.toml", "--set", "compile.metrics=[\"CategoricalAccuracy\"]"])
+        .with_status(1)
+        .says(&["CategoricalAccuracy", "y_true", "[64]"]);
     plugfit(folder.path(), &["fit", "fot.toml"]).with_status(2).says(&["fot.toml"]);
     plugfit(folder.path(), &["show", "Hubber"]).with_status(2).says(&["Hubber", "Huber"]);
-    assert!(!folder.path().join("runs").exists(), "nothing is left of a run that didn't start");
+    let left = std::fs::read_dir(folder.path().join("runs")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "nothing is left of a run that didn't start");
 }
 
 #[test]
@@ -293,6 +298,13 @@ fn completions_and_help_are_there() {
     plugfit(folder.path(), &["completions", "bash"]).with_status(0).prints(&["plugfit"]);
     plugfit(folder.path(), &["--help"]).with_status(0).prints(&["fit", "evaluate", "predict", "list", "show", "new"]);
     plugfit(folder.path(), &["list", "losses"]).with_status(0).prints(&["Huber", "standard 0.1.0"]);
+    let auc = plugfit(folder.path(), &["show", "auc"]).with_status(0).prints(&[
+        "num_thresholds",
+        "200",
+        "integer >= 2, <= 10000000",
+    ]);
+    assert!(!auc.out.contains("needed"), "{}", auc.out);
+    plugfit(folder.path(), &["show", "CosineDecay"]).with_status(0).prints(&["needed", "warmup_target"]);
     plugfit(folder.path(), &["fit"]).with_status(2);
     plugfit(folder.path(), &["fitt"]).with_status(2).says(&["fit"]);
 }

@@ -73,6 +73,14 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         fit(&mut trainer, sets, &fit_config, history, reporter.watch())
     });
     reporter.finish();
+    let result = match result {
+        Err(error) if trainer.batches() == 0 => {
+            // Nothing was trained: nothing is kept.
+            folder.discard()?;
+            return Err(error);
+        }
+        result => result,
+    };
     let finalized = match result {
         Ok(_) => trainer.finalize(),
         Err(_) => Ok(()),

@@ -92,13 +92,15 @@ fn describe(kind: Kind, component: &Component, from: &str) -> String {
 }
 
 fn field(field: &Field) -> Vec<String> {
-    let bound = |sign: &str, value: &Option<f64>| value.map(|value| format!(" {sign} {value}")).unwrap_or_default();
+    let bound = |sign: &str, value: &Option<f64>| value.map(|value| format!("{sign} {value}"));
+    let bounds =
+        [bound(">", &field.above), bound(">=", &field.minimum), bound("<", &field.below), bound("<=", &field.maximum)];
+    let bounds: Vec<String> = bounds.into_iter().flatten().collect();
     let mut kind =
         if field.choices.is_empty() { field.type_.clone() } else { format!("one of {}", field.choices.join(", ")) };
-    kind.push_str(&bound(">", &field.above));
-    kind.push_str(&bound(">=", &field.minimum));
-    kind.push_str(&bound("<", &field.below));
-    kind.push_str(&bound("<=", &field.maximum));
+    if !bounds.is_empty() {
+        kind = format!("{kind} {}", bounds.join(", "));
+    }
     if field.optional {
         kind.push_str(" or null");
     }
@@ -111,7 +113,8 @@ fn base(kind: Kind, component: &Component) -> Vec<Vec<String>> {
     crate::component::base_keys(kind)
         .iter()
         .map(|(name, type_, default, doc)| {
-            let default = component.base.get(*name).map_or_else(|| (*default).to_owned(), value_text);
+            let own = component.base.get(*name).filter(|value| *name != "name" || !value.is_null());
+            let default = own.map_or_else(|| (*default).to_owned(), value_text);
             vec![(*name).to_owned(), (*type_).to_owned(), default, (*doc).to_owned()]
         })
         .collect()

@@ -69,6 +69,11 @@ impl Component {
     }
 }
 
+/// A default of null is one.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 /// A setting of a component.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Field {
@@ -87,7 +92,7 @@ pub struct Field {
     #[serde(default)]
     pub choices: Vec<String>,
     /// Its default; none: it has to be given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// It is at least this.
     #[serde(default, skip_serializing_if = "Option::is_none")]

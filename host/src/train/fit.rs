@@ -33,6 +33,15 @@ impl Default for FitConfig {
 }
 
 impl FitConfig {
+    /// # Errors
+    /// It can't be trained with.
+    pub fn check(&self) -> Result<()> {
+        match self.batch_size {
+            0 => Err(Error::usage("a batch needs at least one sample").with("in", "fit.batch_size")),
+            _ => Ok(()),
+        }
+    }
+
     /// The keys of the table.
     pub const KEYS: [&'static str; 4] = ["epochs", "batch_size", "seed", "shuffle"];
 }
@@ -85,9 +94,7 @@ pub fn fit(
     history: &mut History,
     watch: &mut dyn Watch,
 ) -> Result<Ended> {
-    if config.batch_size == 0 {
-        return Err(Error::usage("a batch needs at least one sample").with("in", "fit.batch_size"));
-    }
+    config.check()?;
     if train.is_empty() {
         return Err(Error::usage("there is nothing to train on: the data have no samples"));
     }

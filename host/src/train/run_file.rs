@@ -165,7 +165,12 @@ impl RunFile {
     /// # Errors
     /// It is wrong.
     pub fn fit(&self) -> Result<FitConfig> {
-        if self.table.contains_key("fit") { self.section("fit", &FitConfig::KEYS) } else { Ok(FitConfig::default()) }
+        if !self.table.contains_key("fit") {
+            return Ok(FitConfig::default());
+        }
+        let config: FitConfig = self.section("fit", &FitConfig::KEYS)?;
+        config.check()?;
+        Ok(config)
     }
 
     fn section<T: serde::de::DeserializeOwned>(&self, section: &str, keys: &[&str]) -> Result<T> {

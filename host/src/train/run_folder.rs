@@ -83,6 +83,15 @@ impl RunFolder {
         Ok((folder, record))
     }
 
+    /// Takes away the folder of a run that didn't begin.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn discard(self) -> Result<()> {
+        std::fs::remove_dir_all(&self.path)
+            .map_err(|error| Error::failure(format!("cannot remove {}: {error}", self.path.display())))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -16,6 +16,7 @@ pub struct Trainer<'a> {
     targets: Vec<Option<usize>>,
     /// The outputs that have a loss.
     trained: Vec<usize>,
+    batches: u64,
 }
 
 impl<'a> Trainer<'a> {
@@ -45,7 +46,7 @@ impl<'a> Trainer<'a> {
             shapes.iter().map(|(y_true, y_pred)| OutputShapes { y_true: y_true.as_deref(), y_pred }).collect();
         compiled.build(&shapes)?;
         let trained = (0..targets.len()).filter(|&index| compiled.has_loss(index)).collect();
-        Ok(Trainer { network, compiled, targets, trained })
+        Ok(Trainer { network, compiled, targets, trained, batches: 0 })
     }
 
     /// What it was compiled with.
@@ -89,7 +90,14 @@ impl<'a> Trainer<'a> {
         self.compiled.end_batch(0.0)?;
         self.network.backward(&self.trained)?;
         let (mut values, gradients) = values(self.network);
-        self.compiled.optimizer_mut()?.apply(&gradients, &mut values)
+        self.compiled.optimizer_mut()?.apply(&gradients, &mut values)?;
+        self.batches += 1;
+        Ok(())
+    }
+
+    /// The batches trained on.
+    pub fn batches(&self) -> u64 {
+        self.batches
     }
 
     /// Moves the parameters to where they shall be evaluated, when training is over.

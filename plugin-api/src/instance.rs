@@ -12,15 +12,20 @@ use crate::{
 use plugfit_abi::{self as abi, Handle};
 use serde_json::{Map, Value};
 
-/// A component and the table of its kind.
+/// A component and the table of its kind. A host takes it where it takes an identifier.
 #[derive(Debug)]
 pub struct Instance<T: 'static> {
-    /// The name it is declared with.
-    pub name: &'static str,
-    /// The functions.
-    pub table: &'static T,
-    /// The component; whoever takes it gives it back to the table's `release`, once.
-    pub handle: Handle,
+    name: &'static str,
+    table: &'static T,
+    handle: Handle,
+}
+
+impl<T> Instance<T> {
+    /// For a host: the name it is declared with, the functions, and the component, which is the host's now; it gives it back to the
+    /// table's `release`, once.
+    pub fn into_parts(self) -> (&'static str, &'static T, Handle) {
+        (self.name, self.table, self.handle)
+    }
 }
 
 /// The tables of a plug-in that makes nothing by name.

@@ -73,20 +73,33 @@ pub fn library(package: &str) -> PathBuf {
     built().join(format!("lib{}.so", package.replace('-', "_")))
 }
 
+/// Which compiler builds.
+#[derive(Clone, Copy, Debug)]
+pub enum Compiler {
+    /// That of this build.
+    Own,
+    /// A toolchain of rustup.
+    Toolchain(&'static str),
+    /// The rustc that lies there.
+    At(&'static str),
+}
+
 /// The library of a crate anywhere, built into a target folder of that name.
-pub fn elsewhere(
-    folder: &Path,
-    name: &str,
-    target: &str,
-    toolchain: Option<&str>,
-    flags: &str,
-) -> Result<PathBuf, String> {
+pub fn elsewhere(folder: &Path, name: &str, target: &str, compiler: Compiler, flags: &str) -> Result<PathBuf, String> {
     let target = other_target(target);
     let target_text = target.display().to_string();
-    let mut arguments: Vec<String> = toolchain.iter().map(|toolchain| format!("+{toolchain}")).collect();
-    arguments.extend(["build", "--quiet", "--release", "--lib"].map(str::to_owned));
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    try_cargo(folder, &arguments, &[("CARGO_TARGET_DIR", &target_text), ("RUSTFLAGS", flags)])?;
+    let mut arguments = vec!["build", "--quiet", "--release", "--lib"];
+    let mut environment = vec![("CARGO_TARGET_DIR", target_text.as_str()), ("RUSTFLAGS", flags)];
+    let toolchain;
+    match compiler {
+        Compiler::Own => {}
+        Compiler::Toolchain(name) => {
+            toolchain = format!("+{name}");
+            arguments.insert(0, &toolchain);
+        }
+        Compiler::At(rustc) => environment.push(("RUSTC", rustc)),
+    }
+    try_cargo(folder, &arguments, &environment)?;
     Ok(target.join("release").join(format!("lib{}.so", name.replace('-', "_"))))
 }
 
@@ -95,7 +108,7 @@ pub fn frozen() -> PathBuf {
     static FROZEN: OnceLock<PathBuf> = OnceLock::new();
     FROZEN
         .get_or_init(|| {
-            elsewhere(&root().join("tests/frozen"), "frozen", "test-frozen", None, "")
+            elsewhere(&root().join("tests/frozen"), "frozen", "test-frozen", Compiler::Own, "")
                 .unwrap_or_else(|error| panic!("{error}"))
         })
         .clone()

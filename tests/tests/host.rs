@@ -174,3 +174,35 @@ fn strings_calls_objects_and_instances_mean_the_same() {
     let mut own = host.loss(own).expect("a closure is a loss");
     assert_eq!(own.value(y_true, y_pred, None, None).and_then(|value| value.scalar()).expect("a number"), 6.0);
 }
+
+/// A loss of this program, in no plug-in.
+#[derive(plugfit_api::Config)]
+struct Quartic {
+    /// By what it is multiplied.
+    #[config(default = 1.0)]
+    scale: f64,
+}
+
+#[plugfit_api::formula]
+impl plugfit_api::loss::ElementwiseLoss for Quartic {
+    fn value<R: plugfit_api::Real>(&self, y_true: R, y_pred: R) -> R {
+        (y_pred - y_true).powi(4) * self.scale
+    }
+}
+
+#[test]
+fn a_value_of_ones_own_type_is_an_identifier() {
+    let own = || plugfit_api::instance::elementwise_loss(Quartic { scale: 0.5 });
+    let compile = Compile {
+        loss: Identifier::from(own()).into(),
+        metrics: [Identifier::from(own())].into(),
+        ..Compile::default()
+    };
+    let mut run = Host::new().compile(compile).expect("it compiles");
+    let (y_true, y_pred) = (array![[0.0_f32], [1.0]], array![[2.0_f32], [1.0]]);
+    let (loss, gradient) = run.value_and_gradient(&y_true, &y_pred).expect("it fits");
+    assert_eq!(loss, 4.0);
+    assert_eq!(gradient.as_slice(), Some(&[8.0, 0.0][..]));
+    run.update_metrics(&y_true, &y_pred).expect("it fits");
+    assert_eq!(run.logs().expect("logs").number("quartic"), Some(4.0));
+}

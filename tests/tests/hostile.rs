@@ -3,7 +3,7 @@
 use plugfit::{Host, network::Parameter};
 use plugfit_api::Tensor;
 use plugfit_tests::{
-    build::{library, root},
+    build::{Compiler, library, root},
     run::{digits, folder, plugfit, plugins},
 };
 
@@ -145,7 +145,7 @@ fn what_was_built_to_abort_is_refused_by_its_file() {
         &root().join("plugins/calibration"),
         "calibration",
         "test-abort",
-        None,
+        Compiler::Own,
         "-Cpanic=abort",
     );
     let library = target.unwrap_or_else(|error| panic!("{error}"));

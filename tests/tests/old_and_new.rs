@@ -3,7 +3,7 @@
 use plugfit::{Host, plugin::Kind};
 use plugfit_api::{Tensor, metric::Outcome};
 use plugfit_tests::{
-    build::{elsewhere, frozen, library, root},
+    build::{Compiler, elsewhere, frozen, library, root},
     run::{digits, folder, history, plugfit, plugins},
 };
 use std::path::{Path, PathBuf};
@@ -48,7 +48,8 @@ fn bumped(folder: &Path) -> PathBuf {
         [workspace.dependencies]\nplugfit-api = { path = \"plugin-api\" }\nplugfit-abi = { path = \"plugin-api/abi\" }\n";
     std::fs::write(folder.join("Cargo.toml"), manifest).expect("a file");
     std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).expect("a copy");
-    elsewhere(&folder.join("bumped"), "bumped", "test-bumped", None, "").unwrap_or_else(|error| panic!("{error}"))
+    elsewhere(&folder.join("bumped"), "bumped", "test-bumped", Compiler::Own, "")
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -99,8 +100,8 @@ fn a_plugin_of_another_abi_is_refused_with_what_to_do() {
 }
 
 /// The same run with the calibration plug-in as another compiler builds it.
-fn same_numbers_with(toolchain: Option<&str>, target: &str, flags: &str) -> Result<(), String> {
-    let other = elsewhere(&root().join("plugins/calibration"), "calibration", target, toolchain, flags)?;
+fn same_numbers_with(compiler: Compiler, target: &str, flags: &str) -> Result<(), String> {
+    let other = elsewhere(&root().join("plugins/calibration"), "calibration", target, compiler, flags)?;
     let histories = [library("calibration"), other].map(|library| {
         let folder = folder();
         plugins(folder.path(), &[library]);
@@ -117,14 +118,30 @@ fn same_numbers_with(toolchain: Option<&str>, target: &str, flags: &str) -> Resu
     Ok(())
 }
 
+/// Debian's rustc, where it is another one than that of this build.
+fn debians() -> Option<&'static str> {
+    const PATH: &str = "/usr/bin/rustc";
+    let version = |rustc: &str| {
+        let output = std::process::Command::new(rustc).arg("--version").output().ok()?;
+        String::from_utf8(output.stdout).ok()
+    };
+    let other = version(PATH)?;
+    (version("rustc").is_none_or(|own| own != other)).then_some(PATH)
+}
+
 #[test]
 fn a_plugin_of_another_compiler_gives_the_same_numbers() {
-    let installed = std::process::Command::new("cargo").args(["+nightly", "--version"]).output();
-    if installed.is_ok_and(|output| output.status.success()) {
+    let nightly = std::process::Command::new("cargo").args(["+nightly", "--version"]).output();
+    let nightly = nightly.is_ok_and(|output| output.status.success());
+    if nightly {
         for flags in ["", "-Zrandomize-layout"] {
-            same_numbers_with(Some("nightly"), "test-nightly", flags).unwrap_or_else(|error| panic!("{error}"));
+            same_numbers_with(Compiler::Toolchain("nightly"), "test-nightly", flags)
+                .unwrap_or_else(|error| panic!("{error}"));
         }
-    } else {
-        println!("skipped: no nightly toolchain is installed (`rustup toolchain install nightly`)");
+    }
+    if let Some(rustc) = debians() {
+        same_numbers_with(Compiler::At(rustc), "test-debian", "").unwrap_or_else(|error| panic!("{error}"));
+    } else if !nightly {
+        println!("skipped: there is no other compiler (`rustup toolchain install nightly`, or Debian's rustc-web)");
     }
 }

@@ -46,7 +46,7 @@ impl Callable {
     pub(crate) fn to_loss(&self) -> plugin::Loss {
         let label = format!("the closure \"{}\"", self.name);
         let instance = plugfit_api::instance::loss(self.clone());
-        plugin::Loss::from_handle(instance.table, instance.handle, &label)
+        plugin::Loss::from_instance(instance, Some(&label))
     }
 
     /// The number of rows and the lengths of a row of `y_true` and of `y_pred`.

@@ -18,6 +18,8 @@ mod serialized;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use plugfit_abi::{LossV1, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_api::instance;
 use serde_json::{Map, Value, json};
 
 pub use call::Call;
@@ -270,28 +272,27 @@ impl From<Spec> for Identifier {
     }
 }
 
-impl From<plugin::Loss> for Identifier {
-    fn from(loss: plugin::Loss) -> Self {
-        Self::instance(Component::Loss(loss))
-    }
-}
+/// From what is made already: a component of a plug-in, or a value of one's own type, by `plugfit_api::instance`.
+macro_rules! from_instance {
+    ($($kind:ident, $table:ident;)*) => {
+        $(impl From<plugin::$kind> for Identifier {
+            fn from(component: plugin::$kind) -> Self {
+                Self::instance(Component::$kind(component))
+            }
+        }
 
-impl From<plugin::Metric> for Identifier {
-    fn from(metric: plugin::Metric) -> Self {
-        Self::instance(Component::Metric(metric))
-    }
+        impl From<instance::Instance<$table>> for Identifier {
+            fn from(instance: instance::Instance<$table>) -> Self {
+                plugin::$kind::from(instance).into()
+            }
+        })*
+    };
 }
-
-impl From<plugin::Optimizer> for Identifier {
-    fn from(optimizer: plugin::Optimizer) -> Self {
-        Self::instance(Component::Optimizer(optimizer))
-    }
-}
-
-impl From<plugin::Schedule> for Identifier {
-    fn from(schedule: plugin::Schedule) -> Self {
-        Self::instance(Component::Schedule(schedule))
-    }
+from_instance! {
+    Loss, LossV1;
+    Metric, MetricV1;
+    Optimizer, OptimizerV1;
+    Schedule, ScheduleV1;
 }
 
 impl<T: Into<Identifier>> From<Option<T>> for Identifier {

@@ -6,6 +6,7 @@ use plugfit_abi::abi_stable::StableAbi;
 use plugfit_abi::abi_stable::std_types::{RResult, RStr, RString};
 use plugfit_abi::{self as abi, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
 use plugfit_api::Inputs;
+use plugfit_api::instance::Instance;
 use serde_json::{Map, Value};
 
 use super::load::Checked;
@@ -96,7 +97,9 @@ impl<T: Table> Owned<T> {
     }
 
     /// A component that was made in this process; it is taken over.
-    pub fn of_handle(table: &'static T, handle: Handle, label: &str) -> Self {
+    pub fn of_instance(instance: Instance<T>, label: Option<&str>) -> Self {
+        let (name, table, handle) = instance.into_parts();
+        let label = label.unwrap_or(name);
         let door = Arc::new(Door::closed());
         Owned {
             table,

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use plugfit_abi::{self as abi, Handle, Interface, LossV1};
+use plugfit_api::instance::Instance;
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value};
@@ -20,15 +21,21 @@ struct Inner {
     info: LossInfo,
 }
 
+impl From<Instance<LossV1>> for Loss {
+    fn from(instance: Instance<LossV1>) -> Self {
+        Loss::from_instance(instance, None)
+    }
+}
+
 impl Loss {
     pub(super) fn new(owned: Owned<LossV1>) -> Result<Self> {
         let info = owned.info()?;
         Ok(Loss { inner: Arc::new(Inner { owned, info }) })
     }
 
-    /// A loss that was made in this process, and is taken over; `label` is what errors call it.
-    pub fn from_handle(table: &'static LossV1, handle: Handle, label: &str) -> Self {
-        let owned = Owned::of_handle(table, handle, label);
+    /// A loss that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    pub(crate) fn from_instance(instance: Instance<LossV1>, label: Option<&str>) -> Self {
+        let owned = Owned::of_instance(instance, label);
         let info = owned.info().unwrap_or_default();
         Loss { inner: Arc::new(Inner { owned, info }) }
     }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use plugfit_abi::{self as abi, Handle, Interface, MetricV1};
 use plugfit_api::Inputs;
+use plugfit_api::instance::Instance;
 use plugfit_api::metric::{MetricInfo, Outcome};
 use serde_json::{Map, Value};
 
@@ -20,15 +21,21 @@ struct Inner {
     info: MetricInfo,
 }
 
+impl From<Instance<MetricV1>> for Metric {
+    fn from(instance: Instance<MetricV1>) -> Self {
+        Metric::from_instance(instance, None)
+    }
+}
+
 impl Metric {
     pub(super) fn new(owned: Owned<MetricV1>) -> Result<Self> {
         let info = owned.info()?;
         Ok(Metric { inner: Arc::new(Inner { owned, info }) })
     }
 
-    /// A metric that was made in this process, and is taken over; `label` is what errors call it.
-    pub fn from_handle(table: &'static MetricV1, handle: Handle, label: &str) -> Self {
-        let owned = Owned::of_handle(table, handle, label);
+    /// A metric that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    pub(crate) fn from_instance(instance: Instance<MetricV1>, label: Option<&str>) -> Self {
+        let owned = Owned::of_instance(instance, label);
         let info = owned.info().unwrap_or_default();
         Metric { inner: Arc::new(Inner { owned, info }) }
     }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use plugfit_abi::abi_stable::std_types::{ROption, RSlice, RStr};
 use plugfit_abi::{self as abi, Handle, Interface, OptimizerV1};
+use plugfit_api::instance::Instance;
 use plugfit_api::optimizer::{Parameter, Start, Step};
 use plugfit_api::{Element, Tensor, TensorMut};
 use serde_json::{Map, Value};
@@ -83,15 +84,21 @@ pub struct Optimizer {
     info: Map<String, Value>,
 }
 
+impl From<Instance<OptimizerV1>> for Optimizer {
+    fn from(instance: Instance<OptimizerV1>) -> Self {
+        Optimizer::from_instance(instance, None)
+    }
+}
+
 impl Optimizer {
     pub(super) fn new(owned: Owned<OptimizerV1>) -> Result<Self> {
         let info = owned.info()?;
         Ok(Optimizer { owned: Arc::new(owned), info })
     }
 
-    /// An optimizer that was made in this process, and is taken over; `label` is what errors call it.
-    pub fn from_handle(table: &'static OptimizerV1, handle: Handle, label: &str) -> Self {
-        let owned = Owned::of_handle(table, handle, label);
+    /// An optimizer that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    pub(crate) fn from_instance(instance: Instance<OptimizerV1>, label: Option<&str>) -> Self {
+        let owned = Owned::of_instance(instance, label);
         let info = owned.info().unwrap_or_default();
         Optimizer { owned: Arc::new(owned), info }
     }

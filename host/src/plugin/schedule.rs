@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use plugfit_abi::abi_stable::std_types::RStr;
 use plugfit_abi::{self as abi, Handle, Interface, ScheduleV1};
+use plugfit_api::instance::Instance;
 use plugfit_api::schedule::When;
 use serde_json::{Map, Value};
 
@@ -15,14 +16,20 @@ pub struct Schedule {
     owned: Arc<Owned<ScheduleV1>>,
 }
 
+impl From<Instance<ScheduleV1>> for Schedule {
+    fn from(instance: Instance<ScheduleV1>) -> Self {
+        Schedule::from_instance(instance, None)
+    }
+}
+
 impl Schedule {
     pub(super) fn new(owned: Owned<ScheduleV1>) -> Self {
         Schedule { owned: Arc::new(owned) }
     }
 
-    /// A schedule that was made in this process, and is taken over; `label` is what errors call it.
-    pub fn from_handle(table: &'static ScheduleV1, handle: Handle, label: &str) -> Self {
-        Self::new(Owned::of_handle(table, handle, label))
+    /// A schedule that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    pub(crate) fn from_instance(instance: Instance<ScheduleV1>, label: Option<&str>) -> Self {
+        Self::new(Owned::of_instance(instance, label))
     }
 
     /// Its name.

@@ -42,7 +42,7 @@ pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
     };
     let callable = open().map_err(|refusal: super::Refusal| Error::from(refusal.at(path)))?;
     let instance = plugfit_api::instance::loss(callable);
-    Ok(Loss::from_handle(instance.table, instance.handle, &format!("{}#{name}", path.display())))
+    Ok(Loss::from_instance(instance, Some(&format!("{}#{name}", path.display()))))
 }
 
 impl Config for Callable {

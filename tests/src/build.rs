@@ -44,13 +44,29 @@ pub fn try_cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
+/// What is built together.
+const PACKAGES: [&str; 12] = [
+    "plugfit",
+    "plugfit-standard",
+    "agreement",
+    "calibration",
+    "quantile",
+    "ranking",
+    "segmentation",
+    "stepsize",
+    "drafts",
+    "hostile",
+    "twice",
+    "rival",
+];
+
 /// The folder with the program and the plug-ins of the workspace, up to date. It isn't that of the tests themselves: what is built
 /// together has other features than what is built for a test, and one would overwrite the other's libraries.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut arguments = vec!["build", "--quiet"];
-        for package in ["plugfit", "plugfit-standard", "calibration", "drafts", "hostile", "twice", "rival"] {
+        for package in PACKAGES {
             arguments.extend(["--package", package]);
         }
         let profile = if folder().ends_with("release") { "release" } else { "debug" };

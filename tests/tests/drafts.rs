@@ -14,7 +14,7 @@ fn parameter(shape: &[usize]) -> [Parameter; 1] {
 
 #[test]
 fn an_optimizer_wraps_one_of_another_plugin() {
-    let host = host();
+    let host = Host::new().with_plugins(library("stepsize")).expect("it loads");
     let mut lookahead = host
         .optimizer("Lookahead(optimizer=SGD(momentum=0.5), k=3, alpha=0.5, learning_rate=0.1)")
         .expect("it can be made");
@@ -36,7 +36,7 @@ fn an_optimizer_wraps_one_of_another_plugin() {
 
 #[test]
 fn an_optimizer_makes_the_step_of_a_matrix_orthogonal() {
-    let mut muon = host().optimizer("Muon(rounds=30, learning_rate=1.0)").expect("it can be made");
+    let mut muon = host().optimizer("drafts>Muon(rounds=30, learning_rate=1.0)").expect("it can be made");
     let mut value = [0.0_f32; 6];
     muon.build(&parameter(&[2, 3]), &[&value]).expect("it takes it");
     muon.apply(&[Some(&[3.0, 1.0, 0.0, -1.0, 0.5, 2.0])], &mut [&mut value]).expect("it steps");
@@ -120,4 +120,25 @@ fn a_metric_has_a_named_value_for_each_class_that_it_met() {
     let Outcome::Named(values) = metric.result().expect("a result") else { panic!("names are wanted") };
     let expected = [("class_0", 1.0), ("class_1", 2.0 / 3.0), ("class_2", 0.0)];
     assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value)));
+}
+
+#[test]
+fn adan_and_prodigy_take_the_steps_of_optax() {
+    // optax 0.2.8 in float64 after five steps: optax.adan(0.05), and optax.contrib.prodigy(1.0, estim_lr0=0.01).
+    let host = Host::new().with_plugins(library("stepsize")).expect("it loads");
+    for (identifier, expected) in [
+        ("Adan(learning_rate=0.05)", [0.8797799135093747, -1.8797799069790067, 0.37977992098131913]),
+        ("Prodigy(d0=0.01)", [0.9739307132405545, -1.9739307007352933, 0.47393072217287485]),
+    ] {
+        let mut optimizer = host.optimizer(identifier).unwrap_or_else(|error| panic!("{error}"));
+        let mut value = [1.0_f32, -2.0, 0.5];
+        optimizer.build(&parameter(&[3]), &[&value]).expect("it takes it");
+        for i in 0..5 {
+            let factor = (1.0 + 0.5 * i as f32) * if i % 2 == 0 { 1.0 } else { -0.4 };
+            let gradient = [0.3 * factor, -factor, 0.2 * factor];
+            optimizer.apply(&[Some(&gradient)], &mut [&mut value]).expect("it steps");
+        }
+        let near = |(a, b): (&f32, f64)| (f64::from(*a) - b).abs() < 2e-5;
+        assert!(value.iter().zip(expected).all(near), "{identifier}: {value:?}, {expected:?}");
+    }
 }

@@ -112,6 +112,7 @@ fn field(field: &Field) -> Vec<String> {
 fn base(kind: Kind, component: &Component) -> Vec<Vec<String>> {
     crate::component::base_keys(kind)
         .iter()
+        .filter(|(name, ..)| !component.fields.iter().any(|field| field.name == *name))
         .map(|(name, type_, default, doc)| {
             let own = component.base.get(*name).filter(|value| *name != "name" || !value.is_null());
             let default = own.map_or_else(|| (*default).to_owned(), value_text);

@@ -178,6 +178,9 @@ impl Optimizer {
     pub fn get_config(&self) -> Result<Map<String, Value>> {
         let mut config = self.optimizer.config()?;
         for (key, _, default, _) in super::base_keys(Kind::Optimizer) {
+            if config.contains_key(*key) {
+                continue; // The plug-in has taken it over.
+            }
             let value = self.base.get(*key).cloned();
             config.insert((*key).into(), value.or_else(|| serde_json::from_str(default).ok()).unwrap_or_default());
         }

@@ -41,23 +41,37 @@ export_plugin! {
         Accuracy,
         Auc,
         BinaryAccuracy,
+        BinaryIoU,
         CategoricalAccuracy,
+        ConcordanceCorrelation,
         metrics::CosineSimilarity,
+        F1Score,
+        FBetaScore,
         FalseNegatives,
         FalsePositives,
+        IoU,
         LogCoshError,
         Mean,
+        MeanIoU,
+        OneHotIoU,
+        OneHotMeanIoU,
+        PearsonCorrelation,
         Precision,
+        PrecisionAtRecall,
+        R2Score,
         Recall,
+        RecallAtPrecision,
         RootMeanSquaredError,
+        SensitivityAtSpecificity,
         SparseCategoricalAccuracy,
         SparseTopKCategoricalAccuracy,
+        SpecificityAtSensitivity,
         Sum,
         TopKCategoricalAccuracy,
         TrueNegatives,
         TruePositives,
     ],
-    optimizers: [Adam, AdamW, RmsProp, Sgd],
+    optimizers: [Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Muon, Nadam, RmsProp, ScheduleFreeAdamW, Sgd],
     schedules: [
         CosineDecay,
         CosineDecayRestarts,
@@ -70,6 +84,11 @@ export_plugin! {
 
 #[test]
 fn holds_what_a_plugin_must() {
-    let steps = plugfit_api::serde_json::json!({"boundaries": [10, 20], "values": [0.1, 0.05, 0.01]});
-    plugfit_api::testing::check_with(plugin(), &[("PiecewiseConstantDecay", steps)]);
+    use plugfit_api::serde_json::json;
+    let steps = json!({"boundaries": [10, 20], "values": [0.1, 0.05, 0.01]});
+    let classes = json!({"num_classes": 4, "target_class_ids": [0, 2]});
+    plugfit_api::testing::check_with(
+        plugin(),
+        &[("PiecewiseConstantDecay", steps), ("IoU", classes.clone()), ("OneHotIoU", classes)],
+    );
 }

@@ -2,7 +2,31 @@ use plugfit::{Host, network::Parameter};
 use plugfit_tests::golden::{Array, Failures, cases, file, near};
 use serde_json::Value;
 
-const CLASSES: [&str; 4] = ["SGD", "Adam", "AdamW", "RMSprop"];
+const CLASSES: [&str; 14] = [
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
+    "RMSprop",
+    "SGD",
+    "ScheduleFreeAdamW",
+];
+
+/// How far steps may be off: float32 shows in some of them.
+fn tolerance(class: &str) -> (f64, f64) {
+    match class {
+        "Muon" => (1e-4, 1e-4),
+        "Adafactor" | "Nadam" | "Ftrl" => (1e-5, 1e-4),
+        _ => (1e-5, 1e-5),
+    }
+}
 
 fn check(host: &Host, case: &Value) -> Result<(), String> {
     let text = |error: plugfit::Error| error.to_string();
@@ -28,11 +52,12 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
     let mut values: Vec<Vec<f32>> = starts.iter().map(|start| start.single().to_vec()).collect();
     let slices: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
     optimizer.build(&parameters, &slices).map_err(text)?;
+    let (absolute, relative) = tolerance(case["identifier"]["class_name"].as_str().unwrap_or_default());
     let compare = |values: &[Vec<f32>], expected: &Value, what: &str| {
         for ((parameter, values), expected) in parameters.iter().zip(values).zip(list(expected)) {
             let expected = Array::read(&expected).unwrap();
             for (i, (found, expected)) in values.iter().zip(&expected.values).enumerate() {
-                if !near(f64::from(*found), *expected, 1e-5, 1e-5) {
+                if !near(f64::from(*found), *expected, absolute, relative) {
                     return Err(format!("{what} {}[{i}] is {found}, not {expected}", parameter.path));
                 }
             }
@@ -70,15 +95,17 @@ fn optimizers_take_the_steps_of_keras() {
     for case in cases(&file, "cases", &CLASSES) {
         failures.add(&case["id"], check(&host, case));
     }
-    failures.finish(50);
+    failures.finish(200);
 }
 
 #[test]
 fn an_optimizer_of_a_plugin_that_keeps_a_product_over_all_steps_takes_the_steps_of_keras() {
-    let host = Host::new().with_plugins(plugfit_tests::build::library("drafts")).expect("it loads");
+    let host = Host::empty().with_plugins(plugfit_tests::build::library("drafts")).expect("it loads");
     let file = file("optimizers");
     let mut failures = Failures::default();
-    for case in cases(&file, "cases", &["Nadam"]) {
+    for case in
+        cases(&file, "cases", &["Nadam"]).into_iter().filter(|case| !case["identifier"].to_string().contains("Decay"))
+    {
         failures.add(&case["id"], check(&host, case));
     }
     failures.finish(10);

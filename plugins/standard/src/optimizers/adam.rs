@@ -103,3 +103,110 @@ impl ElementwiseOptimizer<3> for AdamW {
         moments.step(self.amsgrad, parameter, gradient, slots)
     }
 }
+
+/// Adam with the greatest recent gradient in place of the root mean square. Kingma & Ba 2014.
+#[derive(Clone, Debug, Config)]
+pub struct Adamax {
+    /// How much of the gradient's average stays in a step.
+    #[config(default = 0.9, range = 0.0..1.0)]
+    beta_1: f64,
+    /// How much of the greatest gradient stays in a step.
+    #[config(default = 0.999, range = 0.0..1.0)]
+    beta_2: f64,
+    /// Added to the divisor.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+}
+
+#[formula]
+impl ElementwiseOptimizer<2> for Adamax {
+    /// The learning rate corrected, what comes into the average, what stays of the greatest, epsilon.
+    type Numbers = (f32, f32, f32, f32);
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        vec![("momentum", 0.0), ("norm", 0.0)]
+    }
+    fn numbers(&self, step: &Step) -> Self::Numbers {
+        let rate = step.learning_rate / (1.0 - self.beta_1.powf(step.number()));
+        (rate as f32, (1.0 - self.beta_1) as f32, self.beta_2 as f32, self.epsilon as f32)
+    }
+    fn update(
+        &self,
+        &(rate, new, kept, epsilon): &Self::Numbers,
+        parameter: f32,
+        gradient: f32,
+        [m, u]: [f32; 2],
+    ) -> (f32, [f32; 2]) {
+        let m = m + (gradient - m) * new;
+        let u = (kept * u).max(gradient.abs());
+        (parameter - rate * m / (u + epsilon), [m, u])
+    }
+}
+
+/// Adam with Nesterov momentum. Dozat 2016.
+#[derive(Clone, Debug, Config)]
+pub struct Nadam {
+    /// How much of the gradient's average stays in a step, in the end; it starts at half of it.
+    #[config(default = 0.9, range = 0.0..1.0)]
+    beta_1: f64,
+    /// How much of the squares' average stays in a step.
+    #[config(default = 0.999, range = 0.0..1.0)]
+    beta_2: f64,
+    /// Added to the divisor.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+}
+
+impl Nadam {
+    /// The share of the average in step number `step`.
+    fn share(&self, step: f64) -> f64 {
+        self.beta_1 * (1.0 - 0.5 * 0.96_f64.powf(step))
+    }
+
+    /// The product of the shares up to step number `step`. From step 1000 on each is beta_1 to the last digit.
+    fn product(&self, step: u64) -> f64 {
+        let varying = step.min(1000);
+        let product: f64 = (1..=varying).map(|step| self.share(step as f64)).product();
+        product * self.beta_1.powf((step - varying) as f64)
+    }
+}
+
+/// What a step of Nadam computes once.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// By what the average, and by what the gradient is multiplied.
+    average: f32,
+    gradient: f32,
+    first: f32,
+    second: f32,
+    /// By what the average of squares is multiplied.
+    correction: f32,
+    epsilon: f32,
+}
+
+#[formula]
+impl ElementwiseOptimizer<2> for Nadam {
+    type Numbers = Ahead;
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        vec![("momentum", 0.0), ("velocity", 0.0)]
+    }
+    fn numbers(&self, step: &Step) -> Ahead {
+        let number = step.number();
+        let (now, next, product) = (self.share(number), self.share(number + 1.0), self.product(step.iteration + 1));
+        Ahead {
+            average: (step.learning_rate * next / (1.0 - product * next)) as f32,
+            gradient: (step.learning_rate * (1.0 - now) / (1.0 - product)) as f32,
+            first: (1.0 - self.beta_1) as f32,
+            second: (1.0 - self.beta_2) as f32,
+            correction: (1.0 / (1.0 - self.beta_2.powf(number))) as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+    fn update(&self, ahead: &Ahead, parameter: f32, gradient: f32, [m, v]: [f32; 2]) -> (f32, [f32; 2]) {
+        let m = m + (gradient - m) * ahead.first;
+        let v = v + (gradient * gradient - v) * ahead.second;
+        let change = ahead.average * m + ahead.gradient * gradient;
+        (parameter - change / ((v * ahead.correction).sqrt() + ahead.epsilon), [m, v])
+    }
+}

@@ -1,9 +1,40 @@
 //! Optimizers: a file a family, formula first. Clipping, weight decay, averages and accumulation are the host's.
 
+mod adafactor;
+mod adagrad;
 mod adam;
+mod ftrl;
+mod lamb;
+mod lion;
+mod muon;
 mod rmsprop;
+mod schedule_free;
 mod sgd;
 
-pub use adam::{Adam, AdamW};
+pub use adafactor::Adafactor;
+pub use adagrad::{Adadelta, Adagrad};
+pub use adam::{Adam, AdamW, Adamax, Nadam};
+pub use ftrl::Ftrl;
+pub use lamb::Lamb;
+pub use lion::Lion;
+pub use muon::Muon;
 pub use rmsprop::RmsProp;
+pub use schedule_free::ScheduleFreeAdamW;
 pub use sgd::Sgd;
+
+use plugfit_api::{Error, Result, optimizer::Entry};
+
+/// A parameter's values, its gradient and its first `N` slots; none where it has no gradient.
+type Slices<'a, const N: usize> = Option<(&'a mut [f32], &'a [f32], [&'a mut [f32]; N])>;
+
+fn slices<'e, const N: usize>(entry: &'e mut Entry<'_>) -> Result<Slices<'e, N>> {
+    let Some(gradient) = entry.gradient else { return Ok(None) };
+    let mut slots = entry.slots.iter_mut();
+    let slots = [(); N].map(|()| slots.next().map(|slot| slot.f32s_mut("a slot")));
+    let mut found = Vec::with_capacity(N);
+    for slot in slots {
+        found.push(slot.ok_or_else(|| Error::state("a slot is missing"))??);
+    }
+    let slots = found.try_into().map_err(|_| Error::state("a slot is missing"))?;
+    Ok(Some((entry.value.f32s_mut("a parameter")?, gradient.f32s("a gradient")?, slots)))
+}

@@ -6,11 +6,11 @@ mod optimizers;
 
 use losses::{GaussianNll, MaskedTemporalCrossentropy};
 use metrics::ClassF1;
-use optimizers::{Lookahead, Muon, Nadam};
+use optimizers::{Muon, Nadam};
 use plugfit_api::prelude::*;
 
 export_plugin! {
     losses: [GaussianNll, MaskedTemporalCrossentropy],
     metrics: [ClassF1],
-    optimizers: [Lookahead, Muon, Nadam],
+    optimizers: [Muon, Nadam],
 }

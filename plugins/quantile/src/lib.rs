@@ -1,0 +1,49 @@
+//! Quantiles in place of means.
+use plugfit_api::{loss::Targets, prelude::*};
+
+/// Pinball loss: its minimum is the quantile of `y_true`. Koenker & Bassett 1978.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("pinball", "quantile_loss"))]
+pub struct PinballLoss {
+    /// Which quantile; one half is the median.
+    #[config(default = 0.5, above = 0.0, below = 1.0)]
+    quantile: f64,
+}
+
+#[formula]
+impl ElementwiseLoss for PinballLoss {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        let under = y_true - y_pred;
+        (under * self.quantile).max(under * (self.quantile - 1.0))
+    }
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Regression)
+    }
+}
+
+/// How often `y_true` is at most `y_pred`: near to the quantile that `y_pred` is meant to be.
+#[derive(Clone, Debug, Config)]
+pub struct QuantileCoverage;
+
+impl MeanMetric for QuantileCoverage {
+    const DIRECTION: Direction = Direction::Neither;
+    const EACH: Each = Each::Element;
+    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
+        f64::from(u8::from(y_true[0] <= y_pred[0]))
+    }
+}
+
+export_plugin! { losses: [PinballLoss], metrics: [PinballLoss, QuantileCoverage] }
+
+#[test]
+fn holds_what_a_plugin_must() {
+    plugfit_api::testing::check(plugin());
+}
+
+#[test]
+fn too_low_costs_the_quantile_and_too_high_the_rest() {
+    use plugfit_api::Plain;
+    let loss = PinballLoss { quantile: 0.9 };
+    assert!((loss.value(Plain(2.0_f64), Plain(1.0)).0 - 0.9).abs() < 1e-12);
+    assert!((loss.value(Plain(1.0_f64), Plain(2.0)).0 - 0.1).abs() < 1e-12);
+}

@@ -1,0 +1,130 @@
+//! How well scores rank: areas under curves of every threshold that there is, where `AUC` has a fixed number of them.
+//!
+//! Every score is kept, 24 bytes each, so that the state grows with the data.
+use plugfit_api::prelude::*;
+
+/// The area under the ROC curve: how often a positive is scored above a negative, ties counting half. Hanley & McNeil 1982.
+/// Undefined while a class is missing.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("roc_auc"))]
+pub struct RocAuc;
+
+/// Average precision: the mean of precision over the positives, each at the threshold that finds it. Undefined without positives.
+#[derive(Clone, Debug, Config)]
+pub struct AveragePrecision;
+
+/// Of each element the score, and its weight as a positive and as a negative.
+#[state]
+#[derive(Default)]
+pub struct Scores(Vec<[f64; 3]>);
+
+impl Scores {
+    fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
+        let (before, mut not_a_number) = (self.0.len(), false);
+        let walked = inputs.for_each(|y_true, y_pred, weight| {
+            not_a_number |= y_pred.is_nan();
+            if weight != 0.0 {
+                let positive = y_true > 0.0;
+                self.0.push([y_pred, if positive { weight } else { 0.0 }, if positive { 0.0 } else { weight }]);
+            }
+        });
+        let walked = if not_a_number { Err(Error::input("y_pred holds NaN, which has no rank")) } else { walked };
+        if walked.is_err() {
+            self.0.truncate(before);
+        }
+        walked
+    }
+
+    /// The weight of positives and negatives at each score, the greatest first.
+    fn ranked(&self) -> Vec<[f64; 2]> {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable_by(|a, b| b[0].total_cmp(&a[0]));
+        let groups = sorted.chunk_by(|a, b| a[0] == b[0]);
+        groups.map(|group| group.iter().fold([0.0; 2], |[p, n], element| [p + element[1], n + element[2]])).collect()
+    }
+}
+
+fn roc_auc(ranked: &[[f64; 2]]) -> Outcome {
+    let (mut above, mut area, mut negatives) = (0.0, 0.0, 0.0);
+    for [p, n] in ranked {
+        area += n * (above + p / 2.0);
+        above += p;
+        negatives += n;
+    }
+    Outcome::ratio(area, above * negatives)
+}
+
+fn average_precision(ranked: &[[f64; 2]]) -> Outcome {
+    let (mut positives, mut all, mut sum) = (0.0, 0.0, 0.0);
+    for [p, n] in ranked {
+        positives += p;
+        all += p + n;
+        sum += p * positives / all;
+    }
+    Outcome::ratio(sum, positives)
+}
+
+macro_rules! of_ranks {
+    ($name:ident, $result:ident) => {
+        impl Metric for $name {
+            type State = Scores;
+            fn info(&self) -> MetricInfo {
+                MetricInfo { bounded_state: false, ..MetricInfo::new(Direction::Maximize) }
+            }
+            fn init(&self) -> Scores {
+                Scores::default()
+            }
+            fn update(&self, scores: &mut Scores, inputs: &Inputs<'_>) -> Result<()> {
+                scores.update(inputs)
+            }
+            fn merge(&self, scores: &mut Scores, other: &Scores) -> Result<()> {
+                scores.0.extend_from_slice(&other.0);
+                Ok(())
+            }
+            fn result(&self, scores: &Scores) -> Result<Outcome> {
+                Ok($result(&scores.ranked()))
+            }
+        }
+    };
+}
+of_ranks!(RocAuc, roc_auc);
+of_ranks!(AveragePrecision, average_precision);
+
+export_plugin! { metrics: [AveragePrecision, RocAuc] }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugfit_api::Tensor;
+
+    fn result<M: Metric<State = Scores>>(metric: &M, weighted: bool) -> f64 {
+        let y_true = [0.0_f32, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0];
+        let y_pred = [0.4_f32, 1.0, 0.9, 0.8, 0.4, 0.5, 0.7, 0.1, 0.6, 0.3, 0.9, 0.1];
+        let weight = [2.04_f64, 2.61, 0.68, 2.69, 2.62, 0.06, 2.12, 0.0, 1.51, 1.31, 0.61, 0.97];
+        let tensors = [("y_true", Tensor::new(&y_true, &[12])), ("y_pred", Tensor::new(&y_pred, &[12]))];
+        let mut scores = metric.init();
+        let weight = weighted.then_some(Tensor::new(&weight, &[12]));
+        metric.update(&mut scores, &Inputs::new(&tensors, weight, None)).unwrap();
+        match metric.result(&scores).unwrap() {
+            Outcome::Scalar(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn areas_are_those_of_scikit_learn_with_ties_and_weights() {
+        for (found, expected) in [
+            (result(&RocAuc, false), 0.27142857142857146),
+            (result(&AveragePrecision, false), 0.4919501133786848),
+            (result(&RocAuc, true), 0.3801418047245184),
+            (result(&AveragePrecision, true), 0.5395912604868953),
+        ] {
+            assert!((found - expected).abs() < 1e-12, "{found}, {expected}");
+        }
+    }
+
+    #[test]
+    fn holds_what_a_plugin_must() {
+        plugfit_api::testing::check(plugin());
+    }
+}

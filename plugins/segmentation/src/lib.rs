@@ -1,0 +1,154 @@
+//! Losses of regions, where most of an image is background.
+use plugfit_api::{
+    loss::{LossTotals, Targets},
+    prelude::*,
+};
+
+/// Focal Tversky: `(1 - both / (both + alpha false positives + beta false negatives))^gamma`, along the last axis. Abraham & Khan 2019.
+#[derive(Clone, Debug, Config)]
+pub struct FocalTversky {
+    /// What false positives weigh.
+    #[config(default = 0.3, range = 0.0..)]
+    alpha: f64,
+    /// What false negatives weigh.
+    #[config(default = 0.7, range = 0.0..)]
+    beta: f64,
+    /// Below 1, what is nearly right counts less.
+    #[config(default = 0.75, above = 0.0)]
+    gamma: f64,
+    /// Added above and below, for rows without a region.
+    #[config(default = 1e-6, above = 0.0)]
+    smooth: f64,
+}
+
+impl FocalTversky {
+    /// The loss and its derivative with respect to `y_pred[i]`, which is `slope * (wrong - y_true[i] * right)`.
+    fn parts(&self, y_true: &[f32], y_pred: &[f32]) -> (f64, f64, f64, f64) {
+        let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+            y_true.iter().zip(y_pred).map(|(&t, &p)| f(f64::from(t), f64::from(p))).sum()
+        };
+        let both = sum(&|t, p| t * p);
+        let size =
+            both + self.alpha * sum(&|t, p| (1.0 - t) * p) + self.beta * sum(&|t, p| t * (1.0 - p)) + self.smooth;
+        let missing = (1.0 - (both + self.smooth) / size).max(0.0);
+        let slope = if missing > 0.0 { self.gamma * missing.powf(self.gamma - 1.0) / size } else { 0.0 };
+        (missing.powf(self.gamma), slope, (both + self.smooth) / size, size)
+    }
+}
+
+impl Loss for FocalTversky {
+    fn info(&self) -> LossInfo {
+        LossInfo::targets(Targets::Binary)
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        rows(inputs, output, |y_true, y_pred, gradient| {
+            let (value, slope, ratio, _) = self.parts(y_true, y_pred);
+            if let Some(gradient) = gradient {
+                for (target, &t) in gradient.iter_mut().zip(y_true) {
+                    let t = f64::from(t);
+                    // d size / dp = t + alpha (1 - t) - beta t; d both / dp = t.
+                    *target = (slope * (ratio * (t + self.alpha * (1.0 - t) - self.beta * t) - t)) as f32;
+                }
+            }
+            value
+        })
+    }
+}
+
+/// Lovász hinge: a convex bound of the Jaccard loss of the sign of `y_pred`, logits, along the last axis. Berman, Triki & Blaschko 2018.
+#[derive(Clone, Debug, Config)]
+pub struct LovaszHinge;
+
+impl Loss for LovaszHinge {
+    fn info(&self) -> LossInfo {
+        LossInfo { from_logits: true, ..LossInfo::targets(Targets::Binary) }
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        let mut order: Vec<usize> = Vec::new();
+        rows(inputs, output, |y_true, y_pred, mut gradient| {
+            let error = |i: usize| 1.0 - y_pred[i] * (2.0 * y_true[i] - 1.0);
+            order.clear();
+            order.extend(0..y_pred.len());
+            order.sort_by(|&a, &b| error(b).total_cmp(&error(a)));
+            let positives: f64 = y_true.iter().map(|&t| f64::from(t)).sum();
+            let (mut there, mut others, mut before, mut value) = (positives, 0.0, 0.0, 0.0);
+            for &i in &order {
+                let t = f64::from(y_true[i]);
+                (there, others) = (there - t, others + 1.0 - t);
+                let jaccard = 1.0 - there / (positives + others).max(f64::MIN_POSITIVE);
+                let share = jaccard - before;
+                before = jaccard;
+                let wrong = error(i) > 0.0;
+                value += share * f64::from(error(i).max(0.0));
+                if let Some(gradient) = gradient.as_deref_mut() {
+                    gradient[i] = if wrong { (-share * (2.0 * t - 1.0)) as f32 } else { 0.0 };
+                }
+            }
+            value
+        })
+    }
+}
+
+/// Walks over the rows: `f` gives a row's value, and writes its gradient where that is asked for.
+fn rows(
+    inputs: &Inputs<'_>,
+    output: &mut LossOutput<'_>,
+    mut f: impl FnMut(&[f32], &[f32], Option<&mut [f32]>) -> f64,
+) -> Result<LossTotals> {
+    let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
+    if y_true.shape() != y_pred.shape() {
+        let shapes = (y_true.shape(), y_pred.shape());
+        return Err(Error::input(format!("y_true of shape {:?} doesn't fit y_pred of shape {:?}", shapes.0, shapes.1)));
+    }
+    let (rows, columns) = y_pred.rows_and_columns();
+    let (y_true, y_pred) = (y_true.f32s("y_true")?, y_pred.f32s("y_pred")?);
+    let mut totals = LossTotals::default();
+    for row in 0..rows {
+        let here = row * columns..(row + 1) * columns;
+        let weight = output.upstream(row);
+        let scale = weight * output.scale;
+        let gradient = output.gradient(1)?.map(|gradient| &mut gradient[here.clone()]);
+        let value = match gradient {
+            None => f(&y_true[here.clone()], &y_pred[here], None),
+            Some(gradient) => {
+                let value = f(&y_true[here.clone()], &y_pred[here], Some(gradient));
+                gradient.iter_mut().for_each(|slope| *slope *= scale);
+                value
+            }
+        };
+        totals.value += f64::from(weight) * value;
+        totals.weight += f64::from(weight);
+        totals.count += 1.0;
+        if let Some(values) = output.values.as_deref_mut() {
+            values[row] = value as f32;
+        }
+    }
+    Ok(totals)
+}
+
+export_plugin! { losses: [FocalTversky, LovaszHinge] }
+
+#[test]
+fn holds_what_a_plugin_must() {
+    plugfit_api::testing::check(plugin());
+}
+
+#[test]
+fn a_region_that_is_met_costs_nothing() {
+    let value = |loss: &dyn Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>, y_pred: &[f32]| {
+        let y_true = [1.0_f32, 1.0, 0.0, 0.0];
+        let tensors = [("y_true", Tensor::new(&y_true, &[1, 4])), ("y_pred", Tensor::new(y_pred, &[1, 4]))];
+        let mut output = LossOutput { values: None, valid: None, gradients: &mut [], upstream: None, scale: 1.0 };
+        loss(&Inputs::new(&tensors, None, None), &mut output).unwrap().value
+    };
+    let tversky = FocalTversky { alpha: 0.5, beta: 0.5, gamma: 1.0, smooth: 1e-9 };
+    let tversky = |inputs: &Inputs<'_>, output: &mut LossOutput<'_>| tversky.call(inputs, output, &Host::none());
+    let lovasz = |inputs: &Inputs<'_>, output: &mut LossOutput<'_>| LovaszHinge.call(inputs, output, &Host::none());
+    assert!(value(&tversky, &[1.0, 1.0, 0.0, 0.0]).abs() < 1e-6);
+    assert!((value(&tversky, &[1.0, 0.0, 1.0, 0.0]) - 0.5).abs() < 1e-6);
+    assert_eq!(value(&lovasz, &[2.0, 3.0, -1.0, -4.0]), 0.0);
+    // All wrong by 2: twice the whole Jaccard loss.
+    assert!((value(&lovasz, &[-1.0, -1.0, 1.0, 1.0]) - 2.0).abs() < 1e-6);
+}

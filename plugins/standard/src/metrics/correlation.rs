@@ -1,0 +1,81 @@
+//! How well predictions and labels go together along an axis.
+
+use super::lines::{Lines, mean_of_lines};
+use plugfit_api::prelude::*;
+
+/// The mean of the cosine of the angle between `y_true` and `y_pred`, from -1 to 1; the loss of this name has the other sign.
+#[derive(Clone, Debug, Config)]
+pub struct CosineSimilarity {
+    /// The axis of the vectors.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+impl CosineSimilarity {
+    /// Keras's epsilon keeps the cosine of a vector of zeros finite.
+    fn of_line(y_true: &[f64], y_pred: &[f64]) -> f64 {
+        let length = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-7);
+        dot(y_true, y_pred) / (length(y_true) * length(y_pred))
+    }
+}
+mean_of_lines!(CosineSimilarity);
+
+/// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Pearson 1895.
+#[derive(Clone, Debug, Config)]
+pub struct PearsonCorrelation {
+    /// The axis along which values are correlated.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+impl PearsonCorrelation {
+    fn of_line(y_true: &[f64], y_pred: &[f64]) -> f64 {
+        let (t, p) = (Moments::of(y_true), Moments::of(y_pred));
+        covariance(y_true, t.mean, y_pred, p.mean) / (t.variance * p.variance).sqrt()
+    }
+}
+mean_of_lines!(PearsonCorrelation);
+
+/// The mean of the concordance between `y_true` and `y_pred`, from -1 to 1: correlation that is lost where their means or variances
+/// differ. Lin 1989.
+#[derive(Clone, Debug, Config)]
+pub struct ConcordanceCorrelation {
+    /// The axis along which values are compared.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+impl ConcordanceCorrelation {
+    fn of_line(y_true: &[f64], y_pred: &[f64]) -> f64 {
+        let (t, p) = (Moments::of(y_true), Moments::of(y_pred));
+        let norm = t.variance + p.variance + (t.mean - p.mean).powi(2);
+        // Two equal constants agree in nothing, as Keras has it.
+        if norm == 0.0 { 0.0 } else { 2.0 * covariance(y_true, t.mean, y_pred, p.mean) / norm }
+    }
+}
+mean_of_lines!(ConcordanceCorrelation);
+
+struct Moments {
+    mean: f64,
+    variance: f64,
+}
+
+impl Moments {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        // The mean of equal numbers may be another one by a rounding.
+        if values.iter().all(|value| *value == values[0]) {
+            return Moments { mean: values.first().copied().unwrap_or(0.0), variance: 0.0 };
+        }
+        let mean = values.iter().sum::<f64>() / count;
+        Moments { mean, variance: values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count }
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn covariance(a: &[f64], mean_a: f64, b: &[f64], mean_b: f64) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum::<f64>() / a.len() as f64
+}

@@ -1,0 +1,141 @@
+//! The harmonic mean of precision and recall.
+
+use plugfit_api::prelude::*;
+
+/// How the classes' scores become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
+pub enum Average {
+    /// From the counts of all classes together.
+    Micro,
+    /// Their mean.
+    Macro,
+    /// Their mean by how often each class is true.
+    Weighted,
+}
+
+/// F-score: `(1 + beta²) precision recall / (beta² precision + recall)`, for each column of `y_pred`. van Rijsbergen 1979.
+#[derive(Clone, Debug, Config)]
+#[config(aliases("fbeta_score"), base(name = "fbeta_score"))]
+pub struct FBetaScore {
+    /// How the classes' scores become one; null: a score for each.
+    average: Option<Average>,
+    /// How much more recall counts than precision.
+    #[config(default = 1.0, above = 0.0)]
+    beta: f64,
+    /// Predictions above it are positive; null: the greatest of each row.
+    #[config(above = 0.0, range = ..=1.0)]
+    threshold: Option<f64>,
+}
+
+/// F-score with `beta` 1: the harmonic mean of precision and recall.
+#[derive(Clone, Debug, Config)]
+pub struct F1Score {
+    /// How the classes' scores become one; null: a score for each.
+    average: Option<Average>,
+    /// Predictions above it are positive; null: the greatest of each row.
+    #[config(above = 0.0, range = ..=1.0)]
+    threshold: Option<f64>,
+}
+
+/// For each class the weight of true positives, of false positives, of false negatives and of what is true; empty at first.
+#[state]
+#[derive(Default)]
+pub struct Classes {
+    counts: Vec<[f64; 4]>,
+}
+
+impl Classes {
+    fn update(&mut self, threshold: Option<f64>, inputs: &Inputs<'_>) -> Result<()> {
+        let [y_true, y_pred] = [inputs.y_true()?.shape(), inputs.y_pred()?.shape()];
+        if y_true.len() != 2 || y_pred.len() != 2 {
+            return Err(Error::input(format!(
+                "F-scores need [rows, classes], not y_true {y_true:?} and y_pred {y_pred:?}"
+            )));
+        }
+        let classes = y_pred[1] as usize;
+        if self.counts.is_empty() {
+            self.counts.resize(classes, [0.0; 4]);
+        }
+        if self.counts.len() != classes {
+            return Err(Error::input(format!("y_pred has {classes} classes, and {} until now", self.counts.len())));
+        }
+        inputs.for_each_row(|y_true, y_pred, weight| {
+            if weight == 0.0 {
+                return;
+            }
+            let greatest = y_pred.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for ((counts, &t), &p) in self.counts.iter_mut().zip(y_true).zip(y_pred) {
+                let positive = match threshold {
+                    Some(threshold) => p as f32 > threshold as f32,
+                    // All that share the greatest, but for zeros.
+                    None => p >= greatest && p.abs() > 1e-9,
+                };
+                let p = f64::from(u8::from(positive));
+                let new = [p * t, p * (1.0 - t), (1.0 - p) * t, t];
+                counts.iter_mut().zip(new).for_each(|(count, new)| *count += weight * new);
+            }
+        })
+    }
+
+    fn merge(&mut self, other: &Classes) -> Result<()> {
+        if self.counts.is_empty() {
+            self.counts.clone_from(&other.counts);
+        } else if !other.counts.is_empty() {
+            if self.counts.len() != other.counts.len() {
+                return Err(Error::state("one has seen more classes than the other"));
+            }
+            self.counts.as_flattened_mut().iter_mut().zip(other.counts.as_flattened()).for_each(|(a, b)| *a += b);
+        }
+        Ok(())
+    }
+
+    fn result(&self, average: Option<Average>, beta: f64) -> Outcome {
+        if self.counts.iter().flatten().all(|count| *count == 0.0) {
+            return Outcome::Undefined;
+        }
+        let ratio = |a: f64, b: f64| if b == 0.0 { 0.0 } else { a / b };
+        let score = |[tp, fp, fn_, _]: &[f64; 4]| {
+            let (precision, recall) = (ratio(*tp, tp + fp), ratio(*tp, tp + fn_));
+            ratio((1.0 + beta * beta) * precision * recall, beta * beta * precision + recall)
+        };
+        let scores = self.counts.iter().map(score);
+        match average {
+            None => Outcome::row(scores.collect()),
+            Some(Average::Micro) => {
+                let add = |a: [f64; 4], b: &[f64; 4]| std::array::from_fn(|i| a[i] + b[i]);
+                Outcome::Scalar(score(&self.counts.iter().fold([0.0; 4], add)))
+            }
+            Some(Average::Macro) => Outcome::Scalar(scores.sum::<f64>() / self.counts.len() as f64),
+            Some(Average::Weighted) => {
+                let all: f64 = self.counts.iter().map(|counts| counts[3]).sum();
+                let sum: f64 = scores.zip(&self.counts).map(|(score, counts)| score * counts[3]).sum();
+                Outcome::Scalar(ratio(sum, all))
+            }
+        }
+    }
+}
+
+macro_rules! score {
+    ($name:ident, $self:ident => $beta:expr) => {
+        impl Metric for $name {
+            type State = Classes;
+            fn info(&self) -> MetricInfo {
+                MetricInfo::new(Direction::Maximize)
+            }
+            fn init(&self) -> Classes {
+                Classes::default()
+            }
+            fn update(&self, classes: &mut Classes, inputs: &Inputs<'_>) -> Result<()> {
+                classes.update(self.threshold, inputs)
+            }
+            fn merge(&self, classes: &mut Classes, other: &Classes) -> Result<()> {
+                classes.merge(other)
+            }
+            fn result(&$self, classes: &Classes) -> Result<Outcome> {
+                Ok(classes.result($self.average, $beta))
+            }
+        }
+    };
+}
+score!(FBetaScore, self => self.beta);
+score!(F1Score, self => 1.0);

@@ -1,0 +1,306 @@
+//! Intersection over union of what is predicted to be of a class and what is. Jaccard 1901.
+
+use plugfit_api::{Tensor, prelude::*};
+
+/// For each pair of a true and a predicted class its weight, true class after true class; empty at first.
+#[state]
+#[derive(Default)]
+pub struct Pairs {
+    weights: Vec<f64>,
+}
+
+/// Where class ids come from.
+#[derive(Clone, Copy, Debug)]
+enum Ids {
+    /// They stand there.
+    Sparse,
+    /// Where the greatest is along this axis.
+    OneHot(i64),
+    /// 1 where it isn't below the threshold.
+    Above(f64),
+}
+
+/// The ids of an array, one after another.
+struct Reader<'a> {
+    tensor: Tensor<'a>,
+    ids: Ids,
+    /// The length of the axis of the classes, and how many elements lie between two of its own.
+    along: usize,
+    between: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(tensor: Tensor<'a>, ids: Ids, name: &str) -> Result<Self> {
+        let (mut along, mut between) = (1, 1);
+        if let Ids::OneHot(axis) = ids {
+            let shape = tensor.shape();
+            let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
+            let lengths = usize::try_from(axis).ok().and_then(|axis| shape.get(axis..)).filter(|rest| !rest.is_empty());
+            let Some([first, behind @ ..]) = lengths else {
+                return Err(Error::input(format!("{name} of shape {shape:?} has no axis {axis}")));
+            };
+            (along, between) = (*first as usize, behind.iter().product::<i64>() as usize);
+        }
+        Ok(Reader { tensor, ids, along, between })
+    }
+
+    fn count(&self) -> usize {
+        self.tensor.len().checked_div(self.along).unwrap_or(0)
+    }
+
+    /// None: it is no class.
+    fn get(&self, i: usize, classes: usize) -> Option<usize> {
+        let id = match self.ids {
+            Ids::Sparse => self.tensor.get_f64(i).trunc(),
+            Ids::Above(threshold) => f64::from(u8::from(self.tensor.get_f64(i) as f32 >= threshold as f32)),
+            Ids::OneHot(_) => {
+                let at = |class: usize| (i / self.between * self.along + class) * self.between + i % self.between;
+                let greater = |best: usize, class: usize| {
+                    if self.tensor.get_f64(at(class)) > self.tensor.get_f64(at(best)) { class } else { best }
+                };
+                (1..self.along).fold(0, greater) as f64
+            }
+        };
+        (id >= 0.0 && id < classes as f64).then_some(id as usize)
+    }
+}
+
+impl Pairs {
+    fn update(&mut self, classes: usize, ignored: Option<i64>, ids: [Ids; 2], inputs: &Inputs<'_>) -> Result<()> {
+        let y_true = Reader::new(inputs.y_true()?, ids[0], "y_true")?;
+        let y_pred = Reader::new(inputs.y_pred()?, ids[1], "y_pred")?;
+        let count = y_true.count();
+        if y_pred.count() != count {
+            let shapes = (y_true.tensor.shape(), y_pred.tensor.shape());
+            let message = format!(
+                "y_true of shape {:?} and y_pred of shape {:?} hold other numbers of classes",
+                shapes.0, shapes.1
+            );
+            return Err(Error::input(message));
+        }
+        // One for all, one for each, or one for each of what leads.
+        let each = match inputs.weight() {
+            None => None,
+            Some(weight) if !weight.is_empty() && count % weight.len() == 0 => Some((weight, count / weight.len())),
+            Some(_) if count == 0 => None,
+            Some(weight) => {
+                let shape = weight.shape();
+                return Err(Error::input(format!("sample_weight of shape {shape:?} doesn't fit {count} classes")));
+            }
+        };
+        if self.weights.is_empty() {
+            self.weights.resize(classes * classes, 0.0);
+        }
+        for i in 0..count {
+            let weight = each.map_or(1.0, |(weight, each)| weight.get_f64(i / each));
+            if let (Some(t), Some(p)) = (y_true.get(i, classes), y_pred.get(i, classes))
+                && ignored != Some(t as i64)
+                && weight != 0.0
+            {
+                self.weights[t * classes + p] += weight;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &Pairs) -> Result<()> {
+        if self.weights.is_empty() {
+            self.weights.clone_from(&other.weights);
+        } else {
+            self.weights.iter_mut().zip(&other.weights).for_each(|(a, b)| *a += b);
+        }
+        Ok(())
+    }
+
+    /// The mean over those of these classes that were seen.
+    fn result(&self, classes: usize, targets: impl Iterator<Item = usize>) -> Outcome {
+        if self.weights.is_empty() {
+            return Outcome::Undefined;
+        }
+        let (mut sum, mut seen) = (0.0, 0.0);
+        for class in targets {
+            let both = self.weights[class * classes + class];
+            let there: f64 = self.weights[class * classes..][..classes].iter().sum();
+            let predicted: f64 = self.weights[class..].iter().step_by(classes).sum();
+            let either = there + predicted - both;
+            if either > 1e-9 {
+                sum += both / either;
+                seen += 1.0;
+            }
+        }
+        Outcome::ratio(sum, seen)
+    }
+}
+
+fn ids(sparse: bool, axis: i64) -> Ids {
+    if sparse { Ids::Sparse } else { Ids::OneHot(axis) }
+}
+
+fn check(classes: u64, targets: &[u64]) -> Result<()> {
+    match targets.iter().find(|target| **target >= classes) {
+        Some(target) => Err(Error::config(
+            "target_class_ids",
+            format!("must be less than num_classes, {classes}, and {target} isn't"),
+        )),
+        None => Ok(()),
+    }
+}
+
+macro_rules! iou {
+    ($name:ident, $self:ident: $classes:expr, $ignored:expr, $ids:expr, $targets:expr) => {
+        impl Metric for $name {
+            type State = Pairs;
+            fn info(&self) -> MetricInfo {
+                let dtypes: Vec<String> = ["int32", "float32", "float64", "int64", "uint8"].map(str::to_owned).to_vec();
+                MetricInfo { dtypes: vec![dtypes; 2], ..MetricInfo::new(Direction::Maximize) }
+            }
+            fn init(&self) -> Pairs {
+                Pairs::default()
+            }
+            fn update(&$self, pairs: &mut Pairs, inputs: &Inputs<'_>) -> Result<()> {
+                pairs.update($classes as usize, $ignored, $ids, inputs)
+            }
+            fn merge(&self, pairs: &mut Pairs, other: &Pairs) -> Result<()> {
+                pairs.merge(other)
+            }
+            fn result(&$self, pairs: &Pairs) -> Result<Outcome> {
+                Ok(pairs.result($classes as usize, $targets))
+            }
+        }
+    };
+}
+
+/// The mean intersection over union of some classes; those that were neither predicted nor true don't count.
+#[derive(Clone, Debug, Config)]
+#[config(base(name = None), check = Self::check)]
+pub struct IoU {
+    /// How many classes there are.
+    #[config(range = 1..=100000)]
+    num_classes: u64,
+    /// Those that count.
+    target_class_ids: Vec<u64>,
+    /// What is of this class isn't looked at.
+    ignore_class: Option<i64>,
+    /// Whether `y_true` holds class ids and not a number for each class.
+    #[config(default = true)]
+    sparse_y_true: bool,
+    /// Whether `y_pred` holds class ids and not a number for each class.
+    #[config(default = true)]
+    sparse_y_pred: bool,
+    /// The axis of the classes, where they aren't ids.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+impl IoU {
+    fn check(&self) -> Result<()> {
+        check(self.num_classes, &self.target_class_ids)
+    }
+}
+
+iou! {
+    IoU, self: self.num_classes, self.ignore_class,
+    [ids(self.sparse_y_true, self.axis), ids(self.sparse_y_pred, self.axis)],
+    self.target_class_ids.iter().map(|&class| class as usize)
+}
+
+/// The mean intersection over union of all classes.
+#[derive(Clone, Debug, Config)]
+#[config(base(name = None))]
+pub struct MeanIoU {
+    /// How many classes there are.
+    #[config(range = 1..=100000)]
+    num_classes: u64,
+    /// What is of this class isn't looked at.
+    ignore_class: Option<i64>,
+    /// Whether `y_true` holds class ids and not a number for each class.
+    #[config(default = true)]
+    sparse_y_true: bool,
+    /// Whether `y_pred` holds class ids and not a number for each class.
+    #[config(default = true)]
+    sparse_y_pred: bool,
+    /// The axis of the classes, where they aren't ids.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+iou! {
+    MeanIoU, self: self.num_classes, self.ignore_class,
+    [ids(self.sparse_y_true, self.axis), ids(self.sparse_y_pred, self.axis)],
+    0..self.num_classes as usize
+}
+
+/// The mean intersection over union of what is above a threshold and of what isn't.
+#[derive(Clone, Debug, Config)]
+#[config(base(name = None), check = Self::check)]
+pub struct BinaryIoU {
+    /// 0 is what is below the threshold, 1 what isn't.
+    #[config(default = [0, 1])]
+    target_class_ids: Vec<u64>,
+    /// Predictions of at least this are of class 1.
+    #[config(default = 0.5)]
+    threshold: f64,
+}
+
+impl BinaryIoU {
+    fn check(&self) -> Result<()> {
+        check(2, &self.target_class_ids)
+    }
+}
+
+iou! {
+    BinaryIoU, self: 2, None, [Ids::Sparse, Ids::Above(self.threshold)],
+    self.target_class_ids.iter().map(|&class| class as usize)
+}
+
+/// The mean intersection over union of some classes, of one-hot labels.
+#[derive(Clone, Debug, Config)]
+#[config(base(name = None), check = Self::check)]
+pub struct OneHotIoU {
+    /// How many classes there are.
+    #[config(range = 1..=100000)]
+    num_classes: u64,
+    /// Those that count.
+    target_class_ids: Vec<u64>,
+    /// What is of this class isn't looked at.
+    ignore_class: Option<i64>,
+    /// Whether `y_pred` holds class ids and not a number for each class.
+    #[config(default = false)]
+    sparse_y_pred: bool,
+    /// The axis of the classes.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+impl OneHotIoU {
+    fn check(&self) -> Result<()> {
+        check(self.num_classes, &self.target_class_ids)
+    }
+}
+
+iou! {
+    OneHotIoU, self: self.num_classes, self.ignore_class, [Ids::OneHot(self.axis), ids(self.sparse_y_pred, self.axis)],
+    self.target_class_ids.iter().map(|&class| class as usize)
+}
+
+/// The mean intersection over union of all classes, of one-hot labels.
+#[derive(Clone, Debug, Config)]
+#[config(base(name = None))]
+pub struct OneHotMeanIoU {
+    /// How many classes there are.
+    #[config(range = 1..=100000)]
+    num_classes: u64,
+    /// What is of this class isn't looked at.
+    ignore_class: Option<i64>,
+    /// Whether `y_pred` holds class ids and not a number for each class.
+    #[config(default = false)]
+    sparse_y_pred: bool,
+    /// The axis of the classes.
+    #[config(default = -1)]
+    axis: i64,
+}
+
+iou! {
+    OneHotMeanIoU, self: self.num_classes, self.ignore_class, [Ids::OneHot(self.axis), ids(self.sparse_y_pred, self.axis)],
+    0..self.num_classes as usize
+}

@@ -1,0 +1,97 @@
+//! The best of one share that a threshold reaches while another is at least so much.
+
+use super::confusion::{Confusion, Counts, Rule};
+use plugfit_api::prelude::*;
+use std::sync::OnceLock;
+
+fn share(of: f64, others: f64) -> f64 {
+    if of + others == 0.0 { 0.0 } else { of / (of + others) }
+}
+
+fn sensitivity(counts: &Counts) -> f64 {
+    share(counts.true_positives, counts.false_negatives)
+}
+
+fn specificity(counts: &Counts) -> f64 {
+    share(counts.true_negatives, counts.false_positives)
+}
+
+fn precision(counts: &Counts) -> f64 {
+    share(counts.true_positives, counts.false_positives)
+}
+
+/// Thresholds from 0 to 1 in equal parts; a single one is one half.
+fn rule(num_thresholds: u64, class_id: Option<u64>) -> Rule {
+    let thresholds: Vec<f64> = match num_thresholds {
+        1 => vec![0.5],
+        count => (0..count).map(|i| i as f64 / (count - 1) as f64).collect(),
+    };
+    Rule { class_id: class_id.map(|class| class as usize), ..Rule::new(&thresholds) }
+}
+
+macro_rules! at {
+    ($(#[$doc:meta])* $name:ident: $best:ident, $constrained:ident at least $field:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Config)]
+        #[config(base(name = None))]
+        pub struct $name {
+            /// What must be reached.
+            #[config(range = 0.0..=1.0)]
+            $field: f64,
+            /// Thresholds from 0 to 1 in equal parts.
+            #[config(default = 200, range = 1..=10000000)]
+            num_thresholds: u64,
+            /// Only this class counts.
+            class_id: Option<u64>,
+            #[config(skip)]
+            rule: OnceLock<Rule>,
+        }
+
+        impl $name {
+            fn rule(&self) -> &Rule {
+                self.rule.get_or_init(|| rule(self.num_thresholds, self.class_id))
+            }
+        }
+
+        impl Metric for $name {
+            type State = Confusion;
+            fn info(&self) -> MetricInfo {
+                MetricInfo::new(Direction::Maximize)
+            }
+            fn init(&self) -> Confusion {
+                Confusion::default()
+            }
+            fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+                self.rule().update(confusion, inputs)
+            }
+            fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
+                self.rule().merge(confusion, other)
+            }
+            fn result(&self, confusion: &Confusion) -> Result<Outcome> {
+                if confusion.is_empty() {
+                    return Ok(Outcome::Undefined);
+                }
+                let counts = self.rule().counts(confusion);
+                let reached = counts.iter().flatten().filter(|counts| $constrained(counts) >= self.$field);
+                Ok(Outcome::Scalar(reached.map($best).fold(0.0, f64::max)))
+            }
+        }
+    };
+}
+
+at! {
+    /// The best sensitivity at thresholds where specificity is at least so much.
+    SensitivityAtSpecificity: sensitivity, specificity at least specificity
+}
+at! {
+    /// The best specificity at thresholds where sensitivity is at least so much.
+    SpecificityAtSensitivity: specificity, sensitivity at least sensitivity
+}
+at! {
+    /// The best precision at thresholds where recall is at least so much.
+    PrecisionAtRecall: precision, sensitivity at least recall
+}
+at! {
+    /// The best recall at thresholds where precision is at least so much.
+    RecallAtPrecision: sensitivity, precision at least precision
+}

@@ -1,0 +1,125 @@
+//! How much of the labels' variance is explained.
+
+use plugfit_api::prelude::*;
+
+/// How the outputs' scores become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
+pub enum Aggregation {
+    /// Their mean.
+    UniformAverage,
+    /// Their mean by the variance of their labels.
+    VarianceWeightedAverage,
+}
+
+/// R²: `1 - residual / variance` for each column, at most 1; 0 for one whose labels are constant. With `num_regressors` it is adjusted
+/// for so many predictors. Wright 1921.
+#[derive(Clone, Debug, Config)]
+#[config(name = "R2Score", aliases("r2_score"), base(name = "r2_score"))]
+pub struct R2Score {
+    /// How the outputs' scores become one; null: a score for each.
+    #[config(default = "uniform_average")]
+    class_aggregation: Option<Aggregation>,
+    /// The predictors that the score is adjusted for; 0: none.
+    #[config(default = 0)]
+    num_regressors: u64,
+}
+
+/// The rows seen, and for each column the weight, the labels' mean, their squared distance from it, and that of the predictions
+/// from them. Means and not sums, so that labels near 1e9 keep their variance.
+#[state]
+#[derive(Default)]
+pub struct Columns {
+    rows: f64,
+    columns: Vec<[f64; 4]>,
+}
+
+/// Chan, Golub & LeVeque 1979.
+fn add(into: &mut [f64; 4], other: [f64; 4]) {
+    let weight = into[0] + other[0];
+    if weight != 0.0 && other[0] != 0.0 {
+        let apart = other[1] - into[1];
+        into[1] += apart * other[0] / weight;
+        into[2] += other[2] + apart * apart * into[0] * other[0] / weight;
+        into[3] += other[3];
+        into[0] = weight;
+    }
+}
+
+impl Columns {
+    fn grown(&mut self, columns: usize) -> Result<()> {
+        if self.columns.is_empty() {
+            self.columns.resize(columns, [0.0; 4]);
+        }
+        match self.columns.len() == columns {
+            true => Ok(()),
+            false => Err(Error::input(format!("y_pred has {columns} columns, and {} until now", self.columns.len()))),
+        }
+    }
+}
+
+impl Metric for R2Score {
+    type State = Columns;
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(Direction::Maximize)
+    }
+    fn init(&self) -> Columns {
+        Columns::default()
+    }
+    fn update(&self, state: &mut Columns, inputs: &Inputs<'_>) -> Result<()> {
+        let shape = inputs.y_pred()?.shape();
+        if shape.len() > 2 || shape.is_empty() || inputs.y_true()?.rank() > 2 {
+            return Err(Error::input(format!("R2Score needs y_pred of shape [rows, columns], not {shape:?}")));
+        }
+        let mut seen = state.clone();
+        let columns = shape.get(1).map_or(1, |columns| *columns as usize);
+        seen.grown(columns)?;
+        let (mut column, mut counts) = (0, false);
+        inputs.for_each(|t, p, weight| {
+            if weight != 0.0 {
+                add(&mut seen.columns[column], [weight, t, 0.0, weight * (t - p) * (t - p)]);
+                counts = true;
+            }
+            column += 1;
+            if column == columns {
+                seen.rows += f64::from(u8::from(counts));
+                (column, counts) = (0, false);
+            }
+        })?;
+        *state = seen;
+        Ok(())
+    }
+    fn merge(&self, state: &mut Columns, other: &Columns) -> Result<()> {
+        if other.columns.is_empty() {
+            return Ok(());
+        }
+        state.grown(other.columns.len()).map_err(|_| Error::state("one has seen more columns than the other"))?;
+        state.rows += other.rows;
+        state.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| add(column, *other));
+        Ok(())
+    }
+    fn result(&self, state: &Columns) -> Result<Outcome> {
+        if state.rows == 0.0 {
+            return Ok(Outcome::Undefined);
+        }
+        let score =
+            |[_, _, variance, residual]: &[f64; 4]| if *variance == 0.0 { 0.0 } else { 1.0 - residual / variance };
+        let scores = state.columns.iter().map(score);
+        let free = state.rows - self.num_regressors as f64 - 1.0;
+        // With too few rows to adjust for, the score stays as it is.
+        let adjusted = |score: f64| match self.num_regressors > 0 && free > 0.0 {
+            true => 1.0 - (1.0 - score) * (state.rows - 1.0) / free,
+            false => score,
+        };
+        Ok(match self.class_aggregation {
+            None => Outcome::row(scores.map(adjusted).collect()),
+            Some(Aggregation::UniformAverage) => {
+                Outcome::Scalar(adjusted(scores.sum::<f64>() / state.columns.len() as f64))
+            }
+            Some(Aggregation::VarianceWeightedAverage) => {
+                let all: f64 = state.columns.iter().map(|column| column[2]).sum();
+                let sum: f64 = scores.zip(&state.columns).map(|(score, column)| score * column[2]).sum();
+                if all == 0.0 { Outcome::Undefined } else { Outcome::Scalar(adjusted(sum / all)) }
+            }
+        })
+    }
+}

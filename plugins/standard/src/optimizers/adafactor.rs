@@ -1,0 +1,109 @@
+//! Squares of gradients by row and column.
+
+use super::slices;
+use plugfit_api::prelude::*;
+
+/// Adafactor: of a matrix only the means of rows and columns of squared gradients are kept. Shazeer & Stern 2018.
+#[derive(Clone, Debug, Config)]
+pub struct Adafactor {
+    /// How the average's memory grows with the steps.
+    #[config(default = -0.8)]
+    beta_2_decay: f64,
+    /// Added to squared gradients.
+    #[config(default = 1e-30, range = 0.0..)]
+    epsilon_1: f64,
+    /// Parameters count as at least so long.
+    #[config(default = 0.001, range = 0.0..)]
+    epsilon_2: f64,
+    /// The greatest root mean square of a step.
+    #[config(default = 1.0, above = 0.0)]
+    clip_threshold: f64,
+    /// Whether the rate is at most `1 / sqrt(step)`; as in Keras it is in any case.
+    #[config(default = true)]
+    relative_step: bool,
+}
+
+/// The rows and columns of the last two axes, and how many such matrices there are; none for fewer axes.
+fn matrices(shape: &[i64]) -> Option<(usize, usize, usize)> {
+    let [leading @ .., rows, columns] = shape else { return None };
+    Some((leading.iter().product::<i64>() as usize, *rows as usize, *columns as usize))
+}
+
+fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    (values.map(|value| value * value).sum::<f64>() / count).sqrt()
+}
+
+impl Optimizer for Adafactor {
+    fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        let mut slots = Vec::new();
+        for (i, parameter) in parameters.iter().enumerate() {
+            match parameter.shape {
+                [leading @ .., rows, columns] => {
+                    let shape = |last: &i64| leading.iter().chain([last]).copied().collect();
+                    slots.push(Slot { shape: shape(rows), ..Slot::like(i, parameter, "row") });
+                    slots.push(Slot { shape: shape(columns), ..Slot::like(i, parameter, "column") });
+                }
+                _ => slots.push(Slot::like(i, parameter, "velocity")),
+            }
+        }
+        Ok(slots)
+    }
+
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        let number = update.step.number();
+        let kept = 1.0 - number.powf(self.beta_2_decay);
+        let square = |g: f32| f64::from(g) * f64::from(g) + self.epsilon_1;
+        let mut steps: Vec<f64> = Vec::new();
+        for entry in update.entries.iter_mut() {
+            let rate = entry.learning_rate.min(1.0 / number.sqrt());
+            let shape = matrices(entry.parameter.shape);
+            steps.clear();
+            let values = match shape {
+                None => {
+                    let Some((values, gradient, [v])) = slices::<1>(entry)? else { continue };
+                    for (v, &g) in v.iter_mut().zip(gradient) {
+                        *v = (kept * f64::from(*v) + (1.0 - kept) * square(g)) as f32;
+                        steps.push(f64::from(g) / f64::from(*v).sqrt());
+                    }
+                    values
+                }
+                Some((many, rows, columns)) => {
+                    let Some((values, gradient, [row, column])) = slices::<2>(entry)? else { continue };
+                    let each = rows * columns;
+                    for matrix in 0..many {
+                        let gradient = &gradient[matrix * each..(matrix + 1) * each];
+                        let row = &mut row[matrix * rows..(matrix + 1) * rows];
+                        let column = &mut column[matrix * columns..(matrix + 1) * columns];
+                        for (r, gradient) in row.iter_mut().zip(gradient.chunks_exact(columns)) {
+                            let mean = gradient.iter().map(|&g| square(g)).sum::<f64>() / columns as f64;
+                            *r = (kept * f64::from(*r) + (1.0 - kept) * mean) as f32;
+                        }
+                        for (j, c) in column.iter_mut().enumerate() {
+                            let mean =
+                                gradient[j..].iter().step_by(columns).map(|&g| square(g)).sum::<f64>() / rows as f64;
+                            *c = (kept * f64::from(*c) + (1.0 - kept) * mean) as f32;
+                        }
+                        let mean = row.iter().map(|&r| f64::from(r)).sum::<f64>() / rows as f64;
+                        for (r, gradient) in row.iter().zip(gradient.chunks_exact(columns)) {
+                            let of_row = f64::from(*r) / mean;
+                            steps.extend(
+                                gradient
+                                    .iter()
+                                    .zip(&*column)
+                                    .map(|(&g, &c)| f64::from(g) / (of_row * f64::from(c)).sqrt()),
+                            );
+                        }
+                    }
+                    values
+                }
+            };
+            let size = root_mean_square(values.iter().map(|&value| f64::from(value))).max(self.epsilon_2);
+            let clip = (root_mean_square(steps.iter().copied()) / self.clip_threshold).max(1.0);
+            for (value, step) in values.iter_mut().zip(&steps) {
+                *value -= (rate * size * step / clip) as f32;
+            }
+        }
+        Ok(())
+    }
+}

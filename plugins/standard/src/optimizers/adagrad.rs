@@ -1,0 +1,66 @@
+//! Steps divided by the root of a sum, or of an average, of squared gradients.
+
+use plugfit_api::prelude::*;
+
+/// Adagrad: the gradient divided by the root of the sum of its squares so far. Duchi, Hazan & Singer 2011.
+#[derive(Clone, Debug, Config)]
+pub struct Adagrad {
+    /// What the sums start at.
+    #[config(default = 0.1, range = 0.0..)]
+    initial_accumulator_value: f64,
+    /// Added to the sum.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+}
+
+#[formula]
+impl ElementwiseOptimizer<1> for Adagrad {
+    /// Learning rate and epsilon.
+    type Numbers = (f32, f32);
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        vec![("accumulator", self.initial_accumulator_value)]
+    }
+    fn numbers(&self, step: &Step) -> (f32, f32) {
+        (step.learning_rate as f32, self.epsilon as f32)
+    }
+    fn update(&self, &(rate, epsilon): &(f32, f32), parameter: f32, gradient: f32, [sum]: [f32; 1]) -> (f32, [f32; 1]) {
+        let sum = sum + gradient * gradient;
+        (parameter - rate * gradient / (sum + epsilon).sqrt(), [sum])
+    }
+}
+
+/// Adadelta: the gradient in units of past steps, by the ratio of two moving averages. Zeiler 2012.
+#[derive(Clone, Debug, Config)]
+pub struct Adadelta {
+    /// How much of the averages stays in a step.
+    #[config(default = 0.95, range = 0.0..=1.0)]
+    rho: f64,
+    /// Added to both averages.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+}
+
+#[formula]
+impl ElementwiseOptimizer<2> for Adadelta {
+    /// Learning rate, what stays and what comes in, epsilon.
+    type Numbers = (f32, f32, f32, f32);
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        vec![("accumulated_grad", 0.0), ("accumulated_delta_var", 0.0)]
+    }
+    fn numbers(&self, step: &Step) -> Self::Numbers {
+        (step.learning_rate as f32, self.rho as f32, (1.0 - self.rho) as f32, self.epsilon as f32)
+    }
+    fn update(
+        &self,
+        &(rate, kept, new, epsilon): &Self::Numbers,
+        parameter: f32,
+        gradient: f32,
+        [squares, steps]: [f32; 2],
+    ) -> (f32, [f32; 2]) {
+        let squares = kept * squares + new * gradient * gradient;
+        let change = -(steps + epsilon).sqrt() * gradient / (squares + epsilon).sqrt();
+        (parameter + rate * change, [squares, kept * steps + new * change * change])
+    }
+}

@@ -1,0 +1,63 @@
+//! Follow the regularized leader.
+
+use plugfit_api::prelude::*;
+
+/// FTRL-Proximal, with L1 and L2 and shrinkage: sparse models of many features. McMahan et al. 2013.
+#[derive(Clone, Debug, Config)]
+pub struct Ftrl {
+    /// How the rate falls with the sum of squares: it is divided by the sum to minus this.
+    #[config(default = -0.5, range = ..=0.0)]
+    learning_rate_power: f64,
+    /// What the sums of squares start at.
+    #[config(default = 0.1, range = 0.0..)]
+    initial_accumulator_value: f64,
+    /// The strength of L1.
+    #[config(default = 0.0, range = 0.0..)]
+    l1_regularization_strength: f64,
+    /// The strength of L2, as a penalty.
+    #[config(default = 0.0, range = 0.0..)]
+    l2_regularization_strength: f64,
+    /// The strength of L2, on the gradient.
+    #[config(default = 0.0, range = 0.0..)]
+    l2_shrinkage_regularization_strength: f64,
+    /// Of the paper; more of it is more L2 at a small rate.
+    #[config(default = 0.0)]
+    beta: f64,
+}
+
+/// What a step computes once.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    rate: f32,
+    power: f32,
+    l1: f32,
+    /// Twice the penalty, with beta's part.
+    l2: f32,
+    shrinkage: f32,
+}
+
+#[formula]
+impl ElementwiseOptimizer<2> for Ftrl {
+    type Numbers = Numbers;
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        vec![("accumulator", self.initial_accumulator_value), ("linear", 0.0)]
+    }
+    fn numbers(&self, step: &Step) -> Numbers {
+        Numbers {
+            rate: step.learning_rate as f32,
+            power: -self.learning_rate_power as f32,
+            l1: self.l1_regularization_strength as f32,
+            l2: (2.0 * (self.l2_regularization_strength + self.beta / (2.0 * step.learning_rate))) as f32,
+            shrinkage: (2.0 * self.l2_shrinkage_regularization_strength) as f32,
+        }
+    }
+    fn update(&self, n: &Numbers, parameter: f32, gradient: f32, [sum, linear]: [f32; 2]) -> (f32, [f32; 2]) {
+        let raised = |x: f32| if n.power == 0.5 { x.sqrt() } else { x.powf(n.power) };
+        let grown = sum + gradient * gradient;
+        let (before, after) = (raised(sum), raised(grown));
+        let linear = linear + gradient + n.shrinkage * parameter - (after - before) / n.rate * parameter;
+        let parameter = (linear.clamp(-n.l1, n.l1) - linear) / (after / n.rate + n.l2);
+        (parameter, [grown, linear])
+    }
+}

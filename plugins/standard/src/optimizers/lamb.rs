@@ -1,0 +1,50 @@
+//! Adam for large batches.
+
+use super::slices;
+use plugfit_api::prelude::*;
+
+/// LAMB: Adam's step, scaled for each parameter to the parameter's own length. You et al. 2019.
+#[derive(Clone, Debug, Config)]
+pub struct Lamb {
+    /// How much of the gradient's average stays in a step.
+    #[config(default = 0.9, range = 0.0..1.0)]
+    beta_1: f64,
+    /// How much of the squares' average stays in a step.
+    #[config(default = 0.999, range = 0.0..1.0)]
+    beta_2: f64,
+    /// Added to the divisor.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+}
+
+impl Optimizer for Lamb {
+    fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        let each = parameters.iter().enumerate();
+        Ok(each.flat_map(|(i, p)| [Slot::like(i, p, "momentum"), Slot::like(i, p, "velocity")]).collect())
+    }
+
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        let number = update.step.number();
+        let first = (1.0 / (1.0 - self.beta_1.powf(number))) as f32;
+        let second = (1.0 / (1.0 - self.beta_2.powf(number))) as f32;
+        let (new_first, new_second) = ((1.0 - self.beta_1) as f32, (1.0 - self.beta_2) as f32);
+        for entry in update.entries.iter_mut() {
+            let rate = entry.learning_rate;
+            let Some((values, gradient, [m, v])) = slices::<2>(entry)? else { continue };
+            let step = |m: f32, v: f32| m * first / ((v * second).sqrt() + self.epsilon as f32);
+            let (mut of_value, mut of_step) = (0.0_f64, 0.0_f64);
+            for (((m, v), &g), value) in m.iter_mut().zip(v.iter_mut()).zip(gradient).zip(&*values) {
+                *m += (g - *m) * new_first;
+                *v += (g * g - *v) * new_second;
+                of_value += f64::from(*value).powi(2);
+                of_step += f64::from(step(*m, *v)).powi(2);
+            }
+            let ratio = if of_value > 0.0 && of_step > 0.0 { (of_value / of_step).sqrt() } else { 1.0 };
+            let factor = (ratio * rate) as f32;
+            for ((value, &m), &v) in values.iter_mut().zip(&*m).zip(&*v) {
+                *value -= factor * step(m, v);
+            }
+        }
+        Ok(())
+    }
+}

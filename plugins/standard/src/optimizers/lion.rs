@@ -1,0 +1,39 @@
+//! Signs of gradients.
+
+use plugfit_api::prelude::*;
+
+/// Lion: the sign of a blend of the gradient and its average. Chen et al. 2023.
+#[derive(Clone, Debug, Config)]
+pub struct Lion {
+    /// The average's share in a step.
+    #[config(default = 0.9, above = 0.0, range = ..=1.0)]
+    beta_1: f64,
+    /// How much of the average stays.
+    #[config(default = 0.99, range = 0.0..=1.0)]
+    beta_2: f64,
+}
+
+#[formula]
+impl ElementwiseOptimizer<1> for Lion {
+    /// Learning rate, and for each share what stays and what comes in.
+    type Numbers = (f32, [f32; 2], [f32; 2]);
+
+    fn slots(&self) -> Vec<(&'static str, f64)> {
+        vec![("momentum", 0.0)]
+    }
+    fn numbers(&self, step: &Step) -> Self::Numbers {
+        let shares = |beta: f64| [beta as f32, (1.0 - beta) as f32];
+        (step.learning_rate as f32, shares(self.beta_1), shares(self.beta_2))
+    }
+    fn update(
+        &self,
+        &(rate, step, kept): &Self::Numbers,
+        parameter: f32,
+        gradient: f32,
+        [m]: [f32; 1],
+    ) -> (f32, [f32; 1]) {
+        let blend = step[0] * m + step[1] * gradient;
+        let sign = if blend == 0.0 { 0.0 } else { 1.0_f32.copysign(blend) };
+        (parameter - rate * sign, [kept[0] * m + kept[1] * gradient])
+    }
+}

@@ -1,0 +1,138 @@
+//! Steps of matrices made orthogonal.
+
+use super::slices;
+use ndarray::{Array2, ArrayView2};
+use plugfit_api::prelude::*;
+
+/// Muon: the momentum of a matrix, made orthogonal by Newton and Schulz's iteration; what is no matrix is trained by AdamW.
+/// Jordan et al. 2024.
+#[derive(Clone, Debug, Config)]
+pub struct Muon {
+    /// Adam's: how much of the gradient's average stays in a step.
+    #[config(default = 0.9, range = 0.0..1.0)]
+    adam_beta_1: f64,
+    /// Adam's: how much of the squares' average stays in a step.
+    #[config(default = 0.999, range = 0.0..1.0)]
+    adam_beta_2: f64,
+    /// The weight decay of what Adam trains.
+    #[config(default = 0.004)]
+    adam_weight_decay: Option<f64>,
+    /// Adam's: added to the divisor.
+    #[config(default = 1e-7, range = 0.0..)]
+    epsilon: f64,
+    /// The weight decay of matrices. It and Adam's know no exclusions.
+    #[config(default = 0.004)]
+    weight_decay: Option<f64>,
+    /// Parameters whose path has one of these words are trained by Adam; `^` and `$` mean its ends.
+    #[config(default = [])]
+    exclude_layers: Vec<String>,
+    /// Whether embeddings are trained by Adam.
+    #[config(default = true)]
+    exclude_embeddings: bool,
+    /// The iteration's first coefficient.
+    #[config(default = 3.4445)]
+    muon_a: f64,
+    /// The iteration's second coefficient.
+    #[config(default = -4.775)]
+    muon_b: f64,
+    /// The iteration's third coefficient.
+    #[config(default = 2.0315)]
+    muon_c: f64,
+    /// Adam's rate as a multiple of the rate.
+    #[config(default = 1.0)]
+    adam_lr_ratio: f64,
+    /// How much of the last step goes into this one.
+    #[config(default = 0.95, range = 0.0..=1.0)]
+    momentum: f64,
+    /// Rounds of the iteration.
+    #[config(default = 5, range = 0..=1000)]
+    ns_steps: u64,
+    /// Whether the gradient counts as taken where the momentum leads.
+    #[config(default = true)]
+    nesterov: bool,
+    /// Steps have this root mean square, as Adam's do; null: they are as they come.
+    #[config(default = 0.2)]
+    rms_rate: Option<f64>,
+}
+
+impl Muon {
+    fn is_adams(&self, parameter: &Parameter<'_>) -> bool {
+        let embedding = parameter.embedding || parameter.path.to_lowercase().contains("embedding");
+        let excluded = |word: &String| {
+            let inner = word.trim_start_matches('^').trim_end_matches('$');
+            match (word.starts_with('^'), word.ends_with('$')) {
+                (true, true) => parameter.path == inner,
+                (true, false) => parameter.path.starts_with(inner),
+                (false, true) => parameter.path.ends_with(inner),
+                (false, false) => parameter.path.contains(inner),
+            }
+        };
+        parameter.shape.len() != 2 || self.exclude_embeddings && embedding || self.exclude_layers.iter().any(excluded)
+    }
+
+    /// An orthogonal matrix near to this one: its singular values come near to 1.
+    fn orthogonal(&self, matrix: Array2<f32>) -> Array2<f32> {
+        let tall = matrix.nrows() > matrix.ncols();
+        let mut x = if tall { matrix.reversed_axes() } else { matrix };
+        let norm = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        x /= (norm + 1e-7) as f32;
+        for _ in 0..self.ns_steps {
+            let square = x.dot(&x.t());
+            let blend = &square * self.muon_b as f32 + square.dot(&square) * self.muon_c as f32;
+            x = &x * self.muon_a as f32 + blend.dot(&x);
+        }
+        if tall { x.reversed_axes() } else { x }
+    }
+}
+
+impl Optimizer for Muon {
+    fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        let mut slots = Vec::new();
+        for (i, parameter) in parameters.iter().enumerate() {
+            slots.push(Slot::like(i, parameter, "momentum"));
+            if self.is_adams(parameter) {
+                slots.push(Slot::like(i, parameter, "velocity"));
+            }
+        }
+        Ok(slots)
+    }
+
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        let number = update.step.number();
+        let correction = (1.0 - self.adam_beta_2.powf(number)).sqrt() / (1.0 - self.adam_beta_1.powf(number));
+        for entry in update.entries.iter_mut() {
+            let (rate, adams) = (entry.learning_rate, self.is_adams(&entry.parameter));
+            let decay = if adams { self.adam_weight_decay } else { self.weight_decay };
+            let kept = (1.0 - decay.unwrap_or(0.0) * rate) as f32;
+            if adams {
+                let Some((values, gradient, [m, v])) = slices::<2>(entry)? else { continue };
+                let alpha = (rate * self.adam_lr_ratio * correction) as f32;
+                for (((value, &g), m), v) in values.iter_mut().zip(gradient).zip(m).zip(v) {
+                    *m += (g - *m) * (1.0 - self.adam_beta_1) as f32;
+                    *v += (g * g - *v) * (1.0 - self.adam_beta_2) as f32;
+                    *value = *value * kept - *m * alpha / (v.sqrt() + self.epsilon as f32);
+                }
+                continue;
+            }
+            let &[rows, columns] = entry.parameter.shape else { return Err(Error::state("a matrix is expected")) };
+            let (rows, columns) = (rows as usize, columns as usize);
+            let Some((values, gradient, [m])) = slices::<1>(entry)? else { continue };
+            let momentum = self.momentum as f32;
+            m.iter_mut().zip(gradient).for_each(|(m, g)| *m = momentum * *m + g);
+            let view =
+                |slice| ArrayView2::from_shape((rows, columns), slice).map_err(|error| Error::state(error.to_string()));
+            let direction = match self.nesterov {
+                true => &view(m)? * momentum + view(gradient)?,
+                false => view(m)?.to_owned(),
+            };
+            let step = self.orthogonal(direction);
+            let scale = self.rms_rate.map_or(1.0, |target| target * (rows.max(columns) as f64).sqrt());
+            let rate = (rate * scale) as f32;
+            // Row by row: a tall matrix comes back with its axes exchanged.
+            for (values, step) in values.chunks_exact_mut(columns.max(1)).zip(step.rows()) {
+                values.iter_mut().zip(step).for_each(|(value, step)| *value = *value * kept - rate * step);
+            }
+        }
+        Ok(())
+    }
+}

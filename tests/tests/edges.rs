@@ -1,0 +1,159 @@
+//! What is at the edge of the inputs: an answer, or an error that says which argument and why; never a panic.
+
+use plugfit::{
+    Host,
+    component::{Loss, Metric},
+    plugin::Kind,
+};
+use plugfit_api::{Tensor, TensorMut, metric::Outcome};
+use plugfit_tests::build::library;
+use serde_json::{Value, json};
+
+fn host() -> Host {
+    ["calibration", "agreement", "quantile", "ranking", "segmentation"]
+        .iter()
+        .fold(Host::new(), |host, plugin| host.with_plugins(library(plugin)).expect("it loads"))
+}
+
+/// What components without defaults for everything are made with.
+fn identifier(name: &str) -> Value {
+    let config = match name.rsplit('>').next().unwrap_or(name) {
+        "IoU" | "OneHotIoU" => json!({"num_classes": 4, "target_class_ids": [0, 2]}),
+        "MeanIoU" | "OneHotMeanIoU" => json!({"num_classes": 4}),
+        "PrecisionAtRecall" => json!({"recall": 0.5}),
+        "RecallAtPrecision" => json!({"precision": 0.5}),
+        "SensitivityAtSpecificity" => json!({"specificity": 0.5}),
+        "SpecificityAtSensitivity" => json!({"sensitivity": 0.5}),
+        _ => json!({}),
+    };
+    json!({"class_name": name, "config": config})
+}
+
+fn names(host: &Host, kind: Kind) -> Vec<String> {
+    let all = host.components(kind);
+    all.into_iter()
+        .map(|(plugin, component)| format!("{}>{}", plugin.label().split(' ').next().unwrap(), component.name))
+        .collect()
+}
+
+/// What is strange, and shape and values of y_true and of y_pred.
+type Strange = (&'static str, Vec<i64>, Vec<f32>, Vec<i64>, Vec<f32>);
+
+/// Arrays of shapes and values that nobody is prepared for, as y_true and y_pred.
+fn strange() -> Vec<Strange> {
+    let ramp = |n: usize| (0..n).map(|i| i as f32 / n as f32).collect::<Vec<f32>>();
+    let mut all = vec![
+        ("nothing", vec![0, 4], vec![], vec![0, 4], vec![]),
+        ("nothing of rank 1", vec![0], vec![], vec![0], vec![]),
+        ("rows of nothing", vec![3, 0], vec![], vec![3, 0], vec![]),
+        ("numbers", vec![], vec![1.0], vec![], vec![0.5]),
+        ("one row", vec![1, 4], vec![0.0, 1.0, 0.0, 0.0], vec![1, 4], vec![0.1, 0.7, 0.1, 0.1]),
+        ("one class", vec![6], vec![1.0; 6], vec![6], ramp(6)),
+        ("zeros", vec![3, 4], vec![0.0; 12], vec![3, 4], vec![0.0; 12]),
+        ("ids out of range", vec![3], vec![-1.0, 9.0, 1e9], vec![3, 4], ramp(12)),
+        ("ids that are no whole numbers", vec![3], vec![0.5, 1.5, f32::NAN], vec![3, 4], ramp(12)),
+        ("other lengths", vec![3, 4], vec![1.0; 12], vec![2, 4], ramp(8)),
+        ("other ranks", vec![2], vec![1.0; 2], vec![2, 3, 4, 5], ramp(120)),
+        ("five axes", vec![2, 1, 2, 1, 2], vec![1.0; 8], vec![2, 1, 2, 1, 2], ramp(8)),
+    ];
+    for (what, value) in
+        [("NaN", f32::NAN), ("infinity", f32::INFINITY), ("minus infinity", f32::NEG_INFINITY), ("huge", f32::MAX)]
+    {
+        let mut y_pred = ramp(12);
+        y_pred[5] = value;
+        all.push((what, vec![3, 4], vec![0., 1., 0., 0., 1., 0., 0., 0., 0., 0., 0., 1.], vec![3, 4], y_pred.clone()));
+        all.push((what, vec![3, 4], y_pred, vec![3, 4], ramp(12)));
+    }
+    all
+}
+
+fn no_panic(component: &str, what: &str, error: Option<plugfit::Error>) {
+    if let Some(error) = error {
+        let text = error.to_string();
+        assert!(!text.contains("panic"), "{component} with {what}: {text}");
+        assert!(text.contains(component.rsplit('>').next().unwrap()), "{component} with {what} isn't named: {text}");
+    }
+}
+
+#[test]
+fn no_loss_panics() {
+    let host = host();
+    let losses = names(&host, Kind::Loss);
+    assert!(losses.len() >= 24, "{losses:?}");
+    for name in losses {
+        for (what, true_shape, y_true, pred_shape, y_pred) in strange() {
+            let mut loss: Loss = host.loss(identifier(&name)).unwrap_or_else(|error| panic!("{error}"));
+            let (t, p) = (Tensor::new(&y_true, &true_shape), Tensor::new(&y_pred, &pred_shape));
+            let mut gradient = vec![0.0_f32; y_pred.len()];
+            let mut target = TensorMut::new(&mut gradient, &pred_shape);
+            let result = loss.value_and_gradient(t, p, None, None, 1.0, &mut target).map(|_| ());
+            if let Err(error) = &result
+                && error.to_string().contains("doesn't fit")
+            {
+                continue; // The host itself saw that shapes don't fit.
+            }
+            no_panic(&name, what, result.err());
+        }
+    }
+}
+
+#[test]
+fn no_metric_panics_and_one_that_failed_goes_on() {
+    let host = host();
+    let metrics = names(&host, Kind::Metric);
+    assert!(metrics.len() >= 38, "{metrics:?}");
+    for name in metrics {
+        let make = || -> Metric { host.metric(identifier(&name)).unwrap_or_else(|error| panic!("{error}")) };
+        for (what, true_shape, y_true, pred_shape, y_pred) in strange() {
+            let mut metric = make();
+            let (t, p) = (Tensor::new(&y_true, &true_shape), Tensor::new(&y_pred, &pred_shape));
+            let of_values = metric.info().inputs == ["values"];
+            let updated =
+                if of_values { metric.update_values(p, None, None) } else { metric.update_state(t, p, None, None) };
+            no_panic(&name, what, updated.err());
+            no_panic(&name, what, metric.result().err());
+            metric.reset_state().unwrap_or_else(|error| panic!("{name} with {what}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn sums_of_ten_million_samples_are_exact_to_float64() {
+    let host = Host::new();
+    let mut mse = host.metric("MeanSquaredError").expect("it is there");
+    let mut mean = host.metric("Mean").expect("it is there");
+    let (zeros, tenths) = (vec![0.0_f32; 100_000], vec![0.1_f32; 100_000]);
+    let shape = [100_000, 1];
+    for _ in 0..100 {
+        mse.update_state(Tensor::new(&zeros, &shape), Tensor::new(&tenths, &shape), None, None).expect("it fits");
+        mean.update_values(Tensor::new(&tenths, &shape), None, None).expect("it fits");
+    }
+    let number = |metric: &Metric| match metric.result().expect("a result") {
+        Outcome::Scalar(value) => value,
+        other => panic!("{other:?}"),
+    };
+    let exact = f64::from(0.1_f32);
+    assert!((number(&mean) - exact).abs() < 1e-13, "{}", number(&mean));
+    // The square of one element is rounded to float32, as y_pred is.
+    assert!((number(&mse) - exact * exact).abs() < 1e-9, "{}", number(&mse));
+    let in_float32 = (0..10_000_000).fold(0.0_f32, |sum, _| sum + 0.1) / 1e7;
+    assert!((f64::from(in_float32) - exact).abs() > 1e-3, "float32 would do: {in_float32}");
+}
+
+#[test]
+fn float64_predictions_keep_their_digits() {
+    let host = Host::new();
+    let y_true: Vec<f64> = (0..1000).map(|i| 1.7e9 + f64::from(i)).collect();
+    let y_pred: Vec<f64> = y_true.iter().enumerate().map(|(i, y)| y + if i % 2 == 0 { 90.0 } else { -90.0 }).collect();
+    let shape = [1000, 1];
+    let mut r2 = host.metric("R2Score").expect("it is there");
+    r2.update_state(Tensor::new(&y_true, &shape), Tensor::new(&y_pred, &shape), None, None).expect("it fits");
+    let Outcome::Scalar(found) = r2.result().expect("a result") else { panic!("a number is wanted") };
+    let expected = 1.0 - 8100.0 * 12.0 / (1e6 - 1.0);
+    assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+    // A sigmoid that float32 rounds to 1 keeps its order.
+    let mut auc = host.metric("AUC(thresholds=[0.99999999])").expect("it is there");
+    let (labels, scores) = ([0.0_f64, 1.0], [0.999_999_98, 0.999_999_995]);
+    auc.update_state(Tensor::new(&labels, &[2]), Tensor::new(&scores, &[2]), None, None).expect("it fits");
+    assert_eq!(auc.result().expect("a result"), Outcome::Scalar(1.0));
+}

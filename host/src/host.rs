@@ -9,7 +9,7 @@ use crate::compile::{Compile, Compiled};
 use crate::component;
 use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
 use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, Verdict};
-use crate::plugin::{self, Door, Kind, LoadOptions, Plugin, Resolve, Resolved};
+use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Resolve, Resolved};
 use crate::registry::{Added, Listed, Registry};
 use crate::{Error, Result};
 
@@ -350,6 +350,19 @@ impl Resolve for Inner {
             | (Resolved::Optimizer(_), Kind::Optimizer)
             | (Resolved::Schedule(_), Kind::Schedule) => Ok(component),
             _ => Err(wrong_kind(&component, kind)),
+        }
+    }
+
+    fn nested(&self, identifier: &Value) -> Result<Nested> {
+        let identifier = Identifier::from(identifier.clone());
+        let given = match identifier.read()? {
+            Meaning::Config(spec) => ["learning_rate", "lr"].iter().any(|key| spec.config.contains_key(*key)),
+            _ => false,
+        };
+        let Resolution { component, base } = self.resolution(Kind::Optimizer, &identifier)?;
+        match component {
+            Resolved::Optimizer(optimizer) => component::nested(optimizer, base, given, self),
+            other => Err(wrong_kind(&other, Kind::Optimizer)),
         }
     }
 }

@@ -304,7 +304,7 @@ pub mod prelude {
         export_plugin, formula,
         loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss, Targets},
         metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
-        optimizer::{ElementwiseOptimizer, Entry, Optimizer, Parameter, Slot, Start, Step, Update},
+        optimizer::{ElementwiseOptimizer, Entry, Optimizer, OptimizerInfo, Parameter, Slot, Start, Step, Update},
         schedule::{Schedule, When},
         state, Choice, Config, Error, Host, Inputs, Real, Result, Tensor, TensorMut,
     };

@@ -92,6 +92,16 @@ pub trait ElementwiseOptimizer<const N: usize>: Config + Send + Sync + 'static {
     fn update(&self, numbers: &Self::Numbers, parameter: f32, gradient: f32, slots: [f32; N]) -> (f32, [f32; N]);
 }
 
+/// What depends on an optimizer's configuration and a host wants to know.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct OptimizerInfo {
+    /// By what the loss shall be multiplied at first, for an optimizer that scales it itself; later by what its own slot `loss_scale`
+    /// holds. The gradients that come are of the scaled loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+}
+
 /// Level 2: whole tensors, and all of them at once.
 pub trait Optimizer: Config + Send + Sync + 'static {
     /// Called once, before anything else: where nested components are resolved.
@@ -101,6 +111,11 @@ pub trait Optimizer: Config + Send + Sync + 'static {
     fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
         let _ = host;
         Ok(())
+    }
+
+    /// See [`OptimizerInfo`].
+    fn info(&self) -> OptimizerInfo {
+        OptimizerInfo::default()
     }
 
     /// The slots for these parameters. Those of one parameter come to `update` in this order, and so do the optimizer's own.
@@ -152,6 +167,8 @@ pub struct Update<'u, 'a> {
     pub entries: &'u mut [Entry<'a>],
     /// The slots of the optimizer as a whole.
     pub slots: &'u mut [TensorMut<'a>],
+    /// By what gradients are multiplied yet, where the update is passed on to a nested optimizer; 1 in what the host gives.
+    pub gradient_scale: f64,
 }
 
 /// One parameter in an update.

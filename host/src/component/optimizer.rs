@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::Keys;
 use super::rate::Rate;
-use crate::plugin::{self, Entry, Kind, Resolve, Slot, SlotValues};
+use crate::plugin::{self, Clip, Entry, Kind, Nested, Resolve, Slot, SlotValues};
 use crate::{Error, Result, network};
 
 /// An optimizer.
@@ -30,16 +30,6 @@ pub struct Optimizer {
     steps: u64,
     seed: u64,
     built: Option<Built>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Clip {
-    None,
-    /// Each gradient's norm.
-    Norm(f64),
-    /// The norm of all of them.
-    GlobalNorm(f64),
-    Value(f64),
 }
 
 /// What is kept for the parameters.
@@ -81,28 +71,13 @@ impl Optimizer {
     /// A key has a value that can't be.
     pub fn new(optimizer: plugin::Optimizer, base: Map<String, Value>, resolve: &dyn Resolve) -> Result<Self> {
         let mut keys = Keys::new(Kind::Optimizer, optimizer.name(), base.clone())?;
-        let mut clips = [None; 3];
-        for (clip, key) in clips.iter_mut().zip(["clipnorm", "clipvalue", "global_clipnorm"]) {
-            *clip = keys.number(key, "a number of more than 0, or null", |number| number > 0.0)?;
-        }
-        if clips.iter().flatten().count() > 1 {
-            return Err(Error::usage("at most one of clipnorm, clipvalue and global_clipnorm can be given")
-                .with("in", "clipnorm")
-                .hint("leave the others out"));
-        }
-        let clip = match clips {
-            [Some(norm), ..] => Clip::Norm(norm),
-            [_, Some(value), _] => Clip::Value(value),
-            [.., Some(norm)] => Clip::GlobalNorm(norm),
-            _ => Clip::None,
-        };
+        let clip = clip(&mut keys)?;
         let share = |number: f64| (0.0..=1.0).contains(&number);
         let ema_momentum = keys.number("ema_momentum", "a number from 0 to 1", share)?.unwrap_or(0.99);
-        let at_least_0 = |number: f64| number >= 0.0;
         Ok(Optimizer {
             name: keys.name()?,
             rate: Rate::read(&mut keys, resolve)?,
-            weight_decay: keys.number("weight_decay", "a number of at least 0, or null", at_least_0)?,
+            weight_decay: weight_decay(&mut keys)?,
             clip,
             ema_momentum: keys.boolean("use_ema")?.then_some(ema_momentum),
             ema_overwrite_frequency: keys.count("ema_overwrite_frequency", 1)?,
@@ -122,9 +97,15 @@ impl Optimizer {
         &self.name
     }
 
-    /// By what a loss is multiplied before its gradient is taken; 1 if nothing was said.
+    /// By what a loss is multiplied before its gradient is taken; 1 if nothing was said. An optimizer that finds its own scale has
+    /// it in a slot "loss_scale", and says with what it starts.
     pub fn loss_scale(&self) -> f64 {
-        self.loss_scale.unwrap_or(1.0)
+        let own = || match &self.built.as_ref()?.slots.iter().find(|slot| slot.spec.name == "loss_scale")?.values {
+            SlotValues::Single(values) => values.first().map(|&scale| f64::from(scale)),
+            SlotValues::Double(values) => values.first().copied(),
+        };
+        let started = || self.optimizer.info().get("loss_scale").and_then(Value::as_f64);
+        self.loss_scale.unwrap_or(1.0) * own().or_else(started).unwrap_or(1.0)
     }
 
     /// Updates made.
@@ -296,14 +277,17 @@ impl Optimizer {
                 value,
                 slots,
                 gradient_scale: scale,
-                clip_value: if let Clip::Value(value) = clip { value } else { f64::INFINITY },
+                clip_value: clip.value(),
                 weight_decay: if *decays && gradient.is_some() { decay } else { 0.0 },
                 learning_rate_factor: 1.0,
                 ema: ema.as_deref_mut(),
                 ema_momentum: momentum,
             });
         }
-        clip_norms(clip, scale, &mut entries);
+        let clipped: Vec<Option<&[f32]>> = entries.iter().map(|entry| entry.gradient).collect();
+        let mut scales = vec![scale; clipped.len()];
+        clip.by_norm(&clipped, &mut scales);
+        entries.iter_mut().zip(scales).for_each(|(entry, scale)| entry.gradient_scale = scale);
         let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
         self.optimizer.update(&step, &mut entries, &mut built.slots)?;
         drop(entries);
@@ -377,26 +361,57 @@ fn mixed(seed: u64, step: u64) -> u64 {
     (z ^ (z >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-fn squares(gradient: &[f32]) -> f64 {
-    gradient.iter().map(|&slope| f64::from(slope) * f64::from(slope)).sum()
+/// How gradients are clipped: at most one of three keys says so.
+fn clip(keys: &mut Keys<'_>) -> Result<Clip> {
+    let mut clips = [None; 3];
+    for (clip, key) in clips.iter_mut().zip(["clipnorm", "clipvalue", "global_clipnorm"]) {
+        *clip = keys.number(key, "a number of more than 0, or null", |number| number > 0.0)?;
+    }
+    match clips {
+        [None, None, None] => Ok(Clip::None),
+        [Some(norm), None, None] => Ok(Clip::Norm(norm)),
+        [None, Some(value), None] => Ok(Clip::Value(value)),
+        [None, None, Some(norm)] => Ok(Clip::GlobalNorm(norm)),
+        _ => Err(Error::usage("at most one of clipnorm, clipvalue and global_clipnorm can be given")
+            .with("in", "clipnorm")
+            .hint("leave the others out")),
+    }
 }
 
-/// Clipping by norm is one more factor of the gradient.
-fn clip_norms(clip: Clip, scale: f64, entries: &mut [Entry<'_>]) {
-    let factor = |norm: f64, most: f64| if norm > most { most / norm } else { 1.0 };
-    match clip {
-        Clip::None | Clip::Value(_) => {}
-        Clip::Norm(most) => {
-            for entry in entries {
-                if let Some(gradient) = entry.gradient {
-                    entry.gradient_scale *= factor(squares(gradient).sqrt() * scale, most);
-                }
-            }
-        }
-        Clip::GlobalNorm(most) => {
-            let all: f64 = entries.iter().filter_map(|entry| entry.gradient).map(squares).sum();
-            let factor = factor(all.sqrt() * scale, most);
-            entries.iter_mut().for_each(|entry| entry.gradient_scale *= factor);
-        }
+fn weight_decay(keys: &mut Keys<'_>) -> Result<Option<f64>> {
+    keys.number("weight_decay", "a number of at least 0, or null", |number| number >= 0.0)
+}
+
+/// An optimizer for another one to use, with its own decay and clipping, and its own learning rate where one was `given`.
+///
+/// # Errors
+/// A key has a value that can't be, or is one that only the optimizer around it can have.
+pub fn nested(
+    optimizer: plugin::Optimizer,
+    mut base: Map<String, Value>,
+    given: bool,
+    resolve: &dyn Resolve,
+) -> Result<Nested> {
+    let mut config = optimizer.config()?;
+    if !given {
+        base.remove("learning_rate");
     }
+    let mut keys = Keys::new(Kind::Optimizer, optimizer.name(), base.clone())?;
+    let rate = if given { Some(Rate::read(&mut keys, resolve)?) } else { None };
+    let (clip, weight_decay) = (clip(&mut keys)?, weight_decay(&mut keys)?.unwrap_or(0.0));
+    let averages = keys.boolean("use_ema")?;
+    if averages || keys.count("gradient_accumulation_steps", 2)?.is_some() {
+        return Err(Error::usage(format!(
+            "{} inside another optimizer keeps no averages and no sums",
+            optimizer.name()
+        ))
+        .hint("set use_ema and gradient_accumulation_steps on the optimizer around it"));
+    }
+    config.extend(base);
+    if let Some(rate) = &rate {
+        rate.write(&mut config)?;
+    }
+    let rate: Option<Box<dyn Fn(u64) -> Result<f64> + Send + Sync>> =
+        rate.map(|rate| Box::new(move |step| rate.at(step)) as Box<dyn Fn(u64) -> Result<f64> + Send + Sync>);
+    Ok(Nested { optimizer, rate, weight_decay, clip, config })
 }

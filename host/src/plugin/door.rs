@@ -10,7 +10,7 @@ use plugfit_abi::{self as abi, CancelV1, ComponentV1, Interface, LogV1, Parallel
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::{Kind, Loss, Metric, Optimizer, Schedule};
+use super::{Kind, Loss, Metric, Nested, Optimizer, Schedule};
 use crate::Result;
 
 /// Finds components for plug-ins.
@@ -20,6 +20,12 @@ pub trait Resolve: Send + Sync {
     /// # Errors
     /// There is none.
     fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved>;
+
+    /// The optimizer that an identifier stands for, to be used by another one.
+    ///
+    /// # Errors
+    /// There is none, or it was told what only the optimizer around it can do.
+    fn nested(&self, identifier: &Value) -> Result<Nested>;
 }
 
 /// A component of any kind.
@@ -175,13 +181,14 @@ fn component(door: &Door, interface_id: &str, identifier: &str) -> Result<abi::C
     let kind = kind.ok_or_else(|| format!("this host has no {interface_id}"))?;
     let identifier: Value = serde_json::from_str(identifier).map_err(|error| error.to_string())?;
     let resolve = door.resolve.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
+    if kind == Kind::Optimizer {
+        return Ok(resolve.nested(&identifier).map_err(|error| error.to_string())?.into_component());
+    }
     let resolved = resolve.resolve(kind, &identifier).map_err(|error| error.to_string())?;
     let (name, config, interface, handle) = match &resolved {
         Resolved::Loss(loss) => (loss.full_name(), loss.config(), loss.interface(), loss.handle()),
         Resolved::Metric(metric) => (metric.full_name(), metric.config(), metric.interface(), metric.handle()),
-        Resolved::Optimizer(optimizer) => {
-            (optimizer.full_name(), optimizer.config(), optimizer.interface(), optimizer.handle())
-        }
+        Resolved::Optimizer(_) => return Err("an optimizer isn't expected here".into()),
         Resolved::Schedule(schedule) => {
             (schedule.full_name(), schedule.config(), schedule.interface(), schedule.handle())
         }

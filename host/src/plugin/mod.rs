@@ -14,6 +14,7 @@ mod load;
 mod loss;
 mod manifest;
 mod metric;
+mod nested;
 mod optimizer;
 #[cfg(target_os = "linux")]
 mod portable;
@@ -28,6 +29,7 @@ pub use load::{LoadOptions, Origin, Plugin};
 pub use loss::Loss;
 pub use manifest::{Component, Field, Manifest};
 pub use metric::{Metric, MetricState};
+pub use nested::{Clip, Nested};
 pub use optimizer::{Entry, Optimizer, Slot, SlotSpec, SlotValues};
 pub use refusal::Refusal;
 pub use schedule::Schedule;

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use plugfit_abi::abi_stable::std_types::{ROption, RSlice, RStr};
-use plugfit_abi::{self as abi, Handle, Interface, OptimizerV1};
+use plugfit_abi::{self as abi, Handle, OptimizerV1};
 use plugfit_api::instance::Instance;
 use plugfit_api::optimizer::{Parameter, Start, Step};
 use plugfit_api::{Element, Tensor, TensorMut};
@@ -131,12 +131,8 @@ impl Optimizer {
         &self.info
     }
 
-    pub(super) fn interface(&self) -> &'static Interface {
-        self.owned.interface
-    }
-
-    pub(super) fn handle(&self) -> Handle {
-        self.owned.handle
+    pub(super) fn owned(&self) -> &Owned<OptimizerV1> {
+        &self.owned
     }
 
     /// What it wants to have kept for these parameters.

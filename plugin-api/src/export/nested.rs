@@ -218,8 +218,12 @@ impl NestedOptimizer {
         let step = update.step;
         let slots: Vec<Vec<abi::Tensor>> =
             update.entries.iter().map(|entry| entry.slots.iter().map(|slot| slot.raw()).collect()).collect();
-        let entries: Vec<abi::UpdateEntry<'_>> =
-            update.entries.iter().zip(&slots).map(|(entry, slots)| raw_entry(entry, slots, &step)).collect();
+        let entries: Vec<abi::UpdateEntry<'_>> = update
+            .entries
+            .iter()
+            .zip(&slots)
+            .map(|(entry, slots)| raw_entry(entry, slots, &step, update.gradient_scale))
+            .collect();
         let own: Vec<abi::Tensor> = update.slots.iter().map(|slot| slot.raw()).collect();
         let raw = abi::Update {
             iteration: step.iteration,
@@ -251,6 +255,7 @@ fn raw_entry<'e>(
     entry: &'e Entry<'_>,
     slots: &'e [abi::Tensor],
     step: &crate::optimizer::Step,
+    gradient_scale: f64,
 ) -> abi::UpdateEntry<'e> {
     let factor = if step.learning_rate == 0.0 { 1.0 } else { entry.learning_rate / step.learning_rate };
     abi::UpdateEntry {
@@ -258,7 +263,7 @@ fn raw_entry<'e>(
         value: entry.value.raw(),
         gradient: entry.gradient.map(|gradient: Tensor<'_>| gradient.raw()).into(),
         slots: RSlice::from_slice(slots),
-        gradient_scale: 1.0,
+        gradient_scale,
         clip_value: f64::INFINITY,
         weight_decay: 0.0,
         learning_rate_factor: factor,

@@ -145,6 +145,9 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
     fn config(&self) -> Map<String, Value> {
         self.0.to_json()
     }
+    fn info(&self) -> Value {
+        serde_json::to_value(self.0.info()).unwrap_or_default()
+    }
     fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>> {
         self.0.slots(parameters, host)
     }
@@ -180,7 +183,9 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
                 learning_rate: entry.learning_rate,
             });
         }
-        in_one(own, |own| self.0.update(&mut Update { step, entries: &mut entries, slots: own }, host))?;
+        in_one(own, |own| {
+            self.0.update(&mut Update { step, entries: &mut entries, slots: own, gradient_scale: 1.0 }, host)
+        })?;
         for (entry, (ema, momentum)) in entries.iter_mut().zip(averages) {
             if let (Some(ema), true) = (ema, entry.gradient.is_some()) {
                 let value = entry.value.f32s_mut("the value")?;
@@ -197,7 +202,9 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
             Entry { parameter, value, gradient, slots, learning_rate }
         };
         let mut entries: Vec<_> = given.into_iter().map(entry).collect();
-        in_one(own, |own| self.0.finalize(&mut Update { step, entries: &mut entries, slots: own }, host))
+        in_one(own, |own| {
+            self.0.finalize(&mut Update { step, entries: &mut entries, slots: own, gradient_scale: 1.0 }, host)
+        })
     }
 }
 

@@ -71,7 +71,7 @@ export_plugin! {
         TrueNegatives,
         TruePositives,
     ],
-    optimizers: [Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Muon, Nadam, RmsProp, ScheduleFreeAdamW, Sgd],
+    optimizers: [Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer, MultiOptimizer, Muon, Nadam, RmsProp, ScheduleFreeAdamW, Sgd],
     schedules: [
         CosineDecay,
         CosineDecayRestarts,
@@ -89,6 +89,15 @@ fn holds_what_a_plugin_must() {
     let classes = json!({"num_classes": 4, "target_class_ids": [0, 2]});
     plugfit_api::testing::check_with(
         plugin(),
-        &[("PiecewiseConstantDecay", steps), ("IoU", classes.clone()), ("OneHotIoU", classes)],
+        &[
+            ("PiecewiseConstantDecay", steps),
+            ("IoU", classes.clone()),
+            ("OneHotIoU", classes),
+            ("LossScaleOptimizer", json!({"inner_optimizer": "Adam", "initial_scale": 16.0})),
+            (
+                "MultiOptimizer",
+                json!({"optimizer_map": {"default_optimizer": "SGD", "optimizer_map": {".*/bias": "Adam"}}}),
+            ),
+        ],
     );
 }

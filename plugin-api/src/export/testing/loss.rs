@@ -2,7 +2,7 @@
 
 use super::{
     data::{batches, Array, Batch},
-    made::{back, host, with_raw, Made},
+    made::{back, with_raw, Made},
     Findings,
 };
 use crate::{loss::LossInfo, Result, Tensor, TensorMut};
@@ -56,7 +56,7 @@ fn call(
                 scale: 1.0,
             };
             // SAFETY: as above; the targets are written by nobody else meanwhile.
-            let totals = back(unsafe { (made.table.call)(made.handle, &host(), raw, &output) })?;
+            let totals = back(unsafe { (made.table.call)(made.handle, &made.host(), raw, &output) })?;
             values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= valid);
             Ok(Output { shape, values, gradient, totals })
         })

@@ -1,5 +1,6 @@
 //! Components, made and called through their tables.
 
+use super::lending::host;
 use crate::{Error, Inputs, Result};
 use plugfit_abi::{
     self as abi,
@@ -7,7 +8,6 @@ use plugfit_abi::{
     Handle, Interface, Root,
 };
 use serde_json::Value;
-use std::ffi::c_void;
 
 type Create = unsafe extern "C" fn(
     host: &abi::Host,
@@ -53,22 +53,14 @@ table! {
 }
 
 /// The table of a kind.
-pub fn table<T: Table>(plugin: &'static Root) -> Result<&'static T, String> {
+fn table<T: Table>(plugin: &'static Root) -> Result<&'static T> {
     // SAFETY: as the ABI says, an interface that lives as long as the process, or null.
     let interface = unsafe { (plugin.get_interface)(T::ID.as_ptr(), T::ID.len()).as_ref() };
     match interface.filter(|interface: &&Interface| interface.size == std::mem::size_of::<T>()) {
         // SAFETY: the same crate made both, so that the layout is this one.
         Some(interface) => Ok(unsafe { &*interface.functions.cast::<T>() }),
-        None => Err(format!("offers no {}", T::ID)),
+        None => Err(Error::unsupported(format!("the plug-in offers no {}", T::ID))),
     }
-}
-
-/// A host that offers nothing.
-pub fn host() -> abi::Host {
-    unsafe extern "C" fn nothing(_: *const c_void, _: RStr<'_>) -> *const c_void {
-        std::ptr::null()
-    }
-    abi::Host { abi_version: abi::ABI_VERSION, context: std::ptr::null(), get_interface: nothing }
 }
 
 pub fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
@@ -80,16 +72,23 @@ pub fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
 
 /// A component.
 pub struct Made<T: Table> {
+    pub plugin: &'static Root,
     pub table: &'static T,
     pub handle: Handle,
 }
 
 impl<T: Table> Made<T> {
-    pub fn new(table: &'static T, name: &str, config: &Value) -> Result<Self> {
+    pub fn new(plugin: &'static Root, name: &str, config: &Value) -> Result<Self> {
+        let table = table::<T>(plugin)?;
         let config = config.to_string();
         // SAFETY: a function of a table, called as the ABI says; so below.
-        let handle = unsafe { (table.create())(&host(), RStr::from_str(name), RStr::from_str(&config), 1) };
-        back(handle).map(|handle| Made { table, handle })
+        let handle = unsafe { (table.create())(&host(plugin), RStr::from_str(name), RStr::from_str(&config), 1) };
+        back(handle).map(|handle| Made { plugin, table, handle })
+    }
+
+    /// The host of this component.
+    pub fn host(&self) -> abi::Host {
+        host(self.plugin)
     }
 
     pub fn config(&self) -> Result<Value> {
@@ -118,7 +117,7 @@ impl Made<abi::ScheduleV1> {
     pub fn learning_rate(&self, step: u64) -> Result<f64> {
         let call = abi::ScheduleCall { step, epoch: 0, steps_per_epoch: abi::NONE, extras: RStr::from_str("") };
         // SAFETY: the handle belongs to this table.
-        back(unsafe { (self.table.learning_rate)(self.handle, &host(), &call) })
+        back(unsafe { (self.table.learning_rate)(self.handle, &self.host(), &call) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     data::{batches, weights, Array, Batch, ROWS},
-    made::{back, host, with_raw, Made},
+    made::{back, with_raw, Made},
     Findings,
 };
 use crate::{metric::MetricInfo, Result};
@@ -25,7 +25,7 @@ impl Drop for State<'_> {
 impl<'m> State<'m> {
     fn new(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
         // SAFETY: the handles belong to this table; so below.
-        let state = back(unsafe { (metric.table.new_state)(metric.handle, &host()) })?;
+        let state = back(unsafe { (metric.table.new_state)(metric.handle, &metric.host()) })?;
         Ok(State { metric, info, state })
     }
 
@@ -39,18 +39,20 @@ impl<'m> State<'m> {
         let table = self.metric.table;
         batch.with_inputs(&self.info.inputs, &self.info.dtypes, weight, |inputs| {
             // SAFETY: as above.
-            with_raw(inputs, |raw| back(unsafe { (table.update)(self.metric.handle, &host(), self.state, raw) }))
+            with_raw(inputs, |raw| {
+                back(unsafe { (table.update)(self.metric.handle, &self.metric.host(), self.state, raw) })
+            })
         })
     }
 
     fn merge(&mut self, other: &State<'_>) -> Result<()> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.merge)(self.metric.handle, &host(), self.state, other.state) })
+        back(unsafe { (self.metric.table.merge)(self.metric.handle, &self.metric.host(), self.state, other.state) })
     }
 
     fn reset(&mut self) -> Result<()> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.reset)(self.metric.handle, &host(), self.state) })
+        back(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host(), self.state) })
     }
 
     fn copy(&self) -> Result<State<'m>> {
@@ -67,14 +69,15 @@ impl<'m> State<'m> {
     fn loaded(&self, saved: &abi::SavedState) -> Result<State<'m>> {
         let bytes = RSlice::from_slice(&saved.bytes);
         // SAFETY: as above.
-        let state = back(unsafe { (self.metric.table.load)(self.metric.handle, &host(), saved.version, bytes) })?;
+        let state =
+            back(unsafe { (self.metric.table.load)(self.metric.handle, &self.metric.host(), saved.version, bytes) })?;
         Ok(State { metric: self.metric, info: self.info, state })
     }
 
     /// The kind of the result, and its numbers.
     fn result(&self) -> Result<(u32, Vec<f64>)> {
         // SAFETY: as above.
-        let result = back(unsafe { (self.metric.table.result)(self.metric.handle, &host(), self.state) })?;
+        let result = back(unsafe { (self.metric.table.result)(self.metric.handle, &self.metric.host(), self.state) })?;
         Ok((result.kind, result.values.into()))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     data::Random,
-    made::{back, host, Made},
+    made::{back, Made},
     Findings,
 };
 use crate::{Element, Error, Result, Tensor, TensorMut};
@@ -35,7 +35,7 @@ fn run(made: &Made<abi::OptimizerV1>) -> Result<(Tensors, Tensors)> {
         })
         .collect();
     // SAFETY: the handle belongs to this table; so below.
-    let wanted = back(unsafe { (made.table.slots)(made.handle, &host(), RSlice::from_slice(&parameters)) })?;
+    let wanted = back(unsafe { (made.table.slots)(made.handle, &made.host(), RSlice::from_slice(&parameters)) })?;
     let mut slots: Vec<Vec<f32>> = Vec::new();
     for (index, slot) in wanted.iter().enumerate() {
         if slot.dtype != f32::DTYPE {
@@ -55,7 +55,9 @@ fn run(made: &Made<abi::OptimizerV1>) -> Result<(Tensors, Tensors)> {
             let target = TensorMut::new(&mut start, &slot.shape).raw();
             let all = RSlice::from_slice(&parameters);
             // SAFETY: as above.
-            back(unsafe { (made.table.fill_slot)(made.handle, &host(), all, index as u64, &parameter, 5, &target) })?;
+            back(unsafe {
+                (made.table.fill_slot)(made.handle, &made.host(), all, index as u64, &parameter, 5, &target)
+            })?;
         }
         slots.push(start);
     }
@@ -101,7 +103,7 @@ fn run(made: &Made<abi::OptimizerV1>) -> Result<(Tensors, Tensors)> {
             slots: RSlice::from_slice(&whole),
         };
         // SAFETY: as above; what the update points at is written by nobody else meanwhile.
-        back(unsafe { (made.table.update)(made.handle, &host(), &update) })?;
+        back(unsafe { (made.table.update)(made.handle, &made.host(), &update) })?;
     }
     Ok((values, slots))
 }

@@ -3,6 +3,7 @@
 use super::slices;
 use ndarray::{Array2, ArrayView2};
 use plugfit_api::prelude::*;
+use regex_lite::Regex;
 
 /// Muon: the momentum of a matrix, made orthogonal by Newton and Schulz's iteration; what is no matrix is trained by AdamW.
 /// Jordan et al. 2024.
@@ -23,7 +24,7 @@ pub struct Muon {
     /// The weight decay of matrices. It and Adam's know no exclusions.
     #[config(default = 0.004)]
     weight_decay: Option<f64>,
-    /// Parameters whose path has one of these words are trained by Adam; `^` and `$` mean its ends.
+    /// Parameters in whose path one of these regular expressions is found are trained by Adam.
     #[config(default = [])]
     exclude_layers: Vec<String>,
     /// Whether embeddings are trained by Adam.
@@ -53,21 +54,16 @@ pub struct Muon {
     /// Steps have this root mean square, as Adam's do; null: they are as they come.
     #[config(default = 0.2)]
     rms_rate: Option<f64>,
+    #[config(skip)]
+    patterns: Vec<Regex>,
 }
 
 impl Muon {
     fn is_adams(&self, parameter: &Parameter<'_>) -> bool {
         let embedding = parameter.embedding || parameter.path.to_lowercase().contains("embedding");
-        let excluded = |word: &String| {
-            let inner = word.trim_start_matches('^').trim_end_matches('$');
-            match (word.starts_with('^'), word.ends_with('$')) {
-                (true, true) => parameter.path == inner,
-                (true, false) => parameter.path.starts_with(inner),
-                (false, true) => parameter.path.ends_with(inner),
-                (false, false) => parameter.path.contains(inner),
-            }
-        };
-        parameter.shape.len() != 2 || self.exclude_embeddings && embedding || self.exclude_layers.iter().any(excluded)
+        parameter.shape.len() != 2
+            || self.exclude_embeddings && embedding
+            || self.patterns.iter().any(|pattern| pattern.is_match(parameter.path))
     }
 
     /// An orthogonal matrix near to this one: its singular values come near to 1.
@@ -86,6 +82,15 @@ impl Muon {
 }
 
 impl Optimizer for Muon {
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        let regex = |word: &String| {
+            Regex::new(word)
+                .map_err(|error| Error::config("exclude_layers", format!("has \"{word}\", which is none: {error}")))
+        };
+        self.patterns = self.exclude_layers.iter().map(regex).collect::<Result<_>>()?;
+        Ok(())
+    }
+
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
         let mut slots = Vec::new();
         for (i, parameter) in parameters.iter().enumerate() {

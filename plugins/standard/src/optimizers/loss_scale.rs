@@ -1,0 +1,78 @@
+//! Gradients of a loss so large that float16 doesn't round them to 0.
+
+use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
+
+/// Another optimizer's steps, from gradients of a scaled loss. A step whose gradients aren't finite is left out and halves the scale;
+/// many finite ones in a row double it. Micikevicius et al. 2017.
+#[derive(Debug, Config)]
+pub struct LossScaleOptimizer {
+    /// The optimizer that takes the steps, with its own learning rate.
+    inner_optimizer: Identifier,
+    /// The scale at first.
+    #[config(default = 32768.0, above = 0.0)]
+    initial_scale: f64,
+    /// Finite steps in a row that double the scale.
+    #[config(default = 2000, range = 1..)]
+    dynamic_growth_steps: u64,
+    #[config(skip)]
+    inner: Option<NestedOptimizer>,
+}
+
+impl LossScaleOptimizer {
+    fn inner(&self) -> Result<&NestedOptimizer> {
+        self.inner.as_ref().ok_or_else(|| Error::other("prepare comes first"))
+    }
+}
+
+impl Optimizer for LossScaleOptimizer {
+    fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
+        self.inner = Some(host.optimizer(&self.inner_optimizer)?);
+        Ok(())
+    }
+
+    fn info(&self) -> OptimizerInfo {
+        OptimizerInfo { loss_scale: Some(self.initial_scale) }
+    }
+
+    fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>> {
+        let mut slots = self.inner()?.slots(parameters, host)?;
+        slots.push(Slot::scalar("loss_scale", self.initial_scale));
+        slots.push(Slot::scalar("finite_steps", 0.0));
+        slots.push(Slot::scalar("updates", 0.0));
+        Ok(slots)
+    }
+
+    fn update(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()> {
+        let Update { step, entries, slots, gradient_scale } = update;
+        let (inner, own) = slots.split_at_mut(slots.len().saturating_sub(3));
+        let [scale, in_a_row, updates] = own else { return Err(Error::state("a slot is missing")) };
+        let scale = &mut scale.f32s_mut("loss_scale")?[0];
+        let in_a_row = &mut in_a_row.f32s_mut("finite_steps")?[0];
+        let updates = &mut updates.f32s_mut("updates")?[0];
+        for entry in entries.iter() {
+            let gradient = entry.gradient.map_or(Ok(&[][..]), |gradient| gradient.f32s("a gradient"))?;
+            if !gradient.iter().all(|slope| slope.is_finite()) {
+                *scale /= 2.0;
+                *in_a_row = 0.0;
+                return Ok(());
+            }
+        }
+        let step = Step { iteration: *updates as u64, step: *updates as u64, ..*step };
+        let gradient_scale = *gradient_scale / f64::from(*scale);
+        self.inner()?.update(&mut Update { step, entries, slots: inner, gradient_scale }, host)?;
+        *updates += 1.0;
+        *in_a_row += 1.0;
+        if *in_a_row >= self.dynamic_growth_steps as f32 {
+            *scale *= 2.0;
+            *in_a_row = 0.0;
+        }
+        Ok(())
+    }
+
+    fn finalize(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()> {
+        let inner = update.slots.len().saturating_sub(3);
+        let Update { step, entries, slots, gradient_scale } = update;
+        let slots = &mut slots[..inner];
+        self.inner()?.finalize(&mut Update { step: *step, entries, slots, gradient_scale: *gradient_scale }, host)
+    }
+}

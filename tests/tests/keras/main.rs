@@ -1,5 +1,6 @@
 //! The standard set gives Keras's numbers.
 
+mod better;
 mod compile;
 mod identifiers;
 mod losses;

@@ -69,6 +69,8 @@ pub fn check(made: &Made<abi::LossV1>, findings: &mut Findings) {
         Ok(Err(error)) => return findings.add(format!("describes itself wrongly: {error}")),
         Err(error) => return findings.add(format!("can't describe itself: {}", error.message())),
     };
+    findings.exception(info.rows_independent, "a row's value depends on the others");
+    findings.exception(info.differentiable, "it has no gradient");
     if info.inputs != ["y_true", "y_pred"] {
         return; // Only its author knows what these must be.
     }

@@ -88,6 +88,13 @@ pub fn check(made: &Made<abi::MetricV1>, findings: &mut Findings) {
         Ok(Err(error)) => return findings.add(format!("describes itself wrongly: {error}")),
         Err(error) => return findings.add(format!("can't describe itself: {}", error.message())),
     };
+    for (holds, what) in [
+        (info.rows_independent, "a batch split between rows gives another result"),
+        (info.zero_weight_is_absent, "rows of weight 0 count"),
+        (info.bounded_state, "the state grows with the rows"),
+    ] {
+        findings.exception(holds, what);
+    }
     if let Err(error) = State::new(made, &info).and_then(|state| state.result()) {
         findings.add(format!("fails before anything was seen: {}", error.message()));
     }

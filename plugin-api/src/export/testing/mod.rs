@@ -87,6 +87,13 @@ impl Findings {
         self.found.push(format!("{} {what}", self.component));
     }
 
+    /// What a component says of itself that it doesn't hold, so that it isn't tried.
+    fn exception(&self, holds: bool, what: &str) {
+        if !holds {
+            println!("as {} declares: {what}", self.component);
+        }
+    }
+
     fn that(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.add(otherwise());

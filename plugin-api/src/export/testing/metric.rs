@@ -131,6 +131,15 @@ fn laws(made: &Made<abi::MetricV1>, info: &MetricInfo, batch: &Batch, findings: 
     let mut law = |holds: bool, what: &str| findings.that(holds, || what.to_owned());
     if info.rows_independent {
         law(same(&parts.result()?, &expected), "gives another result where a batch is split");
+        let rows: Vec<Batch> = (0..ROWS).map(|row| batch.rows(row, row + 1)).collect();
+        let one_by_one: Vec<(&Batch, Option<&Array>)> = rows.iter().map(|row| (row, None)).collect();
+        let rows = State::of(made, info, &one_by_one)?;
+        law(same(&rows.result()?, &expected), "gives another result where rows come one by one");
+        let mut backwards = State::new(made, info)?;
+        for row in one_by_one.iter().rev() {
+            backwards.merge(&State::of(made, info, &[*row])?)?;
+        }
+        law(same(&backwards.result()?, &expected), "gives another result where rows are merged backwards");
     }
     let mut merged = State::of(made, info, &[(&first, None)])?;
     merged.merge(&State::of(made, info, &[(&second, None)])?)?;

@@ -12,23 +12,34 @@ use super::{Common, event, in_pool, plugins, short, warn};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
 use crate::network::{Network, Sequential};
-use crate::train::{Ended, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, fit};
+use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint};
 use crate::{Error, Host, Result};
 
 #[derive(Args)]
 pub struct Options {
     /// The run's file, such as fit.toml
-    file: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    file: Option<PathBuf>,
     /// Change a key of the file, such as fit.epochs=3 or 'compile.loss=Huber(delta=2)'; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The folder to keep the run in [default: runs/NAME-1, or the next that is free]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Go on with a kept run after its last checkpoint, to the same end as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out"])]
+    resume: Option<PathBuf>,
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    let mut file = RunFile::read(&options.file)?;
+    let mut file = match (&options.resume, &options.file) {
+        (Some(run), _) => {
+            let (_, record) = RunFolder::open(run)?;
+            RunFile::from_json(&record.config, &run.join("run.json").display().to_string())?
+        }
+        (None, Some(file)) => RunFile::read(file)?,
+        (None, None) => return Err(Error::usage("name a run's file, or a run with --resume")),
+    };
     for assignment in &options.set {
         file.set(assignment)?;
     }
@@ -60,9 +71,20 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     for note in loaded.notes.iter().chain(trainer.compiled().notes()) {
         warn(note, common.json);
     }
-    let folder = match &options.out {
-        Some(path) => RunFolder::create(path)?,
-        None => RunFolder::create_next(Path::new("runs"), &run_name(&options.file))?,
+    let mut callbacks = callbacks::read(&host, &fit_config.callbacks)?;
+    let folder = match (&options.resume, &options.out, &options.file) {
+        (Some(run), ..) => {
+            let (folder, before) = RunFolder::open(run)?;
+            check_plugins(&before, &host)?;
+            if folder.checkpoint().exists() {
+                *history = checkpoint::load(&mut trainer, &mut callbacks, &folder.checkpoint())?;
+            }
+            folder
+        }
+        (None, Some(path), _) => RunFolder::create(path)?,
+        (None, None, file) => {
+            RunFolder::create_next(Path::new("runs"), &run_name(file.as_deref().unwrap_or(Path::new("run"))))?
+        }
     };
     folder.write_record(&record(&host, config, &loaded))?;
     start(&host, &trainer, &loaded, &fit_config, common);
@@ -70,11 +92,12 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     let mut reporter: Box<dyn Reporter> = progress::reporter(common.json, &trainer, &loaded, stop);
     let result = in_pool(|| {
         let sets = (&loaded.train, loaded.validation.as_ref());
-        fit(&mut trainer, sets, &fit_config, history, reporter.watch())
+        let mut fit = Fit { config: &fit_config, callbacks: &mut callbacks, folder: Some(&folder) };
+        fit.run(&mut trainer, sets, history, reporter.watch())
     });
     reporter.finish();
     let result = match result {
-        Err(error) if trainer.batches() == 0 => {
+        Err(error) if trainer.batches() == 0 && options.resume.is_none() => {
             // Nothing was trained: nothing is kept.
             folder.discard()?;
             return Err(error);
@@ -86,17 +109,37 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         Err(_) => Ok(()),
     };
     folder.write_progress(trainer.network(), history)?;
-    let kept = format!("{} holds weights, history", short(folder.path()));
+    let kept = format!("{} holds weights, history, a checkpoint", short(folder.path()));
     match result.map_err(|error| error.with("kept", kept.clone()))? {
         Ended::Done => {
             finalized?;
             progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
             Ok(())
         }
+        Ended::Early { epoch, reason } => {
+            finalized?;
+            warn(&format!("ended in epoch {epoch}: {reason}"), common.json);
+            progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
+            Ok(())
+        }
         Ended::Stopped { epoch, batch } => {
             finalized?;
-            Err(Error::interrupted(format!("stopped in epoch {epoch}, after batch {batch}")).with("kept", kept))
+            Err(Error::interrupted(format!("stopped in epoch {epoch}, after batch {batch}"))
+                .with("kept", kept)
+                .hint(format!("go on with `plugfit fit --resume {}`", short(folder.path()))))
         }
+    }
+}
+
+/// A run goes on with the plug-ins that it began with.
+fn check_plugins(before: &RunRecord, host: &Host) -> Result<()> {
+    let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
+    match before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
+        None => Ok(()),
+        Some((label, from)) => Err(Error::failure(format!("the run began with {label}, which isn't loaded now"))
+            .with("from", from.clone())
+            .with("loaded", loaded.join(", "))
+            .hint("put it back, or begin a new run")),
     }
 }
 

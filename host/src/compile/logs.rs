@@ -46,6 +46,29 @@ impl LogValue {
     }
 }
 
+impl LogValue {
+    /// From [`to_json`](Self::to_json); none where it isn't one.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let number = |value: &Value| match value {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_f64(),
+        };
+        let Value::Array(_) = value else {
+            return if value.is_null() { Some(LogValue::Undefined) } else { number(value).map(LogValue::Number) };
+        };
+        let (mut shape, mut values) = (Vec::new(), vec![value]);
+        while let Some(Value::Array(first)) = values.first() {
+            let length = first.len();
+            shape.push(length);
+            let inner: Option<Vec<_>> =
+                values.iter().map(|value| value.as_array().filter(|list| list.len() == length)).collect();
+            values = inner?.into_iter().flatten().collect();
+        }
+        let values = values.into_iter().map(number).collect::<Option<_>>()?;
+        Some(LogValue::Array { shape, values })
+    }
+}
+
 fn nested(shape: &[usize], values: &mut dyn Iterator<Item = Value>) -> Value {
     match shape.split_first() {
         None => values.next().unwrap_or_default(),

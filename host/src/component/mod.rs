@@ -15,6 +15,6 @@ mod schedule;
 pub use keys::{base_keys, split};
 pub use loss::{Loss, LossValue};
 pub use metric::Metric;
-pub use optimizer::{Optimizer, nested};
+pub use optimizer::{Optimizer, OptimizerState, nested};
 pub use reduction::Reduction;
 pub use schedule::Schedule;

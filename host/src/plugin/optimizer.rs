@@ -35,6 +35,21 @@ pub enum SlotValues {
     Double(Vec<f64>),
 }
 
+impl SlotValues {
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        match self {
+            SlotValues::Single(values) => values.len(),
+            SlotValues::Double(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A tensor that is kept for an optimizer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {

@@ -1,10 +1,14 @@
 //! The loop over epochs and batches.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::callbacks::{Callback, Run};
+use super::checkpoint;
 use super::history::{Epoch, History};
+use super::run_folder::RunFolder;
 use super::trainer::{Trainer, batches};
 use crate::compile::Compiled;
 use crate::data::{Dataset, shuffled_order};
@@ -24,11 +28,14 @@ pub struct FitConfig {
     pub seed: u64,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
+    /// Identifiers of [callbacks](super::callbacks).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Value>,
 }
 
 impl Default for FitConfig {
     fn default() -> Self {
-        FitConfig { epochs: 1, batch_size: 32, seed: 0, shuffle: true }
+        FitConfig { epochs: 1, batch_size: 32, seed: 0, shuffle: true, callbacks: Vec::new() }
     }
 }
 
@@ -43,7 +50,7 @@ impl FitConfig {
     }
 
     /// The keys of the table.
-    pub const KEYS: [&'static str; 4] = ["epochs", "batch_size", "seed", "shuffle"];
+    pub const KEYS: [&'static str; 5] = ["epochs", "batch_size", "seed", "shuffle", "callbacks"];
 }
 
 /// Looks on while it is trained, and may stop it.
@@ -67,10 +74,17 @@ pub trait Watch: Send {
 impl Watch for () {}
 
 /// How a fit ended without an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Every epoch is done.
     Done,
+    /// A callback ended it in this epoch.
+    Early {
+        /// The last epoch.
+        epoch: u64,
+        /// Why.
+        reason: String,
+    },
     /// It was stopped after a batch of this epoch.
     Stopped {
         /// The epoch that isn't whole.
@@ -82,63 +96,131 @@ pub enum Ended {
 
 /// Trains, and adds each epoch to the history.
 ///
-/// The result follows from the seed, the data and the configuration, whatever the number of threads.
-///
 /// # Errors
-/// The data don't fit the network, a loss has no gradient, or a component fails; the error says in which epoch and batch,
-/// and the network and the history are as they were before that batch.
+/// As [`Fit::run`].
 pub fn fit(
     trainer: &mut Trainer<'_>,
-    (train, validation): (&Dataset, Option<&Dataset>),
+    sets: (&Dataset, Option<&Dataset>),
     config: &FitConfig,
     history: &mut History,
     watch: &mut dyn Watch,
 ) -> Result<Ended> {
-    config.check()?;
-    if train.is_empty() {
-        return Err(Error::usage("there is nothing to train on: the data have no samples"));
-    }
-    trainer.prepare()?;
-    let mut batch = train.new_batch();
-    let mut order = Vec::new();
-    let count = train.len().div_ceil(config.batch_size);
-    for epoch in 1..=config.epochs {
-        let begin = Instant::now();
-        if config.shuffle {
-            shuffled_order(train.len(), config.seed, epoch, &mut order);
-        } else if order.is_empty() {
-            order.extend(0..train.len());
+    Fit { config, callbacks: &mut [], folder: None }.run(trainer, sets, history, watch)
+}
+
+/// How to train, with callbacks, and a folder that checkpoints are written into.
+pub struct Fit<'f> {
+    /// How.
+    pub config: &'f FitConfig,
+    /// What looks on and may act, in this order.
+    pub callbacks: &'f mut [Box<dyn Callback>],
+    /// Where the run is kept, if it is.
+    pub folder: Option<&'f RunFolder>,
+}
+
+/// Between two checkpoints, but for the first and the last: writing one may take longer than an epoch.
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(1);
+
+impl Fit<'_> {
+    /// Trains the epochs that the history doesn't have yet, and adds each of them.
+    ///
+    /// The result follows from the seed, the data and the configuration, whatever the number of threads, and however often it was
+    /// interrupted and resumed.
+    ///
+    /// # Errors
+    /// The data don't fit the network, a loss has no gradient, a component or a callback fails; the error says in which epoch and
+    /// batch, and the network and the history are as they were before that batch.
+    pub fn run(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        (train, validation): (&Dataset, Option<&Dataset>),
+        history: &mut History,
+        watch: &mut dyn Watch,
+    ) -> Result<Ended> {
+        let config = self.config;
+        config.check()?;
+        if train.is_empty() {
+            return Err(Error::usage("there is nothing to train on: the data have no samples"));
         }
-        trainer.reset_metrics()?;
-        let learning_rate = trainer.compiled().optimizer().map_or(0.0, |optimizer| optimizer.learning_rate());
-        for (index, rows) in batches(train.len(), config.batch_size).enumerate() {
-            train.gather_into(&order[rows], &mut batch)?;
-            let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
-            trainer.train_on_batch(&batch, training).map_err(|error| placed(error, epoch, index + 1))?;
-            watch.batch_ended(epoch, index + 1, count, trainer.compiled());
-            if watch.is_stopped() {
-                return Ok(Ended::Stopped { epoch, batch: index + 1 });
+        trainer.prepare()?;
+        let mut batch = train.new_batch();
+        let mut order = Vec::new();
+        let mut written: Option<Instant> = None;
+        let count = train.len().div_ceil(config.batch_size);
+        let first = history.epochs.len() as u64 + 1;
+        self.call(trainer, history, first, |callback, run| callback.train_begin(run))?;
+        for epoch in first..=config.epochs {
+            let begin = Instant::now();
+            if config.shuffle {
+                shuffled_order(train.len(), config.seed, epoch, &mut order);
+            } else if order.is_empty() {
+                order.extend(0..train.len());
             }
-        }
-        let mut logs = trainer.compiled().logs()?;
-        if let Some(validation) = validation {
-            match trainer.evaluate(validation, config.batch_size, &|| watch.is_stopped()) {
-                Ok(found) => {
-                    for (name, value) in found.entries() {
-                        logs.push(format!("val_{name}"), value.clone());
+            trainer.reset_metrics()?;
+            self.call(trainer, history, epoch, |callback, run| callback.epoch_begin(run))?;
+            let learning_rate = trainer.learning_rate();
+            for (index, rows) in batches(train.len(), config.batch_size).enumerate() {
+                train.gather_into(&order[rows], &mut batch)?;
+                let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
+                let loss = trainer.train_on_batch(&batch, training).map_err(|error| placed(error, epoch, index + 1))?;
+                watch.batch_ended(epoch, index + 1, count, trainer.compiled());
+                if watch.is_stopped() {
+                    return Ok(Ended::Stopped { epoch, batch: index + 1 });
+                }
+                if let Some(reason) =
+                    self.call(trainer, history, epoch, |callback, run| callback.batch_end(run, loss))?
+                {
+                    return Ok(Ended::Early { epoch, reason });
+                }
+            }
+            let mut logs = trainer.compiled().logs()?;
+            if let Some(validation) = validation {
+                match trainer.evaluate(validation, config.batch_size, &|| watch.is_stopped()) {
+                    Ok(found) => {
+                        for (name, value) in found.entries() {
+                            logs.push(format!("val_{name}"), value.clone());
+                        }
                     }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {
+                        return Ok(Ended::Stopped { epoch, batch: count });
+                    }
+                    Err(error) => return Err(error.with("in", format!("the validation of epoch {epoch}"))),
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    return Ok(Ended::Stopped { epoch, batch: count });
-                }
-                Err(error) => return Err(error.with("in", format!("the validation of epoch {epoch}"))),
+            }
+            let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
+            watch.epoch_ended(&done, config.epochs);
+            history.epochs.push(done);
+            let reason = self.call(trainer, history, epoch, |callback, run| callback.epoch_end(run))?;
+            let is_last = epoch == config.epochs || reason.is_some();
+            if let Some(folder) =
+                self.folder.filter(|_| is_last || written.is_none_or(|at| at.elapsed() >= BETWEEN_CHECKPOINTS))
+            {
+                checkpoint::save(trainer, history, self.callbacks, &folder.checkpoint())?;
+                written = Some(Instant::now());
+            }
+            if let Some(reason) = reason {
+                return Ok(Ended::Early { epoch, reason });
             }
         }
-        let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
-        watch.epoch_ended(&done, config.epochs);
-        history.epochs.push(done);
+        Ok(Ended::Done)
     }
-    Ok(Ended::Done)
+
+    /// Lets every callback act; gives the reason to end, if one has one.
+    fn call(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        history: &History,
+        epoch: u64,
+        mut act: impl FnMut(&mut dyn Callback, &mut Run<'_, '_>) -> Result<()>,
+    ) -> Result<Option<String>> {
+        let mut stop = None;
+        for (index, callback) in self.callbacks.iter_mut().enumerate() {
+            let folder = self.folder.map(RunFolder::path);
+            let mut run = Run { trainer, history, epoch, folder, stop: &mut stop };
+            act(&mut **callback, &mut run).map_err(|error| error.with("in", format!("fit.callbacks[{index}]")))?;
+        }
+        Ok(stop)
+    }
 }
 
 /// Says when it happened.

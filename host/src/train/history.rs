@@ -58,6 +58,33 @@ impl History {
         })
     }
 
+    /// As JSON that keeps the order of the logs, for [`from_saved`](Self::from_saved).
+    pub(super) fn to_saved(&self) -> Value {
+        let epoch = |epoch: &Epoch| {
+            let logs: Vec<Value> =
+                epoch.logs.entries().iter().map(|(name, value)| json!([name, value.to_json()])).collect();
+            json!({"epoch": epoch.epoch, "logs": logs, "learning_rate": epoch.learning_rate, "seconds": epoch.seconds})
+        };
+        self.epochs.iter().map(epoch).collect()
+    }
+
+    /// From [`to_saved`](Self::to_saved); none where it isn't that.
+    pub(super) fn from_saved(value: &Value) -> Option<Self> {
+        let epoch = |value: &Value| {
+            let mut logs = Logs::default();
+            for entry in value["logs"].as_array()? {
+                logs.push(entry[0].as_str()?, LogValue::from_json(&entry[1])?);
+            }
+            Some(Epoch {
+                epoch: value["epoch"].as_u64()?,
+                logs,
+                learning_rate: value["learning_rate"].as_f64()?,
+                seconds: value["seconds"].as_f64()?,
+            })
+        };
+        value.as_array()?.iter().map(epoch).collect::<Option<_>>().map(|epochs| History { epochs })
+    }
+
     /// As JSON: a list of epochs.
     pub fn to_json(&self) -> Value {
         self.epochs.iter().map(Epoch::to_json).collect()

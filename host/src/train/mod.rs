@@ -1,5 +1,7 @@
 //! Training: fit, evaluate and predict over any [`Network`](crate::network::Network), and what a run keeps on disk.
 
+pub mod callbacks;
+pub mod checkpoint;
 mod fit;
 mod history;
 mod run_file;
@@ -7,7 +9,7 @@ mod run_folder;
 mod trainer;
 mod weights;
 
-pub use fit::{Ended, FitConfig, Watch, fit};
+pub use fit::{Ended, Fit, FitConfig, Watch, fit};
 pub use history::{Epoch, History};
 pub use run_file::RunFile;
 pub use run_folder::{RunFolder, RunRecord};

@@ -1,4 +1,4 @@
-//! What a run leaves behind: `weights.safetensors`, `history.json`, `config.toml` and `run.json`.
+//! What a run leaves behind: `weights.safetensors`, `history.json`, `checkpoint.safetensors`, `config.toml` and `run.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -95,6 +95,11 @@ impl RunFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What a run is resumed from.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.file("checkpoint.safetensors")
     }
 
     /// The weights.

@@ -70,11 +70,11 @@ impl<'a> Trainer<'a> {
         self.compiled.optimizer_mut()?.build(parameters, &values)
     }
 
-    /// Trains on a batch. If it fails, the parameters are those of before, unless the optimizer itself failed.
+    /// Trains on a batch, and gives its loss. If it fails, the parameters are those of before, unless the optimizer itself failed.
     ///
     /// # Errors
     /// The batch doesn't fit, or a component fails.
-    pub fn train_on_batch(&mut self, batch: &Dataset, training: Training) -> Result<()> {
+    pub fn train_on_batch(&mut self, batch: &Dataset, training: Training) -> Result<f64> {
         self.network.forward(&batch.inputs().view(), Some(training))?;
         self.compiled.begin_batch(batch.len());
         let rows = 0..batch.len();
@@ -87,12 +87,50 @@ impl<'a> Trainer<'a> {
             }
             self.compiled.update_output_metrics(index, &output)?;
         }
-        self.compiled.end_batch(0.0)?;
+        let loss = self.compiled.end_batch(0.0)?;
         self.network.backward(&self.trained)?;
         let (mut values, gradients) = values(self.network);
         self.compiled.optimizer_mut()?.apply(&gradients, &mut values)?;
         self.batches += 1;
+        Ok(loss)
+    }
+
+    /// Puts weights into the network, parameter by parameter.
+    ///
+    /// # Errors
+    /// They are of another network.
+    pub fn set_weights(&mut self, weights: &[Vec<f32>]) -> Result<()> {
+        let fits = |index: usize, values: &Vec<f32>| self.network.parameter(index).len() == values.len();
+        if weights.len() != self.network.parameters().len()
+            || !weights.iter().enumerate().all(|(i, values)| fits(i, values))
+        {
+            return Err(Error::failure("the weights are of another network"));
+        }
+        for (index, values) in weights.iter().enumerate() {
+            self.network.parameter_mut(index).copy_from_slice(values);
+        }
         Ok(())
+    }
+
+    /// The learning rate of the next step; 0 without an optimizer.
+    pub fn learning_rate(&self) -> f64 {
+        self.compiled.optimizer().map_or(0.0, crate::component::Optimizer::learning_rate)
+    }
+
+    /// Goes on with this learning rate.
+    ///
+    /// # Errors
+    /// There is no optimizer, or it can't be a rate.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        self.compiled.optimizer_mut()?.set_learning_rate(rate)
+    }
+
+    /// Goes on with a state of the optimizer.
+    ///
+    /// # Errors
+    /// It is of another one.
+    pub fn restore_optimizer(&mut self, state: &crate::component::OptimizerState) -> Result<()> {
+        self.compiled.optimizer_mut()?.restore(state)
     }
 
     /// The batches trained on.

@@ -1,0 +1,91 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::monitor::{Mode, direction, is_better, value};
+use super::{Callback, Run, file_of};
+use crate::compile::LogValue;
+use crate::train::save_weights;
+use crate::{Error, Result};
+
+/// Writes the weights after an epoch, into the run's folder unless the file is named in full.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelCheckpoint {
+    /// The file; `{epoch}`, `{epoch:02d}`, `{val_loss}` and `{val_loss:.2f}` are filled in.
+    pub filepath: String,
+    /// The value's name in the log.
+    pub monitor: String,
+    /// Whether only an epoch better than all before is written.
+    pub save_best_only: bool,
+    /// Which way is better.
+    pub mode: Mode,
+    #[serde(skip)]
+    best: Option<f64>,
+}
+
+impl Default for ModelCheckpoint {
+    fn default() -> Self {
+        ModelCheckpoint {
+            filepath: "best.safetensors".into(),
+            monitor: "val_loss".into(),
+            save_best_only: true,
+            mode: Mode::Auto,
+            best: None,
+        }
+    }
+}
+
+impl ModelCheckpoint {
+    /// The file of the epoch that just ended.
+    fn file(&self, run: &Run<'_, '_>) -> Result<String> {
+        let Some(epoch) = run.history.epochs.last() else { return Ok(self.filepath.clone()) };
+        let (mut text, mut rest) = (String::new(), self.filepath.as_str());
+        while let Some((before, after)) = rest.split_once('{') {
+            let wrong = || Error::usage(format!("ModelCheckpoint: filepath \"{}\" can't be filled in", self.filepath));
+            let (field, behind) = after.split_once('}').ok_or_else(wrong)?;
+            let (name, format) = field.split_once(':').unwrap_or((field, ""));
+            text.push_str(before);
+            if name == "epoch" {
+                let width: usize = format.trim_start_matches('0').trim_end_matches('d').parse().unwrap_or(0);
+                text.push_str(&format!("{:0width$}", epoch.epoch));
+            } else {
+                let value = epoch.logs.get(name).and_then(LogValue::number).ok_or_else(wrong)?;
+                let digits: usize = format.trim_start_matches('.').trim_end_matches('f').parse().unwrap_or(4);
+                text.push_str(&format!("{value:.digits$}"));
+            }
+            rest = behind;
+        }
+        text.push_str(rest);
+        Ok(text)
+    }
+}
+
+impl Callback for ModelCheckpoint {
+    fn name(&self) -> &str {
+        "ModelCheckpoint"
+    }
+
+    fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        if self.save_best_only { direction(run, &self.monitor, self.mode).map(drop) } else { Ok(()) }
+    }
+
+    fn epoch_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        if self.save_best_only {
+            let direction = direction(run, &self.monitor, self.mode)?;
+            match value(run, &self.monitor)? {
+                Some(value) if is_better(direction, value, self.best, 0.0) => self.best = Some(value),
+                _ => return Ok(()),
+            }
+        }
+        save_weights(run.trainer.network(), &file_of(run, &self.file(run)?))
+    }
+
+    fn state(&self) -> Value {
+        json!({"best": self.best})
+    }
+
+    fn restore(&mut self, state: &Value, _: Vec<Vec<f32>>) -> Result<()> {
+        self.best = state["best"].as_f64();
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! A value that is watched for its best.
+
+use plugfit_api::metric::Direction;
+use serde::{Deserialize, Serialize};
+
+use super::Run;
+use crate::compile::LogValue;
+use crate::{Error, Result};
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// As the metric declares.
+    #[default]
+    Auto,
+    /// Less.
+    Min,
+    /// More.
+    Max,
+}
+
+/// The direction in which the value of this name is better.
+pub fn direction(run: &Run<'_, '_>, monitor: &str, mode: Mode) -> Result<Direction> {
+    match mode {
+        Mode::Min => return Ok(Direction::Minimize),
+        Mode::Max => return Ok(Direction::Maximize),
+        Mode::Auto => {}
+    }
+    let name = monitor.strip_prefix("val_").unwrap_or(monitor);
+    match run.trainer.compiled().direction(name) {
+        Some(direction @ (Direction::Minimize | Direction::Maximize)) => Ok(direction),
+        Some(Direction::Neither) => Err(Error::usage(format!("{monitor} doesn't say which way it is better"))
+            .with("in", "mode")
+            .hint("add mode=min or mode=max")),
+        None => Err(missing(run, monitor)),
+    }
+}
+
+/// The value of this name after the last epoch; none where it is undefined or no number.
+pub fn value(run: &Run<'_, '_>, monitor: &str) -> Result<Option<f64>> {
+    let Some(epoch) = run.history.epochs.last() else { return Ok(None) };
+    match epoch.logs.get(monitor) {
+        Some(value) => Ok(LogValue::number(value).filter(|value| !value.is_nan())),
+        None => Err(missing(run, monitor)),
+    }
+}
+
+fn missing(run: &Run<'_, '_>, monitor: &str) -> Error {
+    let names = run.trainer.compiled().logs().map(|logs| logs.names().map(str::to_owned).collect::<Vec<_>>());
+    let has = names.unwrap_or_default();
+    let error = Error::usage(format!("nothing in the log is called \"{monitor}\"")).with("in", "monitor");
+    let hint = if monitor.starts_with("val_") { "; with val_ before it where there are validation data" } else { "" };
+    error.with("has", format!("{}{hint}", has.join(", ")))
+}
+
+/// Whether `value` is better than `best` by more than `min_delta`.
+pub fn is_better(direction: Direction, value: f64, best: Option<f64>, min_delta: f64) -> bool {
+    match (direction, best) {
+        (_, None) => true,
+        (Direction::Maximize, Some(best)) => value - min_delta.abs() > best,
+        (_, Some(best)) => value + min_delta.abs() < best,
+    }
+}

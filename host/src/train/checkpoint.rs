@@ -1,0 +1,153 @@
+//! All that a run needs to go on after an epoch as if nothing had happened: one file, replaced as a whole.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde_json::{Value, json};
+
+use super::callbacks::Callback;
+use super::history::History;
+use super::trainer::Trainer;
+use crate::component::OptimizerState;
+use crate::data::write_atomically;
+use crate::plugin::SlotValues;
+use crate::{Error, Result};
+
+/// A tensor of one axis on its way to a file.
+struct Numbers {
+    values: SlotValues,
+    shape: [usize; 1],
+}
+
+impl View for Numbers {
+    fn dtype(&self) -> Dtype {
+        if let SlotValues::Single(_) = self.values { Dtype::F32 } else { Dtype::F64 }
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        match &self.values {
+            SlotValues::Single(values) => {
+                values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+            }
+            SlotValues::Double(values) => {
+                values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+            }
+        }
+    }
+    fn data_len(&self) -> usize {
+        match &self.values {
+            SlotValues::Single(values) => size_of_val(values.as_slice()),
+            SlotValues::Double(values) => size_of_val(values.as_slice()),
+        }
+    }
+}
+
+/// Where what belongs to what begins in the tensors' names.
+const WEIGHT: &str = "weight:";
+const SLOT: &str = "slot:";
+const CALLBACK: &str = "callback:";
+/// The version of this file.
+const VERSION: u64 = 1;
+
+/// Writes a checkpoint.
+///
+/// # Errors
+/// The file can't be written; what was there before stays.
+pub fn save(trainer: &Trainer<'_>, history: &History, callbacks: &[Box<dyn Callback>], path: &Path) -> Result<()> {
+    let network = trainer.network();
+    let mut tensors: Vec<(String, SlotValues)> = Vec::new();
+    for (index, parameter) in network.parameters().iter().enumerate() {
+        let values = SlotValues::Single(network.parameter(index).to_vec());
+        tensors.push((format!("{WEIGHT}{}", parameter.path), values));
+    }
+    let optimizer = trainer.compiled().optimizer().map(crate::component::Optimizer::state);
+    let (mut steps, mut rate) = (0, None);
+    if let Some(state) = optimizer {
+        (steps, rate) = (state.steps, state.learning_rate);
+        tensors.extend(state.tensors.into_iter().map(|(name, values)| (format!("{SLOT}{name}"), values)));
+    }
+    for (index, callback) in callbacks.iter().enumerate() {
+        for (i, values) in callback.tensors().into_iter().enumerate() {
+            tensors.push((format!("{CALLBACK}{index}:{i}"), SlotValues::Single(values)));
+        }
+    }
+    let states: Vec<Value> =
+        callbacks.iter().map(|callback| json!({"name": callback.name(), "state": callback.state()})).collect();
+    let about = json!({
+        "version": VERSION,
+        "steps": steps,
+        "learning_rate": rate,
+        "history": history.to_saved(),
+        "callbacks": states,
+    });
+    let metadata = HashMap::from([("plugfit".to_owned(), about.to_string())]);
+    let views = tensors.into_iter().map(|(name, values)| (name, Numbers { shape: [values.len()], values }));
+    let bytes = safetensors::serialize(views, Some(metadata))
+        .map_err(|error| Error::failure(format!("the checkpoint can't be written: {error}")))?;
+    write_atomically(path, |writer| writer.write_all(&bytes))
+}
+
+/// Reads a checkpoint: the network, the optimizer and the callbacks are as they were, and the history is given back.
+///
+/// # Errors
+/// The file can't be read, or is of another run; the trainer may be partly changed then.
+pub fn load(trainer: &mut Trainer<'_>, callbacks: &mut [Box<dyn Callback>], path: &Path) -> Result<History> {
+    let bad = |why: String| Error::failure(format!("cannot resume from {}: {why}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
+    let about = header.metadata().as_ref().and_then(|metadata| metadata.get("plugfit"));
+    let about: Value =
+        about.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| bad("it is no checkpoint".into()))?;
+    if about["version"] != VERSION {
+        return Err(bad(format!("it is of version {}; this program reads {VERSION}", about["version"])));
+    }
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
+    let mut tensors: HashMap<String, SlotValues> = HashMap::new();
+    for (name, tensor) in file.tensors() {
+        let values = match tensor.dtype() {
+            Dtype::F32 => {
+                SlotValues::Single(tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+            }
+            Dtype::F64 => {
+                SlotValues::Double(tensor.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+            }
+            other => return Err(bad(format!("\"{name}\" is of {other:?}"))),
+        };
+        tensors.insert(name, values);
+    }
+    let single = |tensors: &mut HashMap<String, SlotValues>, name: &str| match tensors.remove(name) {
+        Some(SlotValues::Single(values)) => Some(values),
+        _ => None,
+    };
+    let paths: Vec<String> = trainer.network().parameters().iter().map(|parameter| parameter.path.clone()).collect();
+    let mut weights = Vec::new();
+    for path in &paths {
+        let values = single(&mut tensors, &format!("{WEIGHT}{path}"));
+        weights.push(values.ok_or_else(|| bad(format!("it has no \"{path}\"")))?);
+    }
+    trainer.set_weights(&weights).map_err(|error| bad(error.to_string()))?;
+    let saved = about["callbacks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let names = |saved: &[Value]| {
+        saved.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    if names(saved) != callbacks.iter().map(|callback| callback.name().to_owned()).collect::<Vec<_>>() {
+        return Err(bad(format!("it was written with the callbacks {}", names(saved).join(", ")))
+            .hint("resume with the same callbacks"));
+    }
+    for (index, (callback, saved)) in callbacks.iter_mut().zip(saved).enumerate() {
+        let each = (0..).map_while(|i| single(&mut tensors, &format!("{CALLBACK}{index}:{i}")));
+        callback.restore(&saved["state"], each.collect())?;
+    }
+    let slots = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(SLOT)?.to_owned(), values)));
+    let state = OptimizerState {
+        steps: about["steps"].as_u64().unwrap_or(0),
+        learning_rate: about["learning_rate"].as_f64(),
+        tensors: slots.collect(),
+    };
+    trainer.restore_optimizer(&state)?;
+    History::from_saved(&about["history"]).ok_or_else(|| bad("its history can't be read".into()))
+}

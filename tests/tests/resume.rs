@@ -1,0 +1,137 @@
+//! A run that was interrupted, in whatever way, ends as one that wasn't; and what looks on while it trains.
+
+use plugfit_tests::{
+    build::library,
+    run::{command, digits, folder, history, plugfit, plugins},
+};
+use std::{path::Path, process::Stdio, time::Duration};
+
+const COMPILE: &str = "optimizer = \"AdamW(learning_rate=0.003, use_ema=true)\"\nloss = \"sparse_categorical_crossentropy\"\n\
+    metrics = [\"accuracy\", \"calibration>ExpectedCalibrationError(name=ece)\"]";
+
+fn weights(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("weights.safetensors")).expect("weights")
+}
+
+#[test]
+fn a_run_killed_twenty_times_ends_with_the_same_bits() {
+    let folder = folder();
+    plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), COMPILE);
+    let callbacks = "fit.callbacks=[\"ReduceLROnPlateau(patience=3, factor=0.7)\", \"CSVLogger\"]";
+    let set = [
+        "--set",
+        "fit.epochs=150",
+        "--set",
+        callbacks,
+        "--set",
+        "network.layers=[\"Dense(32, activation=relu)\", \"Dropout(0.2)\", \"Dense(10, activation=softmax)\"]",
+    ];
+    plugfit(folder.path(), &[&["fit", "fit.toml", "--out", "whole"], &set[..]].concat()).with_status(0);
+    let spawn = |arguments: &[&str]| {
+        let mut command = command(folder.path());
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
+    };
+    let mut child = spawn(&[&["fit", "fit.toml", "--out", "killed"], &set[..]].concat());
+    let mut random = 12345_u64;
+    let mut kills = 0;
+    while kills < 20 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::sleep(Duration::from_millis(60 + (random >> 33) % 400));
+        if !folder.path().join("killed/run.json").exists() {
+            continue;
+        }
+        child.kill().expect("it can be killed");
+        let status = child.wait().expect("it ends");
+        kills += 1;
+        child = spawn(&["fit", "--resume", "killed"]);
+        if status.success() {
+            break; // It was done before it was killed.
+        }
+    }
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(weights(&folder.path().join("whole")), weights(&folder.path().join("killed")), "after {kills} kills");
+    assert_eq!(history(&folder.path().join("whole")), history(&folder.path().join("killed")));
+    let log = |run: &str| std::fs::read_to_string(folder.path().join(run).join("history.csv")).expect("a log");
+    assert_eq!(log("whole"), log("killed"));
+    assert!(kills >= 3, "it was killed {kills} times only");
+}
+
+#[test]
+fn a_run_goes_on_for_more_epochs_and_names_a_plugin_that_is_missing() {
+    let folder = folder();
+    plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), COMPILE);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "six", "--set", "fit.epochs=6"]).with_status(0);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "three"]).with_status(0);
+    plugfit(folder.path(), &["fit", "--resume", "three", "--set", "fit.epochs=6"]).with_status(0);
+    assert_eq!(weights(&folder.path().join("six")), weights(&folder.path().join("three")));
+    assert_eq!(history(&folder.path().join("six")), history(&folder.path().join("three")));
+    std::fs::remove_file(folder.path().join("plugins/libcalibration.so")).expect("it is there");
+    let ran = plugfit(folder.path(), &["fit", "--resume", "three"]);
+    assert_ne!(ran.status, Some(0));
+    assert!(ran.err.contains("calibration"), "{}", ran.err);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_nothing_is_lost() {
+    let folder = folder();
+    digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
+    let file = folder.path().join("run/checkpoint.safetensors");
+    let whole = std::fs::read(&file).expect("a checkpoint");
+    let before = weights(&folder.path().join("run"));
+    for damaged in [&whole[..whole.len() / 2], b"", b"not a checkpoint at all, whatever it is called"] {
+        std::fs::write(&file, damaged).expect("a file");
+        plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=9"])
+            .with_status(1)
+            .says(&["cannot resume from", "checkpoint.safetensors"]);
+        assert_eq!(weights(&folder.path().join("run")), before);
+    }
+}
+
+#[test]
+fn early_stopping_ends_a_run_with_its_best_weights() {
+    let folder = folder();
+    digits(
+        folder.path(),
+        "optimizer = \"SGD(learning_rate=0.1)\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]",
+    );
+    let callback = "fit.callbacks=[\"EarlyStopping(monitor=val_accuracy, patience=3, restore_best_weights=true)\", \
+        \"ModelCheckpoint(filepath='best-{epoch:03d}.safetensors', monitor=val_accuracy)\"]";
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run", "--set", "fit.epochs=500", "--set", callback])
+        .with_status(0)
+        .says(&["ended in epoch", "val_accuracy was best at epoch"]);
+    let run = folder.path().join("run");
+    let epochs = history(&run);
+    let values: Vec<f64> = epochs
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|epoch| epoch["logs"]["val_accuracy"].as_f64().expect("a number"))
+        .collect();
+    let best = (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best });
+    assert_eq!(values.len(), best + 1 + 3, "{values:?}");
+    let file = run.join(format!("best-{:03}.safetensors", best + 1));
+    assert_eq!(std::fs::read(file).expect("the best weights"), weights(&run));
+}
+
+#[test]
+fn callbacks_say_what_is_wrong_with_them() {
+    let folder = folder();
+    digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
+    let fit = |callback: &str| {
+        plugfit(folder.path(), &["fit", "fit.toml", "--set", &format!("fit.callbacks=[\"{callback}\"]")])
+    };
+    fit("EarlyStoping(patience=3)").with_status(2).says(&["EarlyStoping", "fit.callbacks[0]", "EarlyStopping"]);
+    fit("EarlyStopping(patients=3)").with_status(2).says(&["patients", "patience"]);
+    fit("EarlyStopping(monitor=val_acuracy)").with_status(2).says(&["val_acuracy"]);
+    let nan = "optimizer = \"SGD(learning_rate=1e30)\"\nloss = \"mse\"";
+    digits(folder.path(), nan);
+    let layers = "network.layers=[\"Dense(1)\"]";
+    let ran = plugfit(
+        folder.path(),
+        &["fit", "fit.toml", "--out", "nan", "--set", "fit.callbacks=[\"TerminateOnNaN\"]", "--set", layers],
+    );
+    ran.with_status(0).says(&["ended in epoch 1", "the loss is"]);
+}

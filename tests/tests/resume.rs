@@ -135,3 +135,30 @@ fn callbacks_say_what_is_wrong_with_them() {
     );
     ran.with_status(0).says(&["ended in epoch 1", "the loss is"]);
 }
+
+#[test]
+fn classes_that_count_more_are_learnt_better_and_one_that_counts_nothing_is_not() {
+    let folder = folder();
+    digits(
+        folder.path(),
+        "optimizer = \"AdamW(learning_rate=0.01)\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]",
+    );
+    let fit = |out: &str, set: &str| plugfit(folder.path(), &["fit", "fit.toml", "--out", out, "--set", set]);
+    fit("even", "fit.class_weight={ 3 = 1.0 }").with_status(0);
+    fit("none", "fit.epochs=3").with_status(0);
+    let last = |run: &str| history(&folder.path().join(run))[2]["logs"]["val_loss"].as_f64().expect("a number");
+    assert_eq!(last("even"), last("none"), "a weight of 1 changes nothing");
+    fit("without", "fit.class_weight={ 3 = 0.0, 5 = 0.0 }").with_status(0);
+    assert!(last("without") > 1.5 * last("even"), "{} {}", last("without"), last("even"));
+    fit("wrong", "fit.class_weight={ three = 1.0 }").with_status(2).says(&["three", "fit.class_weight"]);
+}
+
+#[test]
+fn validation_may_come_every_other_epoch() {
+    let folder = folder();
+    digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run", "--set", "fit.validation_freq=2"]).with_status(0);
+    let history = history(&folder.path().join("run"));
+    let validated: Vec<bool> = (0..3).map(|epoch| history[epoch]["logs"]["val_loss"].is_number()).collect();
+    assert_eq!(validated, [false, true, false]);
+}

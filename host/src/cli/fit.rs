@@ -104,26 +104,19 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         }
         result => result,
     };
-    let finalized = match result {
-        Ok(_) => trainer.finalize(),
-        Err(_) => Ok(()),
-    };
     folder.write_progress(trainer.network(), history)?;
     let kept = format!("{} holds weights, history, a checkpoint", short(folder.path()));
     match result.map_err(|error| error.with("kept", kept.clone()))? {
         Ended::Done => {
-            finalized?;
             progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
             Ok(())
         }
         Ended::Early { epoch, reason } => {
-            finalized?;
             warn(&format!("ended in epoch {epoch}: {reason}"), common.json);
             progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
             Ok(())
         }
         Ended::Stopped { epoch, batch } => {
-            finalized?;
             Err(Error::interrupted(format!("stopped in epoch {epoch}, after batch {batch}"))
                 .with("kept", kept)
                 .hint(format!("go on with `plugfit fit --resume {}`", short(folder.path()))))

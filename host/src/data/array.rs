@@ -163,6 +163,28 @@ macro_rules! map_any {
 }
 
 impl Array {
+    /// Each row's class: the id that it is, or where its greatest element is. None where it is no class.
+    pub fn class_ids(&self) -> Option<Vec<usize>> {
+        fn ids<T: Copy + Into<f64>>(rows: &[T], columns: usize) -> Option<Vec<usize>> {
+            let id = |value: f64| (value >= 0.0 && value.fract() == 0.0).then_some(value as usize);
+            let greatest =
+                |row: &[T]| (1..row.len()).fold(0, |best, i| if row[i].into() > row[best].into() { i } else { best });
+            match columns {
+                0 => None,
+                1 => rows.iter().map(|&value| id(value.into())).collect(),
+                _ => Some(rows.chunks_exact(columns).map(greatest).collect()),
+            }
+        }
+        let columns = self.row_shape().iter().product();
+        match self {
+            Array::F32(rows) => ids(rows.values(), columns),
+            Array::F64(rows) => ids(rows.values(), columns),
+            Array::I32(rows) => ids(rows.values(), columns),
+            Array::I64(rows) => ids(&rows.values().iter().map(|&value| value as f64).collect::<Vec<f64>>(), columns),
+            Array::U8(rows) => ids(rows.values(), columns),
+        }
+    }
+
     /// How many rows it has.
     pub fn len(&self) -> usize {
         for_any!(self, rows => rows.len())

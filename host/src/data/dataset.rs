@@ -1,5 +1,7 @@
 //! A set of samples: inputs, targets, weights.
 
+use std::collections::BTreeMap;
+
 use super::array::{Array, Rows};
 use crate::data::text::grouped;
 use crate::{Error, Result};
@@ -48,6 +50,34 @@ impl Dataset {
             }
         }
         Ok(Dataset { inputs, targets, sample_weight })
+    }
+
+    /// Each sample weighted by its class besides: by the number that stands for it or its name, of the one target, which holds class
+    /// ids or one-hot rows. Classes that aren't named count 1.
+    ///
+    /// # Errors
+    /// There are several targets, or they hold no classes; a key is no class.
+    pub fn weighted_by_class(mut self, weights: &BTreeMap<String, f64>) -> Result<Self> {
+        let wrong = |what: String| Error::usage(what).with("in", "fit.class_weight");
+        let [target] = &self.targets[..] else {
+            return Err(wrong(format!("class_weight is for one target; there are {}", self.targets.len())));
+        };
+        let mut of_class: BTreeMap<usize, f64> = BTreeMap::new();
+        for (key, &weight) in weights {
+            let by_name = target.class_names.as_ref().and_then(|names| names.iter().position(|name| name == key));
+            let class = by_name.or_else(|| key.parse().ok()).ok_or_else(|| wrong(format!("\"{key}\" is no class")))?;
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(wrong(format!("class {key} can't count {weight}")));
+            }
+            of_class.insert(class, weight);
+        }
+        let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} holds no classes", target.name)))?;
+        let before = |i: usize| self.sample_weight.as_ref().map_or(1.0, |weight| weight.values()[i]);
+        let weight = |(i, class): (usize, &usize)| before(i) * of_class.get(class).copied().unwrap_or(1.0) as f32;
+        let combined: Vec<f32> = ids.iter().enumerate().map(weight).collect();
+        let shape = [combined.len()];
+        self.sample_weight = Some(Rows::new(combined, &shape)?);
+        Ok(self)
     }
 
     /// How many samples it has.

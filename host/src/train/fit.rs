@@ -1,5 +1,6 @@
 //! The loop over epochs and batches.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,11 @@ pub struct FitConfig {
     pub seed: u64,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
+    /// After every how many epochs it is validated.
+    pub validation_freq: u64,
+    /// What each class counts in the loss, by its id or its name: for classes that are rare. Those that aren't named count 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_weight: BTreeMap<String, f64>,
     /// Identifiers of [callbacks](super::callbacks).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<Value>,
@@ -35,7 +41,15 @@ pub struct FitConfig {
 
 impl Default for FitConfig {
     fn default() -> Self {
-        FitConfig { epochs: 1, batch_size: 32, seed: 0, shuffle: true, callbacks: Vec::new() }
+        FitConfig {
+            epochs: 1,
+            batch_size: 32,
+            seed: 0,
+            shuffle: true,
+            validation_freq: 1,
+            class_weight: BTreeMap::new(),
+            callbacks: Vec::new(),
+        }
     }
 }
 
@@ -43,14 +57,18 @@ impl FitConfig {
     /// # Errors
     /// It can't be trained with.
     pub fn check(&self) -> Result<()> {
-        match self.batch_size {
-            0 => Err(Error::usage("a batch needs at least one sample").with("in", "fit.batch_size")),
-            _ => Ok(()),
+        if self.batch_size == 0 {
+            return Err(Error::usage("a batch needs at least one sample").with("in", "fit.batch_size"));
         }
+        if self.validation_freq == 0 {
+            return Err(Error::usage("validation_freq must be at least 1").with("in", "fit.validation_freq"));
+        }
+        Ok(())
     }
 
     /// The keys of the table.
-    pub const KEYS: [&'static str; 5] = ["epochs", "batch_size", "seed", "shuffle", "callbacks"];
+    pub const KEYS: [&'static str; 7] =
+        ["epochs", "batch_size", "seed", "shuffle", "validation_freq", "class_weight", "callbacks"];
 }
 
 /// Looks on while it is trained, and may stop it.
@@ -122,7 +140,8 @@ pub struct Fit<'f> {
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(1);
 
 impl Fit<'_> {
-    /// Trains the epochs that the history doesn't have yet, and adds each of them.
+    /// Trains the epochs that the history doesn't have yet, and adds each of them; then the parameters are moved to where they shall
+    /// be evaluated.
     ///
     /// The result follows from the seed, the data and the configuration, whatever the number of threads, and however often it was
     /// interrupted and resumed.
@@ -133,11 +152,30 @@ impl Fit<'_> {
     pub fn run(
         &mut self,
         trainer: &mut Trainer<'_>,
+        sets: (&Dataset, Option<&Dataset>),
+        history: &mut History,
+        watch: &mut dyn Watch,
+    ) -> Result<Ended> {
+        let validates = sets.1.is_some();
+        let weighted = match self.config.class_weight.is_empty() {
+            true => None,
+            false => Some(sets.0.clone().weighted_by_class(&self.config.class_weight)?),
+        };
+        let ended = self.epochs(trainer, (weighted.as_ref().unwrap_or(sets.0), sets.1), history, watch)?;
+        trainer.finalize()?;
+        let epoch = history.epochs.len() as u64;
+        self.call(trainer, (history, validates), epoch, |callback, run| callback.train_end(run))?;
+        Ok(ended)
+    }
+
+    fn epochs(
+        &mut self,
+        trainer: &mut Trainer<'_>,
         (train, validation): (&Dataset, Option<&Dataset>),
         history: &mut History,
         watch: &mut dyn Watch,
     ) -> Result<Ended> {
-        let config = self.config;
+        let (config, validates) = (self.config, validation.is_some());
         config.check()?;
         if train.is_empty() {
             return Err(Error::usage("there is nothing to train on: the data have no samples"));
@@ -148,7 +186,7 @@ impl Fit<'_> {
         let mut written: Option<Instant> = None;
         let count = train.len().div_ceil(config.batch_size);
         let first = history.epochs.len() as u64 + 1;
-        self.call(trainer, history, first, |callback, run| callback.train_begin(run))?;
+        self.call(trainer, (history, validates), first, |callback, run| callback.train_begin(run))?;
         for epoch in first..=config.epochs {
             let begin = Instant::now();
             if config.shuffle {
@@ -157,7 +195,7 @@ impl Fit<'_> {
                 order.extend(0..train.len());
             }
             trainer.reset_metrics()?;
-            self.call(trainer, history, epoch, |callback, run| callback.epoch_begin(run))?;
+            self.call(trainer, (history, validates), epoch, |callback, run| callback.epoch_begin(run))?;
             let learning_rate = trainer.learning_rate();
             for (index, rows) in batches(train.len(), config.batch_size).enumerate() {
                 train.gather_into(&order[rows], &mut batch)?;
@@ -168,13 +206,14 @@ impl Fit<'_> {
                     return Ok(Ended::Stopped { epoch, batch: index + 1 });
                 }
                 if let Some(reason) =
-                    self.call(trainer, history, epoch, |callback, run| callback.batch_end(run, loss))?
+                    self.call(trainer, (history, validates), epoch, |callback, run| callback.batch_end(run, loss))?
                 {
                     return Ok(Ended::Early { epoch, reason });
                 }
             }
             let mut logs = trainer.compiled().logs()?;
-            if let Some(validation) = validation {
+            let due = epoch.is_multiple_of(config.validation_freq);
+            if let Some(validation) = validation.filter(|_| due) {
                 match trainer.evaluate(validation, config.batch_size, &|| watch.is_stopped()) {
                     Ok(found) => {
                         for (name, value) in found.entries() {
@@ -190,7 +229,7 @@ impl Fit<'_> {
             let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
             watch.epoch_ended(&done, config.epochs);
             history.epochs.push(done);
-            let reason = self.call(trainer, history, epoch, |callback, run| callback.epoch_end(run))?;
+            let reason = self.call(trainer, (history, validates), epoch, |callback, run| callback.epoch_end(run))?;
             let is_last = epoch == config.epochs || reason.is_some();
             if let Some(folder) =
                 self.folder.filter(|_| is_last || written.is_none_or(|at| at.elapsed() >= BETWEEN_CHECKPOINTS))
@@ -209,14 +248,14 @@ impl Fit<'_> {
     fn call(
         &mut self,
         trainer: &mut Trainer<'_>,
-        history: &History,
+        (history, validates): (&History, bool),
         epoch: u64,
         mut act: impl FnMut(&mut dyn Callback, &mut Run<'_, '_>) -> Result<()>,
     ) -> Result<Option<String>> {
         let mut stop = None;
         for (index, callback) in self.callbacks.iter_mut().enumerate() {
             let folder = self.folder.map(RunFolder::path);
-            let mut run = Run { trainer, history, epoch, folder, stop: &mut stop };
+            let mut run = Run { trainer, history, epoch, validates, folder, stop: &mut stop };
             act(&mut **callback, &mut run).map_err(|error| error.with("in", format!("fit.callbacks[{index}]")))?;
         }
         Ok(stop)

@@ -61,7 +61,8 @@ impl Callback for EarlyStopping {
         let epoch = run.history.epochs.len() as u64;
         let direction = direction(run, &self.monitor, self.mode)?;
         let value = value(run, &self.monitor)?;
-        if epoch <= self.start_from_epoch {
+        let validated = run.history.epochs.last().is_some_and(|epoch| epoch.logs.get(&self.monitor).is_some());
+        if epoch <= self.start_from_epoch || !validated {
             return Ok(());
         }
         self.wait += 1;
@@ -82,11 +83,12 @@ impl Callback for EarlyStopping {
                 .best
                 .map_or_else(|| "was never defined".into(), |(best, at)| format!("was best at epoch {at}: {best:.4}"));
             *run.stop = Some(format!("{} {best}", self.monitor));
-            if self.restore_best_weights {
-                run.trainer.set_weights(&self.best_weights)?;
-            }
         }
         Ok(())
+    }
+
+    fn train_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        if self.best_weights.is_empty() { Ok(()) } else { run.trainer.set_weights(&self.best_weights) }
     }
 
     fn state(&self) -> Value {

@@ -66,6 +66,16 @@ pub trait Callback: Send {
         Ok(())
     }
 
+    /// After the last epoch, or where the run was stopped; not after an error. The optimizer has moved the parameters to where they
+    /// shall be evaluated.
+    ///
+    /// # Errors
+    /// As [`train_begin`](Self::train_begin).
+    fn train_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        let _ = run;
+        Ok(())
+    }
+
     /// What it keeps, as JSON.
     fn state(&self) -> Value {
         Value::Null
@@ -94,6 +104,8 @@ pub struct Run<'r, 't> {
     pub history: &'r History,
     /// The number of the epoch that is next or under way, from 1.
     pub epoch: u64,
+    /// Whether there are validation data.
+    pub validates: bool,
     /// Where the run is kept, if it is.
     pub folder: Option<&'r Path>,
     /// Set to end the run after this batch or epoch: the reason.

@@ -22,6 +22,11 @@ pub enum Mode {
 
 /// The direction in which the value of this name is better.
 pub fn direction(run: &Run<'_, '_>, monitor: &str, mode: Mode) -> Result<Direction> {
+    if monitor.starts_with("val_") && !run.validates {
+        return Err(Error::usage(format!("{monitor} needs validation data"))
+            .with("in", "monitor")
+            .hint("give the data a validation_split, or monitor a value of training"));
+    }
     match mode {
         Mode::Min => return Ok(Direction::Minimize),
         Mode::Max => return Ok(Direction::Maximize),
@@ -42,6 +47,8 @@ pub fn value(run: &Run<'_, '_>, monitor: &str) -> Result<Option<f64>> {
     let Some(epoch) = run.history.epochs.last() else { return Ok(None) };
     match epoch.logs.get(monitor) {
         Some(value) => Ok(LogValue::number(value).filter(|value| !value.is_nan())),
+        // Not every epoch need be validated.
+        None if monitor.starts_with("val_") => Ok(None),
         None => Err(missing(run, monitor)),
     }
 }

@@ -64,6 +64,9 @@ impl Callback for ReduceLrOnPlateau {
     fn epoch_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let direction = direction(run, &self.monitor, self.mode)?;
         let value = value(run, &self.monitor)?;
+        if run.history.epochs.last().is_none_or(|epoch| epoch.logs.get(&self.monitor).is_none()) {
+            return Ok(());
+        }
         if self.cooling > 0 {
             self.cooling -= 1;
             self.wait = 0;

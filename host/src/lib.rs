@@ -15,6 +15,7 @@ pub mod identifier;
 pub mod network;
 pub mod plugin;
 pub mod registry;
+pub mod report;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

@@ -293,6 +293,44 @@ fn the_classic_example_of_keras_works_as_written() {
 }
 
 #[test]
+fn a_run_is_shown_in_a_page_that_needs_nothing_but_itself() {
+    let folder = folder();
+    plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), &PLAIN.replace("[\"accuracy\"]", "[\"accuracy\", \"ECE(name='<ece>')\"]"));
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0).prints(&["report.html"]);
+    let page = std::fs::read_to_string(folder.path().join("run/report.html")).expect("a page");
+    for part in
+        ["<h2>Curves</h2>", "<h2>Confusion</h2>", "<h2>Epochs</h2>", "calibration 0.1.0", "&lt;ece&gt;", "batch_size"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("<svg").count(), 4, "loss, accuracy, ece, learning rate");
+    assert!(!page.contains("<ece>"), "names are escaped");
+    for outside in ["src=", "href=", "<script", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let curve = std::fs::read_to_string(folder.path().join("run/curves/accuracy.svg")).expect("a picture");
+    assert!(curve.starts_with("<svg") && curve.trim_end().ends_with("</svg>"));
+}
+
+#[test]
+fn a_schema_knows_the_components_of_the_runs_plugins() {
+    let folder = folder();
+    plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), PLAIN);
+    let text = plugfit(folder.path(), &["schema", "fit.toml"]).with_status(0).out;
+    let schema: Value = serde_json::from_str(&text).expect("JSON");
+    let names = &schema["$defs"]["metric"]["anyOf"][0]["enum"];
+    for name in ["accuracy", "mse", "ExpectedCalibrationError", "AUC"] {
+        assert!(names.as_array().expect("names").contains(&Value::from(name)), "{name}");
+    }
+    let text = schema["$defs"]["loss"].to_string();
+    assert!(text.contains("\"delta\"") && text.contains("exclusiveMinimum"), "Huber's settings are there");
+    let without = plugfit(folder.path(), &["schema"]).with_status(0).out;
+    assert!(!without.contains("ExpectedCalibrationError"));
+}
+
+#[test]
 fn completions_and_help_are_there() {
     let folder = folder();
     plugfit(folder.path(), &["completions", "bash"]).with_status(0).prints(&["plugfit"]);

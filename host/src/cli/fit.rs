@@ -12,6 +12,7 @@ use super::{Common, event, in_pool, plugins, short, warn};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
 use crate::network::{Network, Sequential};
+use crate::report::{Confusion, Report};
 use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint};
 use crate::{Error, Host, Result};
 
@@ -105,7 +106,11 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         result => result,
     };
     folder.write_progress(trainer.network(), history)?;
-    let kept = format!("{} holds weights, history, a checkpoint", short(folder.path()));
+    let result = match result {
+        Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|()| ended),
+        failed => failed,
+    };
+    let kept = format!("{} holds weights, history, report.html", short(folder.path()));
     match result.map_err(|error| error.with("kept", kept.clone()))? {
         Ended::Done => {
             progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
@@ -122,6 +127,37 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
                 .hint(format!("go on with `plugfit fit --resume {}`", short(folder.path()))))
         }
     }
+}
+
+/// Writes the page to look at.
+fn report(
+    host: &Host,
+    trainer: &mut Trainer<'_>,
+    loaded: &LoadedData,
+    history: &History,
+    folder: &RunFolder,
+) -> Result<()> {
+    let data = loaded.validation.as_ref().unwrap_or(&loaded.train);
+    let confusion = match data.targets() {
+        [target] => target.values.class_ids().and_then(|ids| {
+            let scores = trainer.predict(data.inputs(), 256).ok()?;
+            Confusion::new(&ids, &scores.first()?.view(), target.class_names.as_deref())
+        }),
+        _ => None,
+    };
+    let (_, record) = RunFolder::open(folder.path())?;
+    let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
+    let summary = [
+        (loaded.source.clone(), loaded.description.clone()),
+        ("network".into(), trainer.network().summary()),
+        ("compiled".into(), compiled_line(trainer.compiled())),
+        ("time".into(), format!("{} epochs in {seconds:.2} s", history.epochs.len())),
+        ("plugfit".into(), format!("{} with {} plug-ins", record.plugfit, host.plugins().len())),
+    ];
+    let title = folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let report =
+        Report { title, summary: summary.into(), history, confusion, plugins: &record.plugins, config: &record.config };
+    report.write(folder.path())
 }
 
 /// A run goes on with the plug-ins that it began with.

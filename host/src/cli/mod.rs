@@ -8,6 +8,7 @@ mod new;
 mod plugins;
 mod predict;
 mod progress;
+mod schema;
 mod show;
 mod table;
 
@@ -64,6 +65,8 @@ enum Command {
     Show(show::Options),
     /// Begin a plug-in: a crate that builds and passes its own test at once
     New(new::Options),
+    /// The JSON Schema of a run's file, for editors
+    Schema(schema::Options),
     /// A completion script for a shell
     Completions {
         /// The shell
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::List(options) => list::run(&options, &common),
         Command::Show(options) => show::run(&options, &common),
         Command::New(options) => new::run(&options, &common),
+        Command::Schema(options) => schema::run(&options, &common),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plugfit", &mut script);

@@ -173,6 +173,14 @@ impl<'a> Trainer<'a> {
         Ok(logs)
     }
 
+    /// As [`predict`], of this network.
+    ///
+    /// # Errors
+    /// The inputs haven't the network's input shape.
+    pub fn predict(&mut self, inputs: &crate::data::Rows<f32>, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
+        predict(self.network, inputs, batch_size)
+    }
+
     /// Forgets what losses and metrics have seen.
     ///
     /// # Errors

@@ -105,6 +105,10 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         }
         result => result,
     };
+    if result.as_ref().is_err() && folder.checkpoint().exists() {
+        // What a failure left may be anything.
+        *history = checkpoint::load(&mut trainer, &mut callbacks, &folder.checkpoint())?;
+    }
     folder.write_progress(trainer.network(), history)?;
     let result = match result {
         Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|()| ended),
@@ -267,7 +271,12 @@ fn start(host: &Host, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfi
 }
 
 fn compiled_line(compiled: &Compiled) -> String {
-    let optimizer = compiled.config().optimizer.to_string();
+    let identifier = compiled.config().optimizer.to_json();
+    let optimizer = match identifier["class_name"].as_str() {
+        // With every key it is too long for a line.
+        Some(class) => class.rsplit('>').next().unwrap_or(class).to_owned(),
+        None => compiled.config().optimizer.to_string(),
+    };
     let losses = compiled.component_losses().map(|(_, loss)| loss.name().to_owned());
     let metrics = compiled.component_metrics().map(|(column, _, _)| column.to_owned());
     std::iter::once(optimizer).chain(losses).chain(metrics).collect::<Vec<_>>().join(", ")

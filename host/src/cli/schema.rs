@@ -50,7 +50,7 @@ fn schema(host: &Host) -> Value {
         "file": files, "train": files, "validation": files,
         "target": {"description": "The column to predict, several of them, or a table from outputs to columns"},
         "inputs": files, "sample_weight": {"type": "string"},
-        "scale": number, "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "in_memory": {"type": "boolean"}, "scale": number, "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
     });
     let metrics = per_output("metric");
     let compile = json!({
@@ -60,7 +60,7 @@ fn schema(host: &Host) -> Value {
     });
     let whole = json!({"type": "integer", "minimum": 1});
     let fit = json!({
-        "epochs": whole, "batch_size": whole, "seed": {"type": "integer", "minimum": 0}, "shuffle": {"type": "boolean"},
+        "epochs": whole, "initial_epoch": {"type": "integer", "minimum": 0}, "steps_per_epoch": whole, "batch_size": whole, "seed": {"type": "integer", "minimum": 0}, "shuffle": {"type": "boolean"},
         "validation_freq": whole, "class_weight": {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
         "callbacks": {"type": "array", "items": {"type": ["string", "object"]}},
     });

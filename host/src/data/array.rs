@@ -64,9 +64,32 @@ impl<T: Copy> Rows<T> {
         ArrayView::from_shape(shape, values).expect("whole rows fill the shape")
     }
 
+    /// An array of rows of this shape, without any.
+    pub fn without_rows(row_shape: &[usize]) -> Self {
+        Rows { values: Vec::new(), row_shape: row_shape.to_vec(), len: 0 }
+    }
+
     /// An array of the same row shape without rows.
     pub(super) fn empty_like(&self) -> Self {
-        Rows { values: Vec::new(), row_shape: self.row_shape.clone(), len: 0 }
+        Self::without_rows(&self.row_shape)
+    }
+
+    /// Takes `len` rows of this shape, whose numbers `fill` adds to the values, reusing the memory. What isn't filled leaves no rows.
+    pub(super) fn refill(
+        &mut self,
+        row_shape: &[usize],
+        len: usize,
+        fill: impl FnOnce(&mut Vec<T>) -> Result<()>,
+    ) -> Result<()> {
+        (self.row_shape.clear(), self.values.clear());
+        self.row_shape.extend_from_slice(row_shape);
+        self.len = 0;
+        fill(&mut self.values)?;
+        if self.values.len() != len * self.row_len() {
+            return Err(Error::failure(format!("{} numbers don't fill {len} rows", self.values.len())));
+        }
+        self.len = len;
+        Ok(())
     }
 
     /// Makes `batch` the rows of these indices, in that order, reusing its memory.

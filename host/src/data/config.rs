@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The only file, `.csv`, `.npy` or `.npz`; its last part is for validation if there is a `validation_split`.
+    /// The only file, `.csv`, `.parquet`, `.npy` or `.npz`; its last part is for validation if there is a `validation_split`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<OneOrMany>,
     /// Instead of `file`: what to train on.
@@ -18,16 +18,20 @@ pub struct DataConfig {
     /// What to validate on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<OneOrMany>,
-    /// The target: a column (`.csv`), an array (`.npz`, "y" unless told) or a file (`.npy`).
+    /// The target: a column (`.csv`, `.parquet`), an array (`.npz`, "y" unless told) or a file (`.npy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetConfig>,
-    /// The input columns (`.csv`; every other numeric column unless told) or the input array (`.npz`, "x" unless
+    /// The input columns (`.csv`, `.parquet`; every other numeric column unless told) or the input array (`.npz`, "x" unless
     /// told).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<OneOrMany>,
-    /// The column (`.csv`), array (`.npz`) or file (`.npy`) of the samples' weights.
+    /// The column (`.csv`, `.parquet`), array (`.npz`) or file (`.npy`) of the samples' weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
+    /// Whether the inputs are read into memory, or left on disk and read batch by batch; where it isn't said, those of up to 256 MiB
+    /// are read. Targets and weights always are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_memory: Option<bool>,
     /// Multiplied into the inputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
@@ -92,5 +96,21 @@ impl TargetConfig {
                 outputs.iter().map(|(name, columns)| (name.clone(), columns.as_slice().to_vec())).collect()
             }
         }
+    }
+}
+
+impl DataConfig {
+    /// How many bytes of inputs are read into memory.
+    pub(super) fn memory_limit(&self) -> usize {
+        memory_limit(self.in_memory)
+    }
+}
+
+/// How many bytes of inputs are read into memory, where it is said, or isn't.
+pub(super) fn memory_limit(in_memory: Option<bool>) -> usize {
+    match in_memory {
+        Some(true) => usize::MAX,
+        Some(false) => 0,
+        None => 256 << 20,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::array::{Array, Rows};
+use super::inputs::Inputs;
 use crate::data::text::grouped;
 use crate::{Error, Result};
 
@@ -20,7 +21,7 @@ pub struct Target {
 /// Samples with their inputs `[N, ...]`, any number of targets, and maybe weights `[N]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    inputs: Rows<f32>,
+    inputs: Inputs,
     targets: Vec<Target>,
     sample_weight: Option<Rows<f32>>,
 }
@@ -30,7 +31,8 @@ impl Dataset {
     ///
     /// # Errors
     /// If they don't all have as many rows as the inputs, or the weights aren't `[N]`.
-    pub fn new(inputs: Rows<f32>, targets: Vec<Target>, sample_weight: Option<Rows<f32>>) -> Result<Self> {
+    pub fn new(inputs: impl Into<Inputs>, targets: Vec<Target>, sample_weight: Option<Rows<f32>>) -> Result<Self> {
+        let inputs = inputs.into();
         let rows = inputs.len();
         let mismatch = |what: String, len: usize| {
             Error::usage(format!("the inputs have {} rows and {what} {}", grouped(rows), grouped(len)))
@@ -91,7 +93,7 @@ impl Dataset {
     }
 
     /// The inputs `[N, ...]`.
-    pub fn inputs(&self) -> &Rows<f32> {
+    pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
@@ -105,7 +107,7 @@ impl Dataset {
         self.sample_weight.as_ref()
     }
 
-    pub(super) fn into_inputs(self) -> Rows<f32> {
+    pub(super) fn into_inputs(self) -> Inputs {
         self.inputs
     }
 
@@ -122,7 +124,7 @@ impl Dataset {
     /// once the batch has had that size.
     ///
     /// # Errors
-    /// If an index is beyond the samples, or the batch is that of another dataset; it may hold anything then.
+    /// If an index is beyond the samples, the batch is that of another dataset, or a file can't be read; it may hold anything then.
     pub fn gather_into(&self, rows: &[usize], batch: &mut Dataset) -> Result<()> {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
             return Err(Error::usage(format!("there are {} samples, and none of index {row}", grouped(self.len()))));
@@ -130,7 +132,7 @@ impl Dataset {
         if batch.targets.len() != self.targets.len() || batch.sample_weight.is_some() != self.sample_weight.is_some() {
             return Err(Error::usage("the batch was made for another dataset"));
         }
-        self.inputs.gather_into(rows, &mut batch.inputs);
+        self.inputs.gather_into(rows, &mut batch.inputs)?;
         for (from, to) in self.targets.iter().zip(&mut batch.targets) {
             from.values.gather_into(rows, &mut to.values);
         }
@@ -197,7 +199,7 @@ mod tests {
     fn the_split_is_keras_s() {
         let (train, validation) = dataset(1797).split(0.2).expect("both have samples");
         assert_eq!((train.len(), validation.len()), (1437, 360));
-        assert_eq!(validation.inputs().values()[0], 2.0 * 1437.0);
+        assert_eq!(validation.inputs().in_memory().expect("small").values()[0], 2.0 * 1437.0);
         assert_eq!(validation.sample_weight().expect("weights").len(), 360);
         for share in [0.0, 1.0, -0.5, f64::NAN, 0.999] {
             assert!(dataset(3).split(share).is_err(), "{share}");
@@ -209,12 +211,12 @@ mod tests {
         let dataset = dataset(10);
         let mut batch = dataset.new_batch();
         dataset.gather_into(&[9, 1, 4], &mut batch).expect("they are there");
-        let address = batch.inputs().values().as_ptr();
+        let address = batch.inputs().in_memory().expect("small").values().as_ptr();
         dataset.gather_into(&[2, 0], &mut batch).expect("they are there");
-        assert_eq!(batch.inputs().values(), [4.0, 5.0, 0.0, 1.0]);
+        assert_eq!(batch.inputs().in_memory().expect("small").values(), [4.0, 5.0, 0.0, 1.0]);
         assert_eq!(batch.targets()[0].values, Array::I32(Rows::new(vec![2, 0], &[2]).expect("a vector")));
         assert_eq!(batch.sample_weight().expect("weights").values(), [1.0, 0.0]);
-        assert_eq!(batch.inputs().values().as_ptr(), address);
+        assert_eq!(batch.inputs().in_memory().expect("small").values().as_ptr(), address);
         assert!(dataset.gather_into(&[10], &mut batch).is_err());
     }
 

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::array::Array;
 use super::config::{DataConfig, OneOrMany};
-use super::csv_file::{Classes, Columns, CsvPlan, Kind, PlannedTarget, read_csv};
 use super::dataset::{Dataset, Target};
+use super::inputs::{DiskRows, Inputs};
 use super::npy::read_npy;
 use super::npz::Npz;
 use super::schema::{Schema, TargetSchema, only, read_npz};
+use super::table::{Classes, Columns, Kind, PlannedTarget, TablePlan, read_table};
 use super::text::grouped;
 use crate::{Error, Result};
 
@@ -58,7 +59,7 @@ impl DataConfig {
         let train_paths = expand(train_files, base)?;
         let mut notes = Vec::new();
         let (train, mut schema) = match Format::of_all(&train_paths)? {
-            Format::Csv => self.load_csv(&train_paths, &mut notes)?,
+            Format::Csv | Format::Parquet => self.load_table(&train_paths, &mut notes)?,
             Format::Npz => self.load_npz(&train_paths)?,
             Format::Npy => self.load_npy(&train_paths, base)?,
         };
@@ -87,7 +88,7 @@ impl DataConfig {
         Ok(LoadedData { train, validation, schema, source: names_of(&paths), description, notes })
     }
 
-    fn load_csv(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<(Dataset, Schema)> {
+    fn load_table(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<(Dataset, Schema)> {
         let path = &paths[0];
         let columns = Columns::of(path)?;
         let target = self.target.as_ref().ok_or_else(|| {
@@ -126,8 +127,8 @@ impl DataConfig {
         if inputs.is_empty() {
             return Err(Error::usage(format!("{} has no column of numbers beside the target", path.display())));
         }
-        let plan = CsvPlan { inputs, targets, sample_weight: self.sample_weight.clone() };
-        let dataset = read_csv(paths, &plan, self.scale)?;
+        let plan = TablePlan { inputs, targets, sample_weight: self.sample_weight.clone() };
+        let dataset = read_table(paths, &plan, self.scale, self.memory_limit())?;
         let targets = plan.targets.into_iter().map(|target| (target.name, target.columns)).collect();
         Ok((dataset, self.schema(plan.inputs, targets)))
     }
@@ -156,7 +157,7 @@ impl DataConfig {
             return Err(Error::usage("an .npy file is one array; \"inputs\" has nothing to choose from"));
         }
         let path = only(paths)?;
-        let inputs = check_finite(read_npy_file(path)?, path, "inputs")?.into_f32(self.scale);
+        let inputs = self.npy_inputs(path)?;
         let target = self.target.as_ref().ok_or_else(|| {
             Error::usage("data names no target").hint("with an .npy file, the target is another: target = \"y.npy\"")
         })?;
@@ -185,6 +186,25 @@ impl DataConfig {
         let mut schema = self.schema(vec!["x".to_owned()], named);
         schema.sample_weight = None;
         Ok((Dataset::new(inputs, targets, sample_weight)?, schema))
+    }
+
+    fn npy_inputs(&self, path: &Path) -> Result<Inputs> {
+        let length = std::fs::metadata(path).map_or(0, |file| file.len());
+        let left_on_disk = usize::try_from(length).unwrap_or(usize::MAX) > self.memory_limit();
+        if left_on_disk && Format::of(path)? == Format::Npy {
+            match DiskRows::of_npy(path, self.scale)? {
+                Some(rows) => return Ok(Inputs::Disk(rows)),
+                None if self.in_memory == Some(false) => {
+                    return Err(Error::usage(format!(
+                        "{} is in Fortran order, and can't be read row by row",
+                        path.display()
+                    ))
+                    .hint("save numpy.ascontiguousarray of it, or set data.in_memory = true"));
+                }
+                None => {}
+            }
+        }
+        Ok(check_finite(read_npy_file(path)?, path, "inputs")?.into_f32(self.scale).into())
     }
 
     fn schema(&self, inputs: Vec<String>, targets: Vec<(String, Vec<String>)>) -> Schema {
@@ -223,6 +243,7 @@ fn numeric_inputs(columns: &Columns, is_taken: impl Fn(&String) -> bool, notes: 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Csv,
+    Parquet,
     Npy,
     Npz,
 }
@@ -233,11 +254,11 @@ impl Format {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             Some("csv") => Ok(Format::Csv),
+            Some("parquet") => Ok(Format::Parquet),
             Some("npy") => Ok(Format::Npy),
             Some("npz") => Ok(Format::Npz),
-            _ => {
-                Err(Error::usage(format!("{} is in no known format", path.display())).with("known", ".csv, .npy, .npz"))
-            }
+            _ => Err(Error::usage(format!("{} is in no known format", path.display()))
+                .with("known", ".csv, .parquet, .npy, .npz")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The data that is trained on: read from files, cut, shuffled and gathered into batches; and predictions, written.
 //!
 //! [`DataConfig`] is the `[data]` table of a run's file. It loads [`Dataset`]s, whose rows are either lent as slices
-//! in order (`dataset.inputs().slice(0..32)`) or gathered in any order into a reusable batch
+//! in order (`dataset.inputs().rows(0..32, &mut buffer)`) or gathered in any order into a reusable batch
 //! ([`Dataset::gather_into`]); a batch is a small `Dataset` itself.
 
 mod array;
@@ -9,13 +9,16 @@ mod atomic;
 mod config;
 mod csv_file;
 mod dataset;
+mod inputs;
 mod load;
 #[cfg(test)]
 mod load_tests;
 mod npy;
 mod npz;
 mod order;
+mod parquet_file;
 mod schema;
+mod table;
 pub(crate) mod text;
 mod write;
 
@@ -23,6 +26,7 @@ pub use array::{Array, ArrayRef, Rows};
 pub use atomic::write_atomically;
 pub use config::{DataConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, Target};
+pub use inputs::{DiskRows, Inputs};
 pub use load::LoadedData;
 pub use order::shuffled_order;
 pub use schema::{Schema, TargetSchema};

@@ -16,47 +16,114 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// # Errors
 /// If it isn't in that format, of a type that isn't numbers, cut short, or too long.
 pub fn read_npy(reader: &mut dyn Read, place: &str) -> Result<Array> {
-    let bad = |what: &str| Error::failure(format!("{place} is no .npy array: {what}"));
-    let io_failed = |error: io::Error| match error.kind() {
+    let (header, _) = Header::read(reader, place)?;
+    let array = read_numbers(reader, &header, header.count(place)?, place)?;
+    match reader.read(&mut [0]) {
+        Ok(0) => Ok(array),
+        Ok(_) => Err(not_npy(place, "more follows after its last number")),
+        Err(error) => Err(io_failed(place, &error)),
+    }
+}
+
+fn not_npy(place: &str, what: &str) -> Error {
+    Error::failure(format!("{place} is no .npy array: {what}"))
+}
+
+fn io_failed(place: &str, error: &io::Error) -> Error {
+    match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             Error::failure(format!("{place} is cut short in its header")).hint("copy it, or write it, again")
         }
         _ => Error::failure(format!("cannot read {place}: {error}")),
-    };
-    let mut start = [0; 8];
-    reader.read_exact(&mut start).map_err(io_failed)?;
-    if &start[..6] != MAGIC {
-        return Err(bad("it doesn't begin as one"));
     }
-    let header_length = match start[6] {
-        1 => {
-            let mut length = [0; 2];
-            reader.read_exact(&mut length).map_err(io_failed)?;
-            u64::from(u16::from_le_bytes(length))
+}
+
+/// Adds the numbers that lie in bytes, multiplied, to a list.
+pub type Decode = fn(bytes: &[u8], scale: f64, values: &mut Vec<f32>);
+
+/// Where and how the numbers of a file lie.
+pub struct Layout {
+    /// Where the first one begins.
+    pub start: u64,
+    /// The bytes of one.
+    pub width: usize,
+    /// How they are read.
+    pub decode: Decode,
+    /// The array's shape.
+    pub shape: Vec<usize>,
+    /// Whether the first axis lies closest together.
+    pub fortran_order: bool,
+}
+
+impl Layout {
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// It is none, or of a type that isn't numbers.
+    pub fn read(reader: &mut dyn Read, place: &str) -> Result<Self> {
+        let (header, start) = Header::read(reader, place)?;
+        header.count(place)?;
+        let (big, kind) = header.kind();
+        macro_rules! decode {
+            ($type:ty, $number:ident => $float:expr) => {{
+                fn little(bytes: &[u8], scale: f64, values: &mut Vec<f32>) {
+                    let each = bytes.as_chunks::<{ size_of::<$type>() }>().0.iter();
+                    values.extend(each.map(|bytes| {
+                        let $number = <$type>::from_le_bytes(*bytes);
+                        ($float * scale) as f32
+                    }));
+                }
+                fn big_(bytes: &[u8], scale: f64, values: &mut Vec<f32>) {
+                    let each = bytes.as_chunks::<{ size_of::<$type>() }>().0.iter();
+                    values.extend(each.map(|bytes| {
+                        let $number = <$type>::from_be_bytes(*bytes);
+                        ($float * scale) as f32
+                    }));
+                }
+                (size_of::<$type>(), if big { big_ as Decode } else { little as Decode })
+            }};
         }
-        2 | 3 => {
-            let mut length = [0; 4];
-            reader.read_exact(&mut length).map_err(io_failed)?;
-            u64::from(u32::from_le_bytes(length))
+        let (width, decode) = match kind {
+            "f4" => decode!(f32, number => f64::from(number)),
+            "f8" => decode!(f64, number => number),
+            "f2" => decode!(u16, bits => f64::from(half_to_f32(bits))),
+            "i1" => decode!(i8, number => f64::from(number)),
+            "i2" => decode!(i16, number => f64::from(number)),
+            "u2" => decode!(u16, number => f64::from(number)),
+            "i4" => decode!(i32, number => f64::from(number)),
+            "u4" => decode!(u32, number => f64::from(number)),
+            "i8" => decode!(i64, number => number as f64),
+            "u1" => decode!(u8, number => f64::from(number)),
+            "b1" => decode!(u8, number => f64::from(u8::from(number != 0))),
+            _ => return Err(header.no_numbers(place)),
+        };
+        Ok(Layout { start, width, decode, shape: header.shape, fortran_order: header.fortran_order })
+    }
+
+    /// Of float32 in little-endian order, from the beginning on, of no shape yet.
+    pub fn float32() -> Self {
+        fn decode(bytes: &[u8], _scale: f64, values: &mut Vec<f32>) {
+            values.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
         }
-        version => return Err(bad(&format!("version {version} of the format isn't known"))),
-    };
-    const LONGEST_HEADER: u64 = 1 << 16;
-    if header_length > LONGEST_HEADER {
-        return Err(bad("its header is too long"));
+        Layout { start: 0, width: 4, decode, shape: Vec::new(), fortran_order: false }
     }
-    let mut header = vec![0; header_length as usize];
-    reader.read_exact(&mut header).map_err(io_failed)?;
-    let header = String::from_utf8_lossy(&header);
-    let header = Header::parse(&header).ok_or_else(|| bad("its header can't be understood"))?;
-    let count = header.shape.iter().try_fold(1_usize, |count, &axis| count.checked_mul(axis));
-    let count = count.ok_or_else(|| bad("its header claims more numbers than there can be"))?;
-    let array = read_numbers(reader, &header, count, place)?;
-    match reader.read(&mut [0]) {
-        Ok(0) => Ok(array),
-        Ok(_) => Err(bad("more follows after its last number")),
-        Err(error) => Err(io_failed(error)),
+
+    /// # Errors
+    /// The file, of `length` bytes, isn't as long as the header says.
+    pub fn check_length(&self, length: u64, place: &str) -> Result<()> {
+        let count: usize = self.shape.iter().product();
+        let numbers = (count as u64).saturating_mul(self.width as u64);
+        match length.cmp(&self.start.saturating_add(numbers)) {
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Less => Err(cut_short(place, count, &self.shape)),
+            std::cmp::Ordering::Greater => Err(not_npy(place, "more follows after its last number")),
+        }
     }
+}
+
+fn cut_short(place: &str, count: usize, shape: &[usize]) -> Error {
+    Error::failure(format!("{place} is cut short: its header claims {count} numbers of shape {shape:?}"))
+        .hint("copy it, or write it, again")
 }
 
 /// What the header says.
@@ -68,6 +135,58 @@ struct Header {
 }
 
 impl Header {
+    /// Reads it; gives also where the numbers begin.
+    fn read(reader: &mut dyn Read, place: &str) -> Result<(Header, u64)> {
+        let failed = |error: io::Error| io_failed(place, &error);
+        let mut start = [0; 8];
+        reader.read_exact(&mut start).map_err(failed)?;
+        if &start[..6] != MAGIC {
+            return Err(not_npy(place, "it doesn't begin as one"));
+        }
+        let (begin, length) = match start[6] {
+            1 => {
+                let mut length = [0; 2];
+                reader.read_exact(&mut length).map_err(failed)?;
+                (10, u64::from(u16::from_le_bytes(length)))
+            }
+            2 | 3 => {
+                let mut length = [0; 4];
+                reader.read_exact(&mut length).map_err(failed)?;
+                (12, u64::from(u32::from_le_bytes(length)))
+            }
+            version => return Err(not_npy(place, &format!("version {version} of the format isn't known"))),
+        };
+        const LONGEST: u64 = 1 << 16;
+        if length > LONGEST {
+            return Err(not_npy(place, "its header is too long"));
+        }
+        let mut header = vec![0; length as usize];
+        reader.read_exact(&mut header).map_err(failed)?;
+        let header = Header::parse(&String::from_utf8_lossy(&header));
+        Ok((header.ok_or_else(|| not_npy(place, "its header can't be understood"))?, begin + length))
+    }
+
+    /// How many numbers there are.
+    fn count(&self, place: &str) -> Result<usize> {
+        let count = self.shape.iter().try_fold(1_usize, |count, &axis| count.checked_mul(axis));
+        count.ok_or_else(|| not_npy(place, "its header claims more numbers than there can be"))
+    }
+
+    /// Whether the most significant byte comes first, and the type.
+    fn kind(&self) -> (bool, &str) {
+        let (order, kind) = match self.descr.split_at_checked(1) {
+            Some((order @ ("<" | ">" | "|" | "="), kind)) => (order, kind),
+            _ => ("<", self.descr.as_str()),
+        };
+        (order == ">" || (order == "=" && cfg!(target_endian = "big")), kind)
+    }
+
+    fn no_numbers(&self, place: &str) -> Error {
+        Error::failure(format!("{place} holds numbers of type \"{}\"", self.descr))
+            .with("has", "float16, float32, float64, int8 to int64, uint8 to uint32, bool")
+            .hint("convert it with astype before saving it")
+    }
+
     /// Reads the Python dict `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
     fn parse(text: &str) -> Option<Header> {
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
@@ -111,11 +230,7 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 
 fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &str) -> Result<Array> {
     let mut numbers = Numbers { reader, header, count, place };
-    let (order, kind) = match header.descr.split_at_checked(1) {
-        Some((order @ ("<" | ">" | "|" | "="), kind)) => (order, kind),
-        _ => ("<", header.descr.as_str()),
-    };
-    let big = order == ">" || (order == "=" && cfg!(target_endian = "big"));
+    let (big, kind) = header.kind();
     macro_rules! number {
         ($type:ty) => {
             move |bytes| if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }
@@ -145,11 +260,7 @@ fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &st
         "i8" => Array::I64(numbers.read(number!(i64))?),
         "u1" => Array::U8(numbers.read(|[byte]| byte)?),
         "b1" => Array::U8(numbers.read(|[byte]| u8::from(byte != 0))?),
-        _ => {
-            return Err(Error::failure(format!("{place} holds numbers of type \"{}\"", header.descr))
-                .with("has", "float16, float32, float64, int8 to int64, uint8 to uint32, bool")
-                .hint("convert it with astype before saving it"));
-        }
+        _ => return Err(header.no_numbers(place)),
     })
 }
 
@@ -171,11 +282,7 @@ impl Numbers<'_> {
             let wanted = BLOCK.min((self.count - values.len()).saturating_mul(SIZE));
             let wanted = wanted - wanted % SIZE;
             self.reader.read_exact(&mut block[..wanted]).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => Error::failure(format!(
-                    "{} is cut short: its header claims {} numbers of shape {:?}",
-                    self.place, self.count, self.header.shape
-                ))
-                .hint("copy it, or write it, again"),
+                io::ErrorKind::UnexpectedEof => cut_short(self.place, self.count, &self.header.shape),
                 _ => Error::failure(format!("cannot read {}: {error}", self.place)),
             })?;
             values.try_reserve(wanted / SIZE).map_err(|_| too_large())?;

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::array::{Array, Rows};
-use super::csv_file::{Classes, CsvPlan, PlannedTarget, read_csv};
+use super::array::Array;
+use super::config::memory_limit;
 use super::dataset::{Dataset, Target};
+use super::inputs::Inputs;
 use super::load::{Format, check_finite, read_npy_file};
 use super::npz::Npz;
+use super::table::{Classes, PlannedTarget, TablePlan, read_table};
 use crate::{Error, Result};
 
 /// The columns or arrays that a run was trained on, and what its classes are called.
@@ -49,7 +51,7 @@ impl Schema {
             classes: target.class_names.clone().map_or(Classes::None, Classes::Known),
         });
         let dataset = match Format::of_all(paths)? {
-            Format::Csv => self.read_csv(paths, targets.collect(), self.sample_weight.clone())?,
+            Format::Csv | Format::Parquet => self.read_table(paths, targets.collect(), self.sample_weight.clone())?,
             Format::Npz => read_npz(paths, self)?,
             Format::Npy => {
                 return Err(Error::usage("an .npy file holds inputs alone")
@@ -64,9 +66,9 @@ impl Schema {
     ///
     /// # Errors
     /// If a file can't be read, lacks an input, or its samples have another shape.
-    pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Rows<f32>> {
+    pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Inputs> {
         let dataset = match Format::of_all(paths)? {
-            Format::Csv => self.read_csv(paths, Vec::new(), None)?,
+            Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None)?,
             Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?,
             Format::Npy => {
                 let path = only(paths)?;
@@ -78,16 +80,17 @@ impl Schema {
         Ok(dataset.into_inputs())
     }
 
-    fn read_csv(
+    fn read_table(
         &self,
         paths: &[PathBuf],
         targets: Vec<PlannedTarget>,
         sample_weight: Option<String>,
     ) -> Result<Dataset> {
-        read_csv(paths, &CsvPlan { inputs: self.inputs.clone(), targets, sample_weight }, self.scale)
+        let plan = TablePlan { inputs: self.inputs.clone(), targets, sample_weight };
+        read_table(paths, &plan, self.scale, memory_limit(None))
     }
 
-    fn check_shape(&self, inputs: &Rows<f32>, paths: &[PathBuf]) -> Result<()> {
+    fn check_shape(&self, inputs: &Inputs, paths: &[PathBuf]) -> Result<()> {
         if inputs.row_shape() == self.input_shape {
             return Ok(());
         }
@@ -126,7 +129,7 @@ pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<Dataset> {
 pub fn only(paths: &[PathBuf]) -> Result<&Path> {
     match paths {
         [path] => Ok(path),
-        _ => Err(Error::usage("several files at once are read only as .csv")
+        _ => Err(Error::usage("several files at once are read only as .csv or .parquet")
             .with("found", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))),
     }
 }

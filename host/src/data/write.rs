@@ -35,6 +35,11 @@ pub fn write_predictions(path: &Path, outputs: &[(&str, ArrayViewD<'_, f32>)]) -
             Err(Error::usage(format!("{} can hold one output; there are {}", path.display(), outputs.len()))
                 .hint("write a .npz or a .csv instead"))
         }
+        (Format::Parquet, _) => {
+            return Err(
+                Error::usage("predictions are written as .csv, .npy or .npz").with("found", path.display().to_string())
+            );
+        }
     }
 }
 

@@ -107,6 +107,12 @@ pub trait Network: Send {
     /// If the last forward pass wasn't training, or there is no output of such an index.
     fn backward(&mut self, outputs: &[usize]) -> Result<()>;
 
+    /// What regularisation adds to the loss at the parameters of the last forward pass; its gradients [`backward`](Self::backward) adds
+    /// by itself.
+    fn penalty(&self) -> f64 {
+        0.0
+    }
+
     /// Describes the parameters, in an order that never changes.
     fn parameters(&self) -> &[Parameter];
 

@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::callbacks::{Callback, Run};
 use super::checkpoint;
+use super::feed::Feed;
 use super::history::{Epoch, History};
 use super::run_folder::RunFolder;
-use super::trainer::{Trainer, batches};
+use super::trainer::Trainer;
 use crate::compile::Compiled;
-use crate::data::{Dataset, shuffled_order};
+use crate::data::Dataset;
 use crate::error::ErrorKind;
 use crate::network::Training;
 use crate::{Error, Result};
@@ -21,13 +22,19 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FitConfig {
-    /// How often to go through the training data.
+    /// The number of the last epoch.
     pub epochs: u64,
+    /// The epochs that are taken to be done already.
+    pub initial_epoch: u64,
+    /// Batches in an epoch; none: as many as it takes to go through the training data once. The data are gone through again and again,
+    /// from epoch to epoch, each time in an order of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps_per_epoch: Option<u64>,
     /// Samples in a batch.
     pub batch_size: usize,
     /// What the weights' start, the order of the samples and dropout follow from.
     pub seed: u64,
-    /// Whether each epoch has an order of its own.
+    /// Whether each time through the data has an order of its own.
     pub shuffle: bool,
     /// After every how many epochs it is validated.
     pub validation_freq: u64,
@@ -43,6 +50,8 @@ impl Default for FitConfig {
     fn default() -> Self {
         FitConfig {
             epochs: 1,
+            initial_epoch: 0,
+            steps_per_epoch: None,
             batch_size: 32,
             seed: 0,
             shuffle: true,
@@ -60,6 +69,9 @@ impl FitConfig {
         if self.batch_size == 0 {
             return Err(Error::usage("a batch needs at least one sample").with("in", "fit.batch_size"));
         }
+        if self.steps_per_epoch == Some(0) {
+            return Err(Error::usage("an epoch needs at least one step").with("in", "fit.steps_per_epoch"));
+        }
         if self.validation_freq == 0 {
             return Err(Error::usage("validation_freq must be at least 1").with("in", "fit.validation_freq"));
         }
@@ -67,8 +79,17 @@ impl FitConfig {
     }
 
     /// The keys of the table.
-    pub const KEYS: [&'static str; 7] =
-        ["epochs", "batch_size", "seed", "shuffle", "validation_freq", "class_weight", "callbacks"];
+    pub const KEYS: [&'static str; 9] = [
+        "epochs",
+        "initial_epoch",
+        "steps_per_epoch",
+        "batch_size",
+        "seed",
+        "shuffle",
+        "validation_freq",
+        "class_weight",
+        "callbacks",
+    ];
 }
 
 /// Looks on while it is trained, and may stop it.
@@ -147,7 +168,8 @@ impl Fit<'_> {
     /// interrupted and resumed.
     ///
     /// # Errors
-    /// The data don't fit the network, a loss has no gradient, a component or a callback fails; the error says in which epoch and
+    /// The data don't fit the network, a loss has no gradient, a component or a callback fails, the loss is no finite number any more;
+    /// the error says in which epoch and
     /// batch, and the network and the history are as they were before that batch.
     pub fn run(
         &mut self,
@@ -163,9 +185,14 @@ impl Fit<'_> {
         };
         let ended = self.epochs(trainer, (weighted.as_ref().unwrap_or(sets.0), sets.1), history, watch)?;
         trainer.finalize()?;
-        let epoch = history.epochs.len() as u64;
+        let epoch = self.done(history);
         self.call(trainer, (history, validates), epoch, |callback, run| callback.train_end(run))?;
         Ok(ended)
+    }
+
+    /// The number of the last epoch that is done.
+    fn done(&self, history: &History) -> u64 {
+        history.epochs.last().map_or(self.config.initial_epoch, |epoch| epoch.epoch)
     }
 
     fn epochs(
@@ -175,32 +202,41 @@ impl Fit<'_> {
         history: &mut History,
         watch: &mut dyn Watch,
     ) -> Result<Ended> {
-        let (config, validates) = (self.config, validation.is_some());
-        config.check()?;
+        self.config.check()?;
         if train.is_empty() {
             return Err(Error::usage("there is nothing to train on: the data have no samples"));
         }
         trainer.prepare()?;
-        let mut batch = train.new_batch();
-        let mut order = Vec::new();
+        let batches = train.len().div_ceil(self.config.batch_size);
+        let count = self.config.steps_per_epoch.map_or(batches, |steps| steps as usize);
+        std::thread::scope(|scope| {
+            let feed = Feed::new(scope, train, self.config, self.done(history) * count as u64);
+            self.steps(trainer, (feed, count), validation, history, watch)
+        })
+    }
+
+    /// All epochs, of `count` batches each.
+    fn steps(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        (mut feed, count): (Feed<'_>, usize),
+        validation: Option<&Dataset>,
+        history: &mut History,
+        watch: &mut dyn Watch,
+    ) -> Result<Ended> {
+        let (config, validates) = (self.config, validation.is_some());
         let mut written: Option<Instant> = None;
-        let count = train.len().div_ceil(config.batch_size);
-        let first = history.epochs.len() as u64 + 1;
+        let first = self.done(history) + 1;
         self.call(trainer, (history, validates), first, |callback, run| callback.train_begin(run))?;
         for epoch in first..=config.epochs {
             let begin = Instant::now();
-            if config.shuffle {
-                shuffled_order(train.len(), config.seed, epoch, &mut order);
-            } else if order.is_empty() {
-                order.extend(0..train.len());
-            }
             trainer.reset_metrics()?;
             self.call(trainer, (history, validates), epoch, |callback, run| callback.epoch_begin(run))?;
             let learning_rate = trainer.learning_rate();
-            for (index, rows) in batches(train.len(), config.batch_size).enumerate() {
-                train.gather_into(&order[rows], &mut batch)?;
+            for index in 0..count {
+                let batch = feed.next().map_err(|error| placed(error, epoch, index + 1))?;
                 let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
-                let loss = trainer.train_on_batch(&batch, training).map_err(|error| placed(error, epoch, index + 1))?;
+                let loss = trainer.train_on_batch(batch, training).map_err(|error| placed(error, epoch, index + 1))?;
                 watch.batch_ended(epoch, index + 1, count, trainer.compiled());
                 if watch.is_stopped() {
                     return Ok(Ended::Stopped { epoch, batch: index + 1 });
@@ -209,6 +245,12 @@ impl Fit<'_> {
                     self.call(trainer, (history, validates), epoch, |callback, run| callback.batch_end(run, loss))?
                 {
                     return Ok(Ended::Early { epoch, reason });
+                }
+                if !loss.is_finite() {
+                    let error = Error::failure(format!("the loss became {loss}"));
+                    let error =
+                        error.hint("try a lower learning rate, or `clipnorm`; the last checkpoint is from before");
+                    return Err(placed(error, epoch, index + 1));
                 }
             }
             let mut logs = trainer.compiled().logs()?;

@@ -2,6 +2,7 @@
 
 pub mod callbacks;
 pub mod checkpoint;
+mod feed;
 mod fit;
 mod history;
 mod run_file;

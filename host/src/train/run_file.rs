@@ -138,7 +138,17 @@ impl RunFile {
     /// # Errors
     /// It is missing or wrong.
     pub fn data(&self) -> Result<DataConfig> {
-        let keys = ["file", "train", "validation", "target", "inputs", "sample_weight", "scale", "validation_split"];
+        let keys = [
+            "file",
+            "train",
+            "validation",
+            "target",
+            "inputs",
+            "sample_weight",
+            "in_memory",
+            "scale",
+            "validation_split",
+        ];
         self.section("data", &keys)
     }
 

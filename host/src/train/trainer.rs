@@ -4,7 +4,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use crate::compile::{Compiled, Logs, Output, OutputShapes};
 use crate::data::text::nearest;
-use crate::data::{ArrayRef, Dataset};
+use crate::data::{ArrayRef, Dataset, Inputs, Rows};
 use crate::network::{Network, Training};
 use crate::{Error, Result};
 
@@ -17,6 +17,8 @@ pub struct Trainer<'a> {
     /// The outputs that have a loss.
     trained: Vec<usize>,
     batches: u64,
+    /// Of inputs that are read from disk.
+    buffer: Rows<f32>,
 }
 
 impl<'a> Trainer<'a> {
@@ -46,7 +48,7 @@ impl<'a> Trainer<'a> {
             shapes.iter().map(|(y_true, y_pred)| OutputShapes { y_true: y_true.as_deref(), y_pred }).collect();
         compiled.build(&shapes)?;
         let trained = (0..targets.len()).filter(|&index| compiled.has_loss(index)).collect();
-        Ok(Trainer { network, compiled, targets, trained, batches: 0 })
+        Ok(Trainer { network, compiled, targets, trained, batches: 0, buffer: Rows::without_rows(&[]) })
     }
 
     /// What it was compiled with.
@@ -75,7 +77,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// The batch doesn't fit, or a component fails.
     pub fn train_on_batch(&mut self, batch: &Dataset, training: Training) -> Result<f64> {
-        self.network.forward(&batch.inputs().view(), Some(training))?;
+        self.network.forward(&batch.inputs().rows(0..batch.len(), &mut self.buffer)?, Some(training))?;
         self.compiled.begin_batch(batch.len());
         let rows = 0..batch.len();
         for (index, &target) in self.targets.iter().enumerate() {
@@ -87,7 +89,7 @@ impl<'a> Trainer<'a> {
             }
             self.compiled.update_output_metrics(index, &output)?;
         }
-        let loss = self.compiled.end_batch(0.0)?;
+        let loss = self.compiled.end_batch(self.network.penalty())?;
         self.network.backward(&self.trained)?;
         let (mut values, gradients) = values(self.network);
         self.compiled.optimizer_mut()?.apply(&gradients, &mut values)?;
@@ -157,7 +159,7 @@ impl<'a> Trainer<'a> {
             if stop() {
                 return Err(Error::interrupted("stopped in the middle of an evaluation"));
             }
-            self.network.forward(&dataset.inputs().slice(rows.clone()), None)?;
+            self.network.forward(&dataset.inputs().rows(rows.clone(), &mut self.buffer)?, None)?;
             self.compiled.begin_batch(rows.len());
             for (index, &target) in self.targets.iter().enumerate() {
                 let output = output(dataset, target, rows.clone(), self.network.output(index));
@@ -166,7 +168,7 @@ impl<'a> Trainer<'a> {
                 }
                 self.compiled.update_output_metrics(index, &output)?;
             }
-            self.compiled.end_batch(0.0)?;
+            self.compiled.end_batch(self.network.penalty())?;
         }
         let logs = self.compiled.logs()?;
         self.compiled.reset_metrics()?;
@@ -176,8 +178,8 @@ impl<'a> Trainer<'a> {
     /// As [`predict`], of this network.
     ///
     /// # Errors
-    /// The inputs haven't the network's input shape.
-    pub fn predict(&mut self, inputs: &crate::data::Rows<f32>, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
+    /// The inputs haven't the network's input shape, or can't be read.
+    pub fn predict(&mut self, inputs: &Inputs, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
         predict(self.network, inputs, batch_size)
     }
 
@@ -193,20 +195,17 @@ impl<'a> Trainer<'a> {
 /// Every output of a network for all of `inputs`, `[N, ...]` each, in batches of this size.
 ///
 /// # Errors
-/// The inputs haven't the network's input shape.
-pub fn predict(
-    network: &mut dyn Network,
-    inputs: &crate::data::Rows<f32>,
-    batch_size: usize,
-) -> Result<Vec<ArrayD<f32>>> {
+/// The inputs haven't the network's input shape, or can't be read.
+pub fn predict(network: &mut dyn Network, inputs: &Inputs, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
     let outputs = network.output_names().len();
     let shape = |index: usize| {
         let row = network.output_shape(index);
         [inputs.len()].iter().chain(row).copied().collect::<Vec<usize>>()
     };
     let mut predictions: Vec<ArrayD<f32>> = (0..outputs).map(|index| ArrayD::zeros(shape(index))).collect();
+    let mut buffer = Rows::without_rows(&[]);
     for rows in batches(inputs.len(), batch_size) {
-        network.forward(&inputs.slice(rows.clone()), None)?;
+        network.forward(&inputs.rows(rows.clone(), &mut buffer)?, None)?;
         for (index, prediction) in predictions.iter_mut().enumerate() {
             let (from, to) = (rows.start as isize, rows.end as isize);
             prediction.slice_axis_mut(Axis(0), (from..to).into()).assign(&network.output(index));
@@ -216,7 +215,7 @@ pub fn predict(
 }
 
 /// The rows of each batch, the last one shorter where they don't come out even.
-pub(super) fn batches(len: usize, batch_size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn batches(len: usize, batch_size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let batch_size = batch_size.max(1);
     (0..len).step_by(batch_size).map(move |start| start..len.min(start + batch_size))
 }

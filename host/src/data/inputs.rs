@@ -1,0 +1,344 @@
+//! The inputs of a dataset: in memory, or left on disk and read as they are needed.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use ndarray::ArrayViewD;
+
+use super::array::Rows;
+use super::npy::{Decode, Layout};
+use crate::{Error, Result};
+
+/// Inputs `[N, ...]` of float32.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Inputs {
+    /// In memory.
+    Memory(Rows<f32>),
+    /// On disk.
+    Disk(DiskRows),
+}
+
+impl From<Rows<f32>> for Inputs {
+    fn from(rows: Rows<f32>) -> Self {
+        Inputs::Memory(rows)
+    }
+}
+
+impl Inputs {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Inputs::Memory(rows) => rows.len(),
+            Inputs::Disk(rows) => rows.rows.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shape of one row.
+    pub fn row_shape(&self) -> &[usize] {
+        match self {
+            Inputs::Memory(rows) => rows.row_shape(),
+            Inputs::Disk(rows) => &rows.row_shape,
+        }
+    }
+
+    /// Some rows: lent where they are in memory, else read into `buffer`, whose memory is reused. Panics if the range goes beyond
+    /// the rows, as slices do.
+    ///
+    /// # Errors
+    /// The file can't be read, or has a number that isn't finite.
+    pub fn rows<'r>(&'r self, rows: Range<usize>, buffer: &'r mut Rows<f32>) -> Result<ArrayViewD<'r, f32>> {
+        match self {
+            Inputs::Memory(all) => Ok(all.slice(rows)),
+            Inputs::Disk(all) => {
+                assert!(rows.end <= self.len(), "rows {rows:?} of {}", self.len());
+                buffer.refill(&all.row_shape, rows.len(), |values| all.read(rows, values))?;
+                Ok(buffer.view())
+            }
+        }
+    }
+
+    /// The rows, where they are in memory.
+    pub fn in_memory(&self) -> Option<&Rows<f32>> {
+        match self {
+            Inputs::Memory(rows) => Some(rows),
+            Inputs::Disk(_) => None,
+        }
+    }
+
+    /// Inputs of the same row shape without rows, in memory.
+    pub(super) fn empty_like(&self) -> Inputs {
+        Inputs::Memory(Rows::without_rows(self.row_shape()))
+    }
+
+    /// Makes `batch`, which [`empty_like`](Self::empty_like) gave, the rows of these indices in that order.
+    pub(super) fn gather_into(&self, rows: &[usize], batch: &mut Inputs) -> Result<()> {
+        let Inputs::Memory(batch) = batch else {
+            return Err(Error::usage("a batch is kept in memory"));
+        };
+        match self {
+            Inputs::Memory(all) => all.gather_into(rows, batch),
+            Inputs::Disk(all) => batch.refill(&all.row_shape, rows.len(), |values| {
+                // What lies side by side is read at once.
+                rows.chunk_by(|a, b| a + 1 == *b).try_for_each(|run| all.read(run[0]..run[0] + run.len(), values))
+            })?,
+        }
+        Ok(())
+    }
+
+    /// Cuts off the rows from `at` on.
+    pub(super) fn split_off(&mut self, at: usize) -> Inputs {
+        match self {
+            Inputs::Memory(rows) => Inputs::Memory(rows.split_off(at)),
+            Inputs::Disk(first) => {
+                let middle = first.rows.start + at.min(first.rows.len());
+                let rest = DiskRows { rows: middle..first.rows.end, ..first.clone() };
+                first.rows.end = middle;
+                Inputs::Disk(rest)
+            }
+        }
+    }
+}
+
+/// Rows in a file, which stays open. They are read where they are, not mapped: a file that is cut short meanwhile is an error then
+/// and not the end of the process.
+#[derive(Clone, Debug)]
+pub struct DiskRows {
+    file: Arc<File>,
+    /// What errors call it.
+    place: String,
+    /// Where the first number of the file begins.
+    start: u64,
+    /// The bytes of a number.
+    width: usize,
+    decode: Decode,
+    scale: f64,
+    row_shape: Vec<usize>,
+    /// Those of the file's rows that are meant.
+    rows: Range<usize>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl PartialEq for DiskRows {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file) && self.rows == other.rows
+    }
+}
+
+impl DiskRows {
+    /// The rows of an .npy file; none if they aren't in C order.
+    ///
+    /// # Errors
+    /// It is no such file, is shorter than its header says, or not of numbers.
+    pub fn of_npy(path: &Path, scale: Option<f64>) -> Result<Option<Self>> {
+        let place = path.display().to_string();
+        let unreadable = |error: io::Error| Error::failure(format!("cannot read {place}: {error}"));
+        let file = File::open(path).map_err(unreadable)?;
+        let layout = Layout::read(&mut io::BufReader::new(&file), &place)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        layout.check_length(length, &place)?;
+        let Some((&len, row_shape)) = layout.shape.split_first() else {
+            return Err(Error::usage(format!("{place}: an array of samples needs at least one axis")));
+        };
+        if layout.fortran_order && !row_shape.is_empty() {
+            return Ok(None);
+        }
+        let row_shape = row_shape.to_vec();
+        Ok(Some(DiskRows {
+            file: Arc::new(file),
+            place,
+            start: layout.start,
+            width: layout.width,
+            decode: layout.decode,
+            scale: scale.unwrap_or(1.0),
+            row_shape,
+            rows: 0..len,
+            bytes: Arc::default(),
+        }))
+    }
+
+    /// Adds rows to `values`.
+    fn read(&self, rows: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
+        let row_len: usize = self.row_shape.iter().product();
+        let count = rows.len() * row_len;
+        let first = self.rows.start + rows.start;
+        let mut bytes = self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        bytes.resize(count * self.width, 0);
+        let at = self.start + (first * row_len * self.width) as u64;
+        read_exact_at(&self.file, &mut bytes, at).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::failure(format!("{} was cut short while it was read", self.place))
+                .with("in", format!("row {first} (from 0)")),
+            _ => Error::failure(format!("cannot read {}: {error}", self.place)),
+        })?;
+        let before = values.len();
+        (self.decode)(&bytes, self.scale, values);
+        match values[before..].iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(at) => Err(Error::failure("a number is NaN or infinite")
+                .with("in", format!("{}, inputs, row {} (from 0)", self.place, first + at / row_len.max(1)))
+                .hint("leave such samples out before saving the file")),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = &mut bytes[read..];
+                at += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Inputs that come one after the other: kept in memory up to a limit, from there on in a file that has no name and is gone with the
+/// process.
+pub struct Growing {
+    values: Vec<f32>,
+    count: usize,
+    limit: usize,
+    file: Option<BufWriter<File>>,
+}
+
+impl Growing {
+    /// Keeps up to `limit` bytes in memory.
+    pub fn new(limit: usize) -> Self {
+        Growing { values: Vec::new(), count: 0, limit, file: None }
+    }
+
+    /// Adds a number.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn push(&mut self, value: f32) -> Result<()> {
+        self.values.push(value);
+        self.count += 1;
+        let kept = if self.file.is_some() { 1 << 14 } else { self.limit / size_of::<f32>() };
+        if self.values.len() > kept { self.spill().map_err(cannot_keep) } else { Ok(()) }
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(BufWriter::with_capacity(1 << 16, tempfile::tempfile()?)),
+        };
+        self.values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
+        self.values = Vec::new();
+        Ok(())
+    }
+
+    /// All of them, as rows of this shape.
+    ///
+    /// # Errors
+    /// They don't fill the shape, or the disk is full.
+    pub fn finish(mut self, shape: &[usize]) -> Result<Inputs> {
+        if self.file.is_none() {
+            return Ok(Inputs::Memory(Rows::new(self.values, shape)?));
+        }
+        self.spill().map_err(cannot_keep)?;
+        let (Some(file), Some((&len, row_shape))) = (self.file, shape.split_first()) else {
+            return Err(Error::usage("an array of samples needs at least one axis"));
+        };
+        let file = file.into_inner().map_err(|error| cannot_keep(error.into_error()))?;
+        let layout = Layout::float32();
+        Ok(Inputs::Disk(DiskRows {
+            file: Arc::new(file),
+            place: "the copy of the data".into(),
+            start: 0,
+            width: layout.width,
+            decode: layout.decode,
+            scale: 1.0,
+            row_shape: row_shape.to_vec(),
+            rows: 0..len,
+            bytes: Arc::default(),
+        }))
+    }
+}
+
+fn cannot_keep(error: io::Error) -> Error {
+    Error::failure(format!("cannot keep the data on disk: {error}"))
+        .with("in", std::env::temp_dir().display().to_string())
+        .hint("name a folder with room as $TMPDIR, or have them in memory with data.in_memory = true")
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::ArrayD;
+
+    use super::*;
+    use crate::data::npy::write_npy;
+
+    fn file(rows: usize) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.npy");
+        let values = (0..rows * 3).map(|value| value as f32).collect();
+        let array = ArrayD::from_shape_vec(vec![rows, 3], values).expect("rows of three");
+        write_npy(&mut File::create(&path).expect("a file"), &array.view()).expect("it is written");
+        (folder, path)
+    }
+
+    #[test]
+    fn rows_on_disk_are_those_of_the_file_scaled_and_split() {
+        let (_folder, path) = file(10);
+        let mut first = Inputs::Disk(DiskRows::of_npy(&path, Some(2.0)).expect("an array").expect("in C order"));
+        let rest = first.split_off(7);
+        assert_eq!((first.len(), rest.len(), rest.row_shape()), (7, 3, &[3][..]));
+        let mut batch = first.empty_like();
+        rest.gather_into(&[2, 0, 1], &mut batch).expect("they are there");
+        let values = batch.in_memory().expect("a batch is in memory").values();
+        assert_eq!(values, [54.0, 56.0, 58.0, 42.0, 44.0, 46.0, 48.0, 50.0, 52.0]);
+        let mut buffer = Rows::without_rows(&[3]);
+        let read = first.rows(5..7, &mut buffer).expect("they are there");
+        assert_eq!((read.shape(), read[[1, 2]]), (&[2, 3][..], 40.0));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_or_has_a_nan_is_an_error_with_its_row() {
+        let (_folder, path) = file(10);
+        let inputs = Inputs::Disk(DiskRows::of_npy(&path, None).expect("an array").expect("in C order"));
+        let bytes = std::fs::read(&path).expect("it is there");
+        let mut damaged = bytes.clone();
+        let last = damaged.len() - 4;
+        damaged[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(&path, damaged).expect("it can be written");
+        let mut batch = inputs.empty_like();
+        let error = inputs.gather_into(&[0, 9], &mut batch).expect_err("a NaN").to_string();
+        assert!(error.contains("row 9 (from 0)"), "{error}");
+        std::fs::write(&path, &bytes[..bytes.len() - 40]).expect("it can be written");
+        let error = inputs.gather_into(&[9], &mut batch).expect_err("cut short").to_string();
+        assert!(error.contains("x.npy was cut short"), "{error}");
+        let error = DiskRows::of_npy(&path, None).expect_err("cut short").to_string();
+        assert!(error.contains("is cut short: its header claims 30 numbers"), "{error}");
+    }
+
+    #[test]
+    fn what_grows_beyond_the_limit_goes_on_on_disk() {
+        for (limit, on_disk) in [(1 << 20, false), (0, true), (100, true)] {
+            let mut growing = Growing::new(limit);
+            (0..60_000).try_for_each(|value| growing.push(value as f32)).expect("there is room");
+            let inputs = growing.finish(&[20_000, 3]).expect("it fills the shape");
+            assert_eq!(inputs.in_memory().is_none(), on_disk);
+            let mut batch = inputs.empty_like();
+            inputs.gather_into(&[19_999, 1], &mut batch).expect("they are there");
+            let values = batch.in_memory().expect("a batch").values();
+            assert_eq!(values, [59_997.0, 59_998.0, 59_999.0, 3.0, 4.0, 5.0]);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Parquet files of flat columns.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::table::{Cell, Table};
+use crate::{Error, Result};
+
+/// How many rows are decoded at once.
+const BLOCK: usize = 1024;
+
+/// An open file and its current row.
+pub struct ParquetFile {
+    path: PathBuf,
+    reader: SerializedFileReader<File>,
+    header: Vec<String>,
+    selected: Vec<usize>,
+    columns: Vec<Column>,
+    /// The next group of rows.
+    group: usize,
+    /// The rows of the block, and the current one.
+    block: usize,
+    row: usize,
+    /// Rows read before the current one.
+    before: usize,
+}
+
+/// A column's reader in the current group of rows, and the cells of the block.
+#[derive(Default)]
+struct Column {
+    reader: Option<ColumnReader>,
+    cells: Cells,
+}
+
+enum Cells {
+    Numbers(Vec<Option<f64>>),
+    Words(Vec<Option<String>>),
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Cells::Numbers(Vec::new())
+    }
+}
+
+impl ParquetFile {
+    /// Opens a file; all columns are selected.
+    ///
+    /// # Errors
+    /// It can't be read, or is no such file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| unreadable(path, &error))?;
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let header: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+        let columns = header.iter().map(|_| Column::default()).collect();
+        let selected = (0..header.len()).collect();
+        Ok(ParquetFile {
+            path: path.to_owned(),
+            reader,
+            header,
+            selected,
+            columns,
+            group: 0,
+            block: 0,
+            row: 0,
+            before: 0,
+        })
+    }
+
+    /// Decodes the next block; false at the end of the group.
+    fn read_block(&mut self) -> Result<bool> {
+        self.before += self.block;
+        (self.block, self.row) = (0, 0);
+        let mut rows = None;
+        for &index in &self.selected {
+            let Some(reader) = &mut self.columns[index].reader else { return Ok(false) };
+            let cells = read(reader).map_err(|error| unreadable(&self.path, &error))?.ok_or_else(|| {
+                let name = &self.header[index];
+                Error::failure(format!("{}, column \"{name}\": its type isn't known here", self.path.display()))
+                    .with("has", "numbers, booleans and text, one a row")
+                    .hint("leave it out by naming the columns to use with `inputs`")
+            })?;
+            let count = match &cells {
+                Cells::Numbers(cells) => cells.len(),
+                Cells::Words(cells) => cells.len(),
+            };
+            if *rows.get_or_insert(count) != count {
+                return Err(Error::failure(format!("{} has columns of different lengths", self.path.display())));
+            }
+            self.columns[index].cells = cells;
+        }
+        self.block = rows.unwrap_or(0);
+        Ok(self.block > 0)
+    }
+}
+
+impl Table for ParquetFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+    fn header(&self) -> &[String] {
+        &self.header
+    }
+    fn select(&mut self, columns: &[usize]) {
+        self.selected = columns.to_vec();
+        self.selected.sort_unstable();
+        self.selected.dedup();
+    }
+    fn read_row(&mut self) -> Result<bool> {
+        if self.row + 1 < self.block {
+            self.row += 1;
+            return Ok(true);
+        }
+        while !self.read_block()? {
+            if self.group == self.reader.num_row_groups() {
+                return Ok(false);
+            }
+            let failed = |error: ParquetError| unreadable(&self.path, &error);
+            let group = self.reader.get_row_group(self.group).map_err(failed)?;
+            for &index in &self.selected {
+                self.columns[index].reader = Some(group.get_column_reader(index).map_err(failed)?);
+            }
+            self.group += 1;
+        }
+        Ok(true)
+    }
+    fn cell(&self, column: usize) -> Cell<'_> {
+        match &self.columns[column].cells {
+            Cells::Numbers(cells) => match cells[self.row] {
+                Some(number) if !number.is_nan() => Cell::Number(number),
+                _ => Cell::Missing,
+            },
+            Cells::Words(cells) => cells[self.row].as_deref().map_or(Cell::Missing, Cell::Word),
+        }
+    }
+    fn text(&self, column: usize) -> Cow<'_, str> {
+        match self.cell(column) {
+            Cell::Number(number) => number.to_string().into(),
+            Cell::Word(word) => word.into(),
+            Cell::Missing => "".into(),
+        }
+    }
+    fn place(&self) -> String {
+        format!("{}, row {} (from 1)", self.path.display(), self.before + self.row + 1)
+    }
+}
+
+/// Up to a block of cells; none if they aren't of a known type.
+fn read(reader: &mut ColumnReader) -> Result<Option<Cells>, ParquetError> {
+    let numbers = |cells: Vec<Option<f64>>| Ok(Some(Cells::Numbers(cells)));
+    match reader {
+        ColumnReader::BoolColumnReader(reader) => numbers(typed(reader, |value| f64::from(u8::from(*value)))?),
+        ColumnReader::Int32ColumnReader(reader) => numbers(typed(reader, |value| f64::from(*value))?),
+        ColumnReader::Int64ColumnReader(reader) => numbers(typed(reader, |value| *value as f64)?),
+        ColumnReader::FloatColumnReader(reader) => numbers(typed(reader, |value| f64::from(*value))?),
+        ColumnReader::DoubleColumnReader(reader) => numbers(typed(reader, |value| *value)?),
+        ColumnReader::ByteArrayColumnReader(reader) => {
+            let word = |value: &ByteArray| String::from_utf8_lossy(value.data()).into_owned();
+            Ok(Some(Cells::Words(typed(reader, word)?)))
+        }
+        ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => Ok(None),
+    }
+}
+
+fn typed<T: DataType, U>(
+    reader: &mut ColumnReaderImpl<T>,
+    cell: impl Fn(&T::T) -> U,
+) -> Result<Vec<Option<U>>, ParquetError> {
+    let (mut levels, mut repeats, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = 0;
+    loop {
+        let (read, ..) = reader.read_records(BLOCK - rows, Some(&mut levels), Some(&mut repeats), &mut values)?;
+        rows += read;
+        if read == 0 || rows == BLOCK {
+            break;
+        }
+    }
+    if repeats.iter().any(|&level| level > 0) {
+        return Err(ParquetError::General("a column holds lists".into()));
+    }
+    let mut values = values.iter().map(cell);
+    if levels.is_empty() {
+        return Ok(values.map(Some).collect());
+    }
+    let present = levels.iter().copied().max().unwrap_or(0).max(1);
+    Ok(levels.iter().map(|&level| if level == present { values.next() } else { None }).collect())
+}
+
+fn unreadable(path: &Path, error: &ParquetError) -> Error {
+    Error::failure(format!("cannot read {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArrayType, DoubleType, Int32Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use crate::data::DataConfig;
+
+    /// Three groups of 1,500 rows: a, b, and a word; the value of b in `missing` isn't there.
+    fn write(path: &std::path::Path, missing: Option<usize>) {
+        let schema = "message rows { required int32 a; optional double b; required binary kind (UTF8); }";
+        let schema = Arc::new(parse_message_type(schema).expect("a schema"));
+        let properties = WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build();
+        let file = std::fs::File::create(path).expect("a file");
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties)).expect("a writer");
+        for group in 0..3 {
+            let rows = group * 1500..(group + 1) * 1500;
+            let mut columns = writer.next_row_group().expect("a group");
+            let a: Vec<i32> = rows.clone().map(|row| row as i32).collect();
+            let present = rows.clone().filter(|row| Some(*row) != missing);
+            let b: Vec<f64> = present.map(|row| row as f64 / 2.0).collect();
+            let levels: Vec<i16> = rows.clone().map(|row| i16::from(Some(row) != missing)).collect();
+            let kinds: Vec<_> = rows.map(|row| if row % 2 == 0 { "even" } else { "odd" }.into()).collect();
+            let mut column = columns.next_column().expect("a").expect("a");
+            column.typed::<Int32Type>().write_batch(&a, None, None).expect("written");
+            column.close().expect("closed");
+            let mut column = columns.next_column().expect("b").expect("b");
+            column.typed::<DoubleType>().write_batch(&b, Some(&levels), None).expect("written");
+            column.close().expect("closed");
+            let mut column = columns.next_column().expect("kind").expect("kind");
+            column.typed::<ByteArrayType>().write_batch(&kinds, None, None).expect("written");
+            column.close().expect("closed");
+            columns.close().expect("closed");
+        }
+        writer.close().expect("closed");
+    }
+
+    fn config() -> DataConfig {
+        DataConfig { file: Some("rows.parquet".into()), target: Some("kind".into()), ..DataConfig::default() }
+    }
+
+    #[test]
+    fn rows_of_all_groups_are_read_with_words_as_classes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&folder.path().join("rows.parquet"), None);
+        let data = config().load(folder.path()).expect("it is read").train;
+        assert_eq!((data.len(), data.inputs().row_shape()), (4500, &[2][..]));
+        let values = data.inputs().in_memory().expect("small").values();
+        assert!(values.chunks(2).enumerate().all(|(row, pair)| pair == [row as f32, row as f32 / 2.0]));
+        let ids = data.targets()[0].values.class_ids().expect("classes");
+        assert!(ids.iter().enumerate().all(|(row, id)| *id == row % 2));
+        assert_eq!(data.targets()[0].class_names.as_deref(), Some(&["even".to_owned(), "odd".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_missing_value_and_a_file_that_is_none_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.parquet");
+        write(&path, Some(2600));
+        let error = config().load(folder.path()).expect_err("one is missing").to_string();
+        assert!(error.contains("rows.parquet, row 2601 (from 1), column \"b\""), "{error}");
+        let bytes = std::fs::read(&path).expect("it is there");
+        for length in [0, 3, 100, bytes.len() - 5] {
+            std::fs::write(&path, &bytes[..length]).expect("it can be written");
+            let error = config().load(folder.path()).expect_err("cut short").to_string();
+            assert!(error.contains("cannot read"), "{error}");
+        }
+    }
+}

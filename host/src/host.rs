@@ -257,6 +257,14 @@ impl Host {
         Compiled::new(self.clone(), compile)
     }
 
+    /// Puts together what [`Compiled::get_compile_config`] wrote, or Keras's.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile); the configuration has a key that isn't known.
+    pub fn compile_from_config(&self, config: &Value) -> Result<Compiled> {
+        self.compile(Compile::from_json(config, None)?)
+    }
+
     /// Whether unnamed metrics of this class are numbered over all outputs: where the plug-in declares its name as null.
     pub(crate) fn numbers_names(&self, class_name: &str) -> bool {
         let registry = read(&self.inner.registry);

@@ -1,18 +1,21 @@
 //! `plugfit fit`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::progress::{self, Reporter};
 use super::{Common, event, in_pool, plugins, short, warn};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
 use crate::network::{Network, Sequential};
-use crate::report::{Confusion, Report};
+use crate::plugin::{Origin, Plugin};
+use crate::report::{Confusion, Report, Roc};
 use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint};
 use crate::{Error, Host, Result};
 
@@ -73,10 +76,12 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         warn(note, common.json);
     }
     let mut callbacks = callbacks::read(&host, &fit_config.callbacks)?;
+    // The program shows its own.
+    callbacks.retain(|callback| callback.name() != "ProgressBar");
     let folder = match (&options.resume, &options.out, &options.file) {
         (Some(run), ..) => {
             let (folder, before) = RunFolder::open(run)?;
-            check_plugins(&before, &host)?;
+            check_plugins(&before, &host, common)?;
             if folder.checkpoint().exists() {
                 *history = checkpoint::load(&mut trainer, &mut callbacks, &folder.checkpoint())?;
             }
@@ -142,13 +147,16 @@ fn report(
     folder: &RunFolder,
 ) -> Result<()> {
     let data = loaded.validation.as_ref().unwrap_or(&loaded.train);
-    let confusion = match data.targets() {
-        [target] => target.values.class_ids().and_then(|ids| {
-            let scores = trainer.predict(data.inputs(), 256).ok()?;
-            Confusion::new(&ids, &scores.first()?.view(), target.class_names.as_deref())
-        }),
-        _ => None,
-    };
+    let (mut confusion, mut roc) = (None, Vec::new());
+    // What doesn't fit into memory isn't gone through once more.
+    if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
+        let scores = trainer.predict(data.inputs(), 256)?;
+        if let (Some(ids), [scores]) = (target.values.class_ids(), &scores[..]) {
+            let names = target.class_names.as_deref();
+            confusion = Confusion::new(&ids, &scores.view(), names);
+            roc = Roc::of(&ids, &scores.view(), names);
+        }
+    }
     let (_, record) = RunFolder::open(folder.path())?;
     let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     let summary = [
@@ -159,13 +167,25 @@ fn report(
         ("plugfit".into(), format!("{} with {} plug-ins", record.plugfit, host.plugins().len())),
     ];
     let title = folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let report =
-        Report { title, summary: summary.into(), history, confusion, plugins: &record.plugins, config: &record.config };
+    let report = Report {
+        title,
+        summary: summary.into(),
+        history,
+        confusion,
+        roc,
+        plugins: &record.plugins,
+        config: &record.config,
+    };
     report.write(folder.path())
 }
 
 /// A run goes on with the plug-ins that it began with.
-fn check_plugins(before: &RunRecord, host: &Host) -> Result<()> {
+fn check_plugins(before: &RunRecord, host: &Host, common: &Common) -> Result<()> {
+    for (label, digest) in digests(host) {
+        if before.digests.get(&label).is_some_and(|before| *before != digest) {
+            warn(&format!("{label} isn't the file that the run began with: it may go on otherwise"), common.json);
+        }
+    }
     let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
     match before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
         None => Ok(()),
@@ -221,6 +241,18 @@ fn run_name(path: &Path) -> String {
     }
 }
 
+/// The SHA-256 of each plug-in's file, by the plug-in's name and version.
+fn digests(host: &Host) -> BTreeMap<String, String> {
+    let digest = |plugin: &Arc<Plugin>| match plugin.origin() {
+        Origin::BuiltIn => None,
+        Origin::File(path) => {
+            let bytes = Sha256::digest(std::fs::read(path).ok()?);
+            Some((plugin.label().to_owned(), bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        }
+    };
+    host.plugins().iter().filter_map(digest).collect()
+}
+
 fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
     RunRecord {
         plugfit: env!("CARGO_PKG_VERSION").into(),
@@ -229,6 +261,7 @@ fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
             .iter()
             .map(|plugin| (plugin.label().to_owned(), plugins::place(plugin.origin())))
             .collect(),
+        digests: digests(host),
         config,
         schema: loaded.schema.clone(),
     }

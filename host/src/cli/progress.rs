@@ -34,13 +34,25 @@ pub fn reporter(json: bool, trainer: &Trainer<'_>, loaded: &LoadedData, stop: Ar
     }
     let bar = std::io::stdout().is_terminal().then(|| {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout_with_hz(10));
-        let style = ProgressStyle::with_template("{prefix}  {bar:26}  {percent:>3} %  {msg}  {eta} left");
+        let style = ProgressStyle::with_template("{prefix}  {bar:20}  {percent:>3} %  {eta:>4} left  {wide_msg}");
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar
     });
-    Box::new(Table { stop, columns, bar, begun: false, shown: std::time::Instant::now() })
+    // What doesn't fit side by side stands in two lines.
+    let width = bar.as_ref().map_or(usize::MAX, |_| usize::from(console::Term::stdout().size().1));
+    let needed = |columns: &[String]| 26 + columns.iter().map(|name| 2 + name.chars().count().max(6)).sum::<usize>();
+    let below = needed(&columns) > width && columns.iter().any(|name| name.starts_with("val_"));
+    if below {
+        columns.retain(|name| !name.starts_with("val_"));
+    }
+    let mut left_out = 0;
+    while needed(&columns) > width && columns.len() > 1 {
+        columns.pop();
+        left_out += 1;
+    }
+    Box::new(Table { stop, columns, below, left_out, bar, begun: false, shown: std::time::Instant::now() })
 }
 
 struct Lines {
@@ -68,6 +80,10 @@ impl Reporter for Lines {
 struct Table {
     stop: Arc<AtomicBool>,
     columns: Vec<String>,
+    /// Whether validation has a line of its own below.
+    below: bool,
+    /// Columns that there is no room for.
+    left_out: usize,
     bar: Option<ProgressBar>,
     begun: bool,
     shown: std::time::Instant,
@@ -116,10 +132,18 @@ impl Watch for Table {
             self.begun = true;
             let header = format!("{:>7}{}     rate     time", "epoch", self.cells(str::to_owned));
             self.line(&header);
+            if self.left_out > 0 {
+                self.line(&format!("        ({} more in history.json)", self.left_out));
+            }
         }
         let cells = self.cells(|name| epoch.logs.get(name).map_or_else(|| "-".into(), LogValue::to_string));
         let number = format!("{}/{epochs}", epoch.epoch);
         self.line(&format!("{number:>7}{cells}  {:>7.1e}  {}", epoch.learning_rate, time(epoch.seconds)));
+        if self.below {
+            let value =
+                |name: &str| epoch.logs.get(&format!("val_{name}")).map_or_else(|| "-".into(), LogValue::to_string);
+            self.line(&format!("{:>7}{}", "val", self.cells(value)));
+        }
     }
 }
 

@@ -53,10 +53,19 @@ fn schema(host: &Host) -> Value {
         "in_memory": {"type": "boolean"}, "scale": number, "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
     });
     let metrics = per_output("metric");
+    let positive = json!({"type": "number", "minimum": 0});
+    let group = json!({
+        "type": "object", "required": ["match"], "additionalProperties": false,
+        "properties": {
+            "match": {"type": "string", "description": "The parameters' paths, such as dense_1/*"},
+            "learning_rate_factor": positive, "weight_decay": positive, "trainable": {"type": "boolean"},
+        },
+    });
     let compile = json!({
         "optimizer": reference("optimizer"), "loss": per_output("loss"),
         "loss_weights": {"description": "By what each loss is multiplied in the total"},
-        "metrics": metrics, "weighted_metrics": metrics,
+        "metrics": metrics, "weighted_metrics": metrics, "groups": {"type": "array", "items": group},
+        "keras": {"type": "string", "description": "A .keras archive, whose compile_config stands for what isn't said"},
     });
     let whole = json!({"type": "integer", "minimum": 1});
     let fit = json!({

@@ -47,7 +47,11 @@ impl Compiled {
     pub(crate) fn new(host: Host, compile: Compile) -> Result<Self> {
         let optimizer = match compile.optimizer.is_none() {
             true => None,
-            false => Some(at("compile.optimizer", host.optimizer(compile.optimizer.clone()))?),
+            false => {
+                let mut optimizer = at("compile.optimizer", host.optimizer(compile.optimizer.clone()))?;
+                optimizer.set_groups(compile.groups.clone())?;
+                Some(optimizer)
+            }
         };
         plan::check(&host, &compile)?;
         Ok(Compiled {

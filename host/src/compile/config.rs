@@ -1,21 +1,24 @@
 //! `Compile` as JSON: what Keras stores as `compile_config`, and the `[compile]` table of a run's file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Compile, LossWeights, PerOutput};
+use super::{Compile, LossWeights, PerOutput, groups};
 use crate::data::text::nearest;
 use crate::{Error, Identifier, Result};
 
-const KEYS: [&str; 5] = ["optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"];
+const KEYS: [&str; 7] = ["optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "groups", "keras"];
 
 /// Keys of Keras's that say how it runs, not what.
 const PASSED_OVER: [&str; 4] = ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"];
 
 impl Compile {
     /// Reads `{"optimizer": ..., "loss": ..., "loss_weights": ..., "metrics": ..., "weighted_metrics": ...}`, all of them
-    /// optional; paths in it are seen from `folder`.
+    /// optional; paths in it are seen from `folder`. Beside them `groups`, a list of [`Group`](super::Group)s, and `keras`, the path of a `.keras` archive
+    /// whose own `compile_config` stands for what isn't said.
     ///
     /// # Errors
     /// A usage error for an unknown key, or loss weights that aren't numbers. The identifiers are read when they are resolved.
@@ -23,6 +26,16 @@ impl Compile {
         let Value::Object(config) = config else {
             return Err(Error::usage("compile must be a table").with("found", config.to_string()));
         };
+        if let Some(archive) = config.get("keras") {
+            let path =
+                archive.as_str().ok_or_else(|| Error::usage("keras must be a path").with("in", "compile.keras"))?;
+            let path = folder.map_or_else(|| Path::new(path).to_owned(), |folder| folder.join(path));
+            let mut own = stored_by_keras(&path).map_err(|error| error.with("in", "compile.keras"))?;
+            own.extend(
+                config.iter().filter(|(key, _)| *key != "keras").map(|(key, value)| (key.clone(), value.clone())),
+            );
+            return Self::from_json(&Value::Object(own), folder);
+        }
         if let Some(unknown) =
             config.keys().find(|key| !KEYS.contains(&key.as_str()) && !PASSED_OVER.contains(&key.as_str()))
         {
@@ -46,19 +59,48 @@ impl Compile {
             loss_weights: loss_weights(config.get("loss_weights").unwrap_or(&Value::Null))?,
             metrics: per_output("metrics"),
             weighted_metrics: per_output("weighted_metrics"),
+            groups: groups::read(config.get("groups"))?,
             outputs: default.outputs,
         })
     }
 
+    /// What a model was compiled with, of which Keras wrote this `.keras` archive.
+    ///
+    /// # Errors
+    /// It can't be read, or holds no compiled model.
+    pub fn from_keras(path: &Path) -> Result<Self> {
+        Self::from_json(&Value::Object(stored_by_keras(path)?), None)
+    }
+
     /// Writes what [`from_json`](Self::from_json) reads. Instances and closures are written by their names alone.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "optimizer": self.optimizer.to_json(),
             "loss": self.loss.to_json(),
             "loss_weights": self.loss_weights.to_json(),
             "metrics": self.metrics.to_json(),
             "weighted_metrics": self.weighted_metrics.to_json(),
-        })
+        });
+        if !self.groups.is_empty() {
+            json["groups"] = json!(self.groups);
+        }
+        json
+    }
+}
+
+/// The `compile_config` in the `config.json` of a `.keras` archive.
+fn stored_by_keras(path: &Path) -> Result<Map<String, Value>> {
+    const LARGEST: u64 = 1 << 28;
+    let bad = |why: String| Error::failure(format!("{} is no model that Keras saved: {why}", path.display()));
+    let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| bad(error.to_string()))?;
+    let mut text = String::new();
+    let entry = archive.by_name("config.json").map_err(|error| bad(error.to_string()))?;
+    entry.take(LARGEST).read_to_string(&mut text).map_err(|error| bad(error.to_string()))?;
+    let mut config: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    match config["compile_config"].take() {
+        Value::Object(compile) => Ok(compile),
+        _ => Err(Error::failure(format!("the model in {} was saved without being compiled", path.display()))),
     }
 }
 

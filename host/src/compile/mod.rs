@@ -7,6 +7,7 @@ mod auto;
 mod compiled;
 mod config;
 mod convert;
+mod groups;
 mod logs;
 mod mean;
 mod names;
@@ -20,6 +21,7 @@ mod values;
 
 pub use auto::OutputShapes;
 pub use compiled::Compiled;
+pub use groups::Group;
 pub use logs::{LogValue, Logs};
 pub use tree::{LossWeights, PerOutput};
 pub use values::{Number, Output, Values};
@@ -50,6 +52,8 @@ pub struct Compile {
     pub metrics: PerOutput,
     /// Metrics that count each sample by its weight; `metrics` don't look at weights.
     pub weighted_metrics: PerOutput,
+    /// Parameters that are trained otherwise than the rest.
+    pub groups: Vec<Group>,
     /// The outputs' names in order; empty: they have none, as a single output needs none.
     pub outputs: Vec<String>,
 }
@@ -62,6 +66,7 @@ impl Default for Compile {
             loss_weights: LossWeights::None,
             metrics: PerOutput::none(),
             weighted_metrics: PerOutput::none(),
+            groups: Vec::new(),
             outputs: Vec::new(),
         }
     }

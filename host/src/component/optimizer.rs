@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::Keys;
 use super::rate::Rate;
+use crate::compile::Group;
 use crate::plugin::{self, Clip, Entry, Kind, Nested, Resolve, Slot, SlotValues};
 use crate::{Error, Result, network};
 
@@ -20,7 +21,7 @@ pub struct Optimizer {
     name: String,
     rate: Rate,
     /// The rate that took the place of the configured one.
-    set_rate: Option<f64>,
+    pub(super) set_rate: Option<f64>,
     weight_decay: Option<f64>,
     clip: Clip,
     ema_momentum: Option<f64>,
@@ -28,41 +29,33 @@ pub struct Optimizer {
     loss_scale: Option<f64>,
     accumulation: Option<u64>,
     excluded: Vec<String>,
+    groups: Vec<Group>,
     /// Batches seen.
-    steps: u64,
+    pub(super) steps: u64,
     seed: u64,
-    built: Option<Built>,
-}
-
-/// Everything that an optimizer's steps depend on, but for its configuration and the parameters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OptimizerState {
-    /// Batches seen.
-    pub steps: u64,
-    /// The learning rate, where it was set anew.
-    pub learning_rate: Option<f64>,
-    /// Each slot's numbers: `dense/kernel:momentum`, or `:loss_scale` where it is the optimizer's as a whole.
-    pub tensors: Vec<(String, SlotValues)>,
+    pub(super) built: Option<Built>,
 }
 
 /// What is kept for the parameters.
 #[derive(Debug)]
-struct Built {
-    parameters: Vec<Kept>,
+pub(super) struct Built {
+    pub parameters: Vec<Kept>,
     /// The optimizer's own.
-    slots: Vec<Slot>,
+    pub slots: Vec<Slot>,
 }
 
 #[derive(Debug)]
-struct Kept {
+pub(super) struct Kept {
     name: String,
-    path: String,
+    pub path: String,
     shape: Vec<i64>,
     trainable: bool,
     decays: bool,
-    slots: Vec<Slot>,
-    ema: Option<Vec<f32>>,
-    accumulated: Option<Vec<f32>>,
+    /// The first group that it is of.
+    group: Option<usize>,
+    pub slots: Vec<Slot>,
+    pub ema: Option<Vec<f32>>,
+    pub accumulated: Option<Vec<f32>>,
 }
 
 impl Kept {
@@ -98,6 +91,7 @@ impl Optimizer {
             loss_scale: keys.number("loss_scale_factor", "a number of more than 0, or null", |scale| scale > 0.0)?,
             accumulation: keys.count("gradient_accumulation_steps", 2)?,
             excluded: Vec::new(),
+            groups: Vec::new(),
             steps: 0,
             seed: 0,
             built: None,
@@ -120,71 +114,6 @@ impl Optimizer {
         };
         let started = || self.optimizer.info().get("loss_scale").and_then(Value::as_f64);
         self.loss_scale.unwrap_or(1.0) * own().or_else(started).unwrap_or(1.0)
-    }
-
-    /// Everything that its steps depend on, to go on from later.
-    pub fn state(&self) -> OptimizerState {
-        let mut tensors = Vec::new();
-        if let Some(built) = &self.built {
-            for kept in &built.parameters {
-                let named = |name: &str| format!("{}:{name}", kept.path);
-                tensors.extend(kept.slots.iter().map(|slot| (named(&slot.spec.name), slot.values.clone())));
-                let own = [("ema", &kept.ema), ("accumulated", &kept.accumulated)];
-                let own = own
-                    .into_iter()
-                    .filter_map(|(name, values)| Some((named(name), SlotValues::Single(values.clone()?))));
-                tensors.extend(own);
-            }
-            tensors.extend(built.slots.iter().map(|slot| (format!(":{}", slot.spec.name), slot.values.clone())));
-        }
-        OptimizerState { steps: self.steps, learning_rate: self.set_rate, tensors }
-    }
-
-    /// Goes on from a state of an optimizer that was built for the same parameters.
-    ///
-    /// # Errors
-    /// It is of another optimizer; then this one is as it was.
-    pub fn restore(&mut self, state: &OptimizerState) -> Result<()> {
-        let wrong =
-            |what: String| Error::failure(format!("the state of the optimizer doesn't fit {}: {what}", self.name));
-        let current = self.state();
-        let same = |values: &SlotValues, other: &SlotValues| match (values, other) {
-            (SlotValues::Single(a), SlotValues::Single(b)) => a.len() == b.len(),
-            (SlotValues::Double(a), SlotValues::Double(b)) => a.len() == b.len(),
-            _ => false,
-        };
-        let mut found = Vec::with_capacity(current.tensors.len());
-        for (name, values) in &current.tensors {
-            match state.tensors.iter().find(|(other, _)| other == name) {
-                Some((_, other)) if same(values, other) => found.push(other.clone()),
-                Some(_) => return Err(wrong(format!("{name} has another length"))),
-                None => return Err(wrong(format!("it has no {name}"))),
-            }
-        }
-        let mut found = found.into_iter();
-        let mut next = |values: &mut SlotValues| {
-            if let Some(found) = found.next() {
-                *values = found;
-            }
-        };
-        if let Some(built) = &mut self.built {
-            for kept in &mut built.parameters {
-                kept.slots.iter_mut().for_each(|slot| next(&mut slot.values));
-                for values in [&mut kept.ema, &mut kept.accumulated].into_iter().flatten() {
-                    let mut slot = SlotValues::Single(std::mem::take(values));
-                    next(&mut slot);
-                    if let SlotValues::Single(restored) = slot {
-                        *values = restored;
-                    }
-                }
-            }
-            built.slots.iter_mut().for_each(|slot| next(&mut slot.values));
-        }
-        self.steps = state.steps;
-        if let Some(rate) = state.learning_rate {
-            self.set_learning_rate(rate)?;
-        }
-        Ok(())
     }
 
     /// Updates made.
@@ -232,6 +161,19 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Trains the parameters of these groups otherwise than the rest.
+    ///
+    /// # Errors
+    /// It is built already, or a group has a setting that can't be.
+    pub fn set_groups(&mut self, groups: Vec<Group>) -> Result<()> {
+        if self.built.is_some() {
+            return Err(Error::usage("groups come before build"));
+        }
+        groups.iter().try_for_each(Group::check)?;
+        self.groups = groups;
+        Ok(())
+    }
+
     /// Every key of its configuration.
     ///
     /// # Errors
@@ -268,6 +210,12 @@ impl Optimizer {
                 built.parameters.iter().map(|kept| &kept.path).eq(parameters.iter().map(|parameter| &parameter.path));
             return if same { Ok(()) } else { Err(Error::usage("the optimizer was built for other parameters")) };
         }
+        if let Some(unused) = self.groups.iter().find(|group| !parameters.iter().any(|one| group.matches(&one.path))) {
+            let paths: Vec<&str> = parameters.iter().map(|parameter| parameter.path.as_str()).collect();
+            return Err(Error::usage(format!("no parameter matches \"{}\"", unused.pattern))
+                .with("in", "compile.groups")
+                .with("has", paths.join(", ")));
+        }
         let mut kept: Vec<Kept> = parameters
             .iter()
             .zip(values)
@@ -275,7 +223,9 @@ impl Optimizer {
                 name: parameter.name.clone(),
                 path: parameter.path.clone(),
                 shape: parameter.shape.iter().map(|&length| length as i64).collect(),
-                trainable: parameter.trainable,
+                trainable: parameter.trainable
+                    && self.group(&parameter.path).is_none_or(|(_, group)| group.trainable != Some(false)),
+                group: self.group(&parameter.path).map(|(index, _)| index),
                 decays: !self.excluded.iter().any(|word| parameter.path.contains(word.as_str())),
                 slots: Vec::new(),
                 ema: self.ema_momentum.map(|_| values.to_vec()),
@@ -347,9 +297,12 @@ impl Optimizer {
         }
         let momentum = if iteration == 0 { 0.0 } else { self.ema_momentum.unwrap_or(0.0) };
         let (clip, decay) = (self.clip, self.weight_decay.unwrap_or(0.0));
+        let groups = &self.groups;
         let mut entries = Vec::with_capacity(values.len());
         for ((kept, value), gradient) in built.parameters.iter_mut().zip(values.iter_mut()).zip(gradients) {
-            let Kept { name, path, shape, trainable, decays, slots, ema, accumulated } = kept;
+            let Kept { name, path, shape, trainable, decays, group, slots, ema, accumulated } = kept;
+            let group = group.map(|index| &groups[index]);
+            let decay = group.and_then(|group| group.weight_decay).unwrap_or(decay);
             let gradient = gradient.filter(|_| *trainable).map(|gradient| accumulated.as_deref().unwrap_or(gradient));
             entries.push(Entry {
                 parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable },
@@ -359,7 +312,7 @@ impl Optimizer {
                 gradient_scale: scale,
                 clip_value: clip.value(),
                 weight_decay: if *decays && gradient.is_some() { decay } else { 0.0 },
-                learning_rate_factor: 1.0,
+                learning_rate_factor: group.and_then(|group| group.learning_rate_factor).unwrap_or(1.0),
                 ema: ema.as_deref_mut(),
                 ema_momentum: momentum,
             });
@@ -382,6 +335,10 @@ impl Optimizer {
         }
         self.steps += 1;
         Ok(())
+    }
+
+    fn group(&self, path: &str) -> Option<(usize, &Group)> {
+        self.groups.iter().enumerate().find(|(_, group)| group.matches(path))
     }
 
     /// Moves the parameters to where they shall be evaluated, once, when training is over: to their average if one is kept.

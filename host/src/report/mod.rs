@@ -3,8 +3,10 @@
 mod confusion;
 mod curves;
 mod page;
+mod roc;
 
 pub use confusion::Confusion;
+pub use roc::Roc;
 
 use std::path::Path;
 
@@ -24,6 +26,8 @@ pub struct Report<'r> {
     pub history: &'r History,
     /// The true and predicted classes of the validation data, where there are classes.
     pub confusion: Option<Confusion>,
+    /// The ROC of each class, where there are classes.
+    pub roc: Vec<Roc>,
     /// The plug-ins: name and version, and where from.
     pub plugins: &'r [(String, String)],
     /// The configuration, defaults filled in.
@@ -36,7 +40,10 @@ impl Report<'_> {
     /// # Errors
     /// A curve can't be drawn, or a file can't be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let curves = curves::draw(self.history)?;
+        let mut curves = curves::draw(self.history)?;
+        if !self.roc.is_empty() {
+            curves.push(("ROC".into(), roc::draw(&self.roc)?));
+        }
         let pictures = folder.join("curves");
         std::fs::create_dir_all(&pictures)
             .map_err(|error| Error::failure(format!("cannot create {}: {error}", pictures.display())))?;

@@ -185,14 +185,20 @@ impl Fit<'_> {
         };
         let ended = self.epochs(trainer, (weighted.as_ref().unwrap_or(sets.0), sets.1), history, watch)?;
         trainer.finalize()?;
-        let epoch = self.done(history);
-        self.call(trainer, (history, validates), epoch, |callback, run| callback.train_end(run))?;
+        let (epoch, count) = (self.done(history), self.count(sets.0));
+        self.call(trainer, (history, count, validates), epoch, |callback, run| callback.train_end(run))?;
         Ok(ended)
     }
 
     /// The number of the last epoch that is done.
     fn done(&self, history: &History) -> u64 {
         history.epochs.last().map_or(self.config.initial_epoch, |epoch| epoch.epoch)
+    }
+
+    /// Batches in an epoch.
+    fn count(&self, train: &Dataset) -> usize {
+        let batches = train.len().div_ceil(self.config.batch_size);
+        self.config.steps_per_epoch.map_or(batches, |steps| steps as usize)
     }
 
     fn epochs(
@@ -207,8 +213,7 @@ impl Fit<'_> {
             return Err(Error::usage("there is nothing to train on: the data have no samples"));
         }
         trainer.prepare()?;
-        let batches = train.len().div_ceil(self.config.batch_size);
-        let count = self.config.steps_per_epoch.map_or(batches, |steps| steps as usize);
+        let count = self.count(train);
         std::thread::scope(|scope| {
             let feed = Feed::new(scope, train, self.config, self.done(history) * count as u64);
             self.steps(trainer, (feed, count), validation, history, watch)
@@ -227,11 +232,11 @@ impl Fit<'_> {
         let (config, validates) = (self.config, validation.is_some());
         let mut written: Option<Instant> = None;
         let first = self.done(history) + 1;
-        self.call(trainer, (history, validates), first, |callback, run| callback.train_begin(run))?;
+        self.call(trainer, (history, count, validates), first, |callback, run| callback.train_begin(run))?;
         for epoch in first..=config.epochs {
             let begin = Instant::now();
             trainer.reset_metrics()?;
-            self.call(trainer, (history, validates), epoch, |callback, run| callback.epoch_begin(run))?;
+            self.call(trainer, (history, count, validates), epoch, |callback, run| callback.epoch_begin(run))?;
             let learning_rate = trainer.learning_rate();
             for index in 0..count {
                 let batch = feed.next().map_err(|error| placed(error, epoch, index + 1))?;
@@ -241,8 +246,8 @@ impl Fit<'_> {
                 if watch.is_stopped() {
                     return Ok(Ended::Stopped { epoch, batch: index + 1 });
                 }
-                if let Some(reason) =
-                    self.call(trainer, (history, validates), epoch, |callback, run| callback.batch_end(run, loss))?
+                if let Some(reason) = self
+                    .call(trainer, (history, count, validates), epoch, |callback, run| callback.batch_end(run, loss))?
                 {
                     return Ok(Ended::Early { epoch, reason });
                 }
@@ -271,7 +276,8 @@ impl Fit<'_> {
             let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
             watch.epoch_ended(&done, config.epochs);
             history.epochs.push(done);
-            let reason = self.call(trainer, (history, validates), epoch, |callback, run| callback.epoch_end(run))?;
+            let reason =
+                self.call(trainer, (history, count, validates), epoch, |callback, run| callback.epoch_end(run))?;
             let is_last = epoch == config.epochs || reason.is_some();
             if let Some(folder) =
                 self.folder.filter(|_| is_last || written.is_none_or(|at| at.elapsed() >= BETWEEN_CHECKPOINTS))
@@ -290,14 +296,14 @@ impl Fit<'_> {
     fn call(
         &mut self,
         trainer: &mut Trainer<'_>,
-        (history, validates): (&History, bool),
+        (history, steps, validates): (&History, usize, bool),
         epoch: u64,
         mut act: impl FnMut(&mut dyn Callback, &mut Run<'_, '_>) -> Result<()>,
     ) -> Result<Option<String>> {
         let mut stop = None;
         for (index, callback) in self.callbacks.iter_mut().enumerate() {
-            let folder = self.folder.map(RunFolder::path);
-            let mut run = Run { trainer, history, epoch, validates, folder, stop: &mut stop };
+            let (folder, steps) = (self.folder.map(RunFolder::path), steps as u64);
+            let mut run = Run { trainer, history, epoch, steps, validates, folder, stop: &mut stop };
             act(&mut **callback, &mut run).map_err(|error| error.with("in", format!("fit.callbacks[{index}]")))?;
         }
         Ok(stop)

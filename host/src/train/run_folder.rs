@@ -1,5 +1,6 @@
 //! What a run leaves behind: `weights.safetensors`, `history.json`, `checkpoint.safetensors`, `config.toml` and `run.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct RunRecord {
     pub plugfit: String,
     /// The plug-ins that were loaded: name and version, and where from.
     pub plugins: Vec<(String, String)>,
+    /// The SHA-256 of each plug-in's file.
+    #[serde(default)]
+    pub digests: BTreeMap<String, String>,
     /// The run's configuration, defaults filled in, its paths absolute.
     pub config: Value,
     /// How the data were read.

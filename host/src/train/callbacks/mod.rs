@@ -4,13 +4,17 @@ mod csv_logger;
 mod early_stopping;
 mod model_checkpoint;
 mod monitor;
+mod progress_bar;
 mod rate;
+mod tensor_board;
 mod terminate_on_nan;
 
 pub use csv_logger::CsvLogger;
 pub use early_stopping::EarlyStopping;
 pub use model_checkpoint::ModelCheckpoint;
+pub use progress_bar::ProgressBar;
 pub use rate::{LearningRateScheduler, ReduceLrOnPlateau};
+pub use tensor_board::TensorBoard;
 pub use terminate_on_nan::TerminateOnNan;
 
 use std::path::{Path, PathBuf};
@@ -104,6 +108,8 @@ pub struct Run<'r, 't> {
     pub history: &'r History,
     /// The number of the epoch that is next or under way, from 1.
     pub epoch: u64,
+    /// Batches in an epoch.
+    pub steps: u64,
     /// Whether there are validation data.
     pub validates: bool,
     /// Where the run is kept, if it is.
@@ -113,8 +119,16 @@ pub struct Run<'r, 't> {
 }
 
 /// The classes there are.
-const CLASSES: [&str; 6] =
-    ["CSVLogger", "EarlyStopping", "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau", "TerminateOnNaN"];
+const CLASSES: [&str; 8] = [
+    "CSVLogger",
+    "EarlyStopping",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TensorBoard",
+    "TerminateOnNaN",
+];
 
 /// Reads callbacks from identifiers: `EarlyStopping(patience=5)`, or an object with `class_name` and `config`.
 ///
@@ -145,6 +159,8 @@ fn read_one(host: &Host, identifier: &Value) -> Result<Box<dyn Callback>> {
         "EarlyStopping" => Box::new(settings::<EarlyStopping>(class, config)?),
         "LearningRateScheduler" => Box::new(LearningRateScheduler::new(host, config)?),
         "ModelCheckpoint" => Box::new(settings::<ModelCheckpoint>(class, config)?),
+        "ProgressBar" => Box::new(settings::<ProgressBar>(class, config)?),
+        "TensorBoard" => Box::new(settings::<TensorBoard>(class, config)?),
         "ReduceLROnPlateau" => Box::new(settings::<ReduceLrOnPlateau>(class, config)?),
         "TerminateOnNaN" => Box::new(settings::<TerminateOnNan>(class, config)?),
         other => {

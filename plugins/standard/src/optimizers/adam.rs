@@ -63,7 +63,7 @@ impl Moments {
     #[inline(always)]
     fn step(&self, amsgrad: bool, parameter: f32, gradient: f32, [m, v, greatest]: [f32; 3]) -> (f32, [f32; 3]) {
         let m = normal(m + (gradient - m) * self.first);
-        let v = normal(v + (gradient * gradient - v) * self.second);
+        let v = normal(v + (squared(gradient) - v) * self.second);
         let greatest = if amsgrad { greatest.max(v) } else { v };
         (parameter - m * self.rate / (greatest.sqrt() + self.epsilon), [m, v, greatest])
     }
@@ -74,6 +74,13 @@ impl Moments {
 #[inline(always)]
 fn normal(moment: f32) -> f32 {
     if moment.abs() < f32::MIN_POSITIVE { 0.0 } else { moment }
+}
+
+/// The square, where it is a normal number.
+#[inline(always)]
+fn squared(gradient: f32) -> f32 {
+    let gradient = if gradient.abs() < 1.1e-19 { 0.0 } else { gradient };
+    gradient * gradient
 }
 
 fn slots(amsgrad: bool) -> Vec<(&'static str, f64)> {

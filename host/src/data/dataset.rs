@@ -18,7 +18,7 @@ pub struct Target {
     pub class_names: Option<Vec<String>>,
 }
 
-/// Samples with their inputs `[N, ...]`, any number of targets, and maybe weights `[N]`.
+/// Samples with their inputs `[N, ...]`, any number of targets, and maybe weights `[N]`, or `[N, ...]` for each element.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     inputs: Inputs,
@@ -30,7 +30,7 @@ impl Dataset {
     /// A dataset of these arrays.
     ///
     /// # Errors
-    /// If they don't all have as many rows as the inputs, or the weights aren't `[N]`.
+    /// If they don't all have as many rows as the inputs.
     pub fn new(inputs: impl Into<Inputs>, targets: Vec<Target>, sample_weight: Option<Rows<f32>>) -> Result<Self> {
         let inputs = inputs.into();
         let rows = inputs.len();
@@ -46,9 +46,6 @@ impl Dataset {
         if let Some(weight) = &sample_weight {
             if weight.len() != rows {
                 return Err(mismatch("sample_weight".into(), weight.len()));
-            }
-            if !weight.row_shape().is_empty() {
-                return Err(Error::usage(format!("sample_weight must be [N], not [N, {:?}]", weight.row_shape())));
             }
         }
         Ok(Dataset { inputs, targets, sample_weight })
@@ -74,6 +71,9 @@ impl Dataset {
             of_class.insert(class, weight);
         }
         let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} holds no classes", target.name)))?;
+        if self.sample_weight.as_ref().is_some_and(|weight| !weight.row_shape().is_empty()) {
+            return Err(wrong("class_weight can't be combined with a weight for each element".into()));
+        }
         let before = |i: usize| self.sample_weight.as_ref().map_or(1.0, |weight| weight.values()[i]);
         let weight = |(i, class): (usize, &usize)| before(i) * of_class.get(class).copied().unwrap_or(1.0) as f32;
         let combined: Vec<f32> = ids.iter().enumerate().map(weight).collect();
@@ -102,7 +102,7 @@ impl Dataset {
         &self.targets
     }
 
-    /// The weights `[N]`, if there are any.
+    /// The weights `[N]` or `[N, ...]`, if there are any.
     pub fn sample_weight(&self) -> Option<&Rows<f32>> {
         self.sample_weight.as_ref()
     }
@@ -218,6 +218,20 @@ mod tests {
         assert_eq!(batch.sample_weight().expect("weights").values(), [1.0, 0.0]);
         assert_eq!(batch.inputs().in_memory().expect("small").values().as_ptr(), address);
         assert!(dataset.gather_into(&[10], &mut batch).is_err());
+    }
+
+    #[test]
+    fn weights_of_each_element_come_along_with_their_rows() {
+        let weight = Rows::new((0..8).map(|i| i as f32).collect(), &[4, 2]).expect("two a sample");
+        let inputs = Rows::new(vec![0.0; 4], &[4, 1]).expect("a column");
+        let labels = Array::I32(Rows::new(vec![0, 1, 0, 1], &[4]).expect("a vector"));
+        let target = Target { name: "y".into(), values: labels, class_names: None };
+        let dataset = Dataset::new(inputs, vec![target], Some(weight)).expect("as many rows each");
+        let mut batch = dataset.new_batch();
+        dataset.gather_into(&[3, 0], &mut batch).expect("they are there");
+        assert_eq!(batch.sample_weight().expect("weights").values(), [6.0, 7.0, 0.0, 1.0]);
+        let by_class = BTreeMap::from([("1".to_owned(), 2.0)]);
+        assert!(dataset.weighted_by_class(&by_class).is_err());
     }
 
     #[test]

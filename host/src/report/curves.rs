@@ -69,10 +69,13 @@ fn curve(title: &str, lines: &[(&str, Points, RGBColor)]) -> Result<String> {
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.1))
-            .x_labels(8)
+            .x_labels((last as usize).clamp(2, 8))
             .y_labels(6)
             .x_label_formatter(&|epoch| format!("{epoch:.0}"))
-            .y_label_formatter(&|value| LogValue::Number(*value).to_string())
+            .y_label_formatter(&|value| match high.abs().max(low.abs()) < 0.1 {
+                true => format!("{value:.2e}"),
+                false => LogValue::Number(*value).to_string(),
+            })
             .draw()
             .map_err(|error| failed(&error))?;
         for (label, points, color) in lines.iter().filter(|(_, points, _)| !points.is_empty()) {

@@ -87,8 +87,8 @@ fn run(model: &Model) {
         })
         .expect("it compiles");
     let mut trainer = Trainer::new(&mut network, &mut compiled, &data).expect("it fits");
-    // As many as the peers are timed over.
-    let epochs = 8;
+    // So many of the small one that most samples are long learnt, whose gradients would be subnormal.
+    let epochs = if model.sizes[0] > 100 { 8 } else { 60 };
     let config = FitConfig { epochs, batch_size: model.batch, ..FitConfig::default() };
     let mut history = History::default();
     let begin = Instant::now();

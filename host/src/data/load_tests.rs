@@ -171,7 +171,7 @@ fn what_is_wrong_in_a_csv_is_said_with_its_place() {
         (json!({"target": "label"}), "data names no file"),
         (json!({"file": [], "target": "label"}), "data names no file"),
         (json!({"file": "z*.csv", "target": "label"}), "no file fits the pattern \"z*.csv\""),
-        (json!({"file": "ok.xlsx", "target": "label"}), "ok.parquet is in no known format"),
+        (json!({"file": "ok.xlsx", "target": "label"}), "ok.xlsx is in no known format"),
         (json!({"file": "ok.csv", "target": "label", "scale": 0}), "data.scale must be"),
         (json!({"file": "ok.csv", "target": "label", "validation_split": 1.5}), "validation_split must be"),
         (

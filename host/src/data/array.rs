@@ -81,7 +81,8 @@ impl<T: Copy> Rows<T> {
         len: usize,
         fill: impl FnOnce(&mut Vec<T>) -> Result<()>,
     ) -> Result<()> {
-        (self.row_shape.clear(), self.values.clear());
+        self.values.clear();
+        self.row_shape.clear();
         self.row_shape.extend_from_slice(row_shape);
         self.len = 0;
         fill(&mut self.values)?;

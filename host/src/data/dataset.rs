@@ -43,10 +43,8 @@ impl Dataset {
                 return Err(mismatch(format!("the target \"{}\"", target.name), target.values.len()));
             }
         }
-        if let Some(weight) = &sample_weight {
-            if weight.len() != rows {
-                return Err(mismatch("sample_weight".into(), weight.len()));
-            }
+        if let Some(weight) = sample_weight.as_ref().filter(|weight| weight.len() != rows) {
+            return Err(mismatch("sample_weight".into(), weight.len()));
         }
         Ok(Dataset { inputs, targets, sample_weight })
     }

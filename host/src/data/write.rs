@@ -36,9 +36,7 @@ pub fn write_predictions(path: &Path, outputs: &[(&str, ArrayViewD<'_, f32>)]) -
                 .hint("write a .npz or a .csv instead"))
         }
         (Format::Parquet, _) => {
-            return Err(
-                Error::usage("predictions are written as .csv, .npy or .npz").with("found", path.display().to_string())
-            );
+            Err(Error::usage("predictions are written as .csv, .npy or .npz").with("found", path.display().to_string()))
         }
     }
 }

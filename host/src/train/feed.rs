@@ -41,7 +41,7 @@ pub enum Feed<'d> {
     /// What is in memory is gathered sooner than another thread is woken.
     Now(Box<(Batches<'d>, Dataset)>),
     /// From a thread that is one batch ahead.
-    Ahead(Ahead),
+    Ahead(Box<Ahead>),
 }
 
 /// The other end of a thread that reads.
@@ -69,7 +69,7 @@ impl<'d> Feed<'d> {
                 }
             }
         });
-        Feed::Ahead(Ahead { filled, used, current: None })
+        Feed::Ahead(Box::new(Ahead { filled, used, current: None }))
     }
 
     /// The next batch.

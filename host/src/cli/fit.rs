@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::progress::{self, Reporter};
 use super::{Common, event, in_pool, plugins, short, warn};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
 use crate::network::{Network, Sequential};
-use crate::plugin::{Origin, Plugin};
+use crate::plugin::{Origin, Plugin, sha256};
 use crate::report::{Confusion, Report, Roc};
 use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint};
 use crate::{Error, Host, Result};
@@ -245,10 +244,7 @@ fn run_name(path: &Path) -> String {
 fn digests(host: &Host) -> BTreeMap<String, String> {
     let digest = |plugin: &Arc<Plugin>| match plugin.origin() {
         Origin::BuiltIn => None,
-        Origin::File(path) => {
-            let bytes = Sha256::digest(std::fs::read(path).ok()?);
-            Some((plugin.label().to_owned(), bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
-        }
+        Origin::File(path) => Some((plugin.label().to_owned(), sha256(&std::fs::read(path).ok()?))),
     };
     host.plugins().iter().filter_map(digest).collect()
 }

@@ -4,6 +4,7 @@ mod evaluate;
 mod fit;
 mod kept;
 mod list;
+mod lock;
 mod new;
 mod plugins;
 mod predict;
@@ -43,6 +44,9 @@ struct Common {
     /// Load plug-ins from where they are, so that they find libraries beside them
     #[arg(long, global = true)]
     load_in_place: bool,
+    /// Load nothing but what a plugfit.lock names, and fail if there is none
+    #[arg(long, global = true)]
+    locked: bool,
     /// Print an object a line, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -61,6 +65,8 @@ enum Command {
     Predict(predict::Options),
     /// The components of the loaded plug-ins, or why each plug-in was loaded or not
     List(list::Options),
+    /// Write plugfit.lock: where it is, no other plug-ins are loaded than those that are found now
+    Lock(lock::Options),
     /// A component's documentation and settings
     Show(show::Options),
     /// Begin a plug-in: a crate that builds and passes its own test at once
@@ -91,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(options) => evaluate::run(&options, &common),
         Command::Predict(options) => predict::run(&options, &common),
         Command::List(options) => list::run(&options, &common),
+        Command::Lock(options) => lock::run(&options, &common),
         Command::Show(options) => show::run(&options, &common),
         Command::New(options) => new::run(&options, &common),
         Command::Schema(options) => schema::run(&options, &common),

@@ -1,8 +1,9 @@
 //! The host that the command line and the run's file describe.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Common, short, warn};
+use super::{Common, lock, short, warn};
 use crate::plugin::find::{self, Folder, Source, Verdict};
 use crate::plugin::{LoadOptions, Origin};
 use crate::train::RunFile;
@@ -10,7 +11,9 @@ use crate::{Host, Result};
 
 /// Loads the plug-ins: those of `--plugins` first, then the run file's, then those of the folders that are looked at always.
 pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    let options = LoadOptions { load_in_place: common.load_in_place };
+    let lock = lock::here(common, file)?.map(Arc::new);
+    let is_locked = lock.is_some();
+    let options = LoadOptions { load_in_place: common.load_in_place, lock };
     let host = Host::with_options(options);
     if !common.no_builtin {
         host.add_builtin();
@@ -24,7 +27,9 @@ pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
             add(&host, &path, source).map_err(|error| file.located(error.with("in", format!("plugins[{index}]"))))?;
         }
     }
-    for folder in find::default_folders() {
+    // Under a lock no variable of the environment brings in a folder.
+    let folders = find::default_folders().into_iter();
+    for folder in folders.filter(|folder| !(is_locked && folder.source == Source::Environment)) {
         host.add_folder(folder);
     }
     Ok(host)

@@ -146,11 +146,10 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
     }
     #[cfg(not(unix))]
     let _ = metadata;
-    let mut files: Vec<PathBuf> = match std::fs::read_dir(&path) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_library(path)).collect(),
+    let files = match libraries(&path) {
+        Ok(files) => files,
         Err(error) => return report(State::Unreadable(error.to_string())),
     };
-    files.sort();
     let open = |path: PathBuf| {
         let stamp = stamp(&path);
         let known = before.iter().find(|other| stamp.is_some() && other.path == path && other.stamp == stamp);
@@ -165,6 +164,22 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
         FileReport { path, verdict, stamp }
     };
     FolderReport { files: files.into_iter().map(open).collect(), ..report(State::Exists) }
+}
+
+/// The shared libraries in a folder, sorted; none if there is no such folder.
+///
+/// # Errors
+/// It can't be read.
+pub fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_library(path)).collect();
+    files.sort();
+    Ok(files)
 }
 
 fn is_library(path: &Path) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,14 +12,25 @@ use plugfit_abi::{Interface, LossV1, MetricV1, OptimizerV1, Root, ScheduleV1};
 use serde_json::{Map, Value};
 
 use super::component::{Owned, Table};
-use super::{Component, Door, Kind, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, vet};
+use super::{Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, vet};
 use crate::{Error, Result};
 
 /// How plug-ins are loaded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// From where the file is and not from a checked copy, so that it finds libraries beside it.
     pub load_in_place: bool,
+    /// Only what is in this lock.
+    pub lock: Option<Arc<Lock>>,
+}
+
+impl LoadOptions {
+    /// The bytes of a library that may be loaded.
+    pub(super) fn read(&self, path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
+        let bytes = read_regular(path, self.lock.is_some())?;
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check(path, &bytes))?;
+        Ok(bytes)
+    }
 }
 
 /// Where a plug-in came from.
@@ -81,7 +93,7 @@ impl Plugin {
     }
 
     fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
-        let bytes = read_regular(path)?;
+        let bytes = options.read(path)?;
         let vetted = vet::plugin(&bytes, options.load_in_place)?;
         let library = library::open(&bytes, path, options.load_in_place)
             .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
@@ -115,7 +127,7 @@ impl Plugin {
     /// # Errors
     /// Why it would be refused.
     pub fn read_manifest(path: &Path) -> std::result::Result<Manifest, Refusal> {
-        let read = || vet::plugin(&read_regular(path)?, true).map(|vetted| vetted.manifest);
+        let read = || vet::plugin(&read_regular(path, false)?, true).map(|vetted| vetted.manifest);
         read().map_err(|refusal| refusal.at(path))
     }
 
@@ -249,8 +261,8 @@ impl Plugin {
 /// More than any library has; a file of holes can claim any length.
 const LARGEST: usize = 1 << 31;
 
-/// Reads a regular file: opening anything else could wait for ever.
-pub(super) fn read_regular(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
+/// Reads a regular file, the whole of it or what matters: opening anything else could wait for ever.
+pub(super) fn read_regular(path: &Path, whole: bool) -> std::result::Result<Vec<u8>, Refusal> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Refusal::new("does not exist"),
         _ => Refusal::new(format!("cannot be read: {error}")),
@@ -267,6 +279,11 @@ pub(super) fn read_regular(path: &Path) -> std::result::Result<Vec<u8>, Refusal>
     #[cfg(unix)]
     super::find::check_mode(&metadata)?;
     match usize::try_from(metadata.len()) {
+        Ok(length) if length <= LARGEST && whole => {
+            let mut bytes = Vec::with_capacity(length);
+            file.take(LARGEST as u64).read_to_end(&mut bytes).map_err(failed)?;
+            Ok(bytes)
+        }
         Ok(length) if length <= LARGEST => image::read(&mut file, length).map_err(failed),
         _ => Err(Refusal::new("is larger than 2 GiB").hint("build it in release mode")),
     }

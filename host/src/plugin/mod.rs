@@ -11,6 +11,7 @@ mod kind;
 #[cfg_attr(not(target_os = "linux"), path = "portable.rs")]
 mod library;
 mod load;
+mod lock;
 mod loss;
 mod manifest;
 mod metric;
@@ -26,6 +27,7 @@ mod vet;
 pub use door::{Door, Level, Resolve, Resolved};
 pub use kind::Kind;
 pub use load::{LoadOptions, Origin, Plugin};
+pub use lock::{Lock, Locked, sha256};
 pub use loss::Loss;
 pub use manifest::{Component, Field, Manifest};
 pub use metric::{Metric, MetricState};

@@ -7,7 +7,6 @@ use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs};
 use serde_json::{Map, Value};
 
-use super::load::read_regular;
 use super::{LoadOptions, Loss, library, vet};
 use crate::{Error, Result};
 
@@ -25,7 +24,7 @@ struct Callable {
 /// The library is refused, or has no such function.
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
     let open = || {
-        let bytes = read_regular(path)?;
+        let bytes = options.read(path)?;
         let has_gradient = vet::callable(&bytes, name, options.load_in_place)?;
         let library = library::open(&bytes, path, options.load_in_place)
             .map_err(|error| super::Refusal::new(format!("can't be loaded by the system: {error}")))?;

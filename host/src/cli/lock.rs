@@ -1,0 +1,80 @@
+//! `plugfit lock`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, event, print, short, warn};
+use crate::plugin::{Lock, Locked, find};
+use crate::train::RunFile;
+use crate::{Error, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// A run's file, whose plug-ins are locked, in a plugfit.lock beside it [default: those of the folders that are looked in always]
+    file: Option<PathBuf>,
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let file = options.file.as_deref().map(RunFile::read).transpose()?;
+    let mut files = Vec::new();
+    let named = file.as_ref().map(RunFile::plugins).transpose()?.unwrap_or_default();
+    for path in common.plugins.iter().chain(&named) {
+        match path.is_file() {
+            true => files.push(path.clone()),
+            false => files.extend(libraries(path)?),
+        }
+    }
+    for folder in find::default_folders() {
+        files.extend(libraries(&folder.path)?);
+    }
+    let mut locked: Vec<Locked> = Vec::new();
+    for path in files {
+        match Locked::of(&path) {
+            Ok(plugin) if locked.iter().any(|other| other.sha256 == plugin.sha256) => {}
+            Ok(plugin) => locked.push(plugin),
+            Err(refusal) if refusal.not_a_plugin => {}
+            Err(refusal) => warn(&format!("left out: {} {}", short(&path), refusal.line()), common.json),
+        }
+    }
+    let folder = file.as_ref().map_or(Path::new("."), |file| file.folder());
+    let lock = Lock::new(folder.join(Lock::NAME), locked);
+    lock.write()?;
+    if common.json {
+        event("lock", json!({"file": lock.path(), "plugins": lock.plugins()}));
+        return Ok(());
+    }
+    for plugin in lock.plugins() {
+        print(&format!("{} {}   {}   {}\n", plugin.name, plugin.version, &plugin.sha256[..16], short(&plugin.from)));
+    }
+    print(&format!(
+        "{} holds {} plug-ins: nothing else is loaded where it is\n",
+        short(lock.path()),
+        lock.plugins().len()
+    ));
+    Ok(())
+}
+
+fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
+    find::libraries(folder).map_err(|error| Error::failure(format!("cannot read {}: {error}", folder.display())))
+}
+
+/// The lock that holds here: beside the run's file, or else in the current folder.
+pub fn here(common: &Common, file: Option<&RunFile>) -> Result<Option<Lock>> {
+    let beside = file.map(|file| file.folder().join(Lock::NAME));
+    let paths: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from(Lock::NAME)]).collect();
+    let Some(path) = paths.iter().find(|path| path.exists()) else {
+        return match common.locked {
+            false => Ok(None),
+            true => Err(Error::usage(format!("there is no {}", Lock::NAME))
+                .with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "))
+                .hint("write it with `plugfit lock`: with the run's file, or from this folder")),
+        };
+    };
+    if common.load_in_place {
+        return Err(Error::usage(format!("--load-in-place can't be had with {}", short(path)))
+            .hint("what is loaded in place may change after it was checked"));
+    }
+    Lock::read(path).map(Some)
+}

@@ -1,0 +1,142 @@
+//! `plugfit.lock`: the plug-ins that may be loaded, by the digest of their files.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Refusal, load, vet};
+use crate::data::write_atomically;
+use crate::{Error, Result};
+
+/// The version of the file's form.
+const VERSION: u32 = 1;
+
+/// The plug-ins that may be loaded. Nothing of any other file runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    path: PathBuf,
+    plugins: Vec<Locked>,
+}
+
+/// A plug-in in a [`Lock`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Locked {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The ABI it was built for.
+    pub abi: u32,
+    /// The SHA-256 of its file, as `sha256sum` prints it.
+    pub sha256: String,
+    /// Where it was.
+    pub from: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default, rename = "plugin")]
+    plugins: Vec<Locked>,
+}
+
+impl Lock {
+    /// What the file is called.
+    pub const NAME: &str = "plugfit.lock";
+
+    /// Locks these plug-ins; `path` is where the lock is to be.
+    pub fn new(path: impl Into<PathBuf>, plugins: Vec<Locked>) -> Self {
+        Lock { path: path.into(), plugins }
+    }
+
+    /// Reads a lock.
+    ///
+    /// # Errors
+    /// It can't be read, isn't one, or is of a version that isn't known.
+    pub fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")).hint("`plugfit lock` writes one"))?;
+        let file: File = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            Error::failure(format!("{shown} can't be understood: {}", error.message()))
+                .with("in", format!("{shown}:{line}"))
+        })?;
+        if file.version != VERSION {
+            return Err(Error::failure(format!(
+                "{shown} is of version {}; this program reads {VERSION}",
+                file.version
+            ))
+            .hint("update plugfit, or write it again with `plugfit lock`"));
+        }
+        Ok(Lock { path: path.to_owned(), plugins: file.plugins })
+    }
+
+    /// Writes it where it is to be, whole or not at all.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn write(&self) -> Result<()> {
+        let file = File { version: VERSION, plugins: self.plugins.clone() };
+        let text = toml::to_string(&file).map_err(|error| Error::failure(error.to_string()))?;
+        let head = "# The plug-ins that may be loaded; `plugfit lock` writes it.\n";
+        write_atomically(&self.path, |writer| write!(writer, "{head}{text}"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The plug-ins.
+    pub fn plugins(&self) -> &[Locked] {
+        &self.plugins
+    }
+
+    /// Refuses a file that isn't among them; `bytes` is all of it.
+    pub(super) fn check(&self, path: &Path, bytes: &[u8]) -> std::result::Result<(), Refusal> {
+        let digest = sha256(bytes);
+        if self.plugins.iter().any(|plugin| plugin.sha256 == digest) {
+            return Ok(());
+        }
+        let lock = self.path.display();
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Err(match self.plugins.iter().find(|plugin| plugin.from == absolute) {
+            Some(was) => Refusal::new(format!(
+                "isn't the {} {} that {lock} names: its sha256 is {digest}, not {}",
+                was.name, was.version, was.sha256
+            )),
+            None => Refusal::new(format!("isn't in {lock}: its sha256 is {digest}")),
+        }
+        .hint("if it is to be loaded, `plugfit lock` takes it in"))
+    }
+}
+
+impl Locked {
+    /// A plug-in of a file; no code of it runs.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn of(path: &Path) -> std::result::Result<Self, Refusal> {
+        let read = || {
+            let bytes = load::read_regular(path, true)?;
+            let manifest = vet::plugin(&bytes, false)?.manifest;
+            Ok(Locked {
+                sha256: sha256(&bytes),
+                name: manifest.name,
+                version: manifest.version,
+                abi: plugfit_abi::ABI_VERSION,
+                from: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            })
+        };
+        read().map_err(|refusal: Refusal| refusal.at(path))
+    }
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,63 @@
+//! A lock: nothing is loaded that isn't in it.
+
+use plugfit_tests::{
+    build::library,
+    run::{command, digits, folder, plugfit, plugins},
+};
+
+const COMPILE: &str =
+    "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"ExpectedCalibrationError\"]";
+
+#[test]
+fn what_is_in_the_lock_is_loaded_and_what_was_changed_is_not() {
+    let folder = folder();
+    let place = plugins(folder.path(), &[library("calibration")]);
+
+    digits(folder.path(), COMPILE);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["calibration 0.1.0", "holds 1 plug-ins"]);
+    let written = std::fs::read_to_string(folder.path().join("plugfit.lock")).expect("a lock");
+    assert!(written.contains("version = 1") && written.contains("name = \"calibration\""), "{written}");
+    plugfit(folder.path(), &["fit", "fit.toml", "--locked", "--out", "run"]).with_status(0);
+    let file = place.join(library("calibration").file_name().expect("a name"));
+    let whole = std::fs::read(&file).expect("it is there");
+    std::fs::write(&file, [&whole[..], b"\0"].concat()).expect("it can be written");
+    // The lock holds whether or not it is asked for.
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "other"]).with_status(2).says(&[
+        "isn't the calibration 0.1.0 that",
+        "plugfit.lock names",
+        "no metric is called",
+    ]);
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(2).says(&["plugfit.lock names"]);
+    std::fs::write(&file, whole).expect("it can be written");
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+}
+
+#[test]
+fn under_a_lock_nothing_else_comes_in() {
+    let folder = folder();
+    plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), COMPILE);
+    plugfit(folder.path(), &["list", "--locked"]).with_status(2).says(&["there is no plugfit.lock", "plugfit lock"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0);
+    let more = folder.path().join("more");
+    std::fs::create_dir(&more).expect("a folder");
+    let stepsize = library("stepsize");
+    let other = more.join(stepsize.file_name().expect("a name"));
+    std::fs::copy(&stepsize, &other).expect("a copy");
+    let named = other.to_str().expect("a name");
+    plugfit(folder.path(), &["list", "--plugins", named]).with_status(1).says(&["isn't in", "sha256"]);
+    let listed = |folder: &std::path::Path| {
+        let output =
+            command(folder).args(["list", "optimizers"]).env("PLUGFIT_PLUGINS", &more).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(!listed(folder.path()).contains("Prodigy"));
+    std::fs::remove_file(folder.path().join("plugfit.lock")).expect("it is there");
+    assert!(listed(folder.path()).contains("Prodigy"), "without a lock it does");
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0);
+    plugfit(folder.path(), &["list", "--load-in-place"]).with_status(2).says(&["--load-in-place can't be had"]);
+    std::fs::write(folder.path().join("plugfit.lock"), "version = 1\n[[plugin]]\nname = 3\n").expect("a lock");
+    plugfit(folder.path(), &["list"]).with_status(1).says(&["plugfit.lock:", "can't be understood"]);
+    std::fs::write(folder.path().join("plugfit.lock"), "version = 2\n").expect("a lock");
+    plugfit(folder.path(), &["list"]).with_status(1).says(&["of version 2; this program reads 1"]);
+}

@@ -304,7 +304,7 @@ fn a_run_is_shown_in_a_page_that_needs_nothing_but_itself() {
     {
         assert!(page.contains(part), "{part}");
     }
-    assert_eq!(page.matches("<svg").count(), 4, "loss, accuracy, ece, learning rate");
+    assert_eq!(page.matches("<svg").count(), 5, "loss, accuracy, ece, learning rate, ROC");
     assert!(!page.contains("<ece>"), "names are escaped");
     for outside in ["src=", "href=", "<script", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");

@@ -99,13 +99,6 @@ impl TargetConfig {
     }
 }
 
-impl DataConfig {
-    /// How many bytes of inputs are read into memory.
-    pub(super) fn memory_limit(&self) -> usize {
-        memory_limit(self.in_memory)
-    }
-}
-
 /// How many bytes of inputs are read into memory, where it is said, or isn't.
 pub(super) fn memory_limit(in_memory: Option<bool>) -> usize {
     match in_memory {

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::array::Array;
-use super::config::{DataConfig, OneOrMany};
+use super::config::{DataConfig, OneOrMany, memory_limit};
 use super::dataset::{Dataset, Target};
 use super::inputs::{DiskRows, Inputs};
 use super::npy::read_npy;
@@ -128,7 +128,7 @@ impl DataConfig {
             return Err(Error::usage(format!("{} has no column of numbers beside the target", path.display())));
         }
         let plan = TablePlan { inputs, targets, sample_weight: self.sample_weight.clone() };
-        let dataset = read_table(paths, &plan, self.scale, self.memory_limit())?;
+        let dataset = read_table(paths, &plan, self.scale, memory_limit(self.in_memory))?;
         let targets = plan.targets.into_iter().map(|target| (target.name, target.columns)).collect();
         Ok((dataset, self.schema(plan.inputs, targets)))
     }
@@ -190,7 +190,7 @@ impl DataConfig {
 
     fn npy_inputs(&self, path: &Path) -> Result<Inputs> {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
-        let left_on_disk = usize::try_from(length).unwrap_or(usize::MAX) > self.memory_limit();
+        let left_on_disk = usize::try_from(length).unwrap_or(usize::MAX) > memory_limit(self.in_memory);
         if left_on_disk && Format::of(path)? == Format::Npy {
             match DiskRows::of_npy(path, self.scale)? {
                 Some(rows) => return Ok(Inputs::Disk(rows)),

@@ -1,4 +1,4 @@
-//! Running a loop compiled for the CPU at hand, without a line of `unsafe`.
+//! Running a loop compiled for the CPU at hand, in safe Rust.
 //!
 //! A [`Kernel`]'s `run` is instantiated once for each instruction set that pulp knows, and the best one is chosen at run
 //! time. Everything that `run` calls must be `#[inline(always)]`: code that isn't inlined is compiled for the baseline.

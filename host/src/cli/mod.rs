@@ -13,6 +13,7 @@ mod schema;
 mod show;
 mod table;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,12 +83,17 @@ enum Command {
 
 /// Runs the program with the process's arguments: 0 done, 1 it failed, 2 it was asked wrongly, 130 interrupted.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    ExitCode::from(run(std::env::args_os()))
+}
+
+/// Runs the program with these arguments, the first of which is its name; gives its exit status.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors and go to stdout; clap knows.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { 2 } else { 0 };
         }
     };
     let common = cli.common;
@@ -109,10 +115,10 @@ pub fn main() -> ExitCode {
         }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             report(&error, json);
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }

@@ -6,7 +6,7 @@ use super::values::{Numbers, Values};
 
 /// The dtypes a component takes for one of its inputs, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Accepted(Vec<Dtype>);
+pub struct Accepted(Vec<Dtype>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dtype {
@@ -66,7 +66,7 @@ impl Dtype {
 
 /// An array of a batch in other dtypes than its own. Its memory is kept from batch to batch.
 #[derive(Debug, Default)]
-pub(super) struct Conversions {
+pub struct Conversions {
     f32: Converted<f32>,
     f64: Converted<f64>,
     i32: Converted<i32>,

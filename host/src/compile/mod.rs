@@ -21,6 +21,7 @@ mod values;
 
 pub use auto::OutputShapes;
 pub use compiled::Compiled;
+pub use convert::{Accepted, Conversions};
 pub use groups::Group;
 pub use logs::{LogValue, Logs};
 pub use tree::{LossWeights, PerOutput};

@@ -91,7 +91,10 @@ impl<'a> Values<'a> {
     }
 
     /// Refuses what can't be lent; `name` says which argument it is.
-    pub(super) fn check(&self, name: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// It isn't in C order, or has more than 8 axes.
+    pub fn check(&self, name: &str) -> Result<()> {
         match self.numbers {
             Numbers::Unfit(why) => Err(Error::usage(format!("{name} {why}"))),
             _ => Ok(()),

@@ -57,6 +57,19 @@ impl Metric {
         }
     }
 
+    /// Its class's name after its plug-in's, `package>Name`, but for one of the standard set.
+    pub fn full_name(&self) -> String {
+        match &self.source {
+            Source::Metric { metric, .. } => metric.full_name(),
+            Source::Loss(mean) => mean.loss.full_name(),
+        }
+    }
+
+    /// Whether it is the mean of a loss's values.
+    pub fn is_of_loss(&self) -> bool {
+        matches!(self.source, Source::Loss(_))
+    }
+
     /// What depends on its configuration.
     pub fn info(&self) -> &MetricInfo {
         match &self.source {

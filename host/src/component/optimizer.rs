@@ -29,6 +29,7 @@ pub struct Optimizer {
     loss_scale: Option<f64>,
     accumulation: Option<u64>,
     excluded: Vec<String>,
+    excluded_paths: Vec<String>,
     groups: Vec<Group>,
     /// Batches seen.
     pub(super) steps: u64,
@@ -91,6 +92,7 @@ impl Optimizer {
             loss_scale: keys.number("loss_scale_factor", "a number of more than 0, or null", |scale| scale > 0.0)?,
             accumulation: keys.count("gradient_accumulation_steps", 2)?,
             excluded: Vec::new(),
+            excluded_paths: Vec::new(),
             groups: Vec::new(),
             steps: 0,
             seed: 0,
@@ -103,6 +105,11 @@ impl Optimizer {
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its class's name after its plug-in's, `package>Name`, but for one of the standard set.
+    pub fn full_name(&self) -> String {
+        self.optimizer.full_name()
     }
 
     /// By what a loss is multiplied before its gradient is taken; 1 if nothing was said. An optimizer that finds its own scale has
@@ -158,6 +165,18 @@ impl Optimizer {
             return Err(Error::usage("exclude_from_weight_decay comes before build"));
         }
         self.excluded.extend(words);
+        Ok(())
+    }
+
+    /// Leaves the parameters of these paths out of weight decay.
+    ///
+    /// # Errors
+    /// It is built already.
+    pub fn exclude_paths_from_weight_decay(&mut self, paths: impl IntoIterator<Item = String>) -> Result<()> {
+        if self.built.is_some() {
+            return Err(Error::usage("exclude_paths_from_weight_decay comes before build"));
+        }
+        self.excluded_paths.extend(paths);
         Ok(())
     }
 
@@ -226,7 +245,8 @@ impl Optimizer {
                 trainable: parameter.trainable
                     && self.group(&parameter.path).is_none_or(|(_, group)| group.trainable != Some(false)),
                 group: self.group(&parameter.path).map(|(index, _)| index),
-                decays: !self.excluded.iter().any(|word| parameter.path.contains(word.as_str())),
+                decays: !self.excluded.iter().any(|word| parameter.path.contains(word.as_str()))
+                    && !self.excluded_paths.contains(&parameter.path),
                 slots: Vec::new(),
                 ema: self.ema_momentum.map(|_| values.to_vec()),
                 accumulated: self.accumulation.map(|_| vec![0.0; values.len()]),

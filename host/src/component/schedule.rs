@@ -35,6 +35,11 @@ impl Schedule {
         self.schedule.name()
     }
 
+    /// Its class's name after its plug-in's, `package>Name`, but for one of the standard set.
+    pub fn full_name(&self) -> String {
+        self.schedule.full_name()
+    }
+
     /// The learning rate; finite.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ impl Schedule for CosineDecay {
 
 /// Half cosines one after another, each `t_mul` times as long and starting at `m_mul` times the height. Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
+#[config(base(name = "SGDRDecay"))]
 pub struct CosineDecayRestarts {
     /// The rate at step 0.
     initial_learning_rate: f64,

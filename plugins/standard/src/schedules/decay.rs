@@ -82,6 +82,7 @@ impl Schedule for PolynomialDecay {
 /// A constant between boundaries: `values[0]` up to and with step `boundaries[0]`, and so on.
 #[derive(Clone, Debug, Config)]
 #[config(check = Self::check)]
+#[config(base(name = "PiecewiseConstant"))]
 pub struct PiecewiseConstantDecay {
     /// The last step of each constant but the last one, rising.
     boundaries: Vec<f64>,

@@ -1,0 +1,61 @@
+"""plugfit: Keras's ``compile(optimizer, loss, metrics)``, filled from plug-ins.
+
+``losses.get``, ``metrics.get``, ``optimizers.get`` and ``schedules.get`` find components by name, by a dict as Keras serializes it, or
+by a Python function. The standard set (Keras's) is there; plug-ins are looked for in ``$PLUGFIT_PLUGINS`` and
+``~/.local/share/plugfit/plugins``, and :func:`load_plugins` loads more. ``plugfit.keras`` and ``plugfit.torch`` make of any of them what
+those frameworks train with.
+"""
+
+from __future__ import annotations
+
+import os as _os
+import warnings as _warnings
+
+from . import _native, losses, metrics, optimizers, schedules
+from ._component import IdentifierError
+from ._model import History, Model
+from ._native import PluginError, __version__
+from ._score import score
+
+__all__ = [
+    "History",
+    "IdentifierError",
+    "Model",
+    "PluginError",
+    "load_plugins",
+    "losses",
+    "metrics",
+    "optimizers",
+    "schedules",
+    "score",
+]
+
+# A child has none of its parent's threads.
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_native.after_fork)
+
+
+def load_plugins(path):
+    """Loads a plug-in (a shared library), or every plug-in of a folder.
+
+    Raises FileNotFoundError where there is none, PluginError for a file that can't be loaded. Of a folder's files those that can't be
+    loaded are warned of.
+    """
+    path = _os.fspath(path)
+    if not _os.path.exists(path):
+        raise FileNotFoundError(f"there is no {path}")
+    try:
+        refused = _native.load_plugins(path)
+    except ValueError as error:
+        raise PluginError(str(error)) from None
+    for file, reason in refused:
+        _warnings.warn(f"{file}: {reason}", stacklevel=2)
+
+
+def __getattr__(name):
+    # The adapters are imported when they are asked for: they need their framework.
+    if name in ("keras", "torch"):
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

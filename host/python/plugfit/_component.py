@@ -1,0 +1,208 @@
+"""What losses, metrics, optimizers and schedules have in common: a class for each component, found by name.
+
+The classes are made when they are first asked for, from what the plug-ins declare: ``plugfit.losses.Huber`` is there because a
+plug-in has a loss of this name.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+
+from . import _config, _native
+from . import _strict as strict
+from ._positional import order
+
+
+class IdentifierError(TypeError, ValueError):
+    """What was given is no identifier.
+
+    A TypeError, as it is of a wrong type, and a ValueError, as Keras raises one.
+    """
+
+
+class Component:
+    """A component of any kind. ``_kind`` and ``_native`` are the kind's, ``_spec`` is the class's."""
+
+    _kind: str
+    _registry: "Registry"
+    _spec: dict | None = None
+    #: The host's own keys in the order of Keras's arguments, after those of the component.
+    _base_keys: tuple = ("name",)
+    #: Keys that are understood and aren't listed.
+    _silent_keys: tuple = ("dtype",)
+
+    def __new__(cls, *args, **kwargs):
+        if cls._spec is None:
+            raise TypeError(f"{cls.__name__} has no formula: write a plug-in, or give a function to get()")
+        return cls._made(cls._spec["class_name"], cls._arguments(args, kwargs))
+
+    @classmethod
+    def _arguments(cls, args, kwargs):
+        """The configuration that a call of the class stands for."""
+        keys = cls._spec["keys"]
+        if len(args) > len(keys):
+            raise TypeError(f"{cls.__name__}() takes {len(keys)} positional arguments but {len(args)} were given")
+        config = dict(zip(keys, args))
+        for key, value in kwargs.items():
+            if key in config:
+                raise TypeError(f"{cls.__name__}() got multiple values for argument '{key}'")
+            config[key] = value
+        for key in config:
+            if key not in keys and key not in cls._silent_keys:
+                raise TypeError(f"{cls.__name__}() got an unexpected keyword argument '{key}'; it has {', '.join(keys)}")
+        return config
+
+    @classmethod
+    def _made(cls, class_name, config):
+        """An instance of the class that this configuration is of."""
+        dtype = config.get("dtype") if isinstance(config, dict) else None
+        return cls._of({"class_name": class_name, "config": config}, dtype=dtype)
+
+    @classmethod
+    def _of(cls, identifier, function=None, dtype=None):
+        strict.check(identifier)
+        text = _config.to_json(identifier)
+        native = cls._registry.native
+        arguments = (text,) if function is None else (text, function)
+        made = native.__new__(cls._registry.base, *arguments)
+        made.__class__ = cls._registry.class_of(made)
+        made._identifier, made._function = identifier, function
+        made._given_dtype = _dtype_name(dtype)
+        return made
+
+    @classmethod
+    def from_config(cls, config):
+        """The component that :meth:`get_config` is of."""
+        return cls(**config)
+
+    def get_config(self):
+        """Every setting, under Keras's keys."""
+        return strict.as_keras(type(self), json.loads(self._config()))
+
+    def _serialize(self):
+        """As Keras serializes its own."""
+        spec = self._spec or {}
+        module = self._registry.keras_module if spec.get("package") == "standard" else None
+        return {
+            "module": module,
+            "class_name": self._full_name if module is None else spec["class_name"],
+            "config": self.get_config(),
+            "registered_name": None if module is not None else self._full_name,
+        }
+
+    def __reduce__(self):
+        return _restored, (self._kind, self._identifier, self._function, self._given_dtype, self._saved())
+
+    def _saved(self):
+        """What it has beside its configuration, to go with it through pickle."""
+        return None
+
+    def _go_on(self, saved):
+        """Goes on from what :meth:`_saved` gave."""
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+def _restored(kind, identifier, function, dtype, saved):
+    registry = Registry.of_kind(kind)
+    made = registry.base._of(identifier, function, dtype)
+    if saved is not None:
+        made._go_on(saved)
+    return made
+
+
+def _dtype_name(dtype):
+    """A dtype, a policy or its configuration, as a name; None where none was given."""
+    if dtype is None or isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, dict):
+        return dtype.get("config", {}).get("name")
+    name = getattr(dtype, "compute_dtype", None) or getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return name if isinstance(name, str) else None
+
+
+class Registry:
+    """The components of a kind: what a module's ``get`` and its attributes are."""
+
+    _kinds: dict = {}
+
+    def __init__(self, kind, base, native, keras_module, function_class):
+        self.kind, self.base, self.native = kind, base, native
+        self.keras_module = keras_module
+        self.function_class = function_class
+        self.classes = {}
+        base._kind, base._registry = kind, self
+        Registry._kinds[kind] = self
+
+    @staticmethod
+    def of_kind(kind):
+        return Registry._kinds[kind]
+
+    def class_of(self, made):
+        """The class of an instance of the native side."""
+        of_loss = getattr(made, "_is_of_loss", False)
+        try:
+            found = _native.find("loss" if of_loss else self.kind, made._full_name)
+        except ValueError:  # a function
+            return self.function_class or self.base
+        return self._class(json.loads(found), of_loss)
+
+    def _class(self, found, of_loss=False):
+        name, package = found["name"], found["package"]
+        key = (package, name)
+        if key not in self.classes:
+            fields = [field["name"] for field in found["fields"]]
+            spec = {
+                "package": package,
+                "class_name": name if package == "standard" else f"{package}>{name}",
+                "keys": order(self.kind, name, fields, self.base._base_keys, of_loss),
+            }
+            settings = "".join(f"\n    {field['name']}: {field['doc']}" for field in found["fields"])
+            doc = found["doc"] + (f"\n\nArgs:{settings}" if settings else "")
+            module = f"plugfit.{self.kind}{'es' if self.kind == 'loss' else 's'}"
+            members = {"_spec": spec, "__doc__": doc, "__module__": module}
+            self.classes[key] = type(name, (self.base,), members)
+        return self.classes[key]
+
+    def named(self, name):
+        """The class of this name, for a module's ``__getattr__``."""
+        if not name.startswith("_") and name.isidentifier() and not keyword.iskeyword(name):
+            # A loss is a metric too.
+            for kind in (self.kind, "loss") if self.kind == "metric" else (self.kind,):
+                try:
+                    found = json.loads(_native.find(kind, name))
+                except ValueError:
+                    continue
+                if found["name"] == name:
+                    return self._class(found, kind != self.kind)
+        raise AttributeError(f"there is no {self.kind} class {name!r}")
+
+    def names(self):
+        """The names of all classes."""
+        kinds = (self.kind, "loss") if self.kind == "metric" else (self.kind,)
+        return sorted({json.loads(text)["name"] for kind in kinds for text in _native.components(kind)})
+
+    def get(self, identifier):
+        """The component that an identifier stands for."""
+        if identifier is None:
+            return None
+        if isinstance(identifier, self.base):
+            return identifier
+        if isinstance(identifier, type) and issubclass(identifier, self.base):
+            return identifier()
+        if isinstance(identifier, str):
+            return self.base._of(identifier)
+        if isinstance(identifier, dict):
+            return self._of_dict(identifier)
+        if _config.is_keras(identifier) and hasattr(identifier, "get_config"):
+            return self._of_dict(_config.plain(identifier))
+        if callable(identifier) and self.function_class is not None and not isinstance(identifier, type):
+            return self.function_class._of_function(identifier)
+        raise IdentifierError(f"could not interpret {self.kind} identifier: {identifier!r}")
+
+    def _of_dict(self, identifier):
+        config = identifier.get("config")
+        dtype = config.get("dtype") if isinstance(config, dict) else None
+        return self.base._of(identifier, dtype=dtype)

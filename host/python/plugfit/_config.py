@@ -1,0 +1,49 @@
+"""Configurations: Python's values as JSON and back, as Keras writes them."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+
+def to_json(value):
+    """``value`` as JSON text."""
+    return json.dumps(plain(value), allow_nan=False)
+
+
+def plain(value):
+    """``value`` with everything that JSON doesn't know made what it does."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.dtype):
+        return value.name
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return np.dtype(value).name
+    serialize = getattr(value, "_serialize", None)
+    if serialize is not None:  # one of this package's
+        return plain(serialize())
+    if is_keras(value):
+        return plain(sys.modules["keras"].saving.serialize_keras_object(value))
+    if hasattr(value, "__array__"):
+        return np.asarray(value).tolist()
+    raise TypeError(f"{value!r} of type {type(value).__name__} can't be in a configuration")
+
+
+def is_keras(value):
+    """Whether it is an object of Keras's, or of a class made of one of Keras's."""
+    return any(cls.__module__.split(".")[0] == "keras" for cls in type(value).__mro__)
+
+
+def float32(number):
+    """A number as the float32 it is in Keras."""
+    return float(np.float32(number))

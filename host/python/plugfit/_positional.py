@@ -1,0 +1,57 @@
+"""The order of Keras's positional arguments, where it isn't that of the settings followed by the base class's."""
+
+_ROW = ("name", "dtype", "axis")
+_IOU = ("ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
+_ONE_HOT_IOU = ("ignore_class", "sparse_y_pred", "axis")
+
+ORDER = {
+    ("loss", "Dice"): ("reduction", "name", "axis", "dtype"),
+    ("loss", "SparseCategoricalCrossentropy"): ("from_logits", "ignore_class", "reduction", "axis", "name", "dtype"),
+    ("loss", "Tversky"): ("alpha", "beta", "reduction", "name", "axis", "dtype"),
+    ("metric", "AUC"): ("num_thresholds", "curve", "summation_method", "name", "dtype", "thresholds"),
+    ("metric", "BinaryAccuracy"): ("name", "dtype", "threshold"),
+    ("metric", "ConcordanceCorrelation"): _ROW,
+    ("metric", "CosineSimilarity"): _ROW,
+    ("metric", "IoU"): ("num_classes", "target_class_ids", "name", "dtype", *_IOU),
+    ("metric", "MeanIoU"): ("num_classes", "name", "dtype", *_IOU),
+    ("metric", "OneHotIoU"): ("num_classes", "target_class_ids", "name", "dtype", *_ONE_HOT_IOU),
+    ("metric", "OneHotMeanIoU"): ("num_classes", "name", "dtype", *_ONE_HOT_IOU),
+    ("metric", "PearsonCorrelation"): _ROW,
+    ("metric", "SparseTopKCategoricalAccuracy"): ("k", "name", "dtype"),
+    ("optimizer", "AdamW"): ("learning_rate", "weight_decay"),
+    ("optimizer", "Muon"): (
+        "learning_rate",
+        "adam_beta_1",
+        "adam_beta_2",
+        "adam_weight_decay",
+        "epsilon",
+        "weight_decay",
+        "clipnorm",
+        "clipvalue",
+        "global_clipnorm",
+        "use_ema",
+        "ema_momentum",
+        "ema_overwrite_frequency",
+        "loss_scale_factor",
+        "gradient_accumulation_steps",
+        "name",
+    ),
+    ("schedule", "CosineDecay"): ("initial_learning_rate", "decay_steps", "alpha", "name"),
+}
+
+
+def order(kind, name, fields, base, of_loss):
+    """The names of a class's arguments in order.
+
+    ``fields`` are the component's own settings, ``base`` those that every component of the kind has; ``of_loss`` says that it is a metric
+    made of a loss.
+    """
+    own = [key for key in fields if key not in base]
+    if of_loss:
+        return ["name", "dtype", *own]
+    if kind == "optimizer":
+        keys = ["learning_rate", *own, *base] if not {"inner_optimizer", "optimizer_map"} & set(own) else [*own, *base]
+    else:
+        keys = [*own, *base]
+    first = ORDER.get((kind, name), ())
+    return list(dict.fromkeys([*first, *keys]))

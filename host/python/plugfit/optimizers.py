@@ -1,0 +1,303 @@
+"""Optimizers: ``get(identifier)``, and a class for each optimizer that a plug-in has (``optimizers.AdamW(3e-4)``)."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from . import _config, _native, schedules
+from ._component import Component, Registry
+
+__all__ = ["Optimizer", "ForeignOptimizer", "get", "serialize", "deserialize"]
+
+
+class Optimizer(Component, _native.Optimizer):
+    """An optimizer: ``apply(grads, params, names=None)`` updates float32 arrays in place.
+
+    A step is, in Keras's order: the gradients by the loss scale, accumulated, clipped; ``p -= p * weight_decay * learning_rate``; the
+    optimizer's own update; the averages. One call of the plug-in sees to all parameters.
+    """
+
+    _base_keys = (
+        "learning_rate",
+        "weight_decay",
+        "clipnorm",
+        "clipvalue",
+        "global_clipnorm",
+        "use_ema",
+        "ema_momentum",
+        "ema_overwrite_frequency",
+        "loss_scale_factor",
+        "gradient_accumulation_steps",
+        "name",
+    )
+    _silent_keys = ("dtype", "lr", "decay", "jit_compile", "is_legacy_optimizer")
+
+    def __new__(cls, *args, **kwargs):
+        return Component.__new__(cls, *args, **kwargs)
+
+    def apply(self, grads, params, names=None):
+        """A step. ``grads``: for each parameter an array of its shape, or None to leave the parameter as it is. ``params``: float32
+        arrays (NumPy's, or PyTorch's on the CPU), which are written in place. ``names``: the parameters' names, unique; they decide what
+        exclude_from_weight_decay, Muon and MultiOptimizer take for what.
+
+        Raises ValueError where shapes don't fit or names aren't unique, TypeError for parameters that can't be written.
+        """
+        grads, params = list(grads), list(params)
+        if len(grads) != len(params):
+            raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
+        arrays = [_writeable(param, index) for index, param in enumerate(params)]
+        self._build_once(arrays, names)
+        self._apply(grads, arrays)
+        _write_back(arrays, params)
+
+    def build(self, params, names=None):
+        """Makes the slots for these parameters; :meth:`apply` does it where it wasn't done."""
+        self._build_once([_writeable(param, index) for index, param in enumerate(params)], names)
+
+    def _build_once(self, arrays, names):
+        if not self._is_built:
+            names = [f"param_{index}" for index in range(len(arrays))] if names is None else list(map(str, names))
+            if len(names) != len(arrays):
+                raise ValueError(f"there are {len(names)} names for {len(arrays)} parameters")
+            if len(set(names)) != len(names):
+                raise ValueError("the names of the parameters aren't unique")
+            self._build(names, arrays, [name for name in names if self._is_excluded(name)])
+            self._names = names
+        elif names is not None and list(map(str, names)) != self._names:
+            raise ValueError(f"the optimizer was built for parameters of other names: {', '.join(self._names)}")
+
+    def _is_excluded(self, name):
+        words = self.__dict__.get("_excluded", ())
+        return any(re.search(word, name) for word in words)
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Leaves parameters out of weight decay: those whose name one of ``var_names`` is found in (a regular expression), or the very
+        names of ``var_list``. Before the first step."""
+        if self._is_built:
+            raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
+        words = [f"^{re.escape(_name_of(variable))}$" for variable in var_list or ()]
+        words += [var_names] if isinstance(var_names, str) else list(var_names or ())
+        self._excluded = list(self.__dict__.get("_excluded", ())) + words
+
+    def finalize(self, params):
+        """Moves the parameters to where they shall be evaluated, once, when training is over: to their average, where ``use_ema`` is on."""
+        params = list(params)
+        arrays = [_writeable(param, index) for index, param in enumerate(params)]
+        self._finalize(arrays)
+        _write_back(arrays, params)
+
+    @property
+    def learning_rate(self):
+        """The learning rate of the next step, as the float32 it is; can be set, where it doesn't come from a schedule."""
+        return _config.float32(self._learning_rate())
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        if isinstance(self._rate(), dict):
+            raise TypeError(
+                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor argument, "
+                "hence its learning rate is not settable: make another optimizer and give it the state of this one."
+            )
+        number = np.asarray(rate)
+        if number.size != 1 or number.dtype.kind not in "iuf":
+            raise TypeError(f"a learning rate is a number, not {rate!r}")
+        self._set_learning_rate(float(number.reshape(())))
+
+    lr = learning_rate
+
+    def _rate(self):
+        return Component.get_config(self).get("learning_rate")
+
+    def get_config(self):
+        config = super().get_config()
+        rate = config.get("learning_rate")
+        if isinstance(rate, dict):
+            config["learning_rate"] = schedules.as_keras(rate)
+        elif rate is not None:
+            config["learning_rate"] = _config.float32(rate)
+        return config
+
+    def _saved(self):
+        return {"state": self.get_state(), "excluded": self.__dict__.get("_excluded", [])}
+
+    def _go_on(self, saved):
+        self._excluded = saved["excluded"]
+        self.set_state(saved["state"])
+
+
+def _name_of(variable):
+    return variable if isinstance(variable, str) else getattr(variable, "path", None) or variable.name
+
+
+def _writeable(param, index):
+    """The array to write to: the parameter itself, or one in C order that is copied back."""
+    name = f"params[{index}]"
+    if not isinstance(param, np.ndarray):
+        detach = getattr(param, "detach", None)
+        if not callable(detach):
+            raise TypeError(f"{name} is written in place: it must be a NumPy array or a PyTorch tensor, not {type(param).__name__}")
+        param = detach().numpy()
+    if param.dtype != np.float32:
+        raise TypeError(f"{name} is {param.dtype}; parameters are float32")
+    if not param.flags.writeable:
+        raise TypeError(f"{name} is read-only, and is written in place")
+    return param if param.flags.c_contiguous and param.dtype.isnative and param.flags.aligned else np.array(param, np.float32, order="C")
+
+
+def _write_back(arrays, params):
+    for array, param in zip(arrays, params):
+        if not isinstance(param, np.ndarray):
+            param = param.detach().numpy()
+        if not np.shares_memory(array, param) and param.size:
+            param[...] = array
+
+
+class ForeignOptimizer:
+    """A torch.optim or Keras optimizer under this package's interface: the same class and settings, for arrays."""
+
+    def __init__(self, optimizer):
+        self._given = optimizer
+        self._is_torch = hasattr(optimizer, "param_groups")
+        self._steps = 0
+        self._made = None
+        self._variables = None
+
+    @property
+    def name(self):
+        return getattr(self._given, "name", type(self._given).__name__.lower())
+
+    @property
+    def iterations(self):
+        return self._steps
+
+    def _settings(self):
+        keys = self._given.defaults
+        return {key: value for key, value in keys.items() if key not in ("params", "differentiable")}
+
+    def apply(self, grads, params, names=None):
+        """As :meth:`Optimizer.apply`."""
+        grads, params = list(grads), list(params)
+        if len(grads) != len(params):
+            raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
+        arrays = [_writeable(param, index) for index, param in enumerate(params)]
+        (self._apply_torch if self._is_torch else self._apply_keras)(grads, arrays, names)
+        _write_back(arrays, params)
+        self._steps += 1
+
+    def _apply_torch(self, grads, arrays, names):
+        import torch
+
+        if self._made is None:
+            self._variables = [torch.nn.Parameter(torch.from_numpy(array)) for array in arrays]
+            self._made = type(self._given)(self._variables, **self._settings())
+        for variable, array, grad in zip(self._variables, arrays, grads):
+            variable.data = torch.from_numpy(array)
+            variable.grad = None if grad is None else torch.from_numpy(np.array(grad, dtype=np.float32).reshape(array.shape))
+        self._made.step()
+
+    def _apply_keras(self, grads, arrays, names):
+        import keras
+
+        if self._made is None:
+            names = names or [f"param_{index}" for index in range(len(arrays))]
+            self._variables = [keras.Variable(array, name=str(name).replace("/", "_")) for array, name in zip(arrays, names)]
+            self._made = type(self._given).from_config(self._given.get_config())
+            self._made.build(self._variables)
+        pairs = []
+        for variable, array, grad in zip(self._variables, arrays, grads):
+            variable.assign(array)
+            pairs.append((None if grad is None else keras.ops.convert_to_tensor(np.asarray(grad, np.float32)), variable))
+        self._made.apply_gradients(pairs)
+        for variable, array in zip(self._variables, arrays):
+            array[...] = keras.ops.convert_to_numpy(variable)
+
+    @property
+    def learning_rate(self):
+        given = self._made or self._given
+        return _config.float32(given.param_groups[0]["lr"] if self._is_torch else np.asarray(given.learning_rate))
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        for given in filter(None, (self._given, self._made)):
+            if self._is_torch:
+                given.defaults["lr"] = float(rate)
+                for group in given.param_groups:
+                    group["lr"] = float(rate)
+            else:
+                given.learning_rate = float(rate)
+
+    def finalize(self, params):
+        """As :meth:`Optimizer.finalize`."""
+        if not self._is_torch and self._made is not None:
+            params = list(params)
+            arrays = [_writeable(param, index) for index, param in enumerate(params)]
+            self._made.finalize_variable_values(self._variables)
+            for variable, array in zip(self._variables, arrays):
+                array[...] = np.asarray(variable)
+            _write_back(arrays, params)
+
+    def get_config(self):
+        """The settings, under the names of the framework it is of."""
+        return self._settings() if self._is_torch else self._given.get_config()
+
+    def get_state(self):
+        """Everything that its steps depend on, as bytes."""
+        import pickle
+
+        if self._made is None:
+            return pickle.dumps((self._steps, None))
+        state = self._made.state_dict() if self._is_torch else [np.asarray(variable) for variable in self._made.variables]
+        return pickle.dumps((self._steps, state))
+
+    def set_state(self, state):
+        """Goes on from what :meth:`get_state` gave, once it knows its parameters. The bytes are pickle's: only from who is trusted."""
+        import pickle
+
+        steps, state = pickle.loads(state)
+        if state is not None:
+            if self._made is None:
+                raise ValueError("a foreign optimizer takes a state after its first step only")
+            if self._is_torch:
+                self._made.load_state_dict(state)
+            else:
+                for variable, value in zip(self._made.variables, state):
+                    variable.assign(value)
+        self._steps = steps
+
+
+_registry = Registry("optimizer", Optimizer, _native.Optimizer, "keras.optimizers", None)
+
+
+def get(identifier):
+    """The optimizer that an identifier stands for: a name, a dict as Keras serializes it, an optimizer; one of torch.optim is wrapped, and
+    one of Keras's too; None is None.
+
+    Raises ValueError for an unknown name or a setting that can't be, TypeError for what is no identifier.
+    """
+    if isinstance(identifier, ForeignOptimizer):
+        return identifier
+    if hasattr(identifier, "param_groups") and hasattr(identifier, "defaults"):
+        return ForeignOptimizer(identifier)
+    if not isinstance(identifier, type) and _config.is_keras(identifier) and hasattr(identifier, "apply_gradients"):
+        return ForeignOptimizer(identifier)
+    return _registry.get(identifier)
+
+
+def serialize(optimizer):
+    """The optimizer as a dict, which :func:`get` reads; not its state."""
+    return optimizer._serialize()
+
+
+def deserialize(config):
+    """The optimizer that :func:`serialize` wrote."""
+    return get(config)
+
+
+def __getattr__(name):
+    return _registry.named(name)
+
+
+def __dir__():
+    return sorted(set(__all__) | set(_registry.names()))

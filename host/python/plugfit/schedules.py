@@ -1,0 +1,71 @@
+"""Learning-rate schedules: ``get(identifier)``, and a class for each (``schedules.CosineDecay(0.1, 1000)``)."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from . import _config, _native
+from ._component import Component, Registry
+
+__all__ = ["Schedule", "get", "serialize", "deserialize"]
+
+
+class Schedule(Component, _native.Schedule):
+    """A learning rate for each step: ``schedule(step)``, the steps being counted from 0."""
+
+    _base_keys = ("name",)
+
+    def __new__(cls, *args, **kwargs):
+        return Component.__new__(cls, *args, **kwargs)
+
+    def __call__(self, step):
+        """The learning rate of the step after ``step`` others, a float."""
+        return self._at(_whole(step))
+
+
+def _whole(step):
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        number = np.asarray(step)
+        if number.size != 1 or number.dtype.kind not in "iufb":
+            raise TypeError(f"a step is a whole number, not {step!r}") from None
+        whole = int(number.reshape(()))
+        if whole != number.reshape(()):
+            raise ValueError(f"a step is a whole number, not {step!r}") from None
+    if whole < 0:
+        raise ValueError(f"a step is a whole number of at least 0, not {whole}")
+    return whole
+
+
+_registry = Registry("schedule", Schedule, _native.Schedule, "keras.optimizers.schedules", None)
+
+
+def get(identifier):
+    """The schedule that an identifier stands for: a name, a dict as Keras serializes it, a schedule."""
+    return _registry.get(identifier)
+
+
+def serialize(schedule):
+    """The schedule as a dict, which :func:`get` reads."""
+    return schedule._serialize()
+
+
+def deserialize(config):
+    """The schedule that :func:`serialize` wrote."""
+    return get(config)
+
+
+def as_keras(identifier):
+    """A schedule's configuration as Keras writes it."""
+    return _config.plain(get(identifier)._serialize())
+
+
+def __getattr__(name):
+    return _registry.named(name)
+
+
+def __dir__():
+    return sorted(set(__all__) | set(_registry.names()))

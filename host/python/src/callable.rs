@@ -1,0 +1,127 @@
+//! Python functions as losses, and as metrics by the mean of their values.
+
+use std::sync::{Mutex, PoisonError};
+
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArrayDyn};
+use plugfit::Identifier;
+use plugfit::identifier::Component;
+use plugfit_api::config::ComponentSpec;
+use plugfit_api::loss::{Loss, LossInfo, LossOutput, LossTotals};
+use plugfit_api::{Config, Error, Host, Inputs, Tensor};
+use pyo3::prelude::*;
+use serde_json::{Map, Value};
+
+/// A function of `y_true` and `y_pred`, float32 arrays, to values of any shape; if it has an attribute `gradient`, that is a function
+/// of the same arrays to the derivative of the values' sum with respect to `y_pred`.
+pub struct Callable {
+    function: Py<PyAny>,
+    gradient: Option<Py<PyAny>>,
+}
+
+/// What a function raised, until the call that it was made in returns.
+static RAISED: Mutex<Option<PyErr>> = Mutex::new(None);
+
+/// Raises what a function raised.
+pub fn raised(py: Python<'_>) -> PyResult<()> {
+    match RAISED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        None => Ok(()),
+        Some(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => Err(error),
+        Some(error) => Err(error),
+    }
+}
+
+/// An identifier of a function, with the host's keys (name, reduction) as JSON.
+pub fn loss(function: &Bound<'_, PyAny>, keys: &str) -> PyResult<Identifier> {
+    let gradient = function.getattr_opt("gradient")?.map(Bound::unbind);
+    let callable = Callable { function: function.clone().unbind(), gradient };
+    let instance = plugfit_api::instance::loss(callable);
+    let mut identifier = Identifier::instance(Component::Loss(instance.into()));
+    if let Value::Object(keys) = crate::host::json_of(keys)? {
+        for (key, value) in keys {
+            identifier = identifier.with(key, value);
+        }
+    }
+    Ok(identifier)
+}
+
+fn lend<'py>(py: Python<'py>, tensor: &Tensor<'_>, name: &str) -> plugfit_api::Result<Bound<'py, PyAny>> {
+    let shape: Vec<usize> = tensor.shape().iter().map(|&length| length as usize).collect();
+    let array = PyArray1::from_slice(py, tensor.f32s(name)?);
+    Ok(array.reshape(shape).map_err(keep)?.into_any())
+}
+
+/// Keeps an exception for [`raised`].
+fn keep(error: PyErr) -> Error {
+    let text = error.to_string();
+    *RAISED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    Error::input(text)
+}
+
+/// Calls a function with a batch, and gives its values in float32 with their shape.
+fn call(function: &Py<PyAny>, inputs: &Inputs<'_>) -> plugfit_api::Result<(Vec<i64>, Vec<f32>)> {
+    Python::attach(|py| {
+        let (y_true, y_pred) = (lend(py, &inputs.y_true()?, "y_true")?, lend(py, &inputs.y_pred()?, "y_pred")?);
+        let read = || -> PyResult<(Vec<i64>, Vec<f32>)> {
+            let returned = function.bind(py).call1((y_true, y_pred))?;
+            let values = py.import("plugfit._arrays")?.getattr("float32")?.call1((returned,))?;
+            let values: PyReadonlyArrayDyn<'_, f32> = values.extract()?;
+            let array = values.as_array();
+            Ok((array.shape().iter().map(|&length| length as i64).collect(), array.iter().copied().collect()))
+        };
+        read().map_err(keep)
+    })
+}
+
+impl Config for Callable {
+    const SPEC: ComponentSpec =
+        ComponentSpec { name: "function", aliases: &[], doc: "A function.", version: 1, base: &[], fields: &[] };
+
+    fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
+        Err(Error::unsupported("a function can't be made from a configuration"))
+    }
+
+    fn to_json(&self) -> Map<String, Value> {
+        Map::new()
+    }
+}
+
+impl Loss for Callable {
+    fn info(&self) -> LossInfo {
+        LossInfo { differentiable: self.gradient.is_some(), rows_independent: false, ..LossInfo::default() }
+    }
+
+    fn output_shape(&self, inputs: &Inputs<'_>) -> plugfit_api::Result<Vec<i64>> {
+        Ok(call(&self.function, inputs)?.0)
+    }
+
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> plugfit_api::Result<LossTotals> {
+        let (_, values) = call(&self.function, inputs)?;
+        let mut totals = LossTotals { count: values.len() as f64, ..LossTotals::default() };
+        for (i, &value) in values.iter().enumerate() {
+            let weight = f64::from(output.upstream(i));
+            totals.value += f64::from(value) * weight;
+            totals.weight += weight;
+        }
+        if let Some(places) = output.values.as_deref_mut() {
+            places.iter_mut().zip(&values).for_each(|(place, &value)| *place = value);
+        }
+        let (scale, upstream) = (output.scale, output.upstream);
+        let Some(target) = output.gradient(1)? else { return Ok(totals) };
+        let function = self.gradient.as_ref().ok_or_else(|| Error::unsupported("this function has no gradient"))?;
+        let (_, slopes) = call(function, inputs)?;
+        if slopes.len() != target.len() {
+            return Err(Error::input(format!(
+                "the gradient has {} numbers, y_pred has {}",
+                slopes.len(),
+                target.len()
+            )));
+        }
+        // Each value is of the elements of y_pred that stand at its place.
+        let each = slopes.len().checked_div(values.len()).unwrap_or(1).max(1);
+        for (i, (place, slope)) in target.iter_mut().zip(slopes).enumerate() {
+            let weight = upstream.map_or(1.0, |upstream| upstream.get(i / each).copied().unwrap_or(1.0));
+            *place = slope * scale * weight;
+        }
+        Ok(totals)
+    }
+}

@@ -1,0 +1,106 @@
+//! The one host of a process, and what it has.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use plugfit::identifier::Identifier;
+use plugfit::plugin::find::{Folder, Source, Verdict, default_folders};
+use plugfit::plugin::{Kind, LoadOptions, Lock};
+use plugfit::{Error, Host};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+
+use crate::error::Raise;
+
+/// With the standard set and the plug-ins of the folders that are looked in always; made when it is first needed.
+///
+/// # Errors
+/// There is a lock here that can't be read.
+pub fn host() -> PyResult<&'static Host> {
+    static HOST: OnceLock<Result<Host, Error>> = OnceLock::new();
+    let host = HOST.get_or_init(|| {
+        let lock = Some(Path::new(Lock::NAME)).filter(|path| path.exists()).map(Lock::read).transpose()?;
+        let is_locked = lock.is_some();
+        let host = Host::with_options(LoadOptions { lock: lock.map(Arc::new), ..LoadOptions::default() });
+        host.add_builtin();
+        let folders = default_folders().into_iter();
+        for folder in folders.filter(|folder| !(is_locked && folder.source == Source::Environment)) {
+            host.add_folder(folder);
+        }
+        Ok(host)
+    });
+    host.as_ref().map_err(|error| crate::error::raise(error.clone()))
+}
+
+/// An identifier from JSON text.
+pub fn identifier(text: &str) -> PyResult<Identifier> {
+    Ok(json_of(text)?.into())
+}
+
+/// JSON from text.
+pub fn json_of(text: &str) -> PyResult<Value> {
+    serde_json::from_str(text).map_err(|error| PyValueError::new_err(format!("{text} can't be read: {error}")))
+}
+
+/// Which kind a name stands for.
+pub fn kind(name: &str) -> PyResult<Kind> {
+    match name {
+        "loss" => Ok(Kind::Loss),
+        "metric" => Ok(Kind::Metric),
+        "optimizer" => Ok(Kind::Optimizer),
+        "schedule" => Ok(Kind::Schedule),
+        _ => Err(PyValueError::new_err(format!("{name} is no kind of component"))),
+    }
+}
+
+fn description(package: &str, component: &plugfit::plugin::Component) -> String {
+    let fields: Vec<Value> = component
+        .fields
+        .iter()
+        .map(|field| json!({"name": field.name, "doc": field.doc, "default": field.default}))
+        .collect();
+    json!({
+        "package": package,
+        "name": component.name,
+        "aliases": component.aliases,
+        "doc": component.doc,
+        "fields": fields,
+        "base": component.base,
+    })
+    .to_string()
+}
+
+/// Every component of a kind, each as JSON.
+#[pyfunction]
+pub fn components(of: &str) -> PyResult<Vec<String>> {
+    let components = host()?.components(kind(of)?);
+    Ok(components.iter().map(|(plugin, component)| description(plugin.name(), component)).collect())
+}
+
+/// The component that a name stands for, as JSON.
+#[pyfunction]
+pub fn find(of: &str, name: &str) -> PyResult<String> {
+    let (plugin, component) = host()?.find(kind(of)?, name).or_raise()?;
+    Ok(description(plugin.name(), &component))
+}
+
+/// Loads a plug-in, or those of a folder; gives the files that were refused, each with why.
+#[pyfunction]
+pub fn load_plugins(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(PathBuf, String)>> {
+    let host = host()?;
+    py.detach(|| {
+        if !path.is_dir() {
+            return host.add_file(&path).map(|()| Vec::new());
+        }
+        host.add_folder(Folder { path, source: Source::Flag });
+        let reports = host.reports();
+        let files = reports.last().map(|report| report.files.clone()).unwrap_or_default();
+        let refused = files.into_iter().filter_map(|file| match file.verdict {
+            Verdict::Refused(refusal) => Some((file.path, refusal.line())),
+            _ => None,
+        });
+        Ok(refused.collect())
+    })
+    .or_raise()
+}

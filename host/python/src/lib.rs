@@ -1,0 +1,41 @@
+//! What is native of the Python package `plugfit`: the components, over arrays that are borrowed from NumPy.
+//!
+//! The package's Python files give them Keras's face: classes by name, `get`, configurations as dicts.
+
+mod arrays;
+mod callable;
+mod error;
+mod fork;
+mod host;
+mod loss;
+mod metric;
+mod model;
+mod optimizer;
+mod schedule;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// Runs the program `plugfit` with these arguments, the first of which is its name; gives its exit status.
+#[pyfunction]
+fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    py.detach(|| plugfit::cli::run(arguments))
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("PluginError", module.py().get_type::<error::PluginError>())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<loss::Loss>()?;
+    module.add_class::<metric::Metric>()?;
+    module.add_class::<model::Model>()?;
+    module.add_class::<optimizer::Optimizer>()?;
+    module.add_class::<schedule::Schedule>()?;
+    module.add_function(wrap_pyfunction!(fork::after_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(host::components, module)?)?;
+    module.add_function(wrap_pyfunction!(host::find, module)?)?;
+    module.add_function(wrap_pyfunction!(host::load_plugins, module)?)?;
+    module.add_function(wrap_pyfunction!(run_program, module)?)?;
+    Ok(())
+}

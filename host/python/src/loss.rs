@@ -1,0 +1,237 @@
+//! Losses.
+
+use std::sync::{Mutex, PoisonError};
+
+use numpy::{PyArray1, PyArrayMethods};
+use plugfit::compile::Accepted;
+use plugfit::component::{self, LossValue};
+use plugfit::{Error, Identifier};
+use plugfit_api::TensorMut;
+use pyo3::prelude::*;
+
+use crate::arrays::{Borrowed, Lender};
+use crate::callable;
+use crate::error::Raise;
+use crate::fork;
+use crate::host::host;
+
+/// A loss; the package's classes are made of it.
+#[pyclass(subclass, frozen, module = "plugfit._native")]
+pub struct Loss {
+    identifier: Identifier,
+    name: String,
+    full_name: String,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    loss: component::Loss,
+    y_true: Lender,
+    y_pred: Lender,
+    weight: Lender,
+    mask: Lender,
+}
+
+/// What a call comes to, out of the loss's own memory.
+enum Result {
+    Scalar(f64),
+    Array(Vec<usize>, Vec<f32>),
+}
+
+impl Loss {
+    /// What makes it again.
+    pub fn identifier(&self) -> Identifier {
+        self.identifier.clone()
+    }
+
+    fn call(
+        &self,
+        py: Python<'_>,
+        arguments: &Arguments<'_>,
+        gradient: Option<(&mut [f32], Vec<i64>)>,
+    ) -> PyResult<Result> {
+        let (y_true, y_pred) = (arguments.y_true.values(), arguments.y_pred.values());
+        let weight = arguments.weight.as_ref().map(Borrowed::values);
+        let mask = arguments.mask.as_ref().map(Borrowed::values);
+        let called = fork::run(py, || {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let inner = &mut *inner;
+            let y_true = inner.y_true.lend(&y_true, "y_true")?;
+            let y_pred = inner.y_pred.lend(&y_pred, "y_pred")?;
+            let weight = weight.as_ref().map(|weight| inner.weight.lend(weight, "sample_weight")).transpose()?;
+            let mask = mask.as_ref().map(|mask| inner.mask.lend(mask, "mask")).transpose()?;
+            let value = match gradient {
+                None => inner.loss.value(y_true, y_pred, weight, mask)?,
+                Some(_) if !inner.loss.info().differentiable => {
+                    return Err(Error::usage(format!("{} has no gradient", inner.loss.name())));
+                }
+                Some((gradient, shape)) => {
+                    let mut gradient = TensorMut::new(gradient, &shape);
+                    inner.loss.value_and_gradient(y_true, y_pred, weight, mask, 1.0, &mut gradient)?
+                }
+            };
+            Ok(match value {
+                LossValue::Scalar(value) => Result::Scalar(value),
+                LossValue::Array { shape, values } => {
+                    Result::Array(shape.iter().map(|&length| length as usize).collect(), values.to_vec())
+                }
+            })
+        });
+        callable::raised(py)?;
+        called.or_raise()
+    }
+
+    fn with_gradient<'py>(
+        &self,
+        py: Python<'py>,
+        arguments: &Arguments<'py>,
+    ) -> PyResult<(Result, Bound<'py, PyAny>)> {
+        let shape = arguments.y_pred.shape().to_vec();
+        let lengths = shape.iter().map(|&length| length as i64).collect();
+        let gradient = PyArray1::<f32>::zeros(py, [shape.iter().product()], false);
+        // SAFETY: just made, and nobody else knows of it.
+        let slopes = unsafe { gradient.as_slice_mut() }?;
+        let value = self.call(py, arguments, Some((slopes, lengths)))?;
+        Ok((value, gradient.reshape(shape)?.into_any()))
+    }
+}
+
+/// A call's arrays.
+struct Arguments<'py> {
+    y_true: Borrowed<'py>,
+    y_pred: Borrowed<'py>,
+    weight: Option<Borrowed<'py>>,
+    mask: Option<Borrowed<'py>>,
+}
+
+impl<'py> Arguments<'py> {
+    fn new(
+        y_true: &Bound<'py, PyAny>,
+        y_pred: &Bound<'py, PyAny>,
+        weight: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let of_pred = match mask {
+            None => keras_mask(y_pred)?,
+            Some(mask) => Some(mask.clone()),
+        };
+        Ok(Arguments {
+            y_true: Borrowed::new(y_true, "y_true")?,
+            y_pred: Borrowed::new(y_pred, "y_pred")?,
+            weight: weight.map(|weight| Borrowed::new(weight, "sample_weight")).transpose()?,
+            mask: of_pred.map(|mask| Borrowed::new(&mask, "mask")).transpose()?,
+        })
+    }
+}
+
+/// The mask that Keras's layers leave with what they predict.
+pub fn keras_mask<'py>(y_pred: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if y_pred.is_exact_instance_of::<numpy::PyUntypedArray>() {
+        return Ok(None);
+    }
+    let mask = y_pred.getattr_opt(pyo3::intern!(y_pred.py(), "_keras_mask"))?;
+    Ok(mask.filter(|mask| !mask.is_none()))
+}
+
+fn to_python(py: Python<'_>, value: Result) -> PyResult<Bound<'_, PyAny>> {
+    match value {
+        Result::Scalar(value) => float32(py, value),
+        Result::Array(shape, values) => Ok(PyArray1::from_vec(py, values).reshape(shape)?.into_any()),
+    }
+}
+
+/// A NumPy scalar.
+pub fn float32(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    static FLOAT32: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    FLOAT32.import(py, "numpy", "float32")?.call1((value,))
+}
+
+#[pymethods]
+impl Loss {
+    /// From an identifier as JSON; or from a callable, with the host's keys as JSON.
+    #[new]
+    #[pyo3(signature = (identifier, callable=None))]
+    fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
+        let identifier = match callable {
+            None => crate::host::identifier(identifier)?,
+            Some(function) => callable::loss(&function, identifier)?,
+        };
+        let host = host()?;
+        let made = fork::run(py, || host.loss(identifier.clone()));
+        let loss = made.or_raise()?;
+        let info = loss.info();
+        let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
+        let (y_true, y_pred) = (Lender::new(declared("y_true")), Lender::new(declared("y_pred")));
+        Ok(Loss {
+            name: loss.name().to_owned(),
+            full_name: loss.plugin().full_name(),
+            identifier,
+            inner: Mutex::new(Inner { loss, y_true, y_pred, weight: Lender::of_weight(), mask: Lender::of_mask() }),
+        })
+    }
+
+    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        y_true: &Bound<'py, PyAny>,
+        y_pred: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = Arguments::new(y_true, y_pred, sample_weight, mask)?;
+        to_python(py, self.call(py, &arguments, None)?)
+    }
+
+    /// The gradient of the reduced loss (of the sum, where it isn't reduced) with respect to y_pred, float32 in its shape.
+    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
+    fn gradient<'py>(
+        &self,
+        py: Python<'py>,
+        y_true: &Bound<'py, PyAny>,
+        y_pred: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = Arguments::new(y_true, y_pred, sample_weight, mask)?;
+        Ok(self.with_gradient(py, &arguments)?.1)
+    }
+
+    /// The loss and its gradient, from one pass.
+    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
+    fn value_and_gradient<'py>(
+        &self,
+        py: Python<'py>,
+        y_true: &Bound<'py, PyAny>,
+        y_pred: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let arguments = Arguments::new(y_true, y_pred, sample_weight, mask)?;
+        let (value, gradient) = self.with_gradient(py, &arguments)?;
+        Ok((to_python(py, value)?, gradient))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[getter]
+    fn _full_name(&self) -> &str {
+        &self.full_name
+    }
+
+    /// The configuration as JSON.
+    fn _config(&self, py: Python<'_>) -> PyResult<String> {
+        let config = py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.get_config());
+        Ok(serde_json::Value::Object(config.or_raise()?).to_string())
+    }
+
+    /// The reduction's name.
+    #[getter]
+    fn reduction(&self, py: Python<'_>) -> &'static str {
+        py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.reduction().name())
+    }
+}
+

@@ -1,0 +1,218 @@
+//! Metrics.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use numpy::{PyArray1, PyArrayMethods};
+use plugfit::compile::Accepted;
+use plugfit::{Identifier, component};
+use plugfit_api::metric::{Direction, Outcome};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::arrays::{Borrowed, Lender};
+use crate::callable;
+use crate::error::Raise;
+use crate::fork;
+use crate::host::host;
+
+/// A metric; the package's classes are made of it.
+#[pyclass(subclass, frozen, module = "plugfit._native")]
+pub struct Metric {
+    identifier: Identifier,
+    name: String,
+    full_name: String,
+    takes_values: bool,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    metric: component::Metric,
+    y_true: Lender,
+    y_pred: Lender,
+    weight: Lender,
+    mask: Lender,
+}
+
+impl Metric {
+    /// What makes it again.
+    pub fn identifier(&self) -> Identifier {
+        self.identifier.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Metric {
+    /// From an identifier as JSON; or from a callable, with the host's keys as JSON.
+    #[new]
+    #[pyo3(signature = (identifier, callable=None))]
+    fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
+        let identifier = match callable {
+            None => crate::host::identifier(identifier)?,
+            Some(function) => callable::loss(&function, identifier)?,
+        };
+        let host = host()?;
+        let made = fork::run(py, || host.metric(identifier.clone()));
+        let metric = made.or_raise()?;
+        let info = metric.info();
+        let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
+        let takes_values = info.inputs == ["values"];
+        let y_pred = Lender::new(declared(if takes_values { "values" } else { "y_pred" }));
+        let y_true = Lender::new(declared("y_true"));
+        Ok(Metric {
+            name: metric.name().to_owned(),
+            full_name: metric.full_name(),
+            takes_values,
+            identifier,
+            inner: Mutex::new(Inner { metric, y_true, y_pred, weight: Lender::of_weight(), mask: Lender::of_mask() }),
+        })
+    }
+
+    /// Takes in a batch. A metric of values alone takes `values` and `sample_weight`.
+    #[pyo3(signature = (y_true=None, y_pred=None, sample_weight=None, mask=None, *, values=None))]
+    fn update_state<'py>(
+        &self,
+        py: Python<'py>,
+        y_true: Option<&Bound<'py, PyAny>>,
+        y_pred: Option<&Bound<'py, PyAny>>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
+        values: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let missing = |name: &str| PyTypeError::new_err(format!("{} needs {name}", self.name));
+        let (y_true, y_pred, weight) = if self.takes_values {
+            let values = values.or(y_true).ok_or_else(|| missing("values"))?;
+            (None, values, if sample_weight.is_some() { sample_weight } else { y_pred })
+        } else {
+            let y_true = y_true.ok_or_else(|| missing("y_true"))?;
+            (Some(y_true), y_pred.ok_or_else(|| missing("y_pred"))?, sample_weight)
+        };
+        let of_pred = match mask {
+            None => crate::loss::keras_mask(y_pred)?,
+            Some(mask) => Some(mask.clone()),
+        };
+        let y_true = y_true.map(|y_true| Borrowed::new(y_true, "y_true")).transpose()?;
+        let y_pred = Borrowed::new(y_pred, if self.takes_values { "values" } else { "y_pred" })?;
+        let weight = weight.map(|weight| Borrowed::new(weight, "sample_weight")).transpose()?;
+        let mask = of_pred.map(|mask| Borrowed::new(&mask, "mask")).transpose()?;
+        let (y_true, y_pred) = (y_true.as_ref().map(Borrowed::values), y_pred.values());
+        let (weight, mask) = (weight.as_ref().map(Borrowed::values), mask.as_ref().map(Borrowed::values));
+        let updated = fork::run(py, || {
+            let mut inner = self.lock();
+            let inner = &mut *inner;
+            let y_pred = inner.y_pred.lend(&y_pred, "y_pred")?;
+            let weight = weight.as_ref().map(|weight| inner.weight.lend(weight, "sample_weight")).transpose()?;
+            let mask = mask.as_ref().map(|mask| inner.mask.lend(mask, "mask")).transpose()?;
+            match &y_true {
+                None => inner.metric.update_values(y_pred, weight, mask),
+                Some(y_true) => {
+                    let y_true = inner.y_true.lend(y_true, "y_true")?;
+                    inner.metric.update_state(y_true, y_pred, weight, mask)
+                }
+            }
+        });
+        callable::raised(py)?;
+        updated.or_raise()
+    }
+
+    /// What it has come to: a float64, an array of them, or a dict; None where it isn't defined.
+    fn _result<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let outcome = fork::run(py, || self.lock().metric.result()).or_raise()?;
+        Ok(Some(match outcome {
+            Outcome::Undefined => return Ok(None),
+            Outcome::Scalar(value) => float64(py, value)?,
+            Outcome::Array { shape, values } => PyArray1::from_vec(py, values).reshape(shape)?.into_any(),
+            Outcome::Named(named) => {
+                let dict = PyDict::new(py);
+                for (name, value) in named {
+                    dict.set_item(name, float64(py, value)?)?;
+                }
+                dict.into_any()
+            }
+        }))
+    }
+
+    /// Forgets what it has seen.
+    fn reset_state(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.lock().metric.reset_state()).or_raise()
+    }
+
+    /// Takes in what other metrics of the same class and configuration have seen.
+    fn merge_state(&self, py: Python<'_>, metrics: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+        let host = host()?;
+        for other in metrics {
+            let other = other.cast::<Metric>().map_err(|_| {
+                PyTypeError::new_err("merge_state takes a list of metrics of the same class and configuration")
+            })?;
+            // By way of a copy: two of them are never locked at once, and one may be merged into itself.
+            let other = other.get();
+            fork::run(py, || {
+                let state = other.lock().metric.get_state()?;
+                let mut copy = host.metric(other.identifier.clone())?;
+                copy.set_state(&state)?;
+                self.lock().metric.merge_state(&copy)
+            })
+            .or_raise()?;
+        }
+        Ok(())
+    }
+
+    /// What it has seen, exact to the bit.
+    fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let state = py.detach(|| self.lock().metric.get_state()).or_raise()?;
+        Ok(PyBytes::new(py, &state))
+    }
+
+    /// Goes on from what get_state gave. On an error the state is as it was.
+    fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        py.detach(|| self.lock().metric.set_state(state)).or_raise()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[getter]
+    fn _full_name(&self) -> &str {
+        &self.full_name
+    }
+
+    /// Whether it is the mean of a loss's, or a function's, values.
+    #[getter]
+    fn _is_of_loss(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.lock().metric.is_of_loss())
+    }
+
+    /// Which way is better: "maximize", "minimize" or None.
+    #[getter]
+    fn direction(&self, py: Python<'_>) -> Option<&'static str> {
+        match py.detach(|| self.lock().metric.direction()) {
+            Direction::Maximize => Some("maximize"),
+            Direction::Minimize => Some("minimize"),
+            Direction::Neither => None,
+        }
+    }
+
+    /// Whether it takes values alone, without targets.
+    #[getter]
+    fn _takes_values(&self) -> bool {
+        self.takes_values
+    }
+
+    /// The configuration as JSON.
+    fn _config(&self, py: Python<'_>) -> PyResult<String> {
+        let config = py.detach(|| self.lock().metric.get_config());
+        Ok(serde_json::Value::Object(config.or_raise()?).to_string())
+    }
+}
+
+/// A NumPy scalar.
+pub fn float64(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    static FLOAT64: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    FLOAT64.import(py, "numpy", "float64")?.call1((value,))
+}

@@ -1,0 +1,392 @@
+//! The embedded network, compiled and trained.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use numpy::{PyArrayDyn, PyArrayMethods};
+use plugfit::compile::{Compile, Compiled, LogValue, Logs, LossWeights, PerOutput};
+use plugfit::data::{Array, Dataset, Inputs, Rows, Target};
+use plugfit::network::{Network, NetworkConfig, Sequential};
+use plugfit::train::{self, Ended, Epoch, Fit, FitConfig, History, Trainer, Watch, callbacks};
+use plugfit::{Error, Identifier};
+use plugfit_api::Tensor;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+use serde_json::{Value, json};
+
+use crate::arrays::{Borrowed, Lender};
+use crate::callable;
+use crate::error::Raise;
+use crate::fork;
+use crate::host::{host, json_of};
+use crate::loss::Loss;
+use crate::metric::Metric;
+use crate::optimizer::Optimizer;
+
+/// The embedded network, compiled and trained; the package's `Model` is made of it.
+#[pyclass(subclass, frozen, module = "plugfit._native")]
+pub struct Model {
+    config: NetworkConfig,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    network: Option<Sequential>,
+    compiled: Option<Compiled>,
+}
+
+/// The losses or metrics: None, an identifier, a list or a dict of them. What is written is a string of JSON in a tuple.
+fn per_output(object: &Bound<'_, PyAny>) -> PyResult<PerOutput> {
+    if object.is_none() {
+        return Ok(PerOutput::none());
+    }
+    if let Ok(list) = object.cast::<PyList>() {
+        return Ok(PerOutput::List(list.iter().map(|entry| per_output(&entry)).collect::<PyResult<_>>()?));
+    }
+    if let Ok(table) = object.cast::<PyDict>() {
+        let entries = table.iter().map(|(name, entry)| Ok((name.extract()?, per_output(&entry)?)));
+        return Ok(PerOutput::Table(entries.collect::<PyResult<_>>()?));
+    }
+    Ok(PerOutput::One(identifier(object)?))
+}
+
+/// JSON text, or a component.
+fn identifier(object: &Bound<'_, PyAny>) -> PyResult<Identifier> {
+    if object.is_none() {
+        Ok(Identifier::none())
+    } else if let Ok(text) = object.cast::<PyString>() {
+        crate::host::identifier(text.to_cow()?.as_ref())
+    } else if let Ok(loss) = object.cast::<Loss>() {
+        Ok(loss.get().identifier())
+    } else if let Ok(metric) = object.cast::<Metric>() {
+        Ok(metric.get().identifier())
+    } else if let Ok(optimizer) = object.cast::<Optimizer>() {
+        Ok(optimizer.get().identifier())
+    } else {
+        Err(PyTypeError::new_err(format!("{object} is no identifier")))
+    }
+}
+
+fn loss_weights(value: &Value) -> PyResult<LossWeights> {
+    let number = |value: &Value| value.as_f64().ok_or_else(|| PyValueError::new_err("loss_weights must be numbers"));
+    Ok(match value {
+        Value::Null => LossWeights::None,
+        Value::Array(list) => LossWeights::List(list.iter().map(number).collect::<PyResult<_>>()?),
+        Value::Object(table) => {
+            let entries = table.iter().map(|(name, value)| Ok((name.clone(), number(value)?)));
+            LossWeights::Table(entries.collect::<PyResult<_>>()?)
+        }
+        one => LossWeights::All(number(one)?),
+    })
+}
+
+fn rows_f32(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Rows<f32>> {
+    let borrowed = Borrowed::new(object, name)?;
+    let values = borrowed.values();
+    let mut lender = Lender::of_weight();
+    let numbers = lender.lend(&values, name).or_raise()?.as_slice::<f32>().unwrap_or_default().to_vec();
+    Rows::new(numbers, borrowed.shape()).or_raise()
+}
+
+fn targets(object: &Bound<'_, PyAny>, outputs: &[String]) -> PyResult<Vec<Target>> {
+    if object.is_none() {
+        return Ok(Vec::new());
+    }
+    if let Ok(table) = object.cast::<PyDict>() {
+        return table.iter().map(|(name, values)| target(&name.extract::<String>()?, &values)).collect();
+    }
+    match outputs {
+        [name] => Ok(vec![target(name, object)?]),
+        names => Err(PyValueError::new_err(format!(
+            "the network has {} outputs: y must be a dict of arrays for {}",
+            names.len(),
+            names.join(", ")
+        ))),
+    }
+}
+
+fn target(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Target> {
+    let borrowed = Borrowed::new(object, name)?;
+    let (values, shape) = (borrowed.values(), borrowed.shape());
+    let every = ["float32", "float64", "int32", "int64", "uint8"];
+    let every = plugfit::compile::Accepted::declared("", &[], &[], &every);
+    let mut lender = Lender::new(every);
+    let tensor: Tensor<'_> = lender.lend(&values, name).or_raise()?;
+    let array = if let Some(numbers) = tensor.as_slice::<f32>() {
+        Array::F32(Rows::new(numbers.to_vec(), shape).or_raise()?)
+    } else if let Some(numbers) = tensor.as_slice::<f64>() {
+        Array::F64(Rows::new(numbers.to_vec(), shape).or_raise()?)
+    } else if let Some(numbers) = tensor.as_slice::<i32>() {
+        Array::I32(Rows::new(numbers.to_vec(), shape).or_raise()?)
+    } else if let Some(numbers) = tensor.as_slice::<i64>() {
+        Array::I64(Rows::new(numbers.to_vec(), shape).or_raise()?)
+    } else {
+        Array::U8(Rows::new(tensor.as_slice::<u8>().unwrap_or_default().to_vec(), shape).or_raise()?)
+    };
+    Ok(Target { name: name.to_owned(), values: array, class_names: None })
+}
+
+/// Asks Python for Ctrl-C, and tells of each epoch.
+struct Looking {
+    on_epoch: Option<Py<PyAny>>,
+    looked: Instant,
+    error: Option<PyErr>,
+    stopped: std::cell::Cell<bool>,
+}
+
+/// How often Python is asked whether there was a Ctrl-C.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+impl Watch for Looking {
+    fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    fn batch_ended(&mut self, _: u64, _: usize, _: usize, _: &Compiled) {
+        if self.looked.elapsed() >= BETWEEN_LOOKS {
+            self.looked = Instant::now();
+            if let Err(error) = Python::attach(|py| py.check_signals()) {
+                self.error = Some(error);
+                self.stopped.set(true);
+            }
+        }
+    }
+
+    fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
+        let Some(function) = &self.on_epoch else { return };
+        let text = epoch_json(epoch).to_string();
+        if let Err(error) = Python::attach(|py| function.call1(py, (text, epochs)).map(drop)) {
+            self.error = Some(error);
+            self.stopped.set(true);
+        }
+    }
+}
+
+/// The logs keep their order as a list.
+fn logs_json(logs: &Logs) -> Value {
+    let value = |value: &LogValue| match value {
+        LogValue::Number(number) if !number.is_finite() => json!(number.to_string()),
+        other => other.to_json(),
+    };
+    logs.entries().iter().map(|(name, entry)| json!([name, value(entry)])).collect()
+}
+
+fn epoch_json(epoch: &Epoch) -> Value {
+    json!({
+        "epoch": epoch.epoch,
+        "logs": logs_json(&epoch.logs),
+        "learning_rate": epoch.learning_rate,
+        "seconds": epoch.seconds,
+    })
+}
+
+impl Model {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        self.lock().network.as_ref().map(|network| network.output_names().to_vec()).unwrap_or_default()
+    }
+
+    fn dataset(
+        &self,
+        x: &Bound<'_, PyAny>,
+        y: &Bound<'_, PyAny>,
+        weight: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Dataset> {
+        let inputs = rows_f32(x, "x")?;
+        let weight = weight.map(|weight| rows_f32(weight, "sample_weight")).transpose()?;
+        Dataset::new(Inputs::from(inputs), targets(y, &self.outputs())?, weight).or_raise()
+    }
+}
+
+type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
+#[pymethods]
+impl Model {
+    /// From a network's configuration as JSON.
+    #[new]
+    fn new(config: &str) -> PyResult<Self> {
+        let config = NetworkConfig::from_json(&json_of(config)?).or_raise()?;
+        Ok(Model { config, inner: Mutex::default() })
+    }
+
+    fn _compile(
+        &self,
+        py: Python<'_>,
+        optimizer: &Bound<'_, PyAny>,
+        loss: &Bound<'_, PyAny>,
+        loss_weights_json: &str,
+        metrics: &Bound<'_, PyAny>,
+        weighted_metrics: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let compile = Compile {
+            optimizer: identifier(optimizer)?,
+            loss: per_output(loss)?,
+            loss_weights: loss_weights(&json_of(loss_weights_json)?)?,
+            metrics: per_output(metrics)?,
+            weighted_metrics: per_output(weighted_metrics)?,
+            ..Compile::default()
+        };
+        let host = host()?;
+        let compiled = fork::run(py, || host.compile(compile)).or_raise()?;
+        py.detach(|| self.lock().compiled = Some(compiled));
+        Ok(())
+    }
+
+    /// Draws the weights for samples of this shape, unless there are weights.
+    fn _build(&self, py: Python<'_>, input_shape: Vec<usize>, seed: u64) -> PyResult<()> {
+        py.detach(|| {
+            let mut inner = self.lock();
+            if inner.network.is_none() {
+                inner.network = Some(Sequential::new(&self.config, &input_shape, seed)?);
+            }
+            Ok(())
+        })
+        .or_raise()
+    }
+
+    #[pyo3(signature = (x, y, sample_weight, validation, validation_split, config, on_epoch))]
+    #[allow(clippy::too_many_arguments)]
+    fn _fit(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        y: &Bound<'_, PyAny>,
+        sample_weight: Option<&Bound<'_, PyAny>>,
+        validation: Option<Validation<'_>>,
+        validation_split: f64,
+        config: &str,
+        on_epoch: Option<Py<PyAny>>,
+    ) -> PyResult<(String, Option<String>)> {
+        let config: FitConfig = serde_json::from_value(json_of(config)?)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        config.check().or_raise()?;
+        let mut training = self.dataset(x, y, sample_weight)?;
+        let mut validating = validation
+            .map(|(x, y, weight)| self.dataset(&x, &y, weight.as_ref()))
+            .transpose()?;
+        if validating.is_none() && validation_split > 0.0 {
+            let (kept, split) = training.split(validation_split).or_raise()?;
+            training = kept;
+            validating = Some(split);
+        }
+        if !config.class_weight.is_empty() {
+            training = training.weighted_by_class(&config.class_weight).or_raise()?;
+        }
+        let host = host()?;
+        let mut looking = Looking { on_epoch, looked: Instant::now(), error: None, stopped: false.into() };
+        let mut history = History::default();
+        let ended = fork::run(py, || {
+            let mut inner = self.lock();
+            let Inner { network, compiled } = &mut *inner;
+            let network = network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
+            let compiled = compiled.as_mut().ok_or_else(not_compiled)?;
+            let mut callbacks = callbacks::read(host, &config.callbacks)?;
+            compiled.check_trainable()?;
+            let mut trainer = Trainer::new(network, compiled, &training)?;
+            let mut fit = Fit { config: &config, callbacks: &mut callbacks, folder: None };
+            fit.run(&mut trainer, (&training, validating.as_ref()), &mut history, &mut looking)
+        });
+        callable::raised(py)?;
+        if let Some(error) = looking.error {
+            return Err(error);
+        }
+        let reason = match ended.or_raise()? {
+            Ended::Early { epoch, reason } => Some(format!("ended in epoch {epoch}: {reason}")),
+            Ended::Done | Ended::Stopped { .. } => None,
+        };
+        let epochs: Value = history.epochs.iter().map(epoch_json).collect();
+        Ok((epochs.to_string(), reason))
+    }
+
+    fn _evaluate(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        y: &Bound<'_, PyAny>,
+        sample_weight: Option<&Bound<'_, PyAny>>,
+        batch_size: usize,
+    ) -> PyResult<String> {
+        let dataset = self.dataset(x, y, sample_weight)?;
+        let logs = fork::run(py, || {
+            let mut inner = self.lock();
+            let Inner { network, compiled } = &mut *inner;
+            let network = network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
+            let compiled = compiled.as_mut().ok_or_else(not_compiled)?;
+            Trainer::new(network, compiled, &dataset)?.evaluate(&dataset, batch_size.max(1), &|| false)
+        });
+        callable::raised(py)?;
+        Ok(logs_json(&logs.or_raise()?).to_string())
+    }
+
+    /// Each output's name and its predictions.
+    fn _predict<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        batch_size: usize,
+    ) -> PyResult<Vec<(String, Bound<'py, PyArrayDyn<f32>>)>> {
+        let inputs = Inputs::from(rows_f32(x, "x")?);
+        let outputs = fork::run(py, || {
+            let mut inner = self.lock();
+            let network = inner.network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
+            train::predict(network, &inputs, batch_size.max(1))
+        })
+        .or_raise()?;
+        Ok(self.outputs().into_iter().zip(outputs.into_iter().map(|output| PyArrayDyn::from_owned_array(py, output))).collect())
+    }
+
+    /// Each parameter's path and values.
+    fn _weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let inner = self.lock();
+        let network = inner.network.as_ref().ok_or_else(|| PyRuntimeError::new_err("the network isn't built"))?;
+        let parameters = network.parameters().iter().enumerate();
+        parameters
+            .map(|(index, parameter)| {
+                let values = numpy::PyArray1::from_slice(py, network.parameter(index));
+                Ok((parameter.path.clone(), values.reshape(parameter.shape.clone())?.into_any()))
+            })
+            .collect()
+    }
+
+    /// Writes a parameter.
+    fn _set_weight(&self, path: &str, values: &Bound<'_, PyAny>) -> PyResult<()> {
+        let rows = Borrowed::new(values, path)?;
+        let values = rows.values();
+        let mut lender = Lender::of_weight();
+        let numbers = lender.lend(&values, path).or_raise()?;
+        let numbers = numbers.as_slice::<f32>().unwrap_or_default();
+        let mut inner = self.lock();
+        let network = inner.network.as_mut().ok_or_else(|| PyRuntimeError::new_err("the network isn't built"))?;
+        let place = network.parameters().iter().position(|parameter| parameter.path == path);
+        let place = place.ok_or_else(|| PyValueError::new_err(format!("the network has no parameter {path}")))?;
+        if network.parameters()[place].shape != rows.shape() {
+            return Err(PyValueError::new_err(format!(
+                "{path} has the shape {:?}, not {:?}",
+                network.parameters()[place].shape,
+                rows.shape()
+            )));
+        }
+        network.parameter_mut(place).copy_from_slice(numbers);
+        Ok(())
+    }
+
+    /// The network in one line; none: it isn't built.
+    #[getter]
+    fn _summary(&self) -> Option<String> {
+        self.lock().network.as_ref().map(|network| network.summary().to_owned())
+    }
+
+    #[getter]
+    fn _is_compiled(&self) -> bool {
+        self.lock().compiled.is_some()
+    }
+}
+
+fn not_compiled() -> Error {
+    Error::usage("the model isn't compiled").hint("call compile(optimizer, loss, metrics) first")
+}

@@ -1,0 +1,302 @@
+//! Optimizers.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use plugfit::component::{self, OptimizerState};
+use plugfit::network::Parameter;
+use plugfit::plugin::SlotValues;
+use plugfit::{Error, Identifier};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::SafeTensors;
+
+use crate::arrays::{Borrowed, Lender, Written};
+use crate::error::Raise;
+use crate::fork;
+use crate::host::host;
+
+/// An optimizer; the package's classes are made of it.
+#[pyclass(subclass, frozen, module = "plugfit._native")]
+pub struct Optimizer {
+    identifier: Identifier,
+    name: String,
+    full_name: String,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    optimizer: component::Optimizer,
+    /// One for each parameter.
+    gradients: Vec<Lender>,
+    /// To go on from, as soon as the parameters are known.
+    pending: Option<OptimizerState>,
+}
+
+impl Inner {
+    fn state(&self) -> OptimizerState {
+        match &self.pending {
+            Some(state) if !self.optimizer.is_built() => state.clone(),
+            _ => self.optimizer.state(),
+        }
+    }
+}
+
+impl Optimizer {
+    /// What makes it again.
+    pub fn identifier(&self) -> Identifier {
+        self.identifier.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Optimizer {
+    /// From an identifier as JSON.
+    #[new]
+    fn new(py: Python<'_>, identifier: &str) -> PyResult<Self> {
+        let identifier = crate::host::identifier(identifier)?;
+        let host = host()?;
+        let optimizer = fork::run(py, || host.optimizer(identifier.clone())).or_raise()?;
+        let (name, full_name) = (optimizer.name().to_owned(), optimizer.full_name());
+        let inner = Mutex::new(Inner { optimizer, gradients: Vec::new(), pending: None });
+        Ok(Optimizer { identifier, name, full_name, inner })
+    }
+
+    /// Makes the slots for parameters of these names and values, unless they are made already.
+    fn _build(&self, py: Python<'_>, names: Vec<String>, params: Vec<Bound<'_, PyAny>>, excluded: Vec<String>) -> PyResult<()> {
+        let mut written = written(&params, &names)?;
+        let parameters: Vec<Parameter> = names
+            .iter()
+            .zip(&written)
+            .map(|(name, param)| Parameter {
+                name: name.clone(),
+                path: name.clone(),
+                shape: param.shape(),
+                trainable: true,
+            })
+            .collect();
+        let values: Vec<&[f32]> = written.iter_mut().map(|param| &*param.values()).collect();
+        fork::run(py, || {
+            let mut inner = self.lock();
+            if !inner.optimizer.is_built() {
+                inner.optimizer.exclude_paths_from_weight_decay(excluded)?;
+                inner.optimizer.build(&parameters, &values)?;
+            }
+            if let Some(state) = inner.pending.clone() {
+                inner.optimizer.restore(&state)?;
+                inner.pending = None;
+            }
+            inner.gradients.resize_with(values.len(), Lender::of_weight);
+            Ok(())
+        })
+        .or_raise()
+    }
+
+    /// Updates the parameters in place; a gradient of None skips its parameter.
+    fn _apply(&self, py: Python<'_>, grads: Vec<Option<Bound<'_, PyAny>>>, params: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+        let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
+        let mut written = written(&params, &names)?;
+        let borrowed: Vec<Option<Borrowed<'_>>> = grads
+            .iter()
+            .enumerate()
+            .map(|(index, grad)| {
+                grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]"))).transpose()
+            })
+            .collect::<PyResult<_>>()?;
+        for ((index, param), grad) in written.iter().enumerate().zip(&borrowed) {
+            if let Some(grad) = grad
+                && grad.shape() != param.shape()
+            {
+                let message = format!(
+                    "grads[{index}] has the shape {:?}, its parameter has {:?}",
+                    grad.shape(),
+                    param.shape()
+                );
+                return Err(PyValueError::new_err(message));
+            }
+        }
+        let lent: Vec<_> = borrowed.iter().map(|grad| grad.as_ref().map(Borrowed::values)).collect();
+        let mut values: Vec<&mut [f32]> = written.iter_mut().map(Written::values).collect();
+        fork::run(py, || {
+            let mut inner = self.lock();
+            let Inner { optimizer, gradients, .. } = &mut *inner;
+            let gradients: Vec<Option<&[f32]>> = lent
+                .iter()
+                .zip(gradients)
+                .map(|(grad, lender)| {
+                    let tensor = grad.as_ref().map(|grad| lender.lend(grad, "a gradient")).transpose()?;
+                    Ok(tensor.and_then(|tensor| tensor.as_slice::<f32>()))
+                })
+                .collect::<plugfit::Result<_>>()?;
+            optimizer.apply(&gradients, &mut values)
+        })
+        .or_raise()
+    }
+
+    /// Moves the parameters to where they shall be evaluated.
+    fn _finalize(&self, py: Python<'_>, params: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+        let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
+        let mut written = written(&params, &names)?;
+        let mut values: Vec<&mut [f32]> = written.iter_mut().map(Written::values).collect();
+        fork::run(py, || self.lock().optimizer.finalize(&mut values)).or_raise()
+    }
+
+    #[getter]
+    fn _is_built(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.lock().optimizer.is_built())
+    }
+
+    /// Updates made: steps // gradient_accumulation_steps.
+    #[getter]
+    fn iterations(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.lock().optimizer.iterations())
+    }
+
+    /// The learning rate of the next step.
+    fn _learning_rate(&self, py: Python<'_>) -> f64 {
+        py.detach(|| self.lock().optimizer.learning_rate())
+    }
+
+    fn _set_learning_rate(&self, py: Python<'_>, rate: f64) -> PyResult<()> {
+        py.detach(|| self.lock().optimizer.set_learning_rate(rate)).or_raise()
+    }
+
+    /// By what a loss is to be multiplied before its gradients are taken.
+    #[getter]
+    fn loss_scale(&self, py: Python<'_>) -> f64 {
+        py.detach(|| self.lock().optimizer.loss_scale())
+    }
+
+    /// What randomness follows from; before the first step.
+    fn set_seed(&self, py: Python<'_>, seed: u64) {
+        py.detach(|| self.lock().optimizer.set_seed(seed));
+    }
+
+    /// Everything that the steps depend on but for the configuration and the parameters: a safetensors file.
+    fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let state = py.detach(|| self.lock().state());
+        let bytes = write(&state).or_raise()?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Goes on from what get_state gave; before the first step too, which then checks that it fits.
+    fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        let state = read(state).or_raise()?;
+        py.detach(|| {
+            let mut inner = self.lock();
+            if inner.optimizer.is_built() {
+                return inner.optimizer.restore(&state);
+            }
+            inner.pending = Some(state);
+            Ok(())
+        })
+        .or_raise()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[getter]
+    fn _full_name(&self) -> &str {
+        &self.full_name
+    }
+
+    /// The configuration as JSON.
+    fn _config(&self, py: Python<'_>) -> PyResult<String> {
+        let config = py.detach(|| self.lock().optimizer.get_config());
+        Ok(serde_json::Value::Object(config.or_raise()?).to_string())
+    }
+}
+
+/// Parameters to be written, no two of which share memory.
+fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<Written<'py>>> {
+    let written: Vec<Written<'py>> =
+        params.iter().zip(names).map(|(param, name)| Written::new(param, name)).collect::<PyResult<_>>()?;
+    let mut places: Vec<_> = written.iter().map(Written::bytes).filter(|place| !place.is_empty()).collect();
+    places.sort_by_key(|place| place.start);
+    match places.windows(2).any(|pair| pair[0].end > pair[1].start) {
+        true => Err(PyValueError::new_err("two of the parameters share memory")),
+        false => Ok(written),
+    }
+}
+
+/// The slots, and a tensor for the numbers beside them.
+fn write(state: &OptimizerState) -> plugfit::Result<Vec<u8>> {
+    let mut tensors: Vec<(String, Dtype, Cow<'_, [u8]>)> = vec![("steps".into(), Dtype::U64, bytes(&[state.steps]))];
+    if let Some(rate) = state.learning_rate {
+        tensors.push(("learning_rate".into(), Dtype::F64, bytes(&[rate])));
+    }
+    for (name, values) in &state.tensors {
+        tensors.push(match values {
+            SlotValues::Single(values) => (format!("slot {name}"), Dtype::F32, bytes(values)),
+            SlotValues::Double(values) => (format!("slot {name}"), Dtype::F64, bytes(values)),
+        });
+    }
+    let views = tensors.iter().map(|(name, dtype, bytes)| {
+        let size = if *dtype == Dtype::F32 { 4 } else { 8 };
+        TensorView::new(*dtype, vec![bytes.len() / size], bytes).map(|view| (name.as_str(), view))
+    });
+    let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|error| Error::failure(error.to_string()))?;
+    safetensors::serialize(views, None).map_err(|error| Error::failure(error.to_string()))
+}
+
+/// A number as its little-endian bytes.
+trait Bytes: Copy {
+    fn append(self, bytes: &mut Vec<u8>);
+}
+macro_rules! bytes_of {
+    ($($number:ty),*) => {$(impl Bytes for $number {
+        fn append(self, bytes: &mut Vec<u8>) {
+            bytes.extend_from_slice(&self.to_le_bytes());
+        }
+    })*};
+}
+bytes_of!(f32, f64, u64);
+
+fn bytes<T: Bytes>(numbers: &[T]) -> Cow<'static, [u8]> {
+    let mut bytes = Vec::with_capacity(size_of_val(numbers));
+    numbers.iter().for_each(|number| number.append(&mut bytes));
+    Cow::Owned(bytes)
+}
+
+fn read(bytes: &[u8]) -> plugfit::Result<OptimizerState> {
+    let damaged = || Error::failure("this is no state of an optimizer, or it is damaged");
+    let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;
+    let doubles = |data: &[u8]| -> Vec<[u8; 8]> { data.as_chunks::<8>().0.to_vec() };
+    let mut state = OptimizerState { steps: 0, learning_rate: None, tensors: Vec::new() };
+    let mut has_steps = false;
+    for (name, view) in file.tensors() {
+        let data = view.data();
+        match (name.as_str(), view.dtype()) {
+            ("steps", Dtype::U64) => {
+                state.steps = u64::from_le_bytes(*doubles(data).first().ok_or_else(damaged)?);
+                has_steps = true;
+            }
+            ("learning_rate", Dtype::F64) => {
+                state.learning_rate = Some(f64::from_le_bytes(*doubles(data).first().ok_or_else(damaged)?));
+            }
+            (name, dtype) => {
+                let name = name.strip_prefix("slot ").ok_or_else(damaged)?.to_owned();
+                let values = match dtype {
+                    Dtype::F32 => SlotValues::Single(
+                        data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+                    ),
+                    Dtype::F64 => {
+                        SlotValues::Double(doubles(data).into_iter().map(f64::from_le_bytes).collect())
+                    }
+                    _ => return Err(damaged()),
+                };
+                state.tensors.push((name, values));
+            }
+        }
+    }
+    if has_steps { Ok(state) } else { Err(damaged()) }
+}

@@ -1,0 +1,43 @@
+//! Learning-rate schedules.
+
+use plugfit::component;
+use plugfit_api::schedule::When;
+use pyo3::prelude::*;
+
+use crate::error::Raise;
+use crate::host::host;
+
+/// A learning-rate schedule; the package's classes are made of it.
+#[pyclass(subclass, frozen, module = "plugfit._native")]
+pub struct Schedule {
+    schedule: component::Schedule,
+}
+
+#[pymethods]
+impl Schedule {
+    /// From an identifier as JSON.
+    #[new]
+    fn new(identifier: &str) -> PyResult<Self> {
+        Ok(Schedule { schedule: host()?.schedule(crate::host::identifier(identifier)?).or_raise()? })
+    }
+
+    /// The learning rate of the step after so many others.
+    fn _at(&self, step: u64) -> PyResult<f64> {
+        self.schedule.learning_rate(&When { step, epoch: 0, steps_per_epoch: None }).or_raise()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.schedule.name()
+    }
+
+    #[getter]
+    fn _full_name(&self) -> String {
+        self.schedule.full_name()
+    }
+
+    /// The configuration as JSON.
+    fn _config(&self) -> PyResult<String> {
+        Ok(serde_json::Value::Object(self.schedule.get_config().or_raise()?).to_string())
+    }
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import sys
 
 from . import _config, _native
 from . import _strict as strict
@@ -35,7 +36,7 @@ class Component:
     def __new__(cls, *args, **kwargs):
         if cls._spec is None:
             raise TypeError(f"{cls.__name__} has no formula: write a plug-in, or give a function to get()")
-        return cls._made(cls._spec["class_name"], cls._arguments(args, kwargs))
+        return cls._made(cls._spec["class_name"], strict.normal(cls, cls._arguments(args, kwargs)))
 
     @classmethod
     def _arguments(cls, args, kwargs):
@@ -93,6 +94,14 @@ class Component:
 
     def __reduce__(self):
         return _restored, (self._kind, self._identifier, self._function, self._given_dtype, self._saved())
+
+    def __getattr__(self, name):
+        # A setting, under its name.
+        if not name.startswith("_") and self._spec is not None:
+            config = self.get_config()
+            if name in config:
+                return config[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def _saved(self):
         """What it has beside its configuration, to go with it through pickle."""
@@ -163,7 +172,10 @@ class Registry:
             doc = found["doc"] + (f"\n\nArgs:{settings}" if settings else "")
             module = f"plugfit.{self.kind}{'es' if self.kind == 'loss' else 's'}"
             members = {"_spec": spec, "__doc__": doc, "__module__": module}
-            self.classes[key] = type(name, (self.base,), members)
+            made = self.classes[key] = type(name, (self.base,), members)
+            if package == "standard":
+                # Where pickle and Keras look for it.
+                setattr(sys.modules[module], name, made)
         return self.classes[key]
 
     def named(self, name):
@@ -177,7 +189,18 @@ class Registry:
                     continue
                 if found["name"] == name:
                     return self._class(found, kind != self.kind)
-        raise AttributeError(f"there is no {self.kind} class {name!r}")
+        raise AttributeError(f"module 'plugfit.{self.base.__module__.rpartition('.')[2]}' has no attribute {name!r}")
+
+    def make_standard(self):
+        """Makes the classes of the standard set."""
+        for text in _native.standard(self.kind):
+            self._class(json.loads(text))
+        if self.kind == "metric":
+            own = {name for _, name in self.classes}
+            for text in _native.standard("loss"):
+                found = json.loads(text)
+                if found["name"] not in own:
+                    self._class(found, True)
 
     def names(self):
         """The names of all classes."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from . import _native
+from . import _strict as strict
 from ._component import Component, Registry
 
 __all__ = ["Loss", "LossFunctionWrapper", "get", "serialize", "deserialize"]
@@ -20,6 +23,13 @@ class Loss(Component, _native.Loss):
     def __new__(cls, *args, **kwargs):
         return Component.__new__(cls, *args, **kwargs)
 
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
+        """The loss of a batch; weights and the mask broadcast to the values as in Keras."""
+        if type(self).__name__ in strict.FITTED:
+            strict.fit(self, y_true, y_pred)
+        value = super().__call__(y_true, y_pred, sample_weight, mask)
+        return value if self._given_dtype in (None, "float32") else value.astype(_numpy_dtype(self._given_dtype))
+
     def call(self, y_true, y_pred):
         """The values, not reduced."""
         unreduced = self.__dict__.get("_unreduced")
@@ -29,10 +39,15 @@ class Loss(Component, _native.Loss):
 
     @property
     def dtype(self):
-        return "float32"
+        return self._given_dtype or "float32"
 
-    def __getstate__(self):
-        return None
+
+def _numpy_dtype(name):
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return ml_dtypes.bfloat16
+    return np.dtype(name)
 
 
 def _with_reduction(loss, reduction):
@@ -86,8 +101,28 @@ def deserialize(config):
 
 
 def __getattr__(name):
+    if name.islower() and not name.startswith("_"):
+        return _function(name)
     return _registry.named(name)
+
+
+def _function(name):
+    """Keras's functions: the values of a loss, not reduced."""
+    try:
+        _native.find("loss", name)
+    except ValueError:
+        raise AttributeError(f"module 'plugfit.losses' has no attribute {name!r}") from None
+
+    def function(y_true, y_pred, **settings):
+        return get({"class_name": name, "config": dict(settings, reduction="none")})(y_true, y_pred)
+
+    function.__name__ = name
+    function.__doc__ = f"The values of the loss {name}, not reduced; its settings are keyword arguments."
+    return function
 
 
 def __dir__():
     return sorted(set(__all__) | set(_registry.names()))
+
+
+_registry.make_standard()

@@ -107,3 +107,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(set(__all__) | set(_registry.names()))
+
+
+_registry.make_standard()

@@ -78,6 +78,14 @@ pub fn components(of: &str) -> PyResult<Vec<String>> {
     Ok(components.iter().map(|(plugin, component)| description(plugin.name(), component)).collect())
 }
 
+/// Those of the standard set; no plug-in is looked for.
+#[pyfunction]
+pub fn standard(of: &str) -> PyResult<Vec<String>> {
+    static STANDARD: OnceLock<Host> = OnceLock::new();
+    let components = STANDARD.get_or_init(Host::new).components(kind(of)?);
+    Ok(components.iter().map(|(plugin, component)| description(plugin.name(), component)).collect())
+}
+
 /// The component that a name stands for, as JSON.
 #[pyfunction]
 pub fn find(of: &str, name: &str) -> PyResult<String> {

@@ -81,11 +81,7 @@ impl Loss {
         called.or_raise()
     }
 
-    fn with_gradient<'py>(
-        &self,
-        py: Python<'py>,
-        arguments: &Arguments<'py>,
-    ) -> PyResult<(Result, Bound<'py, PyAny>)> {
+    fn with_gradient<'py>(&self, py: Python<'py>, arguments: &Arguments<'py>) -> PyResult<(Result, Bound<'py, PyAny>)> {
         let shape = arguments.y_pred.shape().to_vec();
         let lengths = shape.iter().map(|&length| length as i64).collect();
         let gradient = PyArray1::<f32>::zeros(py, [shape.iter().product()], false);
@@ -234,4 +230,3 @@ impl Loss {
         py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.reduction().name())
     }
 }
-

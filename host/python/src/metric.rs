@@ -6,7 +6,7 @@ use numpy::{PyArray1, PyArrayMethods};
 use plugfit::compile::Accepted;
 use plugfit::{Identifier, component};
 use plugfit_api::metric::{Direction, Outcome};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -169,7 +169,9 @@ impl Metric {
 
     /// Goes on from what get_state gave. On an error the state is as it was.
     fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        py.detach(|| self.lock().metric.set_state(state)).or_raise()
+        let set = py.detach(|| self.lock().metric.set_state(state));
+        // Whatever the plug-in calls it: the bytes are the caller's.
+        set.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     #[getter]

@@ -262,13 +262,11 @@ impl Model {
         config: &str,
         on_epoch: Option<Py<PyAny>>,
     ) -> PyResult<(String, Option<String>)> {
-        let config: FitConfig = serde_json::from_value(json_of(config)?)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let config: FitConfig =
+            serde_json::from_value(json_of(config)?).map_err(|error| PyValueError::new_err(error.to_string()))?;
         config.check().or_raise()?;
         let mut training = self.dataset(x, y, sample_weight)?;
-        let mut validating = validation
-            .map(|(x, y, weight)| self.dataset(&x, &y, weight.as_ref()))
-            .transpose()?;
+        let mut validating = validation.map(|(x, y, weight)| self.dataset(&x, &y, weight.as_ref())).transpose()?;
         if validating.is_none() && validation_split > 0.0 {
             let (kept, split) = training.split(validation_split).or_raise()?;
             training = kept;
@@ -337,7 +335,11 @@ impl Model {
             train::predict(network, &inputs, batch_size.max(1))
         })
         .or_raise()?;
-        Ok(self.outputs().into_iter().zip(outputs.into_iter().map(|output| PyArrayDyn::from_owned_array(py, output))).collect())
+        Ok(self
+            .outputs()
+            .into_iter()
+            .zip(outputs.into_iter().map(|output| PyArrayDyn::from_owned_array(py, output)))
+            .collect())
     }
 
     /// Each parameter's path and values.

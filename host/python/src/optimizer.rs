@@ -10,8 +10,8 @@ use plugfit::{Error, Identifier};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use safetensors::tensor::{Dtype, TensorView};
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::arrays::{Borrowed, Lender, Written};
 use crate::error::Raise;
@@ -69,7 +69,13 @@ impl Optimizer {
     }
 
     /// Makes the slots for parameters of these names and values, unless they are made already.
-    fn _build(&self, py: Python<'_>, names: Vec<String>, params: Vec<Bound<'_, PyAny>>, excluded: Vec<String>) -> PyResult<()> {
+    fn _build(
+        &self,
+        py: Python<'_>,
+        names: Vec<String>,
+        params: Vec<Bound<'_, PyAny>>,
+        excluded: Vec<String>,
+    ) -> PyResult<()> {
         let mut written = written(&params, &names)?;
         let parameters: Vec<Parameter> = names
             .iter()
@@ -99,25 +105,25 @@ impl Optimizer {
     }
 
     /// Updates the parameters in place; a gradient of None skips its parameter.
-    fn _apply(&self, py: Python<'_>, grads: Vec<Option<Bound<'_, PyAny>>>, params: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn _apply(
+        &self,
+        py: Python<'_>,
+        grads: Vec<Option<Bound<'_, PyAny>>>,
+        params: Vec<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
         let borrowed: Vec<Option<Borrowed<'_>>> = grads
             .iter()
             .enumerate()
-            .map(|(index, grad)| {
-                grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]"))).transpose()
-            })
+            .map(|(index, grad)| grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]"))).transpose())
             .collect::<PyResult<_>>()?;
         for ((index, param), grad) in written.iter().enumerate().zip(&borrowed) {
             if let Some(grad) = grad
                 && grad.shape() != param.shape()
             {
-                let message = format!(
-                    "grads[{index}] has the shape {:?}, its parameter has {:?}",
-                    grad.shape(),
-                    param.shape()
-                );
+                let message =
+                    format!("grads[{index}] has the shape {:?}, its parameter has {:?}", grad.shape(), param.shape());
                 return Err(PyValueError::new_err(message));
             }
         }
@@ -190,10 +196,11 @@ impl Optimizer {
         let state = read(state).or_raise()?;
         py.detach(|| {
             let mut inner = self.lock();
-            if inner.optimizer.is_built() {
-                return inner.optimizer.restore(&state);
+            // Of one that doesn't know its parameters yet the count of steps alone; the slots follow.
+            inner.optimizer.restore(&state)?;
+            if !inner.optimizer.is_built() {
+                inner.pending = Some(state);
             }
-            inner.pending = Some(state);
             Ok(())
         })
         .or_raise()
@@ -289,9 +296,7 @@ fn read(bytes: &[u8]) -> plugfit::Result<OptimizerState> {
                     Dtype::F32 => SlotValues::Single(
                         data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
                     ),
-                    Dtype::F64 => {
-                        SlotValues::Double(doubles(data).into_iter().map(f64::from_le_bytes).collect())
-                    }
+                    Dtype::F64 => SlotValues::Double(doubles(data).into_iter().map(f64::from_le_bytes).collect()),
                     _ => return Err(damaged()),
                 };
                 state.tensors.push((name, values));

@@ -170,7 +170,12 @@ impl Rule {
     pub fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
         let y_pred = inputs.y_pred()?;
         let single = y_pred.as_slice::<f64>().is_none();
-        let columns = if y_pred.rank() > 1 { y_pred.rows_and_columns().1 } else { 1 };
+        let columns = match (y_pred.rank(), self.top_k) {
+            (2.., _) => y_pred.rows_and_columns().1,
+            // The greatest of a vector: it is one row.
+            (_, Some(_)) => y_pred.len(),
+            _ => 1,
+        };
         self.check(inputs, columns)?;
         let per_label = self.thresholds() + 1;
         let labels = if self.multi_label { columns } else { 1 };

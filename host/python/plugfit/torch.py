@@ -1,0 +1,197 @@
+"""Components as PyTorch's: a loss that has a gradient, a ``torch.optim.Optimizer``, a metric with torchmetrics' interface."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import torch
+
+from . import losses as _losses
+from . import metrics as _metrics
+from . import optimizers as _optimizers
+
+__all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
+
+
+def _array(tensor):
+    if tensor is None or not isinstance(tensor, torch.Tensor):
+        return tensor
+    tensor = tensor.detach()
+    if tensor.dtype in (torch.bfloat16, torch.float16):
+        tensor = tensor.float()
+    return tensor.cpu().numpy()
+
+
+class _Reduced(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y_pred, loss, y_true, sample_weight, mask):
+        arrays = (_array(y_true), _array(y_pred), _array(sample_weight), _array(mask))
+        if ctx.needs_input_grad[0] and loss.reduction != "none":
+            value, slopes = loss.value_and_gradient(*arrays)
+            ctx.slopes = torch.from_numpy(slopes)
+        else:
+            value, ctx.slopes = loss(*arrays), None
+        ctx.kept = (loss, arrays, y_pred.dtype, y_pred.device)
+        return torch.from_numpy(np.array(value, np.float32)).to(y_pred.device)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        loss, (y_true, y_pred, sample_weight, mask), dtype, device = ctx.kept
+        if ctx.slopes is not None:
+            slopes = ctx.slopes.to(device) * cotangent
+        else:
+            # Not reduced: the cotangent weighs the values.
+            weight = _array(cotangent).astype(np.float32)
+            if sample_weight is not None:
+                given = np.asarray(sample_weight, np.float32)
+                weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
+            slopes = torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask)).to(device)
+        return slopes.to(dtype), None, None, None, None
+
+
+class Loss(torch.nn.Module):
+    """A loss as a module: ``loss(y_pred, y_true)`` in PyTorch's order is :meth:`forward`'s with names; see :func:`loss`."""
+
+    def __init__(self, identifier):
+        super().__init__()
+        self.loss = _losses.get(identifier)
+
+    def forward(self, y_true, y_pred, sample_weight=None, mask=None):
+        """The loss in Keras's order of arguments, a float32 tensor that can be differentiated with respect to ``y_pred``."""
+        return _Reduced.apply(y_pred, self.loss, y_true, sample_weight, mask)
+
+
+class Optimizer(torch.optim.Optimizer):
+    """An optimizer as ``torch.optim``'s: parameters on the CPU in float32, updated in place.
+
+    ``named_parameters`` give the names that exclude_from_weight_decay, Muon and MultiOptimizer go by. The learning rate is that of the
+    param group, so that PyTorch's schedulers work.
+    """
+
+    def __init__(self, params, identifier, exclude_from_weight_decay=()):
+        made = _optimizers.get(identifier)
+        self._optimizer = type(made)._of(made._identifier)
+        if exclude_from_weight_decay:
+            self._optimizer.exclude_from_weight_decay(var_names=list(exclude_from_weight_decay))
+        params = list(params)
+        self._parameter_names = None
+        if params and isinstance(params[0], tuple):
+            self._parameter_names = [name for name, _ in params]
+            params = [param for _, param in params]
+        super().__init__(params, {"lr": self._optimizer.learning_rate})
+        if len(self.param_groups) != 1:
+            raise ValueError("there is one group of parameters: use MultiOptimizer for several")
+        self._has_schedule = isinstance(self._optimizer._rate(), dict)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """A step; gives what ``closure`` gave."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        group = self.param_groups[0]
+        if self._has_schedule:
+            group["lr"] = self._optimizer.learning_rate
+        elif float(group["lr"]) != self._optimizer.learning_rate:
+            self._optimizer.learning_rate = float(group["lr"])
+            group["lr"] = self._optimizer.learning_rate
+        params = group["params"]
+        self._optimizer.apply([None if param.grad is None else _array(param.grad) for param in params], params, self._parameter_names)
+        return loss
+
+    @torch.no_grad()
+    def finalize(self):
+        """Moves the parameters to their averages, where ``use_ema`` is on; once, when training is over."""
+        self._optimizer.finalize(self.param_groups[0]["params"])
+
+    def state_dict(self):
+        state = super().state_dict()
+        state["plugfit"] = torch.frombuffer(bytearray(self._optimizer.get_state()), dtype=torch.uint8)
+        return state
+
+    def load_state_dict(self, state_dict):
+        state = dict(state_dict)
+        own = state.pop("plugfit")
+        super().load_state_dict(state)
+        self._optimizer.set_state(own.numpy().tobytes())
+
+
+class Metric:
+    """A metric with torchmetrics' interface: ``update(preds, target)``, ``compute()``, ``reset()``, ``merge(others)``, ``sync()``."""
+
+    def __init__(self, identifier):
+        given = _metrics.get(identifier)
+        self.metric = type(given)._of(given._identifier, given._function, given._given_dtype)
+
+    def update(self, preds, target=None, sample_weight=None):
+        """Takes in a batch, in torchmetrics' order; a metric of values alone takes them as ``preds``."""
+        if self.metric._takes_values:
+            self.metric.update_state(_array(preds), _array(sample_weight))
+        else:
+            self.metric.update_state(_array(target), _array(preds), _array(sample_weight))
+
+    def compute(self):
+        """What it has come to: a float32 tensor, or a dict of them."""
+        result = self.metric.result()
+        if isinstance(result, dict):
+            return {name: torch.tensor(float(value)) for name, value in result.items()}
+        return torch.tensor(np.asarray(result), dtype=torch.float32)
+
+    def forward(self, preds, target=None, sample_weight=None):
+        """The batch's own result; it is taken in as well."""
+        batch = Metric(self.metric)
+        batch.update(preds, target, sample_weight)
+        self.merge([batch])
+        return batch.compute()
+
+    __call__ = forward
+
+    def reset(self):
+        """Forgets what it has seen."""
+        self.metric.reset_state()
+
+    def merge(self, others):
+        """Takes in what others have seen."""
+        self.metric.merge_state([other.metric for other in others])
+
+    def sync(self, group=None):
+        """Takes in what this metric has seen on every other rank of ``torch.distributed``."""
+        import torch.distributed as distributed
+
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return
+        states = [None] * distributed.get_world_size(group)
+        distributed.all_gather_object(states, self.metric.get_state(), group=group)
+        self.reset()
+        for state in states:
+            other = Metric(self.metric)
+            other.metric.set_state(state)
+            self.merge([other])
+
+    def state_dict(self):
+        return {"state": self.metric.get_state()}
+
+    def load_state_dict(self, state):
+        self.metric.set_state(state["state"])
+
+
+def loss(identifier):
+    """A loss by its identifier, as a function in PyTorch's order: ``criterion(y_pred, y_true, sample_weight=None, mask=None)``."""
+    made = Loss(identifier)
+
+    def criterion(y_pred, y_true, sample_weight=None, mask=None):
+        return made(y_true, y_pred, sample_weight, mask)
+
+    criterion.loss = made.loss
+    return criterion
+
+
+def metric(identifier):
+    """A metric by its identifier."""
+    return Metric(identifier)
+
+
+def optimizer(params, identifier, **kwargs):
+    """An optimizer by its identifier, for parameters or named parameters."""
+    return Optimizer(params, identifier, **kwargs)

@@ -1,0 +1,358 @@
+"""What a caller may rely on: arrays, names, configurations, errors, state."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import plugfit
+from plugfit import losses, metrics, optimizers, schedules
+
+T = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
+P = np.array([[0.2, 0.7], [0.6, 0.4]], np.float32)
+
+
+def test_a_loss_is_a_float32_and_an_array_where_it_is_not_reduced():
+    value = losses.get("mse")(T, P)
+    assert type(value) is np.float32
+    values = losses.get({"class_name": "MeanSquaredError", "config": {"reduction": "none"}})(T, P)
+    assert values.dtype == np.float32 and values.shape == (2,)
+    assert np.isclose(values.mean(), value)
+
+
+@pytest.mark.parametrize("name", ["mse", "Huber", "binary_crossentropy", "KLDivergence", "Poisson", "LogCosh"])
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0], np.float32)[:, None]])
+def test_a_gradient_is_that_of_the_reduced_loss(name, weight):
+    loss, step = losses.get(name), 1e-2
+    slopes = loss.gradient(T, P, weight)
+    assert slopes.shape == P.shape and slopes.dtype == np.float32
+    for place in np.ndindex(P.shape):
+        up, down = P.copy(), P.copy()
+        up[place] += step
+        down[place] -= step
+        difference = (float(loss(T, up, weight)) - float(loss(T, down, weight))) / (2 * step)
+        assert np.isclose(slopes[place], difference, rtol=2e-2, atol=2e-3)
+
+
+def test_a_mask_rescales_weights_by_total_over_valid():
+    mask = np.array([True, False])
+    value = losses.get("mse")(T, P, None, mask)
+    assert np.isclose(value, ((T[0] - P[0]) ** 2).mean())
+
+    class Masked(np.ndarray):
+        pass
+
+    masked = P.view(Masked)
+    masked._keras_mask = mask
+    assert losses.get("mse")(T, masked) == value
+
+
+def test_arrays_of_any_kind_are_taken_and_the_same():
+    value = losses.get("mse")(T, P)
+    for kind in (list, np.float64, np.float16, "f>4", "strided", "fortran"):
+        if kind is list:
+            t, p = T.tolist(), P.tolist()
+        elif kind == "f>4":
+            t, p = T.astype(">f4"), P.astype(">f4")
+        elif kind == "strided":
+            t, p = np.repeat(T, 2, axis=1)[:, ::2], np.repeat(P, 3, axis=0)[::3]
+        elif kind == "fortran":
+            t, p = np.asfortranarray(T), np.asfortranarray(P)
+        else:
+            t, p = T.astype(kind), P.astype(kind)
+        assert np.isclose(losses.get("mse")(t, p), value, rtol=1e-3), kind
+
+
+def test_float64_stays_float64_in_metrics():
+    values = np.full(3, 1.0 + 1e-12)
+    assert metrics.Mean()(values) - 1.0 > 5e-13
+    assert metrics.get("mse")(values, np.ones(3)) < 1e-23
+
+
+@pytest.mark.parametrize("bad", ["no", object(), np.array(["a", "b"]), {"a": 1}])
+def test_what_holds_no_numbers_is_a_type_error(bad):
+    with pytest.raises(TypeError):
+        losses.get("mse")(T, bad)
+    with pytest.raises(TypeError):
+        metrics.get("mse").update_state(T, bad)
+
+
+def test_shapes_that_do_not_fit_are_a_value_error_and_leave_a_metric_as_it_was():
+    metric = metrics.get("mse")
+    metric.update_state(T, P)
+    before = metric.get_state()
+    for bad in (np.ones((3, 2), np.float32), np.ones((2, 5), np.float32)):
+        with pytest.raises(ValueError):
+            metric.update_state(T, bad)
+        with pytest.raises(ValueError):
+            losses.get("mse")(T, bad)
+    assert metric.get_state() == before
+
+
+def test_a_sparse_crossentropy_along_another_axis_refuses_shapes_that_do_not_fit():
+    loss = losses.SparseCategoricalCrossentropy(axis=0)
+    with pytest.raises(ValueError):
+        loss(np.zeros((4, 4)), np.full((2, 4, 4), 0.5))
+
+
+def test_unknown_names_are_a_value_error_that_says_what_is_near():
+    with pytest.raises(ValueError, match="MeanSquaredError|mean_squared"):
+        losses.get("mean_squared_eror")
+    for module in (losses, metrics, optimizers, schedules):
+        with pytest.raises(ValueError):
+            module.get("nothing of this name")
+        with pytest.raises(TypeError):
+            module.get(5)
+        with pytest.raises(ValueError):  # as Keras
+            module.get(5)
+        assert module.get(None) is None
+
+
+def test_settings_are_checked():
+    with pytest.raises(TypeError, match="dleta"):
+        losses.Huber(dleta=1.0)
+    with pytest.raises(ValueError):
+        losses.get({"class_name": "Huber", "config": {"dleta": 1.0}})
+    with pytest.raises(ValueError):
+        metrics.AUC(curve="XY")
+    for wrong in ({"beta": 1}, {"beta": "1.0"}, {"beta": -0.5}, {"threshold": 1}):
+        with pytest.raises(ValueError):
+            metrics.FBetaScore(**wrong)
+
+
+def test_classes_take_keras_positional_arguments_and_give_their_settings():
+    assert losses.Huber(2.0).delta == 2.0
+    assert metrics.MeanIoU(3).num_classes == 3
+    assert optimizers.SGD(0.1, 0.9).momentum == 0.9
+    assert optimizers.AdamW(0.1, 0.2).weight_decay == 0.2
+    assert schedules.CosineDecay(0.1, 100)(0) == pytest.approx(0.1)
+    assert isinstance(losses.get("huber"), losses.Huber)
+    assert metrics.MeanSquaredError(name="error").name == "error"
+    assert "Huber" in dir(losses) and "MeanSquaredError" in dir(metrics)
+
+
+def test_losses_as_functions_are_not_reduced():
+    assert losses.mean_squared_error(T, P).shape == (2,)
+    assert losses.huber(T, P, delta=0.1).shape == (2,)
+
+
+def test_python_functions_are_wrapped():
+    def squared(y_true, y_pred):
+        return ((y_true - y_pred) ** 2).mean(-1)
+
+    loss = losses.get(squared)
+    assert loss.name == "squared" and np.isclose(loss(T, P), losses.get("mse")(T, P))
+    weight = np.array([1.0, 3.0])
+    assert np.isclose(loss(T, P, weight), losses.get("mse")(T, P, weight))
+    metric = metrics.get(squared)
+    metric.update_state(T, P)
+    metric.update_state(P, P)
+    assert np.isclose(metric.result(), losses.get("mse")(T, P) / 2)
+    with pytest.raises(ValueError):
+        loss.gradient(T, P)
+    squared.gradient = lambda y_true, y_pred: (y_pred - y_true) * 2 / y_pred.shape[-1]
+    np.testing.assert_allclose(losses.get(squared).gradient(T, P, weight), losses.get("mse").gradient(T, P, weight), rtol=1e-6)
+
+
+def test_what_a_python_function_raises_is_raised():
+    def broken(y_true, y_pred):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        losses.get(broken)(T, P)
+    assert losses.get("mse")(T, T) == 0.0
+
+
+def test_a_metric_of_values_takes_weights_second():
+    mean = metrics.Mean()
+    mean.update_state([1.0, 3.0, 5.0], [1, 1, 0])
+    assert mean.result() == 2.0
+    mean.update_state(values=[8.0], sample_weight=[2])
+    assert mean.result() == 5.0
+
+
+def test_what_is_not_defined_yet_is_what_keras_gives():
+    assert metrics.Mean().result() == 0.0
+    assert metrics.AUC().result() == 0.0
+    assert np.isnan(metrics.R2Score().result())
+
+
+def test_iou_ignores_ids_out_of_range_and_counts_above_2_to_24():
+    iou = metrics.MeanIoU(2)
+    iou.update_state([0, 1, 7, -1], [0, 1, 0, 1])
+    assert iou.result() == 1.0
+    count = 2**24 + 3
+    state = metrics.TruePositives()
+    ones = np.ones(1 << 20, np.float32)
+    for _ in range(16):
+        state.update_state(ones, ones)
+    state.update_state(ones[:3], ones[:3])
+    assert state.result() == count
+
+
+def test_state_goes_through_bytes_and_pickle_to_the_bit():
+    rng = np.random.default_rng(0)
+    for name in ("AUC", "mse", "F1Score", "PearsonCorrelation", "MeanSquaredError"):
+        whole, half = metrics.get(name), metrics.get(name)
+        t, p = rng.integers(0, 2, (64, 3)).astype("f"), rng.random((64, 3)).astype("f")
+        whole.update_state(t, p)
+        half.update_state(t[:30], p[:30])
+        other = pickle.loads(pickle.dumps(half))
+        other.update_state(t[30:], p[30:])
+        third = metrics.get(name)
+        third.set_state(other.get_state())
+        assert third.get_state() == other.get_state()
+        rest = metrics.get(name)
+        rest.update_state(t[30:], p[30:])
+        half.merge_state([rest])
+        np.testing.assert_allclose(half.result(), whole.result(), rtol=1e-6)
+        np.testing.assert_allclose(other.result(), whole.result(), rtol=1e-6)
+        with pytest.raises(ValueError):
+            third.set_state(b"damaged")
+    with pytest.raises(TypeError):
+        metrics.Mean().merge_state([5])
+    with pytest.raises(ValueError):
+        metrics.Mean().merge_state([metrics.AUC()])
+
+
+def test_an_optimizer_writes_in_place_and_skips_none():
+    optimizer = optimizers.SGD(0.5)
+    a, b = np.ones(2, np.float32), np.ones((2, 2), np.float32).T
+    strided = np.ones((4, 2), np.float32)[::2]
+    optimizer.apply([np.ones(2), None, np.ones((2, 2))], [a, b, strided], ["a", "b", "c"])
+    assert a.tolist() == [0.5, 0.5] and b.tolist() == [[1, 1], [1, 1]] and strided.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert optimizer.iterations == 1
+
+
+@pytest.mark.parametrize(
+    "grads, params, error",
+    [
+        ([np.ones(3)], [np.ones(2, np.float32)], ValueError),
+        ([np.ones(2)], [np.ones(2)], TypeError),
+        ([np.ones(2)], [[1.0, 2.0]], TypeError),
+        ([], [np.ones(2, np.float32)], ValueError),
+    ],
+)
+def test_parameters_that_can_not_be_written_are_refused(grads, params, error):
+    with pytest.raises(error):
+        optimizers.get("adam").apply(grads, params)
+
+
+def test_two_parameters_of_one_memory_and_read_only_ones_are_refused():
+    a = np.ones(4, np.float32)
+    with pytest.raises(ValueError):
+        optimizers.get("sgd").apply([np.ones(4), np.ones(2)], [a, a[1:3]])
+    a.flags.writeable = False
+    with pytest.raises(TypeError):
+        optimizers.get("sgd").apply([np.ones(4)], [a])
+
+
+def test_weight_decay_comes_before_the_step_and_knows_exclusions():
+    for name in ("SGD", "Adam", "RMSprop", "Lion"):
+        plain, decaying = getattr(optimizers, name)(0.1), getattr(optimizers, name)(0.1, weight_decay=0.5)
+        decaying.exclude_from_weight_decay(var_names=["^bias"])
+        grads = [np.array([0.3, -0.2], np.float32), np.array([0.1], np.float32)]
+        p, q = [np.array([1.0, 2.0], np.float32), np.array([3.0], np.float32)], None
+        q = [values.copy() for values in p]
+        p[0] -= p[0] * np.float32(0.5 * 0.1)
+        plain.apply(grads, p, ["kernel", "bias"])
+        decaying.apply(grads, q, ["kernel", "bias"])
+        for one, other in zip(p, q):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+    with pytest.raises(ValueError):
+        decaying.exclude_from_weight_decay(var_names=["kernel"])
+    assert optimizers.AdamW(weight_decay=0.0).weight_decay == 0.0
+    with pytest.raises(ValueError):
+        optimizers.AdamW(weight_decay=None)
+
+
+def test_the_learning_rate_is_a_float32_and_can_be_set():
+    optimizer = optimizers.get("adam")
+    assert optimizer.get_config()["learning_rate"] == float(np.float32(0.001)) == optimizer.learning_rate
+    optimizer.learning_rate = 0.25
+    assert optimizer.learning_rate == 0.25 and optimizer.get_config()["learning_rate"] == 0.25
+    scheduled = optimizers.SGD(schedules.ExponentialDecay(0.1, 10, 0.5))
+    with pytest.raises(TypeError):
+        scheduled.learning_rate = 0.1
+    again = optimizers.SGD.from_config(scheduled.get_config())
+    assert again.get_config() == scheduled.get_config()
+
+
+def test_an_optimizer_goes_on_from_its_state_to_the_bit():
+    rng = np.random.default_rng(1)
+    grads = [rng.normal(size=(5, 3)).astype("f") for _ in range(8)]
+    for name in ("Adam", "SGD", "Lamb", "Muon", "Adafactor"):
+        one = optimizers.get(name)
+        p = rng.normal(size=(5, 3)).astype("f")
+        for grad in grads[:4]:
+            one.apply([grad], [p], ["kernel"])
+        other, q = pickle.loads(pickle.dumps(one)), p.copy()
+        assert other.iterations == 4
+        for grad in grads[4:]:
+            one.apply([grad], [p], ["kernel"])
+            other.apply([grad], [q], ["kernel"])
+        assert p.tobytes() == q.tobytes(), name
+
+
+def test_iterations_count_updates_and_averages_are_written_in_the_end():
+    optimizer = optimizers.SGD(1.0, gradient_accumulation_steps=2)
+    p = np.zeros(1, np.float32)
+    for grad in (1.0, 3.0, 5.0):
+        optimizer.apply([np.array([grad])], [p])
+    assert optimizer.iterations == 1 and p[0] == -2.0
+    averaging = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+    p = np.zeros(1, np.float32)
+    for _ in range(2):
+        averaging.apply([np.ones(1)], [p])
+    averaging.finalize([p])
+    assert p[0] == -1.5
+
+
+def test_a_schedule_takes_whole_steps():
+    schedule = schedules.ExponentialDecay(0.1, 10, 0.5)
+    assert schedule(np.int64(10)) == pytest.approx(0.05) and schedule(10.0) == pytest.approx(0.05)
+    for bad in (0.5, -1):
+        with pytest.raises(ValueError):
+            schedule(bad)
+    with pytest.raises(TypeError):
+        schedule("1")
+
+
+def test_a_model_learns_and_its_history_is_keras_like():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4)).astype("f")
+    y = (x.sum(1) > 0).astype("i4")
+    model = plugfit.Model(["Dense(16, activation=relu)", "Dense(1, activation=sigmoid)"], seed=3)
+    seen = []
+    model.compile(optimizer=optimizers.Adam(0.01), loss="binary_crossentropy", metrics=["accuracy", lambda t, p: abs(t - p).mean(-1)])
+    history = model.fit(x, y, epochs=5, validation_split=0.25, on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    assert history.epoch == seen == [0, 1, 2, 3, 4]
+    assert history.history["val_accuracy"][-1] > 0.9 and history.history["loss"][-1] < history.history["loss"][0]
+    assert model.predict(x).shape == (400, 1)
+    logs = model.evaluate(x, y)
+    assert logs["accuracy"] > 0.9
+    again = plugfit.Model(["Dense(16, activation=relu)", "Dense(1, activation=sigmoid)"])
+    again.build((4,))
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    with pytest.raises(ValueError):
+        plugfit.Model(["Dense(1)"]).fit(x, y)
+
+
+def test_scores_of_columns():
+    found = plugfit.score([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6], ["BinaryAccuracy", "AUC", "AUC"])
+    assert list(found) == ["binary_accuracy", "auc", "auc_1"] and found["binary_accuracy"] == 0.5
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed")
+    frame = pandas.DataFrame({"t": [0, 1, 1, 0], "p": [0.1, 0.8, 0.4, 0.6]})
+    assert plugfit.score(frame["t"], frame["p"], "AUC")["auc"] == found["auc"]
+
+
+def test_plugins_that_are_not_there_are_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        plugfit.load_plugins(tmp_path / "nowhere")
+    text = tmp_path / "libtext.so"
+    text.write_text("no library")
+    with pytest.raises(plugfit.PluginError):
+        plugfit.load_plugins(text)
+    with pytest.warns(UserWarning, match="libtext"):
+        plugfit.load_plugins(tmp_path)

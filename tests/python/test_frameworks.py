@@ -1,0 +1,155 @@
+"""Trained in Keras and in PyTorch with this package's loss, metric and optimizer, a model gives the curve of the framework's own."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import numpy as np
+import pytest
+
+import plugfit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(256, 8)).astype("f")
+Y = (X.sum(1, keepdims=True) > 0).astype("f")
+
+
+def keras_model(keras):
+    keras.utils.set_random_seed(1)
+    layers = [keras.Input((8,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1, activation="sigmoid")]
+    return keras.Sequential(layers)
+
+
+@pytest.fixture
+def keras():
+    keras = pytest.importorskip("keras", reason="Keras isn't installed")
+    pytest.importorskip(keras.backend.backend(), reason="Keras's backend isn't installed")
+    return keras
+
+
+def compiled(keras, jit=True):
+    model = keras_model(keras)
+    own = plugfit.metrics.AUC(name="auc")
+    model.compile(
+        optimizer=plugfit.keras.optimizer(plugfit.optimizers.AdamW(0.01)),
+        loss=plugfit.keras.loss("binary_crossentropy"),
+        metrics=[plugfit.keras.metric(own), plugfit.keras.metric({"class_name": "MeanAbsoluteError", "config": {"name": "mae"}})],
+        run_eagerly=not jit,
+    )
+    return model
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_keras_gives_its_own_curve(keras, jit):
+    reference = keras_model(keras)
+    metrics = [keras.metrics.AUC(name="auc"), keras.metrics.MeanAbsoluteError(name="mae")]
+    reference.compile(optimizer=keras.optimizers.AdamW(0.01), loss="binary_crossentropy", metrics=metrics, run_eagerly=not jit)
+    expected = reference.fit(X, Y, epochs=3, verbose=0, shuffle=False).history
+    model = compiled(keras, jit)
+    found = model.fit(X, Y, epochs=3, verbose=0, shuffle=False).history
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, err_msg=name)
+
+
+def test_keras_saves_and_goes_on(keras, tmp_path):
+    model = compiled(keras)
+    model.fit(X, Y, epochs=1, verbose=0, shuffle=False)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    one = model.fit(X, Y, epochs=2, verbose=0, shuffle=False).history
+    other = again.fit(X, Y, epochs=2, verbose=0, shuffle=False).history
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
+
+
+def test_keras_weighs_samples(keras):
+    weight = RNG.random(256).astype("f")
+    reference = keras_model(keras)
+    reference.compile(optimizer="sgd", loss="binary_crossentropy")
+    expected = reference.fit(X, Y, sample_weight=weight, epochs=2, verbose=0, shuffle=False).history["loss"]
+    model = keras_model(keras)
+    model.compile(optimizer="sgd", loss=plugfit.keras.loss("binary_crossentropy"))
+    found = model.fit(X, Y, sample_weight=weight, epochs=2, verbose=0, shuffle=False).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch isn't installed")
+
+
+def torch_curve(torch, criterion, optimizer_of):
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1), torch.nn.Sigmoid())
+    optimizer = optimizer_of(model)
+    x, y, curve = torch.from_numpy(X), torch.from_numpy(Y), []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        curve.append(loss.item())
+    return curve
+
+
+def test_pytorch_gives_its_own_curve(torch):
+    from plugfit import torch as adapter
+
+    expected = torch_curve(torch, torch.nn.functional.mse_loss, lambda model: torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))
+    settings = {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}
+    found = torch_curve(torch, adapter.loss("mse"), lambda model: adapter.optimizer(model.named_parameters(), settings))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
+    from plugfit import torch as adapter
+
+    def made(start):
+        param = torch.nn.Parameter(torch.tensor(start))
+        return param, adapter.optimizer([param], "adam")
+
+    def step(param, optimizer):
+        optimizer.zero_grad()
+        (param**2).sum().backward()
+        optimizer.step()
+
+    one, optimizer = made([1.0, -2.0])
+    for _ in range(3):
+        step(one, optimizer)
+    other, again = made(one.detach().tolist())
+    again.load_state_dict(optimizer.state_dict())
+    for _ in range(3):
+        step(one, optimizer)
+        step(other, again)
+    assert one.detach().numpy().tobytes() == other.detach().numpy().tobytes()
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    before = one.detach().clone()
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
+    step(one, optimizer)
+    assert (before - one.detach()).abs().max() < 0.00075
+
+
+def test_native_optimizers_are_wrapped(torch):
+    given = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    optimizer = plugfit.optimizers.get(given)
+    p, q = np.ones(2, np.float32), np.ones(1, np.float32)
+    optimizer.apply([np.ones(2), None], [p, q])
+    assert p.tolist() == [0.5, 0.5] and q.tolist() == [1.0] and optimizer.iterations == 1
+
+
+def test_native_keras_optimizers_are_wrapped(keras):
+    optimizer = plugfit.optimizers.get(keras.optimizers.SGD(0.5))
+    p, q = np.ones(2, np.float32), np.ones(1, np.float32)
+    optimizer.apply([np.ones(2), None], [p, q])
+    assert p.tolist() == [0.5, 0.5] and q.tolist() == [1.0]
+
+
+def test_tensors_of_the_frameworks_are_taken_as_they_are(torch):
+    t, p = torch.zeros(3), torch.ones(3, requires_grad=True)
+    assert plugfit.losses.get("mse")(t, p) == 1.0
+    assert plugfit.metrics.get("mse")(t.bfloat16(), p.bfloat16()) == 1.0
+    param = torch.nn.Parameter(torch.ones(2))
+    plugfit.optimizers.SGD(0.5).apply([torch.ones(2)], [param])
+    assert param.tolist() == [0.5, 0.5]

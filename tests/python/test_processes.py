@@ -1,0 +1,124 @@
+"""Threads, forks, pools, Ctrl-C, the interpreter's end: no crash and no hang."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import plugfit
+
+BIG = 1 << 21
+
+
+def run(code, **kwargs):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def test_threads_share_a_metric_and_have_their_own():
+    rng = np.random.default_rng(0)
+    t, p = rng.random(BIG // 8), rng.random(BIG // 8)
+    shared, own = plugfit.metrics.get("mse"), [plugfit.metrics.get("mse") for _ in range(8)]
+
+    def work(metric):
+        for _ in range(4):
+            metric.update_state(t, p)
+            shared.update_state(t, p)
+            metric.result()
+
+    threads = [threading.Thread(target=work, args=(metric,)) for metric in own]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert np.isclose(shared.result(), own[0].result())
+    own[0].merge_state(own[1:])
+    assert np.isclose(own[0].result(), shared.result())
+
+
+def part(arrays):
+    metric = plugfit.metrics.AUC()
+    metric.update_state(*arrays)
+    return metric
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_parts_from_a_process_pool_are_merged(method):
+    rng = np.random.default_rng(0)
+    t = rng.integers(0, 2, BIG).astype("f")
+    p = rng.random(BIG).astype("f")
+    whole = part((t, p))  # the threads are there before the fork
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        parts = pool.map(part, [(t[i::4], p[i::4]) for i in range(4)])
+    parts[0].merge_state(parts[1:])
+    assert np.isclose(parts[0].result(), whole.result(), rtol=1e-9)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_of_a_child_computes():
+    t = np.random.default_rng(0).random(BIG).astype("f")
+    expected = plugfit.losses.get("mse")(t, t * 2)
+    child = os.fork()
+    if child == 0:
+        good = plugfit.losses.get("mse")(t, t * 2) == expected
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if plugfit.losses.get("mse")(t, t * 2) == expected else 1)
+        os._exit(0 if good and os.waitpid(grandchild, 0)[1] == 0 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_the_interpreter_ends_while_a_thread_computes():
+    done = run(
+        "import plugfit, numpy, threading\n"
+        "t = numpy.random.rand(1 << 20)\n"
+        "m = plugfit.metrics.get('mse')\n"
+        "def work():\n"
+        "    while True: m.update_state(t, t)\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
+def test_ctrl_c_ends_a_fit():
+    code = (
+        "import plugfit, numpy\n"
+        "x = numpy.random.rand(2000, 8).astype('f')\n"
+        "model = plugfit.Model(['Dense(64, activation=relu)', 'Dense(1)'])\n"
+        "model.compile('adam', 'mse')\n"
+        "print('begun', flush=True)\n"
+        "try: model.fit(x, x.sum(1), epochs=10**6)\n"
+        "except KeyboardInterrupt: print('stopped', model.predict(x).shape)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().strip() == "begun"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert out.strip() == "stopped (2000, 1)", errors
+
+
+def test_an_update_of_ten_million_rows_copies_nothing():
+    code = (
+        "import resource, numpy, plugfit\n"
+        "m = plugfit.metrics.get('mse')\n"
+        "small = numpy.random.rand(1000).astype('f')\n"
+        "t, p = numpy.zeros(10**7, 'f'), numpy.ones(10**7, 'f')\n"
+        "m.update_state(small, small)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "m.update_state(t, p)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    grown = int(run("import numpy as np\n" + code.replace("numpy.zeros(10**7, 'f')", "numpy.full(10**7, 2, 'f')")).stdout)
+    assert grown < 8 * 1024  # KiB; a copy of one array would be 39,063
+
+
+def test_the_program_comes_with_the_package():
+    done = subprocess.run([sys.executable, "-m", "plugfit", "show", "Huber"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "delta" in done.stdout
+    wrong = subprocess.run([sys.executable, "-m", "plugfit", "show", "Hubber"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2 and "Huber" in wrong.stderr

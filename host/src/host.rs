@@ -145,6 +145,11 @@ impl Host {
         Ok(())
     }
 
+    /// Adds a plug-in that is loaded already.
+    pub fn add_loaded(&self, plugin: Arc<Plugin>) {
+        self.add(plugin);
+    }
+
     fn add(&self, plugin: Arc<Plugin>) -> Added {
         let label = plugin.label().to_owned();
         let origin = plugin.origin().to_string();

@@ -7,6 +7,7 @@
 mod error;
 mod host;
 
+pub mod check;
 pub mod cli;
 pub mod compile;
 pub mod component;

@@ -34,6 +34,8 @@ pub struct ComponentSpec {
     pub base: &'static [(&'static str, &'static str)],
     /// The fields in order.
     pub fields: &'static [FieldSpec],
+    /// What it gives for small inputs, as JSON texts: see [`testing`](crate::testing#examples).
+    pub examples: &'static [&'static str],
 }
 
 /// One key of a configuration.

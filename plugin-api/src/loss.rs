@@ -20,6 +20,8 @@ pub struct LossInfo {
     pub own_mask: bool,
     /// Whether it has a gradient.
     pub differentiable: bool,
+    /// Whether no prediction has a smaller value than the right one.
+    pub least_at_truth: bool,
     /// The inputs, in order.
     pub inputs: Vec<String>,
     /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint8"`); the host
@@ -35,6 +37,7 @@ impl Default for LossInfo {
             rows_independent: true,
             own_mask: false,
             differentiable: true,
+            least_at_truth: true,
             inputs: vec!["y_true".into(), "y_pred".into()],
             dtypes: Vec::new(),
         }

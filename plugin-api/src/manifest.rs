@@ -206,7 +206,11 @@ impl Out<'_> {
             self.field(&spec.fields[i]);
             i += 1;
         }
-        self.raw("]}");
+        self.byte(b']');
+        if !spec.examples.is_empty() {
+            self.strings("examples", spec.examples);
+        }
+        self.byte(b'}');
     }
 
     const fn field(&mut self, field: &FieldSpec) {
@@ -251,6 +255,7 @@ mod tests {
             above: None,
             below: None,
         }],
+        examples: &["{\"gives\": [1]}"],
     };
     const MANIFEST: Manifest = Manifest {
         name: "robust",
@@ -273,5 +278,6 @@ mod tests {
         assert_eq!(component["fields"][0]["default"], 4.685);
         assert_eq!(component["fields"][0]["optional"], true);
         assert!(component["fields"][0].get("maximum").is_none());
+        assert_eq!(component["examples"][0], "{\"gives\": [1]}");
     }
 }

@@ -81,6 +81,11 @@ pub trait ElementwiseOptimizer<const N: usize>: Config + Send + Sync + 'static {
     /// Numbers that a step computes once: bias corrections, the learning rate.
     type Numbers: Copy + Send + Sync;
 
+    /// See [`OptimizerInfo`].
+    fn info(&self) -> OptimizerInfo {
+        OptimizerInfo::default()
+    }
+
     /// The names of the slots in use and the value each starts at, `N` at most; of those not in use the formula sees 0, and what
     /// it gives is dropped.
     fn slots(&self) -> Vec<(&'static str, f64)>;
@@ -93,13 +98,21 @@ pub trait ElementwiseOptimizer<const N: usize>: Config + Send + Sync + 'static {
 }
 
 /// What depends on an optimizer's configuration and a host wants to know.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct OptimizerInfo {
     /// By what the loss shall be multiplied at first, for an optimizer that scales it itself; later by what its own slot `loss_scale`
     /// holds. The gradients that come are of the scaled loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
+    /// Whether gradients of zeros alone leave parameters where they started.
+    pub still_at_zero: bool,
+}
+
+impl Default for OptimizerInfo {
+    fn default() -> Self {
+        OptimizerInfo { loss_scale: None, still_at_zero: true }
+    }
 }
 
 /// Level 2: whole tensors, and all of them at once.

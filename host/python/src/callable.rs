@@ -73,8 +73,15 @@ fn call(function: &Py<PyAny>, inputs: &Inputs<'_>) -> plugfit_api::Result<(Vec<i
 }
 
 impl Config for Callable {
-    const SPEC: ComponentSpec =
-        ComponentSpec { name: "function", aliases: &[], doc: "A function.", version: 1, base: &[], fields: &[] };
+    const SPEC: ComponentSpec = ComponentSpec {
+        name: "function",
+        aliases: &[],
+        doc: "A function.",
+        version: 1,
+        base: &[],
+        fields: &[],
+        examples: &[],
+    };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
         Err(Error::unsupported("a function can't be made from a configuration"))

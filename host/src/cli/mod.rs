@@ -1,5 +1,6 @@
 //! The `plugfit` program: a file for each subcommand.
 
+mod check;
 mod evaluate;
 mod fit;
 mod kept;
@@ -17,6 +18,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::{Map, Value, json};
@@ -70,6 +72,8 @@ enum Command {
     Lock(lock::Options),
     /// A component's documentation and settings
     Show(show::Options),
+    /// Put plug-ins to the test before anyone trains with them, each test in a process of its own
+    Check(check::Options),
     /// Begin a plug-in: a crate that builds and passes its own test at once
     New(new::Options),
     /// The JSON Schema of a run's file, for editors
@@ -84,6 +88,22 @@ enum Command {
 /// Runs the program with the process's arguments: 0 done, 1 it failed, 2 it was asked wrongly, 130 interrupted.
 pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os()))
+}
+
+/// How this program is begun anew, where it isn't by its own file: `python -m plugfit`.
+static PROGRAM: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Says how the program is begun anew, where this process isn't of its own file; for what is run in a process of its own.
+pub fn set_program(command: Vec<OsString>) {
+    let _ = PROGRAM.set(command);
+}
+
+fn program() -> Result<Vec<OsString>> {
+    if let Some(command) = PROGRAM.get() {
+        return Ok(command.clone());
+    }
+    let path = std::env::current_exe().map_err(|error| Error::failure(format!("cannot find this program: {error}")))?;
+    Ok(vec![path.into()])
 }
 
 /// Runs the program with these arguments, the first of which is its name; gives its exit status.
@@ -105,6 +125,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::List(options) => list::run(&options, &common),
         Command::Lock(options) => lock::run(&options, &common),
         Command::Show(options) => show::run(&options, &common),
+        Command::Check(options) => check::run(&options, &common),
         Command::New(options) => new::run(&options, &common),
         Command::Schema(options) => schema::run(&options, &common),
         Command::Completions { shell } => {

@@ -11,9 +11,8 @@ use crate::{Host, Result};
 
 /// Loads the plug-ins: those of `--plugins` first, then the run file's, then those of the folders that are looked at always.
 pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    let lock = lock::here(common, file)?.map(Arc::new);
-    let is_locked = lock.is_some();
-    let options = LoadOptions { load_in_place: common.load_in_place, lock };
+    let options = load_options(common, file)?;
+    let is_locked = options.lock.is_some();
     let host = Host::with_options(options);
     if !common.no_builtin {
         host.add_builtin();
@@ -33,6 +32,12 @@ pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
         host.add_folder(folder);
     }
     Ok(host)
+}
+
+/// How plug-ins are loaded here.
+pub fn load_options(common: &Common, file: Option<&RunFile>) -> Result<LoadOptions> {
+    let lock = lock::here(common, file)?.map(Arc::new);
+    Ok(LoadOptions { load_in_place: common.load_in_place, lock })
 }
 
 fn add(host: &Host, path: &Path, source: Source) -> Result<()> {

@@ -28,6 +28,7 @@ pub use config::{DataConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, Target};
 pub use inputs::{DiskRows, Inputs};
 pub use load::LoadedData;
+pub(crate) use npy::write_npy_doubles;
 pub use order::shuffled_order;
 pub use schema::{Schema, TargetSchema};
 pub use write::write_predictions;

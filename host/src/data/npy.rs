@@ -315,9 +315,23 @@ fn half_to_f32(bits: u16) -> f32 {
 /// # Errors
 /// If the writer fails.
 pub fn write_npy(writer: &mut dyn Write, values: &ArrayViewD<'_, f32>) -> io::Result<()> {
-    let axes: Vec<String> = values.shape().iter().map(usize::to_string).collect();
+    write_header(writer, "<f4", values.shape())?;
+    values.iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
+}
+
+/// Writes float64 numbers in C order.
+///
+/// # Errors
+/// If the writer fails.
+pub fn write_npy_doubles(writer: &mut dyn Write, shape: &[usize], values: &[f64]) -> io::Result<()> {
+    write_header(writer, "<f8", shape)?;
+    values.iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
+}
+
+fn write_header(writer: &mut dyn Write, descr: &str, shape: &[usize]) -> io::Result<()> {
+    let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if axes.len() == 1 { "," } else { "" };
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}{comma}), }}", axes.join(", "));
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{comma}), }}", axes.join(", "));
     // The numbers begin at a multiple of 64 bytes; the header ends in a line break.
     const BEFORE: usize = 10;
     let padding = (BEFORE + header.len() + 1).next_multiple_of(64) - (BEFORE + header.len() + 1);
@@ -327,8 +341,7 @@ pub fn write_npy(writer: &mut dyn Write, values: &ArrayViewD<'_, f32>) -> io::Re
     writer.write_all(&[1, 0])?;
     let length = u16::try_from(header.len()).map_err(|_| io::Error::other("the array has too many axes"))?;
     writer.write_all(&length.to_le_bytes())?;
-    writer.write_all(header.as_bytes())?;
-    values.iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
+    writer.write_all(header.as_bytes())
 }
 
 #[cfg(test)]

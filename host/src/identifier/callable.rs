@@ -72,8 +72,15 @@ impl fmt::Debug for Callable {
 }
 
 impl Config for Callable {
-    const SPEC: ComponentSpec =
-        ComponentSpec { name: "Callable", aliases: &[], doc: "A closure.", version: 1, base: &[], fields: &[] };
+    const SPEC: ComponentSpec = ComponentSpec {
+        name: "Callable",
+        aliases: &[],
+        doc: "A closure.",
+        version: 1,
+        base: &[],
+        fields: &[],
+        examples: &[],
+    };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
         Err(plugfit_api::Error::unsupported("a closure can't be made from a configuration"))

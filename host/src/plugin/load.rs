@@ -9,6 +9,7 @@ use std::sync::Arc;
 use plugfit_abi::abi_stable::StableAbi;
 use plugfit_abi::abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
 use plugfit_abi::{Interface, LossV1, MetricV1, OptimizerV1, Root, ScheduleV1};
+use plugfit_api::testing;
 use serde_json::{Map, Value};
 
 use super::component::{Owned, Table};
@@ -56,6 +57,7 @@ pub struct Plugin {
     manifest: Manifest,
     label: String,
     origin: Origin,
+    root: &'static Root,
     loss: Offered<LossV1>,
     metric: Offered<MetricV1>,
     optimizer: Offered<OptimizerV1>,
@@ -157,6 +159,7 @@ impl Plugin {
             manifest,
             label,
             origin,
+            root,
         }
     }
 
@@ -183,6 +186,14 @@ impl Plugin {
     /// Where it came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// For the tests of a plug-in, which begin their random numbers at `seed`.
+    pub fn subject(&self, door: &Arc<Door>, seed: u64) -> testing::Subject {
+        // For ever, as the tests' host has no owner.
+        std::mem::forget(door.clone());
+        // SAFETY: the door is never dropped.
+        unsafe { testing::Subject::new(self.root, seed).with_host(door.host()) }
     }
 
     /// Whether its components of this kind can be used.

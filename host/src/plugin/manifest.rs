@@ -60,6 +60,9 @@ pub struct Component {
     /// Its settings.
     #[serde(default)]
     pub fields: Vec<Field>,
+    /// What it gives for small inputs, as JSON texts; `plugfit check` holds it to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
 }
 
 impl Component {

@@ -45,8 +45,15 @@ pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
 }
 
 impl Config for Callable {
-    const SPEC: ComponentSpec =
-        ComponentSpec { name: "Callable", aliases: &[], doc: "A C function.", version: 1, base: &[], fields: &[] };
+    const SPEC: ComponentSpec = ComponentSpec {
+        name: "Callable",
+        aliases: &[],
+        doc: "A C function.",
+        version: 1,
+        base: &[],
+        fields: &[],
+        examples: &[],
+    };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
         Err(plugfit_api::Error::unsupported("a function can't be made from a configuration"))

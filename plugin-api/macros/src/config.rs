@@ -22,6 +22,7 @@ struct StructOptions {
     version: Option<u32>,
     base: Vec<(String, String)>,
     check: Option<ExprPath>,
+    examples: Vec<String>,
 }
 
 pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
@@ -38,6 +39,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     let doc = doc(&input.attrs);
     let version = options.version.unwrap_or(1);
+    let examples = options.examples;
     let (base_keys, base_values): (Vec<_>, Vec<_>) = options.base.into_iter().unzip();
 
     let fields = match &data.fields {
@@ -86,6 +88,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 version: #version,
                 base: &[#((#base_keys, #base_values)),*],
                 fields: &[#(#specs),*],
+                examples: &[#(#examples),*],
             };
 
             fn from_json(
@@ -170,6 +173,7 @@ fn struct_options(attributes: &[Attribute]) -> Result<StructOptions> {
                 Expr::Path(path) => options.check = Some(path.clone()),
                 other => return Err(Error::new(other.span(), "the path of a function, such as Self::check")),
             },
+            ("example", Meta::NameValue(pair)) => options.examples.push(text(&pair.value)?),
             ("aliases", Meta::List(list)) => {
                 let names = list.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated)?;
                 options.aliases = names.iter().map(text).collect::<Result<_>>()?;
@@ -180,7 +184,7 @@ fn struct_options(attributes: &[Attribute]) -> Result<StructOptions> {
                     options.base.push((pair.path.require_ident()?.to_string(), json(&pair.value)?));
                 }
             }
-            _ => return Err(Error::new(meta.span(), "expected name, aliases(…), version, base(…) or check")),
+            _ => return Err(Error::new(meta.span(), "expected name, aliases(…), version, base(…), check or example")),
         }
     }
     Ok(options)

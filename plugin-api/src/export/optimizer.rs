@@ -18,7 +18,7 @@ use plugfit_abi::{
     abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString, RVec},
     Handle,
 };
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 
 /// One parameter in an update, as the host gives it: before scaling, clipping and decay.
 #[doc(hidden)]
@@ -40,9 +40,7 @@ pub trait AnyOptimizer: Send + Sync {
     #[doc(hidden)]
     fn config(&self) -> Map<String, Value>;
     #[doc(hidden)]
-    fn info(&self) -> Value {
-        json!({})
-    }
+    fn info(&self) -> Value;
     #[doc(hidden)]
     fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>>;
     #[doc(hidden)]
@@ -67,6 +65,9 @@ struct ByElement<T, const N: usize>(T);
 impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N> {
     fn config(&self) -> Map<String, Value> {
         self.0.to_json()
+    }
+    fn info(&self) -> Value {
+        serde_json::to_value(self.0.info()).unwrap_or_default()
     }
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
         let wanted = self.0.slots();

@@ -4,7 +4,8 @@ use crate::{loss::Targets, Inputs, Tensor};
 
 /// Rows in a whole batch.
 pub const ROWS: usize = 12;
-const COLUMNS: usize = 4;
+/// Columns of one, if nothing else is asked for.
+pub const COLUMNS: usize = 4;
 
 /// Numbers in every dtype that a component may want.
 pub struct Array {
@@ -17,7 +18,7 @@ pub struct Array {
 }
 
 impl Array {
-    fn new(shape: &[usize], values: Vec<f64>) -> Self {
+    pub fn new(shape: &[usize], values: Vec<f64>) -> Self {
         Array {
             shape: shape.iter().map(|&length| length as i64).collect(),
             f32s: values.iter().map(|&value| value as f32).collect(),
@@ -53,8 +54,13 @@ impl Array {
 
     /// With one number changed.
     pub fn moved(&self, index: usize, by: f64) -> Self {
+        self.put(index, self.f64s[index] + by)
+    }
+
+    /// With another number in one place.
+    pub fn put(&self, index: usize, number: f64) -> Self {
         let mut values = self.f64s.clone();
-        values[index] += by;
+        values[index] = number;
         self.with(values)
     }
 
@@ -62,16 +68,22 @@ impl Array {
         self.with(self.f64s.clone())
     }
 
-    fn with(&self, values: Vec<f64>) -> Self {
+    /// Of the same shape.
+    pub fn with(&self, values: Vec<f64>) -> Self {
         let shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
         Array::new(&shape, values)
     }
 
-    fn rows(&self, from: usize, to: usize) -> Self {
-        let each = self.len() / self.shape[0] as usize;
+    pub fn rows(&self, rows: impl IntoIterator<Item = usize>) -> Self {
+        let each = self.len() / (self.shape[0] as usize).max(1);
         let mut shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
-        shape[0] = to - from;
-        Array::new(&shape, self.f64s[from * each..to * each].to_vec())
+        let mut values = Vec::new();
+        shape[0] = 0;
+        for row in rows {
+            values.extend_from_slice(&self.f64s[row * each..(row + 1) * each]);
+            shape[0] += 1;
+        }
+        Array::new(&shape, values)
     }
 }
 
@@ -79,11 +91,27 @@ impl Array {
 pub struct Batch {
     pub y_true: Array,
     pub y_pred: Array,
+    /// Between what predictions lie.
+    pub range: (f64, f64),
 }
 
 impl Batch {
     pub fn rows(&self, from: usize, to: usize) -> Self {
-        Batch { y_true: self.y_true.rows(from, to), y_pred: self.y_pred.rows(from, to) }
+        self.picked(from..to)
+    }
+
+    pub fn picked(&self, rows: impl IntoIterator<Item = usize> + Clone) -> Self {
+        Batch { y_true: self.y_true.rows(rows.clone()), y_pred: self.y_pred.rows(rows), range: self.range }
+    }
+
+    /// The same labels for other predictions.
+    pub fn predicting(&self, y_pred: Array) -> Self {
+        Batch { y_true: self.y_true.copied(), y_pred, range: self.range }
+    }
+
+    /// Where predictions can be what they are of: the labels predicted.
+    pub fn truth(&self) -> Option<Self> {
+        (self.y_true.shape() == self.y_pred.shape()).then(|| self.predicting(self.y_true.copied()))
     }
 
     /// Gives `f` the inputs that are declared, by name.
@@ -129,40 +157,59 @@ impl Random {
     }
 }
 
+/// What a component is tried with.
+pub struct Task {
+    pub targets: Option<Targets>,
+    pub from_logits: bool,
+    pub columns: usize,
+    pub seed: u64,
+}
+
 /// Batches of the tasks that may be meant, the likeliest first.
-pub fn batches(targets: Option<Targets>) -> Vec<Batch> {
-    let mut random = Random(7);
-    let cells = ROWS * COLUMNS;
-    let shape = [ROWS, COLUMNS];
-    let ids: Vec<usize> = (0..ROWS).map(|row| (row * 7 + row / 3) % COLUMNS).collect();
-    let probabilities = |random: &mut Random| {
+pub fn batches(task: &Task) -> Vec<Batch> {
+    let columns = task.columns;
+    let mut random = Random(task.seed);
+    let cells = ROWS * columns;
+    let shape = [ROWS, columns];
+    let ids: Vec<usize> = (0..ROWS).map(|row| (row * 7 + row / 3) % columns).collect();
+    let rows_that_sum_to_1 = |random: &mut Random| {
         let mut values = random.many(cells, 0.05, 1.0);
-        for row in values.chunks_mut(COLUMNS) {
+        for row in values.chunks_mut(columns) {
             let sum: f64 = row.iter().sum();
             row.iter_mut().for_each(|value| *value /= sum);
         }
         values
     };
+    const LOGITS: (f64, f64) = (-3.0, 3.0);
+    let (low, high) = if task.from_logits { LOGITS } else { (0.05, 0.95) };
+    let of_classes = |random: &mut Random| match task.from_logits {
+        true => random.many(cells, low, high),
+        false => rows_that_sum_to_1(random),
+    };
     let one_hot: Vec<f64> =
-        ids.iter().flat_map(|&id| (0..COLUMNS).map(move |column| f64::from(u8::from(column == id)))).collect();
+        ids.iter().flat_map(|&id| (0..columns).map(move |column| f64::from(u8::from(column == id)))).collect();
     let id_column: Vec<f64> = ids.iter().map(|&id| id as f64).collect();
-    let batch = |y_true: Array, y_pred: Array| Batch { y_true, y_pred };
-    let regression =
-        batch(Array::new(&shape, random.many(cells, -1.5, 1.5)), Array::new(&shape, random.many(cells, -1.5, 1.5)));
+    let batch = |y_true: Array, y_pred: Array, range: (f64, f64)| Batch { y_true, y_pred, range };
+    let numbers = |random: &mut Random, from: f64, to: f64| {
+        let (y_true, y_pred) = (random.many(cells, from, to), random.many(cells, from, to));
+        batch(Array::new(&shape, y_true), Array::new(&shape, y_pred), (from, to))
+    };
+    let regression = numbers(&mut random, -1.5, 1.5);
     let flags = (0..cells).map(|i| f64::from(u8::from(i * 5 % 7 < 3))).collect();
-    let binary = batch(Array::new(&shape, flags), Array::new(&shape, random.many(cells, 0.05, 0.95)));
-    let categorical = batch(Array::new(&shape, one_hot), Array::new(&shape, probabilities(&mut random)));
-    let sparse = batch(Array::new(&[ROWS], id_column.clone()), Array::new(&shape, probabilities(&mut random)));
-    let column = batch(Array::new(&[ROWS, 1], id_column), Array::new(&shape, probabilities(&mut random)));
-    let positive =
-        batch(Array::new(&shape, random.many(cells, 0.1, 2.0)), Array::new(&shape, random.many(cells, 0.1, 2.0)));
+    let binary = batch(Array::new(&shape, flags), Array::new(&shape, random.many(cells, low, high)), (low, high));
+    let categorical = batch(Array::new(&shape, one_hot), Array::new(&shape, of_classes(&mut random)), (low, high));
+    let sparse =
+        batch(Array::new(&[ROWS], id_column.clone()), Array::new(&shape, of_classes(&mut random)), (low, high));
+    let column = batch(Array::new(&[ROWS, 1], id_column), Array::new(&shape, of_classes(&mut random)), (low, high));
+    let positive = numbers(&mut random, 0.1, 2.0);
     // Two labels of a sequence of four, none of them the blank.
     let labels = (0..2 * ROWS).map(|i| (1 + i % 3) as f64).collect();
     let sequence = batch(
         Array::new(&[ROWS, 2], labels),
-        Array::new(&[ROWS, 4, COLUMNS], (0..4).flat_map(|_| probabilities(&mut random)).collect()),
+        Array::new(&[ROWS, 4, columns], (0..4).flat_map(|_| rows_that_sum_to_1(&mut random)).collect()),
+        (low, high),
     );
-    match targets {
+    match task.targets {
         Some(Targets::Binary) => vec![binary],
         Some(Targets::Categorical) => vec![categorical],
         Some(Targets::Regression) => vec![regression, positive],

@@ -1,8 +1,11 @@
 //! A host that lends the plug-in's own components to each other, and nothing else.
 
 use super::{
+    components,
     made::{Made, Table},
     manifest,
+    trial::Subject,
+    SEED,
 };
 use crate::{Error, Result};
 use plugfit_abi::{
@@ -51,12 +54,11 @@ fn lend<T: Table>(plugin: &'static Root, kind: &str, identifier: &str) -> Result
     let identifier: Value = serde_json::from_str(identifier).unwrap_or_default();
     let name = identifier["class_name"].as_str().or(identifier.as_str()).unwrap_or_default();
     let config = identifier.get("config").cloned().unwrap_or_else(|| json!({}));
-    let manifest = manifest(plugin);
-    let is_it = |component: &&Value| component["kind"] == kind && component["name"] == name;
-    if !manifest["components"].as_array().is_some_and(|all| all.iter().any(|component| is_it(&component))) {
+    let manifest = manifest(plugin).map_err(Error::other)?;
+    if !components(&manifest).iter().any(|component| component["kind"] == kind && component["name"] == name) {
         return Err(Error::unsupported(format!("{name} is of another plug-in; this test lends what is in this one")));
     }
-    let made = Made::<T>::new(plugin, name, &config)?;
+    let made = Made::<T>::new(Subject::new(plugin, SEED), name, &config)?;
     // SAFETY: the plug-in's function, called as the ABI says; null was refused when `made` was made.
     let interface = unsafe { (plugin.get_interface)(T::ID.as_ptr(), T::ID.len()) };
     let handle = made.handle;

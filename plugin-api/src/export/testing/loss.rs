@@ -1,15 +1,28 @@
 //! What holds for losses.
 
 use super::{
-    data::{batches, Array, Batch},
-    made::{back, with_raw, Made},
-    Findings,
+    data::{batches, weights, Array, Batch, Task, COLUMNS},
+    made::{back, with_raw, Described, Made},
+    report::{said, Report},
+    trial::{or_report, Tests, Trial},
 };
-use crate::{loss::LossInfo, Result, Tensor, TensorMut};
+use crate::{loss::LossInfo, Error, Inputs, Result, Tensor, TensorMut};
 use plugfit_abi::{
     self as abi,
     abi_stable::std_types::{ROption, RSlice},
 };
+
+pub const TESTS: Tests = &[
+    ("gradient", "the gradient is that of the values, by differences at every place", gradient),
+    ("line", "along a line the values change by the sum of the slopes, without a jump", line),
+    ("fused", "values and gradients are the same whether asked for together or alone", fused),
+    ("weights", "weights and the scale multiply gradients, and the sums are those of the values", weighted),
+    ("rows", "a row's value doesn't depend on the others, where it says so", rows),
+    ("finite", "values and gradients are finite at 0, at 1, at ties and for logits of 1e30", finite),
+    ("truth", "nothing is better than the truth, unless it declares that something is", truth),
+    ("shapes", "inputs that don't fit are refused", shapes),
+    ("empty", "a batch without rows has no values", empty),
+];
 
 /// What a call gave.
 struct Output {
@@ -19,164 +32,461 @@ struct Output {
     totals: abi::LossTotals,
 }
 
-fn call(
+/// What is asked of a call.
+struct Ask<'a> {
+    upstream: Option<&'a Array>,
+    scale: f64,
+    values: bool,
+    gradient: bool,
+}
+
+impl Ask<'_> {
+    const VALUES: Ask<'static> = Ask { upstream: None, scale: 1.0, values: true, gradient: false };
+
+    fn all(info: &LossInfo) -> Ask<'static> {
+        Ask { gradient: info.differentiable, ..Ask::VALUES }
+    }
+}
+
+fn call(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, ask: &Ask<'_>) -> Result<Output> {
+    let (y_pred, shape) = (batch.y_pred.len(), batch.y_pred.shape());
+    batch.with_inputs(&info.inputs, &info.dtypes, None, |inputs| call_on(made, info, inputs, y_pred, shape, ask))
+}
+
+/// Values of inputs of any names.
+pub fn values_of(made: &Made<abi::LossV1>, info: &LossInfo, inputs: &Inputs<'_>) -> Result<(Vec<i64>, Vec<f64>)> {
+    let output = call_on(made, info, inputs, 0, &[0], &Ask::VALUES)?;
+    Ok((output.shape, output.values.iter().map(|&value| f64::from(value)).collect()))
+}
+
+fn call_on(
     made: &Made<abi::LossV1>,
     info: &LossInfo,
-    batch: &Batch,
-    upstream: Option<&Array>,
-    wants_gradient: bool,
+    inputs: &Inputs<'_>,
+    y_pred: usize,
+    pred_shape: &[i64],
+    ask: &Ask<'_>,
 ) -> Result<Output> {
-    batch.with_inputs(&info.inputs, &info.dtypes, None, |inputs| {
-        with_raw(inputs, |raw| {
-            // SAFETY: the handle belongs to this table; so below.
-            let shape: Vec<i64> = back(unsafe { (made.table.output_shape)(made.handle, raw) })?.into();
-            let count = shape.iter().product::<i64>().max(0) as usize;
-            let mut values = vec![f32::NAN; count];
-            let mut valid = vec![1.0f32; count];
-            let mut gradient = vec![f32::NAN; batch.y_pred.len()];
-            let pred_shape = batch.y_pred.shape();
-            let target = |gradient: &mut Vec<f32>| ROption::RSome(TensorMut::new(gradient, pred_shape).raw());
-            let gradients: Vec<ROption<abi::Tensor>> = info
-                .inputs
-                .iter()
-                .map(|name| if name == "y_pred" && wants_gradient { target(&mut gradient) } else { ROption::RNone })
-                .collect();
-            let upstream = upstream.map(|upstream| upstream.numbers().iter().map(|&u| u as f32).collect::<Vec<f32>>());
-            let output = abi::LossOutput {
-                values: ROption::RSome(TensorMut::new(&mut values, &shape).raw()),
-                valid: if info.own_mask {
-                    ROption::RSome(TensorMut::new(&mut valid, &shape).raw())
+    with_raw(inputs, |raw| {
+        // SAFETY: the handle belongs to this table; so below.
+        let shape: Vec<i64> = back(unsafe { (made.table.output_shape)(made.handle, raw) })?.into();
+        let count = shape.iter().try_fold(
+            1_i64,
+            |product, &length| {
+                if length < 0 {
+                    None
                 } else {
-                    ROption::RNone
-                },
-                gradients: RSlice::from_slice(&gradients),
-                upstream: upstream
-                    .as_ref()
-                    .map_or(ROption::RNone, |upstream| ROption::RSome(Tensor::new(upstream, &shape).raw())),
-                scale: 1.0,
-            };
-            // SAFETY: as above; the targets are written by nobody else meanwhile.
-            let totals = back(unsafe { (made.table.call)(made.handle, &made.host(), raw, &output) })?;
-            values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= valid);
-            Ok(Output { shape, values, gradient, totals })
-        })
+                    product.checked_mul(length)
+                }
+            },
+        );
+        let count = count.filter(|&count| count < 1 << 20);
+        let count =
+            count.ok_or_else(|| Error::other(format!("it says that its values have the shape {shape:?}")))? as usize;
+        // What isn't written is seen.
+        let mut values = vec![f32::NAN; if ask.values { count } else { 0 }];
+        let mut valid = vec![1.0f32; count];
+        let mut gradient = vec![f32::NAN; if ask.gradient { y_pred } else { 0 }];
+        let gradients: Vec<ROption<abi::Tensor>> = info
+            .inputs
+            .iter()
+            .map(|name| match name == "y_pred" && ask.gradient {
+                true => ROption::RSome(TensorMut::new(&mut gradient, pred_shape).raw()),
+                false => ROption::RNone,
+            })
+            .collect();
+        let upstream: Option<Vec<f32>> =
+            ask.upstream.map(|upstream| upstream.numbers().iter().map(|&weight| weight as f32).collect());
+        let some = |wanted: bool, target: &mut [f32]| match wanted {
+            true => ROption::RSome(TensorMut::new(target, &shape).raw()),
+            false => ROption::RNone,
+        };
+        let output = abi::LossOutput {
+            values: some(ask.values, &mut values),
+            valid: some(info.own_mask, &mut valid),
+            gradients: RSlice::from_slice(&gradients),
+            upstream: match &upstream {
+                Some(upstream) => ROption::RSome(Tensor::new(upstream, &shape).raw()),
+                None => ROption::RNone,
+            },
+            scale: ask.scale,
+        };
+        // SAFETY: as above; the targets are written by nobody else meanwhile.
+        let totals = back(unsafe { (made.table.call)(made.handle, &made.host, raw, &output) })?;
+        values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= valid);
+        Ok(Output { shape, values, gradient, totals })
     })
 }
 
-pub fn check(made: &Made<abi::LossV1>, findings: &mut Findings) {
-    let info: LossInfo = match made.info().map(serde_json::from_value) {
-        Ok(Ok(info)) => info,
-        Ok(Err(error)) => return findings.add(format!("describes itself wrongly: {error}")),
-        Err(error) => return findings.add(format!("can't describe itself: {}", error.message())),
-    };
-    findings.exception(info.rows_independent, "a row's value depends on the others");
-    findings.exception(info.differentiable, "it has no gradient");
-    if info.inputs != ["y_true", "y_pred"] {
-        return; // Only its author knows what these must be.
-    }
-    let batches = batches(info.targets);
-    let outputs: Vec<_> = batches.iter().map(|batch| call(made, &info, batch, None, info.differentiable)).collect();
-    // The first that it can be meant for; where it is defined for none, the first that it takes.
-    let finite = |output: &Result<Output>| {
-        output.as_ref().is_ok_and(|output| output.values.iter().all(|value| value.is_finite()))
-    };
-    let chosen = outputs.iter().position(finite).or_else(|| outputs.iter().position(Result::is_ok));
-    match (chosen, outputs.first()) {
-        (Some(chosen), _) => {
-            if let Ok(output) = &outputs[chosen] {
-                values(made, &info, &batches[chosen], output, findings);
+pub fn info(made: &Made<abi::LossV1>) -> Result<LossInfo> {
+    serde_json::from_value(made.info()?).map_err(|error| Error::other(format!("it describes itself wrongly: {error}")))
+}
+
+fn task(info: &LossInfo, columns: usize, seed: u64) -> Task {
+    Task { targets: info.targets, from_logits: info.from_logits, columns, seed }
+}
+
+/// The first batch that it can be meant for; where it is defined for none, the first that it takes.
+fn fitting(made: &Made<abi::LossV1>, info: &LossInfo, task: &Task) -> Result<Batch> {
+    let mut taken = None;
+    let mut refusal = Error::input("there is no batch of its task");
+    for batch in batches(task) {
+        match call(made, info, &batch, &Ask::all(info)) {
+            Ok(output) if output.values.iter().chain(&output.gradient).all(|value| value.is_finite()) => {
+                return Ok(batch)
             }
+            Ok(_) => taken = taken.or(Some(batch)),
+            Err(error) if error.kind() == abi::ERROR_PANIC => return Err(error),
+            Err(error) => refusal = error,
         }
-        (None, Some(Err(error))) => findings.add(format!("takes no batch of its task: {}", error.message())),
-        (None, _) => {}
+    }
+    taken.ok_or(refusal)
+}
+
+/// A loss that can be called, and a batch for it.
+struct Ready {
+    made: Made<abi::LossV1>,
+    info: LossInfo,
+    batch: Batch,
+    output: Output,
+}
+
+impl Ready {
+    fn values(&self, batch: &Batch) -> Result<Vec<f64>> {
+        let output = call(&self.made, &self.info, batch, &Ask::VALUES)?;
+        Ok(output.values.iter().map(|&value| f64::from(value)).collect())
+    }
+
+    fn sum(&self, batch: &Batch) -> f64 {
+        self.values(batch).map_or(f64::NAN, |values| values.iter().sum())
+    }
+
+    fn has_rows(&self) -> bool {
+        self.info.rows_independent && self.output.shape.first() == self.batch.y_pred.shape().first()
+    }
+
+    fn keep(&self, report: &mut Report) {
+        let wide = |array: &[f32]| array.iter().map(|&value| f64::from(value)).collect();
+        report.keep(&[
+            ("y_true", self.batch.y_true.shape(), self.batch.y_true.numbers().to_vec()),
+            ("y_pred", self.batch.y_pred.shape(), self.batch.y_pred.numbers().to_vec()),
+            ("values", &self.output.shape, wide(&self.output.values)),
+            ("gradient", &[self.output.gradient.len() as i64], wide(&self.output.gradient)),
+        ]);
     }
 }
 
-fn values(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, output: &Output, findings: &mut Findings) {
-    let sum: f64 = output.values.iter().map(|&value| f64::from(value)).sum();
-    findings.that(output.values.iter().all(|value| value.is_finite()), || {
-        format!("gives values that aren't finite, or doesn't give all: {:?}", output.values)
+fn ready(trial: &Trial<'_>, config: &serde_json::Value, columns: usize, report: &mut Report) -> Option<Ready> {
+    let made: Made<abi::LossV1> = or_report(report, "can't be made", trial.made(config))?;
+    let info = or_report(report, "can't describe itself", info(&made))?;
+    if info.inputs != ["y_true", "y_pred"] {
+        report.note(format!("not tried: only its author knows what its inputs {:?} must be", info.inputs));
+        return None;
+    }
+    let batch = fitting(&made, &info, &task(&info, columns, trial.subject.seed));
+    let batch = or_report(report, "takes no batch of its task", batch)?;
+    let output = or_report(report, "fails", call(&made, &info, &batch, &Ask::all(&info)))?;
+    Some(Ready { made, info, batch, output })
+}
+
+/// Runs `f` with every configuration that can be called.
+fn each(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report)) {
+    trial.each(report, |config, report| {
+        if let Some(ready) = ready(trial, config, COLUMNS, report) {
+            f(&ready, report);
+            ready.keep(report);
+        }
     });
-    findings.that(near(output.totals.value, sum, 1e-4), || {
-        format!("says that its values sum to {}, and they do to {sum}", output.totals.value)
-    });
-    match call(made, info, batch, None, info.differentiable) {
-        Ok(again) => findings.that(again.values == output.values && again.gradient == output.gradient, || {
-            "gives other values for the same batch the second time".into()
-        }),
-        Err(error) => findings.add(format!("fails the second time: {}", error.message())),
+    report.notes.dedup();
+}
+
+pub fn bits(made: &Made<abi::LossV1>, seed: u64) -> Result<Vec<u64>> {
+    let info = info(made)?;
+    if info.inputs != ["y_true", "y_pred"] {
+        return Ok(Vec::new());
     }
-    if output.shape.first() == batch.y_pred.shape().first() && info.rows_independent {
-        rows_alone(made, info, batch, output, findings);
-    }
-    if info.differentiable {
-        gradient(made, info, batch, output, findings);
-        weighted(made, info, batch, output, findings);
-    }
+    let batch = fitting(made, &info, &task(&info, COLUMNS, seed))?;
+    let output = call(made, &info, &batch, &Ask::all(&info))?;
+    let numbers = output.values.iter().chain(&output.gradient).map(|value| u64::from(value.to_bits()));
+    Ok(numbers.chain([output.totals.value.to_bits(), output.totals.weight.to_bits()]).collect())
 }
 
 fn near(found: f64, expected: f64, relative: f64) -> bool {
     (found - expected).abs() <= relative * (1.0 + expected.abs())
 }
 
-fn rows_alone(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, output: &Output, findings: &mut Findings) {
-    let half = call(made, info, &batch.rows(0, 5), None, false);
-    let values = half.map(|half| half.values);
-    findings.that(
-        values.as_ref().is_ok_and(|values| {
-            values.iter().zip(&output.values).all(|(a, b)| near(f64::from(*a), f64::from(*b), 1e-5))
-        }),
-        || "says that rows are independent, and gives other values for fewer of them".into(),
-    );
+/// Against differences of the sum. Where two step sizes disagree there is a kink, and nothing to compare with.
+fn gradient(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { info, batch, output, .. } = ready;
+        if !info.differentiable {
+            return report.note("as it declares: it has no gradient");
+        }
+        let sum = |index: usize, by: f64| ready.sum(&batch.predicting(batch.y_pred.moved(index, by)));
+        let slope = |index: usize, step: f64| (sum(index, step) - sum(index, -step)) / (2.0 * step);
+        let mut compared = 0;
+        for (index, &found) in output.gradient.iter().enumerate() {
+            let at = batch.y_pred.numbers()[index];
+            if !found.is_finite() {
+                return report
+                    .fail(format!("gives the slope {found} for y_pred[{index}] = {at:.4}, or doesn't give it"));
+            }
+            let (found, wide, narrow) = (f64::from(found), slope(index, 8e-3), slope(index, 4e-3));
+            if !near(wide, narrow, 2e-2) {
+                continue;
+            }
+            compared += 1;
+            // What is left of a smooth function's error when the step's square is taken out.
+            let best = (4.0 * narrow - wide) / 3.0;
+            // At a kink that lies here, any slope between those of its sides is right.
+            let (left, right) =
+                ((sum(index, 0.0) - sum(index, -4e-3)) / 4e-3, (sum(index, 4e-3) - sum(index, 0.0)) / 4e-3);
+            let kink = !near(left, right, 0.2);
+            let between = left.min(right) - 1e-3 <= found && found <= left.max(right) + 1e-3;
+            if !(near(found, best, 5e-3) || kink && between) {
+                return report
+                    .fail(format!("gives the slope {found} for y_pred[{index}] = {at:.4}; differences say {best:.4}"));
+            }
+        }
+        let open = output.gradient.len() - compared;
+        report.that(compared * 2 >= output.gradient.len(), || {
+            format!("has slopes that differences can't confirm, for {open} of {}", output.gradient.len())
+        });
+    });
 }
 
-/// Against differences of the sum. Where two step sizes disagree there is a kink, and nothing to compare with.
-fn gradient(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, output: &Output, findings: &mut Findings) {
-    let sum = |index: usize, by: f64| {
-        let moved = Batch { y_true: batch.y_true.copied(), y_pred: batch.y_pred.moved(index, by) };
-        let values = call(made, info, &moved, None, false).map(|output| output.values);
-        values.map_or(f64::NAN, |values| values.iter().map(|&value| f64::from(value)).sum())
-    };
-    let slope = |index: usize, step: f64| (sum(index, step) - sum(index, -step)) / (2.0 * step);
-    let mut compared = 0;
-    for (index, &found) in output.gradient.iter().enumerate() {
-        if !found.is_finite() {
-            return findings.add(format!("gives the slope {found} for y_pred[{index}], or doesn't give it"));
+/// Points on a line.
+const POINTS: usize = 96;
+
+fn line(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.differentiable {
+            return;
         }
-        let (wide, narrow) = (slope(index, 8e-3), slope(index, 4e-3));
-        if !near(wide, narrow, 2e-2) {
+        let (batch, (low, high)) = (&ready.batch, ready.batch.range);
+        let step = (high - low) / POINTS as f64;
+        for index in (0..batch.y_pred.len()).step_by(7) {
+            let at = |point: usize| -> Result<(f64, f64)> {
+                let batch = batch.predicting(batch.y_pred.put(index, low + point as f64 * step));
+                let output = call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info))?;
+                let sum = output.values.iter().map(|&value| f64::from(value)).sum();
+                Ok((sum, f64::from(output.gradient[index])))
+            };
+            let Some(mut last) = or_report(report, "fails", at(0)) else { return };
+            for point in 1..=POINTS {
+                let Some(next) = or_report(report, "fails", at(point)) else { return };
+                let (change, expected) = (next.0 - last.0, step * (last.1 + next.1) / 2.0);
+                // A kink within the step may turn the slope from one side's to the other's.
+                let allowed = step * ((next.1 - last.1).abs() + 1e-2 * last.1.abs().max(next.1.abs()));
+                let noise = 4e-6 * (1.0 + last.0.abs().max(next.0.abs()));
+                if (change - expected).abs() > allowed + noise {
+                    let here = low + point as f64 * step;
+                    return report.fail(format!(
+                        "changes by {change:.5} just before y_pred[{index}] = {here:.4}, where its slopes say {expected:.5}"
+                    ));
+                }
+                last = next;
+            }
+        }
+    });
+}
+
+fn fused(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { made, info, batch, output } = ready;
+        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(&a, &b)| near(f64::from(a), f64::from(b), 1e-6));
+        if let Some(values) = or_report(report, "fails without a gradient", call(made, info, batch, &Ask::VALUES)) {
+            report
+                .that(same(&values.values, &output.values), || "gives other values where no gradient is wanted".into());
+            report.that(near(values.totals.value, output.totals.value, 1e-6), || {
+                format!(
+                    "sums to {} where no gradient is wanted, and to {} else",
+                    values.totals.value, output.totals.value
+                )
+            });
+        }
+        let alone = Ask { values: false, ..Ask::all(info) };
+        if let Some(alone) = or_report(report, "fails without values", call(made, info, batch, &alone)) {
+            report.that(same(&alone.gradient, &output.gradient), || {
+                "gives another gradient where no values are wanted".into()
+            });
+            report.that(near(alone.totals.value, output.totals.value, 1e-6), || {
+                format!(
+                    "sums to {} where no values are wanted, and to {} else",
+                    alone.totals.value, output.totals.value
+                )
+            });
+        }
+    });
+}
+
+fn weighted(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { made, info, batch, output } = ready;
+        let sum: f64 = output.values.iter().map(|&value| f64::from(value)).sum();
+        report.that(output.values.iter().all(|value| value.is_finite()), || {
+            format!("gives values that aren't finite, or doesn't give all: {:?}", output.values)
+        });
+        report.that(near(output.totals.value, sum, 1e-4), || {
+            format!("says that its values sum to {}, and they do to {sum}", output.totals.value)
+        });
+        let count = output.values.len() as f64;
+        report.that(info.own_mask || output.totals.count == count && output.totals.weight == count, || {
+            let abi::LossTotals { count: said, weight, .. } = output.totals;
+            format!("says that {said} values of weight {weight} count, and there are {count}")
+        });
+        let upstream = weights((0..output.values.len()).map(|i| 0.25 * i as f64));
+        let ask = Ask { upstream: Some(&upstream), scale: 3.0, ..Ask::all(info) };
+        let Some(weighted) = or_report(report, "fails with weights", call(made, info, batch, &ask)) else { return };
+        let pairs = || output.values.iter().zip(upstream.numbers());
+        let sum: f64 = pairs().map(|(&value, &weight)| f64::from(value) * weight).sum();
+        report.that(near(weighted.totals.value, sum, 1e-4), || {
+            format!("says that its weighted values sum to {}, and they do to {sum}", weighted.totals.value)
+        });
+        let total: f64 = upstream.numbers().iter().sum();
+        report.that(info.own_mask || near(weighted.totals.weight, total, 1e-5), || {
+            format!("says that its weights sum to {}, and they do to {total}", weighted.totals.weight)
+        });
+        if !info.differentiable || output.values.is_empty() {
+            return;
+        }
+        let each = output.gradient.len() / output.values.len().max(1);
+        let last = output.shape == batch.y_pred.shape()[..batch.y_pred.shape().len() - 1];
+        for (index, (&found, &slope)) in weighted.gradient.iter().zip(&output.gradient).enumerate() {
+            if !found.is_finite() {
+                return report.fail(format!("gives the slope {found} for y_pred[{index}] with weights"));
+            }
+            // Where a value is of the last axis, its weight is that of all slopes along it.
+            let row = index / each.max(1);
+            if ready.has_rows() && last {
+                let expected = f64::from(slope) * upstream.numbers()[row] * 3.0;
+                if !near(f64::from(found), expected, 1e-4) {
+                    return report.fail(format!(
+                        "gives the slope {found} for y_pred[{index}] with a weight of {} and a scale of 3, and {slope} without",
+                        upstream.numbers()[row]
+                    ));
+                }
+            }
+        }
+    });
+}
+
+fn rows(trial: &Trial<'_>, report: &mut Report) {
+    let Some(config) = trial.config() else { return };
+    for columns in [COLUMNS, 1, 19, 67] {
+        let mut quiet = Report::default();
+        // Not every loss is of any number of columns.
+        let Some(ready) = ready(trial, &config, columns, if columns == COLUMNS { report } else { &mut quiet }) else {
+            continue;
+        };
+        if !ready.info.rows_independent {
+            return report.note("as it declares: a row's value depends on the others");
+        }
+        if !ready.has_rows() {
             continue;
         }
-        compared += 1;
-        // At a kink that lies here, any slope between those of its sides is right.
-        let (left, right) = ((sum(index, 0.0) - sum(index, -4e-3)) / 4e-3, (sum(index, 4e-3) - sum(index, 0.0)) / 4e-3);
-        let between = left.min(right) - 1e-3 <= f64::from(found) && f64::from(found) <= left.max(right) + 1e-3;
-        if !between && !near(f64::from(found), narrow, 3e-2) {
-            let at = batch.y_pred.numbers()[index];
-            return findings
-                .add(format!("gives the slope {found} for y_pred[{index}] = {at:.4}; differences say {narrow:.4}"));
+        let each = ready.output.values.len() / ready.batch.y_pred.shape()[0] as usize;
+        for picked in [vec![0], vec![3, 1], (0..5).collect(), (0..12).rev().collect()] {
+            let part = ready.batch.picked(picked.iter().copied());
+            let Some(values) = or_report(report, "fails with fewer rows", ready.values(&part)) else { return };
+            let expected = picked.iter().flat_map(|row| &ready.output.values[row * each..(row + 1) * each]);
+            let same = values.iter().zip(expected).all(|(a, b)| near(*a, f64::from(*b), 1e-5));
+            report.that(same, || format!("gives other values where only the rows {picked:?} of 12 are there"));
         }
+        ready.keep(report);
     }
-    findings.that(compared * 2 >= output.gradient.len(), || {
-        format!(
-            "has slopes that differences can't confirm, for {} of {}",
-            output.gradient.len() - compared,
-            output.gradient.len()
-        )
+}
+
+fn finite(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { info, batch, .. } = ready;
+        let cells = batch.y_pred.len();
+        let all = |number: f64| batch.y_pred.with(vec![number; cells]);
+        let mut edges = vec![("all 0", all(0.0)), ("all 1", all(1.0)), ("all one number", all(0.5))];
+        if info.from_logits {
+            let huge = (0..cells).map(|i| if i % 3 == 0 { 1e30 } else { -1e30 }).collect();
+            edges.push(("1e30 and -1e30", batch.y_pred.with(huge)));
+        }
+        if let Some(truth) = batch.truth() {
+            edges.push(("y_true itself", truth.y_pred));
+        }
+        for (what, y_pred) in edges {
+            let edge = batch.predicting(y_pred);
+            match call(&ready.made, info, &edge, &Ask::all(info)) {
+                Ok(output) => {
+                    let odd = |numbers: &[f32]| numbers.iter().find(|number| !number.is_finite()).copied();
+                    if let Some(odd) = odd(&output.values) {
+                        report.fail(format!("gives {odd} where y_pred is {what}"));
+                    }
+                    if let Some(odd) = odd(&output.gradient) {
+                        report.fail(format!("gives the slope {odd} where y_pred is {what}"));
+                    }
+                }
+                Err(error) => report.fail(format!("fails where y_pred is {what}: {}", said(&error))),
+            }
+        }
     });
 }
 
-fn weighted(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, output: &Output, findings: &mut Findings) {
-    let upstream = super::data::weights((0..output.values.len()).map(|i| 0.25 * i as f64));
-    let Ok(weighted) = call(made, info, batch, Some(&upstream), true) else {
-        return findings.add("fails with weights");
+fn truth(trial: &Trial<'_>, report: &mut Report) {
+    let Some(config) = trial.config() else { return };
+    let Some(ready) = ready(trial, &config, COLUMNS, report) else { return };
+    if !ready.info.least_at_truth {
+        return report.note("as it declares: its least value isn't at the truth");
+    }
+    let truth = ready.batch.truth().filter(|_| !ready.info.from_logits);
+    let Some(truth) = truth else { return };
+    let Some(best) = or_report(report, "fails at the truth", ready.values(&truth)) else { return };
+    for share in [1.0, 0.5, 0.05] {
+        let moved = |(truth, pred): (&f64, &f64)| truth + share * (pred - truth);
+        let pairs = ready.batch.y_true.numbers().iter().zip(ready.batch.y_pred.numbers());
+        let away = truth.predicting(truth.y_pred.with(pairs.map(moved).collect()));
+        let Some(values) = or_report(report, "fails", ready.values(&away)) else { return };
+        let better = values.iter().zip(&best).position(|(value, best)| value < &(best - 1e-5 * (1.0 + best.abs())));
+        if let Some(row) = better {
+            report.fail(format!(
+                "gives {} for value {row} of predictions that are wrong, and {} where they are right (a loss may declare least_at_truth: false)",
+                values[row], best[row]
+            ));
+            break;
+        }
+    }
+    ready.keep(report);
+}
+
+fn shapes(trial: &Trial<'_>, report: &mut Report) {
+    let Some(config) = trial.config() else { return };
+    let Some(ready) = ready(trial, &config, COLUMNS, report) else { return };
+    let Ready { made, info, batch, .. } = &ready;
+    let cut = |array: &Array| {
+        let mut shape: Vec<usize> = array.shape().iter().map(|&length| length as usize).collect();
+        let last = shape.len() - 1;
+        shape[last] -= 1;
+        let count = shape.iter().product();
+        Array::new(&shape, array.numbers()[..count].to_vec())
     };
-    let pairs = output.values.iter().zip(upstream.numbers());
-    let sum: f64 = pairs.map(|(&value, &weight)| f64::from(value) * weight).sum();
-    findings.that(near(weighted.totals.value, sum, 1e-4), || {
-        format!("says that its weighted values sum to {}, and they do to {sum}", weighted.totals.value)
-    });
-    findings.that(weighted.gradient.iter().all(|slope| slope.is_finite()), || {
-        "gives slopes that aren't finite with weights".into()
+    let mut wrong = vec![Batch { y_true: batch.y_true.rows(0..5), ..batch.picked(0..12) }];
+    if batch.y_true.shape() == batch.y_pred.shape() {
+        wrong.push(Batch { y_true: cut(&batch.y_true), ..batch.picked(0..12) });
+    }
+    for batch in wrong {
+        let (y_true, y_pred) = (batch.y_true.shape(), batch.y_pred.shape());
+        match call(made, info, &batch, &Ask::all(info)) {
+            Ok(_) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),
+            Err(error) if error.kind() == abi::ERROR_PANIC => {
+                report.error(format!("with y_true of the shape {y_true:?} and y_pred of {y_pred:?}"), &error);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn empty(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| match ready.values(&ready.batch.rows(0, 0)) {
+        Ok(values) => {
+            report.that(values.is_empty() || !ready.has_rows(), || format!("gives {} values for no rows", values.len()))
+        }
+        Err(error) if error.kind() == abi::ERROR_INPUT => {}
+        Err(error) => report.error("fails with no rows", &error),
     });
 }

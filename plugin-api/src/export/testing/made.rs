@@ -1,6 +1,6 @@
 //! Components, made and called through their tables.
 
-use super::lending::host;
+use super::trial::Subject;
 use crate::{Error, Inputs, Result};
 use plugfit_abi::{
     self as abi,
@@ -72,31 +72,44 @@ pub fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
 
 /// A component.
 pub struct Made<T: Table> {
-    pub plugin: &'static Root,
     pub table: &'static T,
     pub handle: Handle,
+    /// What every call is given.
+    pub host: abi::Host,
 }
 
-impl<T: Table> Made<T> {
-    pub fn new(plugin: &'static Root, name: &str, config: &Value) -> Result<Self> {
-        let table = table::<T>(plugin)?;
-        let config = config.to_string();
-        // SAFETY: a function of a table, called as the ABI says; so below.
-        let handle = unsafe { (table.create())(&host(plugin), RStr::from_str(name), RStr::from_str(&config), 1) };
-        back(handle).map(|handle| Made { plugin, table, handle })
-    }
+// SAFETY: by the ABI's rules a component is shared between threads, and so is a host.
+unsafe impl<T: Table> Send for Made<T> {}
+// SAFETY: as above.
+unsafe impl<T: Table> Sync for Made<T> {}
 
-    /// The host of this component.
-    pub fn host(&self) -> abi::Host {
-        host(self.plugin)
-    }
+/// What a component of any kind says of itself.
+pub trait Described {
+    fn config(&self) -> Result<Value>;
+    fn info(&self) -> Result<Value>;
+}
 
-    pub fn config(&self) -> Result<Value> {
+impl<T: Table> Described for Made<T> {
+    fn config(&self) -> Result<Value> {
         self.described(self.table.config())
     }
 
-    pub fn info(&self) -> Result<Value> {
+    fn info(&self) -> Result<Value> {
         self.described(self.table.instance_info())
+    }
+}
+
+impl<T: Table> Made<T> {
+    pub fn new(subject: Subject, name: &str, config: &Value) -> Result<Self> {
+        let table = table::<T>(subject.plugin)?;
+        let (config, host) = (config.to_string(), subject.host);
+        // SAFETY: a function of a table, called as the ABI says; so below.
+        let handle = unsafe { (table.create())(&host, RStr::from_str(name), RStr::from_str(&config), 1) };
+        let handle = back(handle)?;
+        match handle.pointer.is_null() {
+            true => Err(Error::other("gave no component, and no error")),
+            false => Ok(Made { table, handle, host }),
+        }
     }
 
     fn described(&self, describe: Describe) -> Result<Value> {
@@ -110,14 +123,6 @@ impl<T: Table> Drop for Made<T> {
     fn drop(&mut self) {
         // SAFETY: given back once.
         unsafe { (self.table.release())(self.handle) }
-    }
-}
-
-impl Made<abi::ScheduleV1> {
-    pub fn learning_rate(&self, step: u64) -> Result<f64> {
-        let call = abi::ScheduleCall { step, epoch: 0, steps_per_epoch: abi::NONE, extras: RStr::from_str("") };
-        // SAFETY: the handle belongs to this table.
-        back(unsafe { (self.table.learning_rate)(self.handle, &self.host(), &call) })
     }
 }
 

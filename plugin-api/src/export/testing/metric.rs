@@ -1,15 +1,34 @@
 //! What holds for metrics.
 
 use super::{
-    data::{batches, weights, Array, Batch, ROWS},
-    made::{back, with_raw, Made},
-    Findings,
+    allocation::counted,
+    data::{batches, weights, Array, Batch, Random, Task, COLUMNS, ROWS},
+    made::{back, with_raw, Described, Made},
+    report::Report,
+    trial::{or_report, Tests, Trial},
 };
-use crate::{metric::MetricInfo, Result};
+use crate::{
+    metric::{Direction, MetricInfo},
+    Error, Inputs, Result,
+};
 use plugfit_abi::{self as abi, abi_stable::std_types::RSlice, Handle};
 
+pub const TESTS: Tests = &[
+    ("split", "a batch may be split anywhere between its rows, in any order", split),
+    ("merge", "states merge in any order and grouping to the same", merge),
+    ("reset", "a state that was reset is as a new one, and a copy is its own", reset),
+    ("saved", "a state that is saved and loaded goes on to the same bits", saved),
+    ("zero_weight", "a row of weight 0 counts as if it weren't there, where it says so", zero_weight),
+    ("direction", "the truth isn't worse than anything, by the direction it declares", direction),
+    ("defined", "a result is of finite numbers, or undefined", defined),
+    ("shapes", "inputs that don't fit are refused, and leave the state as it was", shapes),
+    ("empty", "a batch without rows changes nothing", empty),
+    ("bounded", "the state's size doesn't grow with the rows, unless it declares so", bounded),
+    ("allocation", "an update asks for no memory once it is warm", allocation),
+];
+
 /// What a metric has seen.
-struct State<'m> {
+pub struct State<'m> {
     metric: &'m Made<abi::MetricV1>,
     info: &'m MetricInfo,
     state: Handle,
@@ -22,11 +41,17 @@ impl Drop for State<'_> {
     }
 }
 
+/// The kind of a result, and its numbers.
+type Found = (u32, Vec<f64>);
+
 impl<'m> State<'m> {
-    fn new(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
+    pub fn new(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
         // SAFETY: the handles belong to this table; so below.
-        let state = back(unsafe { (metric.table.new_state)(metric.handle, &metric.host()) })?;
-        Ok(State { metric, info, state })
+        let state = back(unsafe { (metric.table.new_state)(metric.handle, &metric.host) })?;
+        match state.pointer.is_null() {
+            true => Err(Error::other("gave no state, and no error")),
+            false => Ok(State { metric, info, state }),
+        }
     }
 
     fn of(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo, parts: &[(&Batch, Option<&Array>)]) -> Result<Self> {
@@ -36,23 +61,24 @@ impl<'m> State<'m> {
     }
 
     fn update(&mut self, batch: &Batch, weight: Option<&Array>) -> Result<()> {
-        let table = self.metric.table;
-        batch.with_inputs(&self.info.inputs, &self.info.dtypes, weight, |inputs| {
-            // SAFETY: as above.
-            with_raw(inputs, |raw| {
-                back(unsafe { (table.update)(self.metric.handle, &self.metric.host(), self.state, raw) })
-            })
-        })
+        let info = self.info;
+        batch.with_inputs(&info.inputs, &info.dtypes, weight, |inputs| self.update_with(inputs))
+    }
+
+    pub fn update_with(&mut self, inputs: &Inputs<'_>) -> Result<()> {
+        let metric = self.metric;
+        // SAFETY: as above.
+        with_raw(inputs, |raw| back(unsafe { (metric.table.update)(metric.handle, &metric.host, self.state, raw) }))
     }
 
     fn merge(&mut self, other: &State<'_>) -> Result<()> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.merge)(self.metric.handle, &self.metric.host(), self.state, other.state) })
+        back(unsafe { (self.metric.table.merge)(self.metric.handle, &self.metric.host, self.state, other.state) })
     }
 
     fn reset(&mut self) -> Result<()> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host(), self.state) })
+        back(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host, self.state) })
     }
 
     fn copy(&self) -> Result<State<'m>> {
@@ -66,115 +92,408 @@ impl<'m> State<'m> {
         back(unsafe { (self.metric.table.save)(self.metric.handle, self.state) })
     }
 
-    fn loaded(&self, saved: &abi::SavedState) -> Result<State<'m>> {
-        let bytes = RSlice::from_slice(&saved.bytes);
-        // SAFETY: as above.
-        let state =
-            back(unsafe { (self.metric.table.load)(self.metric.handle, &self.metric.host(), saved.version, bytes) })?;
-        Ok(State { metric: self.metric, info: self.info, state })
+    fn bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.saved()?.bytes.into())
     }
 
-    /// The kind of the result, and its numbers.
-    fn result(&self) -> Result<(u32, Vec<f64>)> {
+    fn loaded(&self, saved: &abi::SavedState) -> Result<State<'m>> {
+        let (metric, bytes) = (self.metric, RSlice::from_slice(&saved.bytes));
         // SAFETY: as above.
-        let result = back(unsafe { (self.metric.table.result)(self.metric.handle, &self.metric.host(), self.state) })?;
+        let state = back(unsafe { (metric.table.load)(metric.handle, &metric.host, saved.version, bytes) })?;
+        Ok(State { metric, info: self.info, state })
+    }
+
+    pub fn raw_result(&self) -> Result<abi::MetricResult> {
+        // SAFETY: as above.
+        back(unsafe { (self.metric.table.result)(self.metric.handle, &self.metric.host, self.state) })
+    }
+
+    fn result(&self) -> Result<Found> {
+        let result = self.raw_result()?;
         Ok((result.kind, result.values.into()))
     }
 }
 
-pub fn check(made: &Made<abi::MetricV1>, findings: &mut Findings) {
-    let info: MetricInfo = match made.info().map(serde_json::from_value) {
-        Ok(Ok(info)) => info,
-        Ok(Err(error)) => return findings.add(format!("describes itself wrongly: {error}")),
-        Err(error) => return findings.add(format!("can't describe itself: {}", error.message())),
-    };
-    for (holds, what) in [
-        (info.rows_independent, "a batch split between rows gives another result"),
-        (info.zero_weight_is_absent, "rows of weight 0 count"),
-        (info.bounded_state, "the state grows with the rows"),
-    ] {
-        findings.exception(holds, what);
-    }
-    if let Err(error) = State::new(made, &info).and_then(|state| state.result()) {
-        findings.add(format!("fails before anything was seen: {}", error.message()));
-    }
-    if info.inputs != ["y_true", "y_pred"] && info.inputs != ["values"] {
-        return; // Only its author knows what these must be.
-    }
-    let mut last = None;
-    for batch in batches(None) {
-        match State::of(made, &info, &[(&batch, None)]).and_then(|state| state.result()) {
-            Ok((_, values)) => {
-                findings.that(values.iter().all(|value| value.is_finite()), || format!("gives {values:?}"));
-                if let Err(error) = laws(made, &info, &batch, findings) {
-                    findings.add(format!("fails: {}", error.message()));
-                }
-                return;
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    let error = last.map(|error| error.message().to_owned()).unwrap_or_default();
-    findings.add(format!("takes no batch of y_true and y_pred: {error}"));
+pub fn info(made: &Made<abi::MetricV1>) -> Result<MetricInfo> {
+    serde_json::from_value(made.info()?).map_err(|error| Error::other(format!("it describes itself wrongly: {error}")))
 }
 
-fn same(a: &(u32, Vec<f64>), b: &(u32, Vec<f64>)) -> bool {
+fn can_be_guessed(info: &MetricInfo) -> bool {
+    info.inputs == ["y_true", "y_pred"] || info.inputs == ["values"]
+}
+
+/// The first batch that it has a result of.
+fn fitting(made: &Made<abi::MetricV1>, info: &MetricInfo, seed: u64) -> Result<Batch> {
+    let mut refusal = Error::input("there is no batch for it");
+    let mut taken = None;
+    for batch in batches(&Task { targets: None, from_logits: false, columns: COLUMNS, seed }) {
+        match State::of(made, info, &[(&batch, None)]).and_then(|state| state.result()) {
+            Ok((kind, values)) if kind != abi::RESULT_UNDEFINED && values.iter().all(|value| value.is_finite()) => {
+                return Ok(batch);
+            }
+            Ok(_) => taken = taken.or(Some(batch)),
+            Err(error) if error.kind() == abi::ERROR_PANIC => return Err(error),
+            Err(error) => refusal = error,
+        }
+    }
+    taken.ok_or(refusal)
+}
+
+/// A metric that can be updated, and a batch for it.
+struct Ready {
+    made: Made<abi::MetricV1>,
+    info: MetricInfo,
+    batch: Batch,
+    seed: u64,
+}
+
+impl Ready {
+    fn of(&self, parts: &[(&Batch, Option<&Array>)]) -> Result<State<'_>> {
+        State::of(&self.made, &self.info, parts)
+    }
+
+    fn new_state(&self) -> Result<State<'_>> {
+        State::new(&self.made, &self.info)
+    }
+}
+
+/// Runs `f` with every configuration that can be updated. What fails in a call fails the test.
+fn each(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
+    trial.each(report, |config, report| tried(trial, config, report, f));
+    report.notes.dedup();
+}
+
+/// The same without changed numbers, which may mean other inputs.
+fn each_choice(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
+    trial.each_choice(report, |config, report| tried(trial, config, report, f));
+    report.notes.dedup();
+}
+
+fn tried(trial: &Trial<'_>, config: &serde_json::Value, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
+    let Some(made) = or_report(report, "can't be made", trial.made::<abi::MetricV1>(config)) else { return };
+    let Some(info) = or_report(report, "can't describe itself", info(&made)) else { return };
+    if !can_be_guessed(&info) {
+        return report.note(format!("not tried: only its author knows what its inputs {:?} must be", info.inputs));
+    }
+    let seed = trial.subject.seed;
+    let batch = fitting(&made, &info, seed);
+    let Some(batch) = or_report(report, "takes no batch of y_true and y_pred", batch) else { return };
+    let ready = Ready { made, info, batch, seed };
+    let result = f(&ready, report);
+    or_report(report, "fails", result);
+    report.keep(&[
+        ("y_true", ready.batch.y_true.shape(), ready.batch.y_true.numbers().to_vec()),
+        ("y_pred", ready.batch.y_pred.shape(), ready.batch.y_pred.numbers().to_vec()),
+    ]);
+}
+
+pub fn bits(made: &Made<abi::MetricV1>, seed: u64) -> Result<Vec<u64>> {
+    let info = info(made)?;
+    if !can_be_guessed(&info) {
+        return Ok(Vec::new());
+    }
+    let batch = fitting(made, &info, seed)?;
+    let mut state = State::of(made, &info, &[(&batch.rows(0, 5), None)])?;
+    state.merge(&State::of(made, &info, &[(&batch.rows(5, ROWS), None)])?)?;
+    let (kind, values) = state.result()?;
+    let saved = state.bytes()?.into_iter().map(u64::from);
+    Ok(saved.chain([u64::from(kind)]).chain(values.into_iter().map(f64::to_bits)).collect())
+}
+
+fn same(a: &Found, b: &Found) -> bool {
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * (1.0 + b.abs()) || a.is_nan() && b.is_nan();
     a.0 == b.0 && a.1.len() == b.1.len() && a.1.iter().zip(&b.1).all(near)
 }
 
-fn laws(made: &Made<abi::MetricV1>, info: &MetricInfo, batch: &Batch, findings: &mut Findings) -> Result<()> {
-    let (first, second) = (batch.rows(0, 5), batch.rows(5, ROWS));
-    let whole = State::of(made, info, &[(batch, None)])?;
-    let parts = State::of(made, info, &[(&first, None), (&second, None)])?;
-    let expected = if info.rows_independent { whole.result()? } else { parts.result()? };
-    let mut law = |holds: bool, what: &str| findings.that(holds, || what.to_owned());
-    if info.rows_independent {
-        law(same(&parts.result()?, &expected), "gives another result where a batch is split");
-        let rows: Vec<Batch> = (0..ROWS).map(|row| batch.rows(row, row + 1)).collect();
-        let one_by_one: Vec<(&Batch, Option<&Array>)> = rows.iter().map(|row| (row, None)).collect();
-        let rows = State::of(made, info, &one_by_one)?;
-        law(same(&rows.result()?, &expected), "gives another result where rows come one by one");
-        let mut backwards = State::new(made, info)?;
-        for row in one_by_one.iter().rev() {
-            backwards.merge(&State::of(made, info, &[*row])?)?;
+fn shown((kind, values): &Found) -> String {
+    match (*kind, &values[..]) {
+        (abi::RESULT_UNDEFINED, _) => "undefined".into(),
+        (_, [one]) => one.to_string(),
+        (_, all) => format!("{all:?}"),
+    }
+}
+
+fn expect(report: &mut Report, what: &str, found: &Found, expected: &Found) {
+    report.that(same(found, expected), || format!("gives {} where {what}, and {} else", shown(found), shown(expected)));
+}
+
+fn split(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.rows_independent {
+            report.note("as it declares: a batch split between rows gives another result");
+            return Ok(());
         }
-        law(same(&backwards.result()?, &expected), "gives another result where rows are merged backwards");
-    }
-    let mut merged = State::of(made, info, &[(&first, None)])?;
-    merged.merge(&State::of(made, info, &[(&second, None)])?)?;
-    law(same(&merged.result()?, &expected), "gives another result where states are merged");
-    merged.merge(&State::new(made, info)?)?;
-    law(same(&merged.result()?, &expected), "changes its result when a state that saw nothing is merged");
+        let whole = ready.of(&[(&ready.batch, None)])?.result()?;
+        let mut random = Random(ready.seed);
+        for _ in 0..6 {
+            let mut order: Vec<usize> = (0..ROWS).collect();
+            order.sort_by_key(|_| (random.next() * 1e9) as u64);
+            let mut parts: Vec<Vec<usize>> = vec![Vec::new()];
+            for row in order {
+                if random.next() < 0.4 && !parts[parts.len() - 1].is_empty() {
+                    parts.push(Vec::new());
+                }
+                let last = parts.len() - 1;
+                parts[last].push(row);
+            }
+            let mut state = ready.new_state()?;
+            parts.iter().try_for_each(|rows| state.update(&ready.batch.picked(rows.iter().copied()), None))?;
+            expect(report, &format!("rows come as {parts:?}"), &state.result()?, &whole);
+        }
+        let mut one_by_one = ready.new_state()?;
+        (0..ROWS).try_for_each(|row| one_by_one.update(&ready.batch.rows(row, row + 1), None))?;
+        expect(report, "rows come one by one", &one_by_one.result()?, &whole);
+        Ok(())
+    });
+}
 
-    let half = State::of(made, info, &[(&first, None)])?;
-    let saved = half.saved()?;
-    let mut loaded = half.loaded(&saved)?;
-    law(loaded.saved()?.bytes == saved.bytes, "saves another state than it loaded");
-    loaded.update(&second, None)?;
-    law(
-        loaded.result()? == parts.result()?,
-        "doesn't go on from a saved state as if nothing had happened, bit for bit",
-    );
-    let cut = &saved.bytes[..saved.bytes.len() / 2];
-    let cut = abi::SavedState { version: saved.version, bytes: cut.iter().copied().collect() };
-    law(saved.bytes.is_empty() || half.loaded(&cut).is_err(), "loads a state that is cut short");
+fn merge(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let parts = [ready.batch.rows(0, 5), ready.batch.rows(5, 6), ready.batch.rows(6, 9), ready.batch.rows(9, ROWS)];
+        let in_turn: Vec<(&Batch, Option<&Array>)> = parts.iter().map(|part| (part, None)).collect();
+        let expected = ready.of(&in_turn)?.result()?;
+        let states = || parts.iter().map(|part| ready.of(&[(part, None)])).collect::<Result<Vec<_>>>();
+        let merged = |order: &[usize]| -> Result<Found> {
+            let states = states()?;
+            let mut first = states[order[0]].copy()?;
+            order[1..].iter().try_for_each(|&next| first.merge(&states[next]))?;
+            first.result()
+        };
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+            expect(report, &format!("states are merged in the order {order:?}"), &merged(&order)?, &expected);
+        }
+        let states = states()?;
+        let (mut left, mut right) = (states[0].copy()?, states[2].copy()?);
+        left.merge(&states[1])?;
+        right.merge(&states[3])?;
+        let before = right.bytes()?;
+        left.merge(&right)?;
+        expect(report, "states are merged in pairs", &left.result()?, &expected);
+        report.that(right.bytes()? == before, || "changes the state that is merged into another".into());
+        let mut new = ready.new_state()?;
+        left.merge(&new)?;
+        expect(report, "a new state is merged into it", &left.result()?, &expected);
+        new.merge(&left)?;
+        expect(report, "it is merged into a new state", &new.result()?, &expected);
+        Ok(())
+    });
+}
 
-    let mut copy = half.copy()?;
-    copy.update(&second, None)?;
-    law(half.saved()?.bytes == saved.bytes, "changes a state through its copy");
-    copy.reset()?;
-    law(copy.saved()?.bytes == State::new(made, info)?.saved()?.bytes, "keeps something through a reset");
+fn reset(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let state = ready.of(&[(&ready.batch, None)])?;
+        let before = state.bytes()?;
+        let mut copy = state.copy()?;
+        report.that(copy.bytes()? == before, || "makes copies that aren't the same".into());
+        copy.update(&ready.batch, None)?;
+        report.that(state.bytes()? == before, || "changes a state through its copy".into());
+        copy.reset()?;
+        report.that(copy.bytes()? == ready.new_state()?.bytes()?, || "keeps something through a reset".into());
+        copy.update(&ready.batch, None)?;
+        report.that(copy.bytes()? == before, || "gives something else after a reset".into());
+        let (first, second) = (state.result()?, state.result()?);
+        let bits = |found: &Found| found.1.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        report.that(bits(&first) == bits(&second) && state.bytes()? == before, || "changes as it is read".into());
+        Ok(())
+    });
+}
 
-    let ones = weights(std::iter::repeat_n(1.0, ROWS));
-    let weighted = State::of(made, info, &[(batch, Some(&ones))])?;
-    law(same(&weighted.result()?, &whole.result()?), "gives another result where all weights are 1");
-    if info.zero_weight_is_absent {
-        let mask = weights((0..ROWS).map(|row| if row < 5 { 1.0 } else { 0.0 }));
-        let masked = State::of(made, info, &[(batch, Some(&mask))])?;
-        let ones = weights(std::iter::repeat_n(1.0, 5));
-        let absent = State::of(made, info, &[(&first, Some(&ones))])?;
-        law(same(&masked.result()?, &absent.result()?), "counts rows of weight 0, and says that it doesn't");
-    }
-    Ok(())
+fn saved(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let (first, second) = (ready.batch.rows(0, 5), ready.batch.rows(5, ROWS));
+        let mut half = ready.of(&[(&first, None)])?;
+        let saved = half.saved()?;
+        let mut loaded = half.loaded(&saved)?;
+        report.that(loaded.bytes()? == saved.bytes.as_slice(), || "saves another state than it loaded".into());
+        loaded.update(&second, None)?;
+        half.update(&second, None)?;
+        let bits = |found: Found| (found.0, found.1.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
+        report.that(bits(loaded.result()?) == bits(half.result()?) && loaded.bytes()? == half.bytes()?, || {
+            "doesn't go on from a saved state as if nothing had happened, bit for bit".into()
+        });
+        let as_saved = |bytes: &[u8], version| abi::SavedState { version, bytes: bytes.iter().copied().collect() };
+        for length in [saved.bytes.len() / 2, saved.bytes.len().saturating_sub(1)] {
+            let cut = as_saved(&saved.bytes[..length], saved.version);
+            report.that(saved.bytes.is_empty() || half.loaded(&cut).is_err(), || {
+                format!("loads the first {length} bytes of a state of {}", saved.bytes.len())
+            });
+        }
+        let later = as_saved(&saved.bytes, saved.version.wrapping_add(1_000_000));
+        report.that(half.loaded(&later).is_err(), || "loads a state of a version that isn't there yet".into());
+        // Anything may be in a file; the call may refuse it, and must come back.
+        let mut random = Random(ready.seed);
+        for _ in 0..64 {
+            let mut bytes = saved.bytes.to_vec();
+            for byte in &mut bytes {
+                if random.next() < 0.1 {
+                    *byte = (random.next() * 256.0) as u8;
+                }
+            }
+            if let Ok(mut odd) = half.loaded(&as_saved(&bytes, saved.version)) {
+                let used = odd.update(&second, None).and_then(|()| odd.merge(&half)).and_then(|()| odd.result());
+                if let Some(error) = used.err().filter(|error| error.kind() == abi::ERROR_PANIC) {
+                    report.error("takes a damaged state, and then", &error);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+fn zero_weight(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let whole = ready.of(&[(&ready.batch, None)])?;
+        let ones = weights(std::iter::repeat_n(1.0, ROWS));
+        let weighted = ready.of(&[(&ready.batch, Some(&ones))])?;
+        expect(report, "all weights are 1", &weighted.result()?, &whole.result()?);
+        if !ready.info.zero_weight_is_absent {
+            report.note("as it declares: rows of weight 0 count");
+            return Ok(());
+        }
+        for picked in [[0, 1, 2, 3, 4], [1, 3, 6, 8, 11]] {
+            let mask = weights((0..ROWS).map(|row| f64::from(u8::from(picked.contains(&row))) * 0.75));
+            let masked = ready.of(&[(&ready.batch, Some(&mask))])?;
+            let some = weights(std::iter::repeat_n(0.75, 5));
+            let absent = ready.of(&[(&ready.batch.picked(picked), Some(&some))])?;
+            let what = format!("all rows but {picked:?} have the weight 0");
+            expect(report, &what, &masked.result()?, &absent.result()?);
+        }
+        Ok(())
+    });
+}
+
+fn direction(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let sign = match ready.info.direction {
+            Direction::Maximize => 1.0,
+            Direction::Minimize => -1.0,
+            Direction::Neither => return Ok(()),
+        };
+        let by_id =
+            |id: f64| (0..ready.batch.y_pred.len() / ROWS).map(move |column| f64::from(u8::from(column as f64 == id)));
+        let truth = match ready.batch.truth() {
+            Some(truth) => truth,
+            // Of class ids the truth is a row that is sure of it.
+            None if ready.batch.y_true.len() == ROWS && ready.batch.y_pred.shape().len() == 2 => {
+                let sure = ready.batch.y_true.numbers().iter().flat_map(|&id| by_id(id)).collect();
+                ready.batch.predicting(ready.batch.y_pred.with(sure))
+            }
+            None => return Ok(()),
+        };
+        let (kind, best) = ready.of(&[(&truth, None)])?.result()?;
+        let (_, found) = ready.of(&[(&ready.batch, None)])?.result()?;
+        let worse =
+            best.iter().zip(&found).find(|(best, found)| sign * (**best - **found) < -1e-6 * (1.0 + found.abs()));
+        if let (abi::RESULT_SCALAR | abi::RESULT_ARRAY, Some((best, found))) = (kind, worse) {
+            let way = if sign > 0.0 { "more" } else { "less" };
+            report.fail(format!("says that {way} is better, and gives {best} for the truth and {found} for a guess"));
+        }
+        Ok(())
+    });
+}
+
+fn defined(trial: &Trial<'_>, report: &mut Report) {
+    each_choice(trial, report, |ready, report| {
+        for state in
+            [ready.new_state()?, ready.of(&[(&ready.batch, None)])?, ready.of(&[(&ready.batch.rows(0, 1), None)])?]
+        {
+            let result = state.raw_result()?;
+            let (count, names) = (result.values.len(), result.names.len());
+            let product = result.shape.iter().product::<i64>();
+            report.that(result.values.iter().all(|value| value.is_finite()), || {
+                format!("gives {:?}; what can't be said is undefined, not NaN", result.values)
+            });
+            let fits = match result.kind {
+                abi::RESULT_UNDEFINED => true,
+                abi::RESULT_SCALAR => count == 1,
+                abi::RESULT_ARRAY => product == count as i64,
+                abi::RESULT_NAMED => names == count,
+                _ => false,
+            };
+            report.that(fits, || {
+                format!(
+                    "gives {count} numbers for a result of kind {}, {names} names, shape {:?}",
+                    result.kind, result.shape
+                )
+            });
+        }
+        Ok(())
+    });
+}
+
+fn shapes(trial: &Trial<'_>, report: &mut Report) {
+    each_choice(trial, report, |ready, report| {
+        if ready.info.inputs == ["values"] {
+            return Ok(());
+        }
+        let mut state = ready.of(&[(&ready.batch.rows(0, 5), None)])?;
+        let before = state.bytes()?;
+        let wrong = Batch { y_true: ready.batch.y_true.rows(0..5), ..ready.batch.picked(0..ROWS) };
+        let (y_true, y_pred) = (wrong.y_true.shape(), wrong.y_pred.shape());
+        match state.update(&wrong, None) {
+            Ok(()) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),
+            Err(error) if error.kind() == abi::ERROR_PANIC => {
+                report.error(format!("with y_true of the shape {y_true:?} and y_pred of {y_pred:?}"), &error);
+            }
+            Err(_) => report.that(state.bytes()? == before, || "keeps something of a batch that it refuses".into()),
+        }
+        Ok(())
+    });
+}
+
+fn empty(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let mut state = ready.of(&[(&ready.batch, None)])?;
+        let before = state.result()?;
+        match state.update(&ready.batch.rows(0, 0), None) {
+            Ok(()) => expect(report, "a batch without rows came last", &state.result()?, &before),
+            Err(error) if error.kind() == abi::ERROR_INPUT => {}
+            Err(error) => report.error("fails with no rows", &error),
+        }
+        Ok(())
+    });
+}
+
+fn bounded(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.bounded_state {
+            report.note("as it declares: the state grows with the rows");
+            return Ok(());
+        }
+        let mut state = ready.of(&[(&ready.batch, None)])?;
+        (0..8).try_for_each(|_| state.update(&ready.batch, None))?;
+        let few = state.bytes()?.len();
+        (0..800).try_for_each(|_| state.update(&ready.batch, None))?;
+        let many = state.bytes()?.len();
+        // Counts are written in as many bytes as they need.
+        report.that(many <= few * 3 / 2 + 64, || {
+            format!("has a state of {few} bytes after 9 batches and of {many} after 809 (a metric may declare bounded_state: false)")
+        });
+        Ok(())
+    });
+}
+
+fn allocation(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.bounded_state {
+            return Ok(());
+        }
+        let (info, batch) = (&ready.info, &ready.batch);
+        batch.with_inputs(&info.inputs, &info.dtypes, None, |inputs| {
+            with_raw(inputs, |raw| {
+                let mut state = ready.of(&[(batch, None), (batch, None)])?;
+                let metric = &ready.made;
+                // SAFETY: the handles belong to this table.
+                let update = || back(unsafe { (metric.table.update)(metric.handle, &metric.host, state.state, raw) });
+                let (result, count) = counted(|| (0..10).try_for_each(|_| update()));
+                result?;
+                match count {
+                    Some(count) => report.that(count == 0, || format!("asks for memory {count} times in 10 updates")),
+                    None => report.note("not counted: `plugfit_api::testing::Counting` does, in the crate's own test"),
+                }
+                state.reset()
+            })
+        })
+    });
 }

@@ -1,20 +1,194 @@
 //! A plug-in's own test: what every host relies on, tried through the functions that a host calls.
+//!
+//! [`check`] is for a test of the crate; `plugfit check` runs the same tests on a built library, each in a process of its own.
+//!
+//! # Examples
+//!
+//! A component can say what it gives for small inputs. That is what proves its constants, which no law can know:
+//!
+//! ```
+//! # use plugfit_api::prelude::*;
+//! /// The distance, in multiples of a unit.
+//! #[derive(Config)]
+//! #[config(example = r#"{"config": {"unit": 2.0}, "y_true": [[0, 4]], "y_pred": [[1, 1]], "gives": [1.0]}"#)]
+//! pub struct UnitDistance {
+//!     /// The unit.
+//!     #[config(default = 1.0, above = 0.0)]
+//!     unit: f64,
+//! }
+//! # #[formula]
+//! # impl ElementwiseLoss for UnitDistance {
+//! #     fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+//! #         (y_true - y_pred).abs() / self.unit
+//! #     }
+//! # }
+//! # export_plugin! { losses: [UnitDistance] }
+//! # fn main() {
+//! #     plugfit_api::testing::check(plugin());
+//! # }
+//! ```
+//!
+//! | kind | keys besides `config` | `gives` |
+//! |---|---|---|
+//! | loss | its inputs, by name | the values, not reduced |
+//! | metric | its inputs, by name; `sample_weight` | a number, a list, an object of names, or null where it is undefined |
+//! | optimizer | `start`, `gradients` (a list a step), `learning_rate` | the parameter after the steps |
+//! | schedule | `steps` | the rate at each |
+//!
+//! `within` is how near it must be, relative to the number: 1e-5 where it isn't given. The first example's `config` is also what the
+//! other tests begin with, so that a component which needs settings can be tried.
 
+mod allocation;
+mod config;
 mod data;
+mod examples;
 mod lending;
 mod loss;
 mod made;
+mod manifest;
 mod metric;
 mod optimizer;
+mod report;
+mod schedule;
+mod trial;
 
-use made::{Made, Table};
-use plugfit_abi::{self as abi, Root};
-use serde_json::{json, Map, Value};
+pub use allocation::Counting;
+pub use report::{Report, Saved};
+pub use trial::Subject;
 
-/// Tries every component of a plug-in, each with its defaults: that its configuration is read, checked and written; that a loss's
-/// gradient is that of its values; that a metric doesn't mind how its data is split, merged and saved; that an optimizer takes finite
-/// steps, the same ones twice; that a schedule's rates are finite. A component that wraps another is lent those of this plug-in; one
-/// that wants another plug-in's isn't tried, and the test says so.
+use plugfit_abi::Root;
+use serde_json::Value;
+use std::sync::OnceLock;
+use trial::Trial;
+
+/// A test that a plug-in is put to.
+pub struct Test {
+    /// Such as `gradient`.
+    pub name: &'static str,
+    /// What holds where it passes.
+    pub about: &'static str,
+    of: Of,
+}
+
+/// What a test is of.
+enum Of {
+    Plugin(fn(&Value, &mut Report)),
+    Any(fn(&Trial<'_>, &mut Report)),
+    Kind(&'static str, fn(&Trial<'_>, &mut Report)),
+}
+
+impl Test {
+    /// The kind of component it is for; none: it is for all, or for the plug-in as a whole.
+    pub fn kind(&self) -> Option<&'static str> {
+        match self.of {
+            Of::Kind(kind, _) => Some(kind),
+            _ => None,
+        }
+    }
+}
+
+/// Every test there is.
+pub fn tests() -> &'static [Test] {
+    static TESTS: OnceLock<Vec<Test>> = OnceLock::new();
+    TESTS.get_or_init(|| {
+        let mut tests = vec![Test {
+            name: "manifest",
+            about: "names can be written, every setting has a type and a text, and defaults are of their type",
+            of: Of::Plugin(manifest::check),
+        }];
+        tests.extend(config::TESTS.iter().map(|&(name, about, run)| Test { name, about, of: Of::Any(run) }));
+        let kinds: [(&str, trial::Tests); 4] = [
+            ("loss", loss::TESTS),
+            ("metric", metric::TESTS),
+            ("optimizer", optimizer::TESTS),
+            ("schedule", schedule::TESTS),
+        ];
+        for (kind, of_kind) in kinds {
+            tests.extend(of_kind.iter().map(|&(name, about, run)| Test { name, about, of: Of::Kind(kind, run) }));
+        }
+        tests
+    })
+}
+
+/// A test of one component, or of the plug-in as a whole.
+#[derive(Clone)]
+pub struct Case {
+    /// The test.
+    pub test: &'static Test,
+    /// The component's kind and name; none: the plug-in as a whole.
+    pub component: Option<(String, String)>,
+}
+
+impl Case {
+    /// Such as `loss/Huber/gradient`.
+    pub fn path(&self) -> String {
+        match &self.component {
+            Some((kind, name)) => format!("{kind}/{name}/{}", self.test.name),
+            None => self.test.name.to_owned(),
+        }
+    }
+}
+
+/// The tests of a plug-in with this manifest, in the order they are run.
+pub fn cases(manifest: &Value) -> Vec<Case> {
+    let whole = tests().iter().filter(|test| matches!(test.of, Of::Plugin(_)));
+    let mut cases: Vec<Case> = whole.map(|test| Case { test, component: None }).collect();
+    for component in components(manifest) {
+        let text = |key: &str| component[key].as_str().unwrap_or_default().to_owned();
+        let (kind, name) = (text("kind"), text("name"));
+        let of_it = |test: &&Test| match test.of {
+            Of::Plugin(_) => false,
+            Of::Any(_) => ["loss", "metric", "optimizer", "schedule"].contains(&kind.as_str()),
+            Of::Kind(other, _) => other == kind,
+        };
+        cases.extend(
+            tests().iter().filter(of_it).map(|test| Case { test, component: Some((kind.clone(), name.clone())) }),
+        );
+    }
+    cases
+}
+
+fn components(manifest: &Value) -> &[Value] {
+    manifest["components"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Runs one of [`cases`].
+pub fn run(subject: Subject, case: &Case) -> Report {
+    run_with(subject, case, None)
+}
+
+fn run_with(subject: Subject, case: &Case, config: Option<&Value>) -> Report {
+    let mut report = Report::default();
+    let manifest = match manifest(subject.plugin) {
+        Ok(manifest) => manifest,
+        Err(why) => {
+            report.fail(why);
+            return report;
+        }
+    };
+    let Some((kind, name)) = &case.component else {
+        if let Of::Plugin(run) = case.test.of {
+            run(&manifest, &mut report);
+        }
+        return report;
+    };
+    let is_it = |component: &&Value| component["kind"] == **kind && component["name"] == **name;
+    let Some(component) = components(&manifest).iter().find(is_it) else {
+        report.fail(format!("isn't in the manifest as a {kind}"));
+        return report;
+    };
+    let trial = Trial::new(subject, component, config);
+    match case.test.of {
+        Of::Any(run) | Of::Kind(_, run) if trial.can_be_tried(&mut report) => run(&trial, &mut report),
+        _ => {}
+    }
+    report
+}
+
+/// Tries every component of a plug-in, each with its defaults and with every setting changed: that its configuration is read, checked
+/// and written; that a loss's gradient is that of its values; that a metric doesn't mind how its data is split, merged and saved; that
+/// an optimizer descends, and goes on from its slots; that a schedule's rates are finite. A component that wraps another is lent those
+/// of this plug-in; one that wants another plug-in's isn't tried, and the test says so.
 ///
 /// ```
 /// # use plugfit_api::prelude::*;
@@ -40,138 +214,41 @@ pub fn check(plugin: &'static Root) {
     check_with(plugin, &[]);
 }
 
-/// The same, where components are configured as given, by name; those that need a configuration must be among them.
+/// The same, where components are configured as given, by name; those that need a configuration must be among them, or have an
+/// [example](self#examples). A component and a test that are named (`"Huber/gradient"`) with the reason as a string are left out.
 ///
 /// # Panics
 /// As [`check`], and where a name is no component's.
 pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
-    let mut findings = Findings::default();
-    let manifest = manifest(plugin);
-    let components = manifest["components"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for (name, _) in configs {
-        findings
-            .that(components.iter().any(|component| component["name"] == *name), || format!("{name} isn't exported"));
+    let manifest = manifest(plugin).unwrap_or_else(|why| panic!("{why}"));
+    let mut found: Vec<String> = Vec::new();
+    let known = |name: &str| components(&manifest).iter().any(|component| component["name"] == name);
+    let unknown = configs.iter().filter(|(name, _)| !known(name.split('/').next().unwrap_or_default()));
+    found.extend(unknown.map(|(name, _)| format!("{name} isn't exported")));
+    if components(&manifest).is_empty() {
+        found.push("nothing is exported".into());
     }
-    findings.that(!components.is_empty(), || "nothing is exported".into());
-    for component in components {
-        let name = component["name"].as_str().unwrap_or_default();
-        findings.component = name.to_owned();
-        let given = configs.iter().find(|(other, _)| *other == name).map(|(_, config)| config.clone());
-        let config = match given.or_else(|| example(component)) {
-            Some(config) => config,
-            None => {
-                findings.add("has settings without a default: test it with `check_with`");
-                continue;
-            }
-        };
-        match component["kind"].as_str() {
-            Some("loss") => kind::<abi::LossV1>(plugin, name, &config, &mut findings, loss::check),
-            Some("metric") => kind::<abi::MetricV1>(plugin, name, &config, &mut findings, metric::check),
-            Some("optimizer") => kind::<abi::OptimizerV1>(plugin, name, &config, &mut findings, optimizer::check),
-            Some("schedule") => kind::<abi::ScheduleV1>(plugin, name, &config, &mut findings, schedule),
-            other => findings.add(format!("is of an unknown kind: {other:?}")),
-        }
-    }
-    findings.finish();
-}
-
-/// What doesn't hold.
-#[derive(Default)]
-struct Findings {
-    component: String,
-    found: Vec<String>,
-}
-
-impl Findings {
-    fn add(&mut self, what: impl std::fmt::Display) {
-        self.found.push(format!("{} {what}", self.component));
-    }
-
-    /// What a component says of itself that it doesn't hold, so that it isn't tried.
-    fn exception(&self, holds: bool, what: &str) {
-        if !holds {
-            println!("as {} declares: {what}", self.component);
-        }
-    }
-
-    fn that(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
-        if !holds {
-            self.add(otherwise());
-        }
-    }
-
-    fn finish(self) {
-        assert!(
-            self.found.is_empty(),
-            "the plug-in doesn't hold what a host relies on:\n  {}",
-            self.found.join("\n  ")
-        );
-    }
-}
-
-fn manifest(plugin: &'static Root) -> Value {
-    // SAFETY: a root's manifest is as long as it says, and lives as long as the process.
-    let bytes = unsafe { std::slice::from_raw_parts(plugin.manifest, plugin.manifest_length) };
-    serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("the manifest is no JSON: {error}"))
-}
-
-/// A configuration with a value for each setting that has no default; none where that can't be guessed.
-fn example(component: &Value) -> Option<Value> {
-    let mut config = Map::new();
-    for field in component["fields"].as_array()? {
-        if field.get("default").is_some() {
+    let subject = Subject::new(plugin, SEED);
+    for case in cases(&manifest) {
+        let name = case.component.as_ref().map_or("the plug-in", |(_, name)| name.as_str());
+        let given = |key: &str| configs.iter().find(|(other, _)| *other == key).map(|(_, config)| config);
+        let excluded = given(&format!("{name}/{}", case.test.name));
+        if let Some(Value::String(reason)) = excluded {
+            println!("left out: {}, {reason}", case.path());
             continue;
         }
-        let bound = |key: &str| field[key].as_f64();
-        let least = bound("minimum").or(bound("above")).unwrap_or(0.0);
-        let value = match field["type"].as_str()? {
-            "number" => match bound("maximum").or(bound("below")) {
-                Some(most) => json!((least + most) / 2.0),
-                None => json!(least + 1.0),
-            },
-            "integer" => json!(least.max(bound("above").map_or(least, |above| above + 1.0)).max(1.0) as i64),
-            "boolean" => json!(false),
-            _ => field["choices"].get(0)?.clone(),
-        };
-        config.insert(field["name"].as_str()?.into(), value);
+        let report = run_with(subject, &case, given(name));
+        found.extend(report.failures.iter().map(|failure| format!("{name} {failure} ({})", case.test.name)));
+        report.notes.iter().for_each(|note| println!("{}: {note}", case.path()));
     }
-    Some(Value::Object(config))
+    assert!(found.is_empty(), "the plug-in doesn't hold what a host relies on:\n  {}", found.join("\n  "));
 }
 
-/// What holds for every kind, and then what holds for this one.
-fn kind<T: Table>(
-    plugin: &'static Root,
-    name: &str,
-    config: &Value,
-    findings: &mut Findings,
-    check: fn(&Made<T>, &mut Findings),
-) {
-    let made = match Made::new(plugin, name, config) {
-        Ok(made) => made,
-        // Only a real host has what it wants.
-        Err(error) if error.kind() == abi::ERROR_UNSUPPORTED => {
-            return println!("not tried: {name}, {}", error.message());
-        }
-        Err(error) => return findings.add(format!("can't be made from {config}: {}", error.message())),
-    };
-    match made.config() {
-        Err(error) => findings.add(format!("can't write its configuration: {}", error.message())),
-        Ok(written) => match Made::<T>::new(plugin, name, &written).and_then(|again| again.config()) {
-            Ok(again) => findings.that(again == written, || format!("reads {written} and writes {again}")),
-            Err(error) => findings.add(format!("can't read the configuration that it wrote: {}", error.message())),
-        },
-    }
-    let mut strange = config.clone();
-    strange["no such setting"] = json!(1);
-    findings.that(Made::<T>::new(plugin, name, &strange).is_err(), || "takes a setting that it doesn't have".into());
-    check(&made, findings);
-}
+/// Where random numbers begin, if nobody says.
+pub const SEED: u64 = 7;
 
-fn schedule(made: &Made<abi::ScheduleV1>, findings: &mut Findings) {
-    for step in [0, 1, 9, 10, 100, 1_000, 1_000_000, 1 << 40] {
-        match made.learning_rate(step) {
-            Ok(rate) => findings.that(rate.is_finite(), || format!("has the rate {rate} at step {step}")),
-            Err(error) => findings.add(format!("fails at step {step}: {}", error.message())),
-        }
-    }
+fn manifest(plugin: &'static Root) -> Result<Value, String> {
+    // SAFETY: a root's manifest is as long as it says, and lives as long as the process.
+    let bytes = unsafe { std::slice::from_raw_parts(plugin.manifest, plugin.manifest_length) };
+    serde_json::from_slice(bytes).map_err(|error| format!("has a manifest that is no JSON: {error}"))
 }

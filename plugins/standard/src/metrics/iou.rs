@@ -2,11 +2,23 @@
 
 use plugfit_api::{Tensor, prelude::*};
 
-/// For each pair of a true and a predicted class its weight, true class after true class; empty at first.
+/// What of each class was seen; empty at first.
 #[state]
 #[derive(Default)]
-pub struct Pairs {
-    weights: Vec<f64>,
+pub struct Overlaps {
+    classes: Vec<Overlap>,
+}
+
+/// The weights of one class.
+#[state]
+#[derive(Default)]
+struct Overlap {
+    /// Where it was predicted and true.
+    both: f64,
+    /// Where it was true.
+    there: f64,
+    /// Where it was predicted.
+    predicted: f64,
 }
 
 /// Where class ids come from.
@@ -65,7 +77,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Pairs {
+impl Overlaps {
     fn update(&mut self, classes: usize, ignored: Option<i64>, ids: [Ids; 2], inputs: &Inputs<'_>) -> Result<()> {
         let y_true = Reader::new(inputs.y_true()?, ids[0], "y_true")?;
         let y_pred = Reader::new(inputs.y_pred()?, ids[1], "y_pred")?;
@@ -88,8 +100,11 @@ impl Pairs {
                 return Err(Error::input(format!("sample_weight of shape {shape:?} doesn't fit {count} classes")));
             }
         };
-        if self.weights.is_empty() {
-            self.weights.resize(classes * classes, 0.0);
+        if self.classes.is_empty() {
+            self.classes.resize(classes, Overlap::default());
+        }
+        if self.classes.len() != classes {
+            return Err(Error::state(format!("the state is of {} classes, not {classes}", self.classes.len())));
         }
         for i in 0..count {
             let weight = each.map_or(1.0, |(weight, each)| weight.get_f64(i / each));
@@ -97,34 +112,36 @@ impl Pairs {
                 && ignored != Some(t as i64)
                 && weight != 0.0
             {
-                self.weights[t * classes + p] += weight;
+                self.classes[t].there += weight;
+                self.classes[p].predicted += weight;
+                if t == p {
+                    self.classes[t].both += weight;
+                }
             }
         }
         Ok(())
     }
 
-    fn merge(&mut self, other: &Pairs) -> Result<()> {
-        if self.weights.is_empty() {
-            self.weights.clone_from(&other.weights);
-        } else {
-            self.weights.iter_mut().zip(&other.weights).for_each(|(a, b)| *a += b);
+    fn merge(&mut self, other: &Overlaps) -> Result<()> {
+        if self.classes.is_empty() {
+            self.classes.clone_from(&other.classes);
+            return Ok(());
+        }
+        for (own, other) in self.classes.iter_mut().zip(&other.classes) {
+            own.both += other.both;
+            own.there += other.there;
+            own.predicted += other.predicted;
         }
         Ok(())
     }
 
     /// The mean over those of these classes that were seen.
-    fn result(&self, classes: usize, targets: impl Iterator<Item = usize>) -> Outcome {
-        if self.weights.is_empty() {
-            return Outcome::Undefined;
-        }
+    fn result(&self, targets: impl Iterator<Item = usize>) -> Outcome {
         let (mut sum, mut seen) = (0.0, 0.0);
-        for class in targets {
-            let both = self.weights[class * classes + class];
-            let there: f64 = self.weights[class * classes..][..classes].iter().sum();
-            let predicted: f64 = self.weights[class..].iter().step_by(classes).sum();
-            let either = there + predicted - both;
+        for class in targets.filter_map(|target| self.classes.get(target)) {
+            let either = class.there + class.predicted - class.both;
             if either > 1e-9 {
-                sum += both / either;
+                sum += class.both / either;
                 seen += 1.0;
             }
         }
@@ -149,22 +166,30 @@ fn check(classes: u64, targets: &[u64]) -> Result<()> {
 macro_rules! iou {
     ($name:ident, $self:ident: $classes:expr, $ignored:expr, $ids:expr, $targets:expr) => {
         impl Metric for $name {
-            type State = Pairs;
-            fn info(&self) -> MetricInfo {
+            type State = Overlaps;
+            const STATE_VERSION: u32 = 2;
+            fn info(&$self) -> MetricInfo {
                 let dtypes: Vec<String> = ["int32", "float32", "float64", "int64", "uint8"].map(str::to_owned).to_vec();
-                MetricInfo { dtypes: vec![dtypes; 2], ..MetricInfo::new(Direction::Maximize) }
+                // Classes along the rows make one id of all rows.
+                let along_rows = $ids.iter().any(|ids| matches!(ids, Ids::OneHot(0)));
+                MetricInfo {
+                    dtypes: vec![dtypes; 2],
+                    rows_independent: !along_rows,
+                    zero_weight_is_absent: !along_rows,
+                    ..MetricInfo::new(Direction::Maximize)
+                }
             }
-            fn init(&self) -> Pairs {
-                Pairs::default()
+            fn init(&self) -> Overlaps {
+                Overlaps::default()
             }
-            fn update(&$self, pairs: &mut Pairs, inputs: &Inputs<'_>) -> Result<()> {
-                pairs.update($classes as usize, $ignored, $ids, inputs)
+            fn update(&$self, overlaps: &mut Overlaps, inputs: &Inputs<'_>) -> Result<()> {
+                overlaps.update($classes as usize, $ignored, $ids, inputs)
             }
-            fn merge(&self, pairs: &mut Pairs, other: &Pairs) -> Result<()> {
-                pairs.merge(other)
+            fn merge(&self, overlaps: &mut Overlaps, other: &Overlaps) -> Result<()> {
+                overlaps.merge(other)
             }
-            fn result(&$self, pairs: &Pairs) -> Result<Outcome> {
-                Ok(pairs.result($classes as usize, $targets))
+            fn result(&$self, overlaps: &Overlaps) -> Result<Outcome> {
+                Ok(overlaps.result($targets))
             }
         }
     };

@@ -74,9 +74,13 @@ macro_rules! mean_of_lines {
         impl Metric for $name {
             type State = Lines;
             fn info(&self) -> MetricInfo {
-                // A batch of rank 1 is a line, and its rows belong together.
+                // A batch of rank 1 is a line, and its rows belong together; so do those of a column.
                 let along_rows = self.axis == 0;
-                MetricInfo { rows_independent: !along_rows, ..MetricInfo::new(Direction::Maximize) }
+                MetricInfo {
+                    rows_independent: !along_rows,
+                    zero_weight_is_absent: !along_rows,
+                    ..MetricInfo::new(Direction::Maximize)
+                }
             }
             fn init(&self) -> Lines {
                 Lines::default()

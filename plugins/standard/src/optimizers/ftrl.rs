@@ -1,6 +1,6 @@
 //! Follow the regularized leader.
 
-use plugfit_api::prelude::*;
+use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
 
 /// FTRL-Proximal, with L1 and L2 and shrinkage: sparse models of many features. McMahan et al. 2013.
 #[derive(Clone, Debug, Config)]
@@ -39,6 +39,11 @@ pub struct Numbers {
 #[formula]
 impl ElementwiseOptimizer<2> for Ftrl {
     type Numbers = Numbers;
+
+    fn info(&self) -> OptimizerInfo {
+        // A parameter is what its sums say, wherever it was.
+        OptimizerInfo { still_at_zero: false, ..OptimizerInfo::default() }
+    }
 
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("accumulator", self.initial_accumulator_value), ("linear", 0.0)]

@@ -31,7 +31,7 @@ impl Optimizer for LossScaleOptimizer {
     }
 
     fn info(&self) -> OptimizerInfo {
-        OptimizerInfo { loss_scale: Some(self.initial_scale) }
+        OptimizerInfo { loss_scale: Some(self.initial_scale), ..OptimizerInfo::default() }
     }
 
     fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>> {

@@ -82,6 +82,10 @@ impl Muon {
 }
 
 impl Optimizer for Muon {
+    fn info(&self) -> OptimizerInfo {
+        let decays = [self.weight_decay, self.adam_weight_decay].iter().flatten().any(|decay| *decay != 0.0);
+        OptimizerInfo { still_at_zero: !decays, ..OptimizerInfo::default() }
+    }
     fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
         let regex = |word: &String| {
             Regex::new(word)

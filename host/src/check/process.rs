@@ -1,0 +1,176 @@
+//! A child with limits of time and memory, and what it died of.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use plugfit_api::testing::Report;
+
+use super::child::{RECORD, Record};
+use crate::{Error, Result};
+
+/// What a child may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub time: Duration,
+    /// In bytes.
+    pub memory: u64,
+}
+
+/// Runs the program on a file, and reads its record; without one, the report says what it died of.
+pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Limits) -> Result<Record> {
+    let failed = |what: &str, error: std::io::Error| Error::failure(format!("cannot {what}: {error}"));
+    let folder = tempfile::tempdir().map_err(|error| failed("make a folder for the record", error))?;
+    let [record, out, err] = ["record.json", "stdout", "stderr"].map(|name| folder.path().join(name));
+    let [out_file, err_file] = [&out, &err].map(File::create);
+    let create = |error| failed("make a file for what a test prints", error);
+    let (name, first) = program.split_first().ok_or_else(|| Error::usage("there is no program to check with"))?;
+    let mut command = Command::new(name);
+    command.args(first).arg("check").arg(file).args(arguments);
+    command.arg("--memory").arg((limits.memory >> 20).to_string()).env(RECORD, &record);
+    command.stdin(Stdio::piped()).stdout(out_file.map_err(create)?).stderr(err_file.map_err(create)?);
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().map_err(|error| failed("start a test", error))?;
+    let nonce = nonce();
+    if let Some(mut stdin) = child.stdin.take() {
+        // A child that reads nothing has no record either.
+        let _ = writeln!(stdin, "{nonce}");
+    }
+    let ended = wait(&mut child, limits.time);
+    kill_group(&mut child);
+    let found = std::fs::read(&record).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    let mut record = match found.filter(|record| record.nonce == nonce) {
+        Some(record) => record,
+        None => Record { report: died(ended, limits, &printed(&err)), ..Record::default() },
+    };
+    let said = printed(&out);
+    if let Some(line) = said.lines().find(|line| !line.trim().is_empty()) {
+        record.report.failures.push(format!("writes to stdout, which is the program's: {:?}", shortened(line)));
+    }
+    Ok(record)
+}
+
+/// What no plug-in can guess.
+fn nonce() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}{:016x}", RandomState::new().hash_one(1), RandomState::new().hash_one(2))
+}
+
+/// Waits; none where the time was over.
+fn wait(child: &mut Child, time: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + time;
+    let mut pause = Duration::from_micros(500);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < until => std::thread::sleep(pause),
+            _ => return None,
+        }
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// Ends the child and all that it began.
+fn kill_group(child: &mut Child) {
+    #[cfg(unix)]
+    if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The end of what was printed, should that be without end.
+fn printed(path: &Path) -> String {
+    use std::io::{Read, Seek, SeekFrom};
+    const MOST: u64 = 64 << 10;
+    let read = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+fn shortened(line: &str) -> String {
+    line.chars().take(120).collect()
+}
+
+fn died(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> Report {
+    let how = match ended {
+        None => format!("didn't come back within {:.0?}", limits.time),
+        Some(status) => status_in_words(status),
+    };
+    // What the runtime says last of all tells more than a signal: an overflowed stack, memory that can't be had.
+    let telling = printed.lines().rev().find(|line| {
+        ["overflowed its stack", "memory allocation of", "panicked at", "SIGSEGV", "thread "]
+            .iter()
+            .any(|sign| line.contains(sign))
+    });
+    let last = telling.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty()));
+    let said = last.map(|line| format!(" ({})", shortened(line.trim()))).unwrap_or_default();
+    Report::of_failure(format!("{how}{said}"))
+}
+
+fn status_in_words(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        let name = match signal {
+            4 => "an illegal instruction",
+            6 => "abort",
+            7 => "a bus error",
+            8 => "an arithmetic error",
+            9 => "being killed",
+            11 => "a segmentation fault",
+            25 => "printing without end",
+            _ => return format!("ended the process by signal {signal}"),
+        };
+        return format!("ended the process by {name}");
+    }
+    format!("ended the process by exit, with the status {}", status.code().unwrap_or(-1))
+}
+
+/// Limits this process, which is a child: its memory, and what it may write.
+///
+/// # Errors
+/// The system refuses.
+pub fn limit_memory(bytes: u64) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        const WRITTEN: u64 = 64 << 20;
+        for (resource, most) in [(Resource::As, bytes), (Resource::Fsize, WRITTEN), (Resource::Core, 0)] {
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+                .map_err(|error| Error::failure(format!("cannot limit a test: {error}")))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = bytes;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_died_is_told_of_by_what_the_runtime_said() {
+        let limits = Limits { time: Duration::from_secs(10), memory: 1 << 30 };
+        let report = died(None, limits, "noise\n");
+        assert_eq!(report.failures, ["didn't come back within 10s (noise)"]);
+        let printed = "\nthread 'main' has overflowed its stack\nfatal runtime error: stack overflow, aborting\n";
+        assert!(died(None, limits, printed).failures[0].contains("overflowed its stack"));
+    }
+
+    #[test]
+    fn no_two_nonces_are_the_same() {
+        assert_ne!(nonce(), nonce());
+    }
+}

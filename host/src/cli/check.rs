@@ -1,0 +1,164 @@
+//! `plugfit check`.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{Common, event, plugins, print, table};
+use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
+use crate::{Error, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// The plug-ins
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Run these tests alone: a path such as loss/Huber/gradient, or a part of one, such as Huber or gradient
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// List the tests and run none
+    #[arg(long)]
+    list: bool,
+    /// Where random numbers begin
+    #[arg(long, default_value_t = plugfit_api::testing::SEED)]
+    seed: u64,
+    /// Run the tests in this process, for a debugger: then nothing holds a crash
+    #[arg(long)]
+    in_process: bool,
+    /// A file of tests that needn't hold: entries [[exclude]] with test = "…" and reason = "…"
+    #[arg(long, value_name = "FILE")]
+    exclude: Option<PathBuf>,
+    /// How the verdicts are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Seconds that a test may take
+    #[arg(long, default_value_t = 20.0, value_parser = seconds)]
+    timeout: f64,
+    /// MiB of memory that a test may have
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(64..1 << 20))]
+    memory: u64,
+    /// Tests that run at a time [default: as many as there are processors]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..1024))]
+    jobs: Option<u64>,
+    /// Where the arrays of failing tests are put, as .npy
+    #[arg(long, default_value = "check-failures", value_name = "FOLDER")]
+    failures: PathBuf,
+    /// The one test that this process was begun for
+    #[arg(long, hide = true)]
+    child: Option<String>,
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if seconds > 0.0 && seconds <= 86_400.0 { Ok(seconds) } else { Err("it must be above 0, and a day at most".into()) }
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let load = plugins::load_options(common, None)?;
+    if let (Some(test), [file]) = (&options.child, &options.files[..]) {
+        check::limit_memory(options.memory << 20)?;
+        return check::serve(file, test, options.seed, &load);
+    }
+    let checker = Checker {
+        program: super::program()?,
+        common: arguments(common),
+        only: options.only.iter().map(|text| Pattern::from(text.as_str())).collect(),
+        exclusions: options.exclude.as_deref().map(Exclusions::read).transpose()?.unwrap_or_default(),
+        seed: options.seed,
+        time: Duration::from_secs_f64(options.timeout),
+        memory: options.memory << 20,
+        jobs: options
+            .jobs
+            .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |jobs| jobs as usize),
+        in_process: options.in_process,
+        failures: Some(options.failures.clone()),
+        options: load,
+    };
+    let format = if common.json { Format::Json } else { options.format };
+    if options.list {
+        return list(options, &checker, format);
+    }
+    let bar = bar();
+    let mut files = Vec::new();
+    for file in &options.files {
+        if let Some(bar) = &bar {
+            bar.set_prefix(file.display().to_string());
+        }
+        let verdicts = checker.check(file, &|verdict| {
+            if let Some(bar) = &bar {
+                bar.set_message(verdict.path.clone());
+                bar.inc(1);
+            }
+        })?;
+        if verdicts.is_empty() {
+            return no_test(options, &checker, file);
+        }
+        files.push((file.as_path(), verdicts));
+    }
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    print(&check::shown(&files, format));
+    let all = || files.iter().flat_map(|(_, verdicts)| verdicts);
+    let failed = all().filter(|verdict| verdict.outcome == Outcome::Failed).count();
+    if format == Format::Json {
+        event("end", json!({"tests": all().count(), "failed": failed}));
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    let tests = if failed == 1 { "test fails" } else { "tests fail" };
+    Err(Error::failure(format!("{failed} {tests}"))
+        .hint("what a plug-in doesn't hold, no run that uses it can rely on"))
+}
+
+fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
+    for file in &options.files {
+        let tests = checker.list(file)?;
+        if tests.is_empty() {
+            return no_test(options, checker, file);
+        }
+        if format == Format::Json {
+            tests.iter().for_each(|(path, about)| event("test", json!({"file": file, "test": path, "about": about})));
+        } else {
+            let rows: Vec<Vec<String>> = tests.into_iter().map(|(path, about)| vec![path, about.to_owned()]).collect();
+            print(&table::aligned(&rows, 0));
+        }
+    }
+    Ok(())
+}
+
+fn no_test(options: &Options, checker: &Checker, file: &std::path::Path) -> Result<()> {
+    let wanted = options.only.join("\", \"");
+    let all = Checker { only: Vec::new(), ..checker.clone() }.list(file)?;
+    let mut parts: Vec<&str> = all.iter().flat_map(|(path, _)| path.split('/').chain([path.as_str()])).collect();
+    parts.sort_unstable();
+    parts.dedup();
+    let near: Vec<&str> =
+        options.only.iter().flat_map(|wanted| crate::data::text::nearest(wanted, parts.iter().copied())).collect();
+    let error = Error::usage(format!("{} has no test \"{wanted}\"", file.display()));
+    let error = if near.is_empty() { error } else { error.with("near", near.join(", ")) };
+    Err(error.hint("`plugfit check FILE --list` shows all"))
+}
+
+/// The common arguments again, for the processes that run the tests.
+fn arguments(common: &Common) -> Vec<OsString> {
+    let flags =
+        [(common.no_builtin, "--no-builtin"), (common.load_in_place, "--load-in-place"), (common.locked, "--locked")];
+    flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.into()).collect()
+}
+
+fn bar() -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{prefix}  {pos} tests  {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar
+    })
+}

@@ -1,0 +1,79 @@
+//! What holds for a manifest.
+
+use super::{components, report::Report};
+use serde_json::Value;
+use std::collections::HashSet;
+
+const KINDS: [&str; 4] = ["loss", "metric", "optimizer", "schedule"];
+const TYPES: [&str; 8] = ["number", "integer", "boolean", "string", "array", "object", "identifier", "any"];
+
+pub fn check(manifest: &Value, report: &mut Report) {
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    name(report, "the plug-in", &text(manifest, "name"));
+    let version = text(manifest, "version");
+    let numbers = version.split(['-', '+']).next().unwrap_or_default().split('.');
+    report.that(numbers.clone().count() == 3 && numbers.clone().all(|part| part.parse::<u64>().is_ok()), || {
+        format!("has the version {version:?}; write three numbers, such as 0.1.0")
+    });
+    report.that(!components(manifest).is_empty(), || "has no component".into());
+    let mut names = HashSet::new();
+    for component in components(manifest) {
+        let (kind, own) = (text(component, "kind"), text(component, "name"));
+        let what = format!("{kind} {own:?}");
+        if !KINDS.contains(&kind.as_str()) {
+            report.note(format!("{what} is of a kind that this program doesn't know"));
+            continue;
+        }
+        name(report, &what, &own);
+        report.that(!text(component, "doc").is_empty(), || format!("{what} has no documentation: write a doc comment"));
+        let aliases: Vec<&str> =
+            component["aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for alias in &aliases {
+            name(report, &format!("{what}, also"), alias);
+        }
+        for name in aliases.into_iter().chain([own.as_str()]) {
+            report.that(names.insert((kind.clone(), name.to_owned())), || format!("has two of {kind} {name:?}"));
+        }
+        let mut keys = HashSet::new();
+        for field in component["fields"].as_array().into_iter().flatten() {
+            let key = text(field, "name");
+            report.that(keys.insert(key.clone()), || format!("{what} has the setting {key:?} twice"));
+            setting(report, &what, &key, field);
+        }
+    }
+}
+
+/// A name is written in run files, on command lines and in paths.
+fn name(report: &mut Report, what: &str, name: &str) {
+    let starts = name.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+    let rest = name.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character));
+    report.that(starts && rest && name.len() <= 80, || {
+        format!("{what} is called {name:?}: a name is of letters, digits, _ - and ., and begins with a letter")
+    });
+}
+
+fn setting(report: &mut Report, what: &str, key: &str, field: &Value) {
+    let type_ = field["type"].as_str().unwrap_or_default();
+    report.that(TYPES.contains(&type_), || format!("{what}: {key} is of the unknown type {type_:?}"));
+    report.that(!field["doc"].as_str().unwrap_or_default().is_empty(), || {
+        format!("{what}: {key} has no documentation: write a doc comment")
+    });
+    let Some(default) = field.get("default") else { return };
+    let optional = field["optional"] == true && default.is_null();
+    let choices = field["choices"].as_array();
+    let number = || matches!(default.as_str(), Some("inf" | "-inf" | "nan" | "Infinity" | "-Infinity" | "NaN"));
+    let fits = optional
+        || match type_ {
+            "number" => default.is_number() || number(),
+            "integer" => default.as_f64().is_some_and(|number| number.fract() == 0.0),
+            "boolean" => default.is_boolean(),
+            "string" => {
+                default.is_string() && choices.is_none_or(|choices| choices.is_empty() || choices.contains(default))
+            }
+            "array" => default.is_array(),
+            "object" => default.is_object(),
+            "identifier" => default.is_string() || default.is_object(),
+            _ => true,
+        };
+    report.that(fits, || format!("{what}: the default of {key}, {default}, is no {type_} that it takes"));
+}

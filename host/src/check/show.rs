@@ -225,7 +225,10 @@ mod tests {
             path: path.into(),
             about: "it holds",
             outcome,
-            report: Report { failures: failures.iter().map(|&line| line.to_owned()).collect(), ..Report::default() },
+            report: failures.iter().fold(Report::default(), |mut report, &line| {
+                report.failures.push(line.to_owned());
+                report
+            }),
             reason: None,
             time: Duration::from_millis(5),
             repeat: "plugfit check again".into(),

@@ -29,9 +29,11 @@ impl Array {
         }
     }
 
-    /// In the first dtype that is wanted; float32 where none is.
+    /// In the first dtype that is wanted and holds the numbers; float32 where none is.
     pub fn tensor(&self, wanted: Option<&Vec<String>>) -> Tensor<'_> {
-        match wanted.and_then(|dtypes| dtypes.first()).map(String::as_str) {
+        let whole = || self.f64s.iter().all(|value| value.fract() == 0.0);
+        let holds = |dtype: &&String| dtype.starts_with("float") || whole();
+        match wanted.and_then(|dtypes| dtypes.iter().find(holds)).map(String::as_str) {
             Some("float64") => Tensor::new(&self.f64s, &self.shape),
             Some("int32") => Tensor::new(&self.i32s, &self.shape),
             Some("int64") => Tensor::new(&self.i64s, &self.shape),

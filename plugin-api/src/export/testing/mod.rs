@@ -36,7 +36,7 @@
 //! | schedule | `steps` | the rate at each |
 //!
 //! `within` is how near it must be, relative to the number: 1e-5 where it isn't given. The first example's `config` is also what the
-//! other tests begin with, so that a component which needs settings can be tried.
+//! other tests begin with, so that a component which needs settings can be tried; an example without `gives` is for that alone.
 
 mod allocation;
 mod config;

@@ -241,7 +241,6 @@ pub fn after(made: &Made<abi::OptimizerV1>, start: &Array, gradients: &[Array], 
         }
         training.step(made, &[Some(single(gradient))])?;
     }
-    training.finalize(made)?;
     Ok(training.values[0].iter().map(|&value| f64::from(value)).collect())
 }
 

@@ -36,6 +36,10 @@ fn of_logit<R: Real>(t: R, x: R) -> (R, R) {
 /// Cross-entropy of yes-or-no labels, `-y ln(p) - (1 - y) ln(1 - p)`, averaged over an axis.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("bce", "BCE"))]
+#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.5108256]}"#)]
+#[config(
+    example = r#"{"config": {"from_logits": true, "label_smoothing": 0.2}, "y_true": [[1, 0, 1]], "y_pred": [[2, -0.5, -1]], "gives": [0.6880889]}"#
+)]
 pub struct BinaryCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -68,6 +72,13 @@ impl ElementwiseLoss for BinaryCrossentropy {
 
 /// Binary cross-entropy that counts easy examples less, by `(1 - p of the right class)^gamma`. Lin et al. 2017.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.1999753]}"#)]
+#[config(
+    example = r#"{"config": {"apply_class_balancing": true, "alpha": 0.3, "gamma": 1.5}, "y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.0755023]}"#
+)]
+#[config(
+    example = r#"{"config": {"from_logits": true, "label_smoothing": 0.2}, "y_true": [[1, 0, 1]], "y_pred": [[2, -0.5, -1]], "gives": [0.2220742]}"#
+)]
 pub struct BinaryFocalCrossentropy {
     /// Whether class 1 is weighed by `alpha` and class 0 by `1 - alpha`.
     #[config(default = false)]

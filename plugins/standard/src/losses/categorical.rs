@@ -39,6 +39,10 @@ impl Smoothing {
 
 /// Cross-entropy of one-hot labels or probabilities, `-sum(y_true ln(y_pred))` over the classes; `y_pred` is divided by its sum first.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.6931472]}"#)]
+#[config(
+    example = r#"{"config": {"from_logits": true, "label_smoothing": 0.3}, "y_true": [[0, 1, 0]], "y_pred": [[0.5, 1, -1]], "gives": [0.8049569]}"#
+)]
 pub struct CategoricalCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -155,6 +159,10 @@ impl Alpha {
 
 /// Categorical cross-entropy that counts easy examples less, by `alpha (1 - p)^gamma`. Lin et al. 2017.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.0433217]}"#)]
+#[config(
+    example = r#"{"config": {"from_logits": true, "alpha": 0.5, "gamma": 1.5}, "y_true": [[0, 1, 0]], "y_pred": [[0.5, 1, -1]], "gives": [0.07712504]}"#
+)]
 pub struct CategoricalFocalCrossentropy {
     /// The weight of every class, or a list with one for each.
     #[config(default = 0.25, range = 0.0..)]

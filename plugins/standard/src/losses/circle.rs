@@ -11,6 +11,9 @@ use plugfit_api::{Plain, loss::LossTotals, prelude::*};
 /// With `d` the cosine distance of a pair, it is `softplus(logsumexp(same class) + logsumexp(other class))` of
 /// `gamma (d + margin) (d - margin)` and `gamma (1 + margin - d) (1 - margin - d)`. A sample without a partner of both kinds doesn't count.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"gamma": 2.0, "margin": 0.25}, "y_true": [0, 0, 1], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0]], "gives": [0.9574797, 1.337641, 0]}"#
+)]
 pub struct Circle {
     /// How steep it is.
     #[config(default = 80.0)]

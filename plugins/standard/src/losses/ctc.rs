@@ -13,6 +13,9 @@ use plugfit_api::{Plain, loss::LossTotals, prelude::*};
 /// that no alignment can give costs about 1e5 and not infinity, so that one such sample doesn't end a training.
 #[derive(Clone, Debug, Config)]
 #[config(name = "CTC")]
+#[config(
+    example = r#"{"y_true": [[1, 2]], "y_pred": [[[0.1, 2, 0.5], [0.3, 0.2, 1], [0.5, 0.1, 0.4]]], "gives": [0.8911363]}"#
+)]
 pub struct Ctc;
 
 /// The logarithm of the probability of what can't be.

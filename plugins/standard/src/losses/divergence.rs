@@ -6,6 +6,7 @@ use plugfit_api::{Plain, loss::Targets, prelude::*};
 /// Kullback-Leibler divergence: the sum of `y_true ln(y_true / y_pred)`, both clipped to [1e-7, 1]. Kullback & Leibler 1951.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("kld", "KLD"))]
+#[config(example = r#"{"y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.3607719]}"#)]
 pub struct KLDivergence;
 
 #[inline(always)]
@@ -33,6 +34,7 @@ impl RowLoss for KLDivergence {
 
 /// Poisson: the mean of `y_pred - y_true ln(y_pred + 1e-7)`, the negative log-likelihood of a count but for a constant.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.9632545]}"#)]
 pub struct Poisson;
 
 #[formula]

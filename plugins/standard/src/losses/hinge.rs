@@ -9,6 +9,8 @@ use plugfit_api::{
 
 /// Hinge: the mean of `max(1 - y_true y_pred, 0)` for labels -1 and 1; a batch of only 0 and 1 is taken as such. Vapnik 1995.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.75]}"#)]
+#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.6666667]}"#)]
 pub struct Hinge {
     /// Whether labels are 0 and 1.
     #[config(skip)]
@@ -17,6 +19,7 @@ pub struct Hinge {
 
 /// Squared hinge: the mean of `max(1 - y_true y_pred, 0)²` for labels -1 and 1; a batch of only 0 and 1 is taken as such.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.9375]}"#)]
 pub struct SquaredHinge {
     /// Whether labels are 0 and 1.
     #[config(skip)]
@@ -86,6 +89,7 @@ by_the_whole_batch! { Hinge, SquaredHinge }
 
 /// Categorical hinge: `max(neg - pos + 1, 0)`, where `pos` is the score of the right class and `neg` the best of the others.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.8]}"#)]
 pub struct CategoricalHinge;
 
 #[formula]

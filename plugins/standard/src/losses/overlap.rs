@@ -28,6 +28,7 @@ trait OfSums: Sync {
 
 /// Dice: `1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))`, 0 for a perfect match. Milletari et al. 2016.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": 0.2758621}"#)]
 pub struct Dice {
     /// The axes summed over, one or a list; null: all, which gives one value for the batch.
     #[config(default = None)]
@@ -43,6 +44,9 @@ impl OfSums for Dice {
 
 /// Tversky: `1 - both / (both + alpha false positives + beta false negatives)`; one half each is Dice. Salehi et al. 2017.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"alpha": 0.3, "beta": 0.7}, "y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": 0.2857144}"#
+)]
 pub struct Tversky {
     /// How much false positives count.
     #[config(default = 0.5)]

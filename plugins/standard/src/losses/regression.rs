@@ -7,6 +7,7 @@ use std::f64::consts::LN_2;
 /// Mean squared error: the mean of `(y_true - y_pred)²`. Gauss 1809.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mse", "MSE"))]
+#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [3.104167]}"#)]
 pub struct MeanSquaredError;
 
 #[formula]
@@ -27,6 +28,7 @@ impl ElementwiseLoss for MeanSquaredError {
 /// Mean absolute error: the mean of `|y_true - y_pred|`, less moved by outliers than the squared one. Laplace 1774.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mae", "MAE"))]
+#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [1.25]}"#)]
 pub struct MeanAbsoluteError;
 
 #[formula]
@@ -53,6 +55,7 @@ fn falling<R: Real>(error: R) -> R {
 /// Mean absolute percentage error: 100 times the mean of `|y_true - y_pred| / |y_true|`, the divisor at least 1e-7.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mape", "MAPE"))]
+#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [83.33334]}"#)]
 pub struct MeanAbsolutePercentageError;
 
 #[formula]
@@ -73,6 +76,7 @@ impl ElementwiseLoss for MeanAbsolutePercentageError {
 /// Mean squared logarithmic error: the mean of `(ln(y_true + 1) - ln(y_pred + 1))²`; what is below 1e-7 counts as 1e-7.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("msle", "MSLE"))]
+#[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.06309479]}"#)]
 pub struct MeanSquaredLogarithmicError;
 
 #[formula]
@@ -96,6 +100,10 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
 /// Quadratic near zero, linear beyond `delta`: mean squared error that outliers can't dominate. Huber 1964.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("huber", "huber_loss"), base(name = "huber_loss"))]
+#[config(
+    example = r#"{"config": {"delta": 0.5}, "y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.5104167]}"#
+)]
+#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8854167]}"#)]
 pub struct Huber {
     /// Where it turns from quadratic to linear, in units of y.
     #[config(default = 1.0, above = 0.0)]
@@ -120,6 +128,7 @@ impl ElementwiseLoss for Huber {
 
 /// Logarithm of the hyperbolic cosine of the error: about half its square near zero, about its size less ln 2 beyond.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8201243]}"#)]
 pub struct LogCosh;
 
 #[formula]

@@ -5,6 +5,7 @@ use plugfit_api::{Plain, prelude::*};
 
 /// Minus the cosine of the angle between two vectors: -1 where they point the same way, 0 for a vector of zeros.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.3646984]}"#)]
 pub struct CosineSimilarity {
     /// The axis along which the vectors lie.
     #[config(default = -1)]

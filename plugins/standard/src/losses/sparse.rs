@@ -15,6 +15,12 @@ const UPPER: f64 = 1.0 - EPSILON;
 
 /// Cross-entropy of class ids, `-ln(y_pred[y_true])`; `y_pred` is divided by its sum first.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [1, 0], "y_pred": [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]], "gives": [0.6931472, 0.356675]}"#
+)]
+#[config(
+    example = r#"{"config": {"from_logits": true}, "y_true": [1, 0], "y_pred": [[0.5, 1, -1], [2, 0, 1]], "gives": [0.5549569, 0.407606]}"#
+)]
 pub struct SparseCategoricalCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -28,6 +34,9 @@ pub struct SparseCategoricalCrossentropy {
 
 /// Generalized cross-entropy of class ids, `(1 - p^q) / q`: less moved by wrong labels than cross-entropy. Zhang & Sabuncu 2018.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"q": 0.7}, "y_true": [1, 0], "y_pred": [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]], "gives": [0.5491826, 0.3156345]}"#
+)]
 pub struct CategoricalGeneralizedCrossEntropy {
     /// Near 0 it is cross-entropy, near 1 the mean absolute error.
     #[config(default = 0.5, above = 0.0, below = 1.0)]

@@ -6,6 +6,9 @@ use plugfit_api::prelude::*;
 ///
 /// In a compile call "accuracy" means the accuracy that fits the loss; this one is meant by its class name alone.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [[1], [2], [3]], "y_pred": [[0], [2], [3]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
+)]
 pub struct Accuracy;
 
 impl MeanMetric for Accuracy {
@@ -18,6 +21,10 @@ impl MeanMetric for Accuracy {
 
 /// How often `y_pred > threshold` equals `y_true`, element by element; labels are 0 and 1.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"threshold": 0.35}, "y_true": [[0], [1], [1]], "y_pred": [[0.3], [0.9], [0.4]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
+)]
+#[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
 pub struct BinaryAccuracy {
     /// Predictions above it count as 1.
     #[config(default = 0.5, range = 0.0..=1.0)]
@@ -35,6 +42,9 @@ impl MeanMetric for BinaryAccuracy {
 
 /// How often the greatest `y_pred` of a row is where the greatest `y_true` is.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
+)]
 pub struct CategoricalAccuracy;
 
 impl MeanMetric for CategoricalAccuracy {
@@ -46,6 +56,9 @@ impl MeanMetric for CategoricalAccuracy {
 
 /// How often the greatest `y_pred` of a row is at the class id that `y_true` says.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
+)]
 pub struct SparseCategoricalAccuracy;
 
 impl MeanMetric for SparseCategoricalAccuracy {
@@ -58,6 +71,12 @@ impl MeanMetric for SparseCategoricalAccuracy {
 
 /// How often fewer than `k` elements of a row of `y_pred` are greater than the one where `y_true` is greatest.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"k": 2}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
+)]
+#[config(
+    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#
+)]
 pub struct TopKCategoricalAccuracy {
     /// How many classes may be named.
     #[config(default = 5, range = 1..)]
@@ -73,6 +92,12 @@ impl MeanMetric for TopKCategoricalAccuracy {
 
 /// How often fewer than `k` elements of a row of `y_pred` are greater than the one at the class id that `y_true` says.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"k": 2}, "y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
+)]
+#[config(
+    example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#
+)]
 pub struct SparseTopKCategoricalAccuracy {
     /// How many classes may be named.
     #[config(default = 5, range = 1..)]

@@ -8,6 +8,22 @@ use std::sync::OnceLock;
 /// curve needs, where Keras says 0.
 #[derive(Clone, Debug, Config)]
 #[config(name = "AUC", aliases("auc"), base(name = None), check = Self::check)]
+#[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.8888888}"#)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "curve": "PR"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.8289903}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "summation_method": "minoring"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.7777777}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "summation_method": "majoring", "curve": "PR"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.9166666}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "curve": "PRGAIN"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666666}"#
+)]
+#[config(
+    example = r#"{"config": {"multi_label": true, "num_thresholds": 5}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "gives": 1}"#
+)]
 pub struct Auc {
     /// Thresholds from 0 to 1 in equal parts.
     #[config(default = 200, range = 2..=10000000)]

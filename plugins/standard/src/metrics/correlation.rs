@@ -5,6 +5,9 @@ use plugfit_api::prelude::*;
 
 /// The mean of the cosine of the angle between `y_true` and `y_pred`, from -1 to 1; the loss of this name has the other sign.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.9641238}"#
+)]
 pub struct CosineSimilarity {
     /// The axis of the vectors.
     #[config(default = -1)]
@@ -22,6 +25,7 @@ mean_of_lines!(CosineSimilarity);
 
 /// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Pearson 1895.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.6636634}"#)]
 pub struct PearsonCorrelation {
     /// The axis along which values are correlated.
     #[config(default = -1)]
@@ -39,6 +43,7 @@ mean_of_lines!(PearsonCorrelation);
 /// The mean of the concordance between `y_true` and `y_pred`, from -1 to 1: correlation that is lost where their means or variances
 /// differ. Lin 1989.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.4776995}"#)]
 pub struct ConcordanceCorrelation {
     /// The axis along which values are compared.
     #[config(default = -1)]

@@ -20,8 +20,8 @@ fn share(of: f64, others: f64) -> f64 {
 
 macro_rules! share {
     ($(#[$doc:meta])* $name:ident, $others:ident) => {
-        $(#[$doc])*
         #[derive(Clone, Debug, Config)]
+        $(#[$doc])*
         #[config(base(name = None), check = Self::check)]
         pub struct $name {
             /// Predictions above it are positive: a number, or a list with a result for each; null: 0.5, or with `top_k` none.
@@ -77,17 +77,22 @@ macro_rules! share {
 
 share! {
     /// Of what was predicted positive, the share that is: `TP / (TP + FP)`.
+    #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"top_k": 1}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#)]
+    #[config(example = r#"{"config": {"class_id": 1, "thresholds": 0.4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "gives": 1}"#)]
     Precision, false_positives
 }
 share! {
     /// Of what is positive, the share that was predicted: `TP / (TP + FN)`.
+    #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"top_k": 2, "class_id": 0}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#)]
     Recall, false_negatives
 }
 
 macro_rules! count {
     ($(#[$doc:meta])* $name:ident, $of:ident, $direction:ident) => {
-        $(#[$doc])*
         #[derive(Clone, Debug, Config)]
+        $(#[$doc])*
         #[config(base(name = None), check = Self::check)]
         pub struct $name {
             /// Predictions above it are positive: a number, or a list with a result for each; null: 0.5.
@@ -134,17 +139,25 @@ macro_rules! count {
 
 count! {
     /// The weight of the positive elements that were predicted positive.
+    #[config(example = r#"{"config": {"thresholds": [0.3, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [3, 2]}"#)]
+    #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 3.5}"#)]
     TruePositives, true_positives, Maximize
 }
 count! {
     /// The weight of the negative elements that were predicted negative.
+    #[config(example = r#"{"config": {"thresholds": [0.15, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [1, 2]}"#)]
+    #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 3}"#)]
     TrueNegatives, true_negatives, Maximize
 }
 count! {
     /// The weight of the negative elements that were predicted positive.
+    #[config(example = r#"{"config": {"thresholds": [0.3, 0.7]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [1, 0]}"#)]
+    #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 0}"#)]
     FalsePositives, false_positives, Minimize
 }
 count! {
     /// The weight of the positive elements that were predicted negative.
+    #[config(example = r#"{"config": {"thresholds": [0.3, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [0, 1]}"#)]
+    #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 0.5}"#)]
     FalseNegatives, false_negatives, Minimize
 }

@@ -5,6 +5,9 @@ use plugfit_api::prelude::*;
 
 /// The root of the mean of `(y_pred - y_true)²` over all elements seen, each with the weight of its sample.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.6943651}"#
+)]
 pub struct RootMeanSquaredError;
 
 /// Weight times squared error, and weight.
@@ -50,6 +53,9 @@ impl Metric for RootMeanSquaredError {
 /// The mean of `ln(cosh(y_pred - y_true))`.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = "logcosh"), aliases("logcosh"))]
+#[config(
+    example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.214979}"#
+)]
 pub struct LogCoshError;
 
 #[formula]

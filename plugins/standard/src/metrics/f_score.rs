@@ -16,6 +16,15 @@ pub enum Average {
 /// F-score: `(1 + beta²) precision recall / (beta² precision + recall)`, for each column of `y_pred`. van Rijsbergen 1979.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("fbeta_score"), base(name = "fbeta_score"))]
+#[config(
+    example = r#"{"config": {"average": "weighted", "beta": 2.0, "threshold": 0.35}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
+)]
+#[config(
+    example = r#"{"config": {"average": "micro", "beta": 0.5}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 0.6666666}"#
+)]
+#[config(
+    example = r#"{"config": {"beta": 2.0}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": [0, 0.8333332, 0.9999999]}"#
+)]
 pub struct FBetaScore {
     /// How the classes' scores become one; null: a score for each.
     average: Option<Average>,
@@ -29,6 +38,12 @@ pub struct FBetaScore {
 
 /// F-score with `beta` 1: the harmonic mean of precision and recall.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": [0, 0.5, 0.9999997]}"#
+)]
+#[config(
+    example = r#"{"config": {"average": "macro"}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 0.5555555}"#
+)]
 pub struct F1Score {
     /// How the classes' scores become one; null: a score for each.
     average: Option<Average>,

@@ -198,6 +198,9 @@ macro_rules! iou {
 /// The mean intersection over union of some classes; those that were neither predicted nor true don't count.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 2]}, "y_true": [0, 1, 2, 2, 1, 0], "y_pred": [0, 2, 2, 1, 1, 0], "gives": 0.6666667}"#
+)]
 pub struct IoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
@@ -232,6 +235,12 @@ iou! {
 /// The mean intersection over union of all classes.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None))]
+#[config(
+    example = r#"{"config": {"num_classes": 3}, "y_true": [0, 1, 2, 2, 1, 0], "y_pred": [0, 2, 2, 1, 1, 0], "gives": 0.5555556}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "ignore_class": 1}, "y_true": [0, 1, 2, 2, 1, 0], "y_pred": [0, 2, 2, 1, 1, 0], "gives": 0.5}"#
+)]
 pub struct MeanIoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
@@ -258,6 +267,9 @@ iou! {
 /// The mean intersection over union of what is above a threshold and of what isn't.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
+#[config(
+    example = r#"{"config": {"threshold": 0.45}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.5}"#
+)]
 pub struct BinaryIoU {
     /// 0 is what is below the threshold, 1 what isn't.
     #[config(default = [0, 1])]
@@ -281,6 +293,9 @@ iou! {
 /// The mean intersection over union of some classes, of one-hot labels.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 2]}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]], "gives": 0.1666667}"#
+)]
 pub struct OneHotIoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
@@ -311,6 +326,9 @@ iou! {
 /// The mean intersection over union of all classes, of one-hot labels.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None))]
+#[config(
+    example = r#"{"config": {"num_classes": 3}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]], "gives": 0.1111111}"#
+)]
 pub struct OneHotMeanIoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]

@@ -4,10 +4,12 @@ use plugfit_api::prelude::*;
 
 /// The weighted mean of values. What stands behind the first axis is averaged first, so that each sample counts once.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 2.285714}"#)]
 pub struct Mean;
 
 /// The weighted sum of values.
 #[derive(Clone, Debug, Config)]
+#[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 8}"#)]
 pub struct Sum;
 
 /// Weight times value, and weight.

@@ -31,8 +31,8 @@ fn rule(num_thresholds: u64, class_id: Option<u64>) -> Rule {
 
 macro_rules! at {
     ($(#[$doc:meta])* $name:ident: $best:ident, $constrained:ident at least $field:ident) => {
-        $(#[$doc])*
         #[derive(Clone, Debug, Config)]
+        $(#[$doc])*
         #[config(base(name = None))]
         pub struct $name {
             /// What must be reached.
@@ -81,17 +81,21 @@ macro_rules! at {
 
 at! {
     /// The best sensitivity at thresholds where specificity is at least so much.
+    #[config(example = r#"{"config": {"specificity": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     SensitivityAtSpecificity: sensitivity, specificity at least specificity
 }
 at! {
     /// The best specificity at thresholds where sensitivity is at least so much.
+    #[config(example = r#"{"config": {"sensitivity": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     SpecificityAtSensitivity: specificity, sensitivity at least sensitivity
 }
 at! {
     /// The best precision at thresholds where recall is at least so much.
+    #[config(example = r#"{"config": {"recall": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     PrecisionAtRecall: precision, sensitivity at least recall
 }
 at! {
     /// The best recall at thresholds where precision is at least so much.
+    #[config(example = r#"{"config": {"precision": 0.7}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     RecallAtPrecision: sensitivity, precision at least precision
 }

@@ -15,6 +15,18 @@ pub enum Aggregation {
 /// for so many predictors. Wright 1921.
 #[derive(Clone, Debug, Config)]
 #[config(name = "R2Score", aliases("r2_score"), base(name = "r2_score"))]
+#[config(
+    example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.6278846}"#
+)]
+#[config(
+    example = r#"{"config": {"class_aggregation": "variance_weighted_average"}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": 0.7053572}"#
+)]
+#[config(
+    example = r#"{"config": {"num_regressors": 1}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": 0.4107143}"#
+)]
+#[config(
+    example = r#"{"config": {"class_aggregation": null}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": [0.6785714, 0.7321429]}"#
+)]
 pub struct R2Score {
     /// How the outputs' scores become one; null: a score for each.
     #[config(default = "uniform_average")]

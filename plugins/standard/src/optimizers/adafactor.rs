@@ -5,6 +5,12 @@ use plugfit_api::prelude::*;
 
 /// Adafactor: of a matrix only the means of rows and columns of squared gradients are kept. Shazeer & Stern 2018.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9114486, -2.060335], [0.351634, 0.03543569]]}"#
+)]
+#[config(
+    example = r#"{"config": {"relative_step": false}, "start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9114486, -2.060335], [0.351634, 0.03543569]]}"#
+)]
 pub struct Adafactor {
     /// How the average's memory grows with the steps.
     #[config(default = -0.8)]

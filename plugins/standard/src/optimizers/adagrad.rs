@@ -4,6 +4,9 @@ use plugfit_api::prelude::*;
 
 /// Adagrad: the gradient divided by the root of the sum of its squares so far. Duchi, Hazan & Singer 2011.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9379892, -2.01292, 0.4602515]}"#
+)]
 pub struct Adagrad {
     /// What the sums start at.
     #[config(default = 0.1, range = 0.0..)]
@@ -32,6 +35,9 @@ impl ElementwiseOptimizer<1> for Adagrad {
 
 /// Adadelta: the gradient in units of past steps, by the ratio of two moving averages. Zeiler 2012.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.999916, -2.000099, 0.499822]}"#
+)]
 pub struct Adadelta {
     /// How much of the averages stays in a step.
     #[config(default = 0.95, range = 0.0..=1.0)]

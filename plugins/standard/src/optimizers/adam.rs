@@ -4,6 +4,12 @@ use plugfit_api::prelude::*;
 
 /// Adam: averages of the gradient and of its square, both corrected for their start at 0. Kingma & Ba 2014; amsgrad: Reddi et al. 2018.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7957066, -1.900637, 0.4022896]}"#
+)]
+#[config(
+    example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7989321, -1.900859, 0.4041727]}"#
+)]
 pub struct Adam {
     /// How much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]
@@ -22,6 +28,12 @@ pub struct Adam {
 /// Adam with a weight decay that isn't part of the gradient. Loshchilov & Hutter 2017.
 #[derive(Clone, Debug, Config)]
 #[config(base(weight_decay = 0.004))]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7957066, -1.900637, 0.4022896]}"#
+)]
+#[config(
+    example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7989321, -1.900859, 0.4041727]}"#
+)]
 pub struct AdamW {
     /// How much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]
@@ -120,6 +132,9 @@ impl ElementwiseOptimizer<3> for AdamW {
 
 /// Adam with the greatest recent gradient in place of the root mean square. Kingma & Ba 2014.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.816648, -1.902542, 0.4042242]}"#
+)]
 pub struct Adamax {
     /// How much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]
@@ -159,6 +174,9 @@ impl ElementwiseOptimizer<2> for Adamax {
 
 /// Adam with Nesterov momentum. Dozat 2016.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.90483, -2.001966, 0.398715]}"#
+)]
 pub struct Nadam {
     /// How much of the gradient's average stays in a step, in the end; it starts at half of it.
     #[config(default = 0.9, range = 0.0..1.0)]

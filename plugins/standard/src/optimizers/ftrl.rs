@@ -4,6 +4,12 @@ use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
 
 /// FTRL-Proximal, with L1 and L2 and shrinkage: sparse models of many features. McMahan et al. 2013.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.4034667, -1.409897, -0.01647989]}"#
+)]
+#[config(
+    example = r#"{"config": {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.2, "l2_shrinkage_regularization_strength": 0.1, "beta": 0.3, "learning_rate_power": -0.7}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.2520792, -1.180864, -0.01877254]}"#
+)]
 pub struct Ftrl {
     /// How the rate falls with the sum of squares: it is divided by the sum to minus this.
     #[config(default = -0.5, range = ..=0.0)]

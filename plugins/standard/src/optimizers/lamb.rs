@@ -5,6 +5,9 @@ use plugfit_api::prelude::*;
 
 /// LAMB: Adam's step, scaled for each parameter to the parameter's own length. You et al. 2019.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.6308547, -1.933767, 0.2908019]}"#
+)]
 pub struct Lamb {
     /// How much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]

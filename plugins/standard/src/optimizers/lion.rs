@@ -4,6 +4,9 @@ use plugfit_api::prelude::*;
 
 /// Lion: the sign of a blend of the gradient and its average. Chen et al. 2023.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9, -2.1, 0.4]}"#
+)]
 pub struct Lion {
     /// The average's share in a step.
     #[config(default = 0.9, above = 0.0, range = ..=1.0)]

@@ -5,6 +5,7 @@ use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
 /// Another optimizer's steps, from gradients of a scaled loss. A step whose gradients aren't finite is left out and halves the scale;
 /// many finite ones in a row double it. Micikevicius et al. 2017.
 #[derive(Debug, Config)]
+#[config(example = r#"{"config": {"inner_optimizer": "Adam", "initial_scale": 16.0}}"#)]
 pub struct LossScaleOptimizer {
     /// The optimizer that takes the steps, with its own learning rate.
     inner_optimizer: Identifier,

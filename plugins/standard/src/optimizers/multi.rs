@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 /// rate.
 #[derive(Debug, Config)]
 #[config(check = Self::check)]
+#[config(
+    example = r#"{"config": {"optimizer_map": {"default_optimizer": "SGD", "optimizer_map": {".*/bias": "Adam"}}}}"#
+)]
 pub struct MultiOptimizer {
     /// A `default_optimizer`, and an `optimizer_map` from paths or regular expressions to optimizers, as an object or as Keras
     /// serializes its OptimizerMap.

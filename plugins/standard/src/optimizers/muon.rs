@@ -8,6 +8,12 @@ use regex_lite::Regex;
 /// Muon: the momentum of a matrix, made orthogonal by Newton and Schulz's iteration; what is no matrix is trained by AdamW.
 /// Jordan et al. 2024.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9692163, -2.002492], [0.4533119, 0.2003846]]}"#
+)]
+#[config(
+    example = r#"{"config": {"nesterov": false, "ns_steps": 3, "rms_rate": null, "weight_decay": null, "adam_weight_decay": null}, "start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9286345, -2.017893], [0.2743231, 0.09794819]]}"#
+)]
 pub struct Muon {
     /// Adam's: how much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]

@@ -5,6 +5,12 @@ use plugfit_api::prelude::*;
 /// RMSprop: the gradient divided by the root of a moving average of its square. Hinton 2012; centered: Graves 2013.
 #[derive(Clone, Debug, Config)]
 #[config(name = "RMSprop")]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7580065, -2.05289, 0.2104365]}"#
+)]
+#[config(
+    example = r#"{"config": {"centered": true, "momentum": 0.9}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.0111399, -1.602717, -0.1166582]}"#
+)]
 pub struct RmsProp {
     /// How much of the squares' average stays in a step.
     #[config(default = 0.9, range = 0.0..=1.0)]

@@ -5,6 +5,15 @@ use plugfit_api::prelude::*;
 /// Stochastic gradient descent, with momentum (Polyak 1964), or Nesterov's (Sutskever et al. 2013).
 #[derive(Clone, Debug, Config)]
 #[config(name = "SGD", base(learning_rate = 0.01))]
+#[config(
+    example = r#"{"config": {"momentum": 0.9}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.867, -1.924, 0.4809]}"#
+)]
+#[config(
+    example = r#"{"config": {"momentum": 0.9, "nesterov": true}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.8552999, -1.9816, 0.46281]}"#
+)]
+#[config(
+    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.975, -2.05, 0.48]}"#
+)]
 pub struct Sgd {
     /// How much of the last step goes into this one.
     #[config(default = 0.0, range = 0.0..=1.0)]

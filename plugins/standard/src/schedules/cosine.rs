@@ -6,6 +6,12 @@ use std::f64::consts::PI;
 /// Half a cosine from `initial_learning_rate` down to `alpha` of it, after a straight rise to `warmup_target` if that is given.
 /// Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.1}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.08145034, 0.055, 0.01, 0.01]}"#
+)]
+#[config(
+    example = r#"{"config": {"initial_learning_rate": 0.02, "decay_steps": 10, "warmup_target": 0.1, "warmup_steps": 4}, "steps": [0, 3, 5, 10, 17], "gives": [0.02, 0.08, 0.09755283, 0.03454914, 0]}"#
+)]
 pub struct CosineDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
@@ -39,6 +45,9 @@ impl Schedule for CosineDecay {
 /// Half cosines one after another, each `t_mul` times as long and starting at `m_mul` times the height. Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = "SGDRDecay"))]
+#[config(
+    example = r#"{"config": {"initial_learning_rate": 0.1, "first_decay_steps": 4, "t_mul": 1.5, "m_mul": 0.8, "alpha": 0.1}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.0231802, 0.07717692, 0.0676, 0.01673792]}"#
+)]
 pub struct CosineDecayRestarts {
     /// The rate at step 0.
     initial_learning_rate: f64,

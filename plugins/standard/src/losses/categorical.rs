@@ -3,7 +3,7 @@
 use super::{
     EPSILON,
     binary::focus,
-    clamp_slope, divisor,
+    clamp_slope,
     lanes::{self, BLOCK, LANES},
 };
 use plugfit_api::{
@@ -64,7 +64,7 @@ impl RowLoss for CategoricalCrossentropy {
             let logarithm = lanes::sum!(y_pred, |x| (x - most).exp()).ln();
             return lanes::sum!(y_true, y_pred, |t, x| smoothing.of(t) * (logarithm - (x - most)));
         }
-        let total = divisor(lanes::sum!(y_pred, |p| p));
+        let total = lanes::sum!(y_pred, |p| p);
         -lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * (p / total).clamp(EPSILON, UPPER).ln())
     }
 
@@ -80,7 +80,7 @@ impl RowLoss for CategoricalCrossentropy {
             }
             return lanes::sum!(y_true, y_pred, |t, x| smoothing.of(Plain(t)) * (logarithm - (Plain(x) - most))).0;
         }
-        let total = divisor(lanes::sum!(y_pred, |p| Plain(p)));
+        let total = lanes::sum!(y_pred, |p| Plain(p));
         let zero = Plain(0.0);
         let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
         let (mut terms, mut shared, mut slopes) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
@@ -204,7 +204,7 @@ impl RowLoss for CategoricalFocalCrossentropy {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
         let most = if self.from_logits { lanes::greatest!(y_pred, |x| x) } else { R::from(0.0) };
-        let total = divisor(lanes::sum!(y_pred, |p| self.number(p, most)));
+        let total = lanes::sum!(y_pred, |p| self.number(p, most));
         if let Alpha::Same(alpha) = &self.alpha {
             let term =
                 lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * self.of_share(self.number(p, most) / total).0);
@@ -221,7 +221,7 @@ impl RowLoss for CategoricalFocalCrossentropy {
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
         let most = if self.from_logits { lanes::greatest!(y_pred, |x| Plain(x)) } else { Plain(0.0) };
-        let total = divisor(lanes::sum!(y_pred, |p| self.number(Plain(p), most)));
+        let total = lanes::sum!(y_pred, |p| self.number(Plain(p), most));
         // With shares s = n / total, d value / d n = (slope(s) - sum(slope(s) s)) / total; for a logit, d n = n dx.
         let zero = Plain(0.0);
         let (mut value, mut common) = ([zero; LANES], [zero; LANES]);

@@ -40,12 +40,6 @@ fn clamp_slope<R: Real>(x: R, lower: f64, upper: f64) -> R {
     R::select(x < upper, from_below, R::select(x > upper, zero, from_below * half))
 }
 
-/// What the numbers of a row are divided by to be shares: their sum, but of zeros alone there are no shares.
-#[inline(always)]
-fn divisor<R: Real>(total: R) -> R {
-    R::select(total == R::from(0.0), R::from(1.0), total)
-}
-
 /// The derivative of `max(x, 0)`: half at 0.
 #[inline(always)]
 fn positive_slope<R: Real>(x: R) -> R {

@@ -1,7 +1,7 @@
 //! Cross-entropies of class ids: one value for each row of classes.
 
 use super::{
-    EPSILON, clamp_slope, divisor, lanes,
+    EPSILON, clamp_slope, lanes,
     shared::{Labels, Layout, Part, add, axis_of, count, share},
 };
 use plugfit_api::{
@@ -61,7 +61,7 @@ impl OfClassId for SparseCategoricalCrossentropy {
             let most = lanes::greatest!(y_pred, |x| number(x));
             return lanes::sum!(y_pred, |x| (number(x) - most).exp()).ln() - (number(y_pred[label]) - most);
         }
-        -(number(y_pred[label]) / divisor(lanes::sum!(y_pred, |p| number(p)))).clamp(EPSILON, UPPER).ln()
+        -(number(y_pred[label]) / lanes::sum!(y_pred, |p| number(p))).clamp(EPSILON, UPPER).ln()
     }
 
     fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
@@ -77,7 +77,7 @@ impl OfClassId for SparseCategoricalCrossentropy {
             gradient[label] -= 1.0;
             return Plain(total).ln().0 - (y_pred[label] - most);
         }
-        let total = divisor(lanes::sum!(y_pred, |p| Plain(p)));
+        let total = lanes::sum!(y_pred, |p| Plain(p));
         let share = Plain(y_pred[label]) / total;
         let inside = share.clamp(EPSILON, UPPER);
         let slope = clamp_slope(share, EPSILON, UPPER) / (inside * total);
@@ -98,8 +98,7 @@ impl OfClassId for CategoricalGeneralizedCrossEntropy {
         gradient.fill(0.0);
         let Some(label) = label else { return (1.0 / self.q) as f32 };
         let p = Plain(y_pred[label]);
-        // At 0 there is no end to how steep it is.
-        gradient[label] = -p.max(Plain(EPSILON as f32)).powf(self.q - 1.0).0;
+        gradient[label] = -p.powf(self.q - 1.0).0;
         ((Plain(1.0) - p.powf(self.q)) / self.q).0
     }
 }

@@ -1,14 +1,14 @@
 //! The host: the plug-ins that are loaded, and what identifiers stand for among them.
 
 use std::path::Path;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use serde_json::{Map, Value, json};
 
 use crate::compile::{Compile, Compiled};
 use crate::component;
 use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
-use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, Verdict};
+use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, State, Verdict};
 use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Resolve, Resolved};
 use crate::registry::{Added, Listed, Registry};
 use crate::{Error, Result};
@@ -28,6 +28,8 @@ pub struct Host {
 struct Inner {
     registry: RwLock<Registry>,
     reports: RwLock<Vec<FolderReport>>,
+    /// Held while folders are looked into, so that two who do it at once don't load a file twice.
+    scanning: Mutex<()>,
     notes: RwLock<Vec<String>>,
     options: LoadOptions,
     door: Arc<Door>,
@@ -57,14 +59,19 @@ impl Host {
         Self::with_options(LoadOptions::default())
     }
 
-    /// A host with no plug-in at all, that loads with these options.
+    /// A host with no plug-in at all, that loads with these options for as long as it lives: what they refuse, nothing lets in.
     pub fn with_options(options: LoadOptions) -> Self {
+        Self::with(Registry::default(), options, &Door::closed())
+    }
+
+    fn with(registry: Registry, options: LoadOptions, door: &Door) -> Self {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| Inner {
-            registry: RwLock::default(),
+            registry: RwLock::new(registry),
             reports: RwLock::default(),
+            scanning: Mutex::default(),
             notes: RwLock::default(),
             options,
-            door: Arc::new(Door::new(weak.clone())),
+            door: Arc::new(door.towards(weak.clone())),
         });
         Host { inner }
     }
@@ -72,14 +79,16 @@ impl Host {
     /// Loads a plug-in, or every plug-in of a folder.
     ///
     /// # Errors
-    /// The path doesn't exist, or it is a file that can't be loaded. A file in a folder that can't be loaded is no error:
-    /// [`reports`](Self::reports) says why.
+    /// The path doesn't exist, it is a file that can't be loaded, or others could put files into the folder. A file in a folder
+    /// that can't be loaded is no error: [`reports`](Self::reports) says why.
     pub fn with_plugins(self, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if path.is_dir() {
-            self.add_folder(Folder { path: path.to_owned(), source: Source::Flag });
-        } else {
+        if !path.is_dir() {
             self.add_file(path)?;
+        } else if let State::Refused(refusal) =
+            self.add_folder(Folder { path: path.to_owned(), source: Source::Flag }).state
+        {
+            return Err(refusal.into());
         }
         Ok(self)
     }
@@ -94,16 +103,20 @@ impl Host {
     }
 
     /// Loads the plug-ins of a folder. What can't be loaded is passed over; the report says why.
-    pub fn add_folder(&self, folder: Folder) {
+    pub fn add_folder(&self, folder: Folder) -> FolderReport {
+        let _one = self.inner.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let report = self.scan(&folder, &[]);
-        write(&self.inner.reports).push(report);
+        write(&self.inner.reports).push(report.clone());
+        report
     }
 
     /// Looks again into the folders: what was dropped in since is loaded. [`compile`](Self::compile) does it.
     ///
-    /// A library is never unloaded: one whose file was changed or deleted goes on as it was, and of a changed one that still has
-    /// the same version a note is made.
-    pub fn refresh(&self) {
+    /// A newer version of a plug-in is used from now on; what was made of the older one keeps it. A library is never unloaded:
+    /// one whose file was changed or deleted goes on as it was, and of a changed one that still has the same version a note is
+    /// made. A file that was refused, as one that isn't copied to its end, is looked at again.
+    pub fn rescan(&self) {
+        let _one = self.inner.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let before = read(&self.inner.reports).clone();
         let after = before.iter().map(|report| self.scan(&report.folder, &report.files)).collect();
         *write(&self.inner.reports) = after;
@@ -120,7 +133,10 @@ impl Host {
                     file.verdict = Verdict::Same(format!("{label} is built in already"));
                 }
                 Added::Same { place } => {
-                    if before.iter().any(|other| other.path == file.path) {
+                    let was_loaded = |other: &&FileReport| {
+                        other.path == file.path && matches!(other.verdict, Verdict::Loaded(_) | Verdict::Same(_))
+                    };
+                    if before.iter().any(|other| was_loaded(&other)) {
                         self.note(format!(
                             "{} has changed and is still {label}, which is loaded: raise its version to have it used",
                             file.path.display()
@@ -258,7 +274,7 @@ impl Host {
     /// # Errors
     /// An identifier stands for nothing, or doesn't fit the outputs; the error says which.
     pub fn compile(&self, compile: Compile) -> Result<Compiled> {
-        self.refresh();
+        self.rescan();
         Compiled::new(self.clone(), compile)
     }
 
@@ -397,9 +413,9 @@ fn wrong_kind(found: &Resolved, wanted: Kind) -> Error {
 
 /// What is behind these locks is whole after every step, so that a panic elsewhere does it no harm.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -46,7 +46,7 @@ impl Ran {
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(folder).env_remove("PLUGFIT_PLUGINS").env("XDG_DATA_HOME", folder.join("none"));
-    command.env("HOME", folder).stdin(Stdio::null());
+    command.env_remove("XDG_CONFIG_HOME").env("HOME", folder).stdin(Stdio::null());
     command
 }
 

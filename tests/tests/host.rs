@@ -96,10 +96,10 @@ fn a_library_that_was_half_copied_is_loaded_when_it_is_whole_and_a_changed_one_i
     let host = Host::new().with_plugins(folder.path()).expect("the folder is there");
     host.metric("frozen>CountRows").map(drop).expect_err("it isn't whole");
     std::fs::write(&file, &bytes).expect("a file");
-    host.refresh();
+    host.rescan();
     host.metric("frozen>CountRows").expect("it is whole");
     std::fs::write(&file, [&bytes[..], b"more"].concat()).expect("a file");
-    host.refresh();
+    host.rescan();
     host.metric("frozen>CountRows").expect("it is there still");
     assert!(host.notes().iter().any(|note| note.contains("raise its version")), "{:?}", host.notes());
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use plugfit::identifier::Identifier;
-use plugfit::plugin::find::{Folder, Source, Verdict, default_folders};
+use plugfit::plugin::find::{Folder, Source, State, Verdict, default_folders};
 use plugfit::plugin::{Kind, LoadOptions, Lock};
 use plugfit::{Error, Host};
 use pyo3::exceptions::PyValueError;
@@ -20,12 +20,10 @@ use crate::error::Raise;
 pub fn host() -> PyResult<&'static Host> {
     static HOST: OnceLock<Result<Host, Error>> = OnceLock::new();
     let host = HOST.get_or_init(|| {
-        let lock = Some(Path::new(Lock::NAME)).filter(|path| path.exists()).map(Lock::read).transpose()?;
-        let is_locked = lock.is_some();
+        let lock = Lock::at(Path::new(Lock::NAME))?;
         let host = Host::with_options(LoadOptions { lock: lock.map(Arc::new), ..LoadOptions::default() });
         host.add_builtin();
-        let folders = default_folders().into_iter();
-        for folder in folders.filter(|folder| !(is_locked && folder.source == Source::Environment)) {
+        for folder in default_folders() {
             host.add_folder(folder);
         }
         Ok(host)
@@ -101,10 +99,11 @@ pub fn load_plugins(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(PathBuf, Str
         if !path.is_dir() {
             return host.add_file(&path).map(|()| Vec::new());
         }
-        host.add_folder(Folder { path, source: Source::Flag });
-        let reports = host.reports();
-        let files = reports.last().map(|report| report.files.clone()).unwrap_or_default();
-        let refused = files.into_iter().filter_map(|file| match file.verdict {
+        let report = host.add_folder(Folder { path, source: Source::Flag });
+        if let State::Refused(refusal) = report.state {
+            return Err(refusal.into());
+        }
+        let refused = report.files.into_iter().filter_map(|file| match file.verdict {
             Verdict::Refused(refusal) => Some((file.path, refusal.line())),
             _ => None,
         });

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, event, plugins, print, table};
+use super::{Common, event, lock, plugins, print, table};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::{Error, Result};
 
@@ -59,7 +59,7 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    let load = plugins::load_options(common, None)?;
+    let load = plugins::options(common, None, lock::here(common, None)?)?;
     if let (Some(test), [file]) = (&options.child, &options.files[..]) {
         check::limit_memory(options.memory << 20)?;
         return check::serve(file, test, options.seed, &load);
@@ -148,8 +148,12 @@ fn no_test(options: &Options, checker: &Checker, file: &std::path::Path) -> Resu
 
 /// The common arguments again, for the processes that run the tests.
 fn arguments(common: &Common) -> Vec<OsString> {
-    let flags =
-        [(common.no_builtin, "--no-builtin"), (common.load_in_place, "--load-in-place"), (common.locked, "--locked")];
+    let flags = [
+        (common.no_builtin, "--no-builtin"),
+        (common.load_in_place, "--load-in-place"),
+        (common.locked, "--locked"),
+        (common.require_signed, "--require-signed"),
+    ];
     flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.into()).collect()
 }
 

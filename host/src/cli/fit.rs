@@ -64,6 +64,7 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
 
     let config = json!({
         "plugins": file.plugins()?.iter().map(|path| absolute(path)).collect::<Vec<_>>(),
+        "require_signed": file.require_signed()? || common.require_signed,
         "data": absolute_data(serde_json::to_value(&data).map_err(|error| Error::failure(error.to_string()))?, file),
         "network": layers.to_json(),
         "compile": compiled.get_compile_config()?,

@@ -44,11 +44,11 @@ impl KindName {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.run.as_deref().map(RunFile::read).transpose()?;
-    let host = plugins::host(common, file.as_ref())?;
     if options.why {
-        why(&host, common);
+        why(&plugins::host_of_all(common, file.as_ref())?, common);
         return Ok(());
     }
+    let host = plugins::host(common, file.as_ref())?;
     plugins::warn_of_refusals(&host, common);
     let kinds: &[Kind] = match &options.kind {
         Some(kind) => &[kind.kind()],
@@ -129,7 +129,7 @@ fn why(host: &Host, common: &Common) {
             State::Exists => {}
             State::Missing => print("  does not exist\n"),
             State::Unreadable(why) => print(&format!("  cannot be read: {why}\n")),
-            State::Refused(why) => print(&format!("  refused: {why}\n")),
+            State::Refused(refusal) => print(&format!("  refused: {}\n", refusal.line())),
         }
         let rows: Vec<Vec<String>> =
             verdicts.into_iter().map(|(name, word, reason)| vec![name, word.to_owned(), reason]).collect();

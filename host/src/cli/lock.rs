@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, event, print, short, warn};
-use crate::plugin::{Lock, Locked, find};
+use super::{Common, event, plugins, print, short, warn};
+use crate::plugin::find::{self, Source};
+use crate::plugin::{Lock, Locked};
 use crate::train::RunFile;
 use crate::{Error, Result};
 
@@ -26,12 +27,14 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             false => files.extend(libraries(path)?),
         }
     }
-    for folder in find::default_folders() {
+    // Under the lock no variable of the environment adds a folder.
+    for folder in find::default_folders().into_iter().filter(|folder| folder.source != Source::Environment) {
         files.extend(libraries(&folder.path)?);
     }
+    let options = plugins::options(common, file.as_ref(), None)?;
     let mut locked: Vec<Locked> = Vec::new();
     for path in files {
-        match Locked::of(&path) {
+        match Locked::of(&path, &options) {
             Ok(plugin) if locked.iter().any(|other| other.sha256 == plugin.sha256) => {}
             Ok(plugin) => locked.push(plugin),
             Err(refusal) if refusal.not_a_plugin => {}
@@ -64,17 +67,15 @@ fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
 pub fn here(common: &Common, file: Option<&RunFile>) -> Result<Option<Lock>> {
     let beside = file.map(|file| file.folder().join(Lock::NAME));
     let paths: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from(Lock::NAME)]).collect();
-    let Some(path) = paths.iter().find(|path| path.exists()) else {
-        return match common.locked {
-            false => Ok(None),
-            true => Err(Error::usage(format!("there is no {}", Lock::NAME))
-                .with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "))
-                .hint("write it with `plugfit lock`: with the run's file, or from this folder")),
-        };
-    };
-    if common.load_in_place {
-        return Err(Error::usage(format!("--load-in-place can't be had with {}", short(path)))
-            .hint("what is loaded in place may change after it was checked"));
+    for path in &paths {
+        if let Some(lock) = Lock::at(path)? {
+            return Ok(Some(lock));
+        }
     }
-    Lock::read(path).map(Some)
+    match common.locked {
+        false => Ok(None),
+        true => Err(Error::usage(format!("there is no {}", Lock::NAME))
+            .with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "))
+            .hint("write it with `plugfit lock`: with the run's file, or from this folder")),
+    }
 }

@@ -13,6 +13,7 @@ mod progress;
 mod schema;
 mod show;
 mod table;
+mod trust;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -50,6 +51,9 @@ struct Common {
     /// Load nothing but what a plugfit.lock names, and fail if there is none
     #[arg(long, global = true)]
     locked: bool,
+    /// Load no plug-in's file that isn't signed with a key that `plugfit trust` took in
+    #[arg(long, global = true)]
+    require_signed: bool,
     /// Print an object a line, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -70,6 +74,8 @@ enum Command {
     List(list::Options),
     /// Write plugfit.lock: where it is, no other plug-ins are loaded than those that are found now
     Lock(lock::Options),
+    /// Whose signatures --require-signed takes; --help says what each protection is good for
+    Trust(trust::Options),
     /// A component's documentation and settings
     Show(show::Options),
     /// Put plug-ins to the test before anyone trains with them, each test in a process of its own
@@ -124,6 +130,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Predict(options) => predict::run(&options, &common),
         Command::List(options) => list::run(&options, &common),
         Command::Lock(options) => lock::run(&options, &common),
+        Command::Trust(options) => trust::run(&options, &common),
         Command::Show(options) => show::run(&options, &common),
         Command::Check(options) => check::run(&options, &common),
         Command::New(options) => new::run(&options, &common),

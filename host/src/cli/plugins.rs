@@ -4,16 +4,29 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Common, lock, short, warn};
-use crate::plugin::find::{self, Folder, Source, Verdict};
-use crate::plugin::{LoadOptions, Origin};
+use crate::plugin::find::{self, Folder, Source, State, Verdict};
+use crate::plugin::trust::TrustedKeys;
+use crate::plugin::{LoadOptions, Lock, Origin};
 use crate::train::RunFile;
-use crate::{Host, Result};
+use crate::{Error, Host, Result};
 
 /// Loads the plug-ins: those of `--plugins` first, then the run file's, then those of the folders that are looked at always.
+///
+/// # Errors
+/// A file or folder that was named is refused.
 pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    let options = load_options(common, file)?;
-    let is_locked = options.lock.is_some();
-    let host = Host::with_options(options);
+    let host = host_of_all(common, file)?;
+    for report in host.reports() {
+        if let (State::Refused(refusal), Source::Flag | Source::Config(_)) = (report.state, report.folder.source) {
+            return Err(refusal.into());
+        }
+    }
+    Ok(host)
+}
+
+/// The same where a folder that is refused is only reported.
+pub fn host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    let host = Host::with_options(options(common, file, lock::here(common, file)?)?);
     if !common.no_builtin {
         host.add_builtin();
     }
@@ -26,18 +39,24 @@ pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
             add(&host, &path, source).map_err(|error| file.located(error.with("in", format!("plugins[{index}]"))))?;
         }
     }
-    // Under a lock no variable of the environment brings in a folder.
-    let folders = find::default_folders().into_iter();
-    for folder in folders.filter(|folder| !(is_locked && folder.source == Source::Environment)) {
+    for folder in find::default_folders() {
         host.add_folder(folder);
     }
     Ok(host)
 }
 
-/// How plug-ins are loaded here.
-pub fn load_options(common: &Common, file: Option<&RunFile>) -> Result<LoadOptions> {
-    let lock = lock::here(common, file)?.map(Arc::new);
-    Ok(LoadOptions { load_in_place: common.load_in_place, lock })
+/// How plug-ins are loaded: the command line and the run's file can each ask for signatures, and neither can do without where
+/// the other asks.
+pub fn options(common: &Common, file: Option<&RunFile>, lock: Option<Lock>) -> Result<LoadOptions> {
+    let require_signed = common.require_signed || file.map_or(Ok(false), RunFile::require_signed)?;
+    let keys = require_signed.then(TrustedKeys::of_user).transpose()?;
+    let load_in_place = common.load_in_place;
+    let options = LoadOptions { load_in_place, lock: lock.map(Arc::new), signed_by: keys.map(Arc::new) };
+    match options.limit() {
+        Some(limit) if load_in_place => Err(Error::usage(format!("--load-in-place can't be had with {limit}"))
+            .hint("what is loaded in place may change after it was checked")),
+        _ => Ok(options),
+    }
 }
 
 fn add(host: &Host, path: &Path, source: Source) -> Result<()> {
@@ -65,8 +84,15 @@ pub fn warn_of_refusals(host: &Host, common: &Common) {
                 warn(&text, common.json);
             }
         }
-        if let (find::State::Missing, Source::Flag | Source::Config(_)) = (&report.state, &report.folder.source) {
-            warn(&format!("there is no folder {}", short(&report.folder.path)), common.json);
+        let path = short(&report.folder.path);
+        match (&report.state, &report.folder.source) {
+            (State::Missing, Source::Flag | Source::Config(_)) => {
+                warn(&format!("there is no folder {path}"), common.json);
+            }
+            (State::Refused(refusal), source) => {
+                warn(&format!("{path} ({source}): {}", refusal.line()), common.json);
+            }
+            _ => {}
         }
     }
 }

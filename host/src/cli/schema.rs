@@ -81,6 +81,7 @@ fn schema(host: &Host) -> Value {
         "type": "object",
         "properties": {
             "plugins": files,
+            "require_signed": {"type": "boolean", "description": "Load no plug-in that isn't signed with a trusted key"},
             "data": table(data),
             "network": {"type": "object", "properties": {"layers": layers}},
             "compile": table(compile),

@@ -12,13 +12,28 @@ use crate::{Error, Result};
 /// # Errors
 /// If the file can't be written, or `write` fails; what was there before stays.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    write_with(path, OpenOptions::new().write(true).create_new(true), write)
+}
+
+/// The same for what nobody but the user is to read or write.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_privately(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    write_with(path, options.write(true).create_new(true), write)
+}
+
+fn write_with(path: &Path, options: &OpenOptions, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let failed = |error: io::Error| {
         Error::failure(format!("cannot write {}: {error}", path.display()))
             .hint("what was there before, if anything, is unchanged")
     };
     // Through a symbolic link, its target is replaced, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let (file, beside) = create_beside(&target).map_err(failed)?;
+    let (file, beside) = create_beside(&target, options).map_err(failed)?;
     let mut writer = BufWriter::with_capacity(1 << 16, file);
     write(&mut writer)
         .and_then(|()| writer.flush())
@@ -51,7 +66,7 @@ impl Drop for Temporary {
 }
 
 /// Creates a new file in the same folder, hence on the same file system.
-fn create_beside(target: &Path) -> io::Result<(File, Temporary)> {
+fn create_beside(target: &Path, options: &OpenOptions) -> io::Result<(File, Temporary)> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
     loop {
@@ -59,7 +74,7 @@ fn create_beside(target: &Path) -> io::Result<(File, Temporary)> {
         beside.push(name);
         beside.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
         let path = target.with_file_name(beside);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        match options.open(&path) {
             Ok(file) => return Ok((file, Temporary { path, kept: false })),
             // Left behind by a process that had the same number.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -23,7 +23,7 @@ pub(crate) mod text;
 mod write;
 
 pub use array::{Array, ArrayRef, Rows};
-pub use atomic::write_atomically;
+pub use atomic::{write_atomically, write_privately};
 pub use config::{DataConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, Target};
 pub use inputs::{DiskRows, Inputs};

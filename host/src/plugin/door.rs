@@ -56,19 +56,19 @@ type Log = dyn Fn(Level, &str) + Send + Sync;
 /// The host as its plug-ins see it.
 pub struct Door {
     resolve: Option<Weak<dyn Resolve>>,
-    log: RwLock<Option<Box<Log>>>,
+    log: Arc<RwLock<Option<Box<Log>>>>,
     cancel: Arc<AtomicBool>,
 }
 
 impl Door {
-    /// A door to who resolves.
-    pub fn new(resolve: Weak<dyn Resolve>) -> Self {
-        Door { resolve: Some(resolve), ..Self::closed() }
-    }
-
     /// A door behind which nobody resolves.
     pub fn closed() -> Self {
-        Door { resolve: None, log: RwLock::new(None), cancel: Arc::default() }
+        Door { resolve: None, log: Arc::default(), cancel: Arc::default() }
+    }
+
+    /// A door to who resolves, with the log and the flag of this one.
+    pub fn towards(&self, resolve: Weak<dyn Resolve>) -> Self {
+        Door { resolve: Some(resolve), log: self.log.clone(), cancel: self.cancel.clone() }
     }
 
     /// Takes the lines of the log from now on; without, they are dropped.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{LoadOptions, Plugin, Refusal};
+use super::{LoadOptions, Plugin, Refusal, ownership};
 
 /// Who named a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum State {
     /// It can't be read, and why.
     Unreadable(String),
     /// Nothing is loaded from it, and why.
-    Refused(String),
+    Refused(Refusal),
 }
 
 /// What became of a file.
@@ -103,10 +103,17 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 impl FileReport {
-    /// Whether this file, unchanged, is among those reported before.
+    /// Whether this file was reported before, hasn't changed, and need not be looked at again. One that was refused unloaded is
+    /// looked at: what was wrong with it may not be in its bytes, as who can write it, or a signature that comes after it.
     pub fn is_among(&self, before: &[FileReport]) -> bool {
-        self.stamp.is_some() && before.iter().any(|other| other.path == self.path && other.stamp == self.stamp)
+        known(&self.path, self.stamp, before).is_some()
     }
+}
+
+fn known<'r>(path: &Path, stamp: Option<Stamp>, before: &'r [FileReport]) -> Option<&'r FileReport> {
+    let is_known = |other: &&FileReport| other.path == path && other.stamp == stamp;
+    let is_open = |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if !refusal.was_tried);
+    before.iter().filter(|other| stamp.is_some() && !is_open(&other.verdict)).find(is_known)
 }
 
 /// The folders that are looked in always: those of `$PLUGFIT_PLUGINS`, `plugins` beside the program, and the user's.
@@ -128,32 +135,32 @@ pub fn default_folders() -> Vec<Folder> {
     folders
 }
 
-/// Loads what is in a folder, in sorted order; folders in it are not looked into, and what was reported before and hasn't changed isn't
-/// looked at again.
+/// Loads what is in a folder, in sorted order; folders in it are not looked into, and what was loaded before and hasn't changed isn't
+/// looked at again. Where something says what may be loaded, no variable of the environment adds a folder.
 pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> FolderReport {
     let path = std::path::absolute(&folder.path).unwrap_or_else(|_| folder.path.clone());
     let folder = Folder { path: path.clone(), source: folder.source.clone() };
     let report = |state: State| FolderReport { folder: folder.clone(), state, files: Vec::new() };
-    let metadata = match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => metadata,
+    if let (Source::Environment, Some(limit)) = (&folder.source, options.limit()) {
+        let refusal = Refusal::new(format!("isn't looked into with {limit}"));
+        return report(State::Refused(refusal.hint("name it with --plugins or in the run's file").at(&path)));
+    }
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return report(State::Unreadable("it is no folder".into())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return report(State::Missing),
         Err(error) => return report(State::Unreadable(error.to_string())),
-    };
-    #[cfg(unix)]
-    if let Err(refusal) = check_mode(&metadata) {
-        return report(State::Refused(refusal.line()));
     }
-    #[cfg(not(unix))]
-    let _ = metadata;
+    if let Err(refusal) = ownership::check_folder(&path) {
+        return report(State::Refused(refusal.at(&path)));
+    }
     let files = match libraries(&path) {
         Ok(files) => files,
         Err(error) => return report(State::Unreadable(error.to_string())),
     };
     let open = |path: PathBuf| {
         let stamp = stamp(&path);
-        let known = before.iter().find(|other| stamp.is_some() && other.path == path && other.stamp == stamp);
-        if let Some(known) = known {
+        if let Some(known) = known(&path, stamp, before) {
             return known.clone();
         }
         let verdict = match Plugin::open(&path, options) {
@@ -188,19 +195,6 @@ fn is_library(path: &Path) -> bool {
         let name = name.to_string_lossy();
         name.ends_with(suffix) && !name.starts_with('.')
     })
-}
-
-/// Code that others can write would run with the rights of whoever trains.
-#[cfg(unix)]
-pub(super) fn check_mode(metadata: &std::fs::Metadata) -> Result<(), Refusal> {
-    use std::os::unix::fs::MetadataExt;
-    let mode = metadata.mode();
-    if mode & 0o002 == 0 {
-        return Ok(());
-    }
-    let refusal =
-        Refusal::new(format!("can be written by others (mode {:04o}, owner uid {})", mode & 0o7777, metadata.uid()));
-    Err(refusal.hint("code in it runs with your rights: `chmod o-w` it, or name another"))
 }
 
 #[cfg(test)]
@@ -253,6 +247,6 @@ mod tests {
             matches!(&report.files[..], [FileReport { verdict: Verdict::Refused(refusal), .. }] if refusal.reason == "is no regular file")
         );
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("they can be set");
-        assert!(matches!(scanned(folder.path()).state, State::Refused(why) if why.contains("mode 0777")));
+        assert!(matches!(scanned(folder.path()).state, State::Refused(why) if why.reason.contains("mode 0777")));
     }
 }

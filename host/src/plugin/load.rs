@@ -1,7 +1,6 @@
 //! From a file to a plug-in whose interfaces are checked.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,24 +12,44 @@ use plugfit_api::testing;
 use serde_json::{Map, Value};
 
 use super::component::{Owned, Table};
-use super::{Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, vet};
+use super::trust::TrustedKeys;
+use super::{
+    Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, ownership, vet,
+};
 use crate::{Error, Result};
 
-/// How plug-ins are loaded.
+/// How plug-ins are loaded. A host keeps those that it was made with: nothing loosens them.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// From where the file is and not from a checked copy, so that it finds libraries beside it.
     pub load_in_place: bool,
     /// Only what is in this lock.
     pub lock: Option<Arc<Lock>>,
+    /// Only what is signed with one of these keys.
+    pub signed_by: Option<Arc<TrustedKeys>>,
 }
 
 impl LoadOptions {
-    /// The bytes of a library that may be loaded.
-    pub(super) fn read(&self, path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
-        let bytes = read_regular(path, self.lock.is_some())?;
-        self.lock.as_ref().map_or(Ok(()), |lock| lock.check(path, &bytes))?;
-        Ok(bytes)
+    /// What says which files may be loaded, if anything does.
+    pub fn limit(&self) -> Option<String> {
+        let lock = self.lock.as_ref().map(|lock| lock.path().display().to_string());
+        lock.or_else(|| self.signed_by.as_ref().map(|_| "--require-signed".into()))
+    }
+
+    /// A library that may be loaded, the whole of it or what matters.
+    pub(super) fn read(&self, path: &Path, whole: bool) -> std::result::Result<Library, Refusal> {
+        if let (true, Some(limit)) = (self.load_in_place, self.limit()) {
+            return Err(Refusal::asked_wrongly(format!("can't be loaded in place with {limit}"))
+                .hint("what is loaded in place may change after it was checked"));
+        }
+        let library = Library::read(path, whole || self.limit().is_some())?;
+        if let Some(lock) = &self.lock {
+            lock.check(path, &library.bytes)?;
+        }
+        if let Some(keys) = &self.signed_by {
+            keys.check(path, &library.bytes)?;
+        }
+        Ok(library)
     }
 }
 
@@ -95,9 +114,21 @@ impl Plugin {
     }
 
     fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
-        let bytes = options.read(path)?;
+        let Library { bytes, real } = options.read(path, false)?;
         let vetted = vet::plugin(&bytes, options.load_in_place)?;
-        let library = library::open(&bytes, path, options.load_in_place)
+        Self::load(&bytes, &real, options.load_in_place, vetted)
+            .map(|(root, manifest)| Arc::new(Self::of_root(root, manifest, Origin::File(path.to_owned()))))
+            .map_err(|refusal| Refusal { was_tried: true, ..refusal })
+    }
+
+    /// Loads what was vetted, and gives its root.
+    fn load(
+        bytes: &[u8],
+        real: &Path,
+        in_place: bool,
+        vetted: vet::Vetted,
+    ) -> std::result::Result<(&'static Root, Manifest), Refusal> {
+        let library = library::open(bytes, real, in_place)
             .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
         // SAFETY: the symbol's address is wanted and nothing is assumed of what it points at.
         let root: *const Root = match unsafe { library.get::<*const Root>(vetted.root.as_bytes()) } {
@@ -121,7 +152,7 @@ impl Plugin {
         if own != vetted.json {
             return Err(Refusal::new("has another manifest in memory than in its file").hint("build it again"));
         }
-        Ok(Arc::new(Self::of_root(root, vetted.manifest, Origin::File(path.to_owned()))))
+        Ok((root, vetted.manifest))
     }
 
     /// The manifest of a file; no code of it runs.
@@ -129,7 +160,7 @@ impl Plugin {
     /// # Errors
     /// Why it would be refused.
     pub fn read_manifest(path: &Path) -> std::result::Result<Manifest, Refusal> {
-        let read = || vet::plugin(&read_regular(path, false)?, true).map(|vetted| vetted.manifest);
+        let read = || vet::plugin(&Library::read(path, false)?.bytes, true).map(|vetted| vetted.manifest);
         read().map_err(|refusal| refusal.at(path))
     }
 
@@ -272,31 +303,28 @@ impl Plugin {
 /// More than any library has; a file of holes can claim any length.
 const LARGEST: usize = 1 << 31;
 
-/// Reads a regular file, the whole of it or what matters: opening anything else could wait for ever.
-pub(super) fn read_regular(path: &Path, whole: bool) -> std::result::Result<Vec<u8>, Refusal> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Refusal::new("does not exist"),
-        _ => Refusal::new(format!("cannot be read: {error}")),
-    };
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    let mut file = options.open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(Refusal::new("is no regular file"));
-    }
-    #[cfg(unix)]
-    super::find::check_mode(&metadata)?;
-    match usize::try_from(metadata.len()) {
-        Ok(length) if length <= LARGEST && whole => {
-            let mut bytes = Vec::with_capacity(length);
-            file.take(LARGEST as u64).read_to_end(&mut bytes).map_err(failed)?;
-            Ok(bytes)
-        }
-        Ok(length) if length <= LARGEST => image::read(&mut file, length).map_err(failed),
-        _ => Err(Refusal::new("is larger than 2 GiB").hint("build it in release mode")),
+/// A library that was read and isn't loaded.
+pub(super) struct Library {
+    pub bytes: Vec<u8>,
+    /// Where the file is when every link is followed.
+    pub real: PathBuf,
+}
+
+impl Library {
+    /// Reads a file, the whole of it or what matters.
+    pub fn read(path: &Path, whole: bool) -> std::result::Result<Self, Refusal> {
+        let failed = |error: std::io::Error| Refusal::new(format!("cannot be read: {error}"));
+        let ownership::Opened { mut file, length, real } = ownership::open(path)?;
+        let bytes = match usize::try_from(length) {
+            Ok(length) if length <= LARGEST && whole => {
+                let mut bytes = Vec::with_capacity(length);
+                file.take(LARGEST as u64).read_to_end(&mut bytes).map_err(failed)?;
+                bytes
+            }
+            Ok(length) if length <= LARGEST => image::read(&mut file, length).map_err(failed)?,
+            _ => return Err(Refusal::new("is larger than 2 GiB").hint("build it in release mode")),
+        };
+        Ok(Library { bytes, real })
     }
 }
 

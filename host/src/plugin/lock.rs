@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Refusal, load, vet};
+use super::{LoadOptions, Refusal, ownership, vet};
 use crate::data::write_atomically;
 use crate::{Error, Result};
 
@@ -52,14 +52,25 @@ impl Lock {
         Lock { path: path.into(), plugins }
     }
 
+    /// Reads the lock that is there, if there is one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn at(path: &Path) -> Result<Option<Self>> {
+        // A link that leads nowhere is a lock that is lost, and not that there is none.
+        match std::fs::symlink_metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => Self::read(path).map(Some),
+        }
+    }
+
     /// Reads a lock.
     ///
     /// # Errors
-    /// It can't be read, isn't one, or is of a version that isn't known.
+    /// It can't be read, isn't one, is of a version that isn't known, or someone else could have written it.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::usage(format!("cannot read {shown}: {error}")).hint("`plugfit lock` writes one"))?;
+        let text = ownership::read_text(path).map_err(|refusal| Error::from(refusal.at(path)))?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             Error::failure(format!("{shown} can't be understood: {}", error.message()))
@@ -116,13 +127,13 @@ impl Lock {
 }
 
 impl Locked {
-    /// A plug-in of a file; no code of it runs.
+    /// A plug-in of a file that may be loaded; no code of it runs.
     ///
     /// # Errors
     /// Why it would be refused.
-    pub fn of(path: &Path) -> std::result::Result<Self, Refusal> {
+    pub fn of(path: &Path, options: &LoadOptions) -> std::result::Result<Self, Refusal> {
         let read = || {
-            let bytes = load::read_regular(path, true)?;
+            let bytes = options.read(path, true)?.bytes;
             let manifest = vet::plugin(&bytes, false)?.manifest;
             Ok(Locked {
                 sha256: sha256(&bytes),

@@ -17,11 +17,13 @@ mod manifest;
 mod metric;
 mod nested;
 mod optimizer;
+mod ownership;
 #[cfg(target_os = "linux")]
 mod portable;
 mod refusal;
 mod schedule;
 mod symbol;
+pub mod trust;
 mod vet;
 
 pub use door::{Door, Level, Resolve, Resolved};

@@ -17,6 +17,8 @@ pub struct Refusal {
     pub not_a_plugin: bool,
     /// Whether the file is as it should be, and what was asked of it is not.
     pub asked_wrongly: bool,
+    /// Whether it was tried to load it, so that code of it may have run.
+    pub was_tried: bool,
 }
 
 impl Refusal {
@@ -28,6 +30,7 @@ impl Refusal {
             details: None,
             not_a_plugin: false,
             asked_wrongly: false,
+            was_tried: false,
         }
     }
 

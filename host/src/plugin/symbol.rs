@@ -7,6 +7,7 @@ use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs};
 use serde_json::{Map, Value};
 
+use super::load::Library;
 use super::{LoadOptions, Loss, library, vet};
 use crate::{Error, Result};
 
@@ -24,9 +25,9 @@ struct Callable {
 /// The library is refused, or has no such function.
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
     let open = || {
-        let bytes = options.read(path)?;
+        let Library { bytes, real } = options.read(path, false)?;
         let has_gradient = vet::callable(&bytes, name, options.load_in_place)?;
-        let library = library::open(&bytes, path, options.load_in_place)
+        let library = library::open(&bytes, &real, options.load_in_place)
             .map_err(|error| super::Refusal::new(format!("can't be loaded by the system: {error}")))?;
         let function = |name: &str| {
             // SAFETY: whoever names the symbol says that it has this signature; it can't be checked.

@@ -1,4 +1,4 @@
-//! A run's file: `plugins`, `[data]`, `[network]`, `[compile]` and `[fit]` in TOML, and what `--set` changes in it.
+//! A run's file: `plugins`, `require_signed`, `[data]`, `[network]`, `[compile]` and `[fit]` in TOML, and what `--set` changes in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::data::text::nearest;
 use crate::network::NetworkConfig;
 use crate::{Error, Result};
 
-const SECTIONS: [&str; 5] = ["plugins", "data", "network", "compile", "fit"];
+const SECTIONS: [&str; 6] = ["plugins", "require_signed", "data", "network", "compile", "fit"];
 
 /// Where a key of the file stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,18 @@ impl RunFile {
             Some(_) => return Err(wrong()),
         };
         Ok(paths.into_iter().map(|path| self.folder.join(path)).collect())
+    }
+
+    /// Whether it loads no plug-in that isn't signed with a trusted key.
+    ///
+    /// # Errors
+    /// It is no boolean.
+    pub fn require_signed(&self) -> Result<bool> {
+        match self.table.get("require_signed") {
+            None => Ok(false),
+            Some(Value::Bool(required)) => Ok(*required),
+            Some(_) => Err(Error::usage("require_signed must be true or false").with("in", "require_signed")),
+        }
     }
 
     /// The `[data]` table.

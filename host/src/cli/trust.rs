@@ -1,0 +1,49 @@
+//! `plugfit trust`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, event, print, short};
+use crate::plugin::trust::{TrustedKey, TrustedKeys};
+use crate::{Error, Result};
+
+#[derive(Args)]
+#[command(after_long_help = include_str!("../plugin/trust.md"))]
+pub struct Options {
+    /// A minisign public key, or the file of one such as minisign.pub, to take in [default: show those that are trusted]
+    key: Option<String>,
+    /// Trust the key no more
+    #[arg(long, requires = "key")]
+    remove: bool,
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let mut keys = TrustedKeys::of_user()?;
+    if let Some(key) = &options.key {
+        let key = TrustedKey::read(key)?;
+        let has_changed = if options.remove { keys.remove(&key) } else { keys.add(key.clone()) };
+        if options.remove && !has_changed {
+            return Err(Error::usage(format!("{} isn't trusted", key.text())).hint("`plugfit trust` shows which are"));
+        }
+        if has_changed {
+            keys.write()?;
+        }
+    }
+    if common.json {
+        for key in keys.keys() {
+            event("trusted", json!({"key": key.text(), "comment": key.comment(), "file": keys.path()}));
+        }
+        return Ok(());
+    }
+    for key in keys.keys() {
+        print(format!("{}  {}", key.text(), key.comment()).trim_end());
+        print("\n");
+    }
+    let count = match keys.keys().len() {
+        0 => "holds no key".into(),
+        1 => "holds 1 key".into(),
+        count => format!("holds {count} keys"),
+    };
+    print(&format!("{} {count}: --require-signed loads what one of them signed\n", short(keys.path())));
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! Who could write what is loaded. Code in it runs with the rights of whoever trains, so that only root and they may.
+//!
+//! The rule is sshd's for keys: the file and every folder above it belong to root or to the user, and nobody else can write them.
+//! Folders such as /tmp, where all may add entries and none may move another's, are fine on the way.
+
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Refusal;
+
+/// A regular file that only root and the user could have written.
+pub struct Opened {
+    pub file: File,
+    pub length: u64,
+    /// Where it is when every link is followed: what was looked at, and stays there.
+    pub real: PathBuf,
+}
+
+/// What is to be read.
+#[derive(Clone, Copy)]
+enum Content {
+    /// It runs.
+    Code,
+    /// It says what may run.
+    Rules,
+}
+
+/// Opens a library that only root and the user could have written.
+pub fn open(path: &Path) -> Result<Opened, Refusal> {
+    open_for(path, Content::Code)
+}
+
+/// The text of a lock or of keys that only root and the user could have written.
+pub fn read_text(path: &Path) -> Result<String, Refusal> {
+    let mut text = String::new();
+    open_for(path, Content::Rules)?.file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
+}
+
+fn open_for(path: &Path, content: Content) -> Result<Opened, Refusal> {
+    let real = std::fs::canonicalize(path).map_err(unreadable)?;
+    check_ancestors(&real, content)?;
+    let (file, metadata) = open_at_once(&real).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Refusal::new("is no regular file"));
+    }
+    // Of what was opened and not of what stands there: it is what is read.
+    check_entry(&real, &metadata, false, content)?;
+    Ok(Opened { file, length: metadata.len(), real })
+}
+
+/// Opens a file without waiting, as one that is a pipe would for who writes it.
+pub fn open_at_once(path: &Path) -> std::io::Result<(File, Metadata)> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+/// Refuses a folder that someone else could put a file into.
+pub fn check_folder(path: &Path) -> Result<(), Refusal> {
+    let real = std::fs::canonicalize(path).map_err(unreadable)?;
+    check_entry(&real, &std::fs::metadata(&real).map_err(unreadable)?, false, Content::Code)?;
+    check_ancestors(&real, Content::Code)
+}
+
+fn unreadable(error: std::io::Error) -> Refusal {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Refusal::new("does not exist"),
+        _ => Refusal::new(format!("cannot be read: {error}")),
+    }
+}
+
+/// Looks at each folder above.
+fn check_ancestors(real: &Path, content: Content) -> Result<(), Refusal> {
+    for folder in real.ancestors().skip(1) {
+        check_entry(folder, &std::fs::symlink_metadata(folder).map_err(unreadable)?, true, content)?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+use unix::check_entry;
+
+#[cfg(not(unix))]
+fn check_entry(_: &Path, _: &Metadata, _: bool, _: Content) -> Result<(), Refusal> {
+    Ok(())
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::Metadata;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    use super::Content;
+    use crate::plugin::Refusal;
+
+    const GROUP: u32 = 0o020;
+    const OTHERS: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+
+    /// Refuses what someone else could write. Where it is a folder above what is looked at, they may add to it if they can't
+    /// move what is there.
+    pub fn check_entry(at: &Path, metadata: &Metadata, is_above: bool, content: Content) -> Result<(), Refusal> {
+        let (us, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
+        let is_foreign = owner != 0 && owner != us;
+        let is_writable = match mode & (GROUP | OTHERS) {
+            0 => false,
+            _ if is_above && mode & STICKY != 0 => false,
+            GROUP => !is_private_group(metadata.gid(), us) || has_acl(at),
+            _ => true,
+        };
+        if !is_foreign && !is_writable {
+            return Ok(());
+        }
+        let found = format!("(mode {:04o}, owner uid {owner})", mode & 0o7777);
+        let reason = match (is_writable, is_above) {
+            (true, false) => format!("can be written by others {found}"),
+            (true, true) => format!("can be replaced by others: {} can be written by them {found}", at.display()),
+            (false, false) => format!("belongs to another user {found}"),
+            (false, true) => format!("can be replaced by another user: {} is theirs {found}", at.display()),
+        };
+        let place = shell_word(&at.display().to_string());
+        // Only root can give a file away.
+        let own = if us == 0 { format!("chown 0 {place}") } else { format!("sudo chown {us} {place}") };
+        let mend: Vec<String> =
+            is_foreign.then_some(own).into_iter().chain(is_writable.then(|| format!("chmod go-w {place}"))).collect();
+        let mend = mend.join(" && ");
+        Err(Refusal::new(reason).hint(match content {
+            Content::Code if metadata.is_dir() => {
+                format!("code in it runs with your rights: `{mend}`, or name another folder")
+            }
+            Content::Code => format!("it runs with your rights: `{mend}`, or name another file"),
+            Content::Rules => format!("it says what may run with your rights: `{mend}`"),
+        }))
+    }
+
+    /// Whether only root and this user are in a group. sshd refuses whatever a group can write; but where each user has a group
+    /// of their own, with the umask 002 that belongs to it, all that they make is such, and no safer for being refused. A group
+    /// that isn't in the files, such as one of a directory service, counts as shared.
+    fn is_private_group(group: u32, user: u32) -> bool {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        is_private(group, user, &read("/etc/group"), &read("/etc/passwd"))
+    }
+
+    pub(super) fn is_private(group: u32, user: u32, groups: &str, users: &str) -> bool {
+        let number = |field: Option<&&str>| field.and_then(|field| field.parse::<u32>().ok());
+        // name:password:uid:gid:…
+        let users: Vec<Vec<&str>> = users.lines().map(|line| line.split(':').collect()).collect();
+        let is_us = |fields: &Vec<&str>| number(fields.get(2)).is_some_and(|uid| uid == 0 || uid == user);
+        let mut own = users.iter().filter(|fields| number(fields.get(3)) == Some(group));
+        // name:password:gid:members
+        let mut members = groups
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<&str>>())
+            .filter(|fields| number(fields.get(2)) == Some(group))
+            .flat_map(|fields| fields.get(3).copied().unwrap_or_default().split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .peekable();
+        let has_any = own.clone().next().is_some() || members.peek().is_some();
+        has_any && own.all(is_us) && members.all(|name| users.iter().any(|fields| fields[0] == name && is_us(fields)))
+    }
+
+    /// Whether an access list says more than the mode does: then the group's bits are the most that anyone on it may.
+    fn has_acl(path: &Path) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::io::Errno;
+            let mut none: [u8; 0] = [];
+            let found = rustix::fs::getxattr(path, "system.posix_acl_access", &mut none[..]);
+            !matches!(found, Err(Errno::NODATA | Errno::NOTSUP))
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = path;
+            false
+        }
+    }
+
+    /// As a shell takes it for one word.
+    pub(super) fn shell_word(text: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@,%".contains(&byte);
+        match !text.is_empty() && text.bytes().all(plain) {
+            true => text.to_owned(),
+            false => format!("'{}'", text.replace('\'', r"'\''")),
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::unix::{is_private, shell_word};
+    use super::*;
+
+    fn mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it can be set");
+    }
+
+    /// A file in two folders of a temporary one, none of which others can write.
+    fn nested() -> (tempfile::TempDir, PathBuf) {
+        let top = tempfile::tempdir().expect("a folder");
+        let folder = top.path().join("a/b");
+        std::fs::create_dir_all(&folder).expect("folders");
+        let file = folder.join("x.so");
+        std::fs::write(&file, "x").expect("a file");
+        for path in [top.path(), &top.path().join("a"), &folder] {
+            mode(path, 0o755);
+        }
+        mode(&file, 0o644);
+        (top, file)
+    }
+
+    fn refused(path: &Path) -> String {
+        open(path).err().expect("it is refused").line()
+    }
+
+    #[test]
+    fn what_others_can_write_anywhere_up_the_path_is_refused_with_the_command_that_mends_it() {
+        let (top, file) = nested();
+        open(&file).expect("nobody else can write it");
+        mode(&file, 0o646);
+        let line = refused(&file);
+        let mend = format!("`chmod go-w {}`", file.canonicalize().expect("it is there").display());
+        assert!(line.contains("can be written by others (mode 0646") && line.contains(&mend), "{line}");
+        mode(&file, 0o644);
+        for folder in [top.path().join("a/b"), top.path().join("a"), top.path().to_owned()] {
+            mode(&folder, 0o757);
+            let line = refused(&file);
+            let real = folder.canonicalize().expect("it is there");
+            let says = format!("can be replaced by others: {} can be written by them (mode 0757", real.display());
+            assert!(line.starts_with(&says) && line.contains("`chmod go-w"), "{line}");
+            check_folder(&top.path().join("a/b")).expect_err("so is the folder");
+            // Others may add entries and not move ours.
+            mode(&folder, 0o1777);
+            open(&file).expect("ours stays");
+            mode(&folder, 0o755);
+        }
+        mode(&top.path().join("a/b"), 0o1777);
+        check_folder(&top.path().join("a/b")).expect_err("others may put plug-ins into it");
+    }
+
+    #[test]
+    fn a_link_is_judged_by_where_it_leads() {
+        let (top, file) = nested();
+        let link = top.path().join("link.so");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        let opened = open(&link).expect("nobody else can write it");
+        assert_eq!(opened.real, file.canonicalize().expect("it is there"));
+        mode(&top.path().join("a"), 0o777);
+        assert!(refused(&link).starts_with("can be replaced by others"));
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can give a file to another user");
+            return;
+        }
+        let (top, file) = nested();
+        chown(&file, Some(1002), None).expect("root can");
+        let line = refused(&file);
+        assert!(line.contains("belongs to another user (mode 0644, owner uid 1002)"), "{line}");
+        assert!(line.contains("`chown 0 "), "{line}");
+        chown(&file, Some(0), None).expect("root can");
+        let above = top.path().join("a");
+        chown(&above, Some(1002), None).expect("root can");
+        assert!(refused(&file).starts_with("can be replaced by another user"), "{}", refused(&file));
+        mode(&above, 0o777);
+        let line = refused(&file);
+        assert!(line.contains("`chown 0 ") && line.contains(" && chmod go-w "), "{line}");
+        // In a folder such as /tmp, what is theirs is theirs.
+        chown(&above, Some(0), None).expect("root can");
+        mode(&above, 0o1777);
+        open(&file).expect("ours stays");
+        chown(top.path().join("a/b"), Some(1002), None).expect("root can");
+        refused(&file);
+    }
+
+    #[test]
+    fn a_group_of_the_user_alone_is_no_other() {
+        let users = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1001::/:\nguest:x:1002:100::/:\n";
+        let groups = "root:x:0:\nann:x:1000:\nbob:x:1001:ann\nusers:x:100:\nteam:x:2000:ann,bob\nempty:x:2001:\nmine:x:2002:ann\n";
+        let private = |group, user| is_private(group, user, groups, users);
+        assert!(private(1000, 1000) && private(0, 0) && private(0, 1000) && private(2002, 1000));
+        assert!(!private(1000, 1001), "another's");
+        assert!(!private(1001, 1001), "ann is in it");
+        assert!(!private(100, 1000) && !private(2000, 1000), "shared");
+        assert!(!private(2001, 1000) && !private(4000, 1000), "who is in it isn't known");
+        assert!(!is_private(1000, 1000, "garbage\n:::\n\n", ""));
+    }
+
+    #[test]
+    fn what_a_shared_group_can_write_is_refused() {
+        let (_top, file) = nested();
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can give a file to any group");
+            return;
+        }
+        // No group of the files.
+        chown(&file, None, Some(54_321)).expect("root can");
+        open(&file).expect("the group can only read it");
+        mode(&file, 0o664);
+        assert!(refused(&file).contains("can be written by others (mode 0664"), "{}", refused(&file));
+    }
+
+    #[test]
+    fn a_command_to_copy_takes_any_name() {
+        assert_eq!(shell_word("/a/b-1.so"), "/a/b-1.so");
+        assert_eq!(shell_word("/a b/$(x)'`y`"), r"'/a b/$(x)'\''`y`'");
+    }
+}

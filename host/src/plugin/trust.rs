@@ -1,0 +1,320 @@
+#![doc = include_str!("trust.md")]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use minisign_verify::{Error as Minisign, PublicKey, Signature};
+
+use super::{Refusal, ownership};
+use crate::data::write_privately;
+use crate::{Error, Result};
+
+/// Whose plug-ins are loaded where signatures are required.
+#[derive(Clone, Debug)]
+pub struct TrustedKeys {
+    path: PathBuf,
+    keys: Vec<TrustedKey>,
+}
+
+/// A minisign public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKey {
+    text: String,
+    comment: String,
+    key: PublicKey,
+}
+
+impl TrustedKey {
+    /// From a key's text, or from a file of one as minisign writes it (`minisign.pub`).
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn read(key: &str) -> Result<Self> {
+        if let Some(key) = Self::parse(key) {
+            return Ok(key);
+        }
+        let wrong = |why: &str| {
+            Error::usage(format!("{key} {why}"))
+                .hint("a public key has 56 letters and begins with RW; minisign writes it into minisign.pub")
+        };
+        let text = match std::fs::read_to_string(key) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(wrong("is neither a minisign public key nor a file"));
+            }
+            Err(error) => return Err(wrong(&format!("can't be read: {error}"))),
+        };
+        // A comment, then the key.
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let comment = lines.next().and_then(|line| line.strip_prefix("untrusted comment:")).unwrap_or_default();
+        let found = text.lines().find_map(Self::parse).ok_or_else(|| wrong("has no minisign public key"))?;
+        // It is shown on terminals.
+        let comment = comment.trim().chars().filter(|letter| !letter.is_control()).collect();
+        Ok(TrustedKey { comment, ..found })
+    }
+
+    /// A line of the file of keys: the key, and a comment.
+    fn parse(line: &str) -> Option<Self> {
+        let (text, comment) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
+        let key = PublicKey::from_base64(text).ok()?;
+        Some(TrustedKey { text: text.to_owned(), comment: comment.trim().to_owned(), key })
+    }
+
+    /// The key as minisign writes it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What whoever made it called it; that proves nothing.
+    pub fn comment(&self) -> &str {
+        &self.comment
+    }
+}
+
+impl TrustedKeys {
+    /// Those of the user, in `$XDG_CONFIG_HOME/plugfit/trusted_keys` or else `~/.config/plugfit/trusted_keys`; none if there is
+    /// no such file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); there is no home.
+    pub fn of_user() -> Result<Self> {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let config = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
+        let config = config.ok_or_else(|| Error::failure("there is no home to keep keys in").hint("set $HOME"))?;
+        Self::read(&config.join("plugfit/trusted_keys"))
+    }
+
+    /// Reads a file of a key a line, each with a comment behind it; none if there is no such file.
+    ///
+    /// # Errors
+    /// It can't be read, a line isn't a key, or someone else could have written it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut keys = Vec::new();
+        if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(TrustedKeys { path: path.to_owned(), keys });
+        }
+        let text = ownership::read_text(path).map_err(|refusal| Error::from(refusal.at(path)))?;
+        for (index, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = || {
+                Error::failure(format!("{} has a line that is no key", path.display()))
+                    .with("in", format!("{}:{}", path.display(), index + 1))
+            };
+            keys.push(TrustedKey::parse(line).ok_or_else(wrong)?);
+        }
+        Ok(TrustedKeys { path: path.to_owned(), keys })
+    }
+
+    /// Where they are kept.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
+    }
+
+    /// Adds a key; gives whether it is a new one.
+    pub fn add(&mut self, key: TrustedKey) -> bool {
+        let is_new = !self.has(&key);
+        self.keys.extend(is_new.then_some(key));
+        is_new
+    }
+
+    /// Takes a key out; gives whether it was there.
+    pub fn remove(&mut self, key: &TrustedKey) -> bool {
+        let was_there = self.has(key);
+        self.keys.retain(|other| other.text != key.text);
+        was_there
+    }
+
+    fn has(&self, key: &TrustedKey) -> bool {
+        self.keys.iter().any(|other| other.text == key.text)
+    }
+
+    /// Writes them where they are kept, whole or not at all, for nobody but the user to change.
+    ///
+    /// # Errors
+    /// The file can't be written, or someone else could write it.
+    pub fn write(&self) -> Result<()> {
+        if let Some(folder) = self.path.parent() {
+            let mut builder = std::fs::DirBuilder::new();
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder
+                .recursive(true)
+                .create(folder)
+                .map_err(|error| Error::failure(format!("cannot make {}: {error}", folder.display())))?;
+        }
+        write_privately(&self.path, |writer| {
+            writeln!(writer, "# Whose plug-ins --require-signed loads; `plugfit trust` writes it.")?;
+            self.keys.iter().try_for_each(|key| writeln!(writer, "{} {}", key.text, key.comment))
+        })?;
+        Self::read(&self.path).map(drop)
+    }
+
+    /// Refuses a file that none of them signed; `bytes` is all of it, and its signature lies beside it.
+    pub(super) fn check(&self, path: &Path, bytes: &[u8]) -> std::result::Result<(), Refusal> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".minisig");
+        let beside = PathBuf::from(beside);
+        let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = read_signature(&beside).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Refusal::new(format!("isn't signed: there is no {name}"))
+                .hint("its author signs it with `minisign -S`; --require-signed asks for that"),
+            _ => Refusal::new(format!("has a signature that can't be read: {error}")),
+        })?;
+        let damaged = || Refusal::new(format!("has a damaged signature, {name}")).hint("copy it again");
+        let signature = Signature::decode(&text).map_err(|_| damaged())?;
+        let mut reason = None;
+        for key in &self.keys {
+            // Those of the older form, over the bytes and not over their hash, are as good.
+            match key.key.verify(bytes, &signature, true) {
+                Ok(()) => return Ok(()),
+                Err(Minisign::UnexpectedKeyId) => {}
+                Err(_) => reason = Some(format!("isn't what {name} was made for: one of the two was changed")),
+            }
+        }
+        Err(match reason {
+            Some(reason) => Refusal::new(reason).hint("copy both again, or don't use it"),
+            None => Refusal::new(format!("is signed by nobody who is trusted: none of {} keys fits", self.keys.len()))
+                .hint("if you know whose it is, `plugfit trust KEY` takes in the key"),
+        })
+    }
+}
+
+/// More than any signature has.
+const LONGEST: u64 = 1 << 16;
+
+/// It proves itself, so that who could have written it doesn't matter.
+fn read_signature(path: &Path) -> std::io::Result<String> {
+    let (file, metadata) = ownership::open_at_once(path)?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Those that minisign-verify's own tests have: the text "test", signed in both forms.
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const HASHED: &str = "untrusted comment: signature from minisign secret key\n\
+        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
+        trusted comment: timestamp:1556193335\tfile:test\n\
+        y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n";
+    const OLDER: &str = "untrusted comment: signature from minisign secret key\n\
+        RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=\n\
+        trusted comment: timestamp:1555779966\tfile:test\n\
+        QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==\n";
+
+    fn keys(texts: &[&str]) -> TrustedKeys {
+        let keys = texts.iter().map(|text| TrustedKey::read(text).expect("a key")).collect();
+        TrustedKeys { path: "trusted_keys".into(), keys }
+    }
+
+    /// A key of another number.
+    fn other() -> String {
+        KEY.replacen("RWQf6", "RWQf7", 1)
+    }
+
+    fn checked(keys: &TrustedKeys, bytes: &[u8], signature: &str) -> std::result::Result<(), String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("x.so.minisig"), signature).expect("it can be written");
+        keys.check(&folder.path().join("x.so"), bytes).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn both_forms_of_signatures_hold_for_their_bytes_and_no_others() {
+        for signature in [HASHED, OLDER] {
+            let says = |keys: &[&str], bytes: &[u8]| checked(&self::keys(keys), bytes, signature).expect_err("refused");
+            checked(&keys(&[KEY]), b"test", signature).expect("it fits");
+            checked(&keys(&[&other(), KEY]), b"test", signature).expect("one of two fits");
+            assert!(says(&[KEY], b"Test").contains("one of the two was changed"));
+            assert!(says(&[KEY], b"").contains("one of the two was changed"));
+            assert!(says(&[&other()], b"test").contains("none of 1 keys fits"));
+            assert!(says(&[], b"test").contains("none of 0 keys fits"));
+        }
+        let comment = HASHED.replace("file:test", "file:best");
+        checked(&keys(&[KEY]), b"test", &comment).expect_err("the comment is signed, too");
+    }
+
+    #[test]
+    fn no_signature_at_all_and_a_damaged_one_are_refused() {
+        let keys = keys(&[KEY]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let refusal = keys.check(&folder.path().join("x.so"), b"test").expect_err("there is none");
+        assert_eq!(refusal.reason, "isn't signed: there is no x.so.minisig");
+        std::fs::create_dir(folder.path().join("x.so.minisig")).expect("a folder");
+        keys.check(&folder.path().join("x.so"), b"test").expect_err("a folder is no signature");
+        for length in 0..HASHED.len() - 1 {
+            checked(&keys, b"test", &HASHED[..length]).expect_err("it is cut");
+        }
+        let letters = HASHED.char_indices().filter(|(at, letter)| *at > 54 && *letter != '\n');
+        for (at, _) in letters {
+            let mut changed = HASHED.as_bytes().to_vec();
+            changed[at] ^= 1;
+            let changed = String::from_utf8_lossy(&changed).into_owned();
+            checked(&keys, b"test", &changed).expect_err("a letter is another");
+        }
+    }
+
+    #[test]
+    fn keys_are_kept_one_a_line_for_nobody_else_to_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config/plugfit/trusted_keys");
+        let mut keys = TrustedKeys::read(&path).expect("none yet");
+        assert!(keys.keys().is_empty());
+        let file = folder.path().join("minisign.pub");
+        std::fs::write(&file, format!("untrusted comment: of \u{1b}[1mann\n{KEY}\n")).expect("it can be written");
+        let key = TrustedKey::read(file.to_str().expect("a name")).expect("a key");
+        assert_eq!((key.text(), key.comment()), (KEY, "of [1mann"));
+        assert!(keys.add(key.clone()) && !keys.add(TrustedKey::read(KEY).expect("the same")));
+        assert!(keys.add(TrustedKey::read(&other()).expect("another")));
+        keys.write().expect("it can be written");
+        assert_eq!(TrustedKeys::read(&path).expect("they are there").keys(), keys.keys());
+        assert!(keys.remove(&key) && !keys.remove(&key));
+        keys.write().expect("it can be written");
+        assert_eq!(TrustedKeys::read(&path).expect("it is there").keys().len(), 1);
+        std::fs::write(&path, format!("# a comment\n\n{KEY}\nno key\n")).expect("it can be written");
+        let error = TrustedKeys::read(&path).expect_err("a line is none").to_string();
+        assert!(error.contains("trusted_keys:4"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn keys_that_others_can_write_are_not_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("trusted_keys");
+        TrustedKeys { path: path.clone(), ..keys(&[KEY]) }.write().expect("it can be written");
+        assert_eq!(std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("a mode");
+        let error = TrustedKeys::read(&path).expect_err("others can write it").to_string();
+        assert!(error.contains("can be written by others (mode 0666") && error.contains("chmod go-w"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_to_be_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret.key");
+        std::fs::write(&file, "untrusted comment: minisign encrypted secret key\nRWRTY0Iy\n")
+            .expect("it can be written");
+        for (key, says) in [
+            ("nonsense", "is neither a minisign public key nor a file"),
+            (&KEY[..55], "is neither a minisign public key nor a file"),
+            (file.to_str().expect("a name"), "has no minisign public key"),
+            (folder.path().to_str().expect("a name"), "can't be read"),
+        ] {
+            let error = TrustedKey::read(key).expect_err("none").to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
 use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, State, Verdict};
 use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Resolve, Resolved};
 use crate::registry::{Added, Listed, Registry};
+use crate::watch::Watch;
 use crate::{Error, Result};
 
 /// The plug-ins that are loaded. Clones share them.
@@ -64,6 +65,12 @@ impl Host {
         Self::with(Registry::default(), options, &Door::closed())
     }
 
+    /// The same with the plug-ins that it has now, whatever is loaded later.
+    fn as_it_is(&self) -> Self {
+        let registry = read(&self.inner.registry).clone();
+        Self::with(registry, self.inner.options.clone(), &self.inner.door)
+    }
+
     fn with(registry: Registry, options: LoadOptions, door: &Door) -> Self {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| Inner {
             registry: RwLock::new(registry),
@@ -110,7 +117,8 @@ impl Host {
         report
     }
 
-    /// Looks again into the folders: what was dropped in since is loaded. [`compile`](Self::compile) does it.
+    /// Looks again into the folders: what was dropped in since is loaded. [`compile`](Self::compile) does it, and
+    /// [`watch`](Self::watch) whenever something changes.
     ///
     /// A newer version of a plug-in is used from now on; what was made of the older one keeps it. A library is never unloaded:
     /// one whose file was changed or deleted goes on as it was, and of a changed one that still has the same version a note is
@@ -120,6 +128,16 @@ impl Host {
         let before = read(&self.inner.reports).clone();
         let after = before.iter().map(|report| self.scan(&report.folder, &report.files)).collect();
         *write(&self.inner.reports) = after;
+    }
+
+    /// Looks again into the folders that it has now whenever something changes in them, until what this gives is dropped: a file
+    /// that is dropped in is loaded once it is whole and has lain still for a moment. It is [`rescan`](Self::rescan) on a thread of
+    /// its own.
+    ///
+    /// # Errors
+    /// The system watches no more folders.
+    pub fn watch(&self) -> Result<Watch> {
+        Watch::new(self.clone())
     }
 
     fn scan(&self, folder: &Folder, before: &[FileReport]) -> FolderReport {
@@ -275,7 +293,8 @@ impl Host {
     /// An identifier stands for nothing, or doesn't fit the outputs; the error says which.
     pub fn compile(&self, compile: Compile) -> Result<Compiled> {
         self.rescan();
-        Compiled::new(self.clone(), compile)
+        // Losses and metrics are made at the first batch, and of the same plug-ins as the optimizer now.
+        Compiled::new(self.as_it_is(), compile)
     }
 
     /// Puts together what [`Compiled::get_compile_config`] wrote, or Keras's.

@@ -6,6 +6,7 @@
 
 mod error;
 mod host;
+mod watch;
 
 pub mod check;
 pub mod cli;
@@ -22,3 +23,4 @@ pub mod train;
 pub use error::{Error, ErrorKind, Result};
 pub use host::Host;
 pub use identifier::Identifier;
+pub use watch::Watch;

@@ -1,0 +1,169 @@
+//! Plug-ins that are dropped in while a program runs.
+
+use plugfit::{
+    Host,
+    compile::{Compile, Compiled},
+    plugin::{Kind, find::Verdict},
+};
+use plugfit_tests::{
+    build::{Compiler, elsewhere, frozen, library, root},
+    run::{folder, plugins},
+};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The next version of the frozen plug-in, which counts each row twice.
+fn next() -> PathBuf {
+    static NEXT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let (folder, from) = (folder(), root().join("tests/frozen"));
+        let copy = |name: &str, changes: &[(&str, &str)]| {
+            let mut text = std::fs::read_to_string(from.join(name)).expect("a file");
+            for (old, new) in changes {
+                assert!(text.contains(old), "{name} has no {old}");
+                text = text.replace(old, new);
+            }
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        };
+        std::fs::create_dir(folder.path().join("src")).expect("a folder");
+        let abi = format!("path = {:?}", from.join("abi"));
+        copy("Cargo.toml", &[("path = \"abi\"", &abi), ("[lib]", "[lib]\nname = \"frozen_next\"")]);
+        copy("Cargo.lock", &[]);
+        copy("src/lib.rs", &[("\"0.9.0\"", "\"0.10.0\""), ("*y_pred.shape as u64", "2 * *y_pred.shape as u64")]);
+        elsewhere(folder.path(), "frozen_next", "test-frozen", Compiler::Own, "")
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    NEXT.get_or_init(build).clone()
+}
+
+/// Puts a whole file there at once, as `mv` does.
+fn drop_in(library: &Path, folder: &Path, name: &str) {
+    std::fs::copy(library, folder.join(".copied")).expect("a copy");
+    std::fs::rename(folder.join(".copied"), folder.join(name)).expect("it can be");
+}
+
+/// Waits for what a watch does by itself.
+#[track_caller]
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn version(host: &Host) -> Option<String> {
+    host.find(Kind::Metric, "frozen>CountRows").ok().map(|(plugin, _)| plugin.version().to_owned())
+}
+
+fn has(host: &Host, version: &str) -> bool {
+    self::version(host).as_deref() == Some(version)
+}
+
+fn compiled(host: &Host) -> Compiled {
+    let compile = Compile { loss: "mse".into(), metrics: ["frozen>CountRows"].into(), ..Compile::default() };
+    host.compile(compile).expect("it compiles")
+}
+
+/// What it counts for three rows more.
+fn count(run: &mut Compiled) -> f64 {
+    let y = ndarray::Array2::<f32>::zeros((3, 2));
+    run.update_metrics(&y, &y).expect("it fits");
+    let logs = run.logs().expect("there are logs");
+    let name = logs.names().last().expect("a metric");
+    logs.number(name).unwrap_or_else(|| panic!("{name} is no number"))
+}
+
+#[test]
+fn the_next_compile_uses_a_newer_version_and_what_runs_keeps_its_own() {
+    let folder = folder();
+    drop_in(&frozen(), folder.path(), "libfrozen.so");
+    let host = Host::new().with_plugins(folder.path()).expect("it loads");
+    let mut old = compiled(&host);
+    assert_eq!(count(&mut old), 3.0);
+    // Once under a name of its own, once in the place of the older one.
+    for name in ["libfrozen_next.so", "libfrozen.so"] {
+        drop_in(&next(), folder.path(), name);
+        let mut new = compiled(&host);
+        assert_eq!((count(&mut new), version(&host).as_deref()), (6.0, Some("0.10.0")), "{name}");
+    }
+    assert_eq!(count(&mut old), 6.0, "three rows more, each counted once");
+    old.reset_metrics().expect("it can be");
+    assert_eq!(count(&mut old), 3.0);
+    let note = "frozen 0.10.0";
+    assert!(host.notes().iter().any(|text| text.contains(note) && text.contains("0.9.0")), "{:?}", host.notes());
+    // An older one that comes later changes nothing.
+    drop_in(&frozen(), folder.path(), "libolder.so");
+    assert_eq!(count(&mut compiled(&host)), 6.0);
+}
+
+#[test]
+fn a_watched_folder_loads_what_is_moved_into_it() {
+    let folder = folder();
+    let host = Host::new().with_plugins(folder.path()).expect("an empty folder is fine");
+    let watch = host.watch().expect("it can be watched");
+    assert_eq!(version(&host), None);
+    drop_in(&frozen(), folder.path(), "libfrozen.so");
+    eventually("the first", || has(&host, "0.9.0"));
+    let mut running = compiled(&host);
+    drop_in(&next(), folder.path(), "libfrozen.so");
+    eventually("the next", || has(&host, "0.10.0"));
+    assert_eq!(count(&mut running), 3.0);
+    drop(watch);
+    drop_in(&library("calibration"), folder.path(), "libcalibration.so");
+    std::thread::sleep(Duration::from_secs(1));
+    host.find(Kind::Metric, "BrierScore").map(drop).expect_err("nobody watches any more");
+    host.rescan();
+    host.find(Kind::Metric, "BrierScore").expect("it is there");
+}
+
+#[test]
+fn a_watched_folder_loads_what_is_copied_slowly_when_it_is_whole() {
+    let folder = folder();
+    let host = Host::new().with_plugins(folder.path()).expect("an empty folder is fine");
+    let _watch = host.watch().expect("it can be watched");
+    let bytes = std::fs::read(frozen()).expect("a library");
+    let path = folder.path().join("libfrozen.so");
+    let mut file = std::fs::File::create(&path).expect("a file");
+    let (half, rest) = bytes.split_at(bytes.len() / 2);
+    let slowly = |file: &mut std::fs::File, bytes: &[u8]| {
+        for piece in bytes.chunks(bytes.len() / 8) {
+            file.write_all(piece).expect("it can be written");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    };
+    slowly(&mut file, half);
+    // A pause long enough for the half to be looked at.
+    eventually("the half is refused", || {
+        host.reports()[0]
+            .files
+            .iter()
+            .any(|file| matches!(&file.verdict, Verdict::Refused(why) if why.reason.contains("cut short")))
+    });
+    assert_eq!(version(&host), None);
+    slowly(&mut file, rest);
+    drop(file);
+    eventually("the whole is loaded", || has(&host, "0.9.0"));
+    assert_eq!(host.notes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_watched_folder_may_come_to_be_later_and_be_replaced() {
+    let folder = folder();
+    let place = folder.path().join("a/plugins");
+    let host = Host::new();
+    host.add_folder(plugfit::plugin::find::Folder { path: place.clone(), source: plugfit::plugin::find::Source::Flag });
+    let _watch = host.watch().expect("it can be watched");
+    plugins(&folder.path().join("a"), &[frozen()]);
+    eventually("the folder is there", || has(&host, "0.9.0"));
+    let other = folder.path().join("a/other");
+    std::fs::create_dir(&other).expect("a folder");
+    drop_in(&next(), &other, "libfrozen.so");
+    std::fs::rename(&place, folder.path().join("a/before")).expect("it can be");
+    std::fs::rename(&other, &place).expect("it can be");
+    eventually("another is in its place", || has(&host, "0.10.0"));
+    drop_in(&library("calibration"), &place, "libcalibration.so");
+    eventually("which is watched", || host.find(Kind::Metric, "BrierScore").is_ok());
+}

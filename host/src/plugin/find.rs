@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{LoadOptions, Plugin, Refusal, ownership};
 
@@ -93,6 +93,9 @@ pub struct FileReport {
 /// By what it is seen that a file isn't the one that it was: when it was changed, its length, its number.
 type Stamp = (SystemTime, u64, u64);
 
+/// More than any file system's clock takes for a step.
+const TICK: Duration = Duration::from_secs(2);
+
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
     #[cfg(unix)]
@@ -103,8 +106,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 impl FileReport {
-    /// Whether this file was reported before, hasn't changed, and need not be looked at again. One that was refused unloaded is
-    /// looked at: what was wrong with it may not be in its bytes, as who can write it, or a signature that comes after it.
+    /// Whether this file was reported before, hasn't changed, and need not be looked at again.
     pub fn is_among(&self, before: &[FileReport]) -> bool {
         known(&self.path, self.stamp, before).is_some()
     }
@@ -112,8 +114,8 @@ impl FileReport {
 
 fn known<'r>(path: &Path, stamp: Option<Stamp>, before: &'r [FileReport]) -> Option<&'r FileReport> {
     let is_known = |other: &&FileReport| other.path == path && other.stamp == stamp;
-    let is_open = |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if !refusal.was_tried);
-    before.iter().filter(|other| stamp.is_some() && !is_open(&other.verdict)).find(is_known)
+    let is_curable = |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.curable);
+    before.iter().filter(|other| stamp.is_some() && !is_curable(&other.verdict)).find(is_known)
 }
 
 /// The folders that are looked in always: those of `$PLUGFIT_PLUGINS`, `plugins` beside the program, and the user's.
@@ -164,11 +166,13 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
             return known.clone();
         }
         let verdict = match Plugin::open(&path, options) {
-            Ok(plugin) => Verdict::Loaded(plugin),
+            Ok(plugin) => return FileReport { path, verdict: Verdict::Loaded(plugin), stamp },
             Err(refusal) if refusal.not_a_plugin => Verdict::PassedBy(format!("no plug-in: it {}", refusal.reason)),
             Err(refusal) => Verdict::Refused(refusal),
         };
-        FileReport { path, verdict, stamp }
+        // What is being written may change once more within the same tick of the file system's clock.
+        let is_still = |stamp: &Stamp| stamp.0.elapsed().is_ok_and(|since| since > TICK);
+        FileReport { path, verdict, stamp: stamp.filter(is_still) }
     };
     FolderReport { files: files.into_iter().map(open).collect(), ..report(State::Exists) }
 }

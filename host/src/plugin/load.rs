@@ -42,12 +42,14 @@ impl LoadOptions {
             return Err(Refusal::asked_wrongly(format!("can't be loaded in place with {limit}"))
                 .hint("what is loaded in place may change after it was checked"));
         }
+        // First what is quick: without a signature nothing need be read.
+        let signature = self.signed_by.as_ref().map(|keys| keys.signature(path)).transpose()?;
         let library = Library::read(path, whole || self.limit().is_some())?;
         if let Some(lock) = &self.lock {
             lock.check(path, &library.bytes)?;
         }
-        if let Some(keys) = &self.signed_by {
-            keys.check(path, &library.bytes)?;
+        if let Some(signature) = signature {
+            signature.check(&library.bytes)?;
         }
         Ok(library)
     }
@@ -116,19 +118,7 @@ impl Plugin {
     fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
         let Library { bytes, real } = options.read(path, false)?;
         let vetted = vet::plugin(&bytes, options.load_in_place)?;
-        Self::load(&bytes, &real, options.load_in_place, vetted)
-            .map(|(root, manifest)| Arc::new(Self::of_root(root, manifest, Origin::File(path.to_owned()))))
-            .map_err(|refusal| Refusal { was_tried: true, ..refusal })
-    }
-
-    /// Loads what was vetted, and gives its root.
-    fn load(
-        bytes: &[u8],
-        real: &Path,
-        in_place: bool,
-        vetted: vet::Vetted,
-    ) -> std::result::Result<(&'static Root, Manifest), Refusal> {
-        let library = library::open(bytes, real, in_place)
+        let library = library::open(&bytes, &real, options.load_in_place)
             .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
         // SAFETY: the symbol's address is wanted and nothing is assumed of what it points at.
         let root: *const Root = match unsafe { library.get::<*const Root>(vetted.root.as_bytes()) } {
@@ -152,7 +142,7 @@ impl Plugin {
         if own != vetted.json {
             return Err(Refusal::new("has another manifest in memory than in its file").hint("build it again"));
         }
-        Ok((root, vetted.manifest))
+        Ok(Arc::new(Self::of_root(root, vetted.manifest, Origin::File(path.to_owned()))))
     }
 
     /// The manifest of a file; no code of it runs.

@@ -131,7 +131,7 @@ mod unix {
         let mend: Vec<String> =
             is_foreign.then_some(own).into_iter().chain(is_writable.then(|| format!("chmod go-w {place}"))).collect();
         let mend = mend.join(" && ");
-        Err(Refusal::new(reason).hint(match content {
+        Err(Refusal::curable(reason).hint(match content {
             Content::Code if metadata.is_dir() => {
                 format!("code in it runs with your rights: `{mend}`, or name another folder")
             }
@@ -308,6 +308,33 @@ mod tests {
         chown(&file, None, Some(54_321)).expect("root can");
         open(&file).expect("the group can only read it");
         mode(&file, 0o664);
+        assert!(refused(&file).contains("can be written by others (mode 0664"), "{}", refused(&file));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_access_list_makes_a_private_group_a_shared_one() {
+        let (_top, file) = nested();
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root's group is known here");
+            return;
+        }
+        mode(&file, 0o664);
+        open(&file).expect("the group is root's");
+        // The owner, user 1002, the group, the mask, the others: tag, rights, number.
+        let nobody = u32::MAX;
+        let entries: [(u16, u16, u32); 5] =
+            [(1, 6, nobody), (2, 6, 1002), (4, 4, nobody), (16, 6, nobody), (32, 4, nobody)];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights, number) in entries {
+            list.extend(tag.to_le_bytes().into_iter().chain(rights.to_le_bytes()).chain(number.to_le_bytes()));
+        }
+        let set = rustix::fs::setxattr(&file, "system.posix_acl_access", &list, rustix::fs::XattrFlags::empty());
+        if set == Err(rustix::io::Errno::NOTSUP) {
+            println!("skipped: this file system has no access lists");
+            return;
+        }
+        set.expect("it can be set");
         assert!(refused(&file).contains("can be written by others (mode 0664"), "{}", refused(&file));
     }
 

@@ -17,8 +17,8 @@ pub struct Refusal {
     pub not_a_plugin: bool,
     /// Whether the file is as it should be, and what was asked of it is not.
     pub asked_wrongly: bool,
-    /// Whether it was tried to load it, so that code of it may have run.
-    pub was_tried: bool,
+    /// Whether the very same bytes may pass later: what is wrong is who could write them, or what signs them.
+    pub curable: bool,
 }
 
 impl Refusal {
@@ -30,7 +30,7 @@ impl Refusal {
             details: None,
             not_a_plugin: false,
             asked_wrongly: false,
-            was_tried: false,
+            curable: false,
         }
     }
 
@@ -40,6 +40,10 @@ impl Refusal {
 
     pub(super) fn asked_wrongly(reason: impl Into<String>) -> Self {
         Refusal { asked_wrongly: true, ..Self::new(reason) }
+    }
+
+    pub(super) fn curable(reason: impl Into<String>) -> Self {
+        Refusal { curable: true, ..Self::new(reason) }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

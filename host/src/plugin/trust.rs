@@ -156,32 +156,49 @@ impl TrustedKeys {
         Self::read(&self.path).map(drop)
     }
 
-    /// Refuses a file that none of them signed; `bytes` is all of it, and its signature lies beside it.
-    pub(super) fn check(&self, path: &Path, bytes: &[u8]) -> std::result::Result<(), Refusal> {
+    /// The signature that lies beside a file.
+    pub(super) fn signature(&self, path: &Path) -> std::result::Result<Signed<'_>, Refusal> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".minisig");
         let beside = PathBuf::from(beside);
         let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = read_signature(&beside).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Refusal::new(format!("isn't signed: there is no {name}"))
+            std::io::ErrorKind::NotFound => Refusal::curable(format!("isn't signed: there is no {name}"))
                 .hint("its author signs it with `minisign -S`; --require-signed asks for that"),
-            _ => Refusal::new(format!("has a signature that can't be read: {error}")),
+            _ => Refusal::curable(format!("has a signature that can't be read: {error}")),
         })?;
-        let damaged = || Refusal::new(format!("has a damaged signature, {name}")).hint("copy it again");
-        let signature = Signature::decode(&text).map_err(|_| damaged())?;
-        let mut reason = None;
-        for key in &self.keys {
+        let signature = Signature::decode(&text)
+            .map_err(|_| Refusal::curable(format!("has a damaged signature, {name}")).hint("copy it again"))?;
+        Ok(Signed { keys: &self.keys, name, signature })
+    }
+}
+
+/// A signature, and the keys that it may be of.
+pub(super) struct Signed<'k> {
+    keys: &'k [TrustedKey],
+    name: String,
+    signature: Signature,
+}
+
+impl Signed<'_> {
+    /// Refuses what none of the keys signed; `bytes` is all of the file.
+    pub fn check(&self, bytes: &[u8]) -> std::result::Result<(), Refusal> {
+        let mut is_of_a_key = false;
+        for key in self.keys {
             // Those of the older form, over the bytes and not over their hash, are as good.
-            match key.key.verify(bytes, &signature, true) {
+            match key.key.verify(bytes, &self.signature, true) {
                 Ok(()) => return Ok(()),
                 Err(Minisign::UnexpectedKeyId) => {}
-                Err(_) => reason = Some(format!("isn't what {name} was made for: one of the two was changed")),
+                Err(_) => is_of_a_key = true,
             }
         }
-        Err(match reason {
-            Some(reason) => Refusal::new(reason).hint("copy both again, or don't use it"),
-            None => Refusal::new(format!("is signed by nobody who is trusted: none of {} keys fits", self.keys.len()))
-                .hint("if you know whose it is, `plugfit trust KEY` takes in the key"),
+        Err(match is_of_a_key {
+            true => Refusal::curable(format!("isn't what {} was made for: one of the two was changed", self.name))
+                .hint("copy both again, or don't use it"),
+            false => {
+                Refusal::curable(format!("is signed by nobody who is trusted: none of {} keys fits", self.keys.len()))
+                    .hint("if you know whose it is, `plugfit trust KEY` takes in the key")
+            }
         })
     }
 }
@@ -228,7 +245,9 @@ mod tests {
     fn checked(keys: &TrustedKeys, bytes: &[u8], signature: &str) -> std::result::Result<(), String> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("x.so.minisig"), signature).expect("it can be written");
-        keys.check(&folder.path().join("x.so"), bytes).map_err(|refusal| refusal.reason)
+        keys.signature(&folder.path().join("x.so"))
+            .and_then(|signed| signed.check(bytes))
+            .map_err(|refusal| refusal.reason)
     }
 
     #[test]
@@ -250,10 +269,10 @@ mod tests {
     fn no_signature_at_all_and_a_damaged_one_are_refused() {
         let keys = keys(&[KEY]);
         let folder = tempfile::tempdir().expect("a folder");
-        let refusal = keys.check(&folder.path().join("x.so"), b"test").expect_err("there is none");
+        let refusal = keys.signature(&folder.path().join("x.so")).err().expect("there is none");
         assert_eq!(refusal.reason, "isn't signed: there is no x.so.minisig");
         std::fs::create_dir(folder.path().join("x.so.minisig")).expect("a folder");
-        keys.check(&folder.path().join("x.so"), b"test").expect_err("a folder is no signature");
+        keys.signature(&folder.path().join("x.so")).err().expect("a folder is no signature");
         for length in 0..HASHED.len() - 1 {
             checked(&keys, b"test", &HASHED[..length]).expect_err("it is cut");
         }

@@ -188,6 +188,13 @@ fn check_elf(bytes: &[u8]) -> Result<(), Refusal> {
 const RUNTIME: [&str; 8] =
     ["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "librt.so", "ld-linux", "ld-musl"];
 
+fn is_runtime(name: &str) -> bool {
+    let versions = |rest: &str| rest.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+    let rest = RUNTIME.iter().find_map(|known| name.strip_prefix(known));
+    // A name with a path in it is that file, whatever it begins with.
+    rest.is_some_and(|rest| versions(rest) || name.starts_with("ld-") && !rest.contains('/'))
+}
+
 /// From a copy, `$ORIGIN` isn't the plug-in's folder, and its companions wouldn't be found.
 fn check_dependencies(bytes: &[u8], in_place: bool) -> Result<(), Refusal> {
     if in_place || !bytes.starts_with(&elf::ELFMAG) {
@@ -201,7 +208,7 @@ fn check_dependencies(bytes: &[u8], in_place: bool) -> Result<(), Refusal> {
     for entry in entries.iter().filter(|entry| entry.tag32(endian) == Some(elf::DT_NEEDED)) {
         let name = entry.string(endian, strings).map_err(damaged)?;
         let name = String::from_utf8_lossy(name);
-        if !RUNTIME.iter().any(|known| name.starts_with(known)) {
+        if !is_runtime(&name) {
             return Err(Refusal::new(format!("needs {name}, which can't be found from a checked copy"))
                 .hint("link it statically, or load it with --load-in-place"));
         }
@@ -257,6 +264,19 @@ mod tests {
                 let _ = plugin(&bytes, false);
                 let _ = callable(&bytes, "cos", false);
             }
+        }
+    }
+
+    #[test]
+    fn only_the_c_runtime_is_depended_on() {
+        for name in
+            ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-musl-x86_64.so.1", "libc.so"]
+        {
+            assert!(is_runtime(name), "{name}");
+        }
+        for name in ["libfoo.so.1", "libc.so.evil", "libm.so/../../tmp/x.so", "ld-linux/../x.so", "/lib/libc.so.6", ""]
+        {
+            assert!(!is_runtime(name), "{name}");
         }
     }
 

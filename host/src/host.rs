@@ -287,7 +287,8 @@ impl Host {
         }
     }
 
-    /// Puts an optimizer, losses and metrics together.
+    /// Puts an optimizer, losses and metrics together, of the newest plug-ins that there are now: it keeps them when newer ones
+    /// come.
     ///
     /// # Errors
     /// An identifier stands for nothing, or doesn't fit the outputs; the error says which.

@@ -84,8 +84,10 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
     plugfit(folder.path(), &["list", "--why", "--plugins", "plugins"])
         .with_status(0)
         .prints(&["plugins  (--plugins)\n  refused: can be written by others (mode 0777"]);
-    let said =
-        ["plugins can be written by others (mode 0777, owner uid", "code in it runs with your rights: `chmod go-w"];
+    let said = [
+        "error: plugins can be written by others (mode 0777, owner uid",
+        "code in it runs with your rights: `chmod go-w",
+    ];
     mend(&show().with_status(1).says(&said).err);
     show().with_status(0);
     digits(folder.path(), COMPILE);
@@ -102,7 +104,12 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
     mend(&plugfit(folder.path(), &named).with_status(1).says(&["or name another file"]).err);
     show().with_status(0);
     set_mode(folder.path(), 0o777);
-    mend(&show().with_status(1).says(&["can be replaced by others: ", "can be written by them (mode 0777"]).err);
+    mend(
+        &show()
+            .with_status(1)
+            .says(&["plugins can be replaced by others: ", "can be written by them (mode 0777", "copy it to"])
+            .err,
+    );
     show().with_status(0);
     if is_root() {
         for path in [&file, &place, &folder.path().to_owned()] {

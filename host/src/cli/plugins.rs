@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Common, lock, short, warn};
 use crate::plugin::find::{self, Folder, Source, State, Verdict};
 use crate::plugin::trust::TrustedKeys;
-use crate::plugin::{LoadOptions, Lock, Origin};
+use crate::plugin::{LoadOptions, Lock, Origin, Refusal};
 use crate::train::RunFile;
 use crate::{Error, Host, Result};
 
@@ -18,7 +18,7 @@ pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
     let host = host_of_all(common, file)?;
     for report in host.reports() {
         if let (State::Refused(refusal), Source::Flag | Source::Config(_)) = (report.state, report.folder.source) {
-            return Err(refusal.into());
+            return Err(Refusal { path: short(&refusal.path).into(), ..refusal }.into());
         }
     }
     Ok(host)
@@ -45,8 +45,7 @@ pub fn host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
     Ok(host)
 }
 
-/// How plug-ins are loaded: the command line and the run's file can each ask for signatures, and neither can do without where
-/// the other asks.
+/// How plug-ins are loaded. Signatures are required where the command line asks for them or the run's file does.
 pub fn options(common: &Common, file: Option<&RunFile>, lock: Option<Lock>) -> Result<LoadOptions> {
     let require_signed = common.require_signed || file.map_or(Ok(false), RunFile::require_signed)?;
     let keys = require_signed.then(TrustedKeys::of_user).transpose()?;

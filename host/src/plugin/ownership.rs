@@ -130,13 +130,16 @@ mod unix {
         let own = if us == 0 { format!("chown 0 {place}") } else { format!("sudo chown {us} {place}") };
         let mend: Vec<String> =
             is_foreign.then_some(own).into_iter().chain(is_writable.then(|| format!("chmod go-w {place}"))).collect();
-        let mend = mend.join(" && ");
-        Err(Refusal::curable(reason).hint(match content {
-            Content::Code if metadata.is_dir() => {
-                format!("code in it runs with your rights: `{mend}`, or name another folder")
-            }
-            Content::Code => format!("it runs with your rights: `{mend}`, or name another file"),
-            Content::Rules => format!("it says what may run with your rights: `{mend}`"),
+        let mend = match mode & STICKY {
+            0 => format!("`{}`, or ", mend.join(" && ")),
+            // It is meant to be everybody's.
+            _ => String::new(),
+        };
+        Err(Refusal::curable(reason).hint(match (content, is_above, metadata.is_dir()) {
+            (Content::Code, false, true) => format!("code in it runs with your rights: {mend}name another folder"),
+            (Content::Code, false, false) => format!("it runs with your rights: {mend}name another file"),
+            (Content::Code, true, _) => format!("it runs with your rights: {mend}copy it to a folder of your own"),
+            (Content::Rules, ..) => format!("it says what may run with your rights: {mend}write it anew"),
         }))
     }
 
@@ -244,7 +247,11 @@ mod tests {
             mode(&folder, 0o755);
         }
         mode(&top.path().join("a/b"), 0o1777);
-        check_folder(&top.path().join("a/b")).expect_err("others may put plug-ins into it");
+        let line = check_folder(&top.path().join("a/b")).expect_err("others may put plug-ins into it").line();
+        assert!(
+            line.ends_with("runs with your rights: name another folder"),
+            "it is everybody's, and stays so: {line}"
+        );
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Failure,
     /// A plug-in's own failure: an error it gave, a panic, a wrong shape. Exit status 1.
     Plugin,
+    /// The process of an isolated plug-in ended, and with it all of its components. Exit status 1.
+    Crash,
     /// Stopped by the user. Exit status 130.
     Interrupted,
 }
@@ -48,6 +50,11 @@ impl Error {
     /// A plug-in failed.
     pub fn plugin(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Plugin, message)
+    }
+
+    /// The process of an isolated plug-in ended.
+    pub fn crash(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Crash, message)
     }
 
     /// The user stopped it.
@@ -97,7 +104,7 @@ impl Error {
         match self.kind {
             ErrorKind::Usage => 2,
             ErrorKind::Interrupted => 130,
-            ErrorKind::Failure | ErrorKind::Plugin => 1,
+            ErrorKind::Failure | ErrorKind::Plugin | ErrorKind::Crash => 1,
         }
     }
 }

@@ -184,7 +184,7 @@ impl Host {
         self.add(plugin);
     }
 
-    fn add(&self, plugin: Arc<Plugin>) -> Added {
+    pub(crate) fn add(&self, plugin: Arc<Plugin>) -> Added {
         let label = plugin.label().to_owned();
         let origin = plugin.origin().to_string();
         let added = write(&self.inner.registry).add(plugin);
@@ -304,6 +304,11 @@ impl Host {
     /// As [`compile`](Self::compile); the configuration has a key that isn't known.
     pub fn compile_from_config(&self, config: &Value) -> Result<Compiled> {
         self.compile(Compile::from_json(config, None)?)
+    }
+
+    /// Whether what is compiled goes on without a metric that crashed in its process.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.inner.options.isolate.as_ref().is_some_and(|isolation| isolation.goes_on)
     }
 
     /// Whether unnamed metrics of this class are numbered over all outputs: where the plug-in declares its name as null.

@@ -45,11 +45,12 @@ pub fn try_cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]
 }
 
 /// What is built together.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "plugfit",
     "plugfit-standard",
     "agreement",
     "calibration",
+    "crashing",
     "quantile",
     "ranking",
     "segmentation",

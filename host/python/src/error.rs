@@ -15,7 +15,7 @@ pyo3::create_exception!(
 pub fn raise(error: plugfit::Error) -> PyErr {
     let text = error.to_string();
     match error.kind() {
-        ErrorKind::Plugin => PluginError::new_err(text),
+        ErrorKind::Plugin | ErrorKind::Crash => PluginError::new_err(text),
         ErrorKind::Interrupted => PyKeyboardInterrupt::new_err(text),
         _ => PyValueError::new_err(text),
     }

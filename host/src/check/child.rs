@@ -92,5 +92,8 @@ pub fn run(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Report 
     {
         return Report::of_failure(format!("can't be used: {why}"));
     }
-    testing::run(plugin.subject(host.door(), seed), &case)
+    match plugin.subject(host.door(), seed) {
+        Some(subject) => testing::run(subject, &case),
+        None => Report::of_failure("isn't loaded into this process"),
+    }
 }

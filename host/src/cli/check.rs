@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Common, event, lock, plugins, print, table};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
+use crate::plugin::LoadOptions;
 use crate::{Error, Result};
 
 #[derive(Args)]
@@ -59,7 +60,8 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    let load = plugins::options(common, None, lock::here(common, None)?)?;
+    // Each test has a process of its own already.
+    let load = LoadOptions { isolate: None, ..plugins::options(common, None, lock::here(common, None)?)? };
     if let (Some(test), [file]) = (&options.child, &options.files[..]) {
         check::limit_memory(options.memory << 20)?;
         return check::serve(file, test, options.seed, &load);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, event, in_pool, kept, print, table};
+use super::{Common, event, in_pool, kept, print, table, warn};
 use crate::Result;
 use crate::train::Trainer;
 
@@ -27,6 +27,9 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let mut compiled = kept.compiled()?;
     let mut trainer = Trainer::new(&mut kept.network, &mut compiled, &dataset)?;
     let logs = in_pool(|| trainer.evaluate(&dataset, options.batch_size, &|| false))?;
+    for crash in trainer.take_crashes() {
+        warn(&crash.to_string(), common.json);
+    }
     if common.json {
         event("end", json!({"samples": dataset.len(), "logs": logs.to_json()}));
         return Ok(());

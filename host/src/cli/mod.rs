@@ -3,6 +3,7 @@
 mod check;
 mod evaluate;
 mod fit;
+mod isolate;
 mod kept;
 mod list;
 mod lock;
@@ -54,6 +55,8 @@ struct Common {
     /// Load no plug-in's file that isn't signed with a key that `plugfit trust` took in
     #[arg(long, global = true)]
     require_signed: bool,
+    #[command(flatten)]
+    isolate: isolate::Options,
     /// Print an object a line, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -93,6 +96,7 @@ enum Command {
 
 /// Runs the program with the process's arguments: 0 done, 1 it failed, 2 it was asked wrongly, 130 interrupted.
 pub fn main() -> ExitCode {
+    crate::plugin::worker_main();
     ExitCode::from(run(std::env::args_os()))
 }
 

@@ -50,7 +50,8 @@ pub fn options(common: &Common, file: Option<&RunFile>, lock: Option<Lock>) -> R
     let require_signed = common.require_signed || file.map_or(Ok(false), RunFile::require_signed)?;
     let keys = require_signed.then(TrustedKeys::of_user).transpose()?;
     let load_in_place = common.load_in_place;
-    let options = LoadOptions { load_in_place, lock: lock.map(Arc::new), signed_by: keys.map(Arc::new) };
+    let isolate = common.isolate.isolation()?;
+    let options = LoadOptions { load_in_place, lock: lock.map(Arc::new), signed_by: keys.map(Arc::new), isolate };
     match options.limit() {
         Some(limit) if load_in_place => Err(Error::usage(format!("--load-in-place can't be had with {limit}"))
             .hint("what is loaded in place may change after it was checked")),

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plugfit_api::metric::Direction;
 use serde_json::json;
 
-use super::{event, print};
+use super::{event, print, warn};
 use crate::compile::{Compiled, LogValue};
 use crate::data::LoadedData;
 use crate::train::{Epoch, History, Trainer, Watch};
@@ -62,6 +62,9 @@ struct Lines {
 impl Watch for Lines {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+    fn warned(&mut self, text: &str) {
+        warn(text, true);
     }
     fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
         let mut fields = epoch.to_json();
@@ -124,6 +127,13 @@ impl Watch for Table {
             if let Ok(logs) = compiled.logs() {
                 bar.set_message(logs.to_string());
             }
+        }
+    }
+
+    fn warned(&mut self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| warn(text, false)),
+            None => warn(text, false),
         }
     }
 

@@ -291,7 +291,7 @@ impl Compiled {
         logs.push("loss", self.total.value());
         let Some(plan) = &self.plan else { return Ok(logs) };
         for part in &plan.metrics {
-            logs.push_outcome(&part.column, part.metric.result()?);
+            logs.push_outcome(&part.column, part.result()?);
         }
         if plan.lists_losses() {
             for part in &plan.losses {
@@ -330,7 +330,14 @@ impl Compiled {
         self.batch = None;
         let Some(plan) = &mut self.plan else { return Ok(()) };
         plan.losses.iter_mut().for_each(|part| part.mean = Mean::default());
-        plan.metrics.iter_mut().try_for_each(|part| part.metric.reset_state())
+        plan.metrics.iter_mut().try_for_each(|part| part.reset())
+    }
+
+    /// The crashes of isolated metrics that it goes on without, each given once; their results are undefined from then on. See
+    /// [`Isolation::goes_on`](crate::plugin::Isolation::goes_on).
+    pub fn take_crashes(&mut self) -> Vec<Error> {
+        let metrics = self.plan.iter_mut().flat_map(|plan| &mut plan.metrics);
+        metrics.filter_map(parts::MetricPart::take_crash).collect()
     }
 
     /// The optimizer.

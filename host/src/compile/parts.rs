@@ -1,11 +1,15 @@
 //! A loss or a metric at its place: its component, its column, and how a batch is handed to it.
 
+use std::sync::OnceLock;
+
+use plugfit_api::metric::Outcome;
 use plugfit_api::{Tensor, TensorMut};
 
 use super::convert::{Accepted, Conversions};
 use super::mean::Mean;
 use super::values::{Output, Values};
 use crate::component;
+use crate::error::ErrorKind;
 use crate::{Error, Result};
 
 /// A loss of one output.
@@ -41,6 +45,11 @@ pub(super) struct MetricPart {
     takes_values: bool,
     y_true: Accepted,
     y_pred: Accepted,
+    /// Whether a crash of it ends it alone.
+    goes_on: bool,
+    /// How it crashed. From then on it isn't called, and its result is undefined.
+    crash: OnceLock<Error>,
+    told: bool,
 }
 
 /// The arrays of one output in the dtypes that its components take.
@@ -164,17 +173,71 @@ impl LossPart {
 }
 
 impl MetricPart {
-    pub fn new(metric: component::Metric, output: usize, weighted: bool) -> Self {
+    pub fn new(metric: component::Metric, output: usize, weighted: bool, goes_on: bool) -> Self {
         let info = metric.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
         let takes_values = info.inputs == ["values"];
         let y_pred = declared(if takes_values { "values" } else { "y_pred" });
         let y_true = declared("y_true");
-        MetricPart { metric, output, weighted, column: String::new(), takes_values, y_true, y_pred }
+        MetricPart {
+            metric,
+            output,
+            weighted,
+            column: String::new(),
+            takes_values,
+            y_true,
+            y_pred,
+            goes_on,
+            crash: OnceLock::new(),
+            told: false,
+        }
     }
 
     /// Takes in a batch; a metric of `values` alone is given the predictions.
     pub fn update(&mut self, output: &Output<'_>, lent: &mut Lent) -> Result<()> {
+        if self.crash.get().is_some() {
+            return Ok(());
+        }
+        let result = self.update_metric(output, lent);
+        self.survived(result).map(drop)
+    }
+
+    /// What it has come to.
+    pub fn result(&self) -> Result<Outcome> {
+        if self.crash.get().is_some() {
+            return Ok(Outcome::Undefined);
+        }
+        Ok(self.survived(self.metric.result())?.unwrap_or(Outcome::Undefined))
+    }
+
+    /// Forgets what it has seen.
+    pub fn reset(&mut self) -> Result<()> {
+        if self.crash.get().is_some() {
+            return Ok(());
+        }
+        let result = self.metric.reset_state();
+        self.survived(result).map(drop)
+    }
+
+    /// How it crashed, once.
+    pub fn take_crash(&mut self) -> Option<Error> {
+        let crash = self.crash.get().filter(|_| !self.told)?;
+        self.told = true;
+        Some(crash.clone())
+    }
+
+    /// None after a crash that ends this metric alone.
+    fn survived<T>(&self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(error) if self.goes_on && error.kind() == ErrorKind::Crash => {
+                let _ = self.crash.set(error.hint("the run goes on without this metric"));
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    fn update_metric(&mut self, output: &Output<'_>, lent: &mut Lent) -> Result<()> {
         let arguments = lent.arguments(output, self.weighted, &self.y_true, &self.y_pred)?;
         let Arguments { y_true, y_pred, weight, mask } = arguments;
         if self.takes_values {

@@ -22,6 +22,7 @@ pub(super) fn placed(place: &str, error: &Error) -> Error {
         ErrorKind::Usage => Error::usage(message),
         ErrorKind::Failure => Error::failure(message),
         ErrorKind::Plugin => Error::plugin(message),
+        ErrorKind::Crash => Error::crash(message),
         ErrorKind::Interrupted => Error::interrupted(message),
     };
     let others = error.details().iter().filter(|(label, _)| *label != "in");

@@ -55,7 +55,7 @@ impl Plan {
                 let info = losses.iter().find(|loss| loss.output == output).map(|loss| loss.loss.info().clone());
                 for placed in placed {
                     let metric = metric(host, &placed, info.as_ref(), shapes[output], &mut numbers)?;
-                    metrics.push(MetricPart::new(metric, output, weighted));
+                    metrics.push(MetricPart::new(metric, output, weighted, host.goes_on()));
                 }
             }
         }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use plugfit_abi::abi_stable::StableAbi;
-use plugfit_abi::abi_stable::std_types::{RResult, RStr, RString};
+use plugfit_abi::abi_stable::std_types::{ROption, RResult, RStr, RString};
 use plugfit_abi::{self as abi, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
 use plugfit_api::Inputs;
 use plugfit_api::instance::Instance;
 use serde_json::{Map, Value};
 
 use super::load::Checked;
-use super::{Door, Plugin};
+use super::{Door, Kind, Plugin, isolate};
 use crate::{Error, Result};
 
 type Create = unsafe extern "C" fn(&abi::Host, RStr<'_>, RStr<'_>, u32) -> RResult<Handle, abi::Error>;
@@ -18,6 +18,7 @@ type Read = unsafe extern "C" fn(Handle) -> RResult<RString, abi::Error>;
 
 /// What the tables of all kinds begin with.
 pub trait Table: StableAbi + Sync + 'static {
+    const KIND: Kind;
     fn create(&self) -> Create;
     fn release(&self) -> unsafe extern "C" fn(Handle);
     fn config(&self) -> Read;
@@ -25,8 +26,9 @@ pub trait Table: StableAbi + Sync + 'static {
 }
 
 macro_rules! tables {
-    ($($type:ty),*) => {$(
+    ($($type:ty: $kind:ident),*) => {$(
         impl Table for $type {
+            const KIND: Kind = Kind::$kind;
             fn create(&self) -> Create {
                 self.create
             }
@@ -42,7 +44,7 @@ macro_rules! tables {
         }
     )*};
 }
-tables!(LossV1, MetricV1, OptimizerV1, ScheduleV1);
+tables!(LossV1: Loss, MetricV1: Metric, OptimizerV1: Optimizer, ScheduleV1: Schedule);
 
 /// A component: its table, its handle, and what errors call it.
 pub struct Owned<T: Table> {
@@ -74,37 +76,48 @@ impl<T: Table> Owned<T> {
     ) -> Result<Self> {
         let host = door.host();
         let json = serde_json::to_string(config).map_err(|error| Error::usage(error.to_string()))?;
-        // SAFETY: the table was checked, and what is lent lives until the call returns.
-        let made = unsafe { (offered.table.create())(&host, RStr::from_str(name), RStr::from_str(&json), version) };
-        let mut owned = Owned {
+        let made = match plugin.isolated() {
+            Some(isolated) => isolated.create(T::KIND, &host, name, &json, version),
+            // SAFETY: the table was checked, and what is lent lives until the call returns.
+            None => unsafe { (offered.table.create())(&host, RStr::from_str(name), RStr::from_str(&json), version) },
+        };
+        let owned = Owned {
             table: offered.table,
             interface: offered.interface,
-            handle: Handle { pointer: std::ptr::null_mut() },
+            handle: NOTHING,
             host,
             name: name.to_owned(),
             plugin: plugin.label().to_owned(),
             package: plugin.name().to_owned(),
             _door: door.clone(),
         };
+        owned.made(made)
+    }
+
+    fn made(mut self, made: RResult<Handle, abi::Error>) -> Result<Self> {
         match made {
-            RResult::ROk(handle) if handle.pointer.is_null() => Err(owned.mistake("gave no component")),
+            RResult::ROk(handle) if handle.pointer.is_null() => Err(self.mistake("gave no component")),
             RResult::ROk(handle) => {
-                owned.handle = handle;
-                Ok(owned)
+                self.handle = handle;
+                Ok(self)
             }
-            RResult::RErr(error) => Err(owned.error(error)),
+            RResult::RErr(error) => Err(self.error(error)),
         }
     }
 
     /// A component that was made in this process; it is taken over.
     pub fn of_instance(instance: Instance<T>, label: Option<&str>) -> Self {
         let (name, table, handle) = instance.into_parts();
-        let label = label.unwrap_or(name);
+        // One for each instance, a few words, for as long as the process lives.
+        let interface = Box::leak(Box::new(Interface::of(table)));
+        Self::of_no_plugin(label.unwrap_or(name), table, interface, handle)
+    }
+
+    fn of_no_plugin(label: &str, table: &'static T, interface: &'static Interface, handle: Handle) -> Self {
         let door = Arc::new(Door::closed());
         Owned {
             table,
-            // One for each instance, a few words, for as long as the process lives.
-            interface: Box::leak(Box::new(Interface::of(table))),
+            interface,
             handle,
             host: door.host(),
             name: label.to_owned(),
@@ -172,6 +185,16 @@ impl<T: Table> Owned<T> {
                     None => result,
                 }
             }
+            isolate::CRASHED => {
+                let mut result = Error::crash(format!("{} {message}", self.full_name()));
+                if let ROption::RSome(said) = &error.place {
+                    result = result.with("said", said.as_str());
+                }
+                let file = error.field.as_ref().map_or("FILE", |file| file.as_str());
+                result
+                    .with("of", self.plugin.clone())
+                    .hint(format!("`plugfit check {file}` shows what is wrong with it"))
+            }
             abi::ERROR_PANIC => {
                 let place = error.place.as_ref().map(|place| format!(" at {place}")).into_option().unwrap_or_default();
                 Error::plugin(format!("{} failed", self.full_name()))
@@ -199,6 +222,19 @@ impl<T: Table> Drop for Owned<T> {
         }
     }
 }
+
+impl Owned<LossV1> {
+    /// The C function that an isolated library has.
+    pub fn of_function(isolated: &isolate::Isolated, label: &str) -> Result<Self> {
+        let (table, interface) = isolate::loss();
+        let owned = Self::of_no_plugin(label, table, interface, NOTHING);
+        let made = isolated.create(Kind::Loss, &owned.host, label, "{}", 1);
+        owned.made(made)
+    }
+}
+
+/// Where there is no component yet.
+const NOTHING: Handle = Handle { pointer: std::ptr::null_mut() };
 
 /// Inputs that a component can have.
 pub const MAX_INPUTS: usize = 8;

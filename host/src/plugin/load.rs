@@ -12,6 +12,7 @@ use plugfit_api::testing;
 use serde_json::{Map, Value};
 
 use super::component::{Owned, Table};
+use super::isolate::{self, Isolated, Isolation, Source};
 use super::trust::TrustedKeys;
 use super::{
     Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, ownership, vet,
@@ -27,6 +28,8 @@ pub struct LoadOptions {
     pub lock: Option<Arc<Lock>>,
     /// Only what is signed with one of these keys.
     pub signed_by: Option<Arc<TrustedKeys>>,
+    /// In processes of their own.
+    pub isolate: Option<Isolation>,
 }
 
 impl LoadOptions {
@@ -78,15 +81,17 @@ pub struct Plugin {
     manifest: Manifest,
     label: String,
     origin: Origin,
-    root: &'static Root,
-    loss: Offered<LossV1>,
-    metric: Offered<MetricV1>,
-    optimizer: Offered<OptimizerV1>,
-    schedule: Offered<ScheduleV1>,
+    /// None: it runs elsewhere.
+    root: Option<&'static Root>,
+    pub(super) loss: Offered<LossV1>,
+    pub(super) metric: Offered<MetricV1>,
+    pub(super) optimizer: Offered<OptimizerV1>,
+    pub(super) schedule: Offered<ScheduleV1>,
+    isolated: Option<Isolated>,
 }
 
 /// An interface that fits, or why it doesn't.
-type Offered<T> = std::result::Result<Checked<T>, Misfit>;
+pub(super) type Offered<T> = std::result::Result<Checked<T>, Misfit>;
 
 /// An interface whose layout was checked.
 pub(super) struct Checked<T: 'static> {
@@ -95,7 +100,7 @@ pub(super) struct Checked<T: 'static> {
 }
 
 #[derive(Clone, Debug)]
-struct Misfit {
+pub(super) struct Misfit {
     reason: String,
     details: Option<String>,
 }
@@ -116,9 +121,29 @@ impl Plugin {
     }
 
     fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
-        let Library { bytes, real } = options.read(path, false)?;
-        let vetted = vet::plugin(&bytes, options.load_in_place)?;
-        let library = library::open(&bytes, &real, options.load_in_place)
+        let (Library { bytes, real }, in_place) = (options.read(path, false)?, options.load_in_place);
+        if let Some(isolation) = &options.isolate {
+            let manifest = vet::plugin(&bytes, in_place)?.manifest;
+            let source =
+                Source { bytes, path: if in_place { real } else { path.to_owned() }, in_place, function: None };
+            return Ok(Arc::new(Self::isolated_from(Isolated::new(isolation.clone(), source), manifest, path)));
+        }
+        Self::load(&bytes, path, &real, in_place, false)
+    }
+
+    /// Loads the library of these bytes into this process; `real` is where it is loaded from, in place. `expendable`: a panic that ends it does no harm.
+    pub(super) fn load(
+        bytes: &[u8],
+        path: &Path,
+        real: &Path,
+        in_place: bool,
+        expendable: bool,
+    ) -> std::result::Result<Arc<Self>, Refusal> {
+        let vetted = vet::plugin(bytes, in_place)?;
+        if !expendable {
+            vet::check_panic(&vetted.manifest)?;
+        }
+        let library = library::open(bytes, real, in_place)
             .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
         // SAFETY: the symbol's address is wanted and nothing is assumed of what it points at.
         let root: *const Root = match unsafe { library.get::<*const Root>(vetted.root.as_bytes()) } {
@@ -150,8 +175,12 @@ impl Plugin {
     /// # Errors
     /// Why it would be refused.
     pub fn read_manifest(path: &Path) -> std::result::Result<Manifest, Refusal> {
-        let read = || vet::plugin(&Library::read(path, false)?.bytes, true).map(|vetted| vetted.manifest);
-        read().map_err(|refusal| refusal.at(path))
+        let read = || {
+            let manifest = vet::plugin(&Library::read(path, false)?.bytes, true)?.manifest;
+            vet::check_panic(&manifest)?;
+            Ok(manifest)
+        };
+        read().map_err(|refusal: Refusal| refusal.at(path))
     }
 
     /// A plug-in that is linked in.
@@ -180,8 +209,36 @@ impl Plugin {
             manifest,
             label,
             origin,
-            root,
+            root: Some(root),
+            isolated: None,
         }
+    }
+
+    /// What is known before a worker runs: the manifest's word is taken.
+    fn isolated_from(isolated: Isolated, manifest: Manifest, path: &Path) -> Self {
+        fn offered<T>((table, interface): (&'static T, &'static Interface), kind: Kind, of: &Manifest) -> Offered<T> {
+            declared(kind, of)?;
+            match of.interfaces.iter().any(|id| id == kind.interface()) {
+                true => Ok(Checked { interface, table }),
+                false => Err(not_offered(kind, of)),
+            }
+        }
+        Plugin {
+            loss: offered(isolate::loss(), Kind::Loss, &manifest),
+            metric: offered(isolate::metric(), Kind::Metric, &manifest),
+            optimizer: offered(isolate::optimizer(), Kind::Optimizer, &manifest),
+            schedule: offered(isolate::schedule(), Kind::Schedule, &manifest),
+            label: format!("{} {}", manifest.name, manifest.version),
+            manifest,
+            origin: Origin::File(path.to_owned()),
+            isolated: Some(isolated),
+            root: None,
+        }
+    }
+
+    /// The process that its code runs in, where that isn't this one.
+    pub(super) fn isolated(&self) -> Option<&Isolated> {
+        self.isolated.as_ref()
     }
 
     /// What it says of itself.
@@ -209,12 +266,13 @@ impl Plugin {
         &self.origin
     }
 
-    /// For the tests of a plug-in, which begin their random numbers at `seed`.
-    pub fn subject(&self, door: &Arc<Door>, seed: u64) -> testing::Subject {
+    /// For the tests of a plug-in, which begin their random numbers at `seed`; none if it runs elsewhere.
+    pub fn subject(&self, door: &Arc<Door>, seed: u64) -> Option<testing::Subject> {
+        let root = self.root?;
         // For ever, as the tests' host has no owner.
         std::mem::forget(door.clone());
         // SAFETY: the door is never dropped.
-        unsafe { testing::Subject::new(self.root, seed).with_host(door.host()) }
+        Some(unsafe { testing::Subject::new(root, seed).with_host(door.host()) })
     }
 
     /// Whether its components of this kind can be used.
@@ -322,18 +380,26 @@ fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+fn declared(kind: Kind, manifest: &Manifest) -> std::result::Result<(), Misfit> {
+    match manifest.components.iter().any(|component| component.kind() == Some(kind)) {
+        true => Ok(()),
+        false => Err(Misfit { reason: format!("it has no {}", kind.plural()), details: None }),
+    }
+}
+
+fn not_offered(kind: Kind, manifest: &Manifest) -> Misfit {
+    let (id, offered) = (kind.interface(), manifest.interfaces.join(", "));
+    let reason = format!("it offers no {id} (it offers {offered}): update plugfit, or rebuild it");
+    Misfit { reason, details: None }
+}
+
 fn offered<T: StableAbi>(root: &'static Root, kind: Kind, manifest: &Manifest) -> Offered<T> {
     let id = kind.interface();
     let misfit = |reason: String, details: Option<String>| Misfit { reason, details };
-    if !manifest.components.iter().any(|component| component.kind() == Some(kind)) {
-        return Err(misfit(format!("it has no {}", kind.plural()), None));
-    }
+    declared(kind, manifest)?;
     // SAFETY: the root's promise of this function; what it gives lives as long as the library, for ever.
     let interface = unsafe { (root.get_interface)(id.as_ptr(), id.len()).as_ref() };
-    let interface = interface.ok_or_else(|| {
-        let offered = manifest.interfaces.join(", ");
-        misfit(format!("it offers no {id} (it offers {offered}): update plugfit, or rebuild it"), None)
-    })?;
+    let interface = interface.ok_or_else(|| not_offered(kind, manifest))?;
     let rebuild = format!(": rebuild it with plugfit-api {}", env!("CARGO_PKG_VERSION"));
     if interface.size != std::mem::size_of::<T>() || interface.functions.is_null() {
         return Err(misfit(format!("its {id} is of another size than this program's{rebuild}"), None));

@@ -6,6 +6,7 @@ mod component;
 mod door;
 pub mod find;
 mod image;
+mod isolate;
 mod kind;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "portable.rs")]
@@ -27,6 +28,7 @@ pub mod trust;
 mod vet;
 
 pub use door::{Door, Level, Resolve, Resolved};
+pub use isolate::{Isolation, worker_main};
 pub use kind::Kind;
 pub use load::{LoadOptions, Origin, Plugin};
 pub use lock::{Lock, Locked, sha256};

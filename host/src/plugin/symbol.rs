@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
+use plugfit_abi::LossV1;
 use plugfit_api::config::ComponentSpec;
+use plugfit_api::instance::Instance;
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs};
 use serde_json::{Map, Value};
 
+use super::component::Owned;
+use super::isolate::{Isolated, Source};
 use super::load::Library;
-use super::{LoadOptions, Loss, library, vet};
+use super::{LoadOptions, Loss, Refusal, library, vet};
 use crate::{Error, Result};
 
 /// `void f(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out)`.
@@ -24,25 +28,43 @@ struct Callable {
 /// # Errors
 /// The library is refused, or has no such function.
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
-    let open = || {
-        let Library { bytes, real } = options.read(path, false)?;
-        let has_gradient = vet::callable(&bytes, name, options.load_in_place)?;
-        let library = library::open(&bytes, &real, options.load_in_place)
-            .map_err(|error| super::Refusal::new(format!("can't be loaded by the system: {error}")))?;
-        let function = |name: &str| {
-            // SAFETY: whoever names the symbol says that it has this signature; it can't be checked.
-            unsafe { library.get::<Function>(name.as_bytes()) }
-                .map(|symbol| *symbol)
-                .map_err(|error| super::Refusal::new(format!("has no function {name}: {error}")))
-        };
-        let values = function(name)?;
-        let gradient = if has_gradient { Some(function(&format!("{name}_gradient"))?) } else { None };
-        std::mem::forget(library);
-        Ok(Callable { values, gradient })
+    let label = format!("{}#{name}", path.display());
+    let refused = |refusal: Refusal| Error::from(refusal.at(path));
+    let (Library { bytes, real }, in_place) = (options.read(path, false).map_err(refused)?, options.load_in_place);
+    let Some(isolation) = &options.isolate else {
+        let instance = instance(&bytes, &real, name, in_place).map_err(refused)?;
+        return Ok(Loss::from_instance(instance, Some(&label)));
     };
-    let callable = open().map_err(|refusal: super::Refusal| Error::from(refusal.at(path)))?;
-    let instance = plugfit_api::instance::loss(callable);
-    Ok(Loss::from_instance(instance, Some(&format!("{}#{name}", path.display()))))
+    vet::callable(&bytes, name, in_place).map_err(refused)?;
+    let source = Source {
+        bytes,
+        path: if in_place { real } else { path.to_owned() },
+        in_place,
+        function: Some(name.to_owned()),
+    };
+    Loss::new(Owned::of_function(&Isolated::new(isolation.clone(), source), &label)?)
+}
+
+/// The function of this name in a library of these bytes, which is from `path`.
+pub(super) fn instance(
+    bytes: &[u8],
+    path: &Path,
+    name: &str,
+    in_place: bool,
+) -> std::result::Result<Instance<LossV1>, Refusal> {
+    let has_gradient = vet::callable(bytes, name, in_place)?;
+    let library = library::open(bytes, path, in_place)
+        .map_err(|error| Refusal::new(format!("can't be loaded by the system: {error}")))?;
+    let function = |name: &str| {
+        // SAFETY: whoever names the symbol says that it has this signature; it can't be checked.
+        unsafe { library.get::<Function>(name.as_bytes()) }
+            .map(|symbol| *symbol)
+            .map_err(|error| Refusal::new(format!("has no function {name}: {error}")))
+    };
+    let values = function(name)?;
+    let gradient = if has_gradient { Some(function(&format!("{name}_gradient"))?) } else { None };
+    std::mem::forget(library);
+    Ok(plugfit_api::instance::loss(Callable { values, gradient }))
 }
 
 impl Config for Callable {

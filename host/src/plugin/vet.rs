@@ -79,11 +79,16 @@ fn manifest(json: &[u8]) -> Result<Manifest, Refusal> {
     serde_json::from_slice(json).map_err(damaged)
 }
 
-fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
+/// Refuses what would end the process that it is loaded into.
+pub fn check_panic(manifest: &Manifest) -> Result<(), Refusal> {
     if manifest.panic == "abort" {
         return Err(Refusal::new("was built with panic = \"abort\", so that its first panic would end this program")
-            .hint("remove that line from its Cargo.toml's profile and build it again"));
+            .hint("remove that line from its Cargo.toml's profile and build it again, or run with --isolate"));
     }
+    Ok(())
+}
+
+fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
     for (i, component) in manifest.components.iter().enumerate() {
         let twice = |other: &super::Component| other.kind == component.kind && other.name == component.name;
         if manifest.components[..i].iter().any(twice) {
@@ -292,6 +297,6 @@ mod tests {
         let later = manifest(br#"{"abi":3,"shape":"unknown"}"#).expect_err("too new");
         assert!(later.line().contains("ABI 3; this program speaks 1: rebuild it"), "{}", later.line());
         let manifest = manifest(br#"{"abi":1,"name":"x","panic":"abort","further":1}"#).expect("it can be read");
-        assert!(check_manifest(&manifest).expect_err("it would end the process").reason.contains("abort"));
+        assert!(check_panic(&manifest).expect_err("it would end the process").reason.contains("abort"));
     }
 }

@@ -104,6 +104,11 @@ pub trait Watch: Send {
         let _ = (epoch, batch, batches, compiled);
     }
 
+    /// Something went wrong that it goes on without: a metric crashed.
+    fn warned(&mut self, text: &str) {
+        let _ = text;
+    }
+
     /// An epoch is done, of `epochs` in all.
     fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
         let _ = (epoch, epochs);
@@ -242,6 +247,7 @@ impl Fit<'_> {
                 let batch = feed.next().map_err(|error| placed(error, epoch, index + 1))?;
                 let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
                 let loss = trainer.train_on_batch(batch, training).map_err(|error| placed(error, epoch, index + 1))?;
+                tell_of_crashes(trainer, watch, |error| placed(error, epoch, index + 1));
                 watch.batch_ended(epoch, index + 1, count, trainer.compiled());
                 if watch.is_stopped() {
                     return Ok(Ended::Stopped { epoch, batch: index + 1 });
@@ -273,6 +279,7 @@ impl Fit<'_> {
                     Err(error) => return Err(error.with("in", format!("the validation of epoch {epoch}"))),
                 }
             }
+            tell_of_crashes(trainer, watch, |error| error.with("when", format!("at the end of epoch {epoch}")));
             let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
             watch.epoch_ended(&done, config.epochs);
             history.epochs.push(done);
@@ -307,6 +314,12 @@ impl Fit<'_> {
             act(&mut **callback, &mut run).map_err(|error| error.with("in", format!("fit.callbacks[{index}]")))?;
         }
         Ok(stop)
+    }
+}
+
+fn tell_of_crashes(trainer: &mut Trainer<'_>, watch: &mut dyn Watch, placed: impl Fn(Error) -> Error) {
+    for error in trainer.take_crashes() {
+        watch.warned(&placed(error).to_string());
     }
 }
 

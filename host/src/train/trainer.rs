@@ -184,6 +184,11 @@ impl<'a> Trainer<'a> {
         predict(self.network, inputs, batch_size)
     }
 
+    /// As [`Compiled::take_crashes`].
+    pub fn take_crashes(&mut self) -> Vec<Error> {
+        self.compiled.take_crashes()
+    }
+
     /// Forgets what losses and metrics have seen.
     ///
     /// # Errors

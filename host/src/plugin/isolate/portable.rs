@@ -1,0 +1,69 @@
+//! Where plug-ins can't be isolated: the functions of `linux.rs`, each of which says so.
+
+use std::io::{Error, Result};
+use std::process::{Child, Command, ExitStatus};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+fn not_here<T>() -> Result<T> {
+    Err(Error::other("plug-ins can be isolated on Linux alone"))
+}
+
+pub enum Mapping {}
+
+impl Mapping {
+    pub fn create(_: usize) -> Result<Self> {
+        not_here()
+    }
+
+    pub fn from_stdin() -> Result<Self> {
+        not_here()
+    }
+
+    pub fn base(&self) -> NonNull<u8> {
+        match *self {}
+    }
+
+    pub fn length(&self) -> Result<usize> {
+        match *self {}
+    }
+
+    pub fn grow(&self, _: usize) -> Result<()> {
+        match *self {}
+    }
+}
+
+pub fn wait(_: &AtomicU32, _: u32, _: Option<Duration>) {}
+
+pub fn wake(_: &AtomicU32) {}
+
+pub fn processor() -> u32 {
+    0
+}
+
+pub fn this_program() -> Result<std::path::PathBuf> {
+    not_here()
+}
+
+pub fn start(_: Command, _: &Mapping) -> Result<Child> {
+    not_here()
+}
+
+pub fn kill(_: u32) {}
+
+pub fn until_ended(_: &mut Child, _: impl FnMut(&[u8])) -> Result<()> {
+    not_here()
+}
+
+pub fn how(status: ExitStatus) -> String {
+    status.to_string()
+}
+
+pub fn become_worker(_: u32, _: u64) -> Result<()> {
+    not_here()
+}
+
+pub fn available_memory() -> u64 {
+    0
+}

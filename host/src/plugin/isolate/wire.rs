@@ -1,0 +1,515 @@
+//! How a call is laid down in the shared memory: everything in words of eight bytes, arrays at the next cache line.
+
+use std::io::Result;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use plugfit_abi::abi_stable::std_types::{ROption, RResult, RString};
+use plugfit_abi::{self as abi};
+
+use super::system::{self, Mapping};
+use crate::plugin::Kind;
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
+        /// What is called.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Call {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Call {
+            const ALL: &[Call] = &[$(Call::$name),*];
+
+            /// The function, as its author calls it.
+            pub fn name(self) -> &'static str {
+                match self { $(Call::$name => $text,)* }
+            }
+        }
+    };
+}
+
+calls! {
+    Load: "loading",
+    Create: "create",
+    Release: "drop",
+    Config: "config",
+    InstanceInfo: "info",
+    OutputShape: "output_shape",
+    Loss: "call",
+    NewState: "init",
+    ReleaseState: "drop of a state",
+    Reset: "reset",
+    CloneState: "clone",
+    Update: "update",
+    Merge: "merge",
+    Outcome: "result",
+    Save: "save",
+    LoadState: "load",
+    Slots: "slots",
+    FillSlot: "fill_slot",
+    Step: "update",
+    Finalize: "finalize",
+    LearningRate: "learning_rate",
+}
+
+/// What the shared memory begins with.
+#[repr(C)]
+pub struct Header {
+    /// Whose turn it is.
+    pub turn: AtomicU32,
+    /// Not 0 once a long call shall stop.
+    pub cancelled: AtomicU32,
+    /// Where the message ends.
+    pub end: AtomicU64,
+    /// Where host and worker run.
+    processors: [AtomicU32; 2],
+}
+
+/// The host's turn: there is an answer, or nothing was asked yet.
+pub const HOST: u32 = 0;
+/// The worker's.
+pub const WORKER: u32 = 1;
+/// Nobody's: the worker has ended.
+pub const ENDED: u32 = 2;
+
+/// Where messages begin.
+pub const BODY: usize = 64;
+
+/// The shared memory, and how much of it is known to be there.
+pub struct Memory {
+    mapping: Arc<Mapping>,
+    length: usize,
+}
+
+impl Memory {
+    pub fn new(mapping: Arc<Mapping>) -> Self {
+        Memory { mapping, length: 0 }
+    }
+
+    pub fn header(&self) -> &Header {
+        header(&self.mapping)
+    }
+
+    /// Whether everything before `end` is there.
+    fn has(&mut self, end: usize) -> Result<bool> {
+        if end > self.length {
+            self.length = self.mapping.length()?;
+        }
+        Ok(end <= self.length)
+    }
+
+    fn reserve(&mut self, end: usize) -> Result<()> {
+        if !self.has(end)? {
+            self.mapping.grow(end)?;
+            self.length = self.mapping.length()?;
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `at` lies in what is there.
+    unsafe fn at(&self, at: usize) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.mapping.base().as_ptr().add(at) }
+    }
+}
+
+pub fn header(mapping: &Mapping) -> &Header {
+    // SAFETY: a mapping is never shorter than its header and begins at a page; all fields are atomics, for which any bits will do.
+    unsafe { mapping.base().cast().as_ref() }
+}
+
+/// An array that the worker writes, to be copied back after the call.
+pub struct Return {
+    from: usize,
+    to: *mut u8,
+    length: usize,
+}
+
+// SAFETY: an address that is looked at only during the call that it was lent for.
+unsafe impl Send for Return {}
+
+/// Whether an array has something to tell, or to be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    In,
+    Out,
+    Both,
+}
+
+/// Lays down a message. After a failure it writes nothing more, and `finish` says why.
+pub struct Writer<'m> {
+    memory: &'m mut Memory,
+    returns: &'m mut Vec<Return>,
+    at: usize,
+    result: Result<()>,
+}
+
+impl<'m> Writer<'m> {
+    pub fn new(memory: &'m mut Memory, returns: &'m mut Vec<Return>, at: usize) -> Self {
+        returns.clear();
+        Writer { memory, returns, at: at.next_multiple_of(8), result: Ok(()) }
+    }
+
+    /// Where the message ends.
+    pub fn finish(self) -> Result<usize> {
+        self.memory.header().end.store(self.at as u64, Ordering::Relaxed);
+        self.result.map(|()| self.at)
+    }
+
+    /// Where `length` bytes begin, which are there.
+    fn room(&mut self, length: usize, alignment: usize) -> Option<usize> {
+        self.result.as_ref().ok()?;
+        let start = self.at.next_multiple_of(alignment);
+        let end = start.saturating_add(length);
+        if let Err(error) = self.memory.reserve(end) {
+            self.result = Err(error);
+            return None;
+        }
+        self.at = end.next_multiple_of(8);
+        Some(start)
+    }
+
+    pub fn number(&mut self, number: u64) {
+        self.raw(&number.to_ne_bytes(), 8);
+    }
+
+    pub fn handle(&mut self, handle: abi::Handle) {
+        self.number(handle.pointer as u64);
+    }
+
+    pub fn float(&mut self, number: f64) {
+        self.number(number.to_bits());
+    }
+
+    pub fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.raw(bytes, 8);
+    }
+
+    fn raw(&mut self, bytes: &[u8], alignment: usize) {
+        if let Some(start) = self.room(bytes.len(), alignment) {
+            // SAFETY: there is room.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.at(start), bytes.len()) };
+        }
+    }
+
+    pub fn list<T>(&mut self, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
+        self.number(items.len() as u64);
+        items.iter().for_each(|it| item(self, it));
+    }
+
+    pub fn dtype(&mut self, dtype: abi::DType) {
+        self.number(u64::from(dtype.lanes) << 16 | u64::from(dtype.code) << 8 | u64::from(dtype.bits));
+    }
+
+    pub fn lengths(&mut self, lengths: &[i64]) {
+        self.list(lengths, |w, &length| w.number(length as u64));
+    }
+
+    /// # Safety
+    /// The tensor is one that is borrowed for the call; mutably, unless it is only read.
+    pub unsafe fn tensor(&mut self, tensor: &abi::Tensor, way: Way) {
+        // SAFETY: a tensor has as many lengths as axes; at rank 0 the pointer isn't looked at.
+        let shape = match tensor.rank {
+            0 => &[],
+            rank => unsafe { std::slice::from_raw_parts(tensor.shape, rank as usize) },
+        };
+        let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(usize::try_from(n).ok()?));
+        let length = elements.and_then(|elements| elements.checked_mul(usize::from(tensor.dtype.bits).div_ceil(8)));
+        let (true, Some(length)) =
+            (tensor.strides.is_null() && tensor.device_type == abi::DEVICE_CPU && tensor.dtype.lanes == 1, length)
+        else {
+            self.result = Err(std::io::Error::other("an array isn't whole, in C order and in main memory"));
+            return;
+        };
+        self.dtype(tensor.dtype);
+        self.lengths(shape);
+        self.number(length as u64);
+        let Some(start) = self.room(length, 64) else { return };
+        if length == 0 {
+            return;
+        }
+        // SAFETY: an array of this length is borrowed, and there is room.
+        unsafe {
+            let data = tensor.data.cast::<u8>().add(tensor.byte_offset as usize);
+            if way != Way::Out {
+                std::ptr::copy_nonoverlapping(data, self.memory.at(start), length);
+            }
+            if way != Way::In {
+                self.returns.push(Return { from: start, to: data, length });
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`tensor`](Self::tensor).
+    pub unsafe fn option(&mut self, tensor: &ROption<abi::Tensor>, way: Way) {
+        match tensor {
+            ROption::RNone => self.number(0),
+            ROption::RSome(tensor) => {
+                self.number(1);
+                // SAFETY: the caller's promise.
+                unsafe { self.tensor(tensor, way) };
+            }
+        }
+    }
+
+    pub fn result<T>(&mut self, result: RResult<T, abi::Error>, value: impl FnOnce(&mut Self, T)) {
+        match result {
+            RResult::ROk(it) => {
+                self.number(0);
+                value(self, it);
+            }
+            RResult::RErr(error) => {
+                self.number(1);
+                self.number(u64::from(error.kind));
+                self.text(&error.message);
+                for text in [error.field, error.place] {
+                    self.list(Option::from(text).as_slice(), |w, text: &RString| w.text(text));
+                }
+            }
+        }
+    }
+}
+
+/// Copies back what the worker has written.
+///
+/// # Safety
+/// They are those of a call that just ended, for which their memory is still borrowed.
+pub unsafe fn bring_back(memory: &Memory, returns: &[Return]) {
+    for Return { from, to, length } in returns {
+        // SAFETY: laid down there by `Writer::tensor`, in memory that never gets shorter.
+        unsafe { std::ptr::copy_nonoverlapping(memory.at(*from), *to, *length) };
+    }
+}
+
+/// Reads a message. Where it isn't whole, zeros and nothing are read, and `is_whole` says so.
+pub struct Reader<'m> {
+    memory: &'m Memory,
+    at: usize,
+    end: usize,
+    whole: bool,
+}
+
+impl<'m> Reader<'m> {
+    /// Reads from `at` to where the header says the message ends.
+    pub fn new(memory: &'m mut Memory, at: usize) -> Self {
+        let end = usize::try_from(memory.header().end.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let whole = memory.has(end).unwrap_or(false);
+        Reader { memory, at: at.next_multiple_of(8), end: if whole { end } else { 0 }, whole }
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// So many bytes of what is there; the other side doesn't write while this one reads.
+    fn raw(&mut self, length: usize, alignment: usize) -> Option<&'m [u8]> {
+        let start = self.at.next_multiple_of(alignment);
+        let end = start.checked_add(length).filter(|&end| end <= self.end);
+        let Some(end) = end else {
+            self.whole = false;
+            return None;
+        };
+        self.at = end.next_multiple_of(8);
+        // SAFETY: it lies in what is there.
+        Some(unsafe { std::slice::from_raw_parts(self.memory.at(start), length) })
+    }
+
+    pub fn number(&mut self) -> u64 {
+        let bytes = self.raw(8, 8).and_then(|bytes| bytes.try_into().ok());
+        u64::from_ne_bytes(bytes.unwrap_or_default())
+    }
+
+    /// One that this process has given.
+    pub fn handle(&mut self) -> abi::Handle {
+        abi::Handle { pointer: self.number() as *mut std::ffi::c_void }
+    }
+
+    pub fn float(&mut self) -> f64 {
+        f64::from_bits(self.number())
+    }
+
+    pub fn bytes(&mut self) -> &'m [u8] {
+        let length = usize::try_from(self.number()).unwrap_or(usize::MAX);
+        self.raw(length, 8).unwrap_or_default()
+    }
+
+    pub fn text(&mut self) -> &'m str {
+        let text = std::str::from_utf8(self.bytes());
+        self.whole &= text.is_ok();
+        text.unwrap_or_default()
+    }
+
+    pub fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let count = self.number();
+        let mut items = Vec::new();
+        for _ in 0..count {
+            // A count that isn't one ends where the message does.
+            if !self.whole {
+                break;
+            }
+            items.push(item(self));
+        }
+        items
+    }
+
+    pub fn dtype(&mut self) -> abi::DType {
+        let number = self.number();
+        abi::DType { code: (number >> 8) as u8, bits: number as u8, lanes: (number >> 16) as u16 }
+    }
+
+    /// Lengths where they lie.
+    pub fn lengths(&mut self) -> &'m [i64] {
+        let count = usize::try_from(self.number()).unwrap_or(usize::MAX);
+        match self.raw(count.saturating_mul(8), 8) {
+            // SAFETY: so many whole words, aligned as such; for an i64 any bits will do.
+            Some(bytes) => unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) },
+            None => &[],
+        }
+    }
+
+    /// An array where it lies.
+    pub fn tensor(&mut self) -> abi::Tensor {
+        let dtype = self.dtype();
+        let shape = self.lengths();
+        let length = usize::try_from(self.number()).unwrap_or(usize::MAX);
+        let data = self.raw(length, 64).unwrap_or_default();
+        abi::Tensor {
+            data: data.as_ptr().cast_mut().cast(),
+            shape: shape.as_ptr(),
+            strides: std::ptr::null(),
+            byte_offset: 0,
+            rank: shape.len() as u32,
+            dtype,
+            device_type: abi::DEVICE_CPU,
+            device_id: 0,
+        }
+    }
+
+    pub fn option(&mut self) -> ROption<abi::Tensor> {
+        match self.number() {
+            0 => ROption::RNone,
+            _ => ROption::RSome(self.tensor()),
+        }
+    }
+
+    pub fn call(&mut self) -> Option<Call> {
+        Call::ALL.get(self.number() as usize).copied()
+    }
+
+    pub fn kind(&mut self) -> Option<Kind> {
+        Kind::ALL.get(self.number() as usize).copied()
+    }
+
+    pub fn result<T>(&mut self, value: impl FnOnce(&mut Self) -> T) -> RResult<T, abi::Error> {
+        if self.number() == 0 {
+            return RResult::ROk(value(self));
+        }
+        let kind = self.number() as u32;
+        let message = self.text().into();
+        let mut text = || -> ROption<RString> { self.list(|r| RString::from(r.text())).pop().into() };
+        RResult::RErr(abi::Error { kind, message, field: text(), place: text() })
+    }
+}
+
+impl Header {
+    /// Says on which processor `side` runs.
+    pub fn is_here(&self, side: u32) {
+        self.processors[side as usize].store(system::processor(), Ordering::Relaxed);
+    }
+
+    /// Looks for a moment whether it isn't the turn of `side` any more: to be put to sleep and woken takes longer than most calls. Where the
+    /// other side runs on this very processor it can't answer before this one sleeps.
+    pub fn look_for_end_of_turn(&self, side: u32) {
+        const MOMENT: Duration = Duration::from_micros(30);
+        let other = &self.processors[side as usize];
+        self.is_here(1 - side);
+        let begin = Instant::now();
+        while begin.elapsed() < MOMENT && other.load(Ordering::Relaxed) != system::processor() {
+            for _ in 0..16 {
+                if self.turn.load(Ordering::Acquire) != side {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// A lock that a panic elsewhere doesn't close.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn memory() -> Memory {
+        Memory::new(Arc::new(Mapping::create(1 << 12).expect("shared memory")))
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_arrays_come_back() {
+        let mut memory = memory();
+        let mut returns = Vec::new();
+        let mut values: Vec<f32> = (0..50_000).map(|i| i as f32).collect();
+        let shape = [values.len() as i64];
+        let mut writer = Writer::new(&mut memory, &mut returns, BODY);
+        writer.number(7);
+        writer.text("a name");
+        let tensor = plugfit_api::TensorMut::new(&mut values, &shape).raw();
+        // SAFETY: it is borrowed until the end of this test.
+        unsafe { writer.tensor(&tensor, Way::Both) };
+        writer.float(-0.0);
+        writer.finish().expect("there is room");
+
+        let mut reader = Reader::new(&mut memory, BODY);
+        assert_eq!((reader.number(), reader.text()), (7, "a name"));
+        let found = reader.tensor();
+        // SAFETY: the array was just read.
+        let found = unsafe { plugfit_api::Tensor::from_raw(found) }.expect("it is whole");
+        assert_eq!(found.shape(), shape);
+        assert_eq!(found.f32s("it").expect("floats")[49_999], 49_999.0);
+        assert_eq!(reader.float().to_bits(), (-0.0_f64).to_bits());
+        assert!(reader.is_whole());
+        values.fill(1.0);
+        // SAFETY: as above.
+        unsafe { bring_back(&memory, &returns) };
+        assert_eq!(values[49_999], 49_999.0);
+    }
+
+    #[test]
+    fn a_message_that_is_not_whole_is_noticed_whatever_it_says() {
+        let mut memory = memory();
+        for word in [3, 4096, u64::MAX, u64::MAX / 8] {
+            let mut returns = Vec::new();
+            let mut writer = Writer::new(&mut memory, &mut returns, BODY);
+            writer.number(word);
+            writer.finish().expect("there is room");
+            type Read = fn(&mut Reader<'_>) -> usize;
+            let reads: [Read; 5] = [
+                |r| r.bytes().len(),
+                |r| r.lengths().len(),
+                |r| r.list(|r| r.number()).len(),
+                |r| usize::from(r.result(|r| r.number()).is_ok()),
+                |r| usize::from(r.option().is_some()),
+            ];
+            for read in reads {
+                let mut reader = Reader::new(&mut memory, BODY);
+                read(&mut reader);
+                assert!(!reader.is_whole(), "{word}");
+            }
+        }
+        memory.header().end.store(u64::MAX, Ordering::Relaxed);
+        assert!(!Reader::new(&mut memory, BODY).is_whole());
+    }
+}

@@ -1,0 +1,224 @@
+//! Components that end their process, or hold it up: in the function that `at` names, in the way that `how` names, after so many calls of it.
+use plugfit_api::prelude::*;
+use std::{
+    cell::RefCell,
+    hint::black_box,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Calls of the functions that shall go wrong, in this process.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+struct PanicsAtItsEnd;
+
+impl Drop for PanicsAtItsEnd {
+    fn drop(&mut self) {
+        panic!("told to panic at a thread's end");
+    }
+}
+
+thread_local! {
+    static LEFT: RefCell<Option<PanicsAtItsEnd>> = const { RefCell::new(None) };
+}
+
+#[expect(unconditional_recursion)]
+fn deeper(depth: u64) -> u64 {
+    black_box([depth; 64])[0] + deeper(depth + 1)
+}
+
+fn crash(how: &str) {
+    match how {
+        // SAFETY: none; that is what it is for.
+        "segfault" => unsafe { std::ptr::without_provenance_mut::<u8>(16).write_volatile(1) },
+        "abort" => std::process::abort(),
+        "exit" => std::process::exit(0),
+        "loop" => loop {
+            std::hint::spin_loop();
+        },
+        "stack" => drop(black_box(deeper(0))),
+        "allocation" => drop(black_box(vec![1_u8; 1 << 45])),
+        "leak" => {
+            let mut leaked = Vec::new();
+            loop {
+                leaked.push(black_box(vec![1_u8; 1 << 24]));
+            }
+        }
+        "panic" => panic!("told to panic"),
+        "thread" => {
+            let thread = std::thread::spawn(|| LEFT.with(|left| *left.borrow_mut() = Some(PanicsAtItsEnd)));
+            let _ = thread.join();
+        }
+        "sleep" => std::thread::sleep(Duration::from_millis(20)),
+        "print" => println!("{{\"event\": \"this isn't the program's\"}}"),
+        _ => {}
+    }
+}
+
+fn crash_at_load() {
+    if let Ok(how) = std::env::var("CRASH_AT_LOAD") {
+        crash(&how);
+    }
+}
+
+extern "C" fn at_load() {
+    crash_at_load();
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = at_load;
+
+macro_rules! crashing {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Config)]
+        pub struct $name {
+            /// What happens.
+            #[config(default = "nothing")]
+            how: String,
+            /// In which function.
+            #[config(default = "update")]
+            at: String,
+            /// After how many calls of it.
+            #[config(default = 0, range = 0..)]
+            after: i64,
+        }
+
+        impl $name {
+            fn here(&self, function: &str) {
+                if self.at == function && CALLS.fetch_add(1, Ordering::Relaxed) >= self.after as u64 {
+                    crash(&self.how);
+                }
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.here("drop");
+            }
+        }
+    };
+}
+
+crashing! {
+    /// A loss: half the sum of squares.
+    CrashingLoss
+}
+
+impl Loss for CrashingLoss {
+    fn info(&self) -> LossInfo {
+        self.here("info");
+        LossInfo::default()
+    }
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        self.here("create");
+        Ok(())
+    }
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        self.here("output_shape");
+        Ok(vec![inputs.y_pred()?.shape()[0]])
+    }
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        self.here("update");
+        if self.at == "host" {
+            host.warn("it is done in two pieces");
+            let done = AtomicU64::new(0);
+            host.parallel(2, |_| {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+            if done.into_inner() != 2 {
+                return Err(Error::other("the pieces weren't done"));
+            }
+        }
+        if self.at == "until cancelled" {
+            while !host.is_cancelled() {
+                std::hint::spin_loop();
+            }
+            return Err(Error::cancelled());
+        }
+        let rows = inputs.y_pred()?.shape()[0] as f64;
+        if let Some(values) = output.values.as_deref_mut() {
+            values.fill(1.0);
+        }
+        if let Some(gradient) = output.gradient(1)? {
+            gradient.fill(0.1);
+        }
+        Ok(LossTotals { value: rows, weight: rows, count: rows })
+    }
+}
+
+crashing! {
+    /// A metric: how often it was updated.
+    CrashingMetric
+}
+
+/// How often it was updated.
+#[state]
+pub struct Updates(u64);
+
+impl Metric for CrashingMetric {
+    type State = Updates;
+    fn info(&self) -> MetricInfo {
+        self.here("info");
+        MetricInfo::new(Direction::Maximize)
+    }
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        self.here("create");
+        Ok(())
+    }
+    fn init(&self) -> Updates {
+        self.here("init");
+        Updates(0)
+    }
+    fn update(&self, updates: &mut Updates, _: &Inputs<'_>) -> Result<()> {
+        self.here("update");
+        updates.0 += 1;
+        Ok(())
+    }
+    fn merge(&self, updates: &mut Updates, other: &Updates) -> Result<()> {
+        self.here("merge");
+        updates.0 += other.0;
+        Ok(())
+    }
+    fn result(&self, updates: &Updates) -> Result<Outcome> {
+        self.here("result");
+        Ok(Outcome::Scalar(updates.0 as f64))
+    }
+}
+
+crashing! {
+    /// An optimizer that leaves everything as it is.
+    CrashingOptimizer
+}
+
+impl Optimizer for CrashingOptimizer {
+    fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        self.here("slots");
+        Ok(vec![Slot::like(0, &parameters[0], "slot")])
+    }
+    fn update(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        self.here("update");
+        Ok(())
+    }
+    fn finalize(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        self.here("finalize");
+        Ok(())
+    }
+}
+
+crashing! {
+    /// A schedule of one rate.
+    CrashingSchedule
+}
+
+impl Schedule for CrashingSchedule {
+    fn learning_rate(&self, _: &When) -> f64 {
+        self.here("update");
+        0.01
+    }
+}
+
+export_plugin! {
+    losses: [CrashingLoss], metrics: [CrashingMetric], optimizers: [CrashingOptimizer], schedules: [CrashingSchedule]
+}

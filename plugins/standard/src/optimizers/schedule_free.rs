@@ -13,12 +13,6 @@ use plugfit_api::prelude::*;
 #[config(
     example = r#"{"config": {"warmup_steps": 2}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9519098, -2.040467, 0.4829966]}"#
 )]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9019098, -1.990467, 0.4329967]}"#
-)]
-#[config(
-    example = r#"{"config": {"warmup_steps": 2}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9519098, -2.040467, 0.4829966]}"#
-)]
 pub struct ScheduleFreeAdamW {
     /// How near to the mean gradients are taken; 1 is there.
     #[config(default = 0.9, above = 0.0, range = ..=1.0)]

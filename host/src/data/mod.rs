@@ -9,6 +9,7 @@ mod atomic;
 mod config;
 mod csv_file;
 mod dataset;
+mod guarded;
 mod inputs;
 mod load;
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 
+use super::guarded::guarded;
 use super::table::{Cell, Table};
 use crate::{Error, Result};
 
@@ -18,7 +21,7 @@ const BLOCK: usize = 1024;
 /// An open file and its current row.
 pub struct ParquetFile {
     path: PathBuf,
-    reader: SerializedFileReader<File>,
+    reader: SerializedFileReader<Finite>,
     header: Vec<String>,
     selected: Vec<usize>,
     columns: Vec<Column>,
@@ -57,7 +60,7 @@ impl ParquetFile {
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
         let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| unreadable(path, &error))?;
+        let reader = whole(|| SerializedFileReader::new(Finite(file))).map_err(|error| unreadable(path, &error))?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let header: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
         let columns = header.iter().map(|_| Column::default()).collect();
@@ -82,7 +85,7 @@ impl ParquetFile {
         let mut rows = None;
         for &index in &self.selected {
             let Some(reader) = &mut self.columns[index].reader else { return Ok(false) };
-            let cells = read(reader).map_err(|error| unreadable(&self.path, &error))?.ok_or_else(|| {
+            let cells = whole(|| read(reader)).map_err(|error| unreadable(&self.path, &error))?.ok_or_else(|| {
                 let name = &self.header[index];
                 Error::failure(format!("{}, column \"{name}\": its type isn't known here", self.path.display()))
                     .with("has", "numbers, booleans and text, one a row")
@@ -126,7 +129,7 @@ impl Table for ParquetFile {
             let failed = |error: ParquetError| unreadable(&self.path, &error);
             let group = self.reader.get_row_group(self.group).map_err(failed)?;
             for &index in &self.selected {
-                self.columns[index].reader = Some(group.get_column_reader(index).map_err(failed)?);
+                self.columns[index].reader = Some(whole(|| group.get_column_reader(index)).map_err(failed)?);
             }
             self.group += 1;
         }
@@ -194,6 +197,44 @@ fn typed<T: DataType, U>(
     Ok(levels.iter().map(|&level| if level == present { values.next() } else { None }).collect())
 }
 
+/// A file whose end is an error to whoever reads beyond it: the crate would go on to pass over as many bytes as a damaged file claims.
+struct Finite(File);
+
+impl Length for Finite {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl ChunkReader for Finite {
+    type T = BufReader<Finite>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        self.0.get_read(start).map(|reader| BufReader::new(Finite(reader.into_inner())))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        if start.saturating_add(length as u64) > self.len() {
+            return Err(ParquetError::EOF(format!("{length} bytes are claimed at {start}")));
+        }
+        self.0.get_bytes(start, length)
+    }
+}
+
+impl Read for Finite {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+/// The crate panics where a length in a damaged file is negative, and elsewhere.
+fn whole<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    guarded(read).unwrap_or_else(|said| Err(ParquetError::General(said)))
+}
+
 fn unreadable(path: &Path, error: &ParquetError) -> Error {
     Error::failure(format!("cannot read {}: {error}", path.display()))
 }
@@ -207,6 +248,7 @@ mod tests {
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
 
+    use super::{ParquetFile, Table};
     use crate::data::DataConfig;
 
     /// Three groups of 1,500 rows: a, b, and a word; the value of b in `missing` isn't there.
@@ -267,6 +309,38 @@ mod tests {
             std::fs::write(&path, &bytes[..length]).expect("it can be written");
             let error = config().load(folder.path()).expect_err("cut short").to_string();
             assert!(error.contains("cannot read"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_claims_more_than_there_is_ends_at_the_files_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.parquet");
+        write(&path, None);
+        let mut bytes = std::fs::read(&path).expect("it is there");
+        // The header of the first page: a field that nobody knows, a list of 2^31 - 1 bytes.
+        bytes[4..11].copy_from_slice(&[0x79, 0xf3, 0xff, 0xff, 0xff, 0xff, 0x07]);
+        std::fs::write(&path, &bytes).expect("it can be written");
+        let begin = std::time::Instant::now();
+        let error = ParquetFile::open(&path).and_then(|mut file| file.read_row()).expect_err("it isn't there");
+        assert!(error.to_string().contains("cannot read"), "{error}");
+        assert!(begin.elapsed().as_secs() < 60, "it took {:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn a_file_with_any_wrong_byte_in_its_footer_is_read_or_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.parquet");
+        write(&path, None);
+        let bytes = std::fs::read(&path).expect("it is there");
+        let (_, length) = bytes[..bytes.len() - 4].split_last_chunk::<4>().expect("a footer");
+        let footer = bytes.len() - 8 - u32::from_le_bytes(*length) as usize..bytes.len() - 8;
+        for at in footer {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, &damaged).expect("it can be written");
+            let read = ParquetFile::open(&path).and_then(|mut file| file.read_row());
+            let _ = read.map_err(|error| assert!(error.to_string().contains("rows.parquet"), "{error}"));
         }
     }
 }

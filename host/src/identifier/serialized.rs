@@ -35,19 +35,22 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
     if class_name == "function" {
         return function_name(object).map(Object::Function);
     }
-    let mut config = match object.get("config") {
+    let config = match object.get("config") {
         None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(config)) => config.iter().map(|(key, value)| (key.clone(), plain(value))).collect(),
+        Some(Value::Object(config)) => {
+            if WRAPPERS.contains(&class_name)
+                && let Some(wrapped) = config.get("fn")
+            {
+                let own = config.iter().filter(|(key, _)| *key != "fn");
+                return unwrapped(class_name, wrapped, own.map(|(key, value)| (key.clone(), plain(value))).collect());
+            }
+            config.iter().map(|(key, value)| (key.clone(), plain(value))).collect()
+        }
         Some(other) => {
             return Err(Error::usage(format!("the \"config\" of {class_name} must be an object"))
                 .with("found", shortened(other)));
         }
     };
-    if WRAPPERS.contains(&class_name)
-        && let Some(wrapped) = config.remove("fn")
-    {
-        return unwrapped(class_name, &wrapped, config);
-    }
     Ok(Object::Class(Spec { class_name: qualified(object, class_name), config }))
 }
 
@@ -154,6 +157,20 @@ mod tests {
         assert_eq!(class(huber), ("Huber".into(), json!({"delta": 2.0})));
         assert_eq!(class(json!({"class_name": "Huber"})), ("Huber".into(), json!({})));
         assert_eq!(class(json!({"class_name": "Huber", "config": null})), ("Huber".into(), json!({})));
+    }
+
+    #[test]
+    fn wrappers_in_wrappers_take_no_longer_for_each() {
+        let mut object = json!({"class_name": "function"});
+        for _ in 0..50 {
+            object = json!({"class_name": "MeanMetricWrapper", "config": {"fn": object}});
+        }
+        read(object.as_object().expect("an object")).expect_err("the function has no name");
+        object = json!({"class_name": "Huber", "config": {"delta": 2.0}});
+        for _ in 0..50 {
+            object = json!({"class_name": "LossFunctionWrapper", "config": {"fn": object, "name": "x"}});
+        }
+        assert_eq!(class(object), ("Huber".into(), json!({"delta": 2.0, "name": "x"})));
     }
 
     #[test]

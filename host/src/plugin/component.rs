@@ -1,6 +1,6 @@
 //! What the wrappers of all kinds share: a component and its table, released once, and a plug-in's errors in words.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plugfit_abi::abi_stable::StableAbi;
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RStr, RString};
@@ -65,6 +65,19 @@ unsafe impl<T: Table> Send for Owned<T> {}
 // SAFETY: as above.
 unsafe impl<T: Table> Sync for Owned<T> {}
 
+/// The interface of a table that this process has; as the table, it lives for ever.
+fn interface_of<T: Table>(table: &'static T) -> &'static Interface {
+    static KNOWN: Mutex<Vec<&'static Interface>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = known.iter().find(|interface| std::ptr::addr_eq(interface.functions, table));
+    if let Some(interface) = same {
+        return interface;
+    }
+    let interface = Box::leak(Box::new(Interface::of(table)));
+    known.push(interface);
+    interface
+}
+
 impl<T: Table> Owned<T> {
     pub(super) fn create(
         offered: &Checked<T>,
@@ -108,9 +121,7 @@ impl<T: Table> Owned<T> {
     /// A component that was made in this process; it is taken over.
     pub fn of_instance(instance: Instance<T>, label: Option<&str>) -> Self {
         let (name, table, handle) = instance.into_parts();
-        // One for each instance, a few words, for as long as the process lives.
-        let interface = Box::leak(Box::new(Interface::of(table)));
-        Self::of_no_plugin(label.unwrap_or(name), table, interface, handle)
+        Self::of_no_plugin(label.unwrap_or(name), table, interface_of(table), handle)
     }
 
     fn of_no_plugin(label: &str, table: &'static T, interface: &'static Interface, handle: Handle) -> Self {

@@ -5,6 +5,7 @@
 mod component;
 mod door;
 pub mod find;
+mod headers;
 mod image;
 mod isolate;
 mod kind;

@@ -1,6 +1,9 @@
 //! A C function as a loss: `lib.so#symbol`, as `plugfit.h` describes.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use plugfit_abi::LossV1;
 use plugfit_api::config::ComponentSpec;
@@ -12,7 +15,7 @@ use serde_json::{Map, Value};
 use super::component::Owned;
 use super::isolate::{Isolated, Source};
 use super::load::Library;
-use super::{LoadOptions, Loss, Refusal, library, vet};
+use super::{LoadOptions, Loss, Refusal, library, sha256, vet};
 use crate::{Error, Result};
 
 /// `void f(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out)`.
@@ -22,6 +25,10 @@ struct Callable {
     values: Function,
     gradient: Option<Function>,
 }
+
+/// The libraries that functions are of, by digest, and by path where they are loaded in place. They are never unloaded; so one that is
+/// named again must not be loaded again.
+static LOADED: Mutex<BTreeMap<(String, Option<PathBuf>), libloading::Library>> = Mutex::new(BTreeMap::new());
 
 /// The loss that a function of a library is.
 ///
@@ -53,8 +60,14 @@ pub(super) fn instance(
     in_place: bool,
 ) -> std::result::Result<Instance<LossV1>, Refusal> {
     let has_gradient = vet::callable(bytes, name, in_place)?;
-    let library = library::open(bytes, path, in_place)
-        .map_err(|error| Refusal::new(format!("can't be loaded by the system: {error}")))?;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let library = match loaded.entry((sha256(bytes), in_place.then(|| path.to_owned()))) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(
+            library::open(bytes, path, in_place)
+                .map_err(|error| Refusal::new(format!("can't be loaded by the system: {error}")))?,
+        ),
+    };
     let function = |name: &str| {
         // SAFETY: whoever names the symbol says that it has this signature; it can't be checked.
         unsafe { library.get::<Function>(name.as_bytes()) }
@@ -63,7 +76,6 @@ pub(super) fn instance(
     };
     let values = function(name)?;
     let gradient = if has_gradient { Some(function(&format!("{name}_gradient"))?) } else { None };
-    std::mem::forget(library);
     Ok(plugfit_api::instance::loss(Callable { values, gradient }))
 }
 

@@ -186,7 +186,7 @@ fn check_elf(bytes: &[u8]) -> Result<(), Refusal> {
     if end > bytes.len() as u64 {
         return Err(cut(end));
     }
-    Ok(())
+    super::headers::check(bytes)
 }
 
 /// What every C program has.

@@ -93,6 +93,10 @@ impl RunFile {
             .and_then(|mut table| table.remove("value"))
             .unwrap_or_else(|| Value::String(value.trim().to_owned()));
         let keys: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();
+        const DEEPEST: usize = 64;
+        if keys.len() > DEEPEST {
+            return Err(wrong(format!("a key can't have more than {DEEPEST} parts")));
+        }
         self.known("", keys.iter().take(1), &SECTIONS)
             .map_err(|error| error.with("from", format!("--set {assignment}")))?;
         let mut root = Value::Object(std::mem::take(&mut self.table));
@@ -318,6 +322,7 @@ mod tests {
         assert_eq!(file.table["compile"]["metrics"][1], "c");
         let error = file.located(Error::usage("x").with("in", "compile.loss.config")).to_string();
         assert!(error.contains("--set compile.loss"), "{error}");
+        assert!(file.set(&format!("fit{}=1", ".a".repeat(100_000))).is_err());
         for wrong in ["fit.epochs", "fitt.epochs=1", "compile.metrics[7]=a", "fit.epochs.x=1"] {
             assert!(file.set(wrong).is_err(), "{wrong}");
         }

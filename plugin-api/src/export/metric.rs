@@ -184,7 +184,14 @@ unsafe fn metric<'a>(handle: Handle) -> &'a Object {
 }
 
 /// # Safety
-/// A handle of `new_state`, `clone_state` or `load`, that no other thread uses now.
+/// A handle of `new_state`, `clone_state` or `load`, that nobody changes now.
+unsafe fn seen<'a>(handle: Handle) -> &'a State {
+    // SAFETY: the caller's promise.
+    unsafe { &*handle.pointer.cast() }
+}
+
+/// # Safety
+/// As [`seen`], and that nobody else uses now.
 unsafe fn state<'a>(handle: Handle) -> &'a mut State {
     // SAFETY: the caller's promise.
     unsafe { &mut *handle.pointer.cast() }
@@ -239,7 +246,7 @@ unsafe extern "C" fn reset(handle: Handle, _: &abi::Host, target: Handle) -> RRe
 unsafe extern "C" fn clone_state(handle: Handle, target: Handle) -> RResult<Handle, abi::Error> {
     wall(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state(target)) };
+        let (metric, state) = unsafe { (metric(handle), seen(target)) };
         metric.clone_state(state.whole()?).map(State::handle)
     })
 }
@@ -264,7 +271,7 @@ unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other:
             return Err(Error::state("a state can't be merged into itself"));
         }
         // SAFETY: see above; the two are different, as was just checked.
-        let (metric, target, other) = unsafe { (metric(handle), state(target), &*state(other)) };
+        let (metric, target, other) = unsafe { (metric(handle), state(target), seen(other)) };
         let other = other.whole()?;
         target.change(|target| metric.merge(target, other))
     })
@@ -273,7 +280,7 @@ unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other:
 unsafe extern "C" fn result(handle: Handle, _: &abi::Host, target: Handle) -> RResult<abi::MetricResult, abi::Error> {
     wall(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), &*state(target)) };
+        let (metric, state) = unsafe { (metric(handle), seen(target)) };
         Ok(outcome(metric.result(state.whole()?)?))
     })
 }
@@ -281,7 +288,7 @@ unsafe extern "C" fn result(handle: Handle, _: &abi::Host, target: Handle) -> RR
 unsafe extern "C" fn save(handle: Handle, target: Handle) -> RResult<abi::SavedState, abi::Error> {
     wall(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), &*state(target)) };
+        let (metric, state) = unsafe { (metric(handle), seen(target)) };
         let (version, bytes) = metric.save(state.whole()?)?;
         Ok(abi::SavedState { version, bytes: bytes.into() })
     })

@@ -46,7 +46,11 @@ impl<T: StableAbi> Nested<T> {
             Some(interface) => {
                 Ok(Nested { component, table: unsafe { &*interface.functions.cast::<T>() }, kind: PhantomData })
             }
-            None => Err(Error::unsupported("the host lent a component of another layout")),
+            None => {
+                // SAFETY: given back once, as the ABI asks.
+                unsafe { (component.release)(component.owner) };
+                Err(Error::unsupported("the host lent a component of another layout"))
+            }
         }
     }
 }
@@ -269,5 +273,33 @@ fn raw_entry<'e>(
         learning_rate_factor: factor,
         ema: ROption::RNone,
         ema_momentum: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        ffi::c_void,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    unsafe extern "C" fn count(owner: *const c_void) {
+        // SAFETY: the counter below.
+        unsafe { &*owner.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_component_that_doesnt_fit_is_given_back() {
+        let given_back = AtomicUsize::new(0);
+        let component = abi::Component {
+            interface: std::ptr::null(),
+            handle: abi::Handle { pointer: std::ptr::null_mut() },
+            identifier: "{}".into(),
+            owner: (&raw const given_back).cast(),
+            release: count,
+        };
+        assert!(Nested::<abi::LossV1>::new(component).is_err());
+        assert_eq!(given_back.load(Ordering::Relaxed), 1);
     }
 }

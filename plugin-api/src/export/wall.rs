@@ -48,7 +48,8 @@ pub(crate) fn guard<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(again);
         }
-        Err(Error::panic(message, PLACE.take()))
+        // A component released while its thread ends finds no thread-local any more.
+        Err(Error::panic(message, PLACE.try_with(RefCell::take).ok().flatten()))
     })
 }
 
@@ -90,5 +91,27 @@ mod tests {
         }
         let error = guard::<()>(|| std::panic::panic_any(Bomb)).unwrap_err();
         assert_eq!(error.kind(), abi::ERROR_PANIC);
+    }
+
+    #[test]
+    fn a_panic_while_the_thread_ends_is_held_too() {
+        struct Late(std::sync::mpsc::Sender<String>);
+        impl Drop for Late {
+            fn drop(&mut self) {
+                let error = guard::<()>(|| panic!("late")).unwrap_err();
+                let _ = self.0.send(error.message().to_string());
+            }
+        }
+        thread_local! {
+            static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            // What a thread used first it gives up last.
+            LATE.set(Some(Late(sender)));
+            guard::<()>(|| panic!("early")).unwrap_err();
+        });
+        assert_eq!(receiver.recv().unwrap(), "late");
+        thread.join().unwrap();
     }
 }

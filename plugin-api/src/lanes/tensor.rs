@@ -97,7 +97,8 @@ fn vet(raw: &abi::Tensor) -> Result<()> {
     {
         return wrong("whose memory is missing or not aligned");
     }
-    if !raw.strides.is_null() {
+    // Where there is no element, no stride is ever walked.
+    if !raw.strides.is_null() && count > 0 {
         // SAFETY: the host's promise that `strides`, where not null, has `rank` entries.
         let strides = unsafe { lengths(raw.strides, raw.rank) };
         let mut expected = 1;
@@ -318,5 +319,15 @@ mod tests {
         // SAFETY: no element is read.
         let tensor = unsafe { Tensor::from_raw(dangling) }.unwrap();
         assert_eq!(tensor.as_slice::<f32>(), Some(&[][..]));
+    }
+
+    #[test]
+    fn an_empty_tensor_of_huge_axes_may_have_strides() {
+        let shape = [0i64, 1 << 40, 1 << 40];
+        let strides = [0i64; 3];
+        let raw = abi::Tensor { shape: shape.as_ptr(), strides: strides.as_ptr(), rank: 3, ..Tensor::new::<f32>(&[], &[0]).raw() };
+        // SAFETY: shape and strides are the live arrays above, and no element is read.
+        let tensor = unsafe { Tensor::from_raw(raw) }.unwrap();
+        assert_eq!((tensor.len(), tensor.rows_and_columns().0), (0, 0));
     }
 }

@@ -1,0 +1,55 @@
+//! Any bytes as a file of data, in the format that they begin like: read or refused with a name, and what was read lends its rows.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use plugfit::data::{DataConfig, Dataset, OneOrMany};
+use plugfit_fuzz::written;
+
+fuzz_target!(|bytes: &[u8]| {
+    let name = match bytes {
+        [0x93, b'N', b'U', ..] => "rows.npy",
+        [b'P', b'K', ..] => "rows.npz",
+        [b'P', b'A', b'R', ..] => "rows.parquet",
+        _ => "rows.csv",
+    };
+    let path = written(name, bytes);
+    let target = match name {
+        // An array is a target for itself; in a table it is the last column.
+        "rows.npy" => Some(name.to_owned()),
+        "rows.npz" => None,
+        "rows.parquet" => Some("y".to_owned()),
+        _ => {
+            let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let last = header.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+            Some(String::from_utf8_lossy(last).trim().to_owned())
+        }
+    };
+    let config = DataConfig {
+        file: Some(OneOrMany::One(name.to_owned())),
+        target: target.map(|target| target.as_str().into()),
+        in_memory: (bytes.len() % 2 == 0).then_some(false),
+        scale: (bytes.len() % 3 == 0).then_some(0.5),
+        validation_split: (bytes.len() % 5 == 0).then_some(0.5),
+        ..DataConfig::default()
+    };
+    match config.load(path.parent().expect("its folder")) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(data) => {
+            use_all(&data.train);
+            data.validation.iter().for_each(use_all);
+            // What was learnt of the file reads it again.
+            if let Ok(again) = data.schema.read(&[path]) {
+                assert_eq!(again.inputs().row_shape(), data.train.inputs().row_shape());
+            }
+        }
+    }
+});
+
+fn use_all(data: &Dataset) {
+    let mut batch = data.new_batch();
+    let last = data.len().saturating_sub(1);
+    let rows: Vec<usize> = (0..data.len().min(3)).chain([last]).filter(|row| *row < data.len()).collect();
+    if data.gather_into(&rows, &mut batch).is_ok() {
+        assert_eq!(batch.len(), rows.len());
+    }
+}

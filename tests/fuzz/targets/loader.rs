@@ -1,0 +1,131 @@
+//! A good plug-in with its headers changed: it is refused with a reason, or it loads; a crash in the system's loader is what the
+//! vetting should have seen.
+//!
+//! The input is no library, but a list of changes to one: `$PLUGFIT_FUZZ_PLUGIN`, or the calibration plug-in of the workspace's
+//! release build. So the corpus holds for whatever the compiler makes of it, and no input at all is the plug-in itself.
+#![no_main]
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use object::Endianness;
+use object::elf::{self, FileHeader64};
+use object::read::elf::{FileHeader, SectionHeader};
+use plugfit::plugin::{LoadOptions, Plugin};
+use plugfit_fuzz::{file, written};
+
+struct Good {
+    bytes: Vec<u8>,
+    /// Where its headers are: the file's own, those of the segments, the dynamic section, the manifest, those of the sections.
+    headers: Vec<usize>,
+}
+
+static GOOD: LazyLock<Good> = LazyLock::new(|| {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/libcalibration.so");
+    let path = std::env::var("PLUGFIT_FUZZ_PLUGIN").unwrap_or_else(|_| built.to_owned());
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let copy = written("libplugin.so", &bytes);
+    Plugin::open(&copy, &LoadOptions::default()).expect("a plug-in that is as it should be");
+    let headers = headers(&bytes).flatten().collect();
+    Good { bytes, headers }
+});
+
+fn headers(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
+    let endian = header.endian().expect("its byte order");
+    let segments = header.program_headers(endian, bytes).expect("its segments");
+    let sections = header.sections(endian, bytes).expect("its sections");
+    let range = |start: u64, length: u64| start as usize..(start + length) as usize;
+    let table = |start: u64, count: usize, size: usize| range(start, (count * size) as u64);
+    let named = sections.iter().filter_map(move |section| {
+        let name = sections.section_name(endian, section).unwrap_or_default();
+        let is_header = section.sh_type(endian) == elf::SHT_DYNAMIC || name == b".plugfit.manifest";
+        is_header.then(|| range(section.sh_offset(endian), section.sh_size(endian)))
+    });
+    let count = header.section_headers(endian, bytes).expect("their headers").len();
+    [
+        range(0, size_of::<FileHeader64<Endianness>>() as u64),
+        table(header.e_phoff(endian), segments.len(), size_of::<elf::ProgramHeader64<Endianness>>()),
+        table(header.e_shoff(endian), count, size_of::<elf::SectionHeader64<Endianness>>()),
+    ]
+    .into_iter()
+    .chain(named)
+}
+
+/// A place among the headers (2 bytes), what is done there (1), and a number for it (8).
+const CHANGE: usize = 11;
+
+fn change(bytes: &mut [u8], headers: &[usize], change: &[u8; CHANGE]) {
+    let [low, high, action, number @ ..] = change;
+    let place = usize::from(u16::from_le_bytes([*low, *high])) % headers.len();
+    let width = 1 << (action & 3);
+    // What is as wide as a field begins where a field does.
+    let at = headers[place] / width * width;
+    let Some(field) = bytes.get_mut(at..at + width) else { return };
+    let mut before = [0; 8];
+    before[..width].copy_from_slice(field);
+    let (before, number) = (u64::from_le_bytes(before), u64::from_le_bytes(*number));
+    let after = match action >> 2 & 7 {
+        0 => number,
+        1 => before.wrapping_add(number),
+        2 => before.wrapping_sub(number),
+        3 => before ^ 1_u64.wrapping_shl(number as u32),
+        4 => before.wrapping_add(number.wrapping_mul(0x1000)),
+        5 => !before,
+        6 => before.wrapping_shl(number as u32),
+        _ => 1_u64.wrapping_shl(number as u32),
+    };
+    field.copy_from_slice(&after.to_le_bytes()[..width]);
+}
+
+fuzz_target!(|input: &[u8]| {
+    let good = &*GOOD;
+    let mut bytes = good.bytes.clone();
+    for one in input.as_chunks::<CHANGE>().0.iter().take(16) {
+        change(&mut bytes, &good.headers, one);
+    }
+    let path = written("libplugin.so", &bytes);
+    if Plugin::read_manifest(&path).is_err() {
+        return;
+    }
+    if let Err(how) = in_a_child(|| Plugin::open(&path, &LoadOptions::default())) {
+        let kept = file("crashed.so");
+        std::fs::write(&kept, &bytes).expect("the file can be written");
+        panic!("a file that was vetted, kept as {}, {how}", kept.display());
+    }
+});
+
+/// Runs it in a process of its own.
+fn in_a_child<T>(run: impl FnOnce() -> T) -> Result<(), String> {
+    const DONE: i32 = 42;
+    // SAFETY: this process has no other thread that could hold a lock which the child needs, and the child ends without unwinding.
+    match unsafe { libc::fork() } {
+        -1 => Ok(()),
+        0 => {
+            let memory = libc::rlimit { rlim_cur: 2 << 30, rlim_max: 2 << 30 };
+            // SAFETY: plain calls of the system; the fuzzer's handlers are of no use to a child.
+            unsafe {
+                for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL, libc::SIGALRM] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                libc::setrlimit(libc::RLIMIT_AS, &memory);
+                libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 });
+                libc::alarm(10);
+            }
+            std::mem::forget(run());
+            // SAFETY: nothing of the parent's is run at the end.
+            unsafe { libc::_exit(DONE) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: the status is written to a place of ours.
+            while unsafe { libc::waitpid(child, &mut status, 0) } == -1 {}
+            match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
+                (true, DONE) => Ok(()),
+                (true, code) => Err(format!("ended its process with status {code}")),
+                _ => Err(format!("ended its process by signal {}", libc::WTERMSIG(status))),
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is called often must leave nothing behind.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+use plugfit_tests::{boundary::Boundary, build::library, run::folder};
+use std::{path::Path, process::Command};
+
+/// The bytes that are allocated, by whichever library of this process.
+fn allocated() -> usize {
+    // SAFETY: it only counts.
+    unsafe { libc::mallinfo2() }.uordblks
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("the process's files").count()
+}
+
+/// A library with a function that is a loss.
+fn squares(folder: &Path) -> String {
+    let text = "#include <stddef.h>\n\
+        void squares(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out) {\n\
+            for (size_t i = 0; i < rows; i++) {\n\
+                out[i] = 0;\n\
+                for (size_t j = i * columns; j < (i + 1) * columns; j++)\n\
+                    out[i] += (y_true[j] - y_pred[j]) * (y_true[j] - y_pred[j]);\n\
+            }\n\
+        }\n";
+    std::fs::write(folder.join("squares.c"), text).expect("the file can be written");
+    let built =
+        Command::new("cc").current_dir(folder).args(["-shared", "-fPIC", "-o", "squares.so", "squares.c"]).status();
+    assert!(built.expect("a C compiler").success());
+    format!("{}#squares", folder.join("squares.so").display())
+}
+
+#[test]
+fn no_call_across_the_boundary_leaves_anything_behind() {
+    // What malloc keeps at hand for a thread counts as allocated: in a process of its own it keeps nothing.
+    const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
+    if std::env::var(TUNABLES.0).is_err() {
+        let this = std::env::current_exe().expect("this test");
+        let ran = Command::new(this).env(TUNABLES.0, TUNABLES.1).status();
+        return assert!(ran.expect("it runs again").success());
+    }
+    let folder = folder();
+    let mut libraries =
+        ["plugfit-standard", "stepsize", "hostile"].map(|name| library(name).display().to_string()).to_vec();
+    libraries.push(squares(folder.path()));
+    let boundary = Boundary::new(&libraries);
+    let round = || assert!(boundary.round() > 80, "too few components were made");
+    // What is made once is made by then: threads, and what they keep.
+    (0..5).for_each(|_| round());
+    let (before, files) = (allocated(), open_files());
+    const ROUNDS: usize = 50;
+    (0..ROUNDS).for_each(|_| round());
+    assert_eq!(open_files(), files, "files were left open");
+    let grown = allocated().saturating_sub(before);
+    // The least that malloc gives out is 32 bytes.
+    assert!(grown < 16 * ROUNDS, "{ROUNDS} rounds left {grown} bytes behind");
+}

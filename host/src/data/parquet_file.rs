@@ -129,6 +129,11 @@ impl Table for ParquetFile {
             let failed = |error: ParquetError| unreadable(&self.path, &error);
             let group = self.reader.get_row_group(self.group).map_err(failed)?;
             for &index in &self.selected {
+                // Before it is read: a single row of a damaged one claims any number of values.
+                if self.reader.metadata().file_metadata().schema_descr().column(index).max_rep_level() > 0 {
+                    let lists = format!("the column \"{}\" holds lists", self.header[index]);
+                    return Err(failed(ParquetError::General(lists)));
+                }
                 self.columns[index].reader = Some(whole(|| group.get_column_reader(index)).map_err(failed)?);
             }
             self.group += 1;
@@ -177,17 +182,14 @@ fn typed<T: DataType, U>(
     reader: &mut ColumnReaderImpl<T>,
     cell: impl Fn(&T::T) -> U,
 ) -> Result<Vec<Option<U>>, ParquetError> {
-    let (mut levels, mut repeats, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
     let mut rows = 0;
     loop {
-        let (read, ..) = reader.read_records(BLOCK - rows, Some(&mut levels), Some(&mut repeats), &mut values)?;
+        let (read, ..) = reader.read_records(BLOCK - rows, Some(&mut levels), None, &mut values)?;
         rows += read;
         if read == 0 || rows == BLOCK {
             break;
         }
-    }
-    if repeats.iter().any(|&level| level > 0) {
-        return Err(ParquetError::General("a column holds lists".into()));
     }
     let mut values = values.iter().map(cell);
     if levels.is_empty() {
@@ -310,6 +312,23 @@ mod tests {
             let error = config().load(folder.path()).expect_err("cut short").to_string();
             assert!(error.contains("cannot read"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_column_of_lists_is_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.parquet");
+        let schema = Arc::new(parse_message_type("message rows { repeated int32 several; }").expect("a schema"));
+        let file = std::fs::File::create(&path).expect("a file");
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).expect("a writer");
+        let mut columns = writer.next_row_group().expect("a group");
+        let mut column = columns.next_column().expect("several").expect("several");
+        column.typed::<Int32Type>().write_batch(&[1, 2], Some(&[1, 1]), Some(&[0, 1])).expect("written");
+        column.close().expect("closed");
+        columns.close().expect("closed");
+        writer.close().expect("closed");
+        let error = ParquetFile::open(&path).and_then(|mut file| file.read_row()).expect_err("it is no number");
+        assert!(error.to_string().contains("the column \"several\" holds lists"), "{error}");
     }
 
     #[test]

@@ -217,6 +217,10 @@ impl<'b> Library<'b> {
         for tag in NEVER {
             holds(dynamic.get(tag)?.is_none(), || format!("its dynamic section has an entry {tag:#x}"))?;
         }
+        for (table, tag) in NEEDED {
+            let needs = table.map_or(Ok(true), |table| dynamic.get(table).map(|found| found.is_some()))?;
+            holds(!needs || dynamic.get(tag)?.is_some(), || format!("its entry {tag:#x} is missing"))?;
+        }
         for (table, tag, value) in EXPECTED {
             let found = dynamic.get(tag)?;
             let agrees = found == Some(value) || found.is_none() && dynamic.get(table)?.is_none();
@@ -354,6 +358,14 @@ const TABLES: [Table; 12] = [
     sized(elf::SHT_RELA, elf::DT_JMPREL, elf::DT_PLTRELSZ),
 ];
 
+/// What a library, or one with such a table, can't be without.
+const NEEDED: [(Option<u32>, u32); 4] = [
+    (None, elf::DT_SYMTAB),
+    (None, elf::DT_STRTAB),
+    (Some(elf::DT_VERNEED), elf::DT_VERSYM),
+    (Some(elf::DT_VERDEF), elf::DT_VERSYM),
+];
+
 /// What the entries beside a table are: the sizes of a symbol and of the relocations, and their form.
 const EXPECTED: [(u32, u32, u64); 4] = [
     (elf::DT_SYMTAB, elf::DT_SYMENT, 24),
@@ -428,6 +440,22 @@ mod tests {
                     check(&with(&bytes, size + 8, wrong)).expect_err("it has another length");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn versions_without_the_table_of_which_symbol_has_which_are_seen() {
+        for bytes in libraries() {
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
+            let index = sections.iter().position(|section| section.sh_type(endian) == elf::SHT_GNU_VERSYM);
+            let at = header.e_shoff(endian) as usize + index.expect("versions") * size_of::<Section>();
+            // Neither the section nor the entry is of that type any more: they agree.
+            let without = with(&bytes, at, number(&bytes, at) ^ 1 << 32);
+            let entry = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_VERSYM)).expect("an entry");
+            let reason = check(&with(&without, entry, 0x6000_0000)).expect_err("it is missing").reason;
+            assert!(reason.contains("0x6ffffff0 is missing"), "{reason}");
         }
     }
 

@@ -270,7 +270,11 @@ impl<'b> Library<'b> {
             // Not .text: what stands there first needn't be a function of no arguments.
             let found = self.loaded_sections().find(|section| begins(section));
             let found = found.is_some_and(|section| matches!(self.name(section), ".init" | ".fini"));
-            holds(found, || format!("its entry {tag:#x} points at no code to begin or end with"))?;
+            if !found {
+                // It may be meant, and can't be told from an address that is wrong.
+                return Err(Refusal::new("begins or ends with code that isn't in .init or .fini")
+                    .hint("copy it again, or link it without -init and -fini"));
+            }
         }
         Ok(())
     }

@@ -325,7 +325,12 @@ mod tests {
     fn an_empty_tensor_of_huge_axes_may_have_strides() {
         let shape = [0i64, 1 << 40, 1 << 40];
         let strides = [0i64; 3];
-        let raw = abi::Tensor { shape: shape.as_ptr(), strides: strides.as_ptr(), rank: 3, ..Tensor::new::<f32>(&[], &[0]).raw() };
+        let raw = abi::Tensor {
+            shape: shape.as_ptr(),
+            strides: strides.as_ptr(),
+            rank: 3,
+            ..Tensor::new::<f32>(&[], &[0]).raw()
+        };
         // SAFETY: shape and strides are the live arrays above, and no element is read.
         let tensor = unsafe { Tensor::from_raw(raw) }.unwrap();
         assert_eq!((tensor.len(), tensor.rows_and_columns().0), (0, 0));

@@ -27,6 +27,8 @@ pub struct ParquetFile {
     columns: Vec<Column>,
     /// The next group of rows.
     group: usize,
+    /// How many rows of the current one aren't read yet, by what the file says of it.
+    left: usize,
     /// The rows of the block, and the current one.
     block: usize,
     row: usize,
@@ -72,6 +74,7 @@ impl ParquetFile {
             selected,
             columns,
             group: 0,
+            left: 0,
             block: 0,
             row: 0,
             before: 0,
@@ -101,6 +104,11 @@ impl ParquetFile {
             self.columns[index].cells = cells;
         }
         self.block = rows.unwrap_or(0);
+        // A page of a damaged file can go on for ever, by saying that one value is repeated.
+        let Some(left) = self.left.checked_sub(self.block) else {
+            return Err(Error::failure(format!("{} has more rows than it says", self.path.display())));
+        };
+        self.left = left;
         Ok(self.block > 0)
     }
 }
@@ -128,6 +136,7 @@ impl Table for ParquetFile {
             }
             let failed = |error: ParquetError| unreadable(&self.path, &error);
             let group = self.reader.get_row_group(self.group).map_err(failed)?;
+            self.left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
             for &index in &self.selected {
                 // Before it is read: a single row of a damaged one claims any number of values.
                 if self.reader.metadata().file_metadata().schema_descr().column(index).max_rep_level() > 0 {
@@ -344,6 +353,18 @@ mod tests {
         let error = ParquetFile::open(&path).and_then(|mut file| file.read_row()).expect_err("it isn't there");
         assert!(error.to_string().contains("cannot read"), "{error}");
         assert!(begin.elapsed().as_secs() < 60, "it took {:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn a_file_with_more_rows_than_it_says_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.parquet");
+        write(&path, None);
+        let mut file = ParquetFile::open(&path).expect("it is whole");
+        assert!(file.read_row().expect("a first row"));
+        file.left = 100;
+        let error = (0..1500).find_map(|_| file.read_row().err()).expect("it goes on").to_string();
+        assert!(error.contains("has more rows than it says"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
@@ -138,12 +139,14 @@ impl Table for ParquetFile {
             let group = self.reader.get_row_group(self.group).map_err(failed)?;
             self.left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
             for &index in &self.selected {
+                let column = self.reader.metadata().file_metadata().schema_descr().column(index);
                 // Before it is read: a single row of a damaged one claims any number of values.
-                if self.reader.metadata().file_metadata().schema_descr().column(index).max_rep_level() > 0 {
+                if column.max_rep_level() > 0 {
                     let lists = format!("the column \"{}\" holds lists", self.header[index]);
                     return Err(failed(ParquetError::General(lists)));
                 }
-                self.columns[index].reader = Some(whole(|| group.get_column_reader(index)).map_err(failed)?);
+                let pages = whole(|| group.get_column_page_reader(index)).map_err(failed)?;
+                self.columns[index].reader = Some(get_column_reader(column, Box::new(Pages(pages))));
             }
             self.group += 1;
         }
@@ -241,6 +244,38 @@ impl Read for Finite {
     }
 }
 
+/// Pages without a dictionary that claims more values than it has bytes: the crate would make room for all of them.
+struct Pages(Box<dyn PageReader>);
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        let page = self.0.get_next_page()?;
+        if let Some(Page::DictionaryPage { buf, num_values, .. }) = &page
+            && *num_values as usize > buf.len()
+        {
+            let claim = format!("a dictionary claims {num_values} values in {} bytes", buf.len());
+            return Err(ParquetError::General(claim));
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+        self.0.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+        self.0.skip_next_page()
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Result<Page, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
 /// The crate panics where a length in a damaged file is negative, and elsewhere.
 fn whole<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     guarded(read).unwrap_or_else(|said| Err(ParquetError::General(said)))
@@ -259,7 +294,7 @@ mod tests {
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
 
-    use super::{ParquetFile, Table};
+    use super::*;
     use crate::data::DataConfig;
 
     /// Three groups of 1,500 rows: a, b, and a word; the value of b in `missing` isn't there.
@@ -365,6 +400,31 @@ mod tests {
         file.left = 100;
         let error = (0..1500).find_map(|_| file.read_row().err()).expect("it goes on").to_string();
         assert!(error.contains("has more rows than it says"), "{error}");
+    }
+
+    #[test]
+    fn a_dictionary_that_claims_more_values_than_bytes_is_refused() {
+        struct Lying;
+        impl Iterator for Lying {
+            type Item = Result<Page, ParquetError>;
+            fn next(&mut self) -> Option<Self::Item> {
+                self.get_next_page().transpose()
+            }
+        }
+        impl PageReader for Lying {
+            fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+                let (buf, encoding) = (Bytes::from_static(&[0; 24]), parquet::basic::Encoding::PLAIN);
+                Ok(Some(Page::DictionaryPage { buf, num_values: 939_524_092, encoding, is_sorted: false }))
+            }
+            fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+                Ok(None)
+            }
+            fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+                Ok(())
+            }
+        }
+        let error = Pages(Box::new(Lying)).get_next_page().err().expect("so many aren't there").to_string();
+        assert!(error.contains("939524092 values in 24 bytes"), "{error}");
     }
 
     #[test]

@@ -423,8 +423,8 @@ mod tests {
                 Ok(())
             }
         }
-        let error = Pages(Box::new(Lying)).get_next_page().err().expect("so many aren't there").to_string();
-        assert!(error.contains("939524092 values in 24 bytes"), "{error}");
+        let Err(error) = Pages(Box::new(Lying)).get_next_page() else { panic!("so many aren't there") };
+        assert!(error.to_string().contains("939524092 values in 24 bytes"), "{error}");
     }
 
     #[test]

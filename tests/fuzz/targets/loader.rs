@@ -101,7 +101,7 @@ fn in_a_child<T>(run: impl FnOnce() -> T) -> Result<(), String> {
     const DONE: i32 = 42;
     // SAFETY: this process has no other thread that could hold a lock which the child needs, and the child ends without unwinding.
     match unsafe { libc::fork() } {
-        -1 => Ok(()),
+        -1 => panic!("no further process can be begun"),
         0 => {
             let memory = libc::rlimit { rlim_cur: 2 << 30, rlim_max: 2 << 30 };
             // SAFETY: plain calls of the system; the fuzzer's handlers are of no use to a child.

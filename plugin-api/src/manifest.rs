@@ -38,6 +38,14 @@ pub const fn plugin_name(package: &'static str) -> &'static str {
     }
 }
 
+/// Whether this can be the name of a plug-in or a component, which is written in run files, on command lines and in paths: letters,
+/// digits, `_`, `-` and `.`, of which a letter or `_` comes first.
+pub fn is_name(text: &str) -> bool {
+    let starts = text.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+    let rest = text.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character));
+    starts && rest && text.len() <= 80
+}
+
 /// The length in bytes of the manifest's JSON.
 pub const fn length(manifest: &Manifest) -> usize {
     let mut out = Out { bytes: &mut [], length: 0 };

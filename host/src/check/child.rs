@@ -8,7 +8,7 @@ use plugfit_api::testing::{self, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::LOAD;
+use super::{LOAD, strays};
 use crate::plugin::{LoadOptions, Plugin};
 use crate::{Error, Host, Result};
 
@@ -35,10 +35,16 @@ pub fn serve(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Resul
     let record_path = std::env::var_os(RECORD).ok_or_else(|| Error::usage("--child is for `plugfit check` itself"))?;
     let mut nonce = String::new();
     std::io::stdin().lock().read_line(&mut nonce).map_err(|error| Error::failure(error.to_string()))?;
+    strays::adopt();
     let mut record = match path {
         LOAD => load(file, options),
         path => Record { report: run(file, path, seed, options), ..Record::default() },
     };
+    match strays::kill() {
+        0 => {}
+        1 => record.report.failures.push("leaves a process running that it began".into()),
+        count => record.report.failures.push(format!("leaves {count} processes running that it began")),
+    }
     record.nonce = nonce.trim().to_owned();
     let text = serde_json::to_string(&record).map_err(|error| Error::failure(error.to_string()))?;
     std::fs::write(record_path, text).map_err(|error| Error::failure(format!("cannot write the record: {error}")))
@@ -93,7 +99,7 @@ pub fn run(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Report 
         return Report::of_failure(format!("can't be used: {why}"));
     }
     match plugin.subject(host.door(), seed) {
-        Some(subject) => testing::run(subject, &case),
-        None => Report::of_failure("isn't loaded into this process"),
+        Ok(subject) => testing::run(subject, &case),
+        Err(error) => Report::of_failure(error.to_string()),
     }
 }

@@ -8,6 +8,8 @@ mod exclusions;
 mod pattern;
 mod process;
 mod show;
+#[cfg_attr(not(target_os = "linux"), path = "no_strays.rs")]
+mod strays;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -198,7 +200,9 @@ impl Checker {
             (Some(folder), Outcome::Failed) => keep(&folder.join(path.replace('/', "-")), &report.arrays),
             _ => Vec::new(),
         };
-        let repeat = format!("plugfit check {} --only {path} --seed {} --in-process", file.display(), self.seed);
+        let common: String = self.common.iter().map(|word| format!(" {}", word.display())).collect();
+        let (file_word, seed) = (word(&file.display().to_string()), self.seed);
+        let repeat = format!("plugfit check {file_word} --only {} --seed {seed}{common} --in-process", word(path));
         Verdict { file: file.to_owned(), path: path.to_owned(), about, outcome, report, reason, time, repeat, arrays }
     }
 }
@@ -216,6 +220,23 @@ fn keep(folder: &Path, arrays: &[Saved]) -> Vec<PathBuf> {
     arrays.iter().filter_map(write).collect()
 }
 
+/// As a shell reads it as one word.
+fn word(text: &str) -> String {
+    let plain = |character: char| character.is_alphanumeric() || "/._-+=,:@".contains(character);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_a_word_as_what_it_is() {
+        assert_eq!(word("loss/A/gradient"), "loss/A/gradient");
+        assert_eq!(word("it's a.so"), r"'it'\''s a.so'");
+    }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use plugfit_api::testing::Report;
+use plugfit_api::testing::{self, Report};
 
 use super::child::{RECORD, Record};
+use super::strays;
 use crate::{Error, Result};
 
 /// What a child may take.
@@ -43,10 +44,24 @@ pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Li
     let ended = wait(&mut child, limits.time);
     kill_group(&mut child);
     let found = std::fs::read(&record).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    let warned = printed(&err);
+    let end = death(ended, limits, &warned);
     let mut record = match found.filter(|record| record.nonce == nonce) {
-        Some(record) => record,
-        None => Record { report: died(ended, limits, &printed(&err)), ..Record::default() },
+        Some(mut record) => {
+            // Threads and globals end last, after the record.
+            if !ended.is_some_and(|status| status.success()) {
+                record.report.failures.push(format!("after all was done, {end}"));
+            }
+            record
+        }
+        None => {
+            strays::kill_those_with(RECORD, &record);
+            Record { report: Report::of_failure(end), ..Record::default() }
+        }
     };
+    if let Some(line) = warned.lines().find(|line| line.contains(testing::PANIC_IN_DROP)) {
+        record.report.failures.push(shortened(line));
+    }
     let said = printed(&out);
     if let Some(line) = said.lines().find(|line| !line.trim().is_empty()) {
         record.report.failures.push(format!("writes to stdout, which is the program's: {:?}", shortened(line)));
@@ -103,7 +118,8 @@ fn shortened(line: &str) -> String {
     line.chars().take(120).collect()
 }
 
-fn died(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> Report {
+/// How a child ended.
+fn death(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> String {
     let how = match ended {
         None => format!("didn't come back within {:.0?}", limits.time),
         Some(status) => status_in_words(status),
@@ -116,7 +132,7 @@ fn died(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> Report {
     });
     let last = telling.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty()));
     let said = last.map(|line| format!(" ({})", shortened(line.trim()))).unwrap_or_default();
-    Report::of_failure(format!("{how}{said}"))
+    format!("{how}{said}")
 }
 
 fn status_in_words(status: ExitStatus) -> String {
@@ -163,10 +179,9 @@ mod tests {
     #[test]
     fn a_child_that_died_is_told_of_by_what_the_runtime_said() {
         let limits = Limits { time: Duration::from_secs(10), memory: 1 << 30 };
-        let report = died(None, limits, "noise\n");
-        assert_eq!(report.failures, ["didn't come back within 10s (noise)"]);
+        assert_eq!(death(None, limits, "noise\n"), "didn't come back within 10s (noise)");
         let printed = "\nthread 'main' has overflowed its stack\nfatal runtime error: stack overflow, aborting\n";
-        assert!(died(None, limits, printed).failures[0].contains("overflowed its stack"));
+        assert!(death(None, limits, printed).contains("overflowed its stack"));
     }
 
     #[test]

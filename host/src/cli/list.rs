@@ -15,7 +15,7 @@ use crate::{Host, Result};
 pub struct Options {
     /// Only components of this kind
     kind: Option<KindName>,
-    /// For each folder and each file in it what became of it, and why
+    /// For each folder and each file in it whether it is loaded, and why, as far as its bytes tell: no code of it runs
     #[arg(long)]
     why: bool,
     /// A run's file, whose plug-ins are listed too
@@ -45,10 +45,10 @@ impl KindName {
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.run.as_deref().map(RunFile::read).transpose()?;
     if options.why {
-        why(&plugins::host_of_all(common, file.as_ref())?, common);
+        why(&plugins::shown_host_of_all(common, file.as_ref())?, common);
         return Ok(());
     }
-    let host = plugins::host(common, file.as_ref())?;
+    let host = plugins::shown_host(common, file.as_ref())?;
     plugins::warn_of_refusals(&host, common);
     let kinds: &[Kind] = match &options.kind {
         Some(kind) => &[kind.kind()],
@@ -159,15 +159,7 @@ fn describe(verdict: &Verdict) -> (&'static str, String) {
                     }
                 })
                 .collect();
-            let mut text = format!("{}, ABI {}: {}", plugin.label(), manifest.abi, counts.join(", "));
-            for kind in [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule] {
-                if let Some(why) = plugin.missing(kind)
-                    && manifest.components.iter().any(|component| component.kind() == Some(kind))
-                {
-                    text.push_str(&format!("; its {} can't be used: {why}", kind.plural()));
-                }
-            }
-            ("loaded", text)
+            ("loaded", format!("{}, ABI {}: {}", plugin.label(), manifest.abi, counts.join(", ")))
         }
         Verdict::Refused(refusal) => ("refused", refusal.line()),
         Verdict::PassedBy(why) => ("passed by", why.clone()),

@@ -15,7 +15,24 @@ use crate::{Error, Host, Result};
 /// # Errors
 /// A file or folder that was named is refused.
 pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    let host = host_of_all(common, file)?;
+    with_named_folders(host_with(options(common, file, lock::here(common, file)?)?, common, file)?)
+}
+
+/// The same host, to be looked at: it reads manifests, and runs no code of a plug-in.
+///
+/// # Errors
+/// As [`host`].
+pub fn shown_host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    with_named_folders(shown_host_of_all(common, file)?)
+}
+
+/// The same where a folder that is refused is only reported.
+pub fn shown_host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    let options = options(common, file, lock::here(common, file)?)?;
+    host_with(LoadOptions { manifests_only: true, ..options }, common, file)
+}
+
+fn with_named_folders(host: Host) -> Result<Host> {
     for report in host.reports() {
         if let (State::Refused(refusal), Source::Flag | Source::Config(_)) = (report.state, report.folder.source) {
             return Err(Refusal { path: short(&refusal.path).into(), ..refusal }.into());
@@ -24,9 +41,8 @@ pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
     Ok(host)
 }
 
-/// The same where a folder that is refused is only reported.
-pub fn host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    let host = Host::with_options(options(common, file, lock::here(common, file)?)?);
+fn host_with(options: LoadOptions, common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    let host = Host::with_options(options);
     if !common.no_builtin {
         host.add_builtin();
     }
@@ -51,7 +67,13 @@ pub fn options(common: &Common, file: Option<&RunFile>, lock: Option<Lock>) -> R
     let keys = require_signed.then(TrustedKeys::of_user).transpose()?;
     let load_in_place = common.load_in_place;
     let isolate = common.isolate.isolation()?;
-    let options = LoadOptions { load_in_place, lock: lock.map(Arc::new), signed_by: keys.map(Arc::new), isolate };
+    let options = LoadOptions {
+        load_in_place,
+        lock: lock.map(Arc::new),
+        signed_by: keys.map(Arc::new),
+        isolate,
+        manifests_only: false,
+    };
     match options.limit() {
         Some(limit) if load_in_place => Err(Error::usage(format!("--load-in-place can't be had with {limit}"))
             .hint("what is loaded in place may change after it was checked")),

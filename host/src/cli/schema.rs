@@ -19,7 +19,7 @@ pub struct Options {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.file.as_deref().map(RunFile::read).transpose()?;
-    let host = plugins::host(common, file.as_ref())?;
+    let host = plugins::shown_host(common, file.as_ref())?;
     plugins::warn_of_refusals(&host, common);
     print(&format!("{:#}\n", schema(&host)));
     Ok(())

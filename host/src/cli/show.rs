@@ -23,7 +23,7 @@ const KINDS: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Sched
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.run.as_deref().map(RunFile::read).transpose()?;
-    let host = plugins::host(common, file.as_ref())?;
+    let host = plugins::shown_host(common, file.as_ref())?;
     let mut shown = 0;
     let mut errors = Vec::new();
     for kind in KINDS {

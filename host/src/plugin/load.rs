@@ -30,6 +30,8 @@ pub struct LoadOptions {
     pub signed_by: Option<Arc<TrustedKeys>>,
     /// In processes of their own.
     pub isolate: Option<Isolation>,
+    /// Their manifests alone: components can be looked at and not made, and no code of a plug-in runs.
+    pub manifests_only: bool,
 }
 
 impl LoadOptions {
@@ -81,7 +83,7 @@ pub struct Plugin {
     manifest: Manifest,
     label: String,
     origin: Origin,
-    /// None: it runs elsewhere.
+    /// None: it isn't loaded into this process.
     root: Option<&'static Root>,
     pub(super) loss: Offered<LossV1>,
     pub(super) metric: Offered<MetricV1>,
@@ -122,11 +124,16 @@ impl Plugin {
 
     fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
         let (Library { bytes, real }, in_place) = (options.read(path, false)?, options.load_in_place);
-        if let Some(isolation) = &options.isolate {
+        if options.manifests_only || options.isolate.is_some() {
             let manifest = vet::plugin(&bytes, in_place)?.manifest;
-            let source =
-                Source { bytes, path: if in_place { real } else { path.to_owned() }, in_place, function: None };
-            return Ok(Arc::new(Self::isolated_from(Isolated::new(isolation.clone(), source), manifest, path)));
+            if options.isolate.is_none() {
+                vet::check_panic(&manifest)?;
+            }
+            let worker = options.isolate.clone().filter(|_| !options.manifests_only);
+            let path_of = if in_place { real } else { path.to_owned() };
+            let isolated = worker
+                .map(|isolation| Isolated::new(isolation, Source { bytes, path: path_of, in_place, function: None }));
+            return Ok(Arc::new(Self::not_here(isolated, manifest, path)));
         }
         Self::load(&bytes, path, &real, in_place, false)
     }
@@ -214,8 +221,8 @@ impl Plugin {
         }
     }
 
-    /// What is known before a worker runs: the manifest's word is taken.
-    fn isolated_from(isolated: Isolated, manifest: Manifest, path: &Path) -> Self {
+    /// One whose code isn't loaded into this process: what its manifest says is taken for true.
+    fn not_here(isolated: Option<Isolated>, manifest: Manifest, path: &Path) -> Self {
         fn offered<T>((table, interface): (&'static T, &'static Interface), kind: Kind, of: &Manifest) -> Offered<T> {
             declared(kind, of)?;
             match of.interfaces.iter().any(|id| id == kind.interface()) {
@@ -231,7 +238,7 @@ impl Plugin {
             label: format!("{} {}", manifest.name, manifest.version),
             manifest,
             origin: Origin::File(path.to_owned()),
-            isolated: Some(isolated),
+            isolated,
             root: None,
         }
     }
@@ -266,13 +273,16 @@ impl Plugin {
         &self.origin
     }
 
-    /// For the tests of a plug-in, which begin their random numbers at `seed`; none if it runs elsewhere.
-    pub fn subject(&self, door: &Arc<Door>, seed: u64) -> Option<testing::Subject> {
-        let root = self.root?;
+    /// For the tests of a plug-in, which begin their random numbers at `seed`.
+    ///
+    /// # Errors
+    /// Its code isn't loaded into this process.
+    pub fn subject(&self, door: &Arc<Door>, seed: u64) -> Result<testing::Subject> {
+        let root = self.root.ok_or_else(|| Error::plugin(format!("{} isn't loaded into this process", self.label)))?;
         // For ever, as the tests' host has no owner.
         std::mem::forget(door.clone());
         // SAFETY: the door is never dropped.
-        Some(unsafe { testing::Subject::new(root, seed).with_host(door.host()) })
+        Ok(unsafe { testing::Subject::new(root, seed).with_host(door.host()) })
     }
 
     /// Whether its components of this kind can be used.
@@ -339,6 +349,9 @@ impl Plugin {
         config: &Map<String, Value>,
         door: &Arc<Door>,
     ) -> Result<Owned<T>> {
+        if self.root.is_none() && self.isolated.is_none() {
+            return Err(Error::plugin(format!("{} isn't loaded: its manifest alone was read", self.label)));
+        }
         let offered = offered
             .as_ref()
             .map_err(|misfit| Error::plugin(format!("{} can't be used: {}", self.label, misfit.reason)))?;

@@ -4,7 +4,10 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::{BinaryFormat, Endianness, Object, ObjectSection, ObjectSymbol};
 
-use super::{Manifest, Refusal};
+use plugfit_api::manifest::is_name;
+use serde_json::Value;
+
+use super::{Manifest, Refusal, image};
 use crate::data::text::grouped;
 
 /// What a plug-in's file holds.
@@ -22,6 +25,10 @@ pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     let file = library(bytes)?;
     let section = [plugfit_abi::MANIFEST_SECTION, "__plugfit"].into_iter().find_map(|name| file.section_by_name(name));
     let section = section.ok_or_else(|| Refusal::no_plugin("has no plugfit manifest"))?;
+    let outside = |(start, length): (u64, u64)| start.saturating_add(length) > image::mapped(bytes) as u64;
+    if section.file_range().is_some_and(outside) {
+        return Err(Refusal::new("has a manifest that isn't loaded with it").hint("build it again"));
+    }
     let json = section.data().map_err(|error| Refusal::new(format!("has a damaged manifest: {error}")))?.to_vec();
     let manifest = manifest(&json)?;
     check_manifest(&manifest)?;
@@ -89,14 +96,42 @@ pub fn check_panic(manifest: &Manifest) -> Result<(), Refusal> {
 }
 
 fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
+    if !is_name(&manifest.name) {
+        return Err(misnamed("is", &manifest.name));
+    }
     for (i, component) in manifest.components.iter().enumerate() {
+        for name in component.aliases.iter().chain([&component.name]) {
+            if !is_name(name) {
+                return Err(misnamed(&format!("declares a {}", component.kind), name));
+            }
+        }
         let twice = |other: &super::Component| other.kind == component.kind && other.name == component.name;
         if manifest.components[..i].iter().any(twice) {
             return Err(Refusal::new(format!("declares the {} \"{}\" twice", component.kind, component.name))
                 .hint("rename one of them"));
         }
     }
+    if let Some(text) = serde_json::to_value(manifest).as_ref().ok().and_then(unprintable) {
+        return Err(Refusal::new(format!("has control characters in its manifest: {text:?}"))
+            .hint("write its texts without them"));
+    }
     Ok(())
+}
+
+fn misnamed(what: &str, name: &str) -> Refusal {
+    Refusal::new(format!("{what} called {name:?}"))
+        .hint("a name is of letters, digits, _ - and ., and begins with a letter")
+}
+
+/// A text that a terminal would obey rather than show.
+fn unprintable(value: &Value) -> Option<&str> {
+    let control = |character: char| character.is_control() && !"\n\t\r".contains(character);
+    match value {
+        Value::String(text) => text.contains(control).then_some(text),
+        Value::Array(list) => list.iter().find_map(unprintable),
+        Value::Object(map) => map.values().find_map(unprintable),
+        _ => None,
+    }
 }
 
 fn library(bytes: &[u8]) -> Result<object::File<'_>, Refusal> {
@@ -298,5 +333,19 @@ mod tests {
         assert!(later.line().contains("ABI 3; this program speaks 1: rebuild it"), "{}", later.line());
         let manifest = manifest(br#"{"abi":1,"name":"x","panic":"abort","further":1}"#).expect("it can be read");
         assert!(check_panic(&manifest).expect_err("it would end the process").reason.contains("abort"));
+    }
+
+    #[test]
+    fn what_a_terminal_or_a_path_would_take_for_something_else_is_refused() {
+        let refused = |json: &str| {
+            let manifest = manifest(json.as_bytes()).expect("it can be read");
+            check_manifest(&manifest).expect_err("it is refused").reason
+        };
+        assert_eq!(refused(r#"{"abi":1,"name":"../x"}"#), "is called \"../x\"");
+        let named = |name: &str| format!(r#"{{"abi":1,"name":"x","components":[{{"kind":"loss","name":"{name}"}}]}}"#);
+        assert_eq!(refused(&named("a/b")), "declares a loss called \"a/b\"");
+        assert_eq!(refused(&named("a\\u001b[2J")), "declares a loss called \"a\\u{1b}[2J\"");
+        let reason = refused(r#"{"abi":1,"name":"x","description":"\u001b]0;x\u0007"}"#);
+        assert!(reason.contains("control characters") && !reason.contains('\u{1b}'), "{reason}");
     }
 }

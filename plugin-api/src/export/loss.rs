@@ -3,7 +3,7 @@
 use super::{
     borrowed::{floats_mut, tensor, tensor_mut, with_inputs},
     plugin::{component, Plugin, Probe},
-    wall::wall,
+    wall::{dropping, wall},
 };
 use crate::{
     lanes::{arranged, formulas},

@@ -3,7 +3,7 @@
 use super::{
     borrowed::with_inputs,
     plugin::{component, Plugin, Probe},
-    wall::{guard, wall},
+    wall::{dropping, wall},
 };
 use crate::{
     lanes::means,
@@ -226,11 +226,8 @@ unsafe extern "C" fn new_state(handle: Handle, _: &abi::Host) -> RResult<Handle,
 }
 
 unsafe extern "C" fn release_state(handle: Handle) {
-    // SAFETY: see above; given back once. A panic in a destructor ends here.
-    let _ = guard(|| {
-        drop(unsafe { Box::from_raw(handle.pointer.cast::<State>()) });
-        Ok(())
-    });
+    // SAFETY: see above; given back once.
+    dropping(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<State>()) }));
 }
 
 unsafe extern "C" fn reset(handle: Handle, _: &abi::Host, target: Handle) -> RResult<(), abi::Error> {

@@ -3,7 +3,7 @@
 use super::{
     borrowed::{tensor, tensor_mut},
     plugin::{component, Plugin, Probe},
-    wall::wall,
+    wall::{dropping, wall},
 };
 use crate::{
     lanes::{

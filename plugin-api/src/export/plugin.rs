@@ -102,8 +102,7 @@ macro_rules! component {
 
         unsafe extern "C" fn $release(handle: Handle) {
             // SAFETY: a handle of `create`, given back once.
-            // A panic in a destructor ends here: there is nobody to tell.
-            let _ = wall(|| Ok(drop(unsafe { Box::from_raw(handle.pointer.cast::<$object>()) })));
+            dropping(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<$object>()) }));
         }
 
         unsafe extern "C" fn $config(handle: Handle) -> RResult<RString, abi::Error> {

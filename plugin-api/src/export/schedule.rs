@@ -2,7 +2,7 @@
 
 use super::{
     plugin::{component, Plugin, Probe},
-    wall::wall,
+    wall::{dropping, wall},
 };
 use crate::{
     schedule::{Schedule, When},

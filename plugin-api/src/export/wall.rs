@@ -1,9 +1,11 @@
 //! The wall that no panic crosses.
 
+use super::testing::{where_and_what, PANIC_IN_DROP};
 use crate::{Error, Result};
 use plugfit_abi::{self as abi, abi_stable::std_types::RResult};
 use std::{
     cell::{Cell, RefCell},
+    io::Write,
     panic::{catch_unwind, resume_unwind, set_hook, take_hook, AssertUnwindSafe, PanicHookInfo},
     sync::Once,
 };
@@ -58,6 +60,18 @@ pub(crate) fn wall<T>(f: impl FnOnce() -> Result<T>) -> RResult<T, abi::Error> {
     match guard(f) {
         Ok(value) => RResult::ROk(value),
         Err(error) => RResult::RErr(error.into()),
+    }
+}
+
+/// Runs a destructor: nobody is there to whom a panic could be an error, so it is told on stderr.
+pub(crate) fn dropping(f: impl FnOnce()) {
+    let dropped = guard(|| {
+        f();
+        Ok(())
+    });
+    if let Err(error) = dropped {
+        // `eprintln!` would panic where stderr is closed.
+        let _ = writeln!(std::io::stderr(), "{PANIC_IN_DROP} {}", where_and_what(&error));
     }
 }
 

@@ -33,10 +33,25 @@ fn round_trip(trial: &Trial<'_>, report: &mut Report) {
         for field in trial.fields() {
             let name = field["name"].as_str().unwrap_or_default();
             report.that(written.get(name).is_some(), || format!("doesn't write {name} into its configuration"));
+            if let (None, Some(default), Some(own)) = (config.get(name), field.get("default"), written.get(name)) {
+                report.that(is_default(field, own, default), || {
+                    format!("has {own} for {name} where none is given, and says that the default is {default}")
+                });
+            }
         }
         let info = or_report(report, "can't describe itself", made.info());
         report.that(info.is_none_or(|info| info.is_object()), || "describes itself by what is no JSON object".into());
     });
+}
+
+/// Whether a value that was written is the default; a nested component's default is written out.
+fn is_default(field: &Value, written: &Value, default: &Value) -> bool {
+    match (field["type"].as_str(), written.as_f64(), default.as_f64()) {
+        // What is kept as float32 is written as it is kept.
+        (_, Some(written), Some(default)) => (written - default).abs() <= 1e-6 * default.abs(),
+        (Some("identifier" | "object" | "any"), ..) => true,
+        _ => written == default,
+    }
 }
 
 /// That this configuration is refused as one, for the sake of this key.

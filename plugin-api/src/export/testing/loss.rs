@@ -218,6 +218,12 @@ fn near(found: f64, expected: f64, relative: f64) -> bool {
     (found - expected).abs() <= relative * (1.0 + expected.abs())
 }
 
+/// Of what isn't a number another test tells.
+fn same(a: &[f32], b: &[f32], relative: f64) -> bool {
+    let same = |(&a, &b): (&f32, &f32)| near(f64::from(a), f64::from(b), relative) || a.is_nan() && b.is_nan();
+    a.iter().zip(b).all(same)
+}
+
 /// Against differences of the sum. Where two step sizes disagree there is a kink, and nothing to compare with.
 fn gradient(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
@@ -297,10 +303,10 @@ fn line(trial: &Trial<'_>, report: &mut Report) {
 fn fused(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
         let Ready { made, info, batch, output } = ready;
-        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(&a, &b)| near(f64::from(a), f64::from(b), 1e-6));
         if let Some(values) = or_report(report, "fails without a gradient", call(made, info, batch, &Ask::VALUES)) {
-            report
-                .that(same(&values.values, &output.values), || "gives other values where no gradient is wanted".into());
+            report.that(same(&values.values, &output.values, 1e-6), || {
+                "gives other values where no gradient is wanted".into()
+            });
             report.that(near(values.totals.value, output.totals.value, 1e-6), || {
                 format!(
                     "sums to {} where no gradient is wanted, and to {} else",
@@ -310,7 +316,7 @@ fn fused(trial: &Trial<'_>, report: &mut Report) {
         }
         let alone = Ask { values: false, ..Ask::all(info) };
         if let Some(alone) = or_report(report, "fails without values", call(made, info, batch, &alone)) {
-            report.that(same(&alone.gradient, &output.gradient), || {
+            report.that(same(&alone.gradient, &output.gradient, 1e-6), || {
                 "gives another gradient where no values are wanted".into()
             });
             report.that(near(alone.totals.value, output.totals.value, 1e-6), || {
@@ -393,7 +399,8 @@ fn rows(trial: &Trial<'_>, report: &mut Report) {
             let part = ready.batch.picked(picked.iter().copied());
             let Some(values) = or_report(report, "fails with fewer rows", ready.values(&part)) else { return };
             let expected = picked.iter().flat_map(|row| &ready.output.values[row * each..(row + 1) * each]);
-            let same = values.iter().zip(expected).all(|(a, b)| near(*a, f64::from(*b), 1e-5));
+            let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+            let same = same(&values, &expected.copied().collect::<Vec<f32>>(), 1e-5);
             report.that(same, || format!("gives other values where only the rows {picked:?} of 12 are there"));
         }
         ready.keep(report);

@@ -1,6 +1,7 @@
 //! What holds for a manifest.
 
 use super::{components, report::Report};
+use crate::manifest::is_name;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -43,11 +44,8 @@ pub fn check(manifest: &Value, report: &mut Report) {
     }
 }
 
-/// A name is written in run files, on command lines and in paths.
 fn name(report: &mut Report, what: &str, name: &str) {
-    let starts = name.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
-    let rest = name.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character));
-    report.that(starts && rest && name.len() <= 80, || {
+    report.that(is_name(name), || {
         format!("{what} is called {name:?}: a name is of letters, digits, _ - and ., and begins with a letter")
     });
 }

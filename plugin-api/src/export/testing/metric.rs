@@ -412,10 +412,13 @@ fn defined(trial: &Trial<'_>, report: &mut Report) {
                 _ => false,
             };
             report.that(fits, || {
-                format!(
-                    "gives {count} numbers for a result of kind {}, {names} names, shape {:?}",
-                    result.kind, result.shape
-                )
+                let what = match result.kind {
+                    abi::RESULT_SCALAR => "as a single number".to_owned(),
+                    abi::RESULT_ARRAY => format!("as an array of the shape {:?}", result.shape.as_slice()),
+                    abi::RESULT_NAMED => format!("with {names} names"),
+                    kind => format!("as a result of the unknown kind {kind}"),
+                };
+                format!("gives {count} numbers {what}")
             });
         }
         Ok(())

@@ -53,6 +53,7 @@ mod schedule;
 mod trial;
 
 pub use allocation::Counting;
+pub(crate) use report::where_and_what;
 pub use report::{Report, Saved};
 pub use trial::Subject;
 
@@ -243,6 +244,9 @@ pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
     }
     assert!(found.is_empty(), "the plug-in doesn't hold what a host relies on:\n  {}", found.join("\n  "));
 }
+
+/// How a plug-in begins the line on stderr by which it tells of a panic in a destructor; there is nobody to whom it could be an error.
+pub const PANIC_IN_DROP: &str = "a destructor panics";
 
 /// Where random numbers begin, if nobody says.
 pub const SEED: u64 = 7;

@@ -91,8 +91,15 @@ impl Report {
 /// An error in words; of a panic its place too.
 pub(super) fn said(error: &Error) -> String {
     match (error.kind(), error.place()) {
-        (abi::ERROR_PANIC, Some(place)) => format!("it panics at {place}: {}", error.message()),
-        (abi::ERROR_PANIC, None) => format!("it panics: {}", error.message()),
+        (abi::ERROR_PANIC, _) => format!("it panics {}", where_and_what(error)),
         _ => error.to_string(),
+    }
+}
+
+/// The place and the message of a panic.
+pub(crate) fn where_and_what(error: &Error) -> String {
+    match error.place() {
+        Some(place) => format!("at {place}: {}", error.message()),
+        None => format!("somewhere: {}", error.message()),
     }
 }

@@ -45,7 +45,7 @@ pub fn try_cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]
 }
 
 /// What is built together.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 15] = [
     "plugfit",
     "plugfit-standard",
     "agreement",
@@ -59,6 +59,8 @@ const PACKAGES: [&str; 13] = [
     "hostile",
     "twice",
     "rival",
+    "broken",
+    "at-load",
 ];
 
 /// The folder with the program and the plug-ins of the workspace, up to date. It isn't that of the tests themselves: what is built

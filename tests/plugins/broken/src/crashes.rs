@@ -1,0 +1,202 @@
+//! What no wall within a process can hold.
+
+use crate::{
+    losses::squares,
+    metrics::{MeanSquare, Seen, add, metrics},
+};
+use plugfit_api::{loss::LossTotals, prelude::*};
+use std::{
+    cell::Cell,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+metrics! {
+    CrashesInUpdate, Aborts, Exits, Forges, LoopsForEver, AsksForTooMuch, AsksForMoreAndMore, Prints,
+    PanicsAtTheEndOfAThread, LeavesAProcess, LeavesADaemon,
+}
+
+fn crash() {
+    // SAFETY: none, that is what it is for: there is nothing at this address.
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) }
+}
+
+/// Calls itself until there is no stack.
+#[derive(Config)]
+pub struct OverflowsItsStack;
+
+fn deeper(level: u64) -> u64 {
+    let here = std::hint::black_box([level; 64]);
+    if level == u64::MAX { 0 } else { deeper(level + 1) + here[63] }
+}
+
+impl Loss for OverflowsItsStack {
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        let totals = squares(inputs, output)?;
+        Ok(LossTotals { value: deeper(0) as f64, ..totals })
+    }
+}
+
+/// Writes where no memory is, as it goes.
+#[derive(Config)]
+pub struct CrashesInDrop;
+
+impl Drop for CrashesInDrop {
+    fn drop(&mut self) {
+        crash();
+    }
+}
+
+impl Loss for CrashesInDrop {
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        squares(inputs, output)
+    }
+}
+
+/// Writes where no memory is.
+#[derive(Config)]
+pub struct CrashesInUpdate;
+
+impl MeanSquare for CrashesInUpdate {
+    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+        crash();
+        Ok(())
+    }
+}
+
+/// Aborts.
+#[derive(Config)]
+pub struct Aborts;
+
+impl MeanSquare for Aborts {
+    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+        std::process::abort()
+    }
+}
+
+/// Ends the process as if all were well.
+#[derive(Config)]
+pub struct Exits;
+
+impl MeanSquare for Exits {
+    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+        std::process::exit(0)
+    }
+}
+
+/// Writes the record that a test would, and ends the process.
+#[derive(Config)]
+pub struct Forges;
+
+impl MeanSquare for Forges {
+    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+        if let Some(path) = std::env::var_os("PLUGFIT_CHECK_RECORD") {
+            let _ = std::fs::write(path, r#"{"nonce":"guessed","report":{}}"#);
+        }
+        std::process::exit(0)
+    }
+}
+
+/// Never comes back.
+#[derive(Config)]
+pub struct LoopsForEver;
+
+impl MeanSquare for LoopsForEver {
+    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+        loop {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Asks for more memory than there is.
+#[derive(Config)]
+pub struct AsksForTooMuch;
+
+impl MeanSquare for AsksForTooMuch {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        let memory = std::hint::black_box(vec![1_u8; 1 << 46]);
+        assert!(memory[0] == 1);
+        add(seen, inputs)
+    }
+}
+
+/// Asks for memory until there is none.
+#[derive(Config)]
+pub struct AsksForMoreAndMore;
+
+impl MeanSquare for AsksForMoreAndMore {
+    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+        let mut all = Vec::new();
+        loop {
+            all.push(std::hint::black_box(vec![1_u8; 16 << 20]));
+        }
+    }
+}
+
+/// Writes to stdout.
+#[derive(Config)]
+pub struct Prints;
+
+impl MeanSquare for Prints {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        println!("an update of the metric");
+        add(seen, inputs)
+    }
+}
+
+struct Farewell(Cell<u64>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        panic!("told to panic after {} updates, when the thread ends", self.0.get());
+    }
+}
+
+thread_local! {
+    static FAREWELL: Farewell = const { Farewell(Cell::new(0)) };
+}
+
+/// Leaves something on each thread that panics when the thread ends.
+#[derive(Config)]
+pub struct PanicsAtTheEndOfAThread;
+
+impl MeanSquare for PanicsAtTheEndOfAThread {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        FAREWELL.with(|farewell| farewell.0.set(farewell.0.get() + 1));
+        add(seen, inputs)
+    }
+}
+
+/// Begins a program that sleeps, once, and doesn't wait for it. Its argument is what a test knows it by.
+fn leave(program: &str, arguments: &[&str]) -> Result<()> {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    if BEGUN.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop).map_err(|error| Error::other(error.to_string()))
+}
+
+/// Begins a process that stays.
+#[derive(Config)]
+pub struct LeavesAProcess;
+
+impl MeanSquare for LeavesAProcess {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        leave("sleep", &["613.25"])?;
+        add(seen, inputs)
+    }
+}
+
+/// Begins a process that stays, in a session of its own.
+#[derive(Config)]
+pub struct LeavesADaemon;
+
+impl MeanSquare for LeavesADaemon {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        leave("setsid", &["--fork", "sleep", "614.25"])?;
+        add(seen, inputs)
+    }
+}

@@ -1,0 +1,42 @@
+//! Components that break their word with their defaults, each in its own way, beside some that don't.
+#![warn(missing_docs)]
+
+mod crashes;
+mod losses;
+mod metrics;
+mod optimizers;
+mod panics;
+mod schedules;
+
+use crashes::*;
+use losses::*;
+use metrics::*;
+use optimizers::*;
+use panics::*;
+use plugfit_api::prelude::*;
+use schedules::*;
+
+export_plugin! {
+    losses: [
+        GoodLoss, WrongSign, WrongScale, WritesNoGradient, DependentRows, NanValues, MoreRows, NegativeShape, AnyShapes,
+        Unweighted, SharedSetting, SharedScratch, KeepsASettingToItself, TakesAnything,
+        LossPanicsInInfo, LossPanicsInPrepare, LossPanicsInOutputShape, LossPanicsInCall, LossPanicsInDrop,
+        OverflowsItsStack, CrashesInDrop,
+    ],
+    metrics: [
+        GoodMetric, MergesToTheMiddle, ForgetsInSaving, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls,
+        WrongDirection, CountsWeightless,
+        MetricPanicsInInfo, MetricPanicsInPrepare, MetricPanicsInInit, MetricPanicsInUpdate, MetricPanicsInMerge,
+        MetricPanicsInResult, MetricPanicsInDrop, MetricPanicsInDropOfState,
+        CrashesInUpdate, Aborts, Exits, Forges, LoopsForEver, AsksForTooMuch, AsksForMoreAndMore, Prints,
+        PanicsAtTheEndOfAThread, LeavesAProcess, LeavesADaemon,
+    ],
+    optimizers: [
+        GoodOptimizer, Ascends, HidesMomentum, MovesWithoutGradient, UnusedSlot, SpreadsNan, NamesASlotTwice,
+        OptimizerPanicsInPrepare, OptimizerPanicsInSlots, OptimizerPanicsInFillSlot, OptimizerPanicsInUpdate,
+        OptimizerPanicsInFinalize, OptimizerPanicsInDrop,
+    ],
+    schedules: [
+        GoodSchedule, NanLate, NegativeLate, SchedulePanics, SchedulePanicsLate,
+    ],
+}

@@ -1,0 +1,226 @@
+//! Metrics.
+
+use plugfit_api::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What all of these see: the sum of squares, its weight, and what each may want besides.
+#[state]
+#[derive(Default)]
+pub struct Seen {
+    sum: f64,
+    weight: f64,
+    more: Vec<f64>,
+}
+
+/// A mean of squares whose functions are as they should be, unless they are written anew.
+pub trait MeanSquare: Config + Send + Sync + 'static {
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(Direction::Minimize)
+    }
+    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn init(&self) -> Seen {
+        Seen::default()
+    }
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        add(seen, inputs)
+    }
+    fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
+        merge(seen, other)
+    }
+    fn result(&self, seen: &Seen) -> Result<Outcome> {
+        result(seen)
+    }
+}
+
+pub fn merge(seen: &mut Seen, other: &Seen) -> Result<()> {
+    seen.sum += other.sum;
+    seen.weight += other.weight;
+    Ok(())
+}
+
+pub fn result(seen: &Seen) -> Result<Outcome> {
+    Ok(Outcome::ratio(seen.sum, seen.weight))
+}
+
+pub fn add(seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    if inputs.y_true()?.shape() != inputs.y_pred()?.shape() {
+        return Err(Error::input("y_true and y_pred have the same shape"));
+    }
+    inputs.for_each_row(|y_true, y_pred, weight| {
+        let square: f64 = y_true.iter().zip(y_pred).map(|(t, p)| (p - t).powi(2)).sum();
+        seen.sum += weight * square;
+        seen.weight += weight;
+    })
+}
+
+macro_rules! metrics {
+    ($($name:ident),* $(,)?) => {
+        $(impl Metric for $name {
+            type State = Seen;
+            fn info(&self) -> MetricInfo {
+                MeanSquare::info(self)
+            }
+            fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
+                MeanSquare::prepare(self, host)
+            }
+            fn init(&self) -> Seen {
+                MeanSquare::init(self)
+            }
+            fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+                MeanSquare::update(self, seen, inputs)
+            }
+            fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
+                MeanSquare::merge(self, seen, other)
+            }
+            fn result(&self, seen: &Seen) -> Result<Outcome> {
+                MeanSquare::result(self, seen)
+            }
+        })*
+    };
+}
+pub(crate) use metrics;
+
+metrics! {
+    GoodMetric, MergesToTheMiddle, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls, WrongDirection,
+    CountsWeightless,
+}
+
+/// Holds all that it must.
+#[derive(Config)]
+pub struct GoodMetric;
+
+impl MeanSquare for GoodMetric {}
+
+/// Merges two states into the middle between them, whatever they weigh.
+#[derive(Config)]
+pub struct MergesToTheMiddle;
+
+impl MeanSquare for MergesToTheMiddle {
+    fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
+        seen.sum = (seen.sum / seen.weight + other.sum / other.weight) / 2.0;
+        seen.weight = 1.0;
+        Ok(())
+    }
+}
+
+/// A state of which a part isn't saved.
+#[state]
+#[derive(Default)]
+pub struct HalfSaved {
+    sum: f64,
+    #[serde(skip)]
+    weight: f64,
+}
+
+/// Forgets a part of its state when it is saved.
+#[derive(Config)]
+pub struct ForgetsInSaving;
+
+impl Metric for ForgetsInSaving {
+    type State = HalfSaved;
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(Direction::Minimize)
+    }
+    fn init(&self) -> HalfSaved {
+        HalfSaved::default()
+    }
+    fn update(&self, state: &mut HalfSaved, inputs: &Inputs<'_>) -> Result<()> {
+        let mut seen = Seen { sum: state.sum, weight: state.weight, more: Vec::new() };
+        add(&mut seen, inputs)?;
+        *state = HalfSaved { sum: seen.sum, weight: seen.weight };
+        Ok(())
+    }
+    fn merge(&self, state: &mut HalfSaved, other: &HalfSaved) -> Result<()> {
+        state.sum += other.sum;
+        state.weight += other.weight;
+        Ok(())
+    }
+    fn result(&self, state: &HalfSaved) -> Result<Outcome> {
+        Ok(Outcome::ratio(state.sum, state.weight))
+    }
+}
+
+/// Begins a state where the last one ended.
+#[derive(Config)]
+pub struct KeepsThroughReset {
+    #[config(skip)]
+    last: AtomicU64,
+}
+
+impl MeanSquare for KeepsThroughReset {
+    fn init(&self) -> Seen {
+        Seen { sum: f64::from_bits(self.last.load(Ordering::Relaxed)), ..Seen::default() }
+    }
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        add(seen, inputs)?;
+        self.last.store(seen.sum.to_bits(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// NaN of nothing.
+#[derive(Config)]
+pub struct NanResult;
+
+impl MeanSquare for NanResult {
+    fn result(&self, seen: &Seen) -> Result<Outcome> {
+        Ok(Outcome::Scalar(seen.sum / seen.weight))
+    }
+}
+
+/// Says that its one number is seven.
+#[derive(Config)]
+pub struct WrongShape;
+
+impl MeanSquare for WrongShape {
+    fn result(&self, seen: &Seen) -> Result<Outcome> {
+        Ok(Outcome::Array { shape: vec![7], values: vec![seen.sum] })
+    }
+}
+
+/// Keeps every batch, and says that its state is bounded.
+#[derive(Config)]
+pub struct Grows;
+
+impl MeanSquare for Grows {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        add(seen, inputs)?;
+        seen.more.push(seen.sum);
+        Ok(())
+    }
+}
+
+/// Weighs batches and not rows.
+#[derive(Config)]
+pub struct CountsCalls;
+
+impl MeanSquare for CountsCalls {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        let calls = seen.weight + 1.0;
+        add(seen, inputs)?;
+        seen.weight = calls;
+        Ok(())
+    }
+}
+
+/// Says that the greatest error is the best.
+#[derive(Config)]
+pub struct WrongDirection;
+
+impl MeanSquare for WrongDirection {
+    fn info(&self) -> MetricInfo {
+        MetricInfo::new(Direction::Maximize)
+    }
+}
+
+/// Counts rows of weight 0 as if they had the weight 1.
+#[derive(Config)]
+pub struct CountsWeightless;
+
+impl MeanSquare for CountsWeightless {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        add(&mut *seen, &Inputs::new(inputs.tensors(), None, None))
+    }
+}

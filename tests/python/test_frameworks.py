@@ -52,6 +52,20 @@ def test_keras_gives_its_own_curve(keras, jit):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, err_msg=name)
 
 
+def test_keras_has_metrics_of_several_numbers(keras):
+    expected = keras.metrics.F1Score(threshold=0.5)
+    model = keras_model(keras)
+    made = plugfit.keras.metric(plugfit.metrics.F1Score(threshold=0.5))
+    model.compile(optimizer="sgd", loss="binary_crossentropy", metrics=[made])
+    found = model.evaluate(X, Y, verbose=0, return_dict=True)["f1_score"]
+    expected.update_state(Y, model.predict(X, verbose=0))
+    np.testing.assert_allclose(found, np.asarray(expected.result()), rtol=1e-5)
+
+
+def test_settings_that_keras_leaves_out_of_a_configuration_are_kept(keras):
+    assert plugfit.losses.get(keras.losses.Huber(2.0)).delta == 2.0
+
+
 def test_keras_saves_and_goes_on(keras, tmp_path):
     model = compiled(keras)
     model.fit(X, Y, epochs=1, verbose=0, shuffle=False)

@@ -4,6 +4,19 @@
 by a Python function. The standard set (Keras's) is there; plug-ins are looked for in ``$PLUGFIT_PLUGINS`` and
 ``~/.local/share/plugfit/plugins``, and :func:`load_plugins` loads more. ``plugfit.keras`` and ``plugfit.torch`` make of any of them what
 those frameworks train with.
+
+What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-in's front page lists those):
+
+* ``losses.get("mse")`` is a loss, not a function; ``losses.mean_squared_error`` is the function, of no reduction.
+* Results of metrics are float64. What isn't defined yet is Keras's 0, or NaN for R2Score.
+* Configurations hold every setting, also those that Keras 3.15.1 leaves out: ``axis`` of CosineSimilarity, ``delta`` of Huber,
+  ``from_sorted_ids``.
+* Names are found that Keras refuses though its objects bear them: ``kld`` of a metric, ``huber_loss``, ``lamb``, ``adam_w``.
+* The default name of an optimizer has no number. Its learning rate is a number or a schedule, not a function, and a state goes from one to
+  another as bytes, not as variables. A parameter's constraint is whoever owns the parameter's to apply.
+* OptimizerMap and LossScaleOptimizer take other optimizers for their settings; the state is the outer one's.
+* A schedule's step is whole; before the first step the rate is that of the first.
+* IoU counts weights as they are and doesn't warn of fractions.
 """
 
 from __future__ import annotations

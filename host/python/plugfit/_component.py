@@ -10,8 +10,7 @@ import json
 import keyword
 import sys
 
-from . import _config, _native
-from . import _strict as strict
+from . import _classes, _config, _native, _wording
 from ._positional import order
 
 
@@ -36,7 +35,7 @@ class Component:
     def __new__(cls, *args, **kwargs):
         if cls._spec is None:
             raise TypeError(f"{cls.__name__} has no formula: write a plug-in, or give a function to get()")
-        return cls._made(cls._spec["class_name"], strict.normal(cls, cls._arguments(args, kwargs)))
+        return cls._made(cls._spec["class_name"], cls._arguments(args, kwargs))
 
     @classmethod
     def _arguments(cls, args, kwargs):
@@ -62,14 +61,17 @@ class Component:
 
     @classmethod
     def _of(cls, identifier, function=None, dtype=None):
-        strict.check(identifier)
-        text = _config.to_json(identifier)
-        native = cls._registry.native
-        arguments = (text,) if function is None else (text, function)
-        made = native.__new__(cls._registry.base, *arguments)
+        _classes.check(identifier)
+        # Of a function the native side takes the settings alone.
+        arguments = (_config.to_json(identifier),) if function is None else (_config.to_json(identifier["config"]), function)
+        try:
+            made = cls._registry.native.__new__(cls._registry.base, *arguments)
+        except ValueError as error:
+            raise _wording.refusal(error, identifier) or error from None
         made.__class__ = cls._registry.class_of(made)
         made._identifier, made._function = identifier, function
         made._given_dtype = _dtype_name(dtype)
+        made._settings = None
         return made
 
     @classmethod
@@ -79,7 +81,7 @@ class Component:
 
     def get_config(self):
         """Every setting, under Keras's keys."""
-        return strict.as_keras(type(self), json.loads(self._config()))
+        return json.loads(self._config())
 
     def _serialize(self):
         """As Keras serializes its own."""
@@ -98,9 +100,10 @@ class Component:
     def __getattr__(self, name):
         # A setting, under its name.
         if not name.startswith("_") and self._spec is not None:
-            config = self.get_config()
-            if name in config:
-                return config[name]
+            if self._settings is None:
+                self._settings = self.get_config()
+            if name in self._settings:
+                return self._settings[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def _saved(self):
@@ -147,6 +150,7 @@ class Registry:
 
     @staticmethod
     def of_kind(kind):
+        """That of a kind."""
         return Registry._kinds[kind]
 
     def class_of(self, made):
@@ -172,7 +176,8 @@ class Registry:
             doc = found["doc"] + (f"\n\nArgs:{settings}" if settings else "")
             module = f"plugfit.{self.kind}{'es' if self.kind == 'loss' else 's'}"
             members = {"_spec": spec, "__doc__": doc, "__module__": module}
-            made = self.classes[key] = type(name, (self.base,), members)
+            bases = _classes.of(self.kind, name) if package == "standard" else ()
+            made = self.classes[key] = type(name, (*bases, self.base), members)
             if package == "standard":
                 # Where pickle and Keras look for it.
                 setattr(sys.modules[module], name, made)
@@ -220,7 +225,7 @@ class Registry:
         if isinstance(identifier, dict):
             return self._of_dict(identifier)
         if _config.is_keras(identifier) and hasattr(identifier, "get_config"):
-            return self._of_dict(_config.plain(identifier))
+            return self._of_dict(_config.of_keras(identifier))
         if callable(identifier) and self.function_class is not None and not isinstance(identifier, type):
             return self.function_class._of_function(identifier)
         raise IdentifierError(f"could not interpret {self.kind} identifier: {identifier!r}")

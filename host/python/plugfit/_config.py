@@ -17,6 +17,9 @@ def plain(value):
     """``value`` with everything that JSON doesn't know made what it does."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    serialize = getattr(value, "_serialize", None)
+    if serialize is not None:  # one of this package's
+        return plain(serialize())
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -29,9 +32,6 @@ def plain(value):
         return value.name
     if isinstance(value, type) and issubclass(value, np.generic):
         return np.dtype(value).name
-    serialize = getattr(value, "_serialize", None)
-    if serialize is not None:  # one of this package's
-        return plain(serialize())
     if is_keras(value):
         return plain(sys.modules["keras"].saving.serialize_keras_object(value))
     if hasattr(value, "__array__"):
@@ -42,6 +42,14 @@ def plain(value):
 def is_keras(value):
     """Whether it is an object of Keras's, or of a class made of one of Keras's."""
     return any(cls.__module__.split(".")[0] == "keras" for cls in type(value).__mro__)
+
+
+def of_keras(component):
+    """The identifier of a loss or metric of Keras's, with the settings that Keras leaves out of some of its configurations."""
+    identifier = plain(component)
+    for key, value in getattr(component, "_fn_kwargs", {}).items():
+        identifier["config"].setdefault(key, plain(value))
+    return identifier
 
 
 def float32(number):

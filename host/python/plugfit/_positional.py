@@ -1,5 +1,6 @@
 """The order of Keras's positional arguments, where it isn't that of the settings followed by the base class's."""
 
+_NAMED = ("name", "dtype")
 _ROW = ("name", "dtype", "axis")
 _IOU = ("ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
 _ONE_HOT_IOU = ("ignore_class", "sparse_y_pred", "axis")
@@ -10,6 +11,8 @@ ORDER = {
     ("loss", "Tversky"): ("alpha", "beta", "reduction", "name", "axis", "dtype"),
     ("metric", "AUC"): ("num_thresholds", "curve", "summation_method", "name", "dtype", "thresholds"),
     ("metric", "BinaryAccuracy"): ("name", "dtype", "threshold"),
+    ("metric", "BinaryCrossentropy"): _NAMED,
+    ("metric", "CategoricalCrossentropy"): _NAMED,
     ("metric", "ConcordanceCorrelation"): _ROW,
     ("metric", "CosineSimilarity"): _ROW,
     ("metric", "IoU"): ("num_classes", "target_class_ids", "name", "dtype", *_IOU),
@@ -19,6 +22,8 @@ ORDER = {
     ("metric", "PearsonCorrelation"): _ROW,
     ("metric", "SparseTopKCategoricalAccuracy"): ("k", "name", "dtype"),
     ("optimizer", "AdamW"): ("learning_rate", "weight_decay"),
+    ("optimizer", "LossScaleOptimizer"): ("inner_optimizer", "initial_scale", "dynamic_growth_steps", "name"),
+    ("optimizer", "MultiOptimizer"): ("optimizer_map", "loss_scale_factor", "name"),
     ("optimizer", "Muon"): (
         "learning_rate",
         "adam_beta_1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _native
 from . import metrics as _metrics
 
 
@@ -25,10 +26,10 @@ def score(y_true, y_pred, metrics, sample_weight=None):
         if metric._takes_values:
             metric.update_state(y_pred, sample_weight)
         else:
-            metric.update_state(y_true, y_pred, sample_weight)
+            # A column is what R2Score takes too, though Keras's doesn't.
+            _native.Metric.update_state(metric, y_true, y_pred, sample_weight)
         name, number = metric.name, 1
         while name in results:
             name, number = f"{metric.name}_{number}", number + 1
         results[name] = metric.result()
     return results
-

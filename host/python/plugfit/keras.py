@@ -7,6 +7,7 @@ JAX and PyTorch backends; within a compiled JAX function they are called back on
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -56,9 +57,11 @@ class Loss(keras.losses.Loss):
         return reduced(self._loss, y_true, y_pred, sample_weight, mask)
 
     def call(self, y_true, y_pred):
+        """The values, not reduced."""
         return keras.ops.convert_to_tensor(self._loss.call(_to_numpy(y_true), _to_numpy(y_pred)))
 
     def get_config(self):
+        """The identifier, and what is Keras's own."""
         return {"identifier": _identifier(self._loss), "name": self.name, "reduction": self._loss.reduction}
 
 
@@ -144,9 +147,9 @@ class Metric(keras.metrics.Metric):
     callback, in order."""
 
     def __init__(self, identifier, name=None, dtype=None):
-        given = _metrics.get(identifier)
         # A copy, so that two models don't share what they have seen.
-        self._metric = type(given)._of(given._identifier, given._function, given._given_dtype)
+        self._metric = _copy(_metrics.get(identifier))
+        self._like = None
         super().__init__(name=name or self._metric.name, dtype=dtype)
         # Keras takes a metric without variables for one that wasn't made.
         self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")
@@ -158,6 +161,7 @@ class Metric(keras.metrics.Metric):
         if _backend() == "jax" and _is_traced(args, kwargs):
             from jax.experimental import io_callback
 
+            self._probe(args, kwargs)
             io_callback(self._update, None, args, kwargs, ordered=True)
         else:
             self._update([_or_none(argument) for argument in args], {name: _or_none(arg) for name, arg in kwargs.items()})
@@ -169,25 +173,46 @@ class Metric(keras.metrics.Metric):
             **{name: None if argument is None else np.asarray(argument) for name, argument in kwargs.items()},
         )
 
+    def _probe(self, args, kwargs):
+        """Finds out what results look like, from a batch of ones: a compiled function must know before there is one."""
+        ones = lambda argument: None if argument is None else np.ones(argument.shape, argument.dtype)
+        metric = _copy(self._metric)
+        try:
+            metric.update_state(*map(ones, args), **{name: ones(argument) for name, argument in kwargs.items()})
+        except ValueError:  # values that can't be, as a class id of 1 where there is one class
+            return
+        self._like = metric.result()
+
     def result(self):
+        """What it has come to, in float32: a tensor, or a dict of them."""
         if _backend() == "jax" and _is_traced([self._updates.value], {}):
             import jax
             from jax.experimental import io_callback
 
-            shape = np.shape(self._metric.result())
-            found = jax.ShapeDtypeStruct(shape, np.float32)
-            return io_callback(lambda: np.asarray(self._metric.result(), np.float32), found, ordered=True)
+            like = self._metric.result() if self._like is None else self._like
+            shapes = jax.tree.map(lambda value: jax.ShapeDtypeStruct(np.shape(value), np.float32), like)
+            return io_callback(lambda: self._result(shapes), shapes, ordered=True)
+        return keras.tree.map_structure(lambda value: keras.ops.convert_to_tensor(np.asarray(value, np.float32)), self._metric.result())
+
+    def _result(self, shapes):
         result = self._metric.result()
-        if isinstance(result, dict):
-            return {name: keras.ops.convert_to_tensor(np.float32(value)) for name, value in result.items()}
-        return keras.ops.convert_to_tensor(np.asarray(result, np.float32))
+        if isinstance(shapes, dict):
+            return {name: np.float32(result[name]) for name in shapes}
+        # Where nothing is defined yet, one number stands for all.
+        return np.broadcast_to(np.asarray(result, np.float32), shapes.shape)
 
     def reset_state(self):
+        """Forgets what it has seen."""
         self._metric.reset_state()
         super().reset_state()
 
     def get_config(self):
+        """The identifier, and what is Keras's own."""
         return {"identifier": _identifier(self._metric), "name": self.name}
+
+
+def _copy(component):
+    return type(component)._of(component._identifier, component._function, component._given_dtype)
 
 
 def _or_none(tensor):
@@ -219,10 +244,12 @@ class Optimizer(keras.optimizers.Optimizer):
         self._loaded_names = None
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """As Keras's."""
         self._optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def update_step(self, gradient, variable, learning_rate):
-        raise NotImplementedError("a step sees to all variables at once: see apply")
+        """Not there: a step sees to all variables at once."""
+        raise NotImplementedError("a step sees to all variables at once: call apply")
 
     def _names(self):
         if self._loaded_names is not None:
@@ -232,6 +259,7 @@ class Optimizer(keras.optimizers.Optimizer):
         return names if len(set(names)) == len(names) else [f"{name}#{i}" for i, name in enumerate(names)]
 
     def apply(self, grads, trainable_variables=None):
+        """A step over all variables, in one call of the plug-in."""
         grads = list(grads)
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
@@ -269,36 +297,40 @@ class Optimizer(keras.optimizers.Optimizer):
         return params
 
     def finalize_variable_values(self, var_list):
+        """Moves the variables to where they shall be evaluated, when training is over."""
         params = [np.array(_to_numpy(variable), np.float32, order="C") for variable in var_list]
         self._optimizer.finalize(params)
         for variable, value in zip(var_list, params):
             variable.assign(value)
 
     def save_own_variables(self, store):
+        """Saves Keras's variables and the plug-in's state."""
         super().save_own_variables(store)
         store["plugfit"] = np.frombuffer(self._optimizer.get_state(), np.uint8)
         store["plugfit_names"] = np.frombuffer(json.dumps(self._names()).encode(), np.uint8)
 
     def load_own_variables(self, store):
+        """Goes on from what save_own_variables wrote."""
         kept = {name: store[name] for name in store.keys() if not name.startswith("plugfit")}
         super().load_own_variables(kept)
         self._loaded_names = tuple(json.loads(np.asarray(store["plugfit_names"], np.uint8).tobytes()))
         self._optimizer.set_state(np.asarray(store["plugfit"], np.uint8).tobytes())
 
     def get_config(self):
+        """The identifier, and what is Keras's own."""
         return {"identifier": json.loads(json.dumps(_identifier(self._optimizer))), "name": self.name}
 
 
-def loss(identifier, **kwargs):
+def loss(identifier: Any, **kwargs: Any) -> Loss:
     """A loss by its identifier, to compile a Keras model with."""
     return Loss(identifier, **kwargs)
 
 
-def metric(identifier, **kwargs):
+def metric(identifier: Any, **kwargs: Any) -> Metric:
     """A metric by its identifier, to compile a Keras model with."""
     return Metric(identifier, **kwargs)
 
 
-def optimizer(identifier, **kwargs):
+def optimizer(identifier: Any, **kwargs: Any) -> Optimizer:
     """An optimizer by its identifier, to compile a Keras model with."""
     return Optimizer(identifier, **kwargs)

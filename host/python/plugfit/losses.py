@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
+import weakref
+
 import numpy as np
 
 from . import _native
-from . import _strict as strict
 from ._component import Component, Registry
 
 __all__ = ["Loss", "LossFunctionWrapper", "get", "serialize", "deserialize"]
@@ -16,19 +20,69 @@ class Loss(Component, _native.Loss):
 
     Arrays are anything with numbers: NumPy, DLPack, PyTorch on the CPU, JAX, lists. What is float32 and in C order isn't copied.
     ``gradient(...)`` takes the same and gives the derivative with respect to ``y_pred``.
+
+    A class of one's own writes ``call(y_true, y_pred)``, the values for float32 arrays, and has everything else from here but for the
+    gradient.
     """
 
     _base_keys = ("reduction", "name", "dtype")
+    #: Of a class that refuses more shapes than its formula does.
+    _check = None
+
+    #: The arguments of a class of one's own.
+    _written_with = None
 
     def __new__(cls, *args, **kwargs):
+        if cls._spec is None and cls.call is not Loss.call:
+            return cls._written(args, kwargs)
         return Component.__new__(cls, *args, **kwargs)
+
+    def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None, *args, **kwargs):
+        # What there is was made by __new__, which reads the arguments of a class of one's own by their names.
+        if self._written_with is not None and (reduction or "none") != self.reduction:
+            raise TypeError(f"{type(self).__name__}.__init__ must have an argument `reduction`, to pass on")
+
+    @classmethod
+    def _written(cls, args, kwargs):
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        name = given.get("name") or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        config = {"name": name, "reduction": given.get("reduction", "sum_over_batch_size")}
+        made = None
+
+        def call(y_true, y_pred):
+            return made().call(y_true, y_pred)
+
+        loss = cls._of({"config": config}, call, given.get("dtype"))
+        loss.__class__, loss._written_with = cls, (args, kwargs)
+        made = weakref.ref(loss)
+        return loss
+
+    def __reduce__(self):
+        if self._written_with is None:
+            return super().__reduce__()
+        args, kwargs = self._written_with
+        return functools.partial(type(self), *args, **kwargs), ()
 
     def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
         """The loss of a batch; weights and the mask broadcast to the values as in Keras."""
-        if type(self).__name__ in strict.FITTED:
-            strict.fit(self, y_true, y_pred)
+        if self._check is not None:
+            self._check(y_true, y_pred)
         value = super().__call__(y_true, y_pred, sample_weight, mask)
         return value if self._given_dtype in (None, "float32") else value.astype(_numpy_dtype(self._given_dtype))
+
+    def gradient(self, y_true, y_pred, sample_weight=None, mask=None):
+        """The derivative of the reduced loss (of the sum, where nothing is reduced) with respect to y_pred, float32 in its shape."""
+        if self._check is not None:
+            self._check(y_true, y_pred)
+        return super().gradient(y_true, y_pred, sample_weight, mask)
+
+    def value_and_gradient(self, y_true, y_pred, sample_weight=None, mask=None):
+        """The loss and its gradient, from one pass."""
+        if self._check is not None:
+            self._check(y_true, y_pred)
+        return super().value_and_gradient(y_true, y_pred, sample_weight, mask)
 
     def call(self, y_true, y_pred):
         """The values, not reduced."""
@@ -39,6 +93,7 @@ class Loss(Component, _native.Loss):
 
     @property
     def dtype(self):
+        """What results are in."""
         return self._given_dtype or "float32"
 
 
@@ -52,7 +107,7 @@ def _numpy_dtype(name):
 
 def _with_reduction(loss, reduction):
     if loss._function is not None:
-        return {"name": loss.name, "reduction": reduction}
+        return {"config": {"name": loss.name, "reduction": reduction}}
     config = dict(loss.get_config(), reduction=reduction)
     return {"class_name": loss._spec["class_name"], "config": config}
 
@@ -64,18 +119,20 @@ class LossFunctionWrapper(Loss):
     """
 
     def __new__(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
-        return cls._of_function(fn, reduction, name)
+        return cls._of_function(fn, reduction, name, dtype)
 
     @classmethod
-    def _of_function(cls, fn, reduction="sum_over_batch_size", name=None):
+    def _of_function(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
         name = name or getattr(fn, "__name__", type(fn).__name__)
-        return cls._of({"name": name, "reduction": reduction}, fn)
+        return cls._of({"config": {"name": name, "reduction": reduction}}, fn, dtype)
 
     @property
     def fn(self):
+        """The function."""
         return self._function
 
     def get_config(self):
+        """Its settings; the function is itself among them."""
         return {"name": self.name, "reduction": self.reduction, "fn": self._function}
 
 

@@ -50,11 +50,13 @@ class Metric(Component, _native.Metric):
 
     @property
     def dtype(self):
+        """What Keras would sum up in; here that is float64."""
         if self._given_dtype is not None:
             return self._given_dtype
         return "int32" if type(self).__name__ in _INTEGER else "float32"
 
     def get_config(self):
+        """Every setting, under Keras's keys."""
         return dict(super().get_config(), dtype=self.dtype)
 
     def _saved(self):
@@ -68,13 +70,14 @@ class MeanMetricWrapper(Metric):
     """The mean of a loss's values, or of those of a Python function of ``y_true`` and ``y_pred``, float32 arrays."""
 
     def __new__(cls, fn, name=None, dtype=None):
-        return cls._of_function(fn, name)
+        return cls._of_function(fn, name, dtype)
 
     @classmethod
-    def _of_function(cls, fn, name=None):
-        return cls._of({"name": name or getattr(fn, "__name__", type(fn).__name__)}, fn)
+    def _of_function(cls, fn, name=None, dtype=None):
+        return cls._of({"config": {"name": name or getattr(fn, "__name__", type(fn).__name__)}}, fn, dtype)
 
     def get_config(self):
+        """Its settings; a function is itself among them."""
         if self._function is not None:
             return {"name": self.name, "dtype": self.dtype, "fn": self._function}
         return super().get_config()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 
 from . import _config, _native, schedules
 from ._component import Component, Registry
+from ._nested import OptimizerMap
 
-__all__ = ["Optimizer", "ForeignOptimizer", "get", "serialize", "deserialize"]
+__all__ = ["Optimizer", "OptimizerMap", "ForeignOptimizer", "get", "serialize", "deserialize"]
 
 
 class Optimizer(Component, _native.Optimizer):
@@ -42,11 +44,21 @@ class Optimizer(Component, _native.Optimizer):
         arrays (NumPy's, or PyTorch's on the CPU), which are written in place. ``names``: the parameters' names, unique; they decide what
         exclude_from_weight_decay, Muon and MultiOptimizer take for what.
 
-        Raises ValueError where shapes don't fit or names aren't unique, TypeError for parameters that can't be written.
+        Raises ValueError where shapes don't fit, names aren't unique or there is no gradient at all, TypeError for parameters that can't
+        be written.
         """
         grads, params = list(grads), list(params)
         if len(grads) != len(params):
             raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
+        without = [index for index, grad in enumerate(grads) if grad is None]
+        if without:
+            if len(without) == len(grads):
+                raise ValueError("No gradients provided for any variable.")
+            shown = [str(names[index]) if names is not None else f"params[{index}]" for index in without]
+            warnings.warn(f"Gradients do not exist for variables {shown}; they stay as they are.", stacklevel=2)
+        self._step(grads, params, names)
+
+    def _step(self, grads, params, names):
         arrays = [_writeable(param, index) for index, param in enumerate(params)]
         self._build_once(arrays, names)
         self._apply(grads, arrays)
@@ -111,6 +123,7 @@ class Optimizer(Component, _native.Optimizer):
         return Component.get_config(self).get("learning_rate")
 
     def get_config(self):
+        """Every setting, under Keras's keys; the learning rate as it is now."""
         config = super().get_config()
         rate = config.get("learning_rate")
         if isinstance(rate, dict):
@@ -164,12 +177,17 @@ class ForeignOptimizer:
         self._made = None
         self._variables = None
 
+    def __repr__(self):
+        return f"<ForeignOptimizer of {type(self._given).__module__}.{type(self._given).__name__}>"
+
     @property
     def name(self):
+        """Its own, or its class's."""
         return getattr(self._given, "name", type(self._given).__name__.lower())
 
     @property
     def iterations(self):
+        """Updates made."""
         return self._steps
 
     def _settings(self):
@@ -215,6 +233,7 @@ class ForeignOptimizer:
 
     @property
     def learning_rate(self):
+        """That of the next step; can be set."""
         given = self._made or self._given
         return _config.float32(given.param_groups[0]["lr"] if self._is_torch else np.asarray(given.learning_rate))
 

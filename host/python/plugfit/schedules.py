@@ -21,7 +21,7 @@ class Schedule(Component, _native.Schedule):
         return Component.__new__(cls, *args, **kwargs)
 
     def __call__(self, step):
-        """The learning rate of the step after ``step`` others, a float."""
+        """The learning rate of the step after ``step`` others, a float; before the first it is that of the first."""
         return self._at(_whole(step))
 
 
@@ -35,9 +35,7 @@ def _whole(step):
         whole = int(number.reshape(()))
         if whole != number.reshape(()):
             raise ValueError(f"a step is a whole number, not {step!r}") from None
-    if whole < 0:
-        raise ValueError(f"a step is a whole number of at least 0, not {whole}")
-    return whole
+    return max(whole, 0)
 
 
 _registry = Registry("schedule", Schedule, _native.Schedule, "keras.optimizers.schedules", None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 
 import torch
@@ -97,7 +100,7 @@ class Optimizer(torch.optim.Optimizer):
             self._optimizer.learning_rate = float(group["lr"])
             group["lr"] = self._optimizer.learning_rate
         params = group["params"]
-        self._optimizer.apply([None if param.grad is None else _array(param.grad) for param in params], params, self._parameter_names)
+        self._optimizer._step([None if param.grad is None else _array(param.grad) for param in params], params, self._parameter_names)
         return loss
 
     @torch.no_grad()
@@ -106,11 +109,13 @@ class Optimizer(torch.optim.Optimizer):
         self._optimizer.finalize(self.param_groups[0]["params"])
 
     def state_dict(self):
+        """As PyTorch's, with the plug-in's state as a tensor of bytes."""
         state = super().state_dict()
         state["plugfit"] = torch.frombuffer(bytearray(self._optimizer.get_state()), dtype=torch.uint8)
         return state
 
     def load_state_dict(self, state_dict):
+        """Goes on from what state_dict gave."""
         state = dict(state_dict)
         own = state.pop("plugfit")
         super().load_state_dict(state)
@@ -170,13 +175,15 @@ class Metric:
             self.merge([other])
 
     def state_dict(self):
+        """What it has seen."""
         return {"state": self.metric.get_state()}
 
     def load_state_dict(self, state):
+        """Goes on from what state_dict gave."""
         self.metric.set_state(state["state"])
 
 
-def loss(identifier):
+def loss(identifier: Any) -> Callable[..., torch.Tensor]:
     """A loss by its identifier, as a function in PyTorch's order: ``criterion(y_pred, y_true, sample_weight=None, mask=None)``."""
     made = Loss(identifier)
 
@@ -187,11 +194,11 @@ def loss(identifier):
     return criterion
 
 
-def metric(identifier):
+def metric(identifier: Any) -> Metric:
     """A metric by its identifier."""
     return Metric(identifier)
 
 
-def optimizer(params, identifier, **kwargs):
+def optimizer(params: Iterable[Any], identifier: Any, **kwargs: Any) -> Optimizer:
     """An optimizer by its identifier, for parameters or named parameters."""
     return Optimizer(params, identifier, **kwargs)

@@ -167,7 +167,8 @@ unsafe extern "C" fn get(
     let result = catch_unwind(AssertUnwindSafe(|| component(door, interface_id.as_str(), identifier.as_str())));
     match result {
         Ok(Ok(component)) => RResult::ROk(component),
-        Ok(Err(message)) => RResult::RErr(failed(&message)),
+        // Who asked for the component named it: what can't be made is a mistake of the configuration.
+        Ok(Err(message)) => RResult::RErr(abi::Error { kind: abi::ERROR_CONFIG, ..failed(&message) }),
         Err(_) => RResult::RErr(failed("the host panicked")),
     }
 }

@@ -74,12 +74,18 @@ impl Classes {
         if self.counts.len() != classes {
             return Err(Error::input(format!("y_pred has {classes} classes, and {} until now", self.counts.len())));
         }
-        inputs.for_each_row(|y_true, y_pred, weight| {
-            if weight == 0.0 {
-                return;
-            }
+        // A weight for each class of each row, as Keras 3.16 takes it; else one for each row.
+        let each = inputs.weight().filter(|weight| weight.shape() == y_pred && classes > 1);
+        let tensors = [("y_true", inputs.y_true()?), ("y_pred", inputs.y_pred()?)];
+        let inputs = Inputs::new(&tensors, inputs.weight().filter(|_| each.is_none()), None);
+        let mut first = 0;
+        inputs.for_each_row(|y_true, y_pred, row_weight| {
             let greatest = y_pred.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            for ((counts, &t), &p) in self.counts.iter_mut().zip(y_true).zip(y_pred) {
+            for (i, ((counts, &t), &p)) in self.counts.iter_mut().zip(y_true).zip(y_pred).enumerate() {
+                let weight = each.map_or(row_weight, |weight| weight.get_f64(first + i));
+                if weight == 0.0 {
+                    continue;
+                }
                 let positive = match threshold {
                     Some(threshold) => p as f32 > threshold as f32,
                     // All that share the greatest, but for zeros.
@@ -89,6 +95,7 @@ impl Classes {
                 let new = [p * t, p * (1.0 - t), (1.0 - p) * t, t];
                 counts.iter_mut().zip(new).for_each(|(count, new)| *count += weight * new);
             }
+            first += classes;
         })
     }
 

@@ -1,0 +1,68 @@
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import losses as losses
+from . import metrics as metrics
+from . import optimizers as optimizers
+from . import schedules as schedules
+
+__version__: str
+
+class PluginError(RuntimeError): ...
+class IdentifierError(TypeError, ValueError): ...
+
+class History:
+    epochs: list[dict[str, Any]]
+    ended: str | None
+    epoch: list[int]
+    history: dict[str, list[Any]]
+
+class Model:
+    def __new__(cls, config: Sequence[Any] | Mapping[str, Any], seed: int = 0) -> Model: ...
+    @classmethod
+    def from_config(cls, config: Sequence[Any] | Mapping[str, Any], seed: int = 0) -> Model: ...
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None: ...
+    def build(self, input_shape: Sequence[int]) -> None: ...
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | Mapping[str, ArrayLike],
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, ...] | None = None,
+        shuffle: bool = True,
+        class_weight: Mapping[Any, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_freq: int = 1,
+        on_epoch_end: Callable[[int, dict[str, Any]], object] | None = None,
+    ) -> History: ...
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | Mapping[str, ArrayLike],
+        batch_size: int = 32,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, Any]: ...
+    def predict(self, x: ArrayLike, batch_size: int = 32) -> Any: ...
+    def get_weights(self) -> dict[str, np.ndarray[Any, Any]]: ...
+    def set_weights(self, weights: Mapping[str, ArrayLike]) -> None: ...
+    def summary(self) -> str: ...
+
+def load_plugins(path: str | os.PathLike[str]) -> None: ...
+def score(y_true: Any, y_pred: Any, metrics: Any, sample_weight: Any = None) -> dict[str, Any]: ...

@@ -1,0 +1,154 @@
+"""What single classes of the standard set have of Keras's beyond their settings: arguments, refusals, configurations."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from . import _nested
+
+#: Settings that Keras takes as a float alone, by class: True where None is taken too.
+_FLOATS = {
+    "FBetaScore": {"beta": False, "threshold": True},
+    "F1Score": {"threshold": True},
+    "SGD": {"momentum": False},
+}
+
+
+def check(identifier):
+    """Refuses what Keras's constructors refuse by its type."""
+    config = identifier.get("config") if isinstance(identifier, dict) else None
+    if not isinstance(config, dict):
+        return
+    name = str(identifier.get("class_name")).rpartition(">")[2]
+    if name == "AdamW" and config.get("weight_decay", 0) is None:
+        raise ValueError("Argument `weight_decay` must be a float. Received: weight_decay=None")
+    for key, takes_none in _FLOATS.get(name, {}).items():
+        value = config.get(key, 0.5)
+        if not (isinstance(value, float) or takes_none and value is None):
+            raise ValueError(
+                f"Invalid `{key}` argument value. It should be a Python float. Received: {key}={value} of type '{type(value)}'"
+            )
+
+
+class _SparseCategoricalCrossentropy:
+    def _check(self, y_true, y_pred):
+        true, pred = np.shape(y_true), np.shape(y_pred)
+        if true == pred[:-1] or self.axis in (-1, len(pred) - 1):
+            return
+        if len(true) != len(pred) or true[self.axis] != 1:
+            raise ValueError(
+                "Arguments `target` and `output` must have the same shape up until the last dimension: "
+                f"target.shape={true}, output.shape={pred}"
+            )
+
+
+class _SameShape:
+    def _check(self, y_true, y_pred):
+        true, pred = np.shape(y_true), np.shape(y_pred)
+        if len(true) == len(pred) and true != pred:
+            raise ValueError(f"Arguments `target` and `output` must have the same shape. Received: {true} and {pred}")
+
+
+class _OneHot(_SameShape):
+    def _check(self, y_true, y_pred):
+        super()._check(y_true, y_pred)
+        _warn_of_one_class(self, y_pred)
+
+
+class _Focal:
+    def _check(self, y_true, y_pred):
+        _warn_of_one_class(self, y_pred)
+
+
+def _warn_of_one_class(loss, y_pred):
+    shape = np.shape(y_pred)
+    if 1 in shape[1:] and shape[loss.axis] == 1:
+        warnings.warn(
+            f"In loss {loss.name}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1. "
+            f"Received: y_pred.shape={shape}. Consider using 'binary_crossentropy' if you only have 2 classes.",
+            SyntaxWarning,
+            stacklevel=4,
+        )
+
+
+class _R2Score:
+    def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
+        # A vector and a column are two columns, as everywhere.
+        if max(np.ndim(y_true), np.ndim(y_pred)) != 2:
+            raise ValueError(
+                "R2Score expects 2D inputs with shape (batch_size, output_dim). "
+                f"Received input shapes: y_pred.shape={np.shape(y_pred)} and y_true.shape={np.shape(y_true)}."
+            )
+        super().update_state(y_true, y_pred, sample_weight, mask)
+
+
+class _ByClass:
+    def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
+        try:
+            super().update_state(y_true, y_pred, sample_weight, mask)
+        except ValueError:
+            if np.ndim(y_pred) > 1 or self.class_id is None:
+                raise
+            raise ValueError(
+                "When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), "
+                f"found shape: {np.shape(y_pred)}"
+            ) from None
+
+
+class _Auc:
+    @property
+    def thresholds(self):
+        """All of them, the two outermost a little beyond 0 and 1."""
+        config = super().get_config()
+        between = config["thresholds"]
+        if between is None:
+            between = np.linspace(0, 1, config["num_thresholds"])[1:-1].tolist()
+        return [-1e-7, *between, 1 + 1e-7]
+
+    def get_config(self):
+        config = super().get_config()
+        if config["thresholds"] is None:
+            # Settings beyond Keras's are left out where they say nothing, so that Keras reads the configuration.
+            del config["thresholds"]
+        else:
+            config["num_thresholds"] = len(config["thresholds"]) + 2
+        return config
+
+    @classmethod
+    def _arguments(cls, args, kwargs):
+        config = super()._arguments(args, kwargs)
+        if config.get("thresholds") is not None:
+            # They say how many they are.
+            config.pop("num_thresholds", None)
+        return config
+
+
+class _MetricBinaryCrossentropy:
+    def get_config(self):
+        config = super().get_config()
+        if config.get("axis") == -1:
+            del config["axis"]
+        return config
+
+
+def of(kind, name):
+    """What a class of this kind and name derives from beside its kind's."""
+    found = _CLASSES.get((kind, name))
+    return () if found is None else (found,)
+
+
+_CLASSES = {
+    ("loss", "BinaryCrossentropy"): _SameShape,
+    ("loss", "CategoricalCrossentropy"): _OneHot,
+    ("loss", "CategoricalFocalCrossentropy"): _Focal,
+    ("loss", "SparseCategoricalCrossentropy"): _SparseCategoricalCrossentropy,
+    ("metric", "AUC"): _Auc,
+    ("metric", "BinaryCrossentropy"): _MetricBinaryCrossentropy,
+    ("metric", "Precision"): _ByClass,
+    ("metric", "R2Score"): _R2Score,
+    ("metric", "Recall"): _ByClass,
+    ("optimizer", "LossScaleOptimizer"): _nested.LossScale,
+    ("optimizer", "MultiOptimizer"): _nested.Multi,
+}

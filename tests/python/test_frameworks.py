@@ -145,6 +145,31 @@ def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
     assert (before - one.detach()).abs().max() < 0.00075
 
 
+def rank(number, store, results):
+    import torch
+
+    from plugfit import torch as adapter
+
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=number, world_size=2)
+    metric = adapter.metric("AUC")
+    metric.update(torch.from_numpy(X[number::2, 0] / 4 + 0.5), torch.from_numpy(Y[number::2, 0]))
+    metric.sync()
+    results.put(metric.compute().item())
+    distributed.destroy_process_group()
+
+
+def test_metrics_of_several_ranks_are_merged(torch, tmp_path):
+    processes = torch.multiprocessing.get_context("spawn")
+    results = processes.Queue()
+    ranks = [processes.Process(target=rank, args=(number, tmp_path / "store", results)) for number in range(2)]
+    [process.start() for process in ranks]
+    found = [results.get(timeout=120) for _ in ranks]
+    [process.join(timeout=60) for process in ranks]
+    whole = plugfit.score(Y[:, 0], X[:, 0] / 4 + 0.5, "AUC")["auc"]
+    np.testing.assert_allclose(found, [whole, whole], rtol=1e-6)
+
+
 def test_native_optimizers_are_wrapped(torch):
     given = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     optimizer = plugfit.optimizers.get(given)

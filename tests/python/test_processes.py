@@ -122,3 +122,11 @@ def test_the_program_comes_with_the_package():
     assert done.returncode == 0 and "delta" in done.stdout
     wrong = subprocess.run([sys.executable, "-m", "plugfit", "show", "Hubber"], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "Huber" in wrong.stderr
+
+
+def test_the_program_of_the_package_checks_plug_ins_in_processes_of_its_own(tmp_path):
+    text = tmp_path / "libtext.so"
+    text.write_text("no library")
+    command = [sys.executable, "-m", "plugfit", "check", str(text)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert ran.returncode == 1 and "is no shared library" in ran.stdout, ran

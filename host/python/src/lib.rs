@@ -17,9 +17,11 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
-/// Runs the program `plugfit` with these arguments, the first of which is its name; gives its exit status.
+/// Runs the program `plugfit` with these arguments, the first of which is its name; gives its exit status. `begun_by` is the command
+/// that begins it anew, for what runs in a process of its own.
 #[pyfunction]
-fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+fn run_program(py: Python<'_>, arguments: Vec<OsString>, begun_by: Vec<OsString>) -> u8 {
+    plugfit::cli::set_program(begun_by);
     py.detach(|| plugfit::cli::run(arguments))
 }
 

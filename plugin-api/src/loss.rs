@@ -49,6 +49,11 @@ impl LossInfo {
     pub fn targets(targets: Targets) -> Self {
         LossInfo { targets: Some(targets), ..Self::default() }
     }
+
+    /// Where a value is of what lies along this axis; `None`: of the whole batch. Along the first axis it is of all rows.
+    pub fn along(self, axis: Option<i64>) -> Self {
+        LossInfo { rows_independent: self.rows_independent && axis.is_some_and(|axis| axis != 0), ..self }
+    }
 }
 
 /// What `y_true` holds.

@@ -53,7 +53,7 @@ impl<T: RowLoss> AnyLoss for ByRow<T> {
         self.0.to_json()
     }
     fn info(&self) -> LossInfo {
-        self.0.info()
+        self.0.info().along(self.0.axis())
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         arranged::output_shape(inputs, self.0.axis())
@@ -68,7 +68,7 @@ impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
         self.0.to_json()
     }
     fn info(&self) -> LossInfo {
-        self.0.info()
+        self.0.info().along(Some(self.0.axis()))
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         arranged::output_shape(inputs, Some(self.0.axis()))

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::ComponentSpec,
-    loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
+    loss::{ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
     metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
     shape::Shape,
     walk::{per_sample, Weights},
@@ -119,7 +119,7 @@ impl<T: ElementwiseLoss> Values for OfElements<T> {
         &self.0
     }
     fn info(&self) -> MetricInfo {
-        MetricInfo::new(Direction::Minimize)
+        of_loss(self.0.info().along(Some(self.0.axis())))
     }
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
         sums(
@@ -147,7 +147,7 @@ impl<T: RowLoss> Values for OfWholeRows<T> {
         &self.0
     }
     fn info(&self) -> MetricInfo {
-        MetricInfo { rows_independent: self.0.axis().is_some(), ..MetricInfo::new(Direction::Minimize) }
+        of_loss(self.0.info().along(self.0.axis()))
     }
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
         sums(
@@ -159,6 +159,11 @@ impl<T: RowLoss> Values for OfWholeRows<T> {
     }
 }
 
+fn of_loss(loss: LossInfo) -> MetricInfo {
+    let rows_independent = loss.rows_independent;
+    MetricInfo { rows_independent, zero_weight_is_absent: rows_independent, ..MetricInfo::new(Direction::Minimize) }
+}
+
 /// The sums of a formula over a batch: by the loss's own loop in float32, in float64 where an input is float64.
 fn sums(
     inputs: &Inputs<'_>,
@@ -168,6 +173,10 @@ fn sums(
 ) -> Result<Total> {
     let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
     let (true_shape, pred_shape) = (y_true.shape(), y_pred.shape());
+    // A mean along the rows would be one of nothing.
+    if y_pred.is_empty() {
+        return output_shape(inputs, axis).map(|_| Total::default());
+    }
     if y_true.as_slice::<f64>().is_some() || y_pred.as_slice::<f64>().is_some() {
         let (y_true, y_pred) = (numbers(y_true, |value| value), numbers(y_pred, |value| value));
         let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));

@@ -58,15 +58,15 @@ fn is_default(field: &Value, written: &Value, default: &Value) -> bool {
 fn refused(trial: &Trial<'_>, config: &Value, key: &str, report: &mut Report) {
     match trial.described(config) {
         Ok(_) => report.fail(format!("takes {key} = {}", config[key])),
-        Err(error) => names_key(&error, key, &config[key], report),
+        Err(error) => refusal(&error, key, &config[key], |field| field.split('.').next() == Some(key), report),
     }
 }
 
-fn names_key(error: &Error, key: &str, value: &Value, report: &mut Report) {
-    let names_it = error.field().is_some_and(|field| field.split('.').next() == Some(key));
+/// That an error is one of the configuration, and names a key that may be named.
+fn refusal(error: &Error, key: &str, value: &Value, may_name: impl Fn(&str) -> bool, report: &mut Report) {
     if error.kind() != abi::ERROR_CONFIG {
         report.error(format!("refuses {key} = {value}, but not as a configuration"), error);
-    } else if !names_it {
+    } else if !error.field().is_some_and(may_name) {
         report.error(format!("refuses {key} = {value} without saying which key it is"), error);
     }
 }
@@ -130,11 +130,11 @@ fn bounds(trial: &Trial<'_>, report: &mut Report) {
         for number in beyond.into_iter().chain([bound("above"), bound("below")]).flatten() {
             refused(trial, &with(number), name, report);
         }
-        // What nobody would write.
+        // What nobody would write. Two keys that can't be together may be told by either.
         let huge = if whole { i64::MAX as f64 } else { 1e300 };
         for number in [-huge, huge] {
             if let Err(error) = trial.described(&with(number)) {
-                names_key(&error, name, &with(number)[name], report);
+                refusal(&error, name, &with(number)[name], |field| !field.is_empty(), report);
             }
         }
     }

@@ -262,7 +262,7 @@ impl RowLoss for CategoricalFocalCrossentropy {
 
 impl Loss for CategoricalFocalCrossentropy {
     fn info(&self) -> LossInfo {
-        RowLoss::info(self)
+        RowLoss::info(self).along(Some(self.axis))
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {

@@ -241,7 +241,7 @@ impl Loss for SparseCategoricalCrossentropy {
             from_logits: self.from_logits,
             own_mask: self.ignore_class.is_some(),
             dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
-            ..LossInfo::targets(Targets::Sparse)
+            ..LossInfo::targets(Targets::Sparse).along(Some(self.axis))
         }
     }
 

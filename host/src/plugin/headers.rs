@@ -208,6 +208,9 @@ impl<'b> Library<'b> {
         let Some((entries, _)) = self.sections.dynamic(endian, self.bytes).map_err(damaged_by)? else { return Ok(()) };
         let end = entries.iter().position(|entry| entry.tag32(endian) == Some(elf::DT_NULL));
         let end = end.ok_or_else(|| damaged("its dynamic section has no end"))?;
+        // A linker leaves zeros behind the end, for tools that add an entry.
+        let is_zero = |entry: &elf::Dyn64<Endianness>| entry.d_tag(endian) == 0 && entry.d_val(endian) == 0;
+        holds(entries[end..].iter().all(is_zero), || "its dynamic section goes on after its end".into())?;
         let dynamic = Dynamic(entries[..end].iter().map(|entry| (entry.d_tag(endian), entry.d_val(endian))).collect());
         self.check_entries(&dynamic)
     }
@@ -221,6 +224,10 @@ impl<'b> Library<'b> {
             let needs = table.map_or(Ok(true), |table| dynamic.get(table).map(|found| found.is_some()))?;
             holds(!needs || dynamic.get(tag)?.is_some(), || format!("its entry {tag:#x} is missing"))?;
         }
+        let is_there = |tag: u32| dynamic.get(tag).map(|found| found.is_some());
+        holds(!is_there(elf::DT_VERSYM)? || is_there(elf::DT_VERNEED)? || is_there(elf::DT_VERDEF)?, || {
+            "its symbols have versions, and there is no list of them".into()
+        })?;
         for (table, tag, value) in EXPECTED {
             let found = dynamic.get(tag)?;
             let agrees = found == Some(value) || found.is_none() && dynamic.get(table)?.is_none();
@@ -460,6 +467,40 @@ mod tests {
             let entry = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_VERSYM)).expect("an entry");
             let reason = check(&with(&without, entry, 0x6000_0000)).expect_err("it is missing").reason;
             assert!(reason.contains("0x6ffffff0 is missing"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn an_end_before_the_last_entry_is_seen() {
+        for bytes in libraries() {
+            let all: Vec<usize> = entries(&bytes).take_while(|at| number(&bytes, *at) != 0).collect();
+            for at in &all[..all.len() - 1] {
+                check(&with(&bytes, *at, 0)).expect_err("the entries behind it are lost");
+            }
+        }
+    }
+
+    #[test]
+    fn versions_of_symbols_without_a_list_of_versions_are_seen() {
+        for bytes in libraries() {
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
+            let mut without = bytes.clone();
+            for (index, section) in sections.iter().enumerate() {
+                if matches!(section.sh_type(endian), elf::SHT_GNU_VERNEED | elf::SHT_GNU_VERDEF) {
+                    let at = header.e_shoff(endian) as usize + index * size_of::<Section>();
+                    without = with(&without, at, number(&bytes, at) ^ 1 << 40);
+                }
+            }
+            for at in entries(&bytes) {
+                let of_lists = [elf::DT_VERNEED, elf::DT_VERNEEDNUM, elf::DT_VERDEF, elf::DT_VERDEFNUM];
+                if of_lists.map(u64::from).contains(&number(&bytes, at)) {
+                    without = with(&without, at, 0x6000_0000);
+                }
+            }
+            let reason = check(&without).expect_err("they are missing").reason;
+            assert!(reason.contains("there is no list of them"), "{reason}");
         }
     }
 

@@ -409,7 +409,7 @@ fn a_manifest_that_says_other_things_than_the_module_does_is_found() {
         ),
         verdicts.complaint("libbound.so", &format!("{ece}/bounds"), "takes num_bins = 10001"),
         verdicts.complaint("libsetting.so", &format!("{ece}/config"), "doesn't write num_pins"),
-        verdicts.complaint("libsection.so", "load", "has a manifest that isn't loaded with it"),
+        verdicts.complaint("libsection.so", "load", ".plugfit.manifest isn't where its segment is"),
     ]);
 }
 

@@ -306,6 +306,16 @@ impl Host {
         self.compile(Compile::from_json(config, None)?)
     }
 
+    /// The component of this kind that an identifier stands for, to be nested in another.
+    pub(crate) fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved> {
+        self.inner.resolve(kind, identifier)
+    }
+
+    /// As [`resolve`](Self::resolve), for an optimizer.
+    pub(crate) fn nested(&self, identifier: &Value) -> Result<Nested> {
+        self.inner.nested(identifier)
+    }
+
     /// Whether what is compiled goes on without a metric that crashed in its process.
     pub(crate) fn goes_on(&self) -> bool {
         self.inner.options.isolate.as_ref().is_some_and(|isolation| isolation.goes_on)

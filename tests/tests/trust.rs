@@ -5,15 +5,16 @@ use plugfit::{
     Host,
     compile::Compile,
     plugin::{
-        Kind, LoadOptions, Lock, Locked,
+        Isolation, Kind, LoadOptions, Lock, Locked,
         find::{Folder, Source, State, Verdict},
         trust::{TrustedKey, TrustedKeys},
     },
 };
 use plugfit_tests::{
-    build::{frozen, library},
+    build::{frozen, library, program},
     run::{command, digits, folder, plugfit, plugins},
 };
+use serde_json::json;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -174,6 +175,23 @@ fn a_lock_lets_no_byte_of_another_file_run_by_any_way_in() {
     host.metric("BrierScore").expect("what was loaded goes on");
     Host::new().loss(function.as_str()).expect("without a lock it can be");
     assert!(mark.exists(), "the mark is made when code of it runs");
+}
+
+#[test]
+fn a_lock_holds_for_what_an_isolated_plugin_asks_its_process_for() {
+    let folder = folder();
+    let crashing = plugins(folder.path(), &[library("crashing")]).join("libcrashing.so");
+    let mark = folder.path().join("mark");
+    let function = format!("{}#squares", marking(folder.path(), &mark).display());
+    let isolate = Some(Isolation { program: Some(program()), ..Isolation::default() });
+    let host = Host::with_options(LoadOptions { isolate, ..locked(folder.path(), &[&crashing]) });
+    host.add_builtin();
+    host.add_file(&crashing).expect("it is in the lock");
+    let nesting = |inner: &str| host.loss(json!({"class_name": "NestingLoss", "config": {"loss": inner}}));
+    nesting("mae").expect("the standard set is there");
+    let error = nesting(&function).map(drop).expect_err("no function is").to_string();
+    assert!(error.contains("of its own file and of the standard set alone"), "{error}");
+    assert!(!mark.exists(), "{error}");
 }
 
 #[test]

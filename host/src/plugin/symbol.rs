@@ -37,6 +37,11 @@ static LOADED: Mutex<BTreeMap<(String, Option<PathBuf>), libloading::Library>> =
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
     let label = format!("{}#{name}", path.display());
     let refused = |refusal: Refusal| Error::from(refusal.at(path));
+    if options.manifests_only {
+        return Err(refused(Refusal::asked_wrongly(
+            "isn't loaded: only manifests are read here, and a function has none",
+        )));
+    }
     let (Library { bytes, real }, in_place) = (options.read(path, false).map_err(refused)?, options.load_in_place);
     let Some(isolation) = &options.isolate else {
         let instance = instance(&bytes, &real, name, in_place).map_err(refused)?;

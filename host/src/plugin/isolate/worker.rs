@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use plugfit_abi::abi_stable::std_types::{RResult, RSlice, RStr};
 use plugfit_abi::{self as abi, Handle, Inputs, LossV1, MetricV1, OptimizerV1, ScheduleV1};
+use serde_json::Value;
 
 use super::process::other;
 use super::system::{self, Mapping};
@@ -15,7 +16,7 @@ use super::{WORKER_ARGUMENT, WORKER_VARIABLE};
 use crate::Host;
 use crate::plugin::component::Table;
 use crate::plugin::load::Offered;
-use crate::plugin::{Door, Kind, Level, Plugin, Refusal, symbol};
+use crate::plugin::{Door, Kind, Level, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved, symbol};
 
 /// Whether this program does a worker's work when it is started as one.
 static SERVES: AtomicBool = AtomicBool::new(false);
@@ -66,8 +67,7 @@ type Lines = Arc<Mutex<Vec<(u32, String)>>>;
 
 struct Server {
     mapping: Arc<Mapping>,
-    /// With the standard set, for components that are nested in the plug-in's.
-    host: Host,
+    within: Arc<Within>,
     door: Arc<Door>,
     lines: Lines,
     loaded: Loaded,
@@ -85,10 +85,38 @@ struct Loaded {
     function: Option<Handle>,
 }
 
+/// What components of the plug-in may nest: those of its own file and of the standard set. Of a further file, which no lock and no
+/// signature of the host's would be asked about here, no code runs.
+struct Within(Host);
+
+impl Within {
+    fn new() -> Self {
+        let host = Host::with_options(LoadOptions { manifests_only: true, ..LoadOptions::default() });
+        host.add_builtin();
+        Within(host)
+    }
+}
+
+impl Resolve for Within {
+    fn resolve(&self, kind: Kind, identifier: &Value) -> crate::Result<Resolved> {
+        self.0.resolve(kind, identifier).map_err(with_advice)
+    }
+
+    fn nested(&self, identifier: &Value) -> crate::Result<Nested> {
+        self.0.nested(identifier).map_err(with_advice)
+    }
+}
+
+/// What a plug-in asked of its host and wasn't given may be there outside.
+fn with_advice(error: crate::Error) -> crate::Error {
+    error.hint("isolated, a component nests others of its own file and of the standard set alone")
+}
+
 impl Server {
     fn new(mapping: Arc<Mapping>) -> Self {
-        let host = Host::new();
-        let door = host.door().clone();
+        let within = Arc::new(Within::new());
+        let resolve: Weak<dyn Resolve> = Arc::downgrade(&within) as _;
+        let door = Arc::new(within.0.door().towards(resolve));
         let lines = Lines::default();
         let taken = lines.clone();
         door.set_log(move |level, line| {
@@ -99,7 +127,7 @@ impl Server {
             };
             locked(&taken).push((level, line.to_owned()));
         });
-        Server { mapping, host, door, lines, loaded: Loaded::default() }
+        Server { mapping, within, door, lines, loaded: Loaded::default() }
     }
 
     /// Until the process is ended.
@@ -148,7 +176,7 @@ impl Server {
         unsafe {
             match (call, kind, &self.loaded) {
                 (Call::Load, ..) => {
-                    let loaded = load(&self.host, question.r);
+                    let loaded = load(&self.within.0, question.r);
                     answer.give(loaded.map(|loaded| self.loaded = loaded).into(), |_, ()| ());
                 }
                 (_, Kind::Loss, Loaded { loss: Some(table), function, .. }) => loss(table, *function, question, answer),
@@ -227,7 +255,7 @@ unsafe fn component<T: Table>(table: &T, Question { call, host, r }: Question<'_
             Call::Create => {
                 let (name, config, version) = (r.text(), r.text(), r.number() as u32);
                 let made = (table.create())(host, RStr::from_str(name), RStr::from_str(config), version);
-                answer.give(made.map_err(with_advice), |w, handle| w.handle(handle));
+                answer.give(made, |w, handle| w.handle(handle));
             }
             Call::Release => {
                 (table.release())(r.handle());
@@ -238,14 +266,6 @@ unsafe fn component<T: Table>(table: &T, Question { call, host, r }: Question<'_
             call => answer.give(RResult::RErr(other(format!("has no {}", call.name()))), |_, ()| ()),
         }
     }
-}
-
-/// What a plug-in asked of its host and wasn't given may be there outside.
-fn with_advice(mut error: abi::Error) -> abi::Error {
-    if error.kind == abi::ERROR_HOST {
-        error.message.push_str("\nisolated, a component nests others of its own file and of the standard set alone");
-    }
-    error
 }
 
 unsafe fn loss(table: &LossV1, function: Option<Handle>, question: Question<'_, '_>, answer: Answer<'_, '_>) {

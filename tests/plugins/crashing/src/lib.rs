@@ -1,5 +1,5 @@
 //! Components that end their process, or hold it up: in the function that `at` names, in the way that `how` names, after so many calls of it.
-use plugfit_api::prelude::*;
+use plugfit_api::{NestedLoss, prelude::*};
 use std::{
     cell::RefCell,
     hint::black_box,
@@ -147,6 +147,29 @@ impl Loss for CrashingLoss {
         Ok(LossTotals { value: rows, weight: rows, count: rows })
     }
 }
+/// A loss around another loss, which it asks its host for.
+#[derive(Config)]
+pub struct NestingLoss {
+    /// The other.
+    #[config(default = "mse")]
+    loss: Identifier,
+    #[config(skip)]
+    inner: Option<NestedLoss>,
+}
+
+impl Loss for NestingLoss {
+    fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
+        self.inner = Some(host.loss(&self.loss)?);
+        Ok(())
+    }
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        let rows = inputs.y_pred()?.shape()[0] as f64;
+        if let Some(values) = output.values.as_deref_mut() {
+            values.fill(1.0);
+        }
+        Ok(LossTotals { value: rows, weight: rows, count: rows })
+    }
+}
 
 crashing! {
     /// A metric: how often it was updated.
@@ -220,5 +243,6 @@ impl Schedule for CrashingSchedule {
 }
 
 export_plugin! {
-    losses: [CrashingLoss], metrics: [CrashingMetric], optimizers: [CrashingOptimizer], schedules: [CrashingSchedule]
+    losses: [CrashingLoss, NestingLoss], metrics: [CrashingMetric], optimizers: [CrashingOptimizer],
+    schedules: [CrashingSchedule]
 }

@@ -21,6 +21,7 @@ mod parquet_file;
 mod schema;
 mod table;
 pub(crate) mod text;
+mod thrift;
 mod write;
 
 pub use array::{Array, ArrayRef, Rows};

@@ -10,10 +10,12 @@ use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
+use parquet::file::FOOTER_SIZE;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 
 use super::guarded::guarded;
 use super::table::{Cell, Table};
+use super::thrift;
 use crate::{Error, Result};
 
 /// How many rows are decoded at once.
@@ -63,7 +65,8 @@ impl ParquetFile {
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
         let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
-        let reader = whole(|| SerializedFileReader::new(Finite(file))).map_err(|error| unreadable(path, &error))?;
+        let reader =
+            whole(|| SerializedFileReader::new(Finite(file).described()?)).map_err(|error| unreadable(path, &error))?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let header: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
         let columns = header.iter().map(|_| Column::default()).collect();
@@ -214,6 +217,24 @@ fn typed<T: DataType, U>(
 /// A file whose end is an error to whoever reads beyond it: the crate would go on to pass over as many bytes as a damaged file claims.
 struct Finite(File);
 
+impl Finite {
+    /// The same file, if what is at its end can be read.
+    fn described(self) -> Result<Self, ParquetError> {
+        // Of what is no such file, or claims to be longer than it is, the crate says so.
+        let Some(end) = self.len().checked_sub(FOOTER_SIZE as u64) else { return Ok(self) };
+        let [a, b, c, d, b'P', b'A', b'R', b'1'] = *self.get_bytes(end, FOOTER_SIZE)? else { return Ok(self) };
+        let length = u32::from_le_bytes([a, b, c, d]);
+        if let Some(start) = end.checked_sub(length.into()) {
+            thrift::check(&self.get_bytes(start, length as usize)?[..], thrift::FILE)?;
+        }
+        Ok(self)
+    }
+
+    fn reader(&self, start: u64) -> Result<BufReader<Self>, ParquetError> {
+        self.0.get_read(start).map(|reader| BufReader::new(Finite(reader.into_inner())))
+    }
+}
+
 impl Length for Finite {
     fn len(&self) -> u64 {
         self.0.len()
@@ -224,7 +245,11 @@ impl ChunkReader for Finite {
     type T = BufReader<Finite>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        self.0.get_read(start).map(|reader| BufReader::new(Finite(reader.into_inner())))
+        // The crate takes bytes one after the other for what is before a page, and for the file's last, which claim nothing.
+        if start.saturating_add(FOOTER_SIZE as u64) != self.len() {
+            thrift::check(self.reader(start)?, thrift::PAGE)?;
+        }
+        self.reader(start)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -388,6 +413,24 @@ mod tests {
         let error = ParquetFile::open(&path).and_then(|mut file| file.read_row()).expect_err("it isn't there");
         assert!(error.to_string().contains("cannot read"), "{error}");
         assert!(begin.elapsed().as_secs() < 60, "it took {:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn booleans_that_take_no_bytes_are_refused_before_the_crate_passes_over_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.parquet");
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("it can be written");
+            let error = ParquetFile::open(&path).and_then(|mut file| file.read_row()).expect_err("they aren't there");
+            assert!(error.to_string().contains("claims 1000 values that take no bytes"), "{error}");
+        };
+        // A field 10, a list: of what the file says at its end, and before the first page.
+        let many = [0xa9, 0xf1, 0xe8, 0x07, 0];
+        refused(&[b"PAR1".as_slice(), &many, &5_u32.to_le_bytes(), b"PAR1"].concat());
+        write(&path, None);
+        let mut bytes = std::fs::read(&path).expect("it is there");
+        bytes[4..9].copy_from_slice(&many);
+        refused(&bytes);
     }
 
     #[test]

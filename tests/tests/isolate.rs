@@ -48,7 +48,7 @@ fn of_kind<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {
 }
 
 /// Ways to end, and what is said of each.
-const ENDS: [(&str, &str); 7] = [
+const ENDS: [(&str, &str); 8] = [
     ("segfault", "SIGSEGV"),
     ("abort", "SIGABRT"),
     ("exit", "called exit(0)"),
@@ -56,6 +56,7 @@ const ENDS: [(&str, &str); 7] = [
     ("allocation", "memory allocation of"),
     ("thread", "thread local panicked on drop"),
     ("loop", "a call may take 2 s"),
+    ("leave", "a call may take 2 s"),
 ];
 
 #[test]

@@ -130,8 +130,10 @@ pub fn start(mut command: Command, memory: &Mapping) -> Result<Child> {
 
 /// Ends a worker that was started here and isn't waited for yet, and whatever it started.
 pub fn kill(child: u32) {
-    if let Some(group) = i32::try_from(child).ok().and_then(Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    if let Some(child) = i32::try_from(child).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(child, Signal::KILL);
+        // It may have left its group.
+        let _ = rustix::process::kill_process(child, Signal::KILL);
     }
 }
 

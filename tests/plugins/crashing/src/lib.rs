@@ -36,6 +36,17 @@ fn crash(how: &str) {
         "loop" => loop {
             std::hint::spin_loop();
         },
+        "leave" => {
+            unsafe extern "C" {
+                fn getppid() -> i32;
+                fn getpgid(process: i32) -> i32;
+                fn setpgid(process: i32, group: i32) -> i32;
+            }
+            // SAFETY: they take and give numbers.
+            let left = unsafe { setpgid(0, getpgid(getppid())) };
+            assert_eq!(left, 0, "a process may go to another group of its session");
+            crash("loop");
+        }
         "stack" => drop(black_box(deeper(0))),
         "allocation" => drop(black_box(vec![1_u8; 1 << 45])),
         "leak" => {

@@ -61,3 +61,17 @@ fn under_a_lock_nothing_else_comes_in() {
     std::fs::write(folder.path().join("plugfit.lock"), "version = 2\n").expect("a lock");
     plugfit(folder.path(), &["list"]).with_status(1).says(&["of version 2; this program reads 1"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plugin_whose_name_a_lock_cannot_hold_is_left_out_by_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let place = plugins(folder.path(), &[library("calibration")]);
+    std::fs::copy(library("stepsize"), place.join(std::ffi::OsStr::from_bytes(b"lib\xff.so"))).expect("a copy");
+    digits(folder.path(), COMPILE);
+    plugfit(folder.path(), &["lock", "fit.toml"])
+        .with_status(0)
+        .prints(&["holds 1 plug-ins"])
+        .says(&["left out: ./plugins/lib\u{fffd}.so has a name that isn't UTF-8"]);
+}

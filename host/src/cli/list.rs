@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Common, event, plugins, print, short, table};
+use crate::data::text::of_path;
 use crate::plugin::Kind;
 use crate::plugin::find::{State, Verdict};
 use crate::train::RunFile;
@@ -109,7 +110,7 @@ fn why(host: &Host, common: &Common) {
             .iter()
             .map(|file| {
                 let path = &file.path;
-                let name = path.file_name().map_or_else(|| short(path), |name| name.to_string_lossy().into_owned());
+                let name = path.file_name().map_or_else(|| short(path), |name| of_path(name.as_ref()));
                 let (word, reason) = describe(&file.verdict);
                 (name, word, reason)
             })

@@ -45,7 +45,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let lock = Lock::new(folder.join(Lock::NAME), locked);
     lock.write()?;
     if common.json {
-        event("lock", json!({"file": lock.path(), "plugins": lock.plugins()}));
+        event("lock", json!({"file": lock.path().display().to_string(), "plugins": lock.plugins()}));
         return Ok(());
     }
     for plugin in lock.plugins() {

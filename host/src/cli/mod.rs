@@ -25,6 +25,7 @@ use std::sync::OnceLock;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::{Map, Value, json};
 
+use crate::data::text;
 use crate::{Error, Result};
 
 /// Trains with optimizers, losses and metrics that come from plug-ins: shared libraries dropped into a folder.
@@ -142,7 +143,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plugfit", &mut script);
-            print(&String::from_utf8_lossy(&script));
+            write(&String::from_utf8_lossy(&script));
             Ok(())
         }
     };
@@ -161,7 +162,7 @@ fn report(error: &Error, json: bool) {
             error.details().iter().map(|(label, text)| json!({"label": label, "text": text})).collect();
         event("error", json!({"message": error.message(), "details": details, "status": error.exit_code()}));
     }
-    eprintln!("error: {error}");
+    eprintln!("error: {}", text::shown(&error.to_string()));
 }
 
 /// A line of `--json`.
@@ -171,11 +172,16 @@ fn event(name: &str, fields: Value) {
     if let Value::Object(fields) = fields {
         object.extend(fields);
     }
-    print(&format!("{}\n", Value::Object(object)));
+    write(&format!("{}\n", Value::Object(object)));
+}
+
+/// Writes text for a person to stdout.
+fn print(text: &str) {
+    write(&text::shown(text));
 }
 
 /// Writes to stdout. Who reads no more (`| head`) is no error.
-fn print(text: &str) {
+fn write(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
@@ -185,7 +191,7 @@ fn warn(text: &str, json: bool) {
     if json {
         event("warning", json!({"message": text}));
     } else {
-        eprintln!("warning: {text}");
+        eprintln!("warning: {}", text::shown(text));
     }
 }
 
@@ -193,7 +199,7 @@ fn warn(text: &str, json: bool) {
 fn short(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
     let path = without_detours(path);
-    here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path).display().to_string()
+    text::of_path(here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path))
 }
 
 /// `a/b/../c` is `a/c`, unless b is a link to elsewhere.

@@ -31,7 +31,10 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     }
     if common.json {
         for key in keys.keys() {
-            event("trusted", json!({"key": key.text(), "comment": key.comment(), "file": keys.path()}));
+            event(
+                "trusted",
+                json!({"key": key.text(), "comment": key.comment(), "file": keys.path().display().to_string()}),
+            );
         }
         return Ok(());
     }

@@ -1,5 +1,8 @@
 //! Small helpers for messages.
 
+use std::borrow::Cow;
+use std::path::Path;
+
 /// The names most like `name`, best first, at most three; none if nothing is near.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     const NEAR_ENOUGH: f64 = 0.75;
@@ -18,6 +21,20 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 fn likeness(wanted: &str, candidate: &str) -> f64 {
     let slip = wanted.len() > 2 && strsim::osa_distance(wanted, candidate) == 1;
     strsim::jaro_winkler(wanted, candidate).max(if slip { 0.9 } else { 0.0 })
+}
+
+/// A path on one line of a terminal, whatever is in its name.
+pub(crate) fn of_path(path: &Path) -> String {
+    path.display().to_string().replace(char::is_control, "\u{fffd}")
+}
+
+/// A text that a terminal shows and doesn't obey: of the control characters it has the ends of lines and tabs alone.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let obeyed = |character: char| character.is_control() && !"\n\t".contains(character);
+    match text.contains(obeyed) {
+        true => text.replace(obeyed, "\u{fffd}").into(),
+        false => text.into(),
+    }
 }
 
 /// A count with its thousands apart: 9,610.
@@ -41,6 +58,13 @@ mod tests {
     fn the_nearest_come_first_and_strangers_not_at_all() {
         assert_eq!(nearest("lable", ["pixel_0", "label", "labels"])[0], "label");
         assert!(nearest("price", ["pixel_0", "Xqz"]).is_empty());
+    }
+
+    #[test]
+    fn a_terminal_obeys_no_text() {
+        assert_eq!(of_path(Path::new("a\n\u{1b}[2J.so")), "a\u{fffd}\u{fffd}[2J.so");
+        assert_eq!(shown("a\tb\n\u{1b}]0;x\u{7}\u{9b}1mü"), "a\tb\n\u{fffd}]0;x\u{fffd}\u{fffd}1mü");
+        assert!(matches!(shown("a\tb\n"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -135,12 +135,18 @@ impl Locked {
         let read = || {
             let bytes = options.read(path, true)?.bytes;
             let manifest = vet::plugin(&bytes, false)?.manifest;
+            let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            if from.to_str().is_none() {
+                return Err(
+                    Refusal::new("has a name that isn't UTF-8, as all of a lock is").hint("call it something else")
+                );
+            }
             Ok(Locked {
                 sha256: sha256(&bytes),
                 name: manifest.name,
                 version: manifest.version,
                 abi: plugfit_abi::ABI_VERSION,
-                from: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+                from,
             })
         };
         read().map_err(|refusal: Refusal| refusal.at(path))

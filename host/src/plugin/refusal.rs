@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use crate::Error;
+use crate::data::text::of_path;
 
 /// Why a file isn't loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Refusal {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let message = format!("{} {}", refusal.path.display(), refusal.reason);
+        let message = format!("{} {}", of_path(&refusal.path), refusal.reason);
         let error = if refusal.asked_wrongly { Error::usage(message) } else { Error::failure(message) };
         match refusal.hint {
             Some(hint) => error.hint(hint),

@@ -103,7 +103,7 @@ fn all_are_right(complaints: impl IntoIterator<Item = Option<String>>) {
 }
 
 /// A broken component, the test that finds it, and what it says. Each test is of the component as it is by default.
-const BROKEN: [(&str, &str); 65] = [
+const BROKEN: [(&str, &str); 66] = [
     ("loss/WrongSign/gradient", "gives the slope"),
     ("loss/WrongScale/gradient", "gives the slope"),
     ("loss/WritesNoGradient/gradient", "or doesn't give it"),
@@ -147,6 +147,7 @@ const BROKEN: [(&str, &str); 65] = [
     ("metric/Aborts/split", "ended the process by abort"),
     ("metric/Exits/split", "ended the process by exit, with the status 0"),
     ("metric/Forges/split", "ended the process by exit, with the status 0"),
+    ("metric/ReplacesItsRecord/split", "ended the process by exit, with the status 0"),
     ("metric/AsksForTooMuch/split", "memory allocation of 70368744177664 bytes failed"),
     ("metric/AsksForMoreAndMore/split", "memory allocation of"),
     ("metric/Prints/split", "writes to stdout, which is the program's: \\\"an update of the metric\\\""),
@@ -213,6 +214,72 @@ fn what_never_comes_back_is_ended_at_its_limit_of_time() {
 }
 
 #[test]
+fn no_test_outlives_a_program_that_is_killed() {
+    let folder = folder();
+    let mark = folder.path().display().to_string();
+    let file = library("broken").display().to_string();
+    let mut command = command(folder.path());
+    command.args(["check", &file, "--timeout", "3000", "--only", "LoopsForEver/split"]).env(MARK, &mark);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs");
+    let until = |holds: &dyn Fn(&[String]) -> bool| {
+        let begin = Instant::now();
+        while !holds(&left_behind(&mark)) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", left_behind(&mark));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    until(&|running| running.iter().any(|line| line.contains("--child metric/LoopsForEver/split")));
+    // It has begun its loop, or is about to.
+    std::thread::sleep(Duration::from_millis(500));
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    until(&|running| running.is_empty());
+}
+
+#[test]
+fn a_limit_of_memory_that_is_there_already_may_be_the_lower_one() {
+    let folder = folder();
+    let file = library("calibration").display().to_string();
+    let program = plugfit_tests::build::program().display().to_string();
+    let line = "ulimit -v 3000000 && exec \"$0\" check \"$1\" --only load";
+    let status = Command::new("sh").current_dir(folder.path()).args(["-c", line, &program, &file]).status();
+    assert_eq!(status.expect("a shell").code(), Some(0));
+}
+
+#[test]
+fn a_file_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    for name in [&b"-x.so"[..], b"lib\xff.so", b"two\nlines \x1b[31m.so"] {
+        let name = std::ffi::OsStr::from_bytes(name);
+        std::fs::copy(library("calibration"), folder.path().join(name)).expect("a copy");
+        for format in [&["--json"][..], &["--format", "junit"], &["--format", "markdown"], &[]] {
+            let mut command = command(folder.path());
+            let output = command.args(["check", "--only", "load"]).args(format).arg("--").arg(name).output();
+            let output = output.expect("it runs");
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{name:?} {format:?}: {said}");
+            assert!(!said.contains('\x1b'), "{name:?} {format:?}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn no_name_of_a_file_reaches_a_terminal_as_it_is() {
+    let folder = folder();
+    let hostile = "x\u{1b}[2J\nerror: y.so";
+    std::fs::write(folder.path().join(hostile), "a text").expect("a file");
+    for arguments in
+        [&["list", "--plugins", "."][..], &["list", "--plugins", ".", "--why"], &["list", "--plugins", hostile]]
+    {
+        let ran = run(folder.path(), arguments);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("x\u{fffd}[2J\u{fffd}error: y.so"), "{arguments:?}: {said:?}");
+        assert!(!said.contains('\u{1b}'), "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
 fn what_goes_wrong_as_a_library_is_loaded_or_left_is_a_finding_of_check_and_does_not_happen_in_list() {
     let folder = folder();
     let plugins = folder.path().join("plugins");
@@ -276,6 +343,8 @@ fn with_another_section(bytes: &[u8], manifest_of_the_file: &[u8]) -> Vec<u8> {
     let header = header.expect("a section");
     let end = bytes.len() as u64;
     bytes[header..header + 8].copy_from_slice(&end.to_le_bytes());
+    // Nor does it say that it is loaded: two words before, the flags.
+    bytes[header - 16] &= !2;
     bytes.extend_from_slice(manifest_of_the_file);
     bytes
 }
@@ -459,6 +528,17 @@ fn what_holds_exits_with_0_what_fails_with_1_and_what_is_asked_wrongly_with_2() 
     check(&["--only", "GoodSchedule"]).with_status(0).prints(&["tests hold"]);
     check(&["--only", "NanLate/finite"]).with_status(1).says(&["error: 1 test fails"]);
     check(&["--only", "GoodSchedul"]).with_status(2).says(&["has no test \"GoodSchedul\"", "near", "GoodSchedule"]);
+    // Nor is one of two passed over, while each of two files may have its own.
+    let both = ["--only", "GoodSchedule/finite", "--only", "GoodSchedul"];
+    check(&both).with_status(2).says(&["has no test \"GoodSchedul\"", "near"]).prints(&["the 1 test holds"]);
+    check(&[&both[..], &["--list"]].concat()).with_status(2).says(&["has no test \"GoodSchedul\""]);
+    let other = library("calibration").display().to_string();
+    check(&[&other, "--only", "GoodSchedule/finite", "--only", "BrierScore/split"])
+        .with_status(0)
+        .prints(&["libbroken.so   the 1 test holds", "libcalibration.so   the 1 test holds"]);
+    check(&[&other, "--only", "GoodSchedule/finite"])
+        .with_status(0)
+        .prints(&["libcalibration.so   no test of it is wanted"]);
     check(&["--timeout", "0"]).with_status(2);
     check(&["--exclude", "missing.toml"]).with_status(2).says(&["cannot read missing.toml"]);
     run(folder.path(), &["check"]).with_status(2);

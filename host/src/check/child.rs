@@ -33,8 +33,14 @@ pub const RECORD: &str = "PLUGFIT_CHECK_RECORD";
 /// No parent asked for it, or the record can't be written.
 pub fn serve(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Result<()> {
     let record_path = std::env::var_os(RECORD).ok_or_else(|| Error::usage("--child is for `plugfit check` itself"))?;
+    strays::end_with_parent();
     let mut nonce = String::new();
     std::io::stdin().lock().read_line(&mut nonce).map_err(|error| Error::failure(error.to_string()))?;
+    // Whoever began this process may have ended before it could be noticed.
+    let nonce = nonce.trim();
+    if nonce.is_empty() {
+        return Err(Error::usage("--child is for `plugfit check` itself"));
+    }
     strays::adopt();
     let mut record = match path {
         LOAD => load(file, options),
@@ -45,7 +51,7 @@ pub fn serve(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Resul
         1 => record.report.failures.push("leaves a process running that it began".into()),
         count => record.report.failures.push(format!("leaves {count} processes running that it began")),
     }
-    record.nonce = nonce.trim().to_owned();
+    record.nonce = nonce.to_owned();
     let text = serde_json::to_string(&record).map_err(|error| Error::failure(error.to_string()))?;
     std::fs::write(record_path, text).map_err(|error| Error::failure(format!("cannot write the record: {error}")))
 }

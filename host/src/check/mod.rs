@@ -201,7 +201,8 @@ impl Checker {
             _ => Vec::new(),
         };
         let common: String = self.common.iter().map(|word| format!(" {}", word.display())).collect();
-        let (file_word, seed) = (word(&file.display().to_string()), self.seed);
+        let (name, seed) = (file.display().to_string(), self.seed);
+        let file_word = if name.starts_with('-') { word(&format!("./{name}")) } else { word(&name) };
         let repeat = format!("plugfit check {file_word} --only {} --seed {seed}{common} --in-process", word(path));
         Verdict { file: file.to_owned(), path: path.to_owned(), about, outcome, report, reason, time, repeat, arrays }
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+pub fn end_with_parent() {}
+
 pub fn adopt() {}
 
 pub fn kill() -> usize {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -25,14 +25,18 @@ pub struct Limits {
 pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Limits) -> Result<Record> {
     let failed = |what: &str, error: std::io::Error| Error::failure(format!("cannot {what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed("make a folder for the record", error))?;
-    let [record, out, err] = ["record.json", "stdout", "stderr"].map(|name| folder.path().join(name));
-    let [out_file, err_file] = [&out, &err].map(File::create);
-    let create = |error| failed("make a file for what a test prints", error);
+    let path = folder.path().join("record.json");
+    // What is read in the end are these files, whatever a plug-in puts in their places: a pipe would be waited for without end.
+    let record = File::options().read(true).write(true).create_new(true).open(&path);
+    let record = record.map_err(|error| failed("make a file for the record", error))?;
+    let prints = || tempfile::tempfile().map_err(|error| failed("make a file for what a test prints", error));
+    let (out, err) = (prints()?, prints()?);
+    let to = |file: &File| file.try_clone().map_err(|error| failed("start a test", error));
     let (name, first) = program.split_first().ok_or_else(|| Error::usage("there is no program to check with"))?;
     let mut command = Command::new(name);
-    command.args(first).arg("check").arg(file).args(arguments);
-    command.arg("--memory").arg((limits.memory >> 20).to_string()).env(RECORD, &record);
-    command.stdin(Stdio::piped()).stdout(out_file.map_err(create)?).stderr(err_file.map_err(create)?);
+    command.args(first).arg("check").args(arguments).arg("--memory").arg((limits.memory >> 20).to_string());
+    command.arg("--").arg(file).env(RECORD, &path);
+    command.stdin(Stdio::piped()).stdout(to(&out)?).stderr(to(&err)?);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().map_err(|error| failed("start a test", error))?;
@@ -43,7 +47,7 @@ pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Li
     }
     let ended = wait(&mut child, limits.time);
     kill_group(&mut child);
-    let found = std::fs::read(&record).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    let found = serde_json::from_slice::<Record>(&end_of(&record, WRITTEN)).ok();
     let warned = printed(&err);
     let end = death(ended, limits, &warned);
     let mut record = match found.filter(|record| record.nonce == nonce) {
@@ -55,7 +59,7 @@ pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Li
             record
         }
         None => {
-            strays::kill_those_with(RECORD, &record);
+            strays::kill_those_with(RECORD, &path);
             Record { report: Report::of_failure(end), ..Record::default() }
         }
     };
@@ -99,19 +103,24 @@ fn kill_group(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// The most that a test may write into a file.
+const WRITTEN: u64 = 64 << 20;
+
 /// The end of what was printed, should that be without end.
-fn printed(path: &Path) -> String {
-    use std::io::{Read, Seek, SeekFrom};
-    const MOST: u64 = 64 << 10;
-    let read = || {
-        let mut file = File::open(path)?;
+fn printed(file: &File) -> String {
+    String::from_utf8_lossy(&end_of(file, 64 << 10)).into_owned()
+}
+
+/// So many last bytes of a file, or all; none if it can't be read.
+fn end_of(mut file: &File, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut read = || {
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
-        let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes)?;
-        std::io::Result::Ok(bytes)
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        file.take(most).read_to_end(&mut bytes)
     };
-    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+    let _ = read();
+    bytes
 }
 
 fn shortened(line: &str) -> String {
@@ -160,9 +169,10 @@ fn status_in_words(status: ExitStatus) -> String {
 pub fn limit_memory(bytes: u64) -> Result<()> {
     #[cfg(unix)]
     {
-        use rustix::process::{Resource, Rlimit, setrlimit};
-        const WRITTEN: u64 = 64 << 20;
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         for (resource, most) in [(Resource::As, bytes), (Resource::Fsize, WRITTEN), (Resource::Core, 0)] {
+            // Only root can raise one that is there already.
+            let most = getrlimit(resource).maximum.map_or(most, |there| there.min(most));
             setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
                 .map_err(|error| Error::failure(format!("cannot limit a test: {error}")))?;
         }

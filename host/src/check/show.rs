@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Outcome, Verdict};
+use crate::data::text::of_path;
 
 /// How verdicts are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -41,6 +42,7 @@ fn count(verdicts: &[Verdict], outcome: Outcome) -> usize {
 fn summary(verdicts: &[Verdict]) -> String {
     let failed = count(verdicts, Outcome::Failed);
     let mut text = match (failed, verdicts.len()) {
+        (0, 0) => "no test of it is wanted".to_owned(),
         (0, 1) => "the 1 test holds".to_owned(),
         (0, all) => format!("all {all} tests hold"),
         (failed, all) => format!("{failed} of {all} tests fail"),
@@ -71,7 +73,7 @@ fn told(verdict: &Verdict) -> Option<(&'static str, Vec<String>)> {
 fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
     let mut text = String::new();
     for (file, verdicts) in files {
-        let _ = writeln!(text, "{}   {}", file.display(), summary(verdicts));
+        let _ = writeln!(text, "{}   {}", of_path(file), summary(verdicts));
         let mut not_tried: Vec<(&str, &str)> = Vec::new();
         for verdict in verdicts {
             let Some((word, lines)) = told(verdict) else { continue };
@@ -113,9 +115,10 @@ fn object(verdict: &Verdict) -> Value {
     };
     let report = &verdict.report;
     json!({
-        "event": "check", "file": verdict.file, "test": verdict.path, "about": verdict.about, "outcome": outcome,
+        "event": "check", "file": verdict.file.display().to_string(), "test": verdict.path, "about": verdict.about, "outcome": outcome,
         "failures": report.failures, "warnings": report.warnings, "notes": report.notes, "reason": verdict.reason,
-        "seconds": verdict.time.as_secs_f64(), "again": verdict.repeat, "arrays": verdict.arrays,
+        "seconds": verdict.time.as_secs_f64(), "again": verdict.repeat,
+        "arrays": verdict.arrays.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
     })
 }
 
@@ -144,7 +147,7 @@ fn junit(files: &[(&Path, Vec<Verdict>)]) -> String {
         let _ = writeln!(
             text,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">",
-            xml(&file.display().to_string()),
+            xml(&of_path(file)),
             verdicts.len(),
             count(verdicts, Outcome::Failed)
         );
@@ -189,7 +192,7 @@ fn markdown(files: &[(&Path, Vec<Verdict>)]) -> String {
     let mut text = String::new();
     for (file, verdicts) in files {
         let mark = if count(verdicts, Outcome::Failed) == 0 { "✅" } else { "❌" };
-        let _ = writeln!(text, "### {mark} `{}`: {}\n", file.display(), summary(verdicts));
+        let _ = writeln!(text, "### {mark} `{}`: {}\n", of_path(file), summary(verdicts));
         let rows: Vec<_> =
             verdicts.iter().filter_map(|verdict| told(verdict).map(|(word, lines)| (verdict, word, lines))).collect();
         if !rows.is_empty() {

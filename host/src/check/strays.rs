@@ -1,9 +1,16 @@
-//! Processes that a plug-in began and didn't wait for.
+//! Processes whose parents are gone: those that a plug-in began and didn't wait for, and a test's own.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, set_parent_process_death_signal, wait,
+};
+
+/// From now on this process ends when the one that began it does, which an interrupt ends and not this one.
+pub fn end_with_parent() {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+}
 
 /// From now on processes whose parent has ended are this one's, wherever they went.
 pub fn adopt() {

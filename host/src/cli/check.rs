@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, event, lock, plugins, print, table};
+use super::{Common, event, lock, plugins, print, short, table, write};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
@@ -89,7 +89,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let mut files = Vec::new();
     for file in &options.files {
         if let Some(bar) = &bar {
-            bar.set_prefix(file.display().to_string());
+            bar.set_prefix(crate::data::text::of_path(file));
         }
         let verdicts = checker.check(file, &|verdict| {
             if let Some(bar) = &bar {
@@ -97,22 +97,24 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
                 bar.inc(1);
             }
         })?;
-        if verdicts.is_empty() {
-            return no_test(options, &checker, file);
-        }
         files.push((file.as_path(), verdicts));
     }
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    print(&check::shown(&files, format));
+    let text = check::shown(&files, format);
+    match format {
+        Format::Text | Format::Markdown => print(&text),
+        Format::Json | Format::Junit => write(&text),
+    }
     let all = || files.iter().flat_map(|(_, verdicts)| verdicts);
     let failed = all().filter(|verdict| verdict.outcome == Outcome::Failed).count();
     if format == Format::Json {
         event("end", json!({"tests": all().count(), "failed": failed}));
     }
     if failed == 0 {
-        return Ok(());
+        let paths: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
+        return refuse_unknown(options, &checker, &paths);
     }
     let tests = if failed == 1 { "test fails" } else { "tests fail" };
     Err(Error::failure(format!("{failed} {tests}"))
@@ -120,30 +122,40 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
 }
 
 fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
+    let mut paths = Vec::new();
     for file in &options.files {
         let tests = checker.list(file)?;
-        if tests.is_empty() {
-            return no_test(options, checker, file);
-        }
+        paths.extend(tests.iter().map(|(path, _)| path.clone()));
         if format == Format::Json {
+            let file = file.display().to_string();
             tests.iter().for_each(|(path, about)| event("test", json!({"file": file, "test": path, "about": about})));
         } else {
             let rows: Vec<Vec<String>> = tests.into_iter().map(|(path, about)| vec![path, about.to_owned()]).collect();
             print(&table::aligned(&rows, 0));
         }
     }
-    Ok(())
+    refuse_unknown(options, checker, &paths)
 }
 
-fn no_test(options: &Options, checker: &Checker, file: &std::path::Path) -> Result<()> {
-    let wanted = options.only.join("\", \"");
-    let all = Checker { only: Vec::new(), ..checker.clone() }.list(file)?;
+/// Refuses what `--only` names and no file has; `paths` are the tests that are wanted.
+fn refuse_unknown(options: &Options, checker: &Checker, paths: &[impl AsRef<str>]) -> Result<()> {
+    let is_known = |wanted: &Pattern| paths.iter().any(|path| wanted.matches(path.as_ref()));
+    let Some(wanted) = checker.only.iter().find(|wanted| !is_known(wanted)).map(Pattern::to_string) else {
+        return Ok(());
+    };
+    let everything = Checker { only: Vec::new(), ..checker.clone() };
+    let mut all = Vec::new();
+    for file in &options.files {
+        all.extend(everything.list(file)?);
+    }
     let mut parts: Vec<&str> = all.iter().flat_map(|(path, _)| path.split('/').chain([path.as_str()])).collect();
     parts.sort_unstable();
     parts.dedup();
-    let near: Vec<&str> =
-        options.only.iter().flat_map(|wanted| crate::data::text::nearest(wanted, parts.iter().copied())).collect();
-    let error = Error::usage(format!("{} has no test \"{wanted}\"", file.display()));
+    let near = crate::data::text::nearest(&wanted, parts);
+    let error = Error::usage(match &options.files[..] {
+        [file] => format!("{} has no test \"{wanted}\"", short(file)),
+        files => format!("none of {} files has a test \"{wanted}\"", files.len()),
+    });
     let error = if near.is_empty() { error } else { error.with("near", near.join(", ")) };
     Err(error.hint("`plugfit check FILE --list` shows all"))
 }

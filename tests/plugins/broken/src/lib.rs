@@ -28,7 +28,7 @@ export_plugin! {
         WrongDirection, CountsWeightless,
         MetricPanicsInInfo, MetricPanicsInPrepare, MetricPanicsInInit, MetricPanicsInUpdate, MetricPanicsInMerge,
         MetricPanicsInResult, MetricPanicsInDrop, MetricPanicsInDropOfState,
-        CrashesInUpdate, Aborts, Exits, Forges, LoopsForEver, AsksForTooMuch, AsksForMoreAndMore, Prints,
+        CrashesInUpdate, Aborts, Exits, Forges, ReplacesItsRecord, LoopsForEver, AsksForTooMuch, AsksForMoreAndMore, Prints,
         PanicsAtTheEndOfAThread, LeavesAProcess, LeavesADaemon,
     ],
     optimizers: [

@@ -1,8 +1,10 @@
 //! The program, run as a user runs it.
 
 use crate::build::{program, root};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// What a run of the program left.
 #[derive(Debug)]
@@ -13,6 +15,14 @@ pub struct Ran {
 }
 
 impl Ran {
+    pub fn of(output: Output) -> Self {
+        Ran {
+            status: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// # Panics
     /// It didn't end with this status.
     #[track_caller]
@@ -52,12 +62,7 @@ pub fn command(folder: &Path) -> Command {
 
 /// Runs the program in a folder.
 pub fn plugfit(folder: &Path, arguments: &[&str]) -> Ran {
-    let output = command(folder).args(arguments).output().expect("the program runs");
-    Ran {
-        status: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Ran::of(command(folder).args(arguments).output().expect("the program runs"))
 }
 
 /// A folder that goes away.
@@ -106,4 +111,23 @@ fn strip(value: &mut serde_json::Value) {
         serde_json::Value::Array(list) => list.iter_mut().for_each(strip),
         _ => {}
     }
+}
+
+/// The variable by which a test knows again what it began.
+pub const MARK: &str = "PLUGFIT_TEST_MARK";
+
+/// What still runs that has this [`MARK`] in its environment.
+///
+/// # Panics
+/// There is no `/proc`.
+pub fn left_behind(mark: &str) -> Vec<String> {
+    let wanted = format!("{MARK}={mark}");
+    let has = |process: &Path| {
+        let mut bytes = Vec::new();
+        let read = File::open(process.join("environ")).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.is_ok() && bytes.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").expect("it is Linux").flatten().map(|entry| entry.path());
+    let found = entries.filter(|path| has(path));
+    found.map(|path| std::fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
 }

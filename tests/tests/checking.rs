@@ -3,20 +3,16 @@
 
 use plugfit_tests::{
     build::{Compiler, elsewhere, library, root},
-    run::{Ran, command, folder},
+    run::{MARK, Ran, command, folder, left_behind},
 };
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::Read,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
-
-/// By this variable a test knows the processes that it began, and those that they began.
-const MARK: &str = "PLUGFIT_TEST_MARK";
 
 /// Longer than any of this takes.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -50,19 +46,6 @@ fn run_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> 
 #[track_caller]
 fn run(folder: &Path, arguments: &[&str]) -> Ran {
     run_with(folder, arguments, &[])
-}
-
-/// What still runs that has the mark in its environment.
-fn left_behind(mark: &str) -> Vec<String> {
-    let wanted = format!("{MARK}={mark}");
-    let has = |process: &Path| {
-        let mut bytes = Vec::new();
-        let read = File::open(process.join("environ")).and_then(|mut file| file.read_to_end(&mut bytes));
-        read.is_ok() && bytes.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    let entries = std::fs::read_dir("/proc").expect("it is Linux").flatten().map(|entry| entry.path());
-    let found = entries.filter(|path| has(path));
-    found.map(|path| std::fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
 }
 
 /// What `--json` says of each test, by file and test.
@@ -478,7 +461,7 @@ fn a_manifest_that_says_other_things_than_the_module_does_is_found() {
         ),
         verdicts.complaint("libbound.so", &format!("{ece}/bounds"), "takes num_bins = 10001"),
         verdicts.complaint("libsetting.so", &format!("{ece}/config"), "doesn't write num_pins"),
-        verdicts.complaint("libsection.so", "load", ".plugfit.manifest isn't where its segment is"),
+        verdicts.complaint("libsection.so", "load", "has a manifest that isn't loaded with it"),
     ]);
 }
 

@@ -203,7 +203,7 @@ pub struct LeavesAProcess;
 
 impl MeanSquare for LeavesAProcess {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        leave("sleep", &["613.25"])?;
+        leave("sleep", &["63.25"])?;
         add(seen, inputs)
     }
 }
@@ -214,7 +214,7 @@ pub struct LeavesADaemon;
 
 impl MeanSquare for LeavesADaemon {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        leave("setsid", &["--fork", "sleep", "614.25"])?;
+        leave("setsid", &["--fork", "sleep", "64.25"])?;
         add(seen, inputs)
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 30;
 
 fn host(isolate: bool) -> Host {
-    let isolate = isolate.then(|| Isolation { program: Some(program()), ..Isolation::default() });
+    let isolate = isolate.then(|| Isolation { program: vec![program().into()], ..Isolation::default() });
     let host = Host::with_options(LoadOptions { isolate, ..LoadOptions::default() });
     host.add_builtin();
     ["calibration", "quantile", "stepsize"]

@@ -439,3 +439,25 @@ def test_plugins_that_are_not_there_are_said_to_be_missing(tmp_path):
         plugfit.load_plugins(text)
     with pytest.warns(UserWarning, match="libtext"):
         plugfit.load_plugins(tmp_path)
+
+
+def test_states_of_other_settings_are_not_merged():
+    fine, coarse = plugfit.metrics.AUC(num_thresholds=50), plugfit.metrics.AUC(num_thresholds=20)
+    [metric.update_state([0, 1], [0.2, 0.7]) for metric in (fine, coarse)]
+    before = fine.get_state()
+    with pytest.raises(ValueError, match="other settings"):
+        fine.merge_state([coarse])
+    assert fine.get_state() == before
+    named = plugfit.metrics.AUC(num_thresholds=50, name="another")
+    named.merge_state([fine])
+    assert named.result() == fine.result()
+
+
+def test_an_optimizer_takes_no_state_of_another():
+    params = lambda: [np.ones(3, "f")]
+    adam, sgd = plugfit.optimizers.Adam(), plugfit.optimizers.SGD()
+    [optimizer.apply([np.ones(3, "f")], params()) for optimizer in (adam, sgd)]
+    with pytest.raises(ValueError):
+        sgd.set_state(adam.get_state())
+    with pytest.raises(ValueError):
+        adam.set_state(sgd.get_state())

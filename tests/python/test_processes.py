@@ -1,7 +1,10 @@
 """Threads, forks, pools, Ctrl-C, the interpreter's end: no crash and no hang."""
 
+import json
 import multiprocessing
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,3 +133,35 @@ def test_the_program_of_the_package_checks_plug_ins_in_processes_of_its_own(tmp_
     command = [sys.executable, "-m", "plugfit", "check", str(text)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert ran.returncode == 1 and "is no shared library" in ran.stdout, ran
+
+
+def calibration():
+    target = pathlib.Path(__file__).parents[2] / "target"
+    built = sorted(target.glob("**/debug/libcalibration.so")) + sorted(target.glob("release/libcalibration.so"))
+    return built[0] if built else pytest.skip("the calibration plug-in isn't built: cargo test --workspace")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="plug-ins are isolated on Linux alone")
+def test_the_program_of_the_package_is_the_process_of_an_isolated_plug_in_too(tmp_path):
+    library = calibration()
+    (tmp_path / "plugins").mkdir()
+    shutil.copy(library, tmp_path / "plugins")
+    (tmp_path / "plugfit.py").write_text("raise SystemExit('a module of the folder it runs in')")
+    rows = "".join(f"{i / 32},{int(i > 14)}\n" for i in range(32))
+    (tmp_path / "rows.csv").write_text("a,label\n" + rows)
+    (tmp_path / "fit.toml").write_text(
+        'plugins = ["plugins"]\n[data]\nfile = "rows.csv"\ntarget = "label"\n'
+        '[network]\nlayers = ["Dense(1, activation=sigmoid)"]\n'
+        '[compile]\noptimizer = "SGD"\nloss = "binary_crossentropy"\nmetrics = ["BrierScore"]\n[fit]\nepochs = 2\nseed = 7\n'
+    )
+    code = "import sys; sys.path.pop(0); from plugfit.__main__ import main; main()"
+
+    def scores(*arguments):
+        command = [sys.executable, "-c", code, "fit", "fit.toml", "--json", "--out", f"run{len(arguments)}", *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        assert ran.returncode == 0, ran
+        events = map(json.loads, ran.stdout.splitlines())
+        return [event["logs"]["BrierScore"] for event in events if event["event"] == "epoch"]
+
+    within = scores()
+    assert len(within) == 2 and within == scores("--isolate")

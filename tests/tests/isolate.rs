@@ -356,7 +356,8 @@ fn limits_without_isolation_and_limits_that_cannot_be_are_asked_wrongly() {
 }
 
 fn isolated(libraries: &[&str]) -> Host {
-    let isolate = Isolation { program: Some(program()), call_limit: Duration::from_secs(20), ..Isolation::default() };
+    let isolate =
+        Isolation { program: vec![program().into()], call_limit: Duration::from_secs(20), ..Isolation::default() };
     let host = Host::with_options(LoadOptions { isolate: Some(isolate), ..LoadOptions::default() });
     host.add_builtin();
     libraries.iter().fold(host, |host, name| host.with_plugins(library(name)).expect("it is vetted"))
@@ -461,17 +462,21 @@ fn a_component_reaches_its_host_threads_log_and_cancel() {
 
 #[test]
 fn a_program_that_is_no_worker_is_not_started_as_one() {
-    let options = |program| LoadOptions {
-        isolate: Some(Isolation { program, call_limit: Duration::from_secs(2), ..Isolation::default() }),
+    let options = |program: &[&str]| LoadOptions {
+        isolate: Some(Isolation {
+            program: program.iter().map(Into::into).collect(),
+            call_limit: Duration::from_secs(2),
+            ..Isolation::default()
+        }),
         ..LoadOptions::default()
     };
-    let metric = |program| {
+    let metric = |program: &[&str]| {
         let host = Host::with_options(options(program)).with_plugins(library("crashing")).expect("it is vetted");
         host.metric("CrashingMetric").map(drop).expect_err("nobody serves").to_string()
     };
-    assert!(metric(None).contains("worker_main()"), "{}", metric(None));
-    assert!(metric(Some("/bin/true".into())).contains("called exit(0)"));
-    assert!(metric(Some("/nowhere".into())).contains("can't be isolated: No such file"));
+    assert!(metric(&[]).contains("worker_main()"), "{}", metric(&[]));
+    assert!(metric(&["/bin/true"]).contains("called exit(0)"));
+    assert!(metric(&["/nowhere"]).contains("can't be isolated: No such file"));
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn a_lock_holds_for_what_an_isolated_plugin_asks_its_process_for() {
     let crashing = plugins(folder.path(), &[library("crashing")]).join("libcrashing.so");
     let mark = folder.path().join("mark");
     let function = format!("{}#squares", marking(folder.path(), &mark).display());
-    let isolate = Some(Isolation { program: Some(program()), ..Isolation::default() });
+    let isolate = Some(Isolation { program: vec![program().into()], ..Isolation::default() });
     let host = Host::with_options(LoadOptions { isolate, ..locked(folder.path(), &[&crashing]) });
     host.add_builtin();
     host.add_file(&crashing).expect("it is in the lock");

@@ -22,7 +22,10 @@ use pyo3::prelude::*;
 #[pyfunction]
 fn run_program(py: Python<'_>, arguments: Vec<OsString>, begun_by: Vec<OsString>) -> u8 {
     plugfit::cli::set_program(begun_by);
-    py.detach(|| plugfit::cli::run(arguments))
+    py.detach(|| {
+        plugfit::plugin::worker_main_of(arguments.iter().skip(1).cloned());
+        plugfit::cli::run(arguments)
+    })
 }
 
 #[pymodule]

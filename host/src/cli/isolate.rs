@@ -48,7 +48,8 @@ impl Options {
         if !cfg!(target_os = "linux") {
             return Err(Error::usage("plug-ins can be isolated on Linux alone").hint("leave out --isolate"));
         }
-        let mut isolation = Isolation::default();
+        let mut isolation =
+            Isolation { program: super::PROGRAM.get().cloned().unwrap_or_default(), ..Isolation::default() };
         if let Some(seconds) = self.call_limit {
             let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
             isolation.call_limit =

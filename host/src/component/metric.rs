@@ -164,6 +164,14 @@ impl Metric {
     /// # Errors
     /// They can't be merged.
     pub fn merge_state(&mut self, other: &Metric) -> Result<()> {
+        let settings = |metric: &Metric| -> Result<Map<String, Value>> {
+            let mut config = metric.get_config()?;
+            config.remove("name");
+            Ok(config)
+        };
+        if self.full_name() == other.full_name() && settings(self)? != settings(other)? {
+            return Err(Error::usage(format!("what {} has seen is of other settings", other.name)));
+        }
         match (&mut self.source, &other.source) {
             (Source::Metric { metric, state }, Source::Metric { metric: of_other, state: others })
                 if metric.full_name() == of_other.full_name() =>

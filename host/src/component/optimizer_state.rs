@@ -55,6 +55,12 @@ impl Optimizer {
                 None => return Err(wrong(format!("it has no {name}"))),
             }
         }
+        let is_own = |name: &String| current.tensors.iter().any(|(own, _)| own == name);
+        if self.is_built()
+            && let Some((name, _)) = state.tensors.iter().find(|(name, _)| !is_own(name))
+        {
+            return Err(wrong(format!("it has {name} besides")));
+        }
         let mut found = found.into_iter();
         let mut next = |values: &mut SlotValues| {
             if let Some(found) = found.next() {

@@ -29,7 +29,7 @@ pub mod trust;
 mod vet;
 
 pub use door::{Door, Level, Resolve, Resolved};
-pub use isolate::{Isolation, worker_main};
+pub use isolate::{Isolation, worker_main, worker_main_of};
 pub use kind::Kind;
 pub use load::{LoadOptions, Origin, Plugin};
 pub use lock::{Lock, Locked, sha256};

@@ -18,6 +18,7 @@ mod system;
 mod wire;
 mod worker;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use plugfit_abi::abi_stable::std_types::RResult;
 use plugfit_abi::{self as abi, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
 
-pub use worker::worker_main;
+pub use worker::{worker_main, worker_main_of};
 
 use self::process::{Caller, Worker, other};
 use self::wire::{Call, locked};
@@ -42,8 +43,9 @@ const WORKER_VARIABLE: &str = "PLUGFIT_WORKER";
 /// How plug-ins are isolated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Isolation {
-    /// The program that workers are started as: one whose `main` begins with [`worker_main`], as `plugfit` does; none: this one.
-    pub program: Option<PathBuf>,
+    /// The command that workers are started by: a program whose `main` begins with [`worker_main`], as `plugfit` does, and the arguments
+    /// before a worker's own; empty: this program.
+    pub program: Vec<OsString>,
     /// How long a call may take; a plug-in that takes longer is ended.
     pub call_limit: Duration,
     /// How much memory a worker may use, in bytes; none: what is available when it is started.
@@ -54,7 +56,7 @@ pub struct Isolation {
 
 impl Default for Isolation {
     fn default() -> Self {
-        Isolation { program: None, call_limit: Duration::from_secs(60), memory_limit: None, goes_on: true }
+        Isolation { program: Vec::new(), call_limit: Duration::from_secs(60), memory_limit: None, goes_on: true }
     }
 }
 

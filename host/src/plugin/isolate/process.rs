@@ -58,12 +58,15 @@ pub struct Caller<'c> {
 
 impl Worker {
     pub fn start(isolation: &Isolation, file: String) -> Result<Self> {
-        let program = match &isolation.program {
-            Some(program) => program.clone(),
-            None => check_program().and_then(|()| system::this_program())?,
+        let mut command = match &isolation.program[..] {
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                command
+            }
+            [] => Command::new(check_program().and_then(|()| system::this_program())?),
         };
         let mapping = Arc::new(Mapping::create(1 << 16)?);
-        let mut command = Command::new(program);
         let memory = isolation.memory_limit.unwrap_or_else(system::available_memory);
         let numbers = [u64::from(std::process::id()), memory, rayon::current_num_threads() as u64];
         command.arg(WORKER_ARGUMENT).arg(env!("CARGO_PKG_VERSION")).args(numbers.map(|number| number.to_string()));

@@ -1,6 +1,6 @@
 //! The worker's side: loads one plug-in, and does the calls that the host lays down in the shared memory.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -25,7 +25,12 @@ static SERVES: AtomicBool = AtomicBool::new(false);
 /// worker's work and never returns; else it does nothing.
 pub fn worker_main() {
     SERVES.store(true, Ordering::Relaxed);
-    let mut arguments = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned());
+    worker_main_of(std::env::args_os().skip(1));
+}
+
+/// As [`worker_main`], for a program that is begun by more than its own file, as `python -m plugfit` is: with the arguments after that.
+pub fn worker_main_of(arguments: impl IntoIterator<Item = OsString>) {
+    let mut arguments = arguments.into_iter().map(|text| text.to_string_lossy().into_owned());
     if arguments.next().as_deref() != Some(WORKER_ARGUMENT) {
         return;
     }

@@ -116,6 +116,30 @@ impl Batch {
         (self.y_true.shape() == self.y_pred.shape()).then(|| self.predicting(self.y_true.copied()))
     }
 
+    /// With as many rows, and nothing in them.
+    pub fn without_columns(&self) -> Self {
+        let nothing = || Array::new(&[self.y_pred.shape()[0] as usize, 0], Vec::new());
+        let y_true = if self.truth().is_some() { nothing() } else { self.y_true.copied() };
+        Batch { y_true, ..self.predicting(nothing()) }
+    }
+
+    /// With what nobody means and what may come all the same, in some places.
+    pub fn odd(&self) -> impl Iterator<Item = (String, Self)> + '_ {
+        let past = *self.y_pred.shape().last().unwrap_or(&1) as f64;
+        let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, -1.0, past];
+        let some = |array: &Array, number: f64| {
+            let values = array.numbers().iter().enumerate();
+            array.with(values.map(|(i, &value)| if i % 3 == 1 { number } else { value }).collect())
+        };
+        numbers.into_iter().flat_map(move |number| {
+            let (y_true, y_pred) = (some(&self.y_true, number), some(&self.y_pred, number));
+            [
+                (format!("{number} is in y_true"), Batch { y_true, ..self.predicting(self.y_pred.copied()) }),
+                (format!("{number} is in y_pred"), self.predicting(y_pred)),
+            ]
+        })
+    }
+
     /// Gives `f` the inputs that are declared, by name.
     pub fn with_inputs<T>(
         &self,

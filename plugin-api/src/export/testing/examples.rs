@@ -5,17 +5,19 @@ use super::{
     loss,
     metric::{self, State},
     optimizer,
-    report::Report,
+    report::{said, Report},
     trial::{or_report, Trial},
 };
 use crate::{Error, Inputs, Result, Tensor};
 use plugfit_abi as abi;
 use serde_json::{json, Map, Value};
 
-/// What a component gave: as many numbers as the example says, and their names, if they have any.
+/// What a component gave: as many numbers as the example says, and their names, if they have any; and what else an example may say,
+/// by its key.
 struct Given {
     values: Vec<f64>,
     names: Vec<String>,
+    also: Option<(&'static str, Vec<f64>)>,
 }
 
 pub fn check(trial: &Trial<'_>, report: &mut Report) {
@@ -31,38 +33,58 @@ pub fn check(trial: &Trial<'_>, report: &mut Report) {
                 continue;
             }
         };
-        // One without only says how it is configured.
-        if !example.contains_key("gives") {
+        report.about = format!(", in the example {text}");
+        let refused = example.get("refused").map(|words| words.as_str().unwrap_or_default());
+        // One without both only says how it is configured.
+        if refused.is_none() && !example.contains_key("gives") {
             continue;
         }
-        report.about = format!(", in the example {text}");
         let result = given(trial, &example);
+        if let Some(words) = refused {
+            refuses(words, result.err(), report);
+            continue;
+        }
         if let Some(given) = or_report(report, "fails", result) {
-            compare(&example, &given, report);
+            compare(trial, &example, &given, report);
         }
     }
     report.about.clear();
 }
 
+/// That it says these words of what it doesn't take.
+fn refuses(words: &str, error: Option<Error>, report: &mut Report) {
+    match error {
+        None => report.fail("takes what it says that it refuses"),
+        Some(error)
+            if [abi::ERROR_CONFIG, abi::ERROR_INPUT].contains(&error.kind()) && said(&error).contains(words) => {}
+        Some(error) => report.error(format!("doesn't say {words:?} as it refuses it"), &error),
+    }
+}
+
 fn given(trial: &Trial<'_>, example: &Map<String, Value>) -> Result<Given> {
     let config = example.get("config").cloned().unwrap_or_else(|| json!({}));
-    let unnamed = |values| Given { values, names: Vec::new() };
+    let unnamed = |values| Given { values, names: Vec::new(), also: None };
     match trial.kind() {
         "loss" => {
             let made = trial.made::<abi::LossV1>(&config)?;
             let info = loss::info(&made)?;
-            let (_, values) =
-                with_inputs(example, &info.inputs, &info.dtypes, |inputs| loss::values_of(&made, &info, inputs))?;
-            Ok(unnamed(values))
+            let wanted = example.contains_key("gradient");
+            let (values, gradient) = with_inputs(example, &info.inputs, &info.dtypes, |inputs| {
+                loss::values_of(&made, &info, inputs, wanted)
+            })?;
+            Ok(Given { also: Some(("gradient", gradient)), ..unnamed(values) })
         }
         "metric" => {
             let made = trial.made::<abi::MetricV1>(&config)?;
             let info = metric::info(&made)?;
             let mut state = State::new(&made, &info)?;
-            with_inputs(example, &info.inputs, &info.dtypes, |inputs| state.update_with(inputs))?;
+            let batches = example.get("batches").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            for batch in batches.iter().filter_map(Value::as_object).chain(batches.is_empty().then_some(example)) {
+                with_inputs(batch, &info.inputs, &info.dtypes, |inputs| state.update_with(inputs))?;
+            }
             let result = state.raw_result()?;
             let names = result.names.iter().map(|name| name.as_str().to_owned()).collect();
-            Ok(Given { values: result.values.into(), names })
+            Ok(Given { names, ..unnamed(result.values.into()) })
         }
         "optimizer" => {
             let start = array(example, "start")?;
@@ -71,7 +93,8 @@ fn given(trial: &Trial<'_>, example: &Map<String, Value>) -> Result<Given> {
             let gradients: Vec<Array> = gradients.iter().map(read).collect::<Result<_>>()?;
             let rate = example.get("learning_rate").and_then(Value::as_f64).unwrap_or(0.1);
             let made = trial.made::<abi::OptimizerV1>(&config)?;
-            optimizer::after(&made, &start, &gradients, rate).map(unnamed)
+            let (values, finalized) = optimizer::after(&made, &start, &gradients, rate)?;
+            Ok(Given { also: Some(("finalized", finalized)), ..unnamed(values) })
         }
         _ => {
             let made = trial.made::<abi::ScheduleV1>(&config)?;
@@ -129,8 +152,15 @@ fn read(value: &Value) -> Result<Array> {
     Ok(Array::new(&shape, values))
 }
 
-fn compare(example: &Map<String, Value>, given: &Given, report: &mut Report) {
+fn compare(trial: &Trial<'_>, example: &Map<String, Value>, given: &Given, report: &mut Report) {
     let relative = example.get("within").and_then(Value::as_f64).unwrap_or(1e-5);
+    if let Some((key, found)) = &given.also {
+        match example.get(*key).map(read) {
+            Some(Ok(expected)) => numbers(found, &expected, relative, &format!("gives the {key} "), report),
+            Some(Err(error)) => report.error(format!("says a {key} that can't be"), &error),
+            None => {}
+        }
+    }
     let expected = match example.get("gives") {
         None | Some(Value::Null) => weights([]),
         Some(Value::Object(named)) => {
@@ -141,18 +171,22 @@ fn compare(example: &Map<String, Value>, given: &Given, report: &mut Report) {
             let at = |name: &String| given.names.iter().position(|other| other == name);
             let ordered: Vec<f64> = names.iter().filter_map(|name| at(name).map(|index| given.values[index])).collect();
             let expected = weights(named.values().filter_map(Value::as_f64));
-            return numbers(&ordered, &expected, relative, report);
+            return numbers(&ordered, &expected, relative, "gives ", report);
         }
         Some(value) => match read(value) {
+            // A loss and the metric that is the mean of its values are one struct, with the same examples.
+            Ok(values) if trial.kind() == "metric" && given.values.len() == 1 && trial.is_also_a_loss() => {
+                weights([values.numbers().iter().sum::<f64>() / values.len() as f64])
+            }
             Ok(expected) => expected,
             Err(error) => return report.error("says what can't be given", &error),
         },
     };
-    numbers(&given.values, &expected, relative, report);
+    numbers(&given.values, &expected, relative, "gives ", report);
 }
 
-fn numbers(found: &[f64], expected: &Array, relative: f64, report: &mut Report) {
+fn numbers(found: &[f64], expected: &Array, relative: f64, gives: &str, report: &mut Report) {
     let near = |(found, expected): (&f64, &f64)| (found - expected).abs() <= relative * expected.abs().max(1e-3);
     let same = found.len() == expected.len() && found.iter().zip(expected.numbers()).all(near);
-    report.that(same, || format!("gives {found:?}, not {:?}", expected.numbers()));
+    report.that(same, || format!("{gives}{found:?}, not {:?}", expected.numbers()));
 }

@@ -1,7 +1,7 @@
 //! What holds for losses.
 
 use super::{
-    data::{batches, weights, Array, Batch, Task, COLUMNS},
+    data::{batches, weights, Array, Batch, Task, COLUMNS, ROWS},
     made::{back, with_raw, Described, Made},
     report::{said, Report},
     trial::{or_report, Tests, Trial},
@@ -17,14 +17,18 @@ use plugfit_abi::{
 
 pub const TESTS: Tests = &[
     ("gradient", "the gradient is that of the values, by differences at every place", gradient),
+    ("edges", "at ties, at bounds and beyond them a slope lies between those of its two sides", edges),
     ("line", "along a line the values change by the sum of the slopes, without a jump", line),
     ("fused", "values and gradients are the same whether asked for together or alone", fused),
     ("weights", "weights and the scale multiply gradients, and the sums are those of the values", weighted),
     ("rows", "a row's value doesn't depend on the others, where it says so", rows),
+    ("large", "many wide rows give what few give, and their slopes are those of the values", large),
+    ("leading", "axes before the last are rows, however many there are, where a value is of a row", leading),
     ("finite", "values are finite at 0, at 1, at ties and for logits of 1e30, and no slope is NaN there", finite),
     ("truth", "nothing is better than the truth, unless it declares that something is", truth),
+    ("odd", "no number makes it panic: NaN, infinity, a class that isn't there", odd),
     ("shapes", "inputs that don't fit are refused", shapes),
-    ("empty", "a batch without rows has no values", empty),
+    ("empty", "a batch without rows has no values, and one without columns doesn't make it panic", empty),
 ];
 
 /// What a call gave.
@@ -56,10 +60,24 @@ fn call(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, ask: &Ask<'_>)
     batch.with_inputs(&info.inputs, &info.dtypes, None, |inputs| call_on(made, info, inputs, y_pred, shape, ask))
 }
 
-/// Values of inputs of any names.
-pub fn values_of(made: &Made<abi::LossV1>, info: &LossInfo, inputs: &Inputs<'_>) -> Result<(Vec<i64>, Vec<f64>)> {
-    let output = call_on(made, info, inputs, 0, &[0], &Ask::VALUES)?;
-    Ok((output.shape, output.values.iter().map(|&value| f64::from(value)).collect()))
+/// Values of inputs of any names, and where it is wanted the gradient for `y_pred`.
+pub fn values_of(
+    made: &Made<abi::LossV1>,
+    info: &LossInfo,
+    inputs: &Inputs<'_>,
+    gradient: bool,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let wide = |numbers: Vec<f32>| numbers.into_iter().map(f64::from).collect();
+    let output = match gradient {
+        true => call_on(made, info, inputs, inputs.y_pred()?.len(), inputs.y_pred()?.shape(), &Ask::all(info))?,
+        false => call_on(made, info, inputs, 0, &[0], &Ask::VALUES)?,
+    };
+    Ok((wide(output.values), wide(output.gradient)))
+}
+
+fn output_shape(made: &Made<abi::LossV1>, raw: &abi::Inputs<'_>) -> Result<Vec<i64>> {
+    // SAFETY: the handle belongs to this table.
+    Ok(back(unsafe { (made.table.output_shape)(made.handle, raw) })?.into())
 }
 
 fn call_on(
@@ -71,8 +89,7 @@ fn call_on(
     ask: &Ask<'_>,
 ) -> Result<Output> {
     with_raw(inputs, |raw| {
-        // SAFETY: the handle belongs to this table; so below.
-        let shape: Vec<i64> = back(unsafe { (made.table.output_shape)(made.handle, raw) })?.into();
+        let shape = output_shape(made, raw)?;
         let count = shape.iter().try_fold(
             1_i64,
             |product, &length| {
@@ -114,7 +131,7 @@ fn call_on(
             },
             scale: ask.scale,
         };
-        // SAFETY: as above; the targets are written by nobody else meanwhile.
+        // SAFETY: the handle belongs to this table; the targets are written by nobody else meanwhile.
         let totals = back(unsafe { (made.table.call)(made.handle, &made.host, raw, &output) })?;
         values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= valid);
         Ok(Output { shape, values, gradient, totals })
@@ -162,6 +179,27 @@ impl Ready {
 
     fn sum(&self, batch: &Batch) -> f64 {
         self.values(batch).map_or(f64::NAN, |values| values.iter().sum())
+    }
+
+    /// Batches at ties, at bounds and beyond them, each with what it is.
+    fn edges(&self) -> Vec<(String, Batch)> {
+        let again = |array: &Array, numbers: &[f64]| {
+            array.with((0..array.len()).map(|cell| numbers[cell % numbers.len()]).collect())
+        };
+        let of = |numbers: &&[f64]| {
+            let what = format!("y_pred is {numbers:?}, again and again");
+            (what, self.batch.predicting(again(&self.batch.y_pred, numbers)))
+        };
+        let mut edges: Vec<(String, Batch)> =
+            [&[0.0][..], &[0.5], &[1.0], &[-0.5], &[1.5], &[1.5, -0.5, 0.5]].iter().map(of).collect();
+        // Labels that nobody means have slopes all the same.
+        if self.batch.truth().is_some() {
+            let labels = [0.25, 1.5, -0.5];
+            let y_true = again(&self.batch.y_true, &labels);
+            let batch = Batch { y_true, ..self.batch.predicting(self.batch.y_pred.copied()) };
+            edges.push((format!("y_true is {labels:?}, again and again"), batch));
+        }
+        edges
     }
 
     fn has_rows(&self) -> bool {
@@ -264,6 +302,55 @@ fn gradient(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
+fn edges(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.differentiable {
+            return;
+        }
+        for (what, batch) in ready.edges() {
+            let Ok(output) = call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) else { continue };
+            if let Some(wrong) = beyond_both_sides(ready, &batch, &output) {
+                return report.fail(format!("{wrong}, where {what}"));
+            }
+        }
+    });
+}
+
+/// The first slope that isn't between those of its two sides, as far as these can be told.
+fn beyond_both_sides(ready: &Ready, batch: &Batch, output: &Output) -> Option<String> {
+    let here = ready.sum(batch);
+    if !here.is_finite() {
+        return None;
+    }
+    for (index, &found) in output.gradient.iter().enumerate() {
+        let sides = [-1.0, 1.0].map(|side| slope_to_a_side(ready, batch, here, index, side));
+        let [Some(left), Some(right)] = sides else { continue };
+        let (found, allowed) = (f64::from(found), 1e-2 * (1.0 + left.abs().max(right.abs())));
+        // NaN is neither.
+        if !(left.min(right) - allowed <= found && found <= left.max(right) + allowed) {
+            return Some(format!(
+                "gives the slope {found} for y_pred[{index}], with {left:.4} before and {right:.4} behind"
+            ));
+        }
+    }
+    None
+}
+
+/// How the sum changes to one side of a number, where that can be told: a logarithm at 0 has no slope, or one that only small steps
+/// show.
+fn slope_to_a_side(ready: &Ready, batch: &Batch, here: f64, index: usize, side: f64) -> Option<f64> {
+    for step in [4e-3, 2e-5, 1e-7, 1e-9] {
+        let slope = |step: f64| (ready.sum(&batch.predicting(batch.y_pred.moved(index, step))) - here) / step;
+        let (narrow, wide) = (slope(side * step), slope(side * 2.0 * step));
+        // Of a small step float32 must show something.
+        let shows = step > 1e-3 || (narrow * step).abs() > 1e-4 * (1.0 + here.abs());
+        if shows && near(narrow, wide, 2e-2) {
+            return Some(narrow);
+        }
+    }
+    None
+}
+
 /// Points on a line.
 const POINTS: usize = 96;
 
@@ -325,6 +412,14 @@ fn fused(trial: &Trial<'_>, report: &mut Report) {
                     alone.totals.value, output.totals.value
                 )
             });
+        }
+        for (what, edge) in ready.edges() {
+            let both = [Ask::all(info), Ask::VALUES].map(|ask| call(made, info, &edge, &ask));
+            if let [Ok(with), Ok(without)] = both {
+                report.that(same(&with.values, &without.values, 1e-5), || {
+                    format!("gives other values with a gradient than without, where {what}")
+                });
+            }
         }
     });
 }
@@ -407,6 +502,103 @@ fn rows(trial: &Trial<'_>, report: &mut Report) {
     }
 }
 
+/// Elements of a batch that is worth sharing between threads, and columns that no register holds.
+const MANY: usize = 40_000;
+const WIDE: usize = 67;
+
+fn large(trial: &Trial<'_>, report: &mut Report) {
+    let Some(config) = trial.config() else { return };
+    // Not every loss is of any number of columns.
+    let wide = ready(trial, &config, WIDE, &mut Report::default());
+    let Some(few) = wide.or_else(|| ready(trial, &config, COLUMNS, report)) else { return };
+    let each = few.batch.y_pred.len() / ROWS;
+    let count = MANY.div_ceil(each.max(1));
+    // Where each row looks at all others, there are as many pairs as that squared.
+    let count = if few.info.rows_independent { count } else { count.min(MANY / WIDE) };
+    let batch = few.batch.picked((0..count).map(|row| row % ROWS));
+    let Some(output) =
+        or_report(report, "fails with many rows", call(&few.made, &few.info, &batch, &Ask::all(&few.info)))
+    else {
+        return;
+    };
+    if few.has_rows() {
+        let other = |many: &[f32], few: &[f32]| {
+            let differs = |(a, b): (&f32, &f32)| !near(f64::from(*a), f64::from(*b), 1e-5);
+            many.iter().zip(few.iter().cycle()).position(differs)
+        };
+        if let Some(index) = other(&output.values, &few.output.values) {
+            report.fail(format!("gives another value {index} of {count} rows than of {ROWS} of the same"));
+        }
+        if let Some(index) = other(&output.gradient, &few.output.gradient) {
+            report.fail(format!("gives another slope {index} of {count} rows than of {ROWS} of the same"));
+        }
+    }
+    let sum = output.values.iter().map(|&value| f64::from(value)).sum();
+    report.that(near(output.totals.value, sum, 1e-4), || {
+        format!("says that {} values sum to {}, and they do to {sum}", output.values.len(), output.totals.value)
+    });
+    let abi::LossTotals { count: said, weight, .. } = output.totals;
+    let values = output.values.len() as f64;
+    report.that(few.info.own_mask || said == values && weight == values, || {
+        format!("says that {said} values of weight {weight} count, and there are {values}")
+    });
+    if few.info.differentiable {
+        towards(&few, &batch, &output, report);
+    }
+}
+
+/// The slope from each row towards the next, all at once.
+fn towards(ready: &Ready, batch: &Batch, output: &Output, report: &mut Report) {
+    let next = ready.batch.picked((0..batch.y_pred.shape()[0] as usize).map(|row| (row + 1) % ROWS));
+    let steps: Vec<f64> =
+        next.y_pred.numbers().iter().zip(batch.y_pred.numbers()).map(|(next, here)| next - here).collect();
+    let sum = |share: f64| {
+        let moved = batch.y_pred.numbers().iter().zip(&steps).map(|(here, step)| here + share * step).collect();
+        ready.sum(&batch.predicting(batch.y_pred.with(moved)))
+    };
+    let slope = |share: f64| (sum(share) - sum(-share)) / (2.0 * share);
+    let (wide, narrow) = (slope(8e-3), slope(4e-3));
+    let products = || output.gradient.iter().zip(&steps).map(|(&slope, step)| f64::from(slope) * step);
+    let (found, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
+    // Where two step sizes disagree there are kinks, and nothing to compare with.
+    if (wide - narrow).abs() > 1e-2 * (1e-3 + size) {
+        return;
+    }
+    let best = (4.0 * narrow - wide) / 3.0;
+    report.that((found - best).abs() <= 5e-3 * (1e-2 + size), || {
+        format!("has slopes that come to {found} for a step in all of {} elements; differences say {best}", steps.len())
+    });
+}
+
+fn leading(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { made, info, batch, output } = ready;
+        if batch.y_pred.shape().len() != 2 || !ready.has_rows() {
+            return;
+        }
+        let halved = |array: &Array| {
+            let rest = array.shape()[1..].iter().map(|&length| length as usize);
+            let shape: Vec<usize> = [ROWS / 2, 2].into_iter().chain(rest).collect();
+            Array::new(&shape, array.numbers().to_vec())
+        };
+        let folded = Batch { y_true: halved(&batch.y_true), ..batch.predicting(halved(&batch.y_pred)) };
+        let shape = folded
+            .with_inputs(&info.inputs, &info.dtypes, None, |inputs| with_raw(inputs, |raw| output_shape(made, raw)));
+        // It may take no more than two axes, or mean something else by them.
+        if shape.ok().is_none_or(|shape| shape != [ROWS as i64 / 2, 2]) {
+            return;
+        }
+        let Some(found) = or_report(report, "fails with three axes", call(made, info, &folded, &Ask::all(info))) else {
+            return;
+        };
+        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(&a, &b)| near(f64::from(a), f64::from(b), 1e-5));
+        report.that(same(&found.values, &output.values) && same(&found.gradient, &output.gradient), || {
+            let (three, two) = (folded.y_pred.shape(), batch.y_pred.shape());
+            format!("gives other values or slopes where y_pred has the shape {three:?} than where it has {two:?}")
+        });
+    });
+}
+
 fn finite(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
         let Ready { info, batch, .. } = ready;
@@ -445,6 +637,28 @@ fn finite(trial: &Trial<'_>, report: &mut Report) {
             }
         }
     });
+    finite_wherever_the_greatest_is(trial, report);
+}
+
+/// Columns of more than a register holds.
+const PAST_REGISTERS: usize = 19;
+
+/// Of logits, of which the greatest is taken off before they are exponents.
+fn finite_wherever_the_greatest_is(trial: &Trial<'_>, report: &mut Report) {
+    trial.each(report, |config, report| {
+        let Some(ready) = ready(trial, config, PAST_REGISTERS, &mut Report::default()) else { return };
+        let columns = PAST_REGISTERS as i64;
+        if !ready.info.from_logits || ready.batch.y_pred.shape() != [ROWS as i64, columns] {
+            return;
+        }
+        let batch = ready.batch.picked((0..PAST_REGISTERS).map(|row| row % ROWS));
+        let cells = 0..PAST_REGISTERS * PAST_REGISTERS;
+        let sure = cells.map(|i| if i % PAST_REGISTERS == i / PAST_REGISTERS { 1e30 } else { 0.0 }).collect();
+        let Ok(values) = ready.values(&batch.predicting(batch.y_pred.with(sure))) else { return };
+        if let Some(column) = values.iter().position(|value| !value.is_finite()) {
+            report.fail(format!("gives {} where of {columns} logits only number {column} is 1e30", values[column]));
+        }
+    });
 }
 
 fn truth(trial: &Trial<'_>, report: &mut Report) {
@@ -471,6 +685,19 @@ fn truth(trial: &Trial<'_>, report: &mut Report) {
         }
     }
     ready.keep(report);
+}
+
+fn odd(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        for (what, batch) in ready.batch.odd() {
+            match call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) {
+                Err(error) if error.kind() == abi::ERROR_PANIC => {
+                    return report.error(format!("where {what}"), &error);
+                }
+                _ => {}
+            }
+        }
+    });
 }
 
 fn shapes(trial: &Trial<'_>, report: &mut Report) {
@@ -501,11 +728,18 @@ fn shapes(trial: &Trial<'_>, report: &mut Report) {
 }
 
 fn empty(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| match ready.values(&ready.batch.rows(0, 0)) {
-        Ok(values) => {
-            report.that(values.is_empty() || !ready.has_rows(), || format!("gives {} values for no rows", values.len()))
+    each(trial, report, |ready, report| {
+        match ready.values(&ready.batch.rows(0, 0)) {
+            Ok(values) => report
+                .that(values.is_empty() || !ready.has_rows(), || format!("gives {} values for no rows", values.len())),
+            Err(error) if error.kind() == abi::ERROR_INPUT => {}
+            Err(error) => report.error("fails with no rows", &error),
         }
-        Err(error) if error.kind() == abi::ERROR_INPUT => {}
-        Err(error) => report.error("fails with no rows", &error),
+        let none = ready.batch.without_columns();
+        if let Err(error) = call(&ready.made, &ready.info, &none, &Ask::all(&ready.info)) {
+            if error.kind() == abi::ERROR_PANIC {
+                report.error("with no columns", &error);
+            }
+        }
     });
 }

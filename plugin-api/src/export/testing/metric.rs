@@ -21,8 +21,9 @@ pub const TESTS: Tests = &[
     ("zero_weight", "a row of weight 0 counts as if it weren't there, where it says so", zero_weight),
     ("direction", "the truth isn't worse than anything, by the direction it declares", direction),
     ("defined", "a result is of finite numbers, or undefined", defined),
+    ("odd", "no number makes it panic: NaN, infinity, a class that isn't there", odd),
     ("shapes", "inputs that don't fit are refused, and leave the state as it was", shapes),
-    ("empty", "a batch without rows changes nothing", empty),
+    ("empty", "a batch without rows changes nothing, and one without columns doesn't make it panic", empty),
     ("bounded", "the state's size doesn't grow with the rows, unless it declares so", bounded),
     ("allocation", "an update asks for no memory once it is warm", allocation),
 ];
@@ -225,6 +226,8 @@ fn split(trial: &Trial<'_>, report: &mut Report) {
         }
         let whole = ready.of(&[(&ready.batch, None)])?.result()?;
         let mut random = Random(ready.seed);
+        let given: Vec<f64> = (0..ROWS).map(|_| 0.25 + random.next()).collect();
+        let weighted = ready.of(&[(&ready.batch, Some(&weights(given.iter().copied())))])?.result()?;
         for _ in 0..6 {
             let mut order: Vec<usize> = (0..ROWS).collect();
             order.sort_by_key(|_| (random.next() * 1e9) as u64);
@@ -236,9 +239,14 @@ fn split(trial: &Trial<'_>, report: &mut Report) {
                 let last = parts.len() - 1;
                 parts[last].push(row);
             }
-            let mut state = ready.new_state()?;
-            parts.iter().try_for_each(|rows| state.update(&ready.batch.picked(rows.iter().copied()), None))?;
+            let (mut state, mut with_weights) = (ready.new_state()?, ready.new_state()?);
+            for rows in &parts {
+                let batch = ready.batch.picked(rows.iter().copied());
+                state.update(&batch, None)?;
+                with_weights.update(&batch, Some(&weights(rows.iter().map(|&row| given[row]))))?;
+            }
             expect(report, &format!("rows come as {parts:?}"), &state.result()?, &whole);
+            expect(report, &format!("rows with weights come as {parts:?}"), &with_weights.result()?, &weighted);
         }
         let mut one_by_one = ready.new_state()?;
         (0..ROWS).try_for_each(|row| one_by_one.update(&ready.batch.rows(row, row + 1), None))?;
@@ -425,6 +433,21 @@ fn defined(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
+fn odd(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        for (what, batch) in ready.batch.odd() {
+            match ready.of(&[(&batch, None)]).and_then(|state| state.result()) {
+                Err(error) if error.kind() == abi::ERROR_PANIC => {
+                    report.error(format!("where {what}"), &error);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+}
+
 fn shapes(trial: &Trial<'_>, report: &mut Report) {
     each_choice(trial, report, |ready, report| {
         if ready.info.inputs == ["values"] {
@@ -453,6 +476,10 @@ fn empty(trial: &Trial<'_>, report: &mut Report) {
             Ok(()) => expect(report, "a batch without rows came last", &state.result()?, &before),
             Err(error) if error.kind() == abi::ERROR_INPUT => {}
             Err(error) => report.error("fails with no rows", &error),
+        }
+        let none = ready.batch.without_columns();
+        if let Some(error) = ready.of(&[(&none, None)]).err().filter(|error| error.kind() == abi::ERROR_PANIC) {
+            report.error("with no columns", &error);
         }
         Ok(())
     });

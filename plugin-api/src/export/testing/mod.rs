@@ -30,10 +30,12 @@
 //!
 //! | kind | keys besides `config` | `gives` |
 //! |---|---|---|
-//! | loss | its inputs, by name | the values, not reduced |
-//! | metric | its inputs, by name; `sample_weight` | a number, a list, an object of names, or null where it is undefined |
-//! | optimizer | `start`, `gradients` (a list a step), `learning_rate` | the parameter after the steps |
+//! | loss | its inputs, by name | the values, not reduced; beside it `gradient`, the slopes for `y_pred` |
+//! | metric | its inputs, by name; `sample_weight`; or `batches`, a list of objects with these | a number, a list, an object of names, or null where it is undefined; where it is a loss too, the values, of which it is the mean |
+//! | optimizer | `start`, `gradients` (a list a step), `learning_rate` | the parameter after the steps; beside it `finalized`, what it is at the end of a training |
 //! | schedule | `steps` | the rate at each |
+//!
+//! An example may also say what isn't taken: `refused`, in place of `gives`, are words of the error.
 //!
 //! `within` is how near it must be, relative to the number: 1e-5 where it isn't given. The first example's `config` is also what the
 //! other tests begin with, so that a component which needs settings can be tried; an example without `gives` is for that alone.

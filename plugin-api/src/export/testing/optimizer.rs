@@ -227,8 +227,13 @@ pub fn bits(made: &Made<abi::OptimizerV1>, seed: u64) -> Result<Vec<u64>> {
     Ok(all.map(|value| u64::from(value.to_bits())).collect())
 }
 
-/// The parameter after a step with each of these gradients.
-pub fn after(made: &Made<abi::OptimizerV1>, start: &Array, gradients: &[Array], rate: f64) -> Result<Vec<f64>> {
+/// The parameter after a step with each of these gradients, and after what is done in the end.
+pub fn after(
+    made: &Made<abi::OptimizerV1>,
+    start: &Array,
+    gradients: &[Array],
+    rate: f64,
+) -> Result<(Vec<f64>, Vec<f64>)> {
     let single = |array: &Array| -> Vec<f32> { array.numbers().iter().map(|&number| number as f32).collect() };
     let mut training = Training::new(made, &[start.shape()], vec![single(start)], rate)?;
     for gradient in gradients {
@@ -241,7 +246,10 @@ pub fn after(made: &Made<abi::OptimizerV1>, start: &Array, gradients: &[Array], 
         }
         training.step(made, &[Some(single(gradient))])?;
     }
-    Ok(training.values[0].iter().map(|&value| f64::from(value)).collect())
+    let value = |training: &Training| training.values[0].iter().map(|&value| f64::from(value)).collect();
+    let stepped = value(&training);
+    training.finalize(made)?;
+    Ok((stepped, value(&training)))
 }
 
 /// Something to descend in.
@@ -289,36 +297,48 @@ const STEPS: u64 = 500;
 
 fn descends(trial: &Trial<'_>, report: &mut Report, landscape: &Landscape) {
     trial.each_choice(report, |config, report| {
-        let Some(made) = or_report(report, "can't be made", trial.made::<abi::OptimizerV1>(config)) else { return };
-        let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
-        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&value| value as f32).collect() };
-        let begin = (landscape.height)(&landscape.start);
-        let mut best = f64::INFINITY;
-        for rate in RATES {
-            let run = || -> Result<f64> {
-                let mut training = Training::new(&made, &[&[2, 2]], vec![single(&landscape.start)], rate)?;
-                for _ in 0..STEPS {
-                    let slope = (landscape.slope)(&wide(&training.values[0]));
-                    if slope.iter().any(|slope| slope.is_nan() || slope.abs() > 1e12) {
-                        return Ok(f64::INFINITY);
-                    }
-                    training.step(&made, &[Some(single(&slope))])?;
-                }
-                training.finalize(&made)?;
-                Ok((landscape.height)(&wide(&training.values[0])))
-            };
-            let Some(height) = or_report(report, format!("fails at the rate {rate}"), run()) else { return };
-            best = best.min(if height.is_nan() { f64::INFINITY } else { height });
-            if best <= begin * landscape.left {
-                return;
-            }
+        for shape in [&[2, 2][..], &[4]] {
+            descends_in(trial, config, shape, report, landscape);
         }
-        report.fail(format!(
-            "comes from a height of {begin:.4} to {best:.4} at the best of {} rates in {STEPS} steps, not below {:.4}",
-            RATES.len(),
-            begin * landscape.left
-        ));
     });
+}
+
+fn descends_in(
+    trial: &Trial<'_>,
+    config: &serde_json::Value,
+    shape: &[i64],
+    report: &mut Report,
+    landscape: &Landscape,
+) {
+    let Some(made) = or_report(report, "can't be made", trial.made::<abi::OptimizerV1>(config)) else { return };
+    let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&value| f64::from(value)).collect() };
+    let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&value| value as f32).collect() };
+    let begin = (landscape.height)(&landscape.start);
+    let mut best = f64::INFINITY;
+    for rate in RATES {
+        let run = || -> Result<f64> {
+            let mut training = Training::new(&made, &[shape], vec![single(&landscape.start)], rate)?;
+            for _ in 0..STEPS {
+                let slope = (landscape.slope)(&wide(&training.values[0]));
+                if slope.iter().any(|slope| slope.is_nan() || slope.abs() > 1e12) {
+                    return Ok(f64::INFINITY);
+                }
+                training.step(&made, &[Some(single(&slope))])?;
+            }
+            training.finalize(&made)?;
+            Ok((landscape.height)(&wide(&training.values[0])))
+        };
+        let Some(height) = or_report(report, format!("fails at the rate {rate}"), run()) else { return };
+        best = best.min(if height.is_nan() { f64::INFINITY } else { height });
+        if best <= begin * landscape.left {
+            return;
+        }
+    }
+    report.fail(format!(
+        "comes from a height of {begin:.4} to {best:.4} at the best of {} rates in {STEPS} steps, not below {:.4}, with a parameter of the shape {shape:?}",
+        RATES.len(),
+        begin * landscape.left
+    ));
 }
 
 /// Runs `f` with every configuration.
@@ -466,11 +486,16 @@ fn slots(trial: &Trial<'_>, report: &mut Report) {
         let count = names.len();
         names.dedup();
         report.that(names.len() == count, || format!("wants two slots of one name: {names:?}"));
-        let before = training.slots.clone();
         let fresh = training.clone();
-        steps(&mut training, made, seed, 0..12)?;
+        let mut written = vec![false; training.slots.len()];
+        for step in 0..12 {
+            let before = training.slots.clone();
+            steps(&mut training, made, seed, step..step + 1)?;
+            let changed = before.iter().zip(&training.slots).map(|(before, after)| before != after);
+            written.iter_mut().zip(changed).for_each(|(written, changed)| *written |= changed);
+        }
         for (index, slot) in training.wanted.iter().enumerate() {
-            if slot.parameter == FROZEN as i64 || before[index] != training.slots[index] {
+            if slot.parameter == FROZEN as i64 || written[index] {
                 continue;
             }
             // Not written so far: then a step must depend on it.

@@ -90,6 +90,14 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// Whether the plug-in has a loss of this name too: the metric may be the mean of its values.
+    pub fn is_also_a_loss(&self) -> bool {
+        let manifest = super::manifest(self.subject.plugin).unwrap_or_default();
+        super::components(&manifest)
+            .iter()
+            .any(|other| other["kind"] == "loss" && other["name"] == self.component["name"])
+    }
+
     /// The configuration that tests begin with: what was given, or the first example's, or a value for each setting without a default.
     pub fn config(&self) -> Option<Value> {
         let of_example = || {
@@ -109,7 +117,8 @@ impl<'a> Trial<'a> {
         Some(Value::Object(config))
     }
 
-    /// That configuration, and one for each other choice and each number changed, as far as the component takes them.
+    /// That configuration, one for each other choice and each number changed, and those of its examples, as far as the component takes
+    /// them.
     pub fn configs(&self) -> Vec<Value> {
         let Some(base) = self.config() else { return Vec::new() };
         let mut configs = vec![base.clone()];
@@ -122,6 +131,14 @@ impl<'a> Trial<'a> {
                 if self.described(&config).is_ok() {
                     configs.push(config);
                 }
+            }
+        }
+        for example in self.examples().iter().filter_map(|text| serde_json::from_str::<Value>(text.as_str()?).ok()) {
+            let config = example.get("config").cloned().unwrap_or_else(|| json!({}));
+            // An optimizer inside that has a rate of its own doesn't take that of the tests.
+            let own_rate = config.to_string().contains("\"learning_rate\"");
+            if !own_rate && !configs.contains(&config) && self.described(&config).is_ok() {
+                configs.push(config);
             }
         }
         configs

@@ -7,6 +7,13 @@ use plugfit_api::{Plain, loss::Targets, prelude::*};
 #[derive(Clone, Debug, Config)]
 #[config(aliases("kld", "KLD"))]
 #[config(example = r#"{"y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.3607719]}"#)]
+#[config(example = r#"{"y_true": [[0, 1.5, 0.25]], "y_pred": [[0.5, 1.5, 0]], "gives": [3.682949]}"#)]
+#[config(
+    example = r#"{"y_true": [[1.5, 0.5, 0.25]], "y_pred": [[0.25, 0.5, 1.5]], "gives": [1.039721], "gradient": [[-4, -1, 0]]}"#
+)]
+#[config(
+    example = r#"{"y_true": [[0.25, 0.5, 0.25]], "y_pred": [[1, 1e-07, 2]], "gives": [7.019327], "gradient": [[-0.125, -2500000.0, 0]]}"#
+)]
 pub struct KLDivergence;
 
 #[inline(always)]
@@ -35,6 +42,10 @@ impl RowLoss for KLDivergence {
 /// Poisson: the mean of `y_pred - y_true ln(y_pred + 1e-7)`, the negative log-likelihood of a count but for a constant.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.9632545]}"#)]
+#[config(example = r#"{"y_true": [[1, 2]], "y_pred": [[0, 1e-07]], "gives": [23.484]}"#)]
+#[config(
+    example = r#"{"y_true": [[1, 2, 3]], "y_pred": [[1e-07, 0.5, 2]], "gives": [5.743934], "gradient": [[-1666666.0, -0.9999996, -0.1666667]]}"#
+)]
 pub struct Poisson;
 
 #[formula]

@@ -11,6 +11,13 @@ use plugfit_api::{
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.75]}"#)]
 #[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.6666667]}"#)]
+#[config(example = r#"{"y_true": [[-1, 1], [0, 1]], "y_pred": [[0.5, 2], [0.25, -1]], "gives": [0.75, 1.5]}"#)]
+#[config(
+    example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[-1, 1, 0.5]], "gives": [0.1666667], "gradient": [[0.1666667, -0.1666667, -0.3333333]]}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, -1, 0]], "y_pred": [[1, 0.5, -1]], "gives": [0.8333334], "gradient": [[-0.1666667, 0.3333333, 0]]}"#
+)]
 pub struct Hinge {
     /// Whether labels are 0 and 1.
     #[config(skip)]
@@ -20,6 +27,10 @@ pub struct Hinge {
 /// Squared hinge: the mean of `max(1 - y_true y_pred, 0)²` for labels -1 and 1; a batch of only 0 and 1 is taken as such.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.9375]}"#)]
+#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 3]], "gives": [0.4833333]}"#)]
+#[config(
+    example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[-1, 2, 0.5]], "gives": [0.08333334], "gradient": [[0, 0, -0.3333333]]}"#
+)]
 pub struct SquaredHinge {
     /// Whether labels are 0 and 1.
     #[config(skip)]
@@ -90,6 +101,16 @@ by_the_whole_batch! { Hinge, SquaredHinge }
 /// Categorical hinge: `max(neg - pos + 1, 0)`, where `pos` is the score of the right class and `neg` the best of the others.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.8]}"#)]
+#[config(
+    example = r#"{"y_true": [[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], "y_pred": [[0.3, 0.1, 0.2, 0.4, 0.05, 0.6, 0.15, 0.25, 0.35, 0.45, 0.55, 0.5, 0.7, 0.1, 0.8, 0.2, 0.3, 0.9, 0.65, 0.75]], "gives": [1.5]}"#
+)]
+#[config(example = r#"{"y_true": [[0, 1, 0], [1, 0, 0]], "y_pred": [[-2, -1, -3], [5, 1, 1]], "gives": [2, 0]}"#)]
+#[config(
+    example = r#"{"y_true": [[0, 1, 0], [0, 1, 0]], "y_pred": [[0.25, 1, -0.5], [0.25, 3, 0.5]], "gives": [0.25, 0], "gradient": [[1, -1, 0], [0, 0, 0]]}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, 0, 0], [0, 1, 0]], "y_pred": [[2, 1, 1], [1, 1, 0]], "gives": [0, 1], "gradient": [[-0.5, 0.25, 0.25], [1, -1, 0]]}"#
+)]
 pub struct CategoricalHinge;
 
 #[formula]

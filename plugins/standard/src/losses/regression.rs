@@ -29,6 +29,7 @@ impl ElementwiseLoss for MeanSquaredError {
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mae", "MAE"))]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [1.25]}"#)]
+#[config(example = r#"{"y_true": [[0, 1]], "y_pred": [[0.5, 0.5]], "gives": [0.5], "gradient": [[0.5, -0.5]]}"#)]
 pub struct MeanAbsoluteError;
 
 #[formula]
@@ -56,6 +57,8 @@ fn falling<R: Real>(error: R) -> R {
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mape", "MAPE"))]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [83.33334]}"#)]
+#[config(example = r#"{"y_true": [[0, -2]], "y_pred": [[1e-07, -1]], "gives": [75]}"#)]
+#[config(example = r#"{"y_true": [[4, -2]], "y_pred": [[1, -3]], "gives": [62.5], "gradient": [[-12.5, -25]]}"#)]
 pub struct MeanAbsolutePercentageError;
 
 #[formula]
@@ -77,6 +80,13 @@ impl ElementwiseLoss for MeanAbsolutePercentageError {
 #[derive(Clone, Debug, Config)]
 #[config(aliases("msle", "MSLE"))]
 #[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.06309479]}"#)]
+#[config(example = r#"{"y_true": [[-1, 2]], "y_pred": [[-0.5, 0]], "gives": [0.6034744]}"#)]
+#[config(
+    example = r#"{"y_true": [[1, 2]], "y_pred": [[0.5, 3]], "gives": [0.08276097], "gradient": [[-0.1917881, 0.07192051]]}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, 0.5, 2]], "y_pred": [[1e-07, -1, 1]], "gives": [0.2697522], "gradient": [[-0.231049, 0, -0.1351551]]}"#
+)]
 pub struct MeanSquaredLogarithmicError;
 
 #[formula]
@@ -104,6 +114,13 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
     example = r#"{"config": {"delta": 0.5}, "y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.5104167]}"#
 )]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8854167]}"#)]
+#[config(example = r#"{"config": {"delta": 2.0}, "y_true": [[0, 0]], "y_pred": [[2, -5]], "gives": [5]}"#)]
+#[config(
+    example = r#"{"config": {"delta": 0.5}, "y_true": [[0, 0, 0]], "y_pred": [[0.5, -0.25, 3]], "gives": [0.5104167], "gradient": [[0.1666667, -0.08333334, 0.1666667]]}"#
+)]
+#[config(
+    example = r#"{"config": {"delta": 0.5}, "y_true": [[0, 0, 0, 0]], "y_pred": [[0.5, -0.5, 0.25, 3]], "gives": [0.4140625], "gradient": [[0.125, -0.125, 0.0625, 0.125]]}"#
+)]
 pub struct Huber {
     /// Where it turns from quadratic to linear, in units of y.
     #[config(default = 1.0, above = 0.0)]
@@ -129,6 +146,10 @@ impl ElementwiseLoss for Huber {
 /// Logarithm of the hyperbolic cosine of the error: about half its square near zero, about its size less ln 2 beyond.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8201243]}"#)]
+#[config(example = r#"{"y_true": [[0, 0, 0]], "y_pred": [[3, -0.01, 1]], "gives": [0.9143865]}"#)]
+#[config(
+    example = r#"{"y_true": [[0, 0, 0]], "y_pred": [[0, -20, 1]], "gives": [6.580211], "gradient": [[0, -0.3333333, 0.2538647]]}"#
+)]
 pub struct LogCosh;
 
 #[formula]

@@ -21,6 +21,28 @@ const UPPER: f64 = 1.0 - EPSILON;
 #[config(
     example = r#"{"config": {"from_logits": true}, "y_true": [1, 0], "y_pred": [[0.5, 1, -1], [2, 0, 1]], "gives": [0.5549569, 0.407606]}"#
 )]
+#[config(
+    example = r#"{"config": {"ignore_class": 0}, "y_true": [1, 0], "y_pred": [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]], "gives": [0.6931472, 0]}"#
+)]
+#[config(
+    example = r#"{"y_true": [1, 0], "y_pred": [[0.25, 0.5, 0.5], [0.5, 0.25, 0.125]], "gives": [0.9162907, 0.5596157], "gradient": [[0.8, -1.2, 0.8], [-0.8571429, 1.142857, 1.142857]]}"#
+)]
+#[config(
+    example = r#"{"y_true": [1, 0], "y_pred": [[0.5, 0, 0.5], [1, 0, 0]], "gives": [16.1181, 1.192093e-07], "gradient": [[0, 0, 0], [0, 0, 0]]}"#
+)]
+#[config(
+    example = r#"{"config": {"from_logits": true}, "y_true": [1, 0], "y_pred": [[0.5, 2, -1], [0, 0, 0]], "gives": [0.2413113, 1.098612], "gradient": [[0.1752904, -0.214403, 0.03911257], [-0.6666666, 0.3333333, 0.3333333]]}"#
+)]
+#[config(
+    example = r#"{"y_true": [0, 1], "y_pred": [[1e-07, 0.75, 0.25], [0, 0.5, 0]], "gives": [16.1181, 1.192093e-07], "gradient": [[0, 0, 0], [0, 0, 0]]}"#
+)]
+#[config(
+    example = r#"{"config": {"axis": 1, "from_logits": true}, "y_true": [[0, 1], [2, 0]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.9398311, 0.7679496], [1.085939, 1.152634]], "gradient": [[[-0.6093062, 0.281408], [0.319873, -0.5360366], [0.2894331, 0.2546285]], [[0.2500888, -0.6841961], [0.4123267, 0.4055002], [-0.6624155, 0.2786959]]]}"#
+)]
+#[config(
+    example = r#"{"config": {"axis": 1}, "y_true": [[0, 1], [2, 0]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.6931472, 0.356675], [1.011601, 1.252763]], "gradient": [[[-1, 1], [1, -0.4285715], [1, 1]], [[0.9090909, -2.857143], [0.9090909, 1.142857], [-1.590909, 1.142857]]]}"#
+)]
+#[config(example = r#"{"config": {"axis": 2}, "y_true": [1], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct SparseCategoricalCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -36,6 +58,12 @@ pub struct SparseCategoricalCrossentropy {
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"q": 0.7}, "y_true": [1, 0], "y_pred": [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]], "gives": [0.5491826, 0.3156345]}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, 0]], "y_pred": [[[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]]], "gives": [[0.5857865, 0.3266799]]}"#
+)]
+#[config(
+    example = r#"{"config": {"q": 0.7}, "y_true": [1, 0], "y_pred": [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]], "gives": [0.5491826, 0.5491826], "gradient": [[0, -1.231144, 0], [-1.231144, 0, 0]]}"#
 )]
 pub struct CategoricalGeneralizedCrossEntropy {
     /// Near 0 it is cross-entropy, near 1 the mean absolute error.

@@ -9,6 +9,9 @@ use plugfit_api::prelude::*;
 #[config(
     example = r#"{"y_true": [[1], [2], [3]], "y_pred": [[0], [2], [3]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
 )]
+#[config(
+    example = r#"{"y_true": [[1, 2], [2, 0]], "y_pred": [[1, 0], [2, 1]], "sample_weight": [1, 2], "gives": 0.5}"#
+)]
 pub struct Accuracy;
 
 impl MeanMetric for Accuracy {
@@ -25,6 +28,9 @@ impl MeanMetric for Accuracy {
     example = r#"{"config": {"threshold": 0.35}, "y_true": [[0], [1], [1]], "y_pred": [[0.3], [0.9], [0.4]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
 )]
 #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
+#[config(
+    example = r#"{"y_true": [[0], [1], [1]], "y_pred": [[0.5], [0.9], [0.5]], "sample_weight": [1, 2, 0.5], "gives": 0.8571429}"#
+)]
 pub struct BinaryAccuracy {
     /// Predictions above it count as 1.
     #[config(default = 0.5, range = 0.0..=1.0)]
@@ -45,6 +51,9 @@ impl MeanMetric for BinaryAccuracy {
 #[config(
     example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
 )]
+#[config(
+    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.3, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
+)]
 pub struct CategoricalAccuracy;
 
 impl MeanMetric for CategoricalAccuracy {
@@ -58,6 +67,12 @@ impl MeanMetric for CategoricalAccuracy {
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1], [0], [2]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.3, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
+)]
+#[config(
+    example = r#"{"y_true": [-1, 3, 2], "y_pred": [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.1, 0.2, 0.7]], "gives": 0.3333333}"#
 )]
 pub struct SparseCategoricalAccuracy;
 
@@ -76,6 +91,9 @@ impl MeanMetric for SparseCategoricalAccuracy {
 )]
 #[config(
     example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#
+)]
+#[config(
+    example = r#"{"config": {"k": 1}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
 )]
 pub struct TopKCategoricalAccuracy {
     /// How many classes may be named.
@@ -97,6 +115,15 @@ impl MeanMetric for TopKCategoricalAccuracy {
 )]
 #[config(
     example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#
+)]
+#[config(
+    example = r#"{"config": {"k": 2, "from_sorted_ids": true}, "y_true": [1, 0, 2], "y_pred": [[2, 1, 0], [1, 2, 0], [2, 0, 1]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
+)]
+#[config(
+    example = r#"{"config": {"k": 1}, "y_true": [2, 0], "y_pred": [[0.2, 0.5, 0.5], [0.5, 0.5, 0.5]], "gives": 1}"#
+)]
+#[config(
+    example = r#"{"config": {"k": 2}, "y_true": [-1, 3, 1], "y_pred": [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.1, 0.2, 0.7]], "gives": 0.3333333}"#
 )]
 pub struct SparseTopKCategoricalAccuracy {
     /// How many classes may be named.

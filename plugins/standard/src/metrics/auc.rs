@@ -24,6 +24,39 @@ use std::sync::OnceLock;
 #[config(
     example = r#"{"config": {"multi_label": true, "num_thresholds": 5}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "gives": 1}"#
 )]
+#[config(
+    example = r#"{"config": {"thresholds": [0.5, 0.2, 0.7]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9417989}"#
+)]
+#[config(
+    example = r#"{"config": {"thresholds": [0.25, 0.5, 0.75]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9259259}"#
+)]
+#[config(
+    example = r#"{"config": {"thresholds": [0.5, 0.2, 0.7], "curve": "PR"}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9155241}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "from_logits": true, "summation_method": "minoring"}, "y_true": [0, 1, 1, 0], "y_pred": [-1, 2, -0.5, 0.5], "gives": 0.5}"#
+)]
+#[config(
+    example = r#"{"config": {"multi_label": true, "num_thresholds": 5, "label_weights": [1.0, 3.0], "num_labels": 2}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.625}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "label_weights": [1.0, 3.0]}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.625}"#
+)]
+#[config(
+    example = r#"{"config": {"multi_label": true, "num_thresholds": 5}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.75}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5, "curve": "PRGAIN", "summation_method": "majoring"}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9515306}"#
+)]
+#[config(
+    example = r#"{"config": {"num_thresholds": 5}, "batches": [{"y_true": [0, 1, 1], "y_pred": [0.1, 0.9, 0.4]}, {"y_true": [1, 0], "y_pred": [0.3, 0.6], "sample_weight": [1, 4]}], "gives": 0.4666667}"#
+)]
+#[config(
+    example = r#"{"config": {"thresholds": [0.25, 0.4], "curve": "PR", "summation_method": "majoring"}, "y_true": [1, 0, 1, 0], "y_pred": [0.3, 0.35, 0.8, 0.1], "gives": 1}"#
+)]
+#[config(example = r#"{"config": {"num_labels": 1}, "refused": "num_labels"}"#)]
+#[config(example = r#"{"config": {"thresholds": [0.5, 1.5]}, "refused": "thresholds"}"#)]
+#[config(example = r#"{"config": {"thresholds": [-0.5]}, "refused": "thresholds"}"#)]
 pub struct Auc {
     /// Thresholds from 0 to 1 in equal parts.
     #[config(default = 200, range = 2..=10000000)]

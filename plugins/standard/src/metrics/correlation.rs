@@ -8,6 +8,23 @@ use plugfit_api::prelude::*;
 #[config(
     example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.9641238}"#
 )]
+#[config(
+    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 2], [2, 0], [4, 1]], [[0, 1], [1, 3], [0.5, 1]]], "y_pred": [[[1.5, 1], [2, 0.5], [3, 1]], [[0.5, 2], [1, 4], [2, 1]]], "sample_weight": [1, 2], "gives": 0.9012701}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, 2, 4], [0.1, 0.1, 0.1], [0, 0, 0]], "y_pred": [[1.5, 2, 3], [0.7, 0.7, 0.7], [1, 2, 4]], "sample_weight": [1, 2, 0.5], "gives": 0.850828}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[[1, 2], [3, 1]]], "y_pred": [[[1.5, 2], [2, 3]]], "sample_weight": [2]}, {"y_true": [[2, 0], [4, 1]], "y_pred": [[2, 0.5], [3, 1]], "sample_weight": [1, 0.5]}], "gives": 0.9262548}"#
+)]
+#[config(
+    example = r#"{"config": {"axis": 0}, "y_true": [[1, 2], [3, 1]], "y_pred": [[1.5, 2], [2, 3]], "gives": 0.9084632}"#
+)]
+#[config(example = r#"{"y_true": [[3e-08, 4e-08], [3, 4]], "y_pred": [[3, 1], [4, 3]], "gives": 0.6855481}"#)]
+#[config(example = r#"{"y_true": [1, -2], "y_pred": [[1], [2]], "gives": 0}"#)]
+#[config(example = r#"{"y_true": [[1], [-2]], "y_pred": [1, 2], "gives": 0}"#)]
+#[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
+#[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct CosineSimilarity {
     /// The axis of the vectors.
     #[config(default = -1)]
@@ -26,6 +43,16 @@ mean_of_lines!(CosineSimilarity);
 /// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Pearson 1895.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.6636634}"#)]
+#[config(
+    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 2], [2, 0], [4, 1]], [[0, 1], [1, 3], [0.5, 1]]], "y_pred": [[[1.5, 1], [2, 0.5], [3, 1]], [[0.5, 2], [1, 4], [2, 1]]], "gives": 0.7845658}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [2, 1, 4]], "sample_weight": [3, 1], "gives": 0.6681683}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[[1, 2, 0.5], [3, 1, 2]]], "y_pred": [[[1.5, 2, 1], [2, 3, 1]]], "sample_weight": [2]}, {"y_true": [[2, 0, 1]], "y_pred": [[2, 0.5, 2]], "sample_weight": [0.5]}], "gives": 0.3659973}"#
+)]
+#[config(example = r#"{"y_true": [[1e-08, 3e-08, 2e-08]], "y_pred": [[1, 2, 4]], "gives": 0.3273268}"#)]
 pub struct PearsonCorrelation {
     /// The axis along which values are correlated.
     #[config(default = -1)]
@@ -44,6 +71,15 @@ mean_of_lines!(PearsonCorrelation);
 /// differ. Lin 1989.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.4776995}"#)]
+#[config(
+    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 2], [2, 0], [4, 1]], [[0, 1], [1, 3], [0.5, 1]]], "y_pred": [[[1.5, 1], [2, 0.5], [3, 1]], [[0.5, 2], [1, 4], [2, 1]]], "gives": 0.5422686}"#
+)]
+#[config(
+    example = r#"{"y_true": [[1, 2, 4], [0.1, 0.1, 0.1], [0, 0, 0]], "y_pred": [[1.5, 2, 3], [0.7, 0.7, 0.7], [1, 2, 4]], "sample_weight": [1, 2, 0.5], "gives": 0.2253521}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[[1, 2, 0.5], [3, 1, 2]]], "y_pred": [[[1.5, 2, 1], [2, 3, 1]]], "sample_weight": [2]}, {"y_true": [[2, 0, 1]], "y_pred": [[2, 0.5, 2]], "sample_weight": [0.5]}], "gives": 0.2411765}"#
+)]
 pub struct ConcordanceCorrelation {
     /// The axis along which values are compared.
     #[config(default = -1)]

@@ -80,12 +80,32 @@ share! {
     #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"top_k": 1}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#)]
     #[config(example = r#"{"config": {"class_id": 1, "thresholds": 0.4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"top_k": 2, "thresholds": 0.4}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.2142857}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0.5, 0.99]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [0.7619048, 0]}"#)]
+    #[config(example = r#"{"batches": [{"y_true": [0, 1, 1], "y_pred": [0.6, 0.9, 0.4]}, {"y_true": [1, 0], "y_pred": [0.8, 0.6], "sample_weight": [1, 4]}], "gives": 0.2857143}"#)]
+    #[config(example = r#"{"config": {"top_k": 2, "class_id": 1}, "y_true": [[0, 1, 1], [1, 1, 0]], "y_pred": [[0.5, 0.3, 0.4], [0.3, 0.6, 0.6]], "gives": 1}"#)]
+    #[config(example = r#"{"y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
+    #[config(example = r#"{"y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"y_true": [1, 1], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"thresholds": 1.5}, "refused": "thresholds"}"#)]
     Precision, false_positives
 }
 share! {
     /// Of what is positive, the share that was predicted: `TP / (TP + FN)`.
     #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"top_k": 2, "class_id": 0}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"top_k": 1}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0.5, 0.25], "class_id": 1}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "sample_weight": [1, 2, 0.5], "gives": [0.6666667, 0.6666667]}"#)]
+    #[config(example = r#"{"batches": [{"y_true": [0, 1, 1], "y_pred": [0.6, 0.9, 0.4]}, {"y_true": [1, 0], "y_pred": [0.8, 0.6], "sample_weight": [1, 4]}], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"top_k": 2, "class_id": 2, "thresholds": 0.55}, "y_true": [[0, 1, 1], [1, 1, 1]], "y_pred": [[0.5, 0.3, 0.4], [0.3, 0.6, 0.6]], "gives": 0.5}"#)]
+    #[config(example = r#"{"y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
+    #[config(example = r#"{"y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"y_true": [1, 1], "y_pred": [0.9, 0.2], "gives": 0.5}"#)]
+    #[config(example = r#"{"y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0.5, -0.5]}, "refused": "thresholds"}"#)]
     Recall, false_negatives
 }
 
@@ -141,23 +161,28 @@ count! {
     /// The weight of the positive elements that were predicted positive.
     #[config(example = r#"{"config": {"thresholds": [0.3, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [3, 2]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 3.5}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0, 0.25, 0.5, 0.75, 1]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [4.5, 4.5, 4, 3, 0]}"#)]
+    #[config(example = r#"{"config": {"thresholds": [2.0]}, "refused": "thresholds"}"#)]
     TruePositives, true_positives, Maximize
 }
 count! {
     /// The weight of the negative elements that were predicted negative.
     #[config(example = r#"{"config": {"thresholds": [0.15, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [1, 2]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 3}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0.7, 0.5, 0.25]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [5, 4, 4]}"#)]
     TrueNegatives, true_negatives, Maximize
 }
 count! {
     /// The weight of the negative elements that were predicted positive.
     #[config(example = r#"{"config": {"thresholds": [0.3, 0.7]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [1, 0]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0.7, 0.5, 0.25]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [0.25, 1.25, 1.25]}"#)]
     FalsePositives, false_positives, Minimize
 }
 count! {
     /// The weight of the positive elements that were predicted negative.
     #[config(example = r#"{"config": {"thresholds": [0.3, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [0, 1]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 0.5}"#)]
+    #[config(example = r#"{"config": {"thresholds": [0, 0.25, 0.5, 0.75, 1]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [0, 0, 0.5, 1.5, 4.5]}"#)]
     FalseNegatives, false_negatives, Minimize
 }

@@ -8,6 +8,12 @@ use plugfit_api::prelude::*;
 #[config(
     example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.6943651}"#
 )]
+#[config(
+    example = r#"{"y_true": [[[1], [2]], [[3], [1]]], "y_pred": [[[1.5], [2]], [[2], [3]]], "sample_weight": [1, 2], "gives": 1.307032}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[[1, 2], [3, 1]]], "y_pred": [[[1.5, 2], [2, 3]]], "sample_weight": [2]}, {"y_true": [[2, 0], [4, 1]], "y_pred": [[2, 0.5], [3, 1]], "sample_weight": [1, 0.5]}], "gives": 0.9258201}"#
+)]
 pub struct RootMeanSquaredError;
 
 /// Weight times squared error, and weight.
@@ -55,6 +61,10 @@ impl Metric for RootMeanSquaredError {
 #[config(base(name = "logcosh"), aliases("logcosh"))]
 #[config(
     example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.214979}"#
+)]
+#[config(example = r#"{"y_true": [[0, 0]], "y_pred": [[3, -0.01]], "gives": 1.154689}"#)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[[1, 2], [3, 1]]], "y_pred": [[[1.5, 2], [2, 3]]], "sample_weight": [2]}, {"y_true": [[2, 0], [4, 1]], "y_pred": [[2, 0.5], [3, 1]], "sample_weight": [1, 0.5]}], "gives": 0.3165576}"#
 )]
 pub struct LogCoshError;
 

@@ -25,6 +25,18 @@ pub enum Average {
 #[config(
     example = r#"{"config": {"beta": 2.0}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": [0, 0.8333332, 0.9999999]}"#
 )]
+#[config(
+    example = r#"{"config": {"average": "weighted", "beta": 3.0}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.2819444}"#
+)]
+#[config(
+    example = r#"{"config": {"average": "micro", "beta": 2.0, "threshold": 0.5}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.1086956}"#
+)]
+#[config(
+    example = r#"{"config": {"beta": 0.5, "average": "macro"}, "y_true": [[0, 1, 1], [1, 0, 0]], "y_pred": [[0, 0, 0], [-0.5, -0.3, -1]], "gives": 0}"#
+)]
+#[config(
+    example = r#"{"config": {"beta": 2.0, "average": "weighted"}, "y_true": [[0, 0], [0, 0]], "y_pred": [[0.5, 0.6], [0.3, 0.2]], "gives": 0}"#
+)]
 pub struct FBetaScore {
     /// How the classes' scores become one; null: a score for each.
     average: Option<Average>,
@@ -43,6 +55,18 @@ pub struct FBetaScore {
 )]
 #[config(
     example = r#"{"config": {"average": "macro"}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 0.5555555}"#
+)]
+#[config(
+    example = r#"{"y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "gives": [0, 0.5, 0.4999999]}"#
+)]
+#[config(
+    example = r#"{"config": {"average": "weighted", "threshold": 0.5}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.08333331}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[1, 0], [0, 1]], "y_pred": [[0.5, 0.2], [0.6, 0.3]]}, {"y_true": [[1, 0], [0, 1]], "y_pred": [[0.7, 0.2], [0.6, 0.9]], "sample_weight": [2, 0.5]}], "gives": [0.8571428, 0.4999999]}"#
+)]
+#[config(
+    example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.5, 0.6], [0.3, 0.2], [0.1, 0.7]], "sample_weight": [[1.0, 2.0], [0.5, 1.0], [3.0, 0.25]], "gives": [0.25, 1]}"#
 )]
 pub struct F1Score {
     /// How the classes' scores become one; null: a score for each.

@@ -201,6 +201,13 @@ macro_rules! iou {
 #[config(
     example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 2]}, "y_true": [0, 1, 2, 2, 1, 0], "y_pred": [0, 2, 2, 1, 1, 0], "gives": 0.6666667}"#
 )]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 1], "ignore_class": 2, "sparse_y_pred": false}, "y_true": [2, 1, 0, 1], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.7, 0.2], [0.5, 0.5, 0.1], [0.1, 0.4, 0.5]], "gives": 0.7499999}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 1], "sparse_y_pred": false, "axis": 0}, "y_true": [1, 0, 1], "y_pred": [[0.6, 0.3, 0.2], [0.3, 0.7, 0.8]], "gives": 0.1666667}"#
+)]
+#[config(example = r#"{"config": {"num_classes": 2, "target_class_ids": [2]}, "refused": "target_class_ids"}"#)]
 pub struct IoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
@@ -241,6 +248,12 @@ iou! {
 #[config(
     example = r#"{"config": {"num_classes": 3, "ignore_class": 1}, "y_true": [0, 1, 2, 2, 1, 0], "y_pred": [0, 2, 2, 1, 1, 0], "gives": 0.5}"#
 )]
+#[config(
+    example = r#"{"config": {"num_classes": 4}, "y_true": [0, 1, 2, 2, 1, 0], "y_pred": [0, 2, 2, 1, 1, 0], "sample_weight": [1, 2, 4, 1, 3, 1], "gives": 0.6904762}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "sparse_y_true": false, "sparse_y_pred": false, "axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 0], [0, 0], [1, 1]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.5, 0.1], [0.3, 0.2], [0.2, 0.7]]], "gives": 0.6666667}"#
+)]
 pub struct MeanIoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
@@ -270,6 +283,18 @@ iou! {
 #[config(
     example = r#"{"config": {"threshold": 0.45}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.5}"#
 )]
+#[config(
+    example = r#"{"config": {"threshold": 0.5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 4, 1, 1, 3, 1, 2], "gives": 0.6493506}"#
+)]
+#[config(
+    example = r#"{"config": {"target_class_ids": [1], "threshold": 0.3}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 4, 1, 1, 3, 1, 2], "gives": 0.7272727}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [0, 1, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6]}, {"y_true": [[1, 0]], "y_pred": [[0.5, 0.2]], "sample_weight": [[1, 4]]}], "gives": 0.6071429}"#
+)]
+#[config(
+    example = r#"{"config": {"threshold": 0.5}, "y_true": [0, 1], "y_pred": [0.4, 0.3], "sample_weight": 0.5, "gives": 0.25}"#
+)]
 pub struct BinaryIoU {
     /// 0 is what is below the threshold, 1 what isn't.
     #[config(default = [0, 1])]
@@ -295,6 +320,12 @@ iou! {
 #[config(base(name = None), check = Self::check)]
 #[config(
     example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 2]}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]], "gives": 0.1666667}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 2], "axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 0], [0, 0], [1, 1]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.5, 0.1], [0.3, 0.2], [0.2, 0.7]]], "gives": 0.5}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 2, "target_class_ids": [0], "axis": 0}, "y_true": [[1, 0, 0], [0, 1, 0]], "y_pred": [[0.6, 0.3, 0.2], [0.3, 0.7, 0.8]], "gives": 0.4999999}"#
 )]
 pub struct OneHotIoU {
     /// How many classes there are.
@@ -328,6 +359,15 @@ iou! {
 #[config(base(name = None))]
 #[config(
     example = r#"{"config": {"num_classes": 3}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]], "gives": 0.1111111}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "sparse_y_pred": true, "ignore_class": 1}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [2, 2, 1, 0], "gives": 0.5}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 3, "axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 0], [0, 0], [1, 1]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.5, 0.1], [0.3, 0.2], [0.2, 0.7]]], "gives": 0.6666667}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 2, "axis": 0}, "y_true": [[1, 0, 0], [0, 1, 0]], "y_pred": [[0.6, 0.3, 0.2], [0.3, 0.7, 0.8]], "gives": 0.5}"#
 )]
 pub struct OneHotMeanIoU {
     /// How many classes there are.

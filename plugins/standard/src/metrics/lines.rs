@@ -20,8 +20,10 @@ impl Lines {
     /// Takes in the value of each line of `y_true` and `y_pred`. An array of rank 1 is a line.
     pub fn update(&mut self, axis: i64, inputs: &Inputs<'_>, value: impl Fn(&[f64], &[f64]) -> f64) -> Result<()> {
         let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
-        // Of two ranks the longer ends in 1, or the arrays don't fit and for_each says so.
-        let shape = if y_true.len() < y_pred.len() && y_true.len() > 1 { y_true } else { y_pred };
+        // Of two ranks the longer ends in 1, or the arrays don't fit and for_each says so. Beside rows of one number, numbers are such
+        // rows too.
+        let (shorter, longer) = if y_true.len() < y_pred.len() { (y_true, y_pred) } else { (y_pred, y_true) };
+        let shape = if shorter.len() > 1 { shorter } else { longer };
         let place = if axis < 0 { axis + shape.len() as i64 } else { axis };
         let Some(&length) = usize::try_from(place).ok().and_then(|place| shape.get(place)) else {
             return Err(Error::input(format!("y_pred of shape {shape:?} has no axis {axis}")));

@@ -5,11 +5,21 @@ use plugfit_api::prelude::*;
 /// The weighted mean of values. What stands behind the first axis is averaged first, so that each sample counts once.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 2.285714}"#)]
+#[config(example = r#"{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5], "gives": 3.642857}"#)]
+#[config(example = r#"{"values": [[1, 2], [6, 3]], "sample_weight": [[1, 2], [0.5, 1]], "gives": 2.444444}"#)]
+#[config(
+    example = r#"{"batches": [{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5]}, {"values": [7, 8], "sample_weight": [1, 3]}], "gives": 5.833333}"#
+)]
+#[config(
+    example = r#"{"batches": [{"values": [[1, 2], [6, 3]], "sample_weight": 2}, {"values": [7, 8]}], "gives": 5.25}"#
+)]
 pub struct Mean;
 
 /// The weighted sum of values.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 8}"#)]
+#[config(example = r#"{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5], "gives": 25.5}"#)]
+#[config(example = r#"{"batches": [{"values": [1, 2]}, {"values": [[3, 0.5]], "sample_weight": [2]}], "gives": 10}"#)]
 pub struct Sum;
 
 /// Weight times value, and weight.

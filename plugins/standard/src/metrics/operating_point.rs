@@ -82,20 +82,49 @@ macro_rules! at {
 at! {
     /// The best sensitivity at thresholds where specificity is at least so much.
     #[config(example = r#"{"config": {"specificity": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.8, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.3, "num_thresholds": 4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.75}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.5, "num_thresholds": 1}, "y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.5, "num_thresholds": 1}, "y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.5, "num_thresholds": 1}, "y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.5, "num_thresholds": 1}, "y_true": [1, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"specificity": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     SensitivityAtSpecificity: sensitivity, specificity at least specificity
 }
 at! {
     /// The best specificity at thresholds where sensitivity is at least so much.
     #[config(example = r#"{"config": {"sensitivity": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.9, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7619048}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "sample_weight": [1, 2, 0.5], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 1}, "y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 1}, "y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 1}, "y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 1}, "y_true": [1, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     SpecificityAtSensitivity: specificity, sensitivity at least sensitivity
 }
 at! {
     /// The best precision at thresholds where recall is at least so much.
     #[config(example = r#"{"config": {"recall": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"recall": 0.9, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7826087}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7619048}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 3}, "y_true": [0.5, 0, 1], "y_pred": [0.4, 0.6, 0.8], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [1, 1], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     PrecisionAtRecall: precision, sensitivity at least recall
 }
 at! {
     /// The best recall at thresholds where precision is at least so much.
     #[config(example = r#"{"config": {"precision": 0.7}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"precision": 0.8, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"precision": 0.5, "class_id": 1, "num_thresholds": 3}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"precision": 0.5, "num_thresholds": 1}, "y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"precision": 0.5, "num_thresholds": 1}, "y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
+    #[config(example = r#"{"config": {"precision": 0.5, "num_thresholds": 1}, "y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]
+    #[config(example = r#"{"config": {"precision": 0.5, "num_thresholds": 1}, "y_true": [1, 1], "y_pred": [0.9, 0.2], "gives": 0.5}"#)]
+    #[config(example = r#"{"config": {"precision": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     RecallAtPrecision: sensitivity, precision at least precision
 }

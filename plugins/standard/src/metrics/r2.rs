@@ -27,6 +27,22 @@ pub enum Aggregation {
 #[config(
     example = r#"{"config": {"class_aggregation": null}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": [0.6785714, 0.7321429]}"#
 )]
+#[config(
+    example = r#"{"config": {"num_regressors": 1}, "y_true": [[1, 2], [3, 1], [0, 4], [2, 2], [5, 3]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3], [2, 2], [4, 4]], "gives": 0.5989258}"#
+)]
+#[config(
+    example = r#"{"config": {"class_aggregation": "variance_weighted_average"}, "y_true": [[1, 2], [3, 2], [0, 2], [7, 2]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3], [5, 1]], "sample_weight": [1, 2, 0.5, 3], "gives": 0.6832627}"#
+)]
+#[config(
+    example = r#"{"config": {"class_aggregation": "variance_weighted_average"}, "y_true": [[1, 20], [3, 10], [0, 40], [7, 20]], "y_pred": [[1.5, 20], [2, 15], [0.5, 30], [5, 10]], "sample_weight": [1, 2, 0.5, 3], "gives": 0.03633744}"#
+)]
+#[config(
+    example = r#"{"config": {"class_aggregation": null}, "y_true": [[1], [3], [0]], "y_pred": [[1.5], [2], [0.5]], "sample_weight": [1, 2, 0.5], "gives": [0.525]}"#
+)]
+#[config(
+    example = r#"{"batches": [{"y_true": [[1, 2], [3, 1]], "y_pred": [[1.5, 2], [2, 3]]}, {"y_true": [[2, 0], [4, 1]], "y_pred": [[2, 0.5], [3, 1]], "sample_weight": [1, 0.5]}], "gives": -0.298077}"#
+)]
+#[config(example = r#"{"y_true": [[1], [1]], "y_pred": [[1], [2]], "gives": 0}"#)]
 pub struct R2Score {
     /// How the outputs' scores become one; null: a score for each.
     #[config(default = "uniform_average")]

@@ -10,6 +10,12 @@ use plugfit_api::prelude::*;
 #[config(
     example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7989321, -1.900859, 0.4041727]}"#
 )]
+#[config(
+    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8976114, -2.018904, 0.5006793, -0.1495727]}"#
+)]
+#[config(
+    example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.7786703, -1.927162, 0.4336914, -0.3268888]}"#
+)]
 pub struct Adam {
     /// How much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]
@@ -33,6 +39,12 @@ pub struct Adam {
 )]
 #[config(
     example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7989321, -1.900859, 0.4041727]}"#
+)]
+#[config(
+    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8976114, -2.018904, 0.5006793, -0.1495727]}"#
+)]
+#[config(
+    example = r#"{"config": {"amsgrad": true, "beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.8504731, -1.972392, 0.4547675, -0.2940581]}"#
 )]
 pub struct AdamW {
     /// How much of the gradient's average stays in a step.
@@ -135,6 +147,12 @@ impl ElementwiseOptimizer<3> for AdamW {
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.816648, -1.902542, 0.4042242]}"#
 )]
+#[config(
+    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8764762, -2.00252, 0.4818572, -0.1266387]}"#
+)]
+#[config(
+    example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.8243528, -2.037524, 0.4786494, -0.3345778]}"#
+)]
 pub struct Adamax {
     /// How much of the gradient's average stays in a step.
     #[config(default = 0.9, range = 0.0..1.0)]
@@ -176,6 +194,12 @@ impl ElementwiseOptimizer<2> for Adamax {
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.90483, -2.001966, 0.398715]}"#
+)]
+#[config(
+    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.9098639, -2.062568, 0.5162868, -0.2052849]}"#
+)]
+#[config(
+    example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9075385, -2.002109, 0.4669242, -0.2375323]}"#
 )]
 pub struct Nadam {
     /// How much of the gradient's average stays in a step, in the end; it starts at half of it.

@@ -10,6 +10,12 @@ use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
 #[config(
     example = r#"{"config": {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.2, "l2_shrinkage_regularization_strength": 0.1, "beta": 0.3, "learning_rate_power": -0.7}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.2520792, -1.180864, -0.01877254]}"#
 )]
+#[config(
+    example = r#"{"config": {"l1_regularization_strength": 0.3, "initial_accumulator_value": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.1022434, -0.8492274, 0, -0.0615587]}"#
+)]
+#[config(
+    example = r#"{"config": {"learning_rate_power": -0.25, "beta": 0.2}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.1821817, -0.7487031, 0.02200763, -0.07569762]}"#
+)]
 pub struct Ftrl {
     /// How the rate falls with the sum of squares: it is divided by the sum to minus this.
     #[config(default = -0.5, range = ..=0.0)]

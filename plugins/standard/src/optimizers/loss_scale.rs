@@ -6,6 +6,15 @@ use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
 /// many finite ones in a row double it. Micikevicius et al. 2017.
 #[derive(Debug, Config)]
 #[config(example = r#"{"config": {"inner_optimizer": "Adam", "initial_scale": 16.0}}"#)]
+#[config(
+    example = r#"{"config": {"inner_optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}, "initial_scale": 4.0, "dynamic_growth_steps": 2}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [2, 4], [8, -4], [4, 2], [16, 8]], "gives": [-0.04746002, -1.48688]}"#
+)]
+#[config(
+    example = r#"{"config": {"inner_optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1}}, "initial_scale": 8.0, "dynamic_growth_steps": 2}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [1e+39, 1], [8, -4], [4, 2], [16, 8]], "gives": [0.45, -1.95]}"#
+)]
+#[config(
+    example = r#"{"config": {"inner_optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "Adam", "initial_scale": 2.0}}, "initial_scale": 4.0}}"#
+)]
 pub struct LossScaleOptimizer {
     /// The optimizer that takes the steps, with its own learning rate.
     inner_optimizer: Identifier,
@@ -37,6 +46,9 @@ impl Optimizer for LossScaleOptimizer {
 
     fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>> {
         let mut slots = self.inner()?.slots(parameters, host)?;
+        for slot in slots.iter_mut().filter(|slot| slot.parameter.is_none()) {
+            slot.name = format!("inner/{}", slot.name);
+        }
         slots.push(Slot::scalar("loss_scale", self.initial_scale));
         slots.push(Slot::scalar("finite_steps", 0.0));
         slots.push(Slot::scalar("updates", 0.0));

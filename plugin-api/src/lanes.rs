@@ -2,6 +2,7 @@
 
 pub(crate) mod arranged;
 pub(crate) mod formulas;
+mod lent;
 pub(crate) mod means;
 pub(crate) mod pieces;
 pub(crate) mod simd;

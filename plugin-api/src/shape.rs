@@ -6,7 +6,7 @@ use crate::{Error, Result};
 pub(crate) const MAX_RANK: usize = 16;
 
 /// A shape on the stack.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     lengths: [usize; MAX_RANK],
     rank: usize,

@@ -185,6 +185,17 @@ fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
 }
 
 #[test]
+fn a_metric_whose_updates_ask_for_memory_is_warned_of() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    let ran = run(folder.path(), &["check", &file, "--json", "--only", "Allocates", "--only", "GoodMetric"]);
+    let verdicts = Verdicts::of(&ran.with_status(0));
+    let warnings = |test: &str| verdicts.get("libbroken.so", test).expect("it is there")["warnings"].clone();
+    assert_eq!(warnings("metric/Allocates/allocation"), serde_json::json!(["asks for memory 10 times in 10 updates"]));
+    assert_eq!(warnings("metric/GoodMetric/allocation"), serde_json::json!([]));
+}
+
+#[test]
 fn what_never_comes_back_is_ended_at_its_limit_of_time() {
     let folder = folder();
     let file = library("broken").display().to_string();
@@ -579,4 +590,14 @@ fn verdicts_are_printed_for_programs_for_servers_and_for_pull_requests() {
     assert_eq!(rows.len(), 4, "{markdown}");
     assert!(rows.iter().all(|row| row.replace("\\|", "").matches('|').count() == 4), "{markdown}");
     assert!(rows[2].contains("`metric/Prints/split`") && rows[2].contains("writes to stdout"), "{markdown}");
+}
+
+#[test]
+fn every_plugin_of_the_repository_holds() {
+    let names = ["plugfit_standard", "calibration", "agreement", "ranking", "quantile", "segmentation", "stepsize"];
+    let files = names.map(|name| library(name).display().to_string());
+    let arguments: Vec<&str> =
+        ["check", "--timeout", "120"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let hold = names.map(|name| format!("lib{name}.so   all "));
+    run(folder().path(), &arguments).with_status(0).prints(&hold.each_ref().map(String::as_str));
 }

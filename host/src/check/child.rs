@@ -8,7 +8,7 @@ use plugfit_api::testing::{self, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LOAD, strays};
+use super::{LOAD, allocations, strays};
 use crate::plugin::{LoadOptions, Plugin};
 use crate::{Error, Host, Result};
 
@@ -95,6 +95,10 @@ pub fn run(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Report 
     let Some(case) = testing::cases(&manifest).into_iter().find(|case| case.path() == path) else {
         return Report::of_failure(format!("has no test {path}"));
     };
+    if let Some(root) = plugin.root() {
+        // SAFETY: a plug-in is never unloaded, and was vetted.
+        unsafe { allocations::count(std::ptr::from_ref(root).cast()) };
+    }
     // The plug-in comes first, so that it is what its names mean; the standard set is there for what nests.
     let host = Host::with_options(options.clone());
     host.add_loaded(plugin.clone());

@@ -243,6 +243,11 @@ impl Plugin {
         }
     }
 
+    /// Where it begins in this process's memory, if its code is there.
+    pub(crate) fn root(&self) -> Option<&'static Root> {
+        self.root
+    }
+
     /// The process that its code runs in, where that isn't this one.
     pub(super) fn isolated(&self) -> Option<&Isolated> {
         self.isolated.as_ref()

@@ -6,7 +6,7 @@ use super::{
     wall::{dropping, wall},
 };
 use crate::{
-    lanes::{arranged, formulas},
+    lanes::formulas::{self, rows_shape},
     loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
     Error, Host, Inputs, Result, TensorMut,
 };
@@ -56,7 +56,7 @@ impl<T: RowLoss> AnyLoss for ByRow<T> {
         self.0.info().along(self.0.axis())
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
-        arranged::output_shape(inputs, self.0.axis())
+        rows_shape(inputs, self.0.axis())
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
         formulas::rowwise(&self.0, inputs, output, host)
@@ -71,7 +71,7 @@ impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
         self.0.info().along(Some(self.0.axis()))
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
-        arranged::output_shape(inputs, Some(self.0.axis()))
+        rows_shape(inputs, Some(self.0.axis()))
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
         formulas::elementwise(&self.0, inputs, output, host)

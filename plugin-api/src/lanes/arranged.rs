@@ -1,18 +1,18 @@
 //! `y_true` and `y_pred` brought to rows along one axis: in place where they are so already, else copied.
 
+use super::lent::{Elements, Lent};
 use crate::{
     shape::{common, same_rank, Broadcast, Shape},
     Element, Error, Inputs, Result, Tensor,
 };
-use std::borrow::Cow;
 
 pub(crate) struct Arranged<'a, F: Element> {
-    pub(crate) y_true: Cow<'a, [F]>,
-    pub(crate) y_pred: Cow<'a, [F]>,
+    pub(crate) y_true: Elements<'a, F>,
+    pub(crate) y_pred: Elements<'a, F>,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     /// For each element of the arranged rows its place in `y_pred` as given; `None`: the same.
-    pred_places: Option<Vec<usize>>,
+    pred_places: Option<Lent<u64>>,
 }
 
 /// The shapes of the inputs after Keras's rank matching, what both broadcast to, and the axis of a row.
@@ -27,9 +27,9 @@ fn shapes(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<(Shape, Shape, Shape
 }
 
 /// The shape of the values of a loss that takes rows along `axis`; `None`: the whole batch is one row.
-pub(crate) fn output_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
+pub(crate) fn output_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Shape> {
     let (_, _, shape, axis) = shapes(inputs, axis)?;
-    Ok(axis.map_or_else(Vec::new, |axis| shape.without(axis).to_vec()))
+    Ok(axis.map_or_else(Shape::default, |axis| shape.without(axis)))
 }
 
 fn elements<'a, F: Element>(tensor: Tensor<'a>, name: &str) -> Result<&'a [F]> {
@@ -49,7 +49,8 @@ impl<'a, F: Element> Arranged<'a, F> {
         };
         let inner: usize = axis.map_or(1, |axis| shape.lengths()[axis + 1..].iter().product());
         if inner == 1 && true_shape == shape && pred_shape == shape {
-            return Ok(Arranged { y_true: y_true.into(), y_pred: y_pred.into(), rows, columns, pred_places: None });
+            let (y_true, y_pred) = (Elements::Given(y_true), Elements::Given(y_pred));
+            return Ok(Arranged { y_true, y_pred, rows, columns, pred_places: None });
         }
         let place = |small| Broadcast::from_the_right(small, &shape).expect("both broadcast to their common shape");
         let (true_place, pred_place) = (place(&true_shape), place(&pred_shape));
@@ -58,10 +59,10 @@ impl<'a, F: Element> Arranged<'a, F> {
             let (row, column) = (index / columns, index % columns);
             ((row / inner) * columns + column) * inner + row % inner
         };
-        let pred_places: Vec<usize> = (0..count).map(|index| pred_place.place(flat(index))).collect();
+        let pred_places = Lent::of((0..count).map(|index| pred_place.place(flat(index)) as u64));
         Ok(Arranged {
-            y_true: (0..count).map(|index| y_true[true_place.place(flat(index))]).collect(),
-            y_pred: pred_places.iter().map(|&place| y_pred[place]).collect(),
+            y_true: Elements::Made(Lent::of((0..count).map(|index| y_true[true_place.place(flat(index))]))),
+            y_pred: Elements::Made(Lent::of(pred_places.iter().map(|&place| y_pred[place as usize]))),
             rows,
             columns,
             pred_places: Some(pred_places),
@@ -78,12 +79,13 @@ impl Arranged<'_, f32> {
     ) -> Result<T> {
         let Some(places) = &self.pred_places else { return fill(target) };
         let Some(target) = target else { return fill(None) };
-        let mut arranged = vec![0.0; places.len()];
+        let mut arranged = Lent::of_length(places.len());
+        arranged.fill(0.0);
         let result = fill(Some(&mut arranged))?;
         target.fill(0.0);
-        for (&place, slope) in places.iter().zip(arranged) {
+        for (&place, slope) in places.iter().zip(&*arranged) {
             // Where y_pred was broadcast, one element has the slopes of all its copies.
-            target[place] += slope;
+            target[place as usize] += slope;
         }
         Ok(result)
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
+    shape::Shape,
     Error, Host, Inputs, Plain, Result,
 };
 use std::ops::Range;
@@ -84,7 +85,7 @@ pub fn rowwise<T: RowLoss>(
 /// # Errors
 /// The inputs don't fit each other.
 pub fn rows_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
-    output_shape(inputs, axis)
+    output_shape(inputs, axis).map(Shape::to_vec)
 }
 
 fn run(

@@ -3,17 +3,16 @@
 use super::{
     arranged::{output_shape, Arranged},
     formulas,
+    lent::{Elements, Lent},
 };
 use crate::{
     config::ComponentSpec,
     loss::{ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
     metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
-    shape::Shape,
     walk::{per_sample, Weights},
     Config, Element, Host, Inputs, Plain, Result, Tensor,
 };
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 
 /// Where the values come from.
 pub(crate) trait Values: Send + Sync + 'static {
@@ -193,13 +192,18 @@ fn sums(
 }
 
 /// A tensor's elements as they are if they are of this type, else converted.
-fn numbers<'a, F: Element>(tensor: Tensor<'a>, convert: impl Fn(f64) -> F) -> Cow<'a, [F]> {
+fn numbers<'a, F: Element>(tensor: Tensor<'a>, convert: impl Fn(f64) -> F) -> Elements<'a, F> {
     match tensor.as_slice::<F>() {
-        Some(slice) => Cow::Borrowed(slice),
+        Some(slice) => Elements::Given(slice),
         None => {
-            let mut converted = Vec::with_capacity(tensor.len());
-            tensor.for_each_f64(|value| converted.push(convert(value)));
-            Cow::Owned(converted)
+            let mut converted = Lent::of_length(tensor.len());
+            let mut places = converted.iter_mut();
+            tensor.for_each_f64(|value| {
+                if let Some(place) = places.next() {
+                    *place = convert(value);
+                }
+            });
+            Elements::Made(converted)
         }
     }
 }
@@ -209,15 +213,15 @@ fn in_single(
     axis: Option<i64>,
     formula: impl Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>,
 ) -> Result<Total> {
-    let shape = Shape::new(&output_shape(inputs, axis)?, "the values")?;
+    let shape = output_shape(inputs, axis)?;
     let weights = match inputs.weight() {
         None => None,
         Some(weight) if weight.len() == shape.count() && weight.as_slice::<f32>().is_some() => {
-            weight.as_slice::<f32>().map(Cow::Borrowed)
+            weight.as_slice::<f32>().map(Elements::Given)
         }
         Some(weight) => {
             let weights = Weights::new(Some(weight), &shape)?;
-            Some((0..shape.count()).map(|row| weights.get(row) as f32).collect())
+            Some(Elements::Made(Lent::of((0..shape.count()).map(|row| weights.get(row) as f32))))
         }
     };
     let mut output =
@@ -231,7 +235,7 @@ fn in_single(
 }
 
 fn in_double(inputs: &Inputs<'_>, axis: Option<i64>, formula: impl Fn(&[f64], &[f64]) -> f64) -> Result<Total> {
-    let shape = Shape::new(&output_shape(inputs, axis)?, "the values")?;
+    let shape = output_shape(inputs, axis)?;
     let weights = Weights::new(inputs.weight(), &shape)?;
     let arranged = Arranged::<f64>::new(inputs, axis)?;
     let columns = arranged.columns;

@@ -33,6 +33,9 @@ pub enum Disagreement {
 pub struct Pairs {
     classes: usize,
     weights: Vec<f64>,
+    /// Those before a batch, should it fail.
+    #[serde(skip)]
+    before: Vec<f64>,
 }
 
 impl Pairs {
@@ -42,18 +45,22 @@ impl Pairs {
             for (i, weight) in self.weights.iter().enumerate() {
                 weights[i / self.classes * classes + i % self.classes] = *weight;
             }
-            *self = Pairs { classes, weights };
+            (self.classes, self.weights) = (classes, weights);
         }
     }
 
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
-        let mut seen = self.clone();
-        inputs.for_each_prediction(|prediction, weight| {
-            seen.grow(prediction.label.max(prediction.class) + 1);
-            seen.weights[prediction.label * seen.classes + prediction.class] += weight;
-        })?;
-        *self = seen;
-        Ok(())
+        let classes = self.classes;
+        self.before.clone_from(&self.weights);
+        let walked = inputs.for_each_prediction(|prediction, weight| {
+            self.grow(prediction.label.max(prediction.class) + 1);
+            self.weights[prediction.label * self.classes + prediction.class] += weight;
+        });
+        if walked.is_err() {
+            self.classes = classes;
+            std::mem::swap(&mut self.weights, &mut self.before);
+        }
+        walked
     }
 
     fn merge(&mut self, other: &Pairs) {
@@ -163,6 +170,10 @@ mod tests {
 
     const MATTHEWS: f64 = 0.5606060606060606;
     const KAPPA: [f64; 3] = [0.5522388059701493, 0.5652173913043479, 0.5774647887323943];
+
+    /// So that the test sees what an update asks for.
+    #[global_allocator]
+    static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
 
     #[test]
     fn holds_what_a_plugin_must() {

@@ -52,6 +52,11 @@ impl Metric for ExpectedCalibrationError {
 
 export_plugin! { metrics: [BrierScore, ExpectedCalibrationError] }
 
+/// So that the test sees what an update asks for.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
+
 #[test]
 fn holds_what_a_plugin_must() {
     plugfit_api::testing::check(plugin());

@@ -35,6 +35,11 @@ impl MeanMetric for QuantileCoverage {
 
 export_plugin! { losses: [PinballLoss], metrics: [PinballLoss, QuantileCoverage] }
 
+/// So that the test sees what an update asks for.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
+
 #[test]
 fn holds_what_a_plugin_must() {
     plugfit_api::testing::check(plugin());

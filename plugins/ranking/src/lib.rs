@@ -123,6 +123,10 @@ mod tests {
         }
     }
 
+    /// So that the test sees what an update asks for.
+    #[global_allocator]
+    static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
+
     #[test]
     fn holds_what_a_plugin_must() {
         plugfit_api::testing::check(plugin());

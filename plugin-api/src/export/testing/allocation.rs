@@ -3,6 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 thread_local! {
@@ -46,13 +47,42 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often this thread asked for memory while `f` ran; none where nobody counts.
-pub fn counted<T>(f: impl FnOnce() -> T) -> (T, Option<u64>) {
+/// Whether what a library asks for is told by [`asked_from_outside`].
+static FROM_OUTSIDE: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`asked_from_outside`] tells of a library's memory, which can't count for itself.
+#[doc(hidden)]
+pub fn count_from_outside() {
+    FROM_OUTSIDE.store(true, Ordering::Relaxed);
+}
+
+/// The library asked for memory, on this thread.
+#[doc(hidden)]
+pub fn asked_from_outside() {
+    count();
+}
+
+/// How often this thread asked for memory, as whoever counts saw it.
+pub enum Asked {
+    /// By the crate's own allocator, [`Counting`].
+    Counted(u64),
+    /// By the host, which sees what a library asks of the system.
+    FromOutside(u64),
+    /// Nobody counts.
+    Unknown,
+}
+
+/// What this thread asked for while `f` ran.
+pub fn counted<T>(f: impl FnOnce() -> T) -> (T, Asked) {
     let before = COUNT.get();
     drop(std::hint::black_box(Box::new(0_u8)));
-    let counting = COUNT.get() > before;
     let start = COUNT.get();
     let result = f();
     let asked = COUNT.get() - start;
-    (result, counting.then_some(asked))
+    let told = match start > before {
+        true => Asked::Counted(asked),
+        false if FROM_OUTSIDE.load(Ordering::Relaxed) => Asked::FromOutside(asked),
+        false => Asked::Unknown,
+    };
+    (result, told)
 }

@@ -1,7 +1,7 @@
 //! What holds for metrics.
 
 use super::{
-    allocation::counted,
+    allocation::{counted, Asked},
     data::{batches, weights, Array, Batch, Random, Task, COLUMNS, ROWS},
     made::{back, with_raw, Described, Made},
     report::Report,
@@ -516,11 +516,16 @@ fn allocation(trial: &Trial<'_>, report: &mut Report) {
                 let metric = &ready.made;
                 // SAFETY: the handles belong to this table.
                 let update = || back(unsafe { (metric.table.update)(metric.handle, &metric.host, state.state, raw) });
-                let (result, count) = counted(|| (0..10).try_for_each(|_| update()));
+                let (result, asked) = counted(|| (0..10).try_for_each(|_| update()));
                 result?;
-                match count {
-                    Some(count) => report.that(count == 0, || format!("asks for memory {count} times in 10 updates")),
-                    None => report.note("not counted: `plugfit_api::testing::Counting` does, in the crate's own test"),
+                let times = |count| format!("asks for memory {count} times in 10 updates");
+                match asked {
+                    Asked::Counted(0) | Asked::FromOutside(0) => {}
+                    Asked::Counted(count) => report.fail(times(count)),
+                    Asked::FromOutside(count) => report.warn(times(count)),
+                    Asked::Unknown => {
+                        report.note("not counted: `plugfit_api::testing::Counting` does, in the crate's own test");
+                    }
                 }
                 state.reset()
             })

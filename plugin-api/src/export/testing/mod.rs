@@ -55,6 +55,8 @@ mod schedule;
 mod trial;
 
 pub use allocation::Counting;
+#[doc(hidden)]
+pub use allocation::{asked_from_outside, count_from_outside};
 pub(crate) use report::where_and_what;
 pub use report::{Report, Saved};
 pub use trial::Subject;

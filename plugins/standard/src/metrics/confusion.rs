@@ -5,6 +5,12 @@ use plugfit_api::{
     prelude::*,
     serde_json::Value,
 };
+use std::cell::Cell;
+
+thread_local! {
+    /// A sample's labels, predictions and weights; kept from batch to batch.
+    static ROW: Cell<Vec<(f64, f64, f64)>> = const { Cell::new(Vec::new()) };
+}
 
 /// One threshold, or several.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,8 +207,9 @@ impl Rule {
         match self.top_k {
             None => inputs.for_each(add),
             Some(k) => {
-                let mut row = Vec::with_capacity(columns);
-                inputs.for_each(|y_true, y_pred, weight| {
+                let mut row = ROW.take();
+                row.clear();
+                let walked = inputs.for_each(|y_true, y_pred, weight| {
                     row.push((y_true, y_pred, weight));
                     if row.len() == columns {
                         for (i, &(y_true, y_pred, weight)) in row.iter().enumerate() {
@@ -214,7 +221,9 @@ impl Rule {
                         }
                         row.clear();
                     }
-                })
+                });
+                ROW.set(row);
+                walked
             }
         }
     }

@@ -98,23 +98,26 @@ impl Metric for R2Score {
         if shape.len() > 2 || shape.is_empty() || inputs.y_true()?.rank() > 2 {
             return Err(Error::input(format!("R2Score needs y_pred of shape [rows, columns], not {shape:?}")));
         }
-        let mut seen = state.clone();
         let columns = shape.get(1).map_or(1, |columns| *columns as usize);
-        seen.grown(columns)?;
+        let is_first = state.columns.is_empty();
+        state.grown(columns)?;
         let (mut column, mut counts) = (0, false);
-        inputs.for_each(|t, p, weight| {
+        let walked = inputs.for_each(|t, p, weight| {
             if weight != 0.0 {
-                add(&mut seen.columns[column], [weight, t, 0.0, weight * (t - p) * (t - p)]);
+                add(&mut state.columns[column], [weight, t, 0.0, weight * (t - p) * (t - p)]);
                 counts = true;
             }
             column += 1;
             if column == columns {
-                seen.rows += f64::from(u8::from(counts));
+                state.rows += f64::from(u8::from(counts));
                 (column, counts) = (0, false);
             }
-        })?;
-        *state = seen;
-        Ok(())
+        });
+        // What fails has walked nowhere.
+        if walked.is_err() && is_first {
+            state.columns.clear();
+        }
+        walked
     }
     fn merge(&self, state: &mut Columns, other: &Columns) -> Result<()> {
         if other.columns.is_empty() {

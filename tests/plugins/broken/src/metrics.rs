@@ -84,7 +84,7 @@ pub(crate) use metrics;
 
 metrics! {
     GoodMetric, MergesToTheMiddle, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls, WrongDirection,
-    CountsWeightless,
+    CountsWeightless, Allocates,
 }
 
 /// Holds all that it must.
@@ -222,5 +222,16 @@ pub struct CountsWeightless;
 impl MeanSquare for CountsWeightless {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
         add(&mut *seen, &Inputs::new(inputs.tensors(), None, None))
+    }
+}
+
+/// Asks for memory in every update.
+#[derive(Config)]
+pub struct Allocates;
+
+impl MeanSquare for Allocates {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        std::hint::black_box(vec![seen.sum; 3]);
+        add(seen, inputs)
     }
 }

@@ -71,6 +71,18 @@ def test_float64_stays_float64_in_metrics():
     assert metrics.get("mse")([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6]) == pytest.approx(0.1925, rel=1e-12)
 
 
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_arguments_that_are_not_there_or_missing_are_refused_as_python_and_keras_do(error):
+    with pytest.raises(error, match="unexpected keyword argument 'rate'"):
+        optimizers.Adam(rate=0.1)
+    with pytest.raises(error, match="num_classes"):
+        metrics.MeanIoU()
+    with pytest.raises(error, match="num_classes"):
+        metrics.get("MeanIoU")
+    with pytest.raises(error, match="could not interpret loss identifier: 3"):
+        losses.get(3)
+
+
 @pytest.mark.parametrize("bad", ["no", object(), np.array(["a", "b"]), {"a": 1}])
 def test_what_holds_no_numbers_is_a_type_error(bad):
     with pytest.raises(TypeError):

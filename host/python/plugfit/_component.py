@@ -15,9 +15,9 @@ from ._positional import order
 
 
 class IdentifierError(TypeError, ValueError):
-    """What was given is no identifier.
+    """What was given is no identifier, or arguments that its component doesn't have or that it lacks.
 
-    A TypeError, as it is of a wrong type, and a ValueError, as Keras raises one.
+    A TypeError, as Python raises, and a ValueError, as Keras raises for some.
     """
 
 
@@ -50,7 +50,9 @@ class Component:
             config[key] = value
         for key in config:
             if key not in keys and key not in cls._silent_keys:
-                raise TypeError(f"{cls.__name__}() got an unexpected keyword argument '{key}'; it has {', '.join(keys)}")
+                raise IdentifierError(
+                    f"{cls.__name__}() got an unexpected keyword argument '{key}'; it has {', '.join(keys)}"
+                )
         return config
 
     @classmethod
@@ -67,6 +69,8 @@ class Component:
         try:
             made = cls._registry.native.__new__(cls._registry.base, *arguments)
         except ValueError as error:
+            if _wording.is_missing(error):
+                raise IdentifierError(str(error)) from None
             raise _wording.refusal(error, identifier) or error from None
         made.__class__ = cls._registry.class_of(made)
         made._identifier, made._function = identifier, function

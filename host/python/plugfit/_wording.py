@@ -37,6 +37,11 @@ _SENTENCES = {
 _OF_CLASSES = {"beta": {"FBetaScore"}, "beta_1": {"Lion"}, "threshold": {"FBetaScore", "F1Score"}, "clipnorm": None}
 
 
+def is_missing(error):
+    """Whether a setting wasn't given that has no default."""
+    return str(error).partition("\n")[0].endswith(": must be given")
+
+
 def refusal(error, identifier):
     """The ValueError of a configuration in Keras's words, or None where Keras has none for it."""
     place = re.search(r"^\s+in\s+(\w+)(\.\d+)?$", str(error), re.MULTILINE)

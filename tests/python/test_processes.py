@@ -42,6 +42,27 @@ def test_threads_share_a_metric_and_have_their_own():
     assert np.isclose(own[0].result(), shared.result())
 
 
+def test_an_exception_of_a_function_is_raised_in_its_own_thread_alone():
+    t = np.ones((4096, 4), np.float32)
+    good, bad = plugfit.metrics.get("mse"), plugfit.metrics.get(lambda y_true, y_pred: 1 // 0)
+    failures = []
+
+    def fine():
+        try:
+            for _ in range(300):
+                good.update_state(t, t)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=fine) for _ in range(3)]
+    [thread.start() for thread in threads]
+    for _ in range(300):
+        with pytest.raises(ZeroDivisionError):
+            bad.update_state(t, t)
+    [thread.join() for thread in threads]
+    assert not failures
+
+
 def part(arrays):
     metric = plugfit.metrics.AUC()
     metric.update_state(*arrays)

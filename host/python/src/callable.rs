@@ -1,6 +1,6 @@
 //! Python functions as losses, and as metrics by the mean of their values.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::Cell;
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArrayDyn};
 use plugfit::Identifier;
@@ -11,6 +11,8 @@ use plugfit_api::{Config, Error, Host, Inputs, Tensor};
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
 
+use crate::fork;
+
 /// A function of `y_true` and `y_pred`, float32 arrays, to values of any shape; if it has an attribute `gradient`, that is a function
 /// of the same arrays to the derivative of the values' sum with respect to `y_pred`.
 pub struct Callable {
@@ -18,16 +20,21 @@ pub struct Callable {
     gradient: Option<Py<PyAny>>,
 }
 
-/// What a function raised, until the call that it was made in returns.
-static RAISED: Mutex<Option<PyErr>> = Mutex::new(None);
+thread_local! {
+    /// What a function raised, until the call that it was made in returns.
+    static RAISED: Cell<Option<PyErr>> = const { Cell::new(None) };
+}
 
-/// Raises what a function raised.
-pub fn raised(py: Python<'_>) -> PyResult<()> {
-    match RAISED.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        None => Ok(()),
-        Some(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => Err(error),
-        Some(error) => Err(error),
-    }
+/// Does work as [`fork::run`] does, and raises what a function raised in it.
+///
+/// # Errors
+/// The function's exception.
+pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
+    let (result, raised) = fork::run(py, || {
+        RAISED.take();
+        (work(), RAISED.take())
+    });
+    raised.map_or(Ok(result), Err)
 }
 
 /// An identifier of a function, with the host's keys (name, reduction) as JSON.
@@ -50,10 +57,10 @@ fn lend<'py>(py: Python<'py>, tensor: &Tensor<'_>, name: &str) -> plugfit_api::R
     Ok(array.reshape(shape).map_err(keep)?.into_any())
 }
 
-/// Keeps an exception for [`raised`].
+/// Keeps an exception for [`run`].
 fn keep(error: PyErr) -> Error {
     let text = error.to_string();
-    *RAISED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    RAISED.set(Some(error));
     Error::input(text)
 }
 

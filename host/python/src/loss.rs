@@ -53,7 +53,7 @@ impl Loss {
         let (y_true, y_pred) = (arguments.y_true.values(), arguments.y_pred.values());
         let weight = arguments.weight.as_ref().map(Borrowed::values);
         let mask = arguments.mask.as_ref().map(Borrowed::values);
-        let called = fork::run(py, || {
+        let called = callable::run(py, || {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             let inner = &mut *inner;
             let y_true = inner.y_true.lend(&y_true, "y_true")?;
@@ -76,8 +76,7 @@ impl Loss {
                     Result::Array(shape.iter().map(|&length| length as usize).collect(), values.to_vec())
                 }
             })
-        });
-        callable::raised(py)?;
+        })?;
         called.or_raise()
     }
 

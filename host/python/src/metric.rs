@@ -101,7 +101,7 @@ impl Metric {
         let mask = of_pred.map(|mask| Borrowed::new(&mask, "mask")).transpose()?;
         let (y_true, y_pred) = (y_true.as_ref().map(Borrowed::values), y_pred.values());
         let (weight, mask) = (weight.as_ref().map(Borrowed::values), mask.as_ref().map(Borrowed::values));
-        let updated = fork::run(py, || {
+        let updated = callable::run(py, || {
             let mut inner = self.lock();
             let inner = &mut *inner;
             let y_pred = inner.y_pred.lend(&y_pred, "y_pred")?;
@@ -114,8 +114,7 @@ impl Metric {
                     inner.metric.update_state(y_true, y_pred, weight, mask)
                 }
             }
-        });
-        callable::raised(py)?;
+        })?;
         updated.or_raise()
     }
 

@@ -278,7 +278,7 @@ impl Model {
         let host = host()?;
         let mut looking = Looking { on_epoch, looked: Instant::now(), error: None, stopped: false.into() };
         let mut history = History::default();
-        let ended = fork::run(py, || {
+        let ended = callable::run(py, || {
             let mut inner = self.lock();
             let Inner { network, compiled } = &mut *inner;
             let network = network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
@@ -288,8 +288,7 @@ impl Model {
             let mut trainer = Trainer::new(network, compiled, &training)?;
             let mut fit = Fit { config: &config, callbacks: &mut callbacks, folder: None };
             fit.run(&mut trainer, (&training, validating.as_ref()), &mut history, &mut looking)
-        });
-        callable::raised(py)?;
+        })?;
         if let Some(error) = looking.error {
             return Err(error);
         }
@@ -310,14 +309,13 @@ impl Model {
         batch_size: usize,
     ) -> PyResult<String> {
         let dataset = self.dataset(x, y, sample_weight)?;
-        let logs = fork::run(py, || {
+        let logs = callable::run(py, || {
             let mut inner = self.lock();
             let Inner { network, compiled } = &mut *inner;
             let network = network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
             let compiled = compiled.as_mut().ok_or_else(not_compiled)?;
             Trainer::new(network, compiled, &dataset)?.evaluate(&dataset, batch_size.max(1), &|| false)
-        });
-        callable::raised(py)?;
+        })?;
         Ok(logs_json(&logs.or_raise()?).to_string())
     }
 

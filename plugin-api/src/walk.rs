@@ -89,7 +89,7 @@ impl<'a> Together<'a> {
     }
 }
 
-fn numeric<'a>(tensor: Tensor<'a>, name: &str) -> Result<Tensor<'a>> {
+pub(crate) fn numeric<'a>(tensor: Tensor<'a>, name: &str) -> Result<Tensor<'a>> {
     if tensor.is_numeric() {
         Ok(tensor)
     } else {

@@ -12,7 +12,7 @@ use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, Sym64};
 use plugfit_api::testing::{asked_from_outside, count_from_outside};
 use rustix::mm::{MprotectFlags, mprotect};
 
-/// Counts what a library asks for from now on; `within` is an address in it.
+/// Counts what a library asks for from now on, if it asks the system's allocator; `within` is an address in it.
 ///
 /// # Safety
 /// The library stays loaded, and its headers were vetted.
@@ -46,6 +46,7 @@ pub unsafe fn count(within: *const ()) {
     // Some loaders write addresses here, others leave what the file has.
     let place = |tag| entries.get(&tag).map(|&value| if value < base { base + value } else { value });
     let (Some(symbols), Some(names)) = (place(elf::DT_SYMTAB), place(elf::DT_STRTAB)) else { return };
+    let mut counted = false;
     for (table, size) in [(elf::DT_RELA, elf::DT_RELASZ), (elf::DT_JMPREL, elf::DT_PLTRELSZ)] {
         let (Some(table), Some(size)) = (place(table), entries.get(&size)) else { continue };
         let count = size / size_of::<Rela64<NativeEndian>>();
@@ -57,24 +58,28 @@ pub unsafe fn count(within: *const ()) {
                 continue;
             }
             // SAFETY: the loader has looked this symbol up by its name.
-            let name = unsafe {
+            let (symbol, name) = unsafe {
                 let symbol = &*(symbols as *const Sym64<NativeEndian>).add(number);
-                CStr::from_ptr((names + symbol.st_name.get(NativeEndian) as usize) as *const c_char)
+                (symbol, CStr::from_ptr((names + symbol.st_name.get(NativeEndian) as usize) as *const c_char))
             };
-            if let Some(counting) = counting(name) {
+            // A library with an allocator of its own gives its memory back to that.
+            let is_own = symbol.st_shndx.get(NativeEndian) != elf::SHN_UNDEF;
+            if let (false, Some(counting)) = (is_own, counting(name)) {
                 // SAFETY: the loader has written the function's address there.
-                unsafe { redirect(base + relocation.r_offset.get(NativeEndian) as usize, counting) };
+                counted |= unsafe { redirect(base + relocation.r_offset.get(NativeEndian) as usize, counting) };
             }
         }
     }
-    count_from_outside();
+    if counted {
+        count_from_outside();
+    }
 }
 
-/// Writes a function's address to where a library has that of another.
+/// Writes a function's address to where a library has that of another; says whether it could.
 ///
 /// # Safety
 /// A library has such a function's address at `place`.
-unsafe fn redirect(place: usize, function: usize) {
+unsafe fn redirect(place: usize, function: usize) -> bool {
     let page = rustix::param::page_size();
     let start = place / page * page;
     // The loader takes the right to write away from what it has filled in. It isn't taken away again, since other data can lie there.
@@ -84,6 +89,7 @@ unsafe fn redirect(place: usize, function: usize) {
         // SAFETY: aligned, as the loader's own addresses are; nothing but the loader writes there.
         unsafe { (*(place as *const AtomicUsize)).store(function, Ordering::Relaxed) };
     }
+    writable.is_ok()
 }
 
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
@@ -110,6 +116,12 @@ unsafe extern "C" fn posix_memalign(pointer: *mut *mut c_void, alignment: usize,
     unsafe { libc::posix_memalign(pointer, alignment, size) }
 }
 
+unsafe extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
+    asked_from_outside();
+    // SAFETY: as the library asked.
+    unsafe { libc::memalign(alignment, size) }
+}
+
 unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
     asked_from_outside();
     // SAFETY: as the library asked.
@@ -123,6 +135,7 @@ fn counting(name: &CStr) -> Option<usize> {
         b"calloc" => calloc as *const () as usize,
         b"realloc" => realloc as *const () as usize,
         b"posix_memalign" => posix_memalign as *const () as usize,
+        b"memalign" => memalign as *const () as usize,
         b"aligned_alloc" => aligned_alloc as *const () as usize,
         _ => return None,
     })

@@ -19,15 +19,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use child::Record;
 pub use child::serve;
 pub use exclusions::Exclusions;
 pub use pattern::Pattern;
 use plugfit_api::testing::{self, Case, Report, Saved};
-use serde_json::Value;
 pub use show::{Format, shown};
 
-use crate::Result;
 use crate::plugin::LoadOptions;
+use crate::{Error, Result};
 use process::Limits;
 pub use process::limit_memory;
 
@@ -107,8 +107,9 @@ impl Checker {
     /// The tests can't be run at all: there is no room for their records, or the program can't be started.
     pub fn check(&self, file: &Path, seen: &(dyn Fn(&Verdict) + Sync)) -> Result<Vec<Verdict>> {
         let started = Instant::now();
-        let (manifest, report) = self.load(file)?;
-        let load = self.verdict(file, LOAD, ABOUT_LOAD, report, started.elapsed());
+        let record = self.load(file)?;
+        let manifest = record.manifest.clone();
+        let load = self.verdict(file, LOAD, ABOUT_LOAD, record, started.elapsed());
         let Some(manifest) = manifest else {
             seen(&load);
             return Ok(vec![load]);
@@ -128,8 +129,8 @@ impl Checker {
                 let Some(case) = cases.get(index) else { return };
                 let started = Instant::now();
                 match self.run(file, case) {
-                    Ok(report) => {
-                        let verdict = self.verdict(file, &case.path(), case.test.about, report, started.elapsed());
+                    Ok(record) => {
+                        let verdict = self.verdict(file, &case.path(), case.test.about, record, started.elapsed());
                         seen(&verdict);
                         lock(&verdicts)[before + index] = Some(verdict);
                     }
@@ -154,14 +155,17 @@ impl Checker {
         Ok(verdicts.into_iter().flatten().collect())
     }
 
-    /// The paths of the tests of a file, and what each holds; `load` alone where it can't be loaded.
+    /// The paths of the tests of a file, and what each holds.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// As [`check`](Self::check), and where the file can't be loaded.
     pub fn list(&self, file: &Path) -> Result<Vec<(String, &'static str)>> {
-        let (manifest, _) = self.load(file)?;
-        let cases = manifest.map(|manifest| testing::cases(&manifest)).unwrap_or_default();
-        let cases = cases.into_iter().map(|case| (case.path(), case.test.about));
+        let Record { manifest, report, .. } = self.load(file)?;
+        let Some(manifest) = manifest else {
+            let why = report.failures.first().map_or("can't be loaded", String::as_str);
+            return Err(Error::failure(format!("{}: {why}", crate::data::text::of_path(file))));
+        };
+        let cases = testing::cases(&manifest).into_iter().map(|case| (case.path(), case.test.about));
         Ok([(LOAD.to_owned(), ABOUT_LOAD)].into_iter().chain(cases).filter(|(path, _)| self.wants(path)).collect())
     }
 
@@ -170,27 +174,28 @@ impl Checker {
     }
 
     /// Loads the file, elsewhere; its manifest, if it is loaded.
-    fn load(&self, file: &Path) -> Result<(Option<Value>, Report)> {
-        let record = if self.in_process { child::load(file, &self.options) } else { self.spawn(file, LOAD)? };
-        Ok((record.manifest, record.report))
+    fn load(&self, file: &Path) -> Result<Record> {
+        if self.in_process { Ok(child::load(file, &self.options)) } else { self.spawn(file, LOAD) }
     }
 
-    fn run(&self, file: &Path, case: &Case) -> Result<Report> {
+    fn run(&self, file: &Path, case: &Case) -> Result<Record> {
         if self.in_process {
-            return Ok(child::run(file, &case.path(), self.seed, &self.options));
+            let report = child::run(file, &case.path(), self.seed, &self.options);
+            return Ok(Record { report, ..Record::default() });
         }
-        Ok(self.spawn(file, &case.path())?.report)
+        self.spawn(file, &case.path())
     }
 
-    fn spawn(&self, file: &Path, path: &str) -> Result<child::Record> {
+    fn spawn(&self, file: &Path, path: &str) -> Result<Record> {
         let limits = Limits { time: self.time, memory: self.memory };
         let mut arguments: Vec<OsString> = self.common.clone();
         arguments.extend(["--seed".into(), self.seed.to_string().into(), "--child".into(), path.into()]);
         process::run(&self.program, &arguments, file, limits)
     }
 
-    fn verdict(&self, file: &Path, path: &str, about: &'static str, report: Report, time: Duration) -> Verdict {
-        let reason = self.exclusions.reason(path).filter(|_| !report.failures.is_empty());
+    fn verdict(&self, file: &Path, path: &str, about: &'static str, record: Record, time: Duration) -> Verdict {
+        let Record { report, from_outside, .. } = record;
+        let reason = self.exclusions.reason(path).filter(|_| !report.failures.is_empty() && path != LOAD);
         let outcome = match (&report.failures[..], &reason) {
             ([_, ..], Some(_)) => Outcome::Excluded,
             ([_, ..], None) => Outcome::Failed,
@@ -199,13 +204,20 @@ impl Checker {
             _ => Outcome::Held,
         };
         let arrays = match (&self.failures, outcome) {
-            (Some(folder), Outcome::Failed) => keep(&folder.join(path.replace('/', "-")), &report.arrays),
+            (Some(folder), Outcome::Failed) => {
+                keep(&folder.join(file.file_name().unwrap_or_default()).join(path.replace('/', "-")), &report.arrays)
+            }
             _ => Vec::new(),
         };
         let common: String = self.common.iter().map(|word| format!(" {}", word.display())).collect();
         let (name, seed) = (file.display().to_string(), self.seed);
         let file_word = if name.starts_with('-') { word(&format!("./{name}")) } else { word(&name) };
-        let repeat = format!("plugfit check {file_word} --only {} --seed {seed}{common} --in-process", word(path));
+        // What the process of a test leaves, prints or dies of can't be seen from within.
+        let how = match from_outside {
+            true => format!(" --timeout {} --memory {}", self.time.as_secs_f64(), self.memory >> 20),
+            false => " --in-process".to_owned(),
+        };
+        let repeat = format!("plugfit check {file_word} --only {} --seed {seed}{common}{how}", word(path));
         Verdict { file: file.to_owned(), path: path.to_owned(), about, outcome, report, reason, time, repeat, arrays }
     }
 }

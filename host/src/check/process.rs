@@ -54,20 +54,23 @@ pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Li
         Some(mut record) => {
             // Threads and globals end last, after the record.
             if !ended.is_some_and(|status| status.success()) {
+                record.from_outside = true;
                 record.report.failures.push(format!("after all was done, {end}"));
             }
             record
         }
         None => {
             strays::kill_those_with(RECORD, &path);
-            Record { report: Report::of_failure(end), ..Record::default() }
+            Record { report: Report::of_failure(end), from_outside: true, ..Record::default() }
         }
     };
     if let Some(line) = warned.lines().find(|line| line.contains(testing::PANIC_IN_DROP)) {
+        record.from_outside = true;
         record.report.failures.push(shortened(line));
     }
     let said = printed(&out);
     if let Some(line) = said.lines().find(|line| !line.trim().is_empty()) {
+        record.from_outside = true;
         record.report.failures.push(format!("writes to stdout, which is the program's: {:?}", shortened(line)));
     }
     Ok(record)
@@ -130,7 +133,7 @@ fn shortened(line: &str) -> String {
 /// How a child ended.
 fn death(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> String {
     let how = match ended {
-        None => format!("didn't come back within {:.0?}", limits.time),
+        None => format!("didn't come back within {:?}", limits.time),
         Some(status) => status_in_words(status),
     };
     // What the runtime says last of all tells more than a signal: an overflowed stack, memory that can't be had.

@@ -40,12 +40,14 @@ fn count(verdicts: &[Verdict], outcome: Outcome) -> usize {
 
 /// "3 of 40 fail, 1 excluded".
 fn summary(verdicts: &[Verdict]) -> String {
-    let failed = count(verdicts, Outcome::Failed);
-    let mut text = match (failed, verdicts.len()) {
-        (0, 0) => "no test of it is wanted".to_owned(),
-        (0, 1) => "the 1 test holds".to_owned(),
-        (0, all) => format!("all {all} tests hold"),
-        (failed, all) => format!("{failed} of {all} tests fail"),
+    let (failed, all) = (count(verdicts, Outcome::Failed), verdicts.len());
+    let holds = count(verdicts, Outcome::Held) + count(verdicts, Outcome::Warned);
+    let mut text = match (failed, holds, all) {
+        (0, _, 0) => "no test of it is wanted".to_owned(),
+        (0, 1, 1) => "the 1 test holds".to_owned(),
+        (0, _, _) if holds == all => format!("all {all} tests hold"),
+        (0, _, _) => format!("{holds} of {all} tests hold"),
+        _ => format!("{failed} of {all} tests fail"),
     };
     for (outcome, word) in
         [(Outcome::Excluded, "excluded"), (Outcome::NotTried, "not tried"), (Outcome::Warned, "with a warning")]
@@ -187,8 +189,9 @@ fn junit(files: &[(&Path, Vec<Verdict>)]) -> String {
 }
 
 fn markdown(files: &[(&Path, Vec<Verdict>)]) -> String {
-    // A cell holds one line, and a bar ends it.
-    let cell = |text: &str| text.replace('|', "\\|").replace('\n', "<br>");
+    // A cell holds one line, and a bar ends it; what else a plug-in says is text, and calls nobody by name.
+    let plain = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;");
+    let cell = |text: &str| plain(text).replace('|', "\\|").replace('\n', "<br>");
     let mut text = String::new();
     for (file, verdicts) in files {
         let mark = if count(verdicts, Outcome::Failed) == 0 { "✅" } else { "❌" };

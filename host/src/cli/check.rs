@@ -130,6 +130,9 @@ fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
             let file = file.display().to_string();
             tests.iter().for_each(|(path, about)| event("test", json!({"file": file, "test": path, "about": about})));
         } else {
+            if options.files.len() > 1 {
+                print(&format!("{}\n", crate::data::text::of_path(file)));
+            }
             let rows: Vec<Vec<String>> = tests.into_iter().map(|(path, about)| vec![path, about.to_owned()]).collect();
             print(&table::aligned(&rows, 0));
         }

@@ -10,10 +10,9 @@ use std::{
 
 /// As many as one batch has at a time.
 const MOST: usize = 8;
-/// In bytes. To ask for more costs little beside filling it, and it would be kept for ever.
-const LARGEST: usize = 64 << 20;
-
 const WORD: usize = size_of::<u64>();
+/// In words. To ask for more costs little beside filling it, and it would be kept for ever.
+const LARGEST: usize = (64 << 20) / WORD;
 
 thread_local! {
     static KEPT: RefCell<Vec<Vec<u64>>> = const { RefCell::new(Vec::new()) };
@@ -30,6 +29,9 @@ impl<F: Element> Lent<F> {
     /// An array of this length, with whatever numbers were there.
     pub(crate) fn of_length(length: usize) -> Self {
         let wanted = length.checked_mul(size_of::<F>()).expect("an array fits into memory").div_ceil(WORD);
+        if wanted > LARGEST {
+            return Lent { words: vec![0; wanted], length, elements: PhantomData };
+        }
         // The smallest that is large enough, else the largest.
         let fit = |words: &Vec<u64>| match words.len().checked_sub(wanted) {
             Some(over) => (false, over),
@@ -43,6 +45,7 @@ impl<F: Element> Lent<F> {
         // While a thread ends nothing is kept.
         let mut words = taken.ok().flatten().unwrap_or_default();
         if words.len() < wanted {
+            words.reserve_exact(wanted - words.len());
             words.resize(wanted, 0);
         }
         Lent { words, length, elements: PhantomData }
@@ -59,7 +62,7 @@ impl<F: Element> Lent<F> {
 impl<F> Drop for Lent<F> {
     fn drop(&mut self) {
         let words = std::mem::take(&mut self.words);
-        if words.len() * WORD <= LARGEST {
+        if words.capacity() <= LARGEST {
             let _ = KEPT.try_with(|kept| {
                 let mut kept = kept.borrow_mut();
                 if kept.len() < MOST {

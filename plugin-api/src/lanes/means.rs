@@ -9,7 +9,7 @@ use crate::{
     config::ComponentSpec,
     loss::{ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
     metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
-    walk::{per_sample, Weights},
+    walk::{numeric, per_sample, Weights},
     Config, Element, Host, Inputs, Plain, Result, Tensor,
 };
 use serde_json::{Map, Value};
@@ -170,7 +170,7 @@ fn sums(
     single: impl Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>,
     double: impl Fn(&[f64], &[f64]) -> f64,
 ) -> Result<Total> {
-    let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
+    let (y_true, y_pred) = (numeric(inputs.y_true()?, "y_true")?, numeric(inputs.y_pred()?, "y_pred")?);
     let (true_shape, pred_shape) = (y_true.shape(), y_pred.shape());
     // A mean along the rows would be one of nothing.
     if y_pred.is_empty() {

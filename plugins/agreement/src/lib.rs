@@ -27,11 +27,10 @@ pub enum Disagreement {
     Quadratic,
 }
 
-/// The weight of each pair of a true and a predicted class.
+/// The weight of each pair of a true and a predicted class, row by row.
 #[state]
 #[derive(Default)]
 pub struct Pairs {
-    classes: usize,
     weights: Vec<f64>,
     /// Those before a batch, should it fail.
     #[serde(skip)]
@@ -39,25 +38,29 @@ pub struct Pairs {
 }
 
 impl Pairs {
+    fn classes(&self) -> usize {
+        self.weights.len().isqrt()
+    }
+
     fn grow(&mut self, classes: usize) {
-        if classes > self.classes {
+        let old = self.classes();
+        if classes > old {
             let mut weights = vec![0.0; classes * classes];
             for (i, weight) in self.weights.iter().enumerate() {
-                weights[i / self.classes * classes + i % self.classes] = *weight;
+                weights[i / old * classes + i % old] = *weight;
             }
-            (self.classes, self.weights) = (classes, weights);
+            self.weights = weights;
         }
     }
 
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
-        let classes = self.classes;
         self.before.clone_from(&self.weights);
         let walked = inputs.for_each_prediction(|prediction, weight| {
             self.grow(prediction.label.max(prediction.class) + 1);
-            self.weights[prediction.label * self.classes + prediction.class] += weight;
+            let classes = self.classes();
+            self.weights[prediction.label * classes + prediction.class] += weight;
         });
         if walked.is_err() {
-            self.classes = classes;
             std::mem::swap(&mut self.weights, &mut self.before);
         }
         walked
@@ -65,16 +68,17 @@ impl Pairs {
 
     fn merge(&mut self, other: &Pairs) {
         let mut other = other.clone();
-        self.grow(other.classes);
-        other.grow(self.classes);
+        self.grow(other.classes());
+        other.grow(self.classes());
         self.weights.iter_mut().zip(&other.weights).for_each(|(a, b)| *a += b);
     }
 
     /// How often each class is true, and is predicted.
     fn margins(&self) -> Vec<[f64; 2]> {
-        let row = |class: usize| self.weights[class * self.classes..][..self.classes].iter().sum();
-        let column = |class: usize| self.weights[class..].iter().step_by(self.classes).sum();
-        (0..self.classes).map(|class| [row(class), column(class)]).collect()
+        let classes = self.classes();
+        let row = |class: usize| self.weights[class * classes..][..classes].iter().sum();
+        let column = |class: usize| self.weights[class..].iter().step_by(classes).sum();
+        (0..classes).map(|class| [row(class), column(class)]).collect()
     }
 }
 
@@ -105,7 +109,7 @@ macro_rules! of_pairs {
 of_pairs!(MatthewsCorrelation, self, pairs => {
     let margins = pairs.margins();
     let all: f64 = margins.iter().map(|[there, _]| there).sum();
-    let right: f64 = (0..pairs.classes).map(|class| pairs.weights[class * pairs.classes + class]).sum();
+    let right: f64 = (0..pairs.classes()).map(|class| pairs.weights[class * pairs.classes() + class]).sum();
     let by_chance: f64 = margins.iter().map(|[there, predicted]| there * predicted).sum();
     let spread = |of: usize| all * all - margins.iter().map(|margin| margin[of] * margin[of]).sum::<f64>();
     Outcome::ratio(right * all - by_chance, (spread(0) * spread(1)).sqrt())
@@ -115,7 +119,7 @@ of_pairs!(CohenKappa, self, pairs => {
     let margins = pairs.margins();
     let all: f64 = margins.iter().map(|[there, _]| there).sum();
     let apart = |i: usize| {
-        let distance = (i / pairs.classes).abs_diff(i % pairs.classes) as f64;
+        let distance = (i / pairs.classes()).abs_diff(i % pairs.classes()) as f64;
         match self.weights {
             Disagreement::None => distance.min(1.0),
             Disagreement::Linear => distance,
@@ -124,7 +128,7 @@ of_pairs!(CohenKappa, self, pairs => {
     };
     let cells = 0..pairs.weights.len();
     let found: f64 = cells.clone().map(|i| apart(i) * pairs.weights[i] * all).sum();
-    let expected = |i: usize| margins[i / pairs.classes][0] * margins[i % pairs.classes][1];
+    let expected = |i: usize| margins[i / pairs.classes()][0] * margins[i % pairs.classes()][1];
     let by_chance: f64 = cells.map(|i| apart(i) * expected(i)).sum();
     match Outcome::ratio(found, by_chance) {
         Outcome::Scalar(ratio) => Outcome::Scalar(1.0 - ratio),

@@ -1,4 +1,4 @@
-//! How much memory is asked for, where the crate under test counts it.
+//! How often memory is asked for, where the crate under test counts it, or the host.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -6,7 +6,7 @@ use super::{
     metric::{self, State},
     optimizer,
     report::{said, Report},
-    trial::{or_report, Trial},
+    trial::Trial,
 };
 use crate::{Error, Inputs, Result, Tensor};
 use plugfit_abi as abi;
@@ -35,6 +35,10 @@ pub fn check(trial: &Trial<'_>, report: &mut Report) {
         };
         report.about = format!(", in the example {text}");
         let refused = example.get("refused").map(|words| words.as_str().unwrap_or_default());
+        if refused.is_some_and(str::is_empty) {
+            report.fail("says by no words what is refused");
+            continue;
+        }
         // One without both only says how it is configured.
         if refused.is_none() && !example.contains_key("gives") {
             continue;
@@ -44,8 +48,9 @@ pub fn check(trial: &Trial<'_>, report: &mut Report) {
             refuses(words, result.err(), report);
             continue;
         }
-        if let Some(given) = or_report(report, "fails", result) {
-            compare(trial, &example, &given, report);
+        match result {
+            Ok(given) => compare(trial, &example, &given, report),
+            Err(error) => report.error("fails", &error),
         }
     }
     report.about.clear();
@@ -89,7 +94,7 @@ fn given(trial: &Trial<'_>, example: &Map<String, Value>) -> Result<Given> {
         "optimizer" => {
             let start = array(example, "start")?;
             let gradients = example.get("gradients").and_then(Value::as_array);
-            let gradients = gradients.ok_or_else(|| Error::input("it has no list \"gradients\""))?;
+            let gradients = gradients.ok_or_else(|| wrong("it has no list \"gradients\""))?;
             let gradients: Vec<Array> = gradients.iter().map(read).collect::<Result<_>>()?;
             let rate = example.get("learning_rate").and_then(Value::as_f64).unwrap_or(0.1);
             let made = trial.made::<abi::OptimizerV1>(&config)?;
@@ -123,13 +128,18 @@ fn with_inputs<T>(
 }
 
 fn array(example: &Map<String, Value>, key: &str) -> Result<Array> {
-    example.get(key).ok_or_else(|| Error::input(format!("it has no {key:?}"))).and_then(read)
+    example.get(key).ok_or_else(|| wrong(format!("it has no {key:?}"))).and_then(read)
+}
+
+/// What is wrong with an example; not of a kind that a component refuses its inputs with.
+fn wrong(what: impl Into<String>) -> Error {
+    Error::state(what)
 }
 
 /// A number, or lists of lists of them.
 fn read(value: &Value) -> Result<Array> {
     fn walk(value: &Value, depth: usize, shape: &mut Vec<usize>, values: &mut Vec<f64>) -> Result<()> {
-        let uneven = || Error::input(format!("{value} is neither a number nor a list as long as those beside it"));
+        let uneven = || wrong(format!("{value} is neither a number nor a list as long as those beside it"));
         match value {
             Value::Array(items) => {
                 match shape.get(depth) {

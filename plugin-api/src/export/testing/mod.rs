@@ -66,6 +66,10 @@ use serde_json::Value;
 use std::sync::OnceLock;
 use trial::Trial;
 
+/// The test that counts what an update allocates.
+#[doc(hidden)]
+pub const ALLOCATION: &str = "allocation";
+
 /// A test that a plug-in is put to.
 pub struct Test {
     /// Such as `gradient`.

@@ -88,10 +88,13 @@ impl Report {
     }
 }
 
+/// What a panic is told by.
+pub(super) const PANICS: &str = "it panics ";
+
 /// An error in words; of a panic its place too.
 pub(super) fn said(error: &Error) -> String {
     match (error.kind(), error.place()) {
-        (abi::ERROR_PANIC, _) => format!("it panics {}", where_and_what(error)),
+        (abi::ERROR_PANIC, _) => format!("{PANICS}{}", where_and_what(error)),
         _ => error.to_string(),
     }
 }

@@ -185,7 +185,8 @@ impl Rule {
         self.check(inputs, columns)?;
         let per_label = self.thresholds() + 1;
         let labels = if self.multi_label { columns } else { 1 };
-        if confusion.buckets.is_empty() {
+        let is_first = confusion.buckets.is_empty();
+        if is_first {
             confusion.buckets.resize(labels * per_label, [0.0; 2]);
         } else if confusion.buckets.len() != labels * per_label {
             let seen = confusion.buckets.len() / per_label;
@@ -204,7 +205,7 @@ impl Rule {
             confusion.buckets[label * per_label + self.bucket(prediction, single)][usize::from(y_true == 0.0)] +=
                 weight;
         };
-        match self.top_k {
+        let walked = match self.top_k {
             None => inputs.for_each(add),
             Some(k) => {
                 let mut row = ROW.take();
@@ -225,7 +226,12 @@ impl Rule {
                 ROW.set(row);
                 walked
             }
+        };
+        // What fails has walked nowhere.
+        if walked.is_err() && is_first {
+            confusion.buckets.clear();
         }
+        walked
     }
 
     fn check(&self, inputs: &Inputs<'_>, columns: usize) -> Result<()> {

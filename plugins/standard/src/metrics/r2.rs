@@ -98,7 +98,11 @@ impl Metric for R2Score {
         if shape.len() > 2 || shape.is_empty() || inputs.y_true()?.rank() > 2 {
             return Err(Error::input(format!("R2Score needs y_pred of shape [rows, columns], not {shape:?}")));
         }
-        let columns = shape.get(1).map_or(1, |columns| *columns as usize);
+        let columns_of = |shape: &[i64]| shape.get(1).map_or(1, |columns| *columns as usize);
+        let (columns, targets) = (columns_of(shape), columns_of(inputs.y_true()?.shape()));
+        if columns != targets {
+            return Err(Error::input(format!("y_pred has {columns} columns, and y_true {targets}")));
+        }
         let is_first = state.columns.is_empty();
         state.grown(columns)?;
         let (mut column, mut counts) = (0, false);

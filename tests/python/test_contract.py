@@ -71,6 +71,57 @@ def test_float64_stays_float64_in_metrics():
     assert metrics.get("mse")([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6]) == pytest.approx(0.1925, rel=1e-12)
 
 
+def test_a_state_of_another_metric_or_of_other_settings_is_refused():
+    t, p = [0.0, 1.0, 1.0, 0.0], [0.2, 0.7, 0.1, 0.4]
+    few, many = metrics.AUC(num_thresholds=10), metrics.AUC(name="other")
+    few.update_state(t, p), many.update_state(t, p)
+    before = many.result()
+    for other in (few, metrics.Precision(), metrics.get("mse")):
+        with pytest.raises(ValueError, match="of another metric than|other settings"):
+            many.set_state(other.get_state())
+    assert many.result() == before
+    again = metrics.AUC()
+    again.set_state(many.get_state())
+    assert again.result() == before
+
+
+def test_what_does_not_fit_is_refused_at_the_end_of_a_training_too():
+    optimizer, param = optimizers.SGD(0.5, use_ema=True), np.ones(2, "f")
+    optimizer.apply([param * 1], [param])
+    for wrong in ([], [np.ones(3, "f")], [param, np.ones(2, "f")]):
+        with pytest.raises(ValueError, match="aren't those of the parameters"):
+            optimizer.finalize(wrong)
+
+
+def test_a_gradient_may_be_the_parameter_itself():
+    shared, apart = np.ones(2, "f"), np.ones(2, "f")
+    optimizers.SGD(0.1, weight_decay=5.0).apply([shared], [shared])
+    optimizers.SGD(0.1, weight_decay=5.0).apply([apart.copy()], [apart])
+    assert (shared == apart).all()
+
+
+def test_a_copy_of_an_optimizer_goes_by_the_names_of_the_first():
+    first, param = optimizers.Adam(0.1), np.ones(2, "f")
+    first.apply([param * 1], [param], names=["a"])
+    copy, other = pickle.loads(pickle.dumps(first)), param.copy()
+    first.apply([param * 1], [param])
+    copy.apply([other * 1], [other])
+    assert (param == other).all()
+    pending = optimizers.Adam(0.1)
+    pending.set_state(copy.get_state())
+    with pytest.raises(ValueError, match="it has no param_0"):
+        pending.apply([other * 1], [other])
+    assert pending.iterations == 2
+    pending.apply([other * 1], [other], names=["a"])
+
+
+def test_no_columns_and_none_are_told_of():
+    assert losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 1), "f"), np.float32(1)).shape == (4, 1)
+    for call in (losses.get("mse"), losses.get("mse").gradient):
+        with pytest.raises(TypeError, match="y_true is None"):
+            call(None, [[1.0]])
+
+
 @pytest.mark.parametrize("error", [TypeError, ValueError])
 def test_arguments_that_are_not_there_or_missing_are_refused_as_python_and_keras_do(error):
     with pytest.raises(error, match="unexpected keyword argument 'rate'"):

@@ -52,6 +52,23 @@ def test_keras_gives_its_own_curve(keras, jit):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, err_msg=name)
 
 
+def test_keras_scales_the_loss_and_applies_constraints(keras):
+    def curve(optimizer):
+        keras.utils.set_random_seed(1)
+        constrained = keras.layers.Dense(8, kernel_constraint=keras.constraints.NonNeg())
+        model = keras.Sequential([constrained, keras.layers.Dense(1)])
+        model.compile(optimizer, "mse")
+        losses = model.fit(X, Y, epochs=3, verbose=0, shuffle=False).history["loss"]
+        return [*losses, float(constrained.get_weights()[0].min())]
+
+    expected = curve(keras.optimizers.SGD(0.1, loss_scale_factor=1024.0))
+    found = curve(plugfit.keras.optimizer(plugfit.optimizers.SGD(0.1, loss_scale_factor=1024.0)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert found[-1] >= 0
+    with pytest.raises(ValueError, match="LossScaleOptimizer"):
+        plugfit.keras.optimizer(plugfit.optimizers.LossScaleOptimizer(plugfit.optimizers.SGD(0.1)))
+
+
 def test_keras_has_metrics_of_several_numbers(keras):
     expected = keras.metrics.F1Score(threshold=0.5)
     model = keras_model(keras)
@@ -145,6 +162,30 @@ def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
     assert (before - one.detach()).abs().max() < 0.00075
 
 
+def test_a_pytorch_optimizer_is_copied_and_pickled_with_the_names_of_its_group(torch):
+    import copy
+    import pickle
+
+    from plugfit import torch as adapter
+
+    weight, bias = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    given = plugfit.optimizers.SGD(0.1, weight_decay=0.5)
+    given.exclude_from_weight_decay(var_names=["bias"])
+    given.learning_rate = 0.2
+    groups = [{"params": [("weight", weight), ("bias", bias)]}]
+    optimizer = adapter.optimizer(groups, given)
+    assert isinstance(groups[0]["params"][0], tuple)
+    weight.grad = bias.grad = torch.zeros(2)
+    for each in (optimizer, copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        params = each.param_groups[0]["params"]
+        before = params[0].detach().clone()
+        for param in params:
+            param.grad = torch.zeros(2)
+        each.step()
+        np.testing.assert_allclose(params[0].detach(), before * 0.9, rtol=1e-6)
+        assert (params[1] == 1).all() and "plugfit" in each.state_dict()
+
+
 def rank(number, store, results):
     import torch
 
@@ -176,6 +217,17 @@ def test_native_optimizers_are_wrapped(torch):
     p, q = np.ones(2, np.float32), np.ones(1, np.float32)
     optimizer.apply([np.ones(2), None], [p, q])
     assert p.tolist() == [0.5, 0.5] and q.tolist() == [1.0] and optimizer.iterations == 1
+
+
+def test_native_optimizers_step_with_what_their_group_says(torch):
+    for made, rate in (
+        (lambda param: torch.optim.SGD([{"params": [param], "lr": 0.5}], lr=0.1), 0.5),
+        (lambda param: torch.optim.AdamW([param], lr=0.1, weight_decay=0.0), 0.1),
+    ):
+        wrapped, param = plugfit.optimizers.get(made(torch.nn.Parameter(torch.ones(2)))), np.ones(2, "f")
+        assert wrapped.learning_rate == pytest.approx(rate)
+        wrapped.apply([np.ones(2, "f")], [param])
+        np.testing.assert_allclose(param, 1 - rate, rtol=1e-5)
 
 
 def test_native_keras_optimizers_are_wrapped(keras):

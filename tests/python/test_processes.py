@@ -63,6 +63,34 @@ def test_an_exception_of_a_function_is_raised_in_its_own_thread_alone():
     assert not failures
 
 
+def test_a_function_may_not_use_the_model_that_calls_it_and_does_not_hang():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((64, 3), np.float32), rng.random((64, 1), np.float32)
+    model = plugfit.Model(["Dense(1)"])
+    model.compile("sgd", "mse")
+    for use in (lambda: model.evaluate(x, y), model.get_weights, model.summary, lambda: model.predict(x)):
+        with pytest.raises(RuntimeError, match="at work"):
+            model.fit(x, y, verbose=0, on_epoch_end=lambda epoch, logs: use())
+    done = []
+    thread = threading.Thread(target=lambda: done.append(model.fit(x, y, epochs=200, verbose=0)))
+    thread.start()
+    while thread.is_alive():
+        model.get_weights()
+    assert done
+
+
+def test_a_loss_of_ones_own_reads_its_settings_while_it_is_at_work():
+    class Own(plugfit.losses.Loss):
+        def call(self, y_true, y_pred):
+            return (y_true - y_pred) ** 2 if self.reduction != "none" and self.get_config() else y_true
+
+    assert np.isclose(Own()([1.0, 2.0], [2.0, 4.0]), 2.5)
+    model = plugfit.Model(["Dense(1)"])
+    model.compile("sgd", Own())
+    model.build((3,))
+    assert np.isfinite(model.evaluate(np.ones((4, 3), "f"), np.ones((4, 1), "f"), verbose=0)["loss"])
+
+
 def part(arrays):
     metric = plugfit.metrics.AUC()
     metric.update_state(*arrays)

@@ -38,7 +38,7 @@ class Model:
         self,
         x: ArrayLike,
         y: ArrayLike | Mapping[str, ArrayLike],
-        batch_size: int = 32,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: bool = False,
         callbacks: Sequence[Any] | None = None,
@@ -56,10 +56,11 @@ class Model:
         self,
         x: ArrayLike,
         y: ArrayLike | Mapping[str, ArrayLike],
-        batch_size: int = 32,
+        batch_size: int | None = None,
         sample_weight: ArrayLike | None = None,
+        verbose: object = 0,
     ) -> dict[str, Any]: ...
-    def predict(self, x: ArrayLike, batch_size: int = 32) -> Any: ...
+    def predict(self, x: ArrayLike, batch_size: int | None = None, verbose: object = 0) -> Any: ...
     def get_weights(self) -> dict[str, np.ndarray[Any, Any]]: ...
     def set_weights(self, weights: Mapping[str, ArrayLike]) -> None: ...
     def summary(self) -> str: ...

@@ -84,7 +84,7 @@ class Model(_native.Model):
         self,
         x,
         y,
-        batch_size=32,
+        batch_size=None,
         epochs=1,
         verbose=False,
         callbacks=None,
@@ -109,7 +109,7 @@ class Model(_native.Model):
         config = {
             "epochs": epochs,
             "initial_epoch": initial_epoch,
-            "batch_size": batch_size,
+            "batch_size": batch_size or 32,
             "seed": self._seed,
             "shuffle": bool(shuffle),
             "validation_freq": validation_freq,
@@ -119,6 +119,8 @@ class Model(_native.Model):
         if steps_per_epoch is not None:
             config["steps_per_epoch"] = steps_per_epoch
         if validation_data is not None:
+            if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data is (x, y) or (x, y, sample_weight)")
             validation_data = (*validation_data, None)[:3]
 
         def tell(text, epochs):
@@ -136,17 +138,18 @@ class Model(_native.Model):
         )
         return History(json.loads(epochs), ended)
 
-    def evaluate(self, x, y, batch_size=32, sample_weight=None):
-        """The losses and metrics, a dict by name."""
+    def evaluate(self, x, y, batch_size=None, sample_weight=None, verbose=0):
+        """The losses and metrics, a dict by name. Nothing is printed, whatever ``verbose`` is."""
         x = _array(x)
         self.build(np.shape(x)[1:])
-        return {name: _number(value) for name, value in json.loads(self._evaluate(x, y, sample_weight, batch_size))}
+        return {name: _number(value) for name, value in json.loads(self._evaluate(x, y, sample_weight, batch_size or 32))}
 
-    def predict(self, x, batch_size=32):
-        """The predictions, float32 ``[N, ...]``; a dict of them by name where there are several outputs."""
+    def predict(self, x, batch_size=None, verbose=0):
+        """The predictions, float32 ``[N, ...]``; a dict of them by name where there are several outputs. Nothing is printed, whatever
+        ``verbose`` is."""
         x = _array(x)
         self.build(np.shape(x)[1:])
-        outputs = self._predict(x, batch_size)
+        outputs = self._predict(x, batch_size or 32)
         return outputs[0][1] if len(outputs) == 1 else dict(outputs)
 
     def get_weights(self):

@@ -233,7 +233,9 @@ class Optimizer(keras.optimizers.Optimizer):
         given = _optimizers.get(identifier)
         if not isinstance(given, _optimizers.Optimizer):
             raise ValueError("this is an optimizer of another framework, which Keras can't have from here")
-        made = type(given)._of(given._identifier)
+        if type(given).__name__ == "LossScaleOptimizer":
+            raise ValueError("give the inner optimizer, and put Keras's own LossScaleOptimizer around what comes of it")
+        made = given._unstepped()
         rate = made.get_config().get("learning_rate", 0.001)
         if isinstance(rate, dict):
             # Keras shows it; the steps are the plug-in's.
@@ -282,7 +284,13 @@ class Optimizer(keras.optimizers.Optimizer):
             updated = self._step([_to_numpy(v) for v in values], [_to_numpy(g) for g in grads], present, _or_none(rate))
         for variable, value in zip(trainable_variables, updated):
             variable.assign(keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
         self.iterations.assign_add(1)
+
+    def scale_loss(self, loss):
+        """Multiplied by the plug-in's loss_scale_factor, which a step divides gradients by."""
+        return loss * self._optimizer.loss_scale
 
     def _optimizer_has_schedule(self):
         return isinstance(self._optimizer._rate(), dict)

@@ -49,10 +49,15 @@ class Loss(Component, _native.Loss):
         given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
         name = given.get("name") or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         config = {"name": name, "reduction": given.get("reduction", "sum_over_batch_size")}
-        made = None
+        made = again = None
 
         def call(y_true, y_pred):
-            return made().call(y_true, y_pred)
+            nonlocal again
+            # Whoever has the loss at work may have what is compiled of it alone.
+            loss = made() or again
+            if loss is None:
+                loss = again = cls(*args, **kwargs)
+            return loss.call(y_true, y_pred)
 
         loss = cls._of({"config": config}, call, given.get("dtype"))
         loss.__class__, loss._written_with = cls, (args, kwargs)

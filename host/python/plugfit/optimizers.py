@@ -70,7 +70,10 @@ class Optimizer(Component, _native.Optimizer):
 
     def _build_once(self, arrays, names):
         if not self._is_built:
-            names = [f"param_{index}" for index in range(len(arrays))] if names is None else list(map(str, names))
+            if names is None:
+                # A copy of one that was built goes by the names of that.
+                names = self.__dict__.get("_names") or [f"param_{index}" for index in range(len(arrays))]
+            names = list(map(str, names))
             if len(names) != len(arrays):
                 raise ValueError(f"there are {len(names)} names for {len(arrays)} parameters")
             if len(set(names)) != len(names):
@@ -132,11 +135,20 @@ class Optimizer(Component, _native.Optimizer):
             config["learning_rate"] = _config.float32(rate)
         return config
 
+    def _unstepped(self):
+        """Another of the same settings, exclusions and learning rate, which has made no step."""
+        other = type(self)._of(self._identifier)
+        other._excluded = list(self.__dict__.get("_excluded", ()))
+        if not isinstance(self._rate(), dict) and other.learning_rate != self.learning_rate:
+            other.learning_rate = self.learning_rate
+        return other
+
     def _saved(self):
-        return {"state": self.get_state(), "excluded": self.__dict__.get("_excluded", [])}
+        own = self.__dict__
+        return {"state": self.get_state(), "excluded": own.get("_excluded", []), "names": own.get("_names")}
 
     def _go_on(self, saved):
-        self._excluded = saved["excluded"]
+        self._excluded, self._names = saved["excluded"], saved.get("names")
         self.set_state(saved["state"])
 
 
@@ -187,12 +199,16 @@ class ForeignOptimizer:
 
     @property
     def iterations(self):
-        """Updates made."""
-        return self._steps
+        """Updates made: of several steps where gradients are accumulated."""
+        return self._steps // (getattr(self._given, "gradient_accumulation_steps", None) or 1)
 
     def _settings(self):
-        keys = self._given.defaults
-        return {key: value for key, value in keys.items() if key not in ("params", "differentiable")}
+        import inspect
+
+        # Some defaults are no arguments; what a scheduler or its user changed stands in the group.
+        taken = inspect.signature(type(self._given)).parameters
+        settings = {**self._given.defaults, **self._given.param_groups[0]}
+        return {key: value for key, value in settings.items() if key in taken and key not in ("params", "differentiable")}
 
     def apply(self, grads, params, names=None):
         """As :meth:`Optimizer.apply`."""

@@ -73,18 +73,29 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params, identifier, exclude_from_weight_decay=()):
         made = _optimizers.get(identifier)
-        self._optimizer = type(made)._of(made._identifier)
+        if not isinstance(made, _optimizers.Optimizer):
+            raise ValueError("this is an optimizer of another framework: use it as it is")
+        self._optimizer = made._unstepped()
         if exclude_from_weight_decay:
             self._optimizer.exclude_from_weight_decay(var_names=list(exclude_from_weight_decay))
         params = list(params)
+        groups = [dict(group) for group in params] if params and isinstance(params[0], dict) else [{"params": params}]
         self._parameter_names = None
-        if params and isinstance(params[0], tuple):
-            self._parameter_names = [name for name, _ in params]
-            params = [param for _, param in params]
-        super().__init__(params, {"lr": self._optimizer.learning_rate})
+        for group in groups:
+            given = group["params"]
+            given = [given] if isinstance(given, torch.Tensor) else list(given)
+            if given and isinstance(given[0], tuple):
+                self._parameter_names = [name for name, _ in given]
+                given = [param for _, param in given]
+            group["params"] = given
+        super().__init__(groups, {"lr": self._optimizer.learning_rate})
         if len(self.param_groups) != 1:
             raise ValueError("there is one group of parameters: use MultiOptimizer for several")
         self._has_schedule = isinstance(self._optimizer._rate(), dict)
+
+    def __getstate__(self):
+        own = ("_optimizer", "_parameter_names", "_has_schedule")
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     @torch.no_grad()
     def step(self, closure=None):

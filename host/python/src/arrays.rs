@@ -37,6 +37,9 @@ impl<'py> Borrowed<'py> {
         {
             return Ok(borrowed);
         }
+        if object.is_none() {
+            return Err(PyTypeError::new_err(format!("{name} is None, which is no array of numbers")));
+        }
         let array = plain(object, name)?;
         let refused = || PyTypeError::new_err(format!("{name} can't be read as an array of numbers"));
         Self::as_it_is(array.cast::<PyUntypedArray>().map_err(|_| refused())?).ok_or_else(refused)
@@ -59,6 +62,21 @@ impl<'py> Borrowed<'py> {
         let mut shape = [0; MOST_AXES];
         shape[..array.ndim()].copy_from_slice(array.shape());
         Some(Borrowed { array: array.clone(), dtype, shape })
+    }
+
+    /// Where its bytes are.
+    pub fn bytes(&self) -> std::ops::Range<usize> {
+        let start = data(&self.array) as usize;
+        start..start + self.array.len() * self.array.dtype().itemsize()
+    }
+
+    /// The same numbers in memory of their own.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn copied(&self) -> PyResult<Self> {
+        let copy = self.array.call_method0(pyo3::intern!(self.array.py(), "copy"))?;
+        Self::new(&copy, "the copy")
     }
 
     /// The length of each axis.

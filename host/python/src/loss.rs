@@ -21,6 +21,9 @@ pub struct Loss {
     identifier: Identifier,
     name: String,
     full_name: String,
+    /// The configuration as JSON; here, as a function that the loss is of may ask for it while the loss is at work.
+    config: String,
+    reduction: &'static str,
     inner: Mutex<Inner>,
 }
 
@@ -160,6 +163,8 @@ impl Loss {
         Ok(Loss {
             name: loss.name().to_owned(),
             full_name: loss.plugin().full_name(),
+            config: serde_json::Value::Object(loss.get_config().or_raise()?).to_string(),
+            reduction: loss.reduction().name(),
             identifier,
             inner: Mutex::new(Inner { loss, y_true, y_pred, weight: Lender::of_weight(), mask: Lender::of_mask() }),
         })
@@ -218,14 +223,13 @@ impl Loss {
     }
 
     /// The configuration as JSON.
-    fn _config(&self, py: Python<'_>) -> PyResult<String> {
-        let config = py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.get_config());
-        Ok(serde_json::Value::Object(config.or_raise()?).to_string())
+    fn _config(&self) -> &str {
+        &self.config
     }
 
     /// The reduction's name.
     #[getter]
-    fn reduction(&self, py: Python<'_>) -> &'static str {
-        py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.reduction().name())
+    fn reduction(&self) -> &'static str {
+        self.reduction
     }
 }

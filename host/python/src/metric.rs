@@ -16,6 +16,9 @@ use crate::error::Raise;
 use crate::fork;
 use crate::host::host;
 
+/// What the bytes of every metric's state begin with.
+const MARK: &[u8] = b"plugfit\0";
+
 /// A metric; the package's classes are made of it.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Metric {
@@ -42,6 +45,14 @@ impl Metric {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its state's bytes begin with, so that no other metric takes them: its name and its settings but for how it is called.
+    fn mark(&self) -> plugfit::Result<Vec<u8>> {
+        let mut config = self.lock().metric.get_config()?;
+        config.remove("name");
+        let text = serde_json::json!([self.full_name, config]).to_string();
+        Ok([MARK, &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat())
     }
 }
 
@@ -162,12 +173,23 @@ impl Metric {
 
     /// What it has seen, exact to the bit.
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let state = py.detach(|| self.lock().metric.get_state()).or_raise()?;
-        Ok(PyBytes::new(py, &state))
+        let parts = py.detach(|| Ok([self.mark()?, self.lock().metric.get_state()?]));
+        let parts: plugfit::Result<_> = parts;
+        Ok(PyBytes::new(py, &parts.or_raise()?.concat()))
     }
 
     /// Goes on from what get_state gave. On an error the state is as it was.
     fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        let mark = py.detach(|| self.mark()).or_raise()?;
+        let state = match state.strip_prefix(&*mark) {
+            None if state.starts_with(MARK) => {
+                let message = format!("the state is of another metric than {}, or of other settings", self.full_name);
+                return Err(PyValueError::new_err(message));
+            }
+            // What comes from elsewhere has no mark.
+            None => state,
+            Some(state) => state,
+        };
         let set = py.detach(|| self.lock().metric.set_state(state));
         // Whatever the plug-in calls it: the bytes are the caller's.
         set.map_err(|error| PyValueError::new_err(error.to_string()))

@@ -1,12 +1,13 @@
 //! The embedded network, compiled and trained.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use numpy::{PyArrayDyn, PyArrayMethods};
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use plugfit::compile::{Compile, Compiled, LogValue, Logs, LossWeights, PerOutput};
 use plugfit::data::{Array, Dataset, Inputs, Rows, Target};
-use plugfit::network::{Network, NetworkConfig, Sequential};
+use plugfit::network::{Network, NetworkConfig, Parameter, Sequential};
 use plugfit::train::{self, Ended, Epoch, Fit, FitConfig, History, Trainer, Watch, callbacks};
 use plugfit::{Error, Identifier};
 use plugfit_api::Tensor;
@@ -29,6 +30,8 @@ use crate::optimizer::Optimizer;
 pub struct Model {
     config: NetworkConfig,
     inner: Mutex<Inner>,
+    /// The thread that has it at work, where that calls Python's functions.
+    worker: Mutex<Option<ThreadId>>,
 }
 
 #[derive(Default)]
@@ -187,8 +190,28 @@ impl Model {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outputs(&self) -> Vec<String> {
-        self.lock().network.as_ref().map(|network| network.output_names().to_vec()).unwrap_or_default()
+    /// As [`lock`](Self::lock), for work that calls Python's functions.
+    fn lock_to_work(&self) -> Working<'_> {
+        let inner = self.lock();
+        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
+        Working { inner, worker: &self.worker }
+    }
+
+    /// Does something with the network and what it is compiled with, once nothing else is at work.
+    ///
+    /// # Errors
+    /// A RuntimeError: it is called by a function that this model itself is calling, and would wait for ever.
+    fn with<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&mut Inner) -> T + Send) -> PyResult<T> {
+        let worker = *self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker == Some(std::thread::current().id()) {
+            let message = "the model is at work: it can't be used by a function that its own fit or evaluate calls";
+            return Err(PyRuntimeError::new_err(message));
+        }
+        Ok(py.detach(|| f(&mut self.lock())))
+    }
+
+    fn outputs(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.with(py, |inner| inner.network.as_ref().map(|network| network.output_names().to_vec()).unwrap_or_default())
     }
 
     fn dataset(
@@ -199,7 +222,7 @@ impl Model {
     ) -> PyResult<Dataset> {
         let inputs = rows_f32(x, "x")?;
         let weight = weight.map(|weight| rows_f32(weight, "sample_weight")).transpose()?;
-        Dataset::new(Inputs::from(inputs), targets(y, &self.outputs())?, weight).or_raise()
+        Dataset::new(Inputs::from(inputs), targets(y, &self.outputs(x.py())?)?, weight).or_raise()
     }
 }
 
@@ -211,7 +234,7 @@ impl Model {
     #[new]
     fn new(config: &str) -> PyResult<Self> {
         let config = NetworkConfig::from_json(&json_of(config)?).or_raise()?;
-        Ok(Model { config, inner: Mutex::default() })
+        Ok(Model { config, inner: Mutex::default(), worker: Mutex::default() })
     }
 
     fn _compile(
@@ -233,20 +256,18 @@ impl Model {
         };
         let host = host()?;
         let compiled = fork::run(py, || host.compile(compile)).or_raise()?;
-        py.detach(|| self.lock().compiled = Some(compiled));
-        Ok(())
+        self.with(py, |inner| inner.compiled = Some(compiled))
     }
 
     /// Draws the weights for samples of this shape, unless there are weights.
     fn _build(&self, py: Python<'_>, input_shape: Vec<usize>, seed: u64) -> PyResult<()> {
-        py.detach(|| {
-            let mut inner = self.lock();
+        let built: plugfit::Result<()> = self.with(py, |inner| {
             if inner.network.is_none() {
                 inner.network = Some(Sequential::new(&self.config, &input_shape, seed)?);
             }
             Ok(())
-        })
-        .or_raise()
+        })?;
+        built.or_raise()
     }
 
     #[pyo3(signature = (x, y, sample_weight, validation, validation_split, config, on_epoch))]
@@ -279,8 +300,8 @@ impl Model {
         let mut looking = Looking { on_epoch, looked: Instant::now(), error: None, stopped: false.into() };
         let mut history = History::default();
         let ended = callable::run(py, || {
-            let mut inner = self.lock();
-            let Inner { network, compiled } = &mut *inner;
+            let mut working = self.lock_to_work();
+            let Inner { network, compiled } = &mut *working.inner;
             let network = network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
             let compiled = compiled.as_mut().ok_or_else(not_compiled)?;
             let mut callbacks = callbacks::read(host, &config.callbacks)?;
@@ -310,8 +331,8 @@ impl Model {
     ) -> PyResult<String> {
         let dataset = self.dataset(x, y, sample_weight)?;
         let logs = callable::run(py, || {
-            let mut inner = self.lock();
-            let Inner { network, compiled } = &mut *inner;
+            let mut working = self.lock_to_work();
+            let Inner { network, compiled } = &mut *working.inner;
             let network = network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
             let compiled = compiled.as_mut().ok_or_else(not_compiled)?;
             Trainer::new(network, compiled, &dataset)?.evaluate(&dataset, batch_size.max(1), &|| false)
@@ -327,63 +348,74 @@ impl Model {
         batch_size: usize,
     ) -> PyResult<Vec<(String, Bound<'py, PyArrayDyn<f32>>)>> {
         let inputs = Inputs::from(rows_f32(x, "x")?);
+        let names = self.outputs(py)?;
         let outputs = fork::run(py, || {
             let mut inner = self.lock();
             let network = inner.network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
             train::predict(network, &inputs, batch_size.max(1))
         })
         .or_raise()?;
-        Ok(self
-            .outputs()
-            .into_iter()
-            .zip(outputs.into_iter().map(|output| PyArrayDyn::from_owned_array(py, output)))
-            .collect())
+        let outputs = outputs.into_iter().map(|output| PyArrayDyn::from_owned_array(py, output));
+        Ok(names.into_iter().zip(outputs).collect())
     }
 
     /// Each parameter's path and values.
     fn _weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
-        let inner = self.lock();
-        let network = inner.network.as_ref().ok_or_else(|| PyRuntimeError::new_err("the network isn't built"))?;
-        let parameters = network.parameters().iter().enumerate();
-        parameters
-            .map(|(index, parameter)| {
-                let values = numpy::PyArray1::from_slice(py, network.parameter(index));
-                Ok((parameter.path.clone(), values.reshape(parameter.shape.clone())?.into_any()))
-            })
-            .collect()
+        let copied = self.with(py, |inner| {
+            let network = inner.network.as_ref()?;
+            let copy = |(index, parameter): (usize, &Parameter)| {
+                (parameter.path.clone(), parameter.shape.clone(), network.parameter(index).to_vec())
+            };
+            Some(network.parameters().iter().enumerate().map(copy).collect::<Vec<_>>())
+        })?;
+        let copied = copied.ok_or_else(|| PyRuntimeError::new_err("the network isn't built"))?;
+        let array =
+            |(path, shape, values)| Ok((path, PyArray1::from_vec(py, values).reshape::<Vec<usize>>(shape)?.into_any()));
+        copied.into_iter().map(array).collect()
     }
 
     /// Writes a parameter.
-    fn _set_weight(&self, path: &str, values: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn _set_weight(&self, py: Python<'_>, path: &str, values: &Bound<'_, PyAny>) -> PyResult<()> {
         let rows = Borrowed::new(values, path)?;
         let values = rows.values();
         let mut lender = Lender::of_weight();
         let numbers = lender.lend(&values, path).or_raise()?;
-        let numbers = numbers.as_slice::<f32>().unwrap_or_default();
-        let mut inner = self.lock();
-        let network = inner.network.as_mut().ok_or_else(|| PyRuntimeError::new_err("the network isn't built"))?;
-        let place = network.parameters().iter().position(|parameter| parameter.path == path);
-        let place = place.ok_or_else(|| PyValueError::new_err(format!("the network has no parameter {path}")))?;
-        if network.parameters()[place].shape != rows.shape() {
-            return Err(PyValueError::new_err(format!(
-                "{path} has the shape {:?}, not {:?}",
-                network.parameters()[place].shape,
-                rows.shape()
-            )));
-        }
-        network.parameter_mut(place).copy_from_slice(numbers);
-        Ok(())
+        let (numbers, given) = (numbers.as_slice::<f32>().unwrap_or_default(), rows.shape());
+        let set: plugfit::Result<()> = self.with(py, |inner| {
+            let network = inner.network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
+            let place = network.parameters().iter().position(|parameter| parameter.path == path);
+            let place = place.ok_or_else(|| Error::usage(format!("the network has no parameter {path}")))?;
+            let shape = &network.parameters()[place].shape;
+            if shape != given {
+                return Err(Error::usage(format!("{path} has the shape {shape:?}, not {given:?}")));
+            }
+            network.parameter_mut(place).copy_from_slice(numbers);
+            Ok(())
+        })?;
+        set.or_raise()
     }
 
     /// The network in one line; none: it isn't built.
     #[getter]
-    fn _summary(&self) -> Option<String> {
-        self.lock().network.as_ref().map(|network| network.summary().to_owned())
+    fn _summary(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.with(py, |inner| inner.network.as_ref().map(|network| network.summary().to_owned()))
     }
 
     #[getter]
-    fn _is_compiled(&self) -> bool {
-        self.lock().compiled.is_some()
+    fn _is_compiled(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |inner| inner.compiled.is_some())
+    }
+}
+
+/// A lock of a model while it calls Python's functions.
+struct Working<'m> {
+    inner: MutexGuard<'m, Inner>,
+    worker: &'m Mutex<Option<ThreadId>>,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -76,6 +76,7 @@ impl Optimizer {
         params: Vec<Bound<'_, PyAny>>,
         excluded: Vec<String>,
     ) -> PyResult<()> {
+        let host = host()?;
         let mut written = written(&params, &names)?;
         let parameters: Vec<Parameter> = names
             .iter()
@@ -95,7 +96,12 @@ impl Optimizer {
                 inner.optimizer.build(&parameters, &values)?;
             }
             if let Some(state) = inner.pending.clone() {
-                inner.optimizer.restore(&state)?;
+                if let Err(error) = inner.optimizer.restore(&state) {
+                    // As before: it may be built for what the state is of.
+                    inner.optimizer = host.optimizer(self.identifier.clone())?;
+                    inner.optimizer.restore(&state)?;
+                    return Err(error);
+                }
                 inner.pending = None;
             }
             inner.gradients.resize_with(values.len(), Lender::of_weight);
@@ -105,18 +111,28 @@ impl Optimizer {
     }
 
     /// Updates the parameters in place; a gradient of None skips its parameter.
-    fn _apply(
+    fn _apply<'py>(
         &self,
-        py: Python<'_>,
-        grads: Vec<Option<Bound<'_, PyAny>>>,
-        params: Vec<Bound<'_, PyAny>>,
+        py: Python<'py>,
+        grads: Vec<Option<Bound<'py, PyAny>>>,
+        params: Vec<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
-        let borrowed: Vec<Option<Borrowed<'_>>> = grads
+        let places: Vec<_> = written.iter().map(Written::bytes).collect();
+        // What is written to can't be read meanwhile.
+        let apart = |grad: Borrowed<'py>| {
+            let bytes = grad.bytes();
+            let is_written = places.iter().any(|place| place.start < bytes.end && bytes.start < place.end);
+            if is_written { grad.copied() } else { Ok(grad) }
+        };
+        let borrowed: Vec<Option<Borrowed<'py>>> = grads
             .iter()
             .enumerate()
-            .map(|(index, grad)| grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]"))).transpose())
+            .map(|(index, grad)| {
+                let grad = grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]")).and_then(apart));
+                grad.transpose()
+            })
             .collect::<PyResult<_>>()?;
         for ((index, param), grad) in written.iter().enumerate().zip(&borrowed) {
             if let Some(grad) = grad

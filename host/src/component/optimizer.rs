@@ -368,6 +368,10 @@ impl Optimizer {
     pub fn finalize(&mut self, values: &mut [&mut [f32]]) -> Result<()> {
         let (iteration, step, rate) = (self.iterations(), self.steps, self.rate.at(self.steps)?);
         let built = self.built.as_mut().ok_or_else(not_built)?;
+        let fits = |(kept, value): (&Kept, &&mut [f32])| kept.shape.iter().product::<i64>() as usize == value.len();
+        if values.len() != built.parameters.len() || !built.parameters.iter().zip(values.iter()).all(fits) {
+            return Err(Error::usage("the values aren't those of the parameters that the optimizer was built for"));
+        }
         let mut entries = Vec::with_capacity(values.len());
         for (kept, value) in built.parameters.iter_mut().zip(values.iter_mut()) {
             let Kept { name, path, shape, trainable, slots, .. } = kept;

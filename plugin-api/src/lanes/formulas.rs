@@ -263,7 +263,7 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
                         *slope *= self.batch.upstream(start + i) * scale;
                     }
                 } else {
-                    for (i, slopes) in slopes.chunks_exact_mut(columns).enumerate() {
+                    for (i, slopes) in slopes.chunks_exact_mut(columns.max(1)).enumerate() {
                         let factor = self.batch.upstream(self.rows.start + row + i) * scale;
                         slopes.iter_mut().for_each(|slope| *slope *= factor);
                     }

@@ -115,6 +115,19 @@ def test_a_copy_of_an_optimizer_goes_by_the_names_of_the_first():
     pending.apply([other * 1], [other], names=["a"])
 
 
+def test_a_model_trains_with_the_rate_that_was_set():
+    optimizer = optimizers.SGD(0.1)
+    optimizer.learning_rate = 0.0
+    model = plugfit.Model(["Dense(1)"])
+    model.compile(optimizer, "mse")
+    model.build((2,))
+    before = model.get_weights()
+    model.fit(np.ones((4, 2), "f"), np.ones((4, 1), "f"), batch_size=None)
+    assert all((before[name] == values).all() for name, values in model.get_weights().items())
+    with pytest.raises(ValueError, match="validation_data is"):
+        model.fit(np.ones((4, 2), "f"), np.ones((4, 1), "f"), validation_data=(P,))
+
+
 def test_no_columns_and_none_are_told_of():
     assert losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 1), "f"), np.float32(1)).shape == (4, 1)
     for call in (losses.get("mse"), losses.get("mse").gradient):

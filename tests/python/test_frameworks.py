@@ -69,6 +69,25 @@ def test_keras_scales_the_loss_and_applies_constraints(keras):
         plugfit.keras.optimizer(plugfit.optimizers.LossScaleOptimizer(plugfit.optimizers.SGD(0.1)))
 
 
+def test_keras_counts_updates_and_sets_the_rate_of_what_it_loaded(keras, tmp_path):
+    def model(rate):
+        model = keras_model(keras)
+        optimizer = plugfit.optimizers.SGD(rate, gradient_accumulation_steps=2)
+        model.compile(plugfit.keras.optimizer(optimizer), plugfit.keras.loss("mse"))
+        return model
+
+    first, second = model(0.1), model(0.01)
+    first.fit(X, Y, batch_size=len(X), epochs=6, verbose=0)
+    assert int(first.optimizer.iterations) == 3
+    first.save_weights(tmp_path / "x.weights.h5")
+    second.fit(X, Y, batch_size=len(X), epochs=1, verbose=0)
+    second.load_weights(tmp_path / "x.weights.h5")
+    second.optimizer.learning_rate = 0.0
+    before = second.get_weights()
+    second.fit(X, Y, batch_size=len(X), epochs=2, verbose=0)
+    assert all((a == b).all() for a, b in zip(before, second.get_weights()))
+
+
 def test_keras_has_metrics_of_several_numbers(keras):
     expected = keras.metrics.F1Score(threshold=0.5)
     model = keras_model(keras)
@@ -160,6 +179,16 @@ def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
     step(one, optimizer)
     assert (before - one.detach()).abs().max() < 0.00075
+
+
+def test_pytorch_is_told_what_a_loss_has_no_gradient_for(torch):
+    from plugfit import torch as adapter
+
+    criterion = adapter.loss("mse")
+    y_pred = torch.ones(3, 1, requires_grad=True)
+    for others in ((torch.ones(3, 1, requires_grad=True), None), (torch.zeros(3, 1), torch.ones(3, requires_grad=True))):
+        with pytest.raises(NotImplementedError, match="detach"):
+            criterion(y_pred, *others)
 
 
 def test_a_pytorch_optimizer_is_copied_and_pickled_with_the_names_of_its_group(torch):

@@ -17,6 +17,11 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * OptimizerMap and LossScaleOptimizer take other optimizers for their settings; the state is the outer one's.
 * A schedule's step is whole; before the first step the rate is that of the first.
 * IoU counts weights as they are and doesn't warn of fractions.
+* NaN is never the greatest of a row, and R2Score of targets that are all the same is 0.
+* Weights of fewer axes than the values belong to the first axes, where they fit those, in every metric.
+* A loss has a derivative with respect to ``y_pred`` alone, and no second one: ``plugfit.torch`` refuses targets and weights that require
+  one, for JAX it is 0.
+* A state's bytes are a metric's of the same settings, or it is refused.
 """
 
 from __future__ import annotations

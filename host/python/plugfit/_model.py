@@ -190,4 +190,7 @@ def _identifier(identifier, module):
     made = module.get(identifier)
     if not isinstance(made, Component):
         raise TypeError(f"the embedded network takes this package's optimizers, not {type(identifier).__name__}'s")
+    if isinstance(made, optimizers.Optimizer) and not isinstance(made._rate(), dict):
+        # The rate that it has now is meant, should it have been set.
+        made = type(made)._made(made._full_name, {**Component.get_config(made), "learning_rate": made.learning_rate})
     return made

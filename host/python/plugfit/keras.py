@@ -7,6 +7,7 @@ JAX and PyTorch backends; within a compiled JAX function they are called back on
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -286,7 +287,13 @@ class Optimizer(keras.optimizers.Optimizer):
             variable.assign(keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
             if variable.constraint is not None:
                 variable.assign(variable.constraint(variable))
-        self.iterations.assign_add(1)
+        self._iterations.assign_add(1)
+
+    @property
+    def iterations(self):
+        """Updates made: of several steps where gradients are accumulated."""
+        steps = self._optimizer.get_config().get("gradient_accumulation_steps")
+        return keras.ops.floor_divide(self._iterations, steps) if steps else self._iterations
 
     def scale_loss(self, loss):
         """Multiplied by the plug-in's loss_scale_factor, which a step divides gradients by."""
@@ -319,10 +326,16 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def load_own_variables(self, store):
         """Goes on from what save_own_variables wrote."""
+        if "plugfit" not in store.keys():
+            warnings.warn(f"{self.name} begins anew: what was saved is another optimizer's state", stacklevel=2)
+            return
         kept = {name: store[name] for name in store.keys() if not name.startswith("plugfit")}
         super().load_own_variables(kept)
+        # Its slots may be of parameters of other names.
+        self._optimizer = self._optimizer._unstepped()
         self._loaded_names = tuple(json.loads(np.asarray(store["plugfit_names"], np.uint8).tobytes()))
         self._optimizer.set_state(np.asarray(store["plugfit"], np.uint8).tobytes())
+        self._given_rate = self._optimizer.learning_rate
 
     def get_config(self):
         """The identifier, and what is Keras's own."""

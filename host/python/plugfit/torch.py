@@ -1,4 +1,7 @@
-"""Components as PyTorch's: a loss that has a gradient, a ``torch.optim.Optimizer``, a metric with torchmetrics' interface."""
+"""Components as PyTorch's: a loss that has a gradient, a ``torch.optim.Optimizer``, a metric with torchmetrics' interface.
+
+A loss has a first derivative with respect to ``y_pred``, and no other: to PyTorch the slopes are constants.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ def _array(tensor):
 class _Reduced(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y_pred, loss, y_true, sample_weight, mask):
+        if any(ctx.needs_input_grad[2:4]):
+            raise NotImplementedError("a loss has a gradient for y_pred alone: give y_true and sample_weight with .detach()")
         arrays = (_array(y_true), _array(y_pred), _array(sample_weight), _array(mask))
         if ctx.needs_input_grad[0] and loss.reduction != "none":
             value, slopes = loss.value_and_gradient(*arrays)

@@ -241,6 +241,8 @@ class Optimizer(keras.optimizers.Optimizer):
         if isinstance(rate, dict):
             # Keras shows it; the steps are the plug-in's.
             rate = keras.optimizers.schedules.deserialize(rate) if rate.get("module") else made.learning_rate
+        # Before Keras looks at the count.
+        self._steps_of_an_update = made.get_config().get("gradient_accumulation_steps")
         super().__init__(learning_rate=rate, name=name or made.name)
         self._optimizer = made
         self._given_rate = made.learning_rate
@@ -292,7 +294,7 @@ class Optimizer(keras.optimizers.Optimizer):
     @property
     def iterations(self):
         """Updates made: of several steps where gradients are accumulated."""
-        steps = self._optimizer.get_config().get("gradient_accumulation_steps")
+        steps = self._steps_of_an_update
         return keras.ops.floor_divide(self._iterations, steps) if steps else self._iterations
 
     def scale_loss(self, loss):

@@ -9,6 +9,7 @@ use plugfit_api::metric::{Direction, Outcome};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use serde_json::{Map, Value};
 
 use crate::arrays::{Borrowed, Lender};
 use crate::callable;
@@ -26,6 +27,10 @@ pub struct Metric {
     name: String,
     full_name: String,
     takes_values: bool,
+    /// As JSON; here, as a function that the metric is of may ask for it while the metric is at work.
+    config: String,
+    /// See [`mark`].
+    mark: Vec<u8>,
     inner: Mutex<Inner>,
 }
 
@@ -46,14 +51,13 @@ impl Metric {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// What its state's bytes begin with, so that no other metric takes them: its name and its settings but for how it is called.
-    fn mark(&self) -> plugfit::Result<Vec<u8>> {
-        let mut config = self.lock().metric.get_config()?;
-        config.remove("name");
-        let text = serde_json::json!([self.full_name, config]).to_string();
-        Ok([MARK, &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat())
-    }
+/// What the bytes of a metric's state begin with, so that no other takes them: its name and its settings but for how it is called.
+fn mark(full_name: &str, mut config: Map<String, Value>) -> Vec<u8> {
+    config.remove("name");
+    let text = serde_json::json!([full_name, config]).to_string();
+    [MARK, &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
 }
 
 #[pymethods]
@@ -74,9 +78,12 @@ impl Metric {
         let takes_values = info.inputs == ["values"];
         let y_pred = Lender::new(declared(if takes_values { "values" } else { "y_pred" }));
         let y_true = Lender::new(declared("y_true"));
+        let (full_name, config) = (metric.full_name(), metric.get_config().or_raise()?);
         Ok(Metric {
             name: metric.name().to_owned(),
-            full_name: metric.full_name(),
+            config: Value::Object(config.clone()).to_string(),
+            mark: mark(&full_name, config),
+            full_name,
             takes_values,
             identifier,
             inner: Mutex::new(Inner { metric, y_true, y_pred, weight: Lender::of_weight(), mask: Lender::of_mask() }),
@@ -173,15 +180,13 @@ impl Metric {
 
     /// What it has seen, exact to the bit.
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let parts = py.detach(|| Ok([self.mark()?, self.lock().metric.get_state()?]));
-        let parts: plugfit::Result<_> = parts;
-        Ok(PyBytes::new(py, &parts.or_raise()?.concat()))
+        let state = py.detach(|| self.lock().metric.get_state()).or_raise()?;
+        Ok(PyBytes::new(py, &[&self.mark[..], &state].concat()))
     }
 
     /// Goes on from what get_state gave. On an error the state is as it was.
     fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        let mark = py.detach(|| self.mark()).or_raise()?;
-        let state = match state.strip_prefix(&*mark) {
+        let state = match state.strip_prefix(&*self.mark) {
             None if state.starts_with(MARK) => {
                 let message = format!("the state is of another metric than {}, or of other settings", self.full_name);
                 return Err(PyValueError::new_err(message));
@@ -228,9 +233,8 @@ impl Metric {
     }
 
     /// The configuration as JSON.
-    fn _config(&self, py: Python<'_>) -> PyResult<String> {
-        let config = py.detach(|| self.lock().metric.get_config());
-        Ok(serde_json::Value::Object(config.or_raise()?).to_string())
+    fn _config(&self) -> &str {
+        &self.config
     }
 }
 

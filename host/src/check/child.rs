@@ -8,7 +8,7 @@ use plugfit_api::testing::{self, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LOAD, allocations, strays};
+use super::{LOAD, strays};
 use crate::plugin::{LoadOptions, Plugin};
 use crate::{Error, Host, Result};
 
@@ -99,9 +99,8 @@ pub fn run(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Report 
         return Report::of_failure(format!("has no test {path}"));
     };
     // All other tests are of the library as it is.
-    if let (true, Some(root)) = (case.test.name == testing::ALLOCATION, plugin.root()) {
-        // SAFETY: a plug-in is never unloaded, and was vetted.
-        unsafe { allocations::count(std::ptr::from_ref(root).cast()) };
+    if case.test.name == testing::ALLOCATION {
+        plugin.count_allocations();
     }
     // The plug-in comes first, so that it is what its names mean; the standard set is there for what nests.
     let host = Host::with_options(options.clone());

@@ -3,8 +3,6 @@
 //! The tests are those of [`plugfit_api::testing`], which an author's own test runs as well. No code of a plug-in runs in the process
 //! that checks it, unless it is asked to ([`Checker::in_process`]).
 
-#[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_allocations.rs")]
-mod allocations;
 mod child;
 mod exclusions;
 mod pattern;

@@ -15,7 +15,8 @@ use super::component::{Owned, Table};
 use super::isolate::{self, Isolated, Isolation, Source};
 use super::trust::TrustedKeys;
 use super::{
-    Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, image, library, ownership, vet,
+    Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, allocations, image, library,
+    ownership, vet,
 };
 use crate::{Error, Result};
 
@@ -243,9 +244,12 @@ impl Plugin {
         }
     }
 
-    /// Where it begins in this process's memory, if its code is there.
-    pub(crate) fn root(&self) -> Option<&'static Root> {
-        self.root
+    /// Counts from now on what its code asks of the system's allocator, for the tests of a plug-in.
+    pub(crate) fn count_allocations(&self) {
+        if let Some(root) = self.root {
+            // SAFETY: it is never unloaded, and was vetted.
+            unsafe { allocations::count(std::ptr::from_ref(root).cast()) };
+        }
     }
 
     /// The process that its code runs in, where that isn't this one.

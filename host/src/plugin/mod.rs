@@ -2,6 +2,8 @@
 //!
 //! Everything unsafe of the host is in this folder.
 
+#[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_allocations.rs")]
+mod allocations;
 mod component;
 mod door;
 pub mod find;

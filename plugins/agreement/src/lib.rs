@@ -55,9 +55,12 @@ impl Pairs {
 
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
         self.before.clone_from(&self.weights);
+        let mut classes = self.classes();
         let walked = inputs.for_each_prediction(|prediction, weight| {
-            self.grow(prediction.label.max(prediction.class) + 1);
-            let classes = self.classes();
+            classes = classes.max(prediction.label.max(prediction.class) + 1);
+            if self.weights.len() < classes * classes {
+                self.grow(classes);
+            }
             self.weights[prediction.label * classes + prediction.class] += weight;
         });
         if walked.is_err() {
@@ -109,7 +112,8 @@ macro_rules! of_pairs {
 of_pairs!(MatthewsCorrelation, self, pairs => {
     let margins = pairs.margins();
     let all: f64 = margins.iter().map(|[there, _]| there).sum();
-    let right: f64 = (0..pairs.classes()).map(|class| pairs.weights[class * pairs.classes() + class]).sum();
+    let classes = pairs.classes();
+    let right: f64 = (0..classes).map(|class| pairs.weights[class * classes + class]).sum();
     let by_chance: f64 = margins.iter().map(|[there, predicted]| there * predicted).sum();
     let spread = |of: usize| all * all - margins.iter().map(|margin| margin[of] * margin[of]).sum::<f64>();
     Outcome::ratio(right * all - by_chance, (spread(0) * spread(1)).sqrt())
@@ -118,8 +122,9 @@ of_pairs!(MatthewsCorrelation, self, pairs => {
 of_pairs!(CohenKappa, self, pairs => {
     let margins = pairs.margins();
     let all: f64 = margins.iter().map(|[there, _]| there).sum();
+    let classes = pairs.classes();
     let apart = |i: usize| {
-        let distance = (i / pairs.classes()).abs_diff(i % pairs.classes()) as f64;
+        let distance = (i / classes).abs_diff(i % classes) as f64;
         match self.weights {
             Disagreement::None => distance.min(1.0),
             Disagreement::Linear => distance,
@@ -128,7 +133,7 @@ of_pairs!(CohenKappa, self, pairs => {
     };
     let cells = 0..pairs.weights.len();
     let found: f64 = cells.clone().map(|i| apart(i) * pairs.weights[i] * all).sum();
-    let expected = |i: usize| margins[i / pairs.classes()][0] * margins[i % pairs.classes()][1];
+    let expected = |i: usize| margins[i / classes][0] * margins[i % classes][1];
     let by_chance: f64 = cells.map(|i| apart(i) * expected(i)).sum();
     match Outcome::ratio(found, by_chance) {
         Outcome::Scalar(ratio) => Outcome::Scalar(1.0 - ratio),

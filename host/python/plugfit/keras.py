@@ -241,10 +241,9 @@ class Optimizer(keras.optimizers.Optimizer):
         if isinstance(rate, dict):
             # Keras shows it; the steps are the plug-in's.
             rate = keras.optimizers.schedules.deserialize(rate) if rate.get("module") else made.learning_rate
-        # Before Keras looks at the count.
-        self._steps_of_an_update = made.get_config().get("gradient_accumulation_steps")
         super().__init__(learning_rate=rate, name=name or made.name)
         self._optimizer = made
+        self._steps_of_an_update = made.get_config().get("gradient_accumulation_steps")
         self._given_rate = made.learning_rate
         self._loaded_names = None
 

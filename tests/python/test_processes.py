@@ -146,11 +146,17 @@ def test_ctrl_c_ends_a_fit():
         "try: model.fit(x, x.sum(1), epochs=10**6)\n"
         "except KeyboardInterrupt: print('stopped', model.predict(x).shape)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline().strip() == "begun"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=60)
+    # What runs in a shell's background is begun with SIGINT ignored, and hands that on.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", listening + code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline().strip() == "begun"
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert out.strip() == "stopped (2000, 1)", errors
 
 

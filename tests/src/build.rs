@@ -44,41 +44,16 @@ pub fn try_cargo(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// What is built together.
-const PACKAGES: [&str; 15] = [
-    "plugfit",
-    "plugfit-standard",
-    "agreement",
-    "calibration",
-    "crashing",
-    "quantile",
-    "ranking",
-    "segmentation",
-    "stepsize",
-    "drafts",
-    "hostile",
-    "twice",
-    "rival",
-    "broken",
-    "at-load",
-];
-
-/// The folder with the program and the plug-ins of the workspace, up to date. It isn't that of the tests themselves: what is built
-/// together has other features than what is built for a test, and one would overwrite the other's libraries.
+/// The folder with the program and the plug-ins of the workspace, up to date: of what these tests are built of, linked.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let mut arguments = vec!["build", "--quiet"];
-        for package in PACKAGES {
-            arguments.extend(["--package", package]);
-        }
-        let profile = if folder().ends_with("release") { "release" } else { "debug" };
-        if profile == "release" {
-            arguments.push("--release");
-        }
-        let target = other_target("test-plugins");
-        cargo(root(), &arguments, &[("CARGO_TARGET_DIR", &target.display().to_string())]);
-        target.join(profile)
+        let folder = folder();
+        let profile = if folder.ends_with("release") { "release" } else { "dev" };
+        let target = folder.parent().expect("it lies in the target folder").display().to_string();
+        // All of it, as of a part the dependencies have other features, and are built once more.
+        cargo(root(), &["build", "--quiet", "--workspace", "--profile", profile], &[("CARGO_TARGET_DIR", &target)]);
+        folder
     })
 }
 
@@ -103,12 +78,13 @@ pub enum Compiler {
     At(&'static str),
 }
 
-/// The library of a crate anywhere, built into a target folder of that name.
+/// The library of a crate anywhere, built into a target folder of that name; what is built with other flags has another.
 pub fn elsewhere(folder: &Path, name: &str, target: &str, compiler: Compiler, flags: &str) -> Result<PathBuf, String> {
     let target = other_target(target);
     let target_text = target.display().to_string();
-    let mut arguments = vec!["build", "--quiet", "--release", "--lib"];
-    let mut environment = vec![("CARGO_TARGET_DIR", target_text.as_str()), ("RUSTFLAGS", flags)];
+    let mut arguments = vec!["build", "--quiet", "--lib"];
+    let mut environment =
+        vec![("CARGO_TARGET_DIR", target_text.as_str()), ("RUSTFLAGS", flags), ("CARGO_PROFILE_DEV_DEBUG", "0")];
     let toolchain;
     match compiler {
         Compiler::Own => {}
@@ -119,7 +95,7 @@ pub fn elsewhere(folder: &Path, name: &str, target: &str, compiler: Compiler, fl
         Compiler::At(rustc) => environment.push(("RUSTC", rustc)),
     }
     try_cargo(folder, &arguments, &environment)?;
-    Ok(target.join("release").join(format!("lib{}.so", name.replace('-', "_"))))
+    Ok(target.join("debug").join(format!("lib{}.so", name.replace('-', "_"))))
 }
 
 /// A plug-in built against a copy of the first ABI.
@@ -127,7 +103,7 @@ pub fn frozen() -> PathBuf {
     static FROZEN: OnceLock<PathBuf> = OnceLock::new();
     FROZEN
         .get_or_init(|| {
-            elsewhere(&root().join("tests/frozen"), "frozen", "test-frozen", Compiler::Own, "")
+            elsewhere(&root().join("tests/frozen"), "frozen", "test-others", Compiler::Own, "")
                 .unwrap_or_else(|error| panic!("{error}"))
         })
         .clone()

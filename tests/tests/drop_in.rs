@@ -32,7 +32,7 @@ fn next() -> PathBuf {
         copy("Cargo.toml", &[("path = \"abi\"", &abi), ("[lib]", "[lib]\nname = \"frozen_next\"")]);
         copy("Cargo.lock", &[]);
         copy("src/lib.rs", &[("\"0.9.0\"", "\"0.10.0\""), ("*y_pred.shape as u64", "2 * *y_pred.shape as u64")]);
-        elsewhere(folder.path(), "frozen_next", "test-frozen", Compiler::Own, "")
+        elsewhere(folder.path(), "frozen_next", "test-others", Compiler::Own, "")
             .unwrap_or_else(|error| panic!("{error}"))
     };
     NEXT.get_or_init(build).clone()

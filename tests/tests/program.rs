@@ -200,8 +200,9 @@ fn a_new_crate_builds_passes_its_test_and_works_when_dropped_in() {
         plugfit(folder.path(), &["new", kind, &name]).with_status(0);
         let made = folder.path().join(&name);
         let target = shared_target();
-        cargo(&made, &["test", "--quiet"], &[("CARGO_TARGET_DIR", &target)]);
-        cargo(&made, &["build", "--quiet"], &[("CARGO_TARGET_DIR", &target)]);
+        let environment = [("CARGO_TARGET_DIR", &*target), ("CARGO_PROFILE_DEV_DEBUG", "0")];
+        cargo(&made, &["test", "--quiet"], &environment);
+        cargo(&made, &["build", "--quiet"], &environment);
         let library = Path::new(&target).join(format!("debug/libmy_{kind}.so"));
         plugins(folder.path(), &[library]);
         let type_name = format!("My{}{}", kind[..1].to_uppercase(), &kind[1..]);
@@ -220,7 +221,7 @@ fn a_new_crate_builds_passes_its_test_and_works_when_dropped_in() {
 /// The dependencies of all new crates are built once.
 fn shared_target() -> String {
     let test = std::env::current_exe().expect("a file");
-    test.ancestors().nth(3).expect("the target folder").join("test-new").display().to_string()
+    test.ancestors().nth(3).expect("the target folder").join("test-others").display().to_string()
 }
 
 #[test]

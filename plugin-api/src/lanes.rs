@@ -2,9 +2,9 @@
 
 pub(crate) mod arranged;
 pub(crate) mod formulas;
-mod lent;
 pub(crate) mod means;
 pub(crate) mod pieces;
+pub(crate) mod scratch;
 pub(crate) mod simd;
 pub(crate) mod tensor;
 pub(crate) mod update;

@@ -255,6 +255,7 @@
 //! # What to know
 //!
 //! * A panic, in `Drop` too, is caught at the boundary and becomes an error of the call; the process that hosts you goes on.
+//! * An update that needs arrays of its own takes them from [`Scratch`], so that it allocates in a thread's first batches only.
 //! * Instances are used by several threads at once (`Send + Sync`); a metric's state by one at a time.
 //! * Nothing of a plug-in runs until it is used: `plugfit list` and `show` read what `export_plugin!` wrote into the file.
 //! * Components go by `Name`, or by `plug-in>Name` where two plug-ins have the same; the plug-in's name is the crate's, without a leading `plugfit-`.
@@ -290,7 +291,10 @@ pub use export::{
     testing,
 };
 pub use inputs::{Inputs, Prediction};
-pub use lanes::tensor::{Element, Tensor, TensorMut};
+pub use lanes::{
+    scratch::Scratch,
+    tensor::{Element, Tensor, TensorMut},
+};
 pub use plugfit_macros::{formula, state, Choice, Config};
 pub use real::{Dual, Plain, Real};
 

@@ -107,6 +107,8 @@ pub enum Each {
     Element,
     /// A class id, for which `y_true` has an axis less than `y_pred` (or one of length 1), and a row of `y_pred`.
     ClassId,
+    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative; a batch of rank 1 is a line.
+    Line(i64),
 }
 
 /// A metric whose value is the weighted mean of a value for each row, or for each element: one function.
@@ -117,9 +119,11 @@ pub trait MeanMetric: Config + Send + Sync + 'static {
     const DIRECTION: Direction;
 
     /// What there is a value of.
-    const EACH: Each = Each::Row;
+    fn each(&self) -> Each {
+        Each::Row
+    }
 
-    /// The value of one; numbers are float64 whatever they were, and one where [`EACH`](Self::EACH) says so.
+    /// The value of one; numbers are float64 whatever they were, and one where [`each`](Self::each) says so.
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64;
 }
 

@@ -3,9 +3,8 @@
 use crate::{
     metric::Each,
     shape::{common, same_rank, Broadcast, Shape},
-    Error, Inputs, Result, Tensor,
+    Error, Inputs, Result, Scratch, Tensor,
 };
-use std::cell::Cell;
 
 macro_rules! with_elements {
     ($tensor:expr, $slice:ident => $body:expr, $otherwise:expr) => {
@@ -62,11 +61,6 @@ pub(crate) fn per_sample(shape: &Shape, weight: Option<Tensor<'_>>) -> f64 {
     shape.lengths().iter().skip(of_one).product::<usize>().max(1) as f64
 }
 
-thread_local! {
-    /// Lent to a walk, so that it allocates in the first batch only.
-    static SCRATCH: Cell<[Vec<f64>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
-}
-
 /// `y_true`, `y_pred` and a weight, brought together.
 struct Together<'a> {
     y_true: Tensor<'a>,
@@ -86,6 +80,28 @@ impl<'a> Together<'a> {
         let place = |small| Broadcast::from_the_right(small, &shape).expect("both broadcast to their common shape");
         let (true_place, pred_place) = (place(&true_shape), place(&pred_shape));
         Ok(Together { y_true, y_pred, true_place, pred_place, shape })
+    }
+
+    /// Calls `f` for each line along the axis, or for each element; for none that has no elements.
+    fn for_each_line(&self, axis: Option<usize>, weights: Weights<'_>, mut f: impl FnMut(&[f64], &[f64], f64)) {
+        let length = axis.map_or(1, |axis| self.shape.lengths()[axis]);
+        let behind: usize = axis.map_or(1, |axis| self.shape.lengths()[axis + 1..].iter().product());
+        let lines = self.shape.count().checked_div(length).unwrap_or(0);
+        let [mut true_line, mut pred_line] = [(); 2].map(|()| Scratch::of_length(length));
+        let side = |tensor: &Tensor<'a>, place: &Broadcast, line: usize, target: &mut [f64]| {
+            if place.is_identity() && behind == 1 {
+                tensor.read_f64(line * length, target);
+            } else {
+                for (i, value) in target.iter_mut().enumerate() {
+                    *value = tensor.get_f64(place.place((line / behind * length + i) * behind + line % behind));
+                }
+            }
+        };
+        for line in 0..lines {
+            side(&self.y_true, &self.true_place, line, &mut true_line);
+            side(&self.y_pred, &self.pred_place, line, &mut pred_line);
+            f(&true_line, &pred_line, weights.get(line));
+        }
     }
 }
 
@@ -172,35 +188,24 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// As [`for_each`](Self::for_each).
-    pub fn for_each_row(&self, mut f: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
+    pub fn for_each_row(&self, f: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
         let together = Together::new(self)?;
-        let mut rows_shape = together.shape;
-        let columns = if rows_shape.rank() > 1 { rows_shape.last().unwrap_or(1) } else { 1 };
-        if rows_shape.rank() > 1 {
-            rows_shape.pop();
-        }
-        let rows = rows_shape.count();
-        let weights = Weights::new(self.weight, &rows_shape)?;
-        let mut scratch = SCRATCH.take();
-        for buffer in &mut scratch {
-            buffer.resize(columns, 0.0);
-        }
-        let [true_row, pred_row] = &mut scratch;
-        let side = |tensor: &Tensor<'a>, place: &Broadcast, row: usize, buffer: &mut [f64]| {
-            if place.is_identity() {
-                tensor.read_f64(row * columns, buffer);
-            } else {
-                for (i, value) in buffer.iter_mut().enumerate() {
-                    *value = tensor.get_f64(place.place(row * columns + i));
-                }
-            }
-        };
-        for row in 0..rows {
-            side(&together.y_true, &together.true_place, row, true_row);
-            side(&together.y_pred, &together.pred_place, row, pred_row);
-            f(true_row, pred_row, weights.get(row));
-        }
-        SCRATCH.set(scratch);
+        let last = together.shape.rank().checked_sub(1).filter(|last| *last > 0);
+        let weights = Weights::new(self.weight, &last.map_or(together.shape, |last| together.shape.without(last)))?;
+        together.for_each_line(last, weights, f);
+        Ok(())
+    }
+
+    /// Calls `f(y_true, y_pred, weight)` for each line along an axis, in float64. An axis counts from the end if it is negative; a batch of
+    /// rank 1 is a line.
+    ///
+    /// # Errors
+    /// As [`for_each`](Self::for_each), or there is no such axis.
+    pub fn for_each_line(&self, axis: i64, f: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
+        let together = Together::new(self)?;
+        let axis = together.shape.axis(axis, "y_pred")?;
+        let weights = Weights::new(self.weight, &together.shape.without(axis))?;
+        together.for_each_line(Some(axis), weights, f);
         Ok(())
     }
 
@@ -223,13 +228,11 @@ impl<'a> Inputs<'a> {
             )));
         }
         let weights = Weights::new(self.weight, &shape)?;
-        let mut scratch = SCRATCH.take();
-        scratch[0].resize(columns, 0.0);
+        let mut pred_row = Scratch::of_length(columns);
         for row in 0..shape.count() {
-            y_pred.read_f64(row * columns, &mut scratch[0]);
-            f(y_true.get_f64(row), &scratch[0], weights.get(row));
+            y_pred.read_f64(row * columns, &mut pred_row);
+            f(y_true.get_f64(row), &pred_row, weights.get(row));
         }
-        SCRATCH.set(scratch);
         Ok(())
     }
 
@@ -310,8 +313,10 @@ impl<'a> Inputs<'a> {
             Each::ClassId => Shape::new(self.y_pred()?.shape(), "y_pred")?,
             _ => Together::new(self)?.shape,
         };
-        if each != Each::Element && shape.rank() > 1 {
-            shape.pop();
+        match each {
+            Each::Line(axis) => shape = shape.without(shape.axis(axis, "y_pred")?),
+            Each::Row | Each::ClassId if shape.rank() > 1 => shape.pop(),
+            _ => {}
         }
         Ok(per_sample(&shape, self.weight))
     }

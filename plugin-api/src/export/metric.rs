@@ -149,13 +149,19 @@ pub(crate) type Object = Box<dyn AnyMetric>;
 /// What a host's handle of a state points at.
 struct State {
     content: Box<dyn Any + Send>,
+    /// Nothing was taken in yet, so that a failure leaves nothing that is worth keeping.
+    new: bool,
     /// A panic left it half written.
     poisoned: bool,
 }
 
 impl State {
-    fn handle(content: Box<dyn Any + Send>) -> Handle {
-        Handle { pointer: Box::into_raw(Box::new(State { content, poisoned: false })).cast() }
+    fn new(metric: &Object) -> Self {
+        State { content: metric.init(), new: true, poisoned: false }
+    }
+
+    fn handle(self) -> Handle {
+        Handle { pointer: Box::into_raw(Box::new(self)).cast() }
     }
 
     fn whole(&self) -> Result<&dyn Any> {
@@ -166,11 +172,17 @@ impl State {
         }
     }
 
-    /// Lets `f` change the content; if it panics, nobody reads it as if it were whole.
-    fn change(&mut self, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
+    /// Lets `f` change the content; if it panics, nobody reads it as if it were whole. What a first batch made room for goes if it is
+    /// refused, so that the next may have another width.
+    fn change(&mut self, metric: &Object, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
         self.whole()?;
         self.poisoned = true;
         let result = f(&mut *self.content);
+        match &result {
+            Ok(()) => self.new = false,
+            Err(_) if self.new => self.content = metric.init(),
+            Err(_) => {}
+        }
         self.poisoned = false;
         result
     }
@@ -222,7 +234,7 @@ component! { create = Plugin::metric, release, config, instance_info: Object }
 
 unsafe extern "C" fn new_state(handle: Handle, _: &abi::Host) -> RResult<Handle, abi::Error> {
     // SAFETY: see above.
-    wall(|| Ok(State::handle(unsafe { metric(handle) }.init())))
+    wall(|| Ok(State::new(unsafe { metric(handle) }).handle()))
 }
 
 unsafe extern "C" fn release_state(handle: Handle) {
@@ -234,7 +246,7 @@ unsafe extern "C" fn reset(handle: Handle, _: &abi::Host, target: Handle) -> RRe
     wall(|| {
         // SAFETY: see above.
         let (metric, state) = unsafe { (metric(handle), state(target)) };
-        let before = std::mem::replace(state, State { content: metric.init(), poisoned: false });
+        let before = std::mem::replace(state, State::new(metric));
         drop(before);
         Ok(())
     })
@@ -244,7 +256,8 @@ unsafe extern "C" fn clone_state(handle: Handle, target: Handle) -> RResult<Hand
     wall(|| {
         // SAFETY: see above.
         let (metric, state) = unsafe { (metric(handle), seen(target)) };
-        metric.clone_state(state.whole()?).map(State::handle)
+        let content = metric.clone_state(state.whole()?)?;
+        Ok(State { content, new: state.new, poisoned: false }.handle())
     })
 }
 
@@ -258,7 +271,7 @@ unsafe extern "C" fn update(
         // SAFETY: see above.
         let (metric, state) = unsafe { (metric(handle), state(target)) };
         // SAFETY: the host's promise of what it lends.
-        unsafe { with_inputs(inputs, |inputs| state.change(|state| metric.update(state, inputs))) }
+        unsafe { with_inputs(inputs, |inputs| state.change(metric, |state| metric.update(state, inputs))) }
     })
 }
 
@@ -270,7 +283,7 @@ unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other:
         // SAFETY: see above; the two are different, as was just checked.
         let (metric, target, other) = unsafe { (metric(handle), state(target), seen(other)) };
         let other = other.whole()?;
-        target.change(|target| metric.merge(target, other))
+        target.change(metric, |target| metric.merge(target, other))
     })
 }
 
@@ -297,8 +310,11 @@ unsafe extern "C" fn load(
     version: u32,
     bytes: RSlice<'_, u8>,
 ) -> RResult<Handle, abi::Error> {
-    // SAFETY: see above.
-    wall(|| unsafe { metric(handle) }.load(version, bytes.as_slice()).map(State::handle))
+    wall(|| {
+        // SAFETY: see above.
+        let content = unsafe { metric(handle) }.load(version, bytes.as_slice())?;
+        Ok(State { content, new: false, poisoned: false }.handle())
+    })
 }
 
 fn outcome(outcome: Outcome) -> abi::MetricResult {

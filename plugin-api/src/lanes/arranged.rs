@@ -1,6 +1,6 @@
 //! `y_true` and `y_pred` brought to rows along one axis: in place where they are so already, else copied.
 
-use super::lent::{Elements, Lent};
+use super::scratch::{Elements, Scratch};
 use crate::{
     shape::{common, same_rank, Broadcast, Shape},
     Element, Error, Inputs, Result, Tensor,
@@ -12,7 +12,7 @@ pub(crate) struct Arranged<'a, F: Element> {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     /// For each element of the arranged rows its place in `y_pred` as given; `None`: the same.
-    pred_places: Option<Lent<u64>>,
+    pred_places: Option<Scratch<u64>>,
 }
 
 /// The shapes of the inputs after Keras's rank matching, what both broadcast to, and the axis of a row.
@@ -59,10 +59,10 @@ impl<'a, F: Element> Arranged<'a, F> {
             let (row, column) = (index / columns, index % columns);
             ((row / inner) * columns + column) * inner + row % inner
         };
-        let pred_places = Lent::of((0..count).map(|index| pred_place.place(flat(index)) as u64));
+        let pred_places = Scratch::of((0..count).map(|index| pred_place.place(flat(index)) as u64));
         Ok(Arranged {
-            y_true: Elements::Made(Lent::of((0..count).map(|index| y_true[true_place.place(flat(index))]))),
-            y_pred: Elements::Made(Lent::of(pred_places.iter().map(|&place| y_pred[place as usize]))),
+            y_true: Elements::Made(Scratch::of((0..count).map(|index| y_true[true_place.place(flat(index))]))),
+            y_pred: Elements::Made(Scratch::of(pred_places.iter().map(|&place| y_pred[place as usize]))),
             rows,
             columns,
             pred_places: Some(pred_places),
@@ -79,7 +79,7 @@ impl Arranged<'_, f32> {
     ) -> Result<T> {
         let Some(places) = &self.pred_places else { return fill(target) };
         let Some(target) = target else { return fill(None) };
-        let mut arranged = Lent::of_length(places.len());
+        let mut arranged = Scratch::of_length(places.len());
         arranged.fill(0.0);
         let result = fill(Some(&mut arranged))?;
         target.fill(0.0);

@@ -3,7 +3,7 @@
 use super::{
     arranged::{output_shape, Arranged},
     formulas,
-    lent::{Elements, Lent},
+    scratch::{Elements, Scratch},
 };
 use crate::{
     config::ComponentSpec,
@@ -85,7 +85,9 @@ impl<T: MeanMetric> Values for OfRows<T> {
         &self.0
     }
     fn info(&self) -> MetricInfo {
-        MetricInfo::new(T::DIRECTION)
+        // A column's elements are of all the rows.
+        let rows_independent = self.0.each() != Each::Line(0);
+        MetricInfo { rows_independent, zero_weight_is_absent: rows_independent, ..MetricInfo::new(T::DIRECTION) }
     }
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();
@@ -96,12 +98,14 @@ impl<T: MeanMetric> Values for OfRows<T> {
                 total.weight += weight;
             }
         };
-        match T::EACH {
+        let each = self.0.each();
+        match each {
             Each::Row => inputs.for_each_row(add)?,
             Each::Element => inputs.for_each(|y_true, y_pred, weight| add(&[y_true], &[y_pred], weight))?,
             Each::ClassId => inputs.for_each_class_id(|id, y_pred, weight| add(&[id], y_pred, weight))?,
+            Each::Line(axis) => inputs.for_each_line(axis, add)?,
         }
-        let many = inputs.values_per_sample(T::EACH)?;
+        let many = inputs.values_per_sample(each)?;
         Ok(Total { value: total.value / many, weight: total.weight / many })
     }
 }
@@ -196,7 +200,7 @@ fn numbers<'a, F: Element>(tensor: Tensor<'a>, convert: impl Fn(f64) -> F) -> El
     match tensor.as_slice::<F>() {
         Some(slice) => Elements::Given(slice),
         None => {
-            let mut converted = Lent::of_length(tensor.len());
+            let mut converted = Scratch::of_length(tensor.len());
             let mut places = converted.iter_mut();
             tensor.for_each_f64(|value| {
                 if let Some(place) = places.next() {
@@ -221,7 +225,7 @@ fn in_single(
         }
         Some(weight) => {
             let weights = Weights::new(Some(weight), &shape)?;
-            Some(Elements::Made(Lent::of((0..shape.count()).map(|row| weights.get(row) as f32))))
+            Some(Elements::Made(Scratch::of((0..shape.count()).map(|row| weights.get(row) as f32))))
         }
     };
     let mut output =

@@ -27,7 +27,9 @@ pub struct QuantileCoverage;
 
 impl MeanMetric for QuantileCoverage {
     const DIRECTION: Direction = Direction::Neither;
-    const EACH: Each = Each::Element;
+    fn each(&self) -> Each {
+        Each::Element
+    }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         f64::from(u8::from(y_true[0] <= y_pred[0]))
     }

@@ -16,7 +16,9 @@ pub struct Accuracy;
 
 impl MeanMetric for Accuracy {
     const DIRECTION: Direction = Direction::Maximize;
-    const EACH: Each = Each::Element;
+    fn each(&self) -> Each {
+        Each::Element
+    }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         one_if(y_true[0] == y_pred[0])
     }
@@ -39,7 +41,9 @@ pub struct BinaryAccuracy {
 
 impl MeanMetric for BinaryAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
-    const EACH: Each = Each::Element;
+    fn each(&self) -> Each {
+        Each::Element
+    }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         // float32, in which predictions are given, so that one of 0.3 isn't above a threshold of 0.3.
         one_if(y_true[0] == one_if(y_pred[0] as f32 > self.threshold as f32))
@@ -78,7 +82,9 @@ pub struct SparseCategoricalAccuracy;
 
 impl MeanMetric for SparseCategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
-    const EACH: Each = Each::ClassId;
+    fn each(&self) -> Each {
+        Each::ClassId
+    }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         one_if(greatest(y_pred) as f64 == y_true[0])
     }
@@ -136,7 +142,9 @@ pub struct SparseTopKCategoricalAccuracy {
 
 impl MeanMetric for SparseTopKCategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
-    const EACH: Each = Each::ClassId;
+    fn each(&self) -> Each {
+        Each::ClassId
+    }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         if self.from_sorted_ids {
             one_if(y_pred.iter().take(self.k as usize).any(|&id| id == y_true[0]))

@@ -1,16 +1,11 @@
 //! What was predicted above which threshold: the state behind every metric of true and false positives.
 
 use plugfit_api::{
+    Scratch,
     config::{ConfigValue, ValueSpec},
     prelude::*,
     serde_json::Value,
 };
-use std::cell::Cell;
-
-thread_local! {
-    /// A sample's labels, predictions and weights; kept from batch to batch.
-    static ROW: Cell<Vec<(f64, f64, f64)>> = const { Cell::new(Vec::new()) };
-}
 
 /// One threshold, or several.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,8 +180,7 @@ impl Rule {
         self.check(inputs, columns)?;
         let per_label = self.thresholds() + 1;
         let labels = if self.multi_label { columns } else { 1 };
-        let is_first = confusion.buckets.is_empty();
-        if is_first {
+        if confusion.buckets.is_empty() {
             confusion.buckets.resize(labels * per_label, [0.0; 2]);
         } else if confusion.buckets.len() != labels * per_label {
             let seen = confusion.buckets.len() / per_label;
@@ -205,33 +199,22 @@ impl Rule {
             confusion.buckets[label * per_label + self.bucket(prediction, single)][usize::from(y_true == 0.0)] +=
                 weight;
         };
-        let walked = match self.top_k {
-            None => inputs.for_each(add),
-            Some(k) => {
-                let mut row = ROW.take();
-                row.clear();
-                let walked = inputs.for_each(|y_true, y_pred, weight| {
-                    row.push((y_true, y_pred, weight));
-                    if row.len() == columns {
-                        for (i, &(y_true, y_pred, weight)) in row.iter().enumerate() {
-                            // Of equal predictions the first come first.
-                            let better =
-                                |(j, other): (usize, &(f64, f64, f64))| other.1 > y_pred || other.1 == y_pred && j < i;
-                            let among = row.iter().enumerate().filter(|other| better(*other)).count() < k;
-                            add(y_true, if among { y_pred } else { LEAST }, weight);
-                        }
-                        row.clear();
-                    }
-                });
-                ROW.set(row);
-                walked
+        let Some(k) = self.top_k else { return inputs.for_each(add) };
+        let [mut labels, mut predictions, mut weights] = [(); 3].map(|()| Scratch::of_length(columns));
+        let mut seen = 0;
+        inputs.for_each(|y_true, y_pred, weight| {
+            (labels[seen], predictions[seen], weights[seen]) = (y_true, y_pred, weight);
+            seen += 1;
+            if seen == columns {
+                for (i, &y_pred) in predictions.iter().enumerate() {
+                    // Of equal predictions the first come first.
+                    let better = |(j, other): (usize, &f64)| *other > y_pred || *other == y_pred && j < i;
+                    let among = predictions.iter().enumerate().filter(|other| better(*other)).count() < k;
+                    add(labels[i], if among { y_pred } else { LEAST }, weights[i]);
+                }
+                seen = 0;
             }
-        };
-        // What fails has walked nowhere.
-        if walked.is_err() && is_first {
-            confusion.buckets.clear();
-        }
-        walked
+        })
     }
 
     fn check(&self, inputs: &Inputs<'_>, columns: usize) -> Result<()> {

@@ -1,6 +1,5 @@
 //! How well predictions and labels go together along an axis.
 
-use super::lines::{Lines, mean_of_lines};
 use plugfit_api::prelude::*;
 
 /// The mean of the cosine of the angle between `y_true` and `y_pred`, from -1 to 1; the loss of this name has the other sign.
@@ -31,14 +30,17 @@ pub struct CosineSimilarity {
     axis: i64,
 }
 
-impl CosineSimilarity {
+impl MeanMetric for CosineSimilarity {
+    const DIRECTION: Direction = Direction::Maximize;
+    fn each(&self) -> Each {
+        Each::Line(self.axis)
+    }
     /// Keras's epsilon keeps the cosine of a vector of zeros finite.
-    fn of_line(y_true: &[f64], y_pred: &[f64]) -> f64 {
+    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         let length = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-7);
         dot(y_true, y_pred) / (length(y_true) * length(y_pred))
     }
 }
-mean_of_lines!(CosineSimilarity);
 
 /// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Pearson 1895.
 #[derive(Clone, Debug, Config)]
@@ -59,13 +61,16 @@ pub struct PearsonCorrelation {
     axis: i64,
 }
 
-impl PearsonCorrelation {
-    fn of_line(y_true: &[f64], y_pred: &[f64]) -> f64 {
+impl MeanMetric for PearsonCorrelation {
+    const DIRECTION: Direction = Direction::Maximize;
+    fn each(&self) -> Each {
+        Each::Line(self.axis)
+    }
+    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         let (t, p) = (Moments::of(y_true), Moments::of(y_pred));
         covariance(y_true, t.mean, y_pred, p.mean) / (t.variance * p.variance).sqrt()
     }
 }
-mean_of_lines!(PearsonCorrelation);
 
 /// The mean of the concordance between `y_true` and `y_pred`, from -1 to 1: correlation that is lost where their means or variances
 /// differ. Lin 1989.
@@ -86,15 +91,18 @@ pub struct ConcordanceCorrelation {
     axis: i64,
 }
 
-impl ConcordanceCorrelation {
-    fn of_line(y_true: &[f64], y_pred: &[f64]) -> f64 {
+impl MeanMetric for ConcordanceCorrelation {
+    const DIRECTION: Direction = Direction::Maximize;
+    fn each(&self) -> Each {
+        Each::Line(self.axis)
+    }
+    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
         let (t, p) = (Moments::of(y_true), Moments::of(y_pred));
         let norm = t.variance + p.variance + (t.mean - p.mean).powi(2);
         // Two equal constants agree in nothing, as Keras has it.
         if norm == 0.0 { 0.0 } else { 2.0 * covariance(y_true, t.mean, y_pred, p.mean) / norm }
     }
 }
-mean_of_lines!(ConcordanceCorrelation);
 
 struct Moments {
     mean: f64,

@@ -92,8 +92,7 @@ impl Classes {
             )));
         }
         let classes = y_pred[1] as usize;
-        let is_first = self.counts.is_empty();
-        if is_first {
+        if self.counts.is_empty() {
             self.counts.resize(classes, [0.0; 4]);
         }
         if self.counts.len() != classes {
@@ -104,7 +103,7 @@ impl Classes {
         let tensors = [("y_true", inputs.y_true()?), ("y_pred", inputs.y_pred()?)];
         let inputs = Inputs::new(&tensors, inputs.weight().filter(|_| each.is_none()), None);
         let mut first = 0;
-        let walked = inputs.for_each_row(|y_true, y_pred, row_weight| {
+        inputs.for_each_row(|y_true, y_pred, row_weight| {
             let greatest = y_pred.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             for (i, ((counts, &t), &p)) in self.counts.iter_mut().zip(y_true).zip(y_pred).enumerate() {
                 let weight = each.map_or(row_weight, |weight| weight.get_f64(first + i));
@@ -121,12 +120,7 @@ impl Classes {
                 counts.iter_mut().zip(new).for_each(|(count, new)| *count += weight * new);
             }
             first += classes;
-        });
-        // What fails has walked nowhere.
-        if walked.is_err() && is_first {
-            self.counts.clear();
-        }
-        walked
+        })
     }
 
     fn merge(&mut self, other: &Classes) -> Result<()> {

@@ -8,7 +8,6 @@ mod counts;
 mod distances;
 mod f_score;
 mod iou;
-mod lines;
 mod means;
 mod operating_point;
 mod r2;

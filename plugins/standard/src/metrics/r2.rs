@@ -103,10 +103,9 @@ impl Metric for R2Score {
         if columns != targets {
             return Err(Error::input(format!("y_pred has {columns} columns, and y_true {targets}")));
         }
-        let is_first = state.columns.is_empty();
         state.grown(columns)?;
         let (mut column, mut counts) = (0, false);
-        let walked = inputs.for_each(|t, p, weight| {
+        inputs.for_each(|t, p, weight| {
             if weight != 0.0 {
                 add(&mut state.columns[column], [weight, t, 0.0, weight * (t - p) * (t - p)]);
                 counts = true;
@@ -116,12 +115,7 @@ impl Metric for R2Score {
                 state.rows += f64::from(u8::from(counts));
                 (column, counts) = (0, false);
             }
-        });
-        // What fails has walked nowhere.
-        if walked.is_err() && is_first {
-            state.columns.clear();
-        }
-        walked
+        })
     }
     fn merge(&self, state: &mut Columns, other: &Columns) -> Result<()> {
         if other.columns.is_empty() {

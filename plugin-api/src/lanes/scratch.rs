@@ -1,4 +1,4 @@
-//! Arrays that a batch needs for itself. Their memory is kept from batch to batch, so that only a thread's first ones ask for some.
+//! Arrays that a batch needs for itself.
 
 use crate::Element;
 use std::{
@@ -18,19 +18,34 @@ thread_local! {
     static KEPT: RefCell<Vec<Vec<u64>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An array in memory that is kept.
-pub(crate) struct Lent<F> {
+/// An array that a batch needs for itself.
+///
+/// Its memory is kept by the thread from batch to batch, so that an update that uses it allocates in its first batches only. Eight
+/// arrays of up to 64 MiB are kept.
+///
+/// ```
+/// use plugfit_api::Scratch;
+///
+/// let mut line = Scratch::<f64>::of_length(3);
+/// line.copy_from_slice(&[3.0, 1.0, 2.0]);
+/// line.sort_by(f64::total_cmp);
+/// assert_eq!(*line, [1.0, 2.0, 3.0]);
+/// ```
+pub struct Scratch<F> {
     words: Vec<u64>,
     length: usize,
     elements: PhantomData<F>,
 }
 
-impl<F: Element> Lent<F> {
+impl<F: Element> Scratch<F> {
     /// An array of this length, with whatever numbers were there.
-    pub(crate) fn of_length(length: usize) -> Self {
+    ///
+    /// # Panics
+    /// More bytes than a `usize` counts.
+    pub fn of_length(length: usize) -> Self {
         let wanted = length.checked_mul(size_of::<F>()).expect("an array fits into memory").div_ceil(WORD);
         if wanted > LARGEST {
-            return Lent { words: vec![0; wanted], length, elements: PhantomData };
+            return Scratch { words: vec![0; wanted], length, elements: PhantomData };
         }
         // The smallest that is large enough, else the largest.
         let fit = |words: &Vec<u64>| match words.len().checked_sub(wanted) {
@@ -48,18 +63,18 @@ impl<F: Element> Lent<F> {
             words.reserve_exact(wanted - words.len());
             words.resize(wanted, 0);
         }
-        Lent { words, length, elements: PhantomData }
+        Scratch { words, length, elements: PhantomData }
     }
 
     /// The array of these.
-    pub(crate) fn of(values: impl ExactSizeIterator<Item = F>) -> Self {
-        let mut lent = Self::of_length(values.len());
-        lent.iter_mut().zip(values).for_each(|(place, value)| *place = value);
-        lent
+    pub fn of(values: impl ExactSizeIterator<Item = F>) -> Self {
+        let mut array = Self::of_length(values.len());
+        array.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+        array
     }
 }
 
-impl<F> Drop for Lent<F> {
+impl<F> Drop for Scratch<F> {
     fn drop(&mut self) {
         let words = std::mem::take(&mut self.words);
         if words.capacity() <= LARGEST {
@@ -73,7 +88,7 @@ impl<F> Drop for Lent<F> {
     }
 }
 
-impl<F: Element> Deref for Lent<F> {
+impl<F: Element> Deref for Scratch<F> {
     type Target = [F];
     fn deref(&self) -> &[F] {
         // SAFETY: the words are initialized, hold `length` elements, and are aligned for every element; any bits are an `Element`.
@@ -81,7 +96,7 @@ impl<F: Element> Deref for Lent<F> {
     }
 }
 
-impl<F: Element> DerefMut for Lent<F> {
+impl<F: Element> DerefMut for Scratch<F> {
     fn deref_mut(&mut self) -> &mut [F] {
         // SAFETY: as above, and borrowed for this alone.
         unsafe { slice::from_raw_parts_mut(self.words.as_mut_ptr().cast(), self.length) }
@@ -91,7 +106,7 @@ impl<F: Element> DerefMut for Lent<F> {
 /// Elements as they were given, or made for this batch.
 pub(crate) enum Elements<'a, F> {
     Given(&'a [F]),
-    Made(Lent<F>),
+    Made(Scratch<F>),
 }
 
 impl<F: Element> Deref for Elements<'_, F> {
@@ -110,7 +125,7 @@ mod tests {
 
     #[test]
     fn memory_is_lent_again() {
-        let places = |count: usize| Lent::of((0..count).map(|i| (i * i) as u64));
+        let places = |count: usize| Scratch::of((0..count).map(|i| (i * i) as u64));
         let first = places(100).as_ptr();
         let again = places(99);
         let beside = places(99);
@@ -121,6 +136,6 @@ mod tests {
 
     #[test]
     fn an_array_of_none_is_empty() {
-        assert!(Lent::<f64>::of_length(0).is_empty());
+        assert!(Scratch::<f64>::of_length(0).is_empty());
     }
 }

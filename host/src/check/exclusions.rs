@@ -50,6 +50,12 @@ impl Exclusions {
         Ok(Exclusions(file.exclude.into_iter().map(|entry| (Pattern::from(&*entry.test), entry.reason)).collect()))
     }
 
+    /// The entries that none of these tests is meant by.
+    pub fn unused<'a>(&'a self, paths: &'a [&str]) -> impl Iterator<Item = &'a Pattern> {
+        let patterns = self.0.iter().map(|(pattern, _)| pattern);
+        patterns.filter(|pattern| !paths.iter().any(|path| pattern.matches(path)))
+    }
+
     /// Why a test needn't hold.
     pub fn reason(&self, path: &str) -> Option<String> {
         self.0.iter().find(|(pattern, _)| pattern.matches(path)).map(|(_, reason)| reason.clone())

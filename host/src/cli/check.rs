@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, event, lock, plugins, print, short, table, write};
+use super::{Common, event, lock, plugins, print, short, table, warn, write};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
     /// How the verdicts are printed
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
     format: Format,
     /// Seconds that a test may take
     #[arg(long, default_value_t = 20.0, value_parser = seconds)]
@@ -108,12 +108,18 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         Format::Json | Format::Junit => write(&text),
     }
     let all = || files.iter().flat_map(|(_, verdicts)| verdicts);
+    let paths: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
+    if let (Some(file), []) = (&options.exclude, &options.only[..]) {
+        for test in checker.exclusions.unused(&paths) {
+            let (file, test) = (crate::data::text::of_path(file), test.to_string());
+            warn(&format!("{file} excludes \"{test}\", and there is no such test: remove the entry"), common.json);
+        }
+    }
     let failed = all().filter(|verdict| verdict.outcome == Outcome::Failed).count();
     if format == Format::Json {
         event("end", json!({"tests": all().count(), "failed": failed}));
     }
     if failed == 0 {
-        let paths: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
         return refuse_unknown(options, &checker, &paths);
     }
     let tests = if failed == 1 { "test fails" } else { "tests fail" };

@@ -63,7 +63,13 @@ pub use trial::Subject;
 
 use plugfit_abi::Root;
 use serde_json::Value;
-use std::sync::OnceLock;
+use std::{
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Mutex, OnceLock, PoisonError,
+    },
+    thread,
+};
 use trial::Trial;
 
 /// The test that counts what an update allocates.
@@ -163,26 +169,22 @@ fn components(manifest: &Value) -> &[Value] {
 
 /// Runs one of [`cases`].
 pub fn run(subject: Subject, case: &Case) -> Report {
-    run_with(subject, case, None)
+    match manifest(subject.plugin) {
+        Ok(manifest) => run_with(subject, &manifest, case, None),
+        Err(why) => Report::of_failure(why),
+    }
 }
 
-fn run_with(subject: Subject, case: &Case, config: Option<&Value>) -> Report {
+fn run_with(subject: Subject, manifest: &Value, case: &Case, config: Option<&Value>) -> Report {
     let mut report = Report::default();
-    let manifest = match manifest(subject.plugin) {
-        Ok(manifest) => manifest,
-        Err(why) => {
-            report.fail(why);
-            return report;
-        }
-    };
     let Some((kind, name)) = &case.component else {
         if let Of::Plugin(run) = case.test.of {
-            run(&manifest, &mut report);
+            run(manifest, &mut report);
         }
         return report;
     };
     let is_it = |component: &&Value| component["kind"] == **kind && component["name"] == **name;
-    let Some(component) = components(&manifest).iter().find(is_it) else {
+    let Some(component) = components(manifest).iter().find(is_it) else {
         report.fail(format!("isn't in the manifest as a {kind}"));
         return report;
     };
@@ -237,20 +239,36 @@ pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
     if components(&manifest).is_empty() {
         found.push("nothing is exported".into());
     }
-    let subject = Subject::new(plugin, SEED);
-    for case in cases(&manifest) {
-        let name = case.component.as_ref().map_or("the plug-in", |(_, name)| name.as_str());
-        let given = |key: &str| configs.iter().find(|(other, _)| *other == key).map(|(_, config)| config);
-        let excluded = given(&format!("{name}/{}", case.test.name));
-        if let Some(Value::String(reason)) = excluded {
-            println!("left out: {}, {reason}", case.path());
-            continue;
-        }
-        let report = run_with(subject, &case, given(name));
-        found.extend(report.failures.iter().map(|failure| format!("{name} {failure} ({})", case.test.name)));
-        report.notes.iter().for_each(|note| println!("{}: {note}", case.path()));
-    }
+    let cases = cases(&manifest);
+    // Components are tried at once, each component's tests one after another.
+    let of_components: Vec<&[Case]> = cases.chunk_by(|case, next| case.component == next.component).collect();
+    let (next, findings) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); of_components.len()]));
+    let work = || loop {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let Some(cases) = of_components.get(index) else { return };
+        let of_it = cases.iter().flat_map(|case| findings_of(plugin, &manifest, case, configs)).collect();
+        findings.lock().unwrap_or_else(PoisonError::into_inner)[index] = of_it;
+    };
+    thread::scope(|scope| {
+        let others = thread::available_parallelism().map_or(1, usize::from) - 1;
+        (0..others).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    found.extend(findings.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten());
     assert!(found.is_empty(), "the plug-in doesn't hold what a host relies on:\n  {}", found.join("\n  "));
+}
+
+/// What one test finds, unless it is left out.
+fn findings_of(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[(&str, Value)]) -> Vec<String> {
+    let name = case.component.as_ref().map_or("the plug-in", |(_, name)| name.as_str());
+    let given = |key: &str| configs.iter().find(|(other, _)| *other == key).map(|(_, config)| config);
+    if let Some(Value::String(reason)) = given(&format!("{name}/{}", case.test.name)) {
+        println!("left out: {}, {reason}", case.path());
+        return Vec::new();
+    }
+    let report = run_with(Subject::new(plugin, SEED), manifest, case, given(name));
+    report.notes.iter().for_each(|note| println!("{}: {note}", case.path()));
+    report.failures.iter().map(|failure| format!("{name} {failure} ({})", case.test.name)).collect()
 }
 
 /// How a plug-in begins the line on stderr by which it tells of a panic in a destructor; there is nobody to whom it could be an error.

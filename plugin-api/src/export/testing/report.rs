@@ -48,8 +48,9 @@ impl Report {
     }
 
     pub(super) fn fail(&mut self, what: impl std::fmt::Display) {
-        if self.failures.len() < MOST {
-            self.failures.push(format!("{what}{}", self.about));
+        let failure = format!("{what}{}", self.about);
+        if self.failures.len() < MOST && !self.failures.contains(&failure) {
+            self.failures.push(failure);
         }
     }
 

@@ -25,7 +25,7 @@ export_plugin! {
     ],
     metrics: [
         GoodMetric, MergesToTheMiddle, ForgetsInSaving, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls,
-        WrongDirection, CountsWeightless, Allocates,
+        WrongDirection, CountsWeightless, Allocates, KeepsAPart,
         MetricPanicsInInfo, MetricPanicsInPrepare, MetricPanicsInInit, MetricPanicsInUpdate, MetricPanicsInMerge,
         MetricPanicsInResult, MetricPanicsInDrop, MetricPanicsInDropOfState,
         CrashesInUpdate, Aborts, Exits, Forges, ReplacesItsRecord, LoopsForEver, AsksForTooMuch, AsksForMoreAndMore, Prints,

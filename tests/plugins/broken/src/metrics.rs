@@ -84,7 +84,7 @@ pub(crate) use metrics;
 
 metrics! {
     GoodMetric, MergesToTheMiddle, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls, WrongDirection,
-    CountsWeightless, Allocates,
+    CountsWeightless, Allocates, KeepsAPart,
 }
 
 /// Holds all that it must.
@@ -101,6 +101,21 @@ impl MeanSquare for MergesToTheMiddle {
     fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
         seen.sum = (seen.sum / seen.weight + other.sum / other.weight) / 2.0;
         seen.weight = 1.0;
+        Ok(())
+    }
+}
+
+/// Refuses a prediction that isn't a number, and keeps the rows before it.
+#[derive(Config)]
+pub struct KeepsAPart;
+
+impl MeanSquare for KeepsAPart {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        add(seen, inputs)?;
+        if seen.sum.is_nan() {
+            seen.sum = 0.0;
+            return Err(Error::input("y_pred isn't a number"));
+        }
         Ok(())
     }
 }

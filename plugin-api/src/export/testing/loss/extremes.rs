@@ -1,0 +1,157 @@
+//! Numbers and shapes that few have in mind.
+
+use super::{
+    super::{
+        data::{Array, Batch, COLUMNS, ROWS},
+        report::{said, Report},
+        trial::{or_report, Trial},
+    },
+    call, each, ready, ready_unless_refused, Ask, Ready,
+};
+use crate::loss::Targets;
+use plugfit_abi as abi;
+
+pub(super) fn finite(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { info, batch, .. } = ready;
+        let cells = batch.y_pred.len();
+        let all = |number: f64| batch.y_pred.with(vec![number; cells]);
+        let mut edges = vec![("all 1", all(1.0)), ("all one number", all(0.5))];
+        if matches!(info.targets, Some(Targets::Categorical | Targets::Sparse)) {
+            // A row of zeros is no distribution; one that is sure of a single class is.
+            let columns = *batch.y_pred.shape().last().unwrap_or(&1) as usize;
+            let sure = (0..cells).map(|i| f64::from(u8::from(i % columns == (i / columns) % columns))).collect();
+            edges.push(("sure of one class", batch.y_pred.with(sure)));
+        } else {
+            edges.push(("all 0", all(0.0)));
+        }
+        if info.from_logits {
+            let huge = (0..cells).map(|i| if i % 3 == 0 { 1e30 } else { -1e30 }).collect();
+            edges.push(("1e30 and -1e30", batch.y_pred.with(huge)));
+        }
+        if let Some(truth) = batch.truth() {
+            edges.push(("y_true itself", truth.y_pred));
+        }
+        for (what, y_pred) in edges {
+            let edge = batch.predicting(y_pred);
+            match call(&ready.made, info, &edge, &Ask::all(info)) {
+                Ok(output) => {
+                    let odd = |numbers: &[f32]| numbers.iter().find(|number| !number.is_finite()).copied();
+                    if let Some(odd) = odd(&output.values) {
+                        report.fail(format!("gives {odd} where y_pred is {what}"));
+                    }
+                    // A slope may be as steep as a root's at 0.
+                    if let Some(odd) = odd(&output.gradient).filter(|odd| odd.is_nan()) {
+                        report.fail(format!("gives the slope {odd} where y_pred is {what}"));
+                    }
+                }
+                Err(error) => report.fail(format!("fails where y_pred is {what}: {}", said(&error))),
+            }
+        }
+    });
+    finite_wherever_the_greatest_is(trial, report);
+}
+
+/// Columns of more than a register holds.
+const PAST_REGISTERS: usize = 19;
+
+/// Of logits, of which the greatest is taken off before they are exponents.
+fn finite_wherever_the_greatest_is(trial: &Trial<'_>, report: &mut Report) {
+    trial.each(report, |config, report| {
+        let Some(ready) = ready_unless_refused(trial, config, PAST_REGISTERS, report) else { return };
+        let columns = PAST_REGISTERS as i64;
+        if !ready.info.from_logits || ready.batch.y_pred.shape() != [ROWS as i64, columns] {
+            return;
+        }
+        let batch = ready.batch.picked((0..PAST_REGISTERS).map(|row| row % ROWS));
+        let cells = 0..PAST_REGISTERS * PAST_REGISTERS;
+        let sure = cells.map(|i| if i % PAST_REGISTERS == i / PAST_REGISTERS { 1e30 } else { 0.0 }).collect();
+        let Ok(values) = ready.values(&batch.predicting(batch.y_pred.with(sure))) else { return };
+        if let Some(column) = values.iter().position(|value| !value.is_finite()) {
+            report.fail(format!("gives {} where of {columns} logits only number {column} is 1e30", values[column]));
+        }
+    });
+}
+
+pub(super) fn truth(trial: &Trial<'_>, report: &mut Report) {
+    let Some(config) = trial.config() else { return };
+    let Some(ready) = ready(trial, &config, COLUMNS, report) else { return };
+    if !ready.info.least_at_truth {
+        return report.note("as it declares: its least value isn't at the truth");
+    }
+    let truth = ready.batch.truth().filter(|_| !ready.info.from_logits);
+    let Some(truth) = truth else { return };
+    let Some(best) = or_report(report, "fails at the truth", ready.values(&truth)) else { return };
+    for share in [1.0, 0.5, 0.05] {
+        let moved = |(truth, pred): (&f64, &f64)| truth + share * (pred - truth);
+        let pairs = ready.batch.y_true.numbers().iter().zip(ready.batch.y_pred.numbers());
+        let away = truth.predicting(truth.y_pred.with(pairs.map(moved).collect()));
+        let Some(values) = or_report(report, "fails", ready.values(&away)) else { return };
+        let better = values.iter().zip(&best).position(|(value, best)| value < &(best - 1e-5 * (1.0 + best.abs())));
+        if let Some(row) = better {
+            report.fail(format!(
+                "gives {} for value {row} of predictions that are wrong, and {} where they are right (a loss may declare least_at_truth: false)",
+                values[row], best[row]
+            ));
+            break;
+        }
+    }
+    ready.keep(report);
+}
+
+pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        for (what, batch) in ready.batch.odd() {
+            match call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) {
+                Err(error) if error.kind() == abi::ERROR_PANIC => {
+                    return report.error(format!("where {what}"), &error);
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
+    let Some(config) = trial.config() else { return };
+    let Some(ready) = ready(trial, &config, COLUMNS, report) else { return };
+    let Ready { made, info, batch, .. } = &ready;
+    let cut = |array: &Array| {
+        let mut shape: Vec<usize> = array.shape().iter().map(|&length| length as usize).collect();
+        let last = shape.len() - 1;
+        shape[last] -= 1;
+        let count = shape.iter().product();
+        Array::new(&shape, array.numbers()[..count].to_vec())
+    };
+    let mut wrong = vec![Batch { y_true: batch.y_true.rows(0..5), ..batch.picked(0..12) }];
+    if batch.y_true.shape() == batch.y_pred.shape() {
+        wrong.push(Batch { y_true: cut(&batch.y_true), ..batch.picked(0..12) });
+    }
+    for batch in wrong {
+        let (y_true, y_pred) = (batch.y_true.shape(), batch.y_pred.shape());
+        match call(made, info, &batch, &Ask::all(info)) {
+            Ok(_) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),
+            Err(error) if error.kind() == abi::ERROR_PANIC => {
+                report.error(format!("with y_true of the shape {y_true:?} and y_pred of {y_pred:?}"), &error);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        match ready.values(&ready.batch.rows(0, 0)) {
+            Ok(values) => report
+                .that(values.is_empty() || !ready.has_rows(), || format!("gives {} values for no rows", values.len())),
+            Err(error) if error.kind() == abi::ERROR_INPUT => {}
+            Err(error) => report.error("fails with no rows", &error),
+        }
+        let none = ready.batch.without_columns();
+        if let Err(error) = call(&ready.made, &ready.info, &none, &Ask::all(&ready.info)) {
+            if error.kind() == abi::ERROR_PANIC {
+                report.error("with no columns", &error);
+            }
+        }
+    });
+}

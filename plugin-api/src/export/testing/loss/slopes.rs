@@ -1,0 +1,175 @@
+//! Whether slopes are those of the values.
+
+use super::{
+    super::{
+        data::Batch,
+        report::Report,
+        trial::{or_report, Trial},
+    },
+    call, each, near, same, Ask, Output, Ready,
+};
+use crate::Result;
+
+/// Against differences of the sum. Where two step sizes disagree there is a kink, and nothing to compare with.
+pub(super) fn gradient(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { info, batch, output, .. } = ready;
+        if !info.differentiable {
+            return report.note("as it declares: it has no gradient");
+        }
+        let sum = |index: usize, by: f64| ready.sum(&batch.predicting(batch.y_pred.moved(index, by)));
+        let slope = |index: usize, step: f64| (sum(index, step) - sum(index, -step)) / (2.0 * step);
+        let mut compared = 0;
+        for (index, &found) in output.gradient.iter().enumerate() {
+            let at = batch.y_pred.numbers()[index];
+            if !found.is_finite() {
+                return report
+                    .fail(format!("gives the slope {found} for y_pred[{index}] = {at:.4}, or doesn't give it"));
+            }
+            let (found, wide, narrow) = (f64::from(found), slope(index, 8e-3), slope(index, 4e-3));
+            if !near(wide, narrow, 2e-2) {
+                continue;
+            }
+            compared += 1;
+            // What is left of a smooth function's error when the step's square is taken out.
+            let best = (4.0 * narrow - wide) / 3.0;
+            // At a kink that lies here, any slope between those of its sides is right.
+            let (left, right) =
+                ((sum(index, 0.0) - sum(index, -4e-3)) / 4e-3, (sum(index, 4e-3) - sum(index, 0.0)) / 4e-3);
+            let kink = !near(left, right, 0.2);
+            // What float32 leaves of a difference.
+            let noise = 4.0 * f64::from(f32::EPSILON) * sum(index, 0.0).abs() / 4e-3;
+            let between = left.min(right) - 1e-3 <= found && found <= left.max(right) + 1e-3;
+            if !(near(found, best, 5e-3) || (found - best).abs() <= noise || kink && between) {
+                return report
+                    .fail(format!("gives the slope {found} for y_pred[{index}] = {at:.4}; differences say {best:.4}"));
+            }
+        }
+        let open = output.gradient.len() - compared;
+        report.that(compared * 2 >= output.gradient.len(), || {
+            format!("has slopes that differences can't confirm, for {open} of {}", output.gradient.len())
+        });
+    });
+}
+
+pub(super) fn edges(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.differentiable {
+            return;
+        }
+        for (what, batch) in ready.edges() {
+            let Ok(output) = call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) else { continue };
+            if let Some(wrong) = beyond_both_sides(ready, &batch, &output) {
+                return report.fail(format!("{wrong}, where {what}"));
+            }
+        }
+    });
+}
+
+/// The first slope that isn't between those of its two sides, as far as these can be told.
+fn beyond_both_sides(ready: &Ready, batch: &Batch, output: &Output) -> Option<String> {
+    let here = ready.sum(batch);
+    if !here.is_finite() {
+        return None;
+    }
+    for (index, &found) in output.gradient.iter().enumerate() {
+        let sides = [-1.0, 1.0].map(|side| slope_to_a_side(ready, batch, here, index, side));
+        let [Some(left), Some(right)] = sides else { continue };
+        let (found, allowed) = (f64::from(found), 1e-2 * (1.0 + left.abs().max(right.abs())));
+        // NaN is neither.
+        if !(left.min(right) - allowed <= found && found <= left.max(right) + allowed) {
+            return Some(format!(
+                "gives the slope {found} for y_pred[{index}], with {left:.4} before and {right:.4} behind"
+            ));
+        }
+    }
+    None
+}
+
+/// How the sum changes to one side of a number, where that can be told: a logarithm at 0 has no slope, or one that only small steps
+/// show.
+fn slope_to_a_side(ready: &Ready, batch: &Batch, here: f64, index: usize, side: f64) -> Option<f64> {
+    for step in [4e-3, 2e-5, 1e-7, 1e-9] {
+        let slope = |step: f64| (ready.sum(&batch.predicting(batch.y_pred.moved(index, step))) - here) / step;
+        let (narrow, wide) = (slope(side * step), slope(side * 2.0 * step));
+        // Of a small step float32 must show something.
+        let shows = step > 1e-3 || (narrow * step).abs() > 1e-4 * (1.0 + here.abs());
+        if shows && near(narrow, wide, 2e-2) {
+            return Some(narrow);
+        }
+    }
+    None
+}
+
+/// Points on a line.
+const POINTS: usize = 96;
+
+pub(super) fn line(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !ready.info.differentiable {
+            return;
+        }
+        let (batch, (low, high)) = (&ready.batch, ready.batch.range);
+        let step = (high - low) / POINTS as f64;
+        for index in (0..batch.y_pred.len()).step_by(7) {
+            let at = |point: usize| -> Result<(f64, f64)> {
+                let batch = batch.predicting(batch.y_pred.put(index, low + point as f64 * step));
+                let output = call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info))?;
+                let sum = output.values.iter().map(|&value| f64::from(value)).sum();
+                Ok((sum, f64::from(output.gradient[index])))
+            };
+            let Some(mut last) = or_report(report, "fails", at(0)) else { return };
+            for point in 1..=POINTS {
+                let Some(next) = or_report(report, "fails", at(point)) else { return };
+                let (change, expected) = (next.0 - last.0, step * (last.1 + next.1) / 2.0);
+                // A kink within the step may turn the slope from one side's to the other's.
+                let allowed = step * ((next.1 - last.1).abs() + 1e-2 * last.1.abs().max(next.1.abs()));
+                let noise = 4e-6 * (1.0 + last.0.abs().max(next.0.abs()));
+                if (change - expected).abs() > allowed + noise {
+                    let here = low + point as f64 * step;
+                    return report.fail(format!(
+                        "changes by {change:.5} just before y_pred[{index}] = {here:.4}, where its slopes say {expected:.5}"
+                    ));
+                }
+                last = next;
+            }
+        }
+    });
+}
+
+pub(super) fn fused(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let Ready { made, info, batch, output } = ready;
+        if let Some(values) = or_report(report, "fails without a gradient", call(made, info, batch, &Ask::VALUES)) {
+            report.that(same(&values.values, &output.values, 1e-6), || {
+                "gives other values where no gradient is wanted".into()
+            });
+            report.that(near(values.totals.value, output.totals.value, 1e-6), || {
+                format!(
+                    "sums to {} where no gradient is wanted, and to {} else",
+                    values.totals.value, output.totals.value
+                )
+            });
+        }
+        let alone = Ask { values: false, ..Ask::all(info) };
+        if let Some(alone) = or_report(report, "fails without values", call(made, info, batch, &alone)) {
+            report.that(same(&alone.gradient, &output.gradient, 1e-6), || {
+                "gives another gradient where no values are wanted".into()
+            });
+            report.that(near(alone.totals.value, output.totals.value, 1e-6), || {
+                format!(
+                    "sums to {} where no values are wanted, and to {} else",
+                    alone.totals.value, output.totals.value
+                )
+            });
+        }
+        for (what, edge) in ready.edges() {
+            let both = [Ask::all(info), Ask::VALUES].map(|ask| call(made, info, &edge, &ask));
+            if let [Ok(with), Ok(without)] = both {
+                report.that(same(&with.values, &without.values, 1e-5), || {
+                    format!("gives other values with a gradient than without, where {what}")
+                });
+            }
+        }
+    });
+}

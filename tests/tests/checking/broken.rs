@@ -1,0 +1,155 @@
+//! Components that are broken in every way that we could think of.
+
+use super::*;
+
+/// A broken component, the test that finds it, and what it says. Each test is of the component as it is by default.
+const BROKEN: [(&str, &str); 67] = [
+    ("loss/WrongSign/gradient", "gives the slope"),
+    ("loss/WrongScale/gradient", "gives the slope"),
+    ("loss/WritesNoGradient/gradient", "or doesn't give it"),
+    ("loss/DependentRows/rows", "gives other values where only the rows [0] of 12 are there"),
+    ("loss/NanValues/finite", "gives NaN where y_pred is all 0"),
+    ("loss/MoreRows/weights", "aren't finite, or doesn't give all"),
+    ("loss/NegativeShape/weights", "says that its values have the shape [-1]"),
+    ("loss/AnyShapes/shapes", "takes y_true of the shape [5, 4] with y_pred of [12, 4]"),
+    ("loss/Unweighted/weights", "says that its weighted values sum to"),
+    ("loss/SharedSetting/instances", "gives other numbers once another instance was at work"),
+    ("loss/SharedScratch/threads", "where 8 threads use it at once"),
+    ("loss/KeepsASettingToItself/config", "doesn't write factor into its configuration"),
+    ("loss/TakesAnything/config", "says that the default is 1.0"),
+    ("loss/TakesAnything/unknown_key", "takes no such setting"),
+    ("loss/TakesAnything/mistyped", "takes factor"),
+    ("loss/LossPanicsInInfo/gradient", "panics at tests/plugins/broken/src/panics.rs"),
+    ("loss/LossPanicsInPrepare/gradient", "told to panic in prepare"),
+    ("loss/LossPanicsInOutputShape/gradient", "told to panic in output_shape"),
+    ("loss/LossPanicsInCall/gradient", "told to panic in call"),
+    ("loss/LossPanicsInDrop/config", "a destructor panics at tests/plugins/broken/src/panics.rs"),
+    ("loss/OverflowsItsStack/weights", "has overflowed its stack"),
+    ("loss/CrashesInDrop/config", "ended the process by a segmentation fault"),
+    ("metric/MergesToTheMiddle/merge", "where states are merged in the order"),
+    ("metric/ForgetsInSaving/saved", "doesn't go on from a saved state as if nothing had happened"),
+    ("metric/KeepsThroughReset/reset", "gives something else after a reset"),
+    ("metric/NanResult/defined", "what can't be said is undefined, not NaN"),
+    ("metric/WrongShape/defined", "gives 1 numbers as an array of the shape [7]"),
+    ("metric/Grows/bounded", "a metric may declare bounded_state: false"),
+    ("metric/CountsCalls/split", "where rows come as"),
+    ("metric/WrongDirection/direction", "says that more is better, and gives 0 for the truth"),
+    ("metric/CountsWeightless/zero_weight", "have the weight 0"),
+    ("metric/KeepsAPart/odd", "keeps something of a batch that it refuses, where NaN is in"),
+    ("metric/MetricPanicsInInfo/split", "told to panic in info"),
+    ("metric/MetricPanicsInPrepare/split", "told to panic in prepare"),
+    ("metric/MetricPanicsInInit/split", "told to panic in init"),
+    ("metric/MetricPanicsInUpdate/split", "told to panic in update"),
+    ("metric/MetricPanicsInMerge/merge", "told to panic in merge"),
+    ("metric/MetricPanicsInResult/split", "told to panic in result"),
+    ("metric/MetricPanicsInDrop/config", "a destructor panics at"),
+    ("metric/MetricPanicsInDropOfState/split", "told to panic in drop of a state"),
+    ("metric/CrashesInUpdate/split", "ended the process by a segmentation fault"),
+    ("metric/Aborts/split", "ended the process by abort"),
+    ("metric/Exits/split", "ended the process by exit, with the status 0"),
+    ("metric/Forges/split", "ended the process by exit, with the status 0"),
+    ("metric/ReplacesItsRecord/split", "ended the process by exit, with the status 0"),
+    ("metric/AsksForTooMuch/split", "memory allocation of 70368744177664 bytes failed"),
+    ("metric/AsksForMoreAndMore/split", "memory allocation of"),
+    ("metric/Prints/split", "writes to stdout, which is the program's: \\\"an update of the metric\\\""),
+    ("metric/PanicsAtTheEndOfAThread/split", "thread local panicked on drop"),
+    ("metric/LeavesAProcess/direction", "leaves a process running that it began"),
+    // Both it and the program that began it, or it alone.
+    ("metric/LeavesADaemon/direction", "running that it began"),
+    ("optimizer/Ascends/quadratic", "at the best of 14 rates in 500 steps"),
+    ("optimizer/HidesMomentum/resume", "doesn't go on from its slots"),
+    ("optimizer/MovesWithoutGradient/still", "moves a parameter that has no gradient"),
+    ("optimizer/UnusedSlot/slots", "neither reads nor writes its slot \\\"velocity\\\""),
+    ("optimizer/SpreadsNan/nan", "makes other parameters NaN by the gradient of one"),
+    ("optimizer/NamesASlotTwice/slots", "wants two slots of one name"),
+    ("optimizer/OptimizerPanicsInPrepare/finite", "told to panic in prepare"),
+    ("optimizer/OptimizerPanicsInSlots/finite", "told to panic in slots"),
+    ("optimizer/OptimizerPanicsInFillSlot/finite", "told to panic in fill_slot"),
+    ("optimizer/OptimizerPanicsInUpdate/finite", "told to panic in update"),
+    ("optimizer/OptimizerPanicsInFinalize/finite", "told to panic in finalize"),
+    ("optimizer/OptimizerPanicsInDrop/config", "a destructor panics at"),
+    ("schedule/NanLate/finite", "has the rate NaN at step 1099511627775"),
+    ("schedule/NegativeLate/not_negative", "has the rate -0.0"),
+    ("schedule/SchedulePanics/finite", "fails at step 0: it panics at"),
+    ("schedule/SchedulePanicsLate/finite", "fails at step 4294967296: it panics at"),
+];
+
+#[test]
+fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    let mut arguments = vec!["check", &file, "--json", "--memory", "1024", "--only", "load"];
+    let good = ["GoodLoss", "GoodMetric", "GoodOptimizer", "GoodSchedule"];
+    BROKEN.iter().map(|(test, _)| *test).chain(good).for_each(|test| arguments.extend(["--only", test]));
+    let ran = run(folder.path(), &arguments).with_status(1);
+    let verdicts = Verdicts::of(&ran);
+    all_are_right(BROKEN.iter().map(|(test, reason)| verdicts.complaint("libbroken.so", test, reason)));
+    assert_eq!(verdicts.get("libbroken.so", "load").expect("it is first")["outcome"], "held");
+    for name in good {
+        let of_it = || verdicts.0.iter().filter(|((_, test), _)| test.contains(&format!("/{name}/")));
+        assert!(of_it().count() >= 11, "{name} has {} tests", of_it().count());
+        all_are_right(of_it().map(|((_, test), verdict)| {
+            (verdict["outcome"] == "failed").then(|| format!("{test} fails: {}", verdict["failures"]))
+        }));
+    }
+    // One who reads it is told the component and the reason.
+    let ran = run(folder.path(), &["check", &file, "--only", "WrongSign/gradient", "--only", "Exits/split"]);
+    ran.with_status(1).says(&["error: 2 tests fail"]).prints(&[
+        "libbroken.so   2 of 2 tests fail",
+        "FAIL      loss/WrongSign/gradient   the gradient is that of the values, by differences at every place",
+        "FAIL      metric/Exits/split   a batch may be split anywhere",
+        "ended the process by exit, with the status 0",
+    ]);
+}
+
+#[test]
+fn a_metric_whose_updates_ask_for_memory_is_warned_of() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    let ran = run(folder.path(), &["check", &file, "--json", "--only", "Allocates", "--only", "GoodMetric"]);
+    let verdicts = Verdicts::of(&ran.with_status(0));
+    let warnings = |test: &str| verdicts.get("libbroken.so", test).expect("it is there")["warnings"].clone();
+    assert_eq!(warnings("metric/Allocates/allocation"), serde_json::json!(["asks for memory 10 times in 10 updates"]));
+    assert_eq!(warnings("metric/GoodMetric/allocation"), serde_json::json!([]));
+}
+
+#[test]
+fn what_never_comes_back_is_ended_at_its_limit_of_time() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    let started = Instant::now();
+    let arguments = ["check", &file, "--json", "--timeout", "1", "--only", "LoopsForEver/split"];
+    let ran = run(folder.path(), &arguments).with_status(1);
+    assert!(started.elapsed() < Duration::from_secs(60), "it took {:?}", started.elapsed());
+    let complaint = Verdicts::of(&ran).complaint("libbroken.so", "metric/LoopsForEver/split", "come back within 1s");
+    all_are_right([complaint]);
+}
+
+#[test]
+fn what_goes_wrong_as_a_library_is_loaded_or_left_is_a_finding_of_check_and_does_not_happen_in_list() {
+    let folder = folder();
+    let plugins = folder.path().join("plugins");
+    std::fs::create_dir(&plugins).expect("a folder");
+    std::fs::copy(library("at-load"), plugins.join("libat_load.so")).expect("a copy");
+    let check = ["check", "plugins/libat_load.so", "--only", "load", "--json", "--timeout", "2"];
+    for (told, reason) in [
+        ("segfault", "ended the process by a segmentation fault"),
+        ("abort", "ended the process by abort"),
+        ("exit", "ended the process by exit, with the status 0"),
+        ("loop", "didn't come back within 2s"),
+        ("print", "hello from the plug-in"),
+        ("segfault at the end", "after all was done, ended the process by a segmentation fault"),
+        ("loop at the end", "after all was done, didn't come back within 2s"),
+    ] {
+        let environment = [("PLUGFIT_TEST_AT_LOAD", told)];
+        let ran = run_with(folder.path(), &check, &environment).with_status(1);
+        all_are_right([Verdicts::of(&ran).complaint("libat_load.so", "load", reason)]);
+        for command in [vec!["list", "--why"], vec!["list"], vec!["show", "Harmless"], vec!["schema"]] {
+            let arguments = [command, vec!["--plugins", "plugins"]].concat();
+            let ran = run_with(folder.path(), &arguments, &environment).with_status(0);
+            assert!(ran.out.contains("armless") || ran.out.contains("at-load 0.1.0"), "{arguments:?}: {}", ran.out);
+            assert!(!ran.out.contains("hello"), "{arguments:?}: {}", ran.out);
+        }
+    }
+    run(folder.path(), &["check", "plugins/libat_load.so", "--only", "load"]).with_status(0);
+}

@@ -2,8 +2,8 @@
 
 use crate::{Error, Result};
 
-/// More axes than anybody trains with; NumPy's limit is 64.
-pub(crate) const MAX_RANK: usize = 16;
+/// More axes than anybody trains with; NumPy's limit is 64. What is laid out for more is copied for every batch.
+pub(crate) const MAX_RANK: usize = 8;
 
 /// A shape on the stack.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -129,6 +129,7 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     /// Aligned at the last axis, as NumPy does.
+    #[inline]
     pub(crate) fn from_the_right(small: &Shape, large: &Shape) -> Option<Self> {
         let missing = large.rank().checked_sub(small.rank())?;
         let mut padded = [1; MAX_RANK];
@@ -143,6 +144,7 @@ impl Broadcast {
         Self::new(&padded[..large.rank()], large.lengths())
     }
 
+    #[inline]
     fn new(small: &[usize], large: &[usize]) -> Option<Self> {
         let rank = large.len();
         let (mut lengths, mut strides) = ([1; MAX_RANK], [0; MAX_RANK]);

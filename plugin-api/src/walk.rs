@@ -71,6 +71,7 @@ struct Together<'a> {
 }
 
 impl<'a> Together<'a> {
+    #[inline]
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let (y_true, y_pred) = (numeric(inputs.y_true()?, "y_true")?, numeric(inputs.y_pred()?, "y_pred")?);
         let (mut true_shape, mut pred_shape) =
@@ -166,7 +167,7 @@ impl<'a> Inputs<'a> {
         let weights = Weights::new(self.weight, &together.shape)?;
         let count = together.shape.count();
         if together.true_place.is_identity() && together.pred_place.is_identity() {
-            let (mut y_true, mut y_pred) = ([0.0; BLOCK], [0.0; BLOCK]);
+            let [mut y_true, mut y_pred] = [(); 2].map(|()| Scratch::of_length(BLOCK.min(count)));
             for start in (0..count).step_by(BLOCK) {
                 let n = BLOCK.min(count - start);
                 together.y_true.read_f64(start, &mut y_true[..n]);

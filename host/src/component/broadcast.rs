@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{Error, Result};
 
 /// More axes than anybody trains with.
-pub(super) const MAX_RANK: usize = 16;
+pub(super) const MAX_RANK: usize = 8;
 
 /// A shape on the stack.
 #[derive(Clone, Copy, PartialEq, Eq)]

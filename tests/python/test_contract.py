@@ -247,6 +247,18 @@ def test_a_class_of_ones_own_is_reduced_and_weighed_as_any_loss():
     assert loss.name == "squared" and np.isclose(loss(T, P, weight), losses.get("mse")(T, P, weight))
     assert Squared(3, reduction="none")(T, P).shape == (2, 2)
     assert np.isclose(pickle.loads(pickle.dumps(Squared(reduction="sum")))(T, P), ((T - P) ** 2).sum())
+
+    class Named(Squared):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+
+    class Fixed(Squared):
+        def __init__(self):
+            super().__init__(name="its_name")
+
+    named = Named(name="given", reduction="sum")
+    assert (named.name, named.reduction, named.get_config()["name"]) == ("given", "sum", "given")
+    assert (Fixed().name, Fixed().get_config()["name"]) == ("its_name", "its_name")
     with pytest.raises(ValueError, match="Invalid value for argument `reduction`"):
         Squared(reduction="abc")
     with pytest.raises(TypeError, match="no formula"):

@@ -62,11 +62,22 @@ def test_keras_scales_the_loss_and_applies_constraints(keras):
         return [*losses, float(constrained.get_weights()[0].min())]
 
     expected = curve(keras.optimizers.SGD(0.1, loss_scale_factor=1024.0))
-    found = curve(plugfit.keras.optimizer(plugfit.optimizers.SGD(0.1, loss_scale_factor=1024.0)))
+    found = curve(plugfit.keras.optimizer("SGD", learning_rate=0.1, loss_scale_factor=1024.0))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert found[-1] >= 0
     with pytest.raises(ValueError, match="LossScaleOptimizer"):
         plugfit.keras.optimizer(plugfit.optimizers.LossScaleOptimizer(plugfit.optimizers.SGD(0.1)))
+
+
+def test_settings_go_with_a_name(keras):
+    optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5, clipnorm=1.0)
+    assert (float(optimizer.learning_rate), optimizer.clipnorm) == (0.5, 1.0)
+    assert plugfit.keras.loss("Huber", delta=2.0, reduction="sum").get_config()["identifier"]["config"]["delta"] == 2.0
+    assert plugfit.keras.metric({"class_name": "Precision", "config": {"top_k": 2}}, thresholds=0.4, name="p").name == "p"
+    with pytest.raises(ValueError, match="learning_rat"):
+        plugfit.keras.optimizer("SGD", learning_rat=0.5)
+    with pytest.raises(TypeError, match="given by its name"):
+        plugfit.keras.optimizer(plugfit.optimizers.SGD(), learning_rate=0.5)
 
 
 def test_keras_counts_updates_and_sets_the_rate_of_what_it_loaded(keras, tmp_path):
@@ -111,6 +122,20 @@ def test_keras_saves_and_goes_on(keras, tmp_path):
     other = again.fit(X, Y, epochs=2, verbose=0, shuffle=False).history
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
+
+
+def test_keras_saves_functions_by_their_names(keras, tmp_path):
+    @keras.saving.register_keras_serializable("tests")
+    def halved(y_true, y_pred):
+        return np.abs(y_true - y_pred) / 2
+
+    halved.gradient = lambda y_true, y_pred: np.sign(y_pred - y_true) / 2
+    model = keras_model(keras)
+    model.compile(optimizer="sgd", loss=plugfit.keras.loss(halved), metrics=[plugfit.keras.metric(halved)])
+    model.fit(X, Y, epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.evaluate(X, Y, verbose=0), model.evaluate(X, Y, verbose=0), rtol=1e-5)
 
 
 def test_keras_weighs_samples(keras):

@@ -21,7 +21,9 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * Weights of fewer axes than the values belong to the first axes, where they fit those, in every metric.
 * A loss has a derivative with respect to ``y_pred`` alone, and no second one: ``plugfit.torch`` refuses targets and weights that require
   one, for JAX it is 0.
-* A state's bytes are a metric's of the same settings, or it is refused.
+* A state's bytes are a metric's of the same settings, or it is refused. Beside them a metric has no variables.
+* Arrays are brought to one shape before a formula sees them: where a cosine's vector is broadcast, its length is that of what it became.
+* A class of one's own is saved with a Keras model by nobody; a function is, by the name that Keras knows it by.
 """
 
 from __future__ import annotations

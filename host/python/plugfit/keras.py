@@ -1,7 +1,8 @@
-"""Components as Keras's own classes: ``model.compile(optimizer=plugfit.keras.optimizer("Prodigy"), ...)``.
+"""Components as Keras's own classes: ``model.compile(optimizer=plugfit.keras.optimizer("Prodigy", weight_decay=0.01), ...)``.
 
 Losses, metrics and optimizers here are real ``keras.losses.Loss``, ``keras.metrics.Metric`` and ``keras.optimizers.Optimizer``, on Keras's
-JAX and PyTorch backends; within a compiled JAX function they are called back on the CPU. They serialize by their identifier.
+JAX and PyTorch backends; within a compiled JAX function they are called back on the CPU. They serialize by their identifier; a Python
+function by the name that Keras knows it by (``keras.saving.register_keras_serializable``).
 """
 
 from __future__ import annotations
@@ -35,9 +36,19 @@ def _to_numpy(tensor, dtype=None):
 
 
 def _identifier(component):
-    if component._function is not None:
-        raise ValueError(f"{component.name} is a Python function, which can't be serialized")
-    return {"class_name": component._spec["class_name"], "config": component.get_config()}
+    config = component.get_config()
+    if component._function is None:
+        return {"class_name": component._spec["class_name"], "config": config}
+    if "fn" not in config:
+        raise ValueError(f"{component.name} is of a class of one's own, which can't be serialized")
+    # By the name that Keras knows the function by.
+    return {**config, "fn": keras.saving.serialize_keras_object(config["fn"])}
+
+
+def _identified(module, wrapper, identifier):
+    if isinstance(identifier, dict) and "fn" in identifier:
+        return wrapper(**{**identifier, "fn": keras.saving.deserialize_keras_object(identifier["fn"])})
+    return module.get(identifier)
 
 
 @keras.saving.register_keras_serializable("plugfit")
@@ -45,7 +56,7 @@ class Loss(keras.losses.Loss):
     """A loss of plugfit's as Keras's."""
 
     def __init__(self, identifier, name=None, reduction=None, dtype=None):
-        self._loss = _losses.get(identifier)
+        self._loss = _identified(_losses, _losses.LossFunctionWrapper, identifier)
         super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
         if reduction is not None and reduction != self._loss.reduction:
             self._loss = type(self._loss)._of(_losses._with_reduction(self._loss, reduction), self._loss._function)
@@ -149,7 +160,7 @@ class Metric(keras.metrics.Metric):
 
     def __init__(self, identifier, name=None, dtype=None):
         # A copy, so that two models don't share what they have seen.
-        self._metric = _copy(_metrics.get(identifier))
+        self._metric = _copy(_identified(_metrics, _metrics.MeanMetricWrapper, identifier))
         self._like = None
         super().__init__(name=name or self._metric.name, dtype=dtype)
         # Keras takes a metric without variables for one that wasn't made.
@@ -230,20 +241,24 @@ def _is_traced(args, kwargs):
 class Optimizer(keras.optimizers.Optimizer):
     """An optimizer of plugfit's as Keras's. The slots are kept beside Keras's variables, and saved with them."""
 
-    def __init__(self, identifier, name=None, **kwargs):
+    def __init__(self, identifier, name=None):
         given = _optimizers.get(identifier)
         if not isinstance(given, _optimizers.Optimizer):
             raise ValueError("this is an optimizer of another framework, which Keras can't have from here")
         if type(given).__name__ == "LossScaleOptimizer":
             raise ValueError("give the inner optimizer, and put Keras's own LossScaleOptimizer around what comes of it")
         made = given._unstepped()
-        rate = made.get_config().get("learning_rate", 0.001)
+        config = made.get_config()
+        rate = config.get("learning_rate", 0.001)
         if isinstance(rate, dict):
             # Keras shows it; the steps are the plug-in's.
             rate = keras.optimizers.schedules.deserialize(rate) if rate.get("module") else made.learning_rate
         super().__init__(learning_rate=rate, name=name or made.name)
         self._optimizer = made
-        self._steps_of_an_update = made.get_config().get("gradient_accumulation_steps")
+        self._steps_of_an_update = config.get("gradient_accumulation_steps")
+        # For whoever asks Keras's optimizer; a step of the plug-in sees to them.
+        for key in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+            setattr(self, key, config.get(key))
         self._given_rate = made.learning_rate
         self._loaded_names = None
 
@@ -343,16 +358,26 @@ class Optimizer(keras.optimizers.Optimizer):
         return {"identifier": json.loads(json.dumps(_identifier(self._optimizer))), "name": self.name}
 
 
-def loss(identifier: Any, **kwargs: Any) -> Loss:
-    """A loss by its identifier, to compile a Keras model with."""
-    return Loss(identifier, **kwargs)
+def loss(identifier: Any, *, name=None, reduction=None, dtype=None, **settings: Any) -> Loss:
+    """A loss by its identifier, to compile a Keras model with; by its name it takes settings: ``loss("Huber", delta=2.0)``."""
+    return Loss(_with(identifier, settings), name=name, reduction=reduction, dtype=dtype)
 
 
-def metric(identifier: Any, **kwargs: Any) -> Metric:
-    """A metric by its identifier, to compile a Keras model with."""
-    return Metric(identifier, **kwargs)
+def metric(identifier: Any, *, name=None, dtype=None, **settings: Any) -> Metric:
+    """A metric by its identifier, to compile a Keras model with; by its name it takes settings: ``metric("Precision", top_k=3)``."""
+    return Metric(_with(identifier, settings), name=name, dtype=dtype)
 
 
-def optimizer(identifier: Any, **kwargs: Any) -> Optimizer:
-    """An optimizer by its identifier, to compile a Keras model with."""
-    return Optimizer(identifier, **kwargs)
+def optimizer(identifier: Any, *, name=None, **settings: Any) -> Optimizer:
+    """An optimizer by its identifier, to compile a Keras model with; by its name it takes settings: ``optimizer("SGD", momentum=0.9)``."""
+    return Optimizer(_with(identifier, settings), name=name)
+
+
+def _with(identifier, settings):
+    if not settings:
+        return identifier
+    if isinstance(identifier, str):
+        return {"class_name": identifier, "config": settings}
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        return {**identifier, "config": {**(identifier.get("config") or {}), **settings}}
+    raise TypeError(f"{', '.join(settings)} can be set for what is given by its name, not for {identifier!r}")

@@ -39,14 +39,19 @@ class Loss(Component, _native.Loss):
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None, *args, **kwargs):
         # What there is was made by __new__, which reads the arguments of a class of one's own by their names.
-        if self._written_with is not None and (reduction or "none") != self.reduction:
+        if self._written_with is None:
+            return
+        if (reduction or "none") != self.reduction:
             raise TypeError(f"{type(self).__name__}.__init__ must have an argument `reduction`, to pass on")
+        if name is not None and name != super().name:
+            self._name = name
 
     @classmethod
     def _written(cls, args, kwargs):
         bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
         bound.apply_defaults()
-        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        rest = [parameter.name for parameter in bound.signature.parameters.values() if parameter.kind is parameter.VAR_KEYWORD]
+        given = {**bound.arguments, **{key: value for name in rest for key, value in bound.arguments[name].items()}}
         name = given.get("name") or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         config = {"name": name, "reduction": given.get("reduction", "sum_over_batch_size")}
         made = again = None
@@ -88,6 +93,16 @@ class Loss(Component, _native.Loss):
         if self._check is not None:
             self._check(y_true, y_pred)
         return super().value_and_gradient(y_true, y_pred, sample_weight, mask)
+
+    @property
+    def name(self):
+        """What it is called."""
+        return self.__dict__.get("_name") or super().name
+
+    def get_config(self):
+        """Every setting, under Keras's keys."""
+        config = super().get_config()
+        return {**config, "name": self.name} if "name" in config else config
 
     def call(self, y_true, y_pred):
         """The values, not reduced."""

@@ -107,7 +107,8 @@ pub enum Each {
     Element,
     /// A class id, for which `y_true` has an axis less than `y_pred` (or one of length 1), and a row of `y_pred`.
     ClassId,
-    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative; a batch of rank 1 is a line.
+    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative; a batch of rank 1 is a line. Rows
+    /// are said to be independent of each other where it is -1 or above 0.
     Line(i64),
 }
 

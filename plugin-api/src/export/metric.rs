@@ -178,10 +178,8 @@ impl State {
         self.whole()?;
         self.poisoned = true;
         let result = f(&mut *self.content);
-        match &result {
-            Ok(()) => self.new = false,
-            Err(_) if self.new => self.content = metric.init(),
-            Err(_) => {}
+        if result.is_err() && self.new {
+            self.content = metric.init();
         }
         self.poisoned = false;
         result
@@ -271,7 +269,9 @@ unsafe extern "C" fn update(
         // SAFETY: see above.
         let (metric, state) = unsafe { (metric(handle), state(target)) };
         // SAFETY: the host's promise of what it lends.
-        unsafe { with_inputs(inputs, |inputs| state.change(metric, |state| metric.update(state, inputs))) }
+        unsafe { with_inputs(inputs, |inputs| state.change(metric, |state| metric.update(state, inputs))) }?;
+        state.new = false;
+        Ok(())
     })
 }
 
@@ -282,8 +282,10 @@ unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other:
         }
         // SAFETY: see above; the two are different, as was just checked.
         let (metric, target, other) = unsafe { (metric(handle), state(target), seen(other)) };
-        let other = other.whole()?;
-        target.change(metric, |target| metric.merge(target, other))
+        let content = other.whole()?;
+        target.change(metric, |target| metric.merge(target, content))?;
+        target.new &= other.new;
+        Ok(())
     })
 }
 
@@ -312,8 +314,10 @@ unsafe extern "C" fn load(
 ) -> RResult<Handle, abi::Error> {
     wall(|| {
         // SAFETY: see above.
-        let content = unsafe { metric(handle) }.load(version, bytes.as_slice())?;
-        Ok(State { content, new: false, poisoned: false }.handle())
+        let metric = unsafe { metric(handle) };
+        let content = metric.load(version, bytes.as_slice())?;
+        let new = metric.save(&*metric.init()).is_ok_and(|begun| begun == (version, bytes.to_vec()));
+        Ok(State { content, new, poisoned: false }.handle())
     })
 }
 

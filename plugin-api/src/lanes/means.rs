@@ -85,8 +85,8 @@ impl<T: MeanMetric> Values for OfRows<T> {
         &self.0
     }
     fn info(&self) -> MetricInfo {
-        // A column's elements are of all the rows.
-        let rows_independent = self.0.each() != Each::Line(0);
+        // A column's elements are of all the rows; of how many axes there are nothing is known.
+        let rows_independent = !matches!(self.0.each(), Each::Line(axis) if axis == 0 || axis < -1);
         MetricInfo { rows_independent, zero_weight_is_absent: rows_independent, ..MetricInfo::new(T::DIRECTION) }
     }
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {

@@ -20,8 +20,8 @@ thread_local! {
 
 /// An array that a batch needs for itself.
 ///
-/// Its memory is kept by the thread from batch to batch, so that an update that uses it allocates in its first batches only. Eight
-/// arrays of up to 64 MiB are kept.
+/// Its memory is kept by the thread, until that ends, for the arrays of the next batch, so that an update allocates in its first batches
+/// only: if it has at most eight at a time, of up to 64 MiB each.
 ///
 /// ```
 /// use plugfit_api::Scratch;

@@ -448,17 +448,18 @@ const KEEPS: &str = "keeps something of a batch that it refuses";
 fn odd(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
         for (what, batch) in ready.batch.odd() {
-            let mut state = ready.of(&[(&ready.batch, None)])?;
-            let before = state.bytes()?;
-            let updated = state.update(&batch, None);
-            let refused = updated.is_err();
-            match updated.and_then(|()| state.result()) {
-                Err(error) if error.kind() == abi::ERROR_PANIC => {
-                    report.error(format!("where {what}"), &error);
-                    break;
+            for mut state in [ready.new_state()?, ready.of(&[(&ready.batch, None)])?] {
+                let before = state.bytes()?;
+                let updated = state.update(&batch, None);
+                let refused = updated.is_err();
+                match updated.and_then(|()| state.result()) {
+                    Err(error) if error.kind() == abi::ERROR_PANIC => {
+                        report.error(format!("where {what}"), &error);
+                        return Ok(());
+                    }
+                    _ if refused => report.that(state.bytes()? == before, || format!("{KEEPS}, where {what}")),
+                    _ => {}
                 }
-                _ if refused => report.that(state.bytes()? == before, || format!("{KEEPS}, where {what}")),
-                _ => {}
             }
         }
         Ok(())
@@ -472,7 +473,9 @@ fn shapes(trial: &Trial<'_>, report: &mut Report) {
         }
         let wrong = Batch { y_true: ready.batch.y_true.rows(0..5), ..ready.batch.picked(0..ROWS) };
         let (y_true, y_pred) = (wrong.y_true.shape(), wrong.y_pred.shape());
-        for mut state in [ready.of(&[(&ready.batch.rows(0, 5), None)])?, ready.new_state()?] {
+        let mut merged = ready.new_state()?;
+        merged.merge(&ready.new_state()?)?;
+        for mut state in [ready.of(&[(&ready.batch.rows(0, 5), None)])?, ready.new_state()?, merged] {
             let before = state.bytes()?;
             match state.update(&wrong, None) {
                 Ok(()) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),

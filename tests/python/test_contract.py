@@ -1,5 +1,6 @@
 """What a caller may rely on: arrays, names, configurations, errors, state."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -549,3 +550,26 @@ def test_an_optimizer_takes_no_state_of_another():
         sgd.set_state(adam.get_state())
     with pytest.raises(ValueError):
         adam.set_state(sgd.get_state())
+
+
+@pytest.mark.parametrize("unseen", [copy.copy, copy.deepcopy, lambda metric: metric.merge_state([metrics.F1Score()]) or metric])
+def test_a_first_batch_that_is_refused_decides_nothing(unseen):
+    metric = unseen(metrics.F1Score())
+    with pytest.raises(ValueError):
+        metric.update_state(np.ones((2, 3)), np.ones((2, 3)), np.ones(5))
+    metric.update_state(np.eye(2), np.eye(2))
+    assert np.allclose(metric.result(), 1)
+
+
+def test_losses_take_their_settings_in_keras_order_and_a_name():
+    assert losses.Huber(2.0, name="x").get_config() == {"delta": 2.0, "name": "x", "reduction": "sum_over_batch_size"}
+    assert losses.MeanSquaredError("sum", name="x").reduction == "sum"
+    assert losses.CategoricalCrossentropy(True, 0.1, -1, dtype="float32").axis == -1
+    assert losses.LossFunctionWrapper(lambda y_true, y_pred: y_pred, name="x").name == "x"
+
+
+def test_more_axes_than_eight_are_refused_by_their_number():
+    many = np.zeros((1,) * 9, np.float32)
+    for refused in (metrics.MeanSquaredError().update_state, losses.get("mse")):
+        with pytest.raises(ValueError, match="9 axes, and at most 8"):
+            refused(many, many)

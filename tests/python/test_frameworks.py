@@ -74,6 +74,8 @@ def test_settings_go_with_a_name(keras):
     assert (float(optimizer.learning_rate), optimizer.clipnorm) == (0.5, 1.0)
     assert plugfit.keras.loss("Huber", delta=2.0, reduction="sum").get_config()["identifier"]["config"]["delta"] == 2.0
     assert plugfit.keras.metric({"class_name": "Precision", "config": {"top_k": 2}}, thresholds=0.4, name="p").name == "p"
+    with pytest.raises(AttributeError, match="where the optimizer is made"):
+        optimizer.clipnorm = 5.0
     with pytest.raises(ValueError, match="learning_rat"):
         plugfit.keras.optimizer("SGD", learning_rat=0.5)
     with pytest.raises(TypeError, match="given by its name"):
@@ -136,6 +138,15 @@ def test_keras_saves_functions_by_their_names(keras, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.evaluate(X, Y, verbose=0), model.evaluate(X, Y, verbose=0), rtol=1e-5)
+    assert plugfit.keras.loss({"fn": halved, "name": "x", "reduction": "sum"}).name == "x"
+
+    class Own(plugfit.losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.abs(y_true - y_pred)
+
+    for settings in ({}, {"reduction": "sum"}):
+        with pytest.raises(ValueError, match="class of one's own"):
+            plugfit.keras.loss(Own(), **settings).get_config()
 
 
 def test_keras_weighs_samples(keras):

@@ -121,6 +121,10 @@ class Component:
         return f"<{type(self).__name__} name={self.name}>"
 
 
+def _made_by_new(self, *args, **kwargs):
+    """Nothing is left to do."""
+
+
 def _restored(kind, identifier, function, dtype, saved):
     registry = Registry.of_kind(kind)
     made = registry.base._of(identifier, function, dtype)
@@ -179,7 +183,7 @@ class Registry:
             settings = "".join(f"\n    {field['name']}: {field['doc']}" for field in found["fields"])
             doc = found["doc"] + (f"\n\nArgs:{settings}" if settings else "")
             module = f"plugfit.{self.kind}{'es' if self.kind == 'loss' else 's'}"
-            members = {"_spec": spec, "__doc__": doc, "__module__": module}
+            members = {"_spec": spec, "__doc__": doc, "__module__": module, "__init__": _made_by_new}
             bases = _classes.of(self.kind, name) if package == "standard" else ()
             made = self.classes[key] = type(name, (*bases, self.base), members)
             if package == "standard":

@@ -39,15 +39,18 @@ def _identifier(component):
     config = component.get_config()
     if component._function is None:
         return {"class_name": component._spec["class_name"], "config": config}
-    if "fn" not in config:
+    if getattr(component._function, "_is_of_a_class", False):
         raise ValueError(f"{component.name} is of a class of one's own, which can't be serialized")
+    if component._given_dtype is not None:
+        config["dtype"] = component._given_dtype
     # By the name that Keras knows the function by.
     return {**config, "fn": keras.saving.serialize_keras_object(config["fn"])}
 
 
 def _identified(module, wrapper, identifier):
     if isinstance(identifier, dict) and "fn" in identifier:
-        return wrapper(**{**identifier, "fn": keras.saving.deserialize_keras_object(identifier["fn"])})
+        function = identifier["fn"]
+        return wrapper(**{**identifier, "fn": function if callable(function) else keras.saving.deserialize_keras_object(function)})
     return module.get(identifier)
 
 
@@ -237,6 +240,20 @@ def _is_traced(args, kwargs):
     return any(isinstance(argument, jax.core.Tracer) for argument in [*args, *kwargs.values()])
 
 
+def _setting(key):
+    """A setting of the plug-in's, which sees to it, under Keras's name."""
+
+    def read(self):
+        return self._optimizer.get_config().get(key)
+
+    def write(self, value):
+        # Keras's own beginning comes before there is an optimizer.
+        if "_optimizer" in self.__dict__:
+            raise AttributeError(f"{key} is set where the optimizer is made")
+
+    return property(read, write)
+
+
 @keras.saving.register_keras_serializable("plugfit")
 class Optimizer(keras.optimizers.Optimizer):
     """An optimizer of plugfit's as Keras's. The slots are kept beside Keras's variables, and saved with them."""
@@ -256,11 +273,13 @@ class Optimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=rate, name=name or made.name)
         self._optimizer = made
         self._steps_of_an_update = config.get("gradient_accumulation_steps")
-        # For whoever asks Keras's optimizer; a step of the plug-in sees to them.
-        for key in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
-            setattr(self, key, config.get(key))
         self._given_rate = made.learning_rate
         self._loaded_names = None
+
+    weight_decay = _setting("weight_decay")
+    clipnorm = _setting("clipnorm")
+    clipvalue = _setting("clipvalue")
+    global_clipnorm = _setting("global_clipnorm")
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """As Keras's."""

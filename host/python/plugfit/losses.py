@@ -52,7 +52,7 @@ class Loss(Component, _native.Loss):
         bound.apply_defaults()
         rest = [parameter.name for parameter in bound.signature.parameters.values() if parameter.kind is parameter.VAR_KEYWORD]
         given = {**bound.arguments, **{key: value for name in rest for key, value in bound.arguments[name].items()}}
-        name = given.get("name") or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        name = given.get("name") or _snake_case(cls.__name__)
         config = {"name": name, "reduction": given.get("reduction", "sum_over_batch_size")}
         made = again = None
 
@@ -64,6 +64,7 @@ class Loss(Component, _native.Loss):
                 loss = again = cls(*args, **kwargs)
             return loss.call(y_true, y_pred)
 
+        call._is_of_a_class = True
         loss = cls._of({"config": config}, call, given.get("dtype"))
         loss.__class__, loss._written_with = cls, (args, kwargs)
         made = weakref.ref(loss)
@@ -117,6 +118,11 @@ class Loss(Component, _native.Loss):
         return self._given_dtype or "float32"
 
 
+def _snake_case(name):
+    """As Keras names its own: MSELoss is mse_loss."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
 def _numpy_dtype(name):
     if name == "bfloat16":
         import ml_dtypes
@@ -140,6 +146,9 @@ class LossFunctionWrapper(Loss):
 
     def __new__(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
         return cls._of_function(fn, reduction, name, dtype)
+
+    def __init__(self, *args, **kwargs):
+        pass
 
     @classmethod
     def _of_function(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):

@@ -3,7 +3,7 @@
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use plugfit::compile::{Accepted, Conversions, Values};
 use plugfit_api::Tensor;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -42,7 +42,12 @@ impl<'py> Borrowed<'py> {
         }
         let array = plain(object, name)?;
         let refused = || PyTypeError::new_err(format!("{name} can't be read as an array of numbers"));
-        Self::as_it_is(array.cast::<PyUntypedArray>().map_err(|_| refused())?).ok_or_else(refused)
+        let array = array.cast::<PyUntypedArray>().map_err(|_| refused())?;
+        if array.ndim() > MOST_AXES {
+            let message = format!("{name} has {} axes, and at most {MOST_AXES} are supported", array.ndim());
+            return Err(PyValueError::new_err(message));
+        }
+        Self::as_it_is(array).ok_or_else(refused)
     }
 
     fn as_it_is(array: &Bound<'py, PyUntypedArray>) -> Option<Self> {

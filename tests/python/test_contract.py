@@ -464,6 +464,9 @@ def test_optimizers_of_optimizers_are_configured_as_in_keras():
         parts["other"] = multi
     with pytest.raises(ValueError, match="inside another optimizer"):
         optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.SGD(use_ema=True)))
+    foreign = optimizers.ForeignOptimizer(type("SGD", (), {"param_groups": [], "defaults": {}})())
+    with pytest.raises(TypeError, match="plugfit.optimizers.SGD"):
+        optimizers.MultiOptimizer(optimizers.OptimizerMap(foreign))
 
 
 def test_iterations_count_updates_and_averages_are_written_in_the_end():

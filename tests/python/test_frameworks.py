@@ -1,6 +1,8 @@
 """Trained in Keras and in PyTorch with this package's loss, metric and optimizer, a model gives the curve of the framework's own."""
 
+import json
 import os
+import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -67,6 +69,64 @@ def test_keras_scales_the_loss_and_applies_constraints(keras):
     assert found[-1] >= 0
     with pytest.raises(ValueError, match="LossScaleOptimizer"):
         plugfit.keras.optimizer(plugfit.optimizers.LossScaleOptimizer(plugfit.optimizers.SGD(0.1)))
+
+
+def test_keras_puts_its_own_optimizers_around(keras):
+    def curve(sgd, adam):
+        model = keras_model(keras)
+        parts = keras.optimizers.OptimizerMap(sgd(), {".*kernel": adam(0.01)})
+        model.compile(keras.optimizers.MultiOptimizer(parts, loss_scale_factor=4.0), "mse")
+        losses = model.fit(X, Y, epochs=2, verbose=0, shuffle=False).history["loss"]
+        model.compile(keras.optimizers.LossScaleOptimizer(sgd(), initial_scale=64.0), "mse")
+        return losses + model.fit(X, Y, epochs=2, verbose=0, shuffle=False).history["loss"]
+
+    expected = curve(lambda: keras.optimizers.SGD(0.1, loss_scale_factor=16.0), keras.optimizers.Adam)
+    found = curve(
+        lambda: plugfit.keras.optimizer("SGD", learning_rate=0.1, loss_scale_factor=16.0),
+        lambda rate: plugfit.keras.optimizer("Adam", learning_rate=rate),
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_keras_replaces_variables_by_their_gradients(keras):
+    scale, weight = keras.Variable(np.ones(2, "f")), keras.Variable(np.ones(2, "f"))
+    scale.overwrite_with_gradient = True
+    optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5)
+    gradient = keras.ops.convert_to_tensor(np.array([3, 4], "f"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        optimizer.apply([gradient, gradient], [scale, weight])
+        optimizer.apply([gradient, gradient])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(scale), [3, 4])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), [-2, -3])
+
+
+def test_sparse_gradients_of_jax_are_taken(keras):
+    if keras.backend.backend() != "jax":
+        pytest.skip("JAX's")
+    from jax.experimental.sparse import BCOO
+
+    weight = keras.Variable(np.ones((3, 2), "f"))
+    gradient = np.array([[0, 0], [1, 2], [0, 0]], "f")
+    plugfit.keras.optimizer("SGD", learning_rate=1.0).apply([BCOO.fromdense(gradient)], [weight])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), 1 - gradient)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        plugfit.losses.Huber(2.0),
+        plugfit.metrics.AUC(thresholds=[0.5]),
+        plugfit.optimizers.Adam(plugfit.schedules.CosineDecay(0.1, 10)),
+        plugfit.schedules.CosineDecay(0.1, 10),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+def test_keras_finds_again_what_it_serialized(keras, made):
+    serialized = json.loads(json.dumps(keras.saving.serialize_keras_object(made)))
+    again = keras.saving.deserialize_keras_object(serialized)
+    assert type(again) is type(made) and again.get_config() == made.get_config()
+    assert made._registry.get(serialized).get_config() == made.get_config()
 
 
 def test_settings_go_with_a_name(keras):

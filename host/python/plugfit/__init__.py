@@ -9,12 +9,13 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 
 * ``losses.get("mse")`` is a loss, not a function; ``losses.mean_squared_error`` is the function, of no reduction.
 * Results of metrics are float64. What isn't defined yet is Keras's 0, or NaN for R2Score.
-* Configurations hold every setting, also those that Keras 3.15.1 leaves out: ``axis`` of CosineSimilarity, ``delta`` of Huber,
-  ``from_sorted_ids``.
+* Configurations hold what Keras 3.15.1 leaves out, where it isn't the default: ``axis`` of CosineSimilarity and
+  SparseCategoricalCrossentropy, ``delta`` of Huber, ``from_sorted_ids``.
 * Names are found that Keras refuses though its objects bear them: ``kld`` of a metric, ``huber_loss``, ``lamb``, ``adam_w``.
 * The default name of an optimizer has no number. Its learning rate is a number or a schedule, not a function, and a state goes from one to
   another as bytes, not as variables. A parameter's constraint is whoever owns the parameter's to apply.
-* OptimizerMap and LossScaleOptimizer take other optimizers for their settings; the state is the outer one's.
+* MultiOptimizer takes an OptimizerMap, not a function. OptimizerMap and LossScaleOptimizer take other optimizers for their settings; the
+  state is the outer one's.
 * A schedule's step is whole; before the first step the rate is that of the first.
 * IoU counts weights as they are and doesn't warn of fractions.
 * NaN is never the greatest of a row, and R2Score of targets that are all the same is 0.
@@ -23,6 +24,8 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
   one, for JAX it is 0.
 * A state's bytes are a metric's of the same settings, or it is refused. Beside them a metric has no variables.
 * Arrays are brought to one shape before a formula sees them: where a cosine's vector is broadcast, its length is that of what it became.
+* A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``; ``circle`` compares embeddings with those of the batch alone.
+* An optimizer of ``plugfit.keras`` keeps its averages and sums beside Keras's variables: ``SwapEMAWeights`` finds none.
 * A class of one's own is saved with a Keras model by nobody; a function is, by the name that Keras knows it by.
 """
 

@@ -71,4 +71,8 @@ def _to_numpy(array, name):
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{name} can't be made an array: {error}") from None
     except TypeError as error:
+        if type(error).__name__ == "TracerArrayConversionError":  # JAX's
+            raise TypeError(
+                f"JAX is tracing {name}, there are no numbers yet: plugfit.keras has losses, metrics and optimizers that are called back"
+            ) from None
         raise TypeError(f"{name} can't be made an array: {error}") from None

@@ -15,6 +15,23 @@ _FLOATS = {
     "SGD": {"momentum": False},
 }
 
+#: Settings that Keras 3.15.1 doesn't have, or leaves out of configurations, with their defaults, by class.
+_BEYOND_KERAS = {
+    ("loss", "CosineSimilarity"): {"axis": -1},
+    ("loss", "Huber"): {"delta": 1.0},
+    ("loss", "SparseCategoricalCrossentropy"): {"axis": -1},
+    ("metric", "AUC"): {"thresholds": None},
+    ("metric", "BinaryCrossentropy"): {"axis": -1},
+    ("metric", "CosineSimilarity"): {"axis": -1},
+    ("metric", "SparseTopKCategoricalAccuracy"): {"from_sorted_ids": False},
+}
+
+
+def without_defaults(kind, name, config):
+    """A configuration with Keras's keys, and others where they say something."""
+    beyond = _BEYOND_KERAS.get((kind, name), {})
+    return {key: value for key, value in config.items() if key not in beyond or value != beyond[key]}
+
 
 def check(identifier):
     """Refuses what Keras's constructors refuse by its type."""
@@ -73,12 +90,12 @@ def _warn_of_one_class(loss, y_pred):
         )
 
 
-class _R2Score:
+class _Rows:
     def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
         # A vector and a column are two columns, as everywhere.
         if max(np.ndim(y_true), np.ndim(y_pred)) != 2:
             raise ValueError(
-                "R2Score expects 2D inputs with shape (batch_size, output_dim). "
+                f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). "
                 f"Received input shapes: y_pred.shape={np.shape(y_pred)} and y_true.shape={np.shape(y_true)}."
             )
         super().update_state(y_true, y_pred, sample_weight, mask)
@@ -102,17 +119,14 @@ class _Auc:
     def thresholds(self):
         """All of them, the two outermost a little beyond 0 and 1."""
         config = super().get_config()
-        between = config["thresholds"]
+        between = config.get("thresholds")
         if between is None:
             between = np.linspace(0, 1, config["num_thresholds"])[1:-1].tolist()
         return [-1e-7, *between, 1 + 1e-7]
 
     def get_config(self):
         config = super().get_config()
-        if config["thresholds"] is None:
-            # Settings beyond Keras's are left out where they say nothing, so that Keras reads the configuration.
-            del config["thresholds"]
-        else:
+        if "thresholds" in config:
             config["num_thresholds"] = len(config["thresholds"]) + 2
         return config
 
@@ -122,14 +136,6 @@ class _Auc:
         if config.get("thresholds") is not None:
             # They say how many they are.
             config.pop("num_thresholds", None)
-        return config
-
-
-class _MetricBinaryCrossentropy:
-    def get_config(self):
-        config = super().get_config()
-        if config.get("axis") == -1:
-            del config["axis"]
         return config
 
 
@@ -145,9 +151,10 @@ _CLASSES = {
     ("loss", "CategoricalFocalCrossentropy"): _Focal,
     ("loss", "SparseCategoricalCrossentropy"): _SparseCategoricalCrossentropy,
     ("metric", "AUC"): _Auc,
-    ("metric", "BinaryCrossentropy"): _MetricBinaryCrossentropy,
+    ("metric", "F1Score"): _Rows,
+    ("metric", "FBetaScore"): _Rows,
     ("metric", "Precision"): _ByClass,
-    ("metric", "R2Score"): _R2Score,
+    ("metric", "R2Score"): _Rows,
     ("metric", "Recall"): _ByClass,
     ("optimizer", "LossScaleOptimizer"): _nested.LossScale,
     ("optimizer", "MultiOptimizer"): _nested.Multi,

@@ -84,8 +84,20 @@ class Component:
         return cls(**config)
 
     def get_config(self):
-        """Every setting, under Keras's keys."""
-        return json.loads(self._config())
+        """Every setting, under Keras's keys; those that Keras leaves out where they aren't the default alone."""
+        config = json.loads(self._config())
+        if self._spec is None:
+            return config
+        self._let_keras_know()
+        return _classes.without_defaults(self._kind, self._spec["class_name"], config)
+
+    @classmethod
+    def _let_keras_know(cls):
+        """Registers the class with Keras, where that is there, to be found again by what Keras serializes."""
+        saving = getattr(sys.modules.get("keras"), "saving", None)
+        if saving is not None and saving.get_registered_name(cls) == cls.__name__:
+            package = cls._spec["class_name"].rpartition(">")[0]
+            saving.register_keras_serializable(f"{cls.__module__}.{package}".rstrip("."))(cls)
 
     def _serialize(self):
         """As Keras serializes its own."""
@@ -105,7 +117,7 @@ class Component:
         # A setting, under its name.
         if not name.startswith("_") and self._spec is not None:
             if self._settings is None:
-                self._settings = self.get_config()
+                self._settings = {**json.loads(self._config()), **self.get_config()}
             if name in self._settings:
                 return self._settings[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
@@ -187,7 +199,7 @@ class Registry:
             bases = _classes.of(self.kind, name) if package == "standard" else ()
             made = self.classes[key] = type(name, (*bases, self.base), members)
             if package == "standard":
-                # Where pickle and Keras look for it.
+                # Where pickle looks for it.
                 setattr(sys.modules[module], name, made)
         return self.classes[key]
 
@@ -240,5 +252,11 @@ class Registry:
 
     def _of_dict(self, identifier):
         config = identifier.get("config")
+        module = self.base.__module__
+        if identifier.get("module") == module:
+            # What Keras serialized: Component._let_keras_know.
+            package = str(identifier.get("registered_name")).rpartition(">")[0].removeprefix(module).lstrip(".")
+            name = identifier.get("class_name")
+            identifier = {"class_name": f"{package}>{name}" if package else name, "config": config}
         dtype = config.get("dtype") if isinstance(config, dict) else None
         return self.base._of(identifier, dtype=dtype)

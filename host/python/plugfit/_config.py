@@ -32,10 +32,10 @@ def plain(value):
         return value.name
     if isinstance(value, type) and issubclass(value, np.generic):
         return np.dtype(value).name
+    if hasattr(value, "__array__"):  # a variable of Keras's among them
+        return np.asarray(value).tolist()
     if is_keras(value):
         return plain(sys.modules["keras"].saving.serialize_keras_object(value))
-    if hasattr(value, "__array__"):
-        return np.asarray(value).tolist()
     raise TypeError(f"{value!r} of type {type(value).__name__} can't be in a configuration")
 
 

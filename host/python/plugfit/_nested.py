@@ -48,7 +48,10 @@ class OptimizerMap(dict):
 def _serialized(identifier):
     from . import optimizers
 
-    return optimizers.get(identifier)._serialize()
+    found = optimizers.get(identifier)
+    if isinstance(found, optimizers.ForeignOptimizer):
+        raise TypeError(f"{found} can't be inside another optimizer; give plugfit.optimizers.{type(found._given).__name__} or its configuration")
+    return found._serialize()
 
 
 class LossScale:

@@ -18,6 +18,12 @@ import keras
 from . import losses as _losses
 from . import metrics as _metrics
 from . import optimizers as _optimizers
+from . import schedules as _schedules
+
+# What Keras serialized is found, from the first on.
+for _registry in (_losses._registry, _metrics._registry, _optimizers._registry, _schedules._registry):
+    for _class in _registry.classes.values():
+        _class._let_keras_know()
 
 __all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
 
@@ -276,6 +282,20 @@ class Optimizer(keras.optimizers.Optimizer):
         self._given_rate = made.learning_rate
         self._loaded_names = None
 
+    @property
+    def loss_scale_factor(self):
+        """What gradients are divided by; can be set before the first step, as optimizers around this one do."""
+        return self._optimizer.get_config().get("loss_scale_factor")
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor):
+        # Keras's own beginning comes before there is an optimizer.
+        if "_optimizer" not in self.__dict__ or factor == self.loss_scale_factor:
+            return
+        if self._optimizer._is_built:
+            raise AttributeError("loss_scale_factor is set before the first step")
+        self._optimizer = self._optimizer._unstepped(loss_scale_factor=factor)
+
     weight_decay = _setting("weight_decay")
     clipnorm = _setting("clipnorm")
     clipvalue = _setting("clipvalue")
@@ -306,23 +326,39 @@ class Optimizer(keras.optimizers.Optimizer):
             if not self.built:
                 with keras.name_scope(self.name):
                     self.build(trainable_variables)
+        replaced = self._replace(trainable_variables, grads)
         values = [keras.ops.convert_to_tensor(variable) for variable in trainable_variables]
         present = [grad is not None for grad in grads]
-        grads = [grad for grad in grads if grad is not None]
+        grads = [keras.ops.convert_to_tensor(grad, sparse=False) for grad in grads if grad is not None]
         rate = None if self._optimizer_has_schedule() else keras.ops.convert_to_tensor(self.learning_rate)
-        if _backend() == "jax" and _is_traced([*values, *grads], {}):
+        if replaced and not grads:
+            updated = values
+        elif _backend() == "jax" and _is_traced([*values, *grads], {}):
             import jax
             from jax.experimental import io_callback
 
             shapes = [jax.ShapeDtypeStruct(value.shape, np.float32) for value in values]
-            updated = io_callback(lambda v, g, r: self._step(v, g, present, r), shapes, values, grads, rate, ordered=True)
+            step = lambda values, grads, rate: self._step(values, grads, present, rate, replaced)
+            updated = io_callback(step, shapes, values, grads, rate, ordered=True)
         else:
-            updated = self._step([_to_numpy(v) for v in values], [_to_numpy(g) for g in grads], present, _or_none(rate))
+            updated = self._step([_to_numpy(v) for v in values], [_to_numpy(g) for g in grads], present, _or_none(rate), replaced)
         for variable, value in zip(trainable_variables, updated):
-            variable.assign(keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
+            self.assign(variable, keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
             if variable.constraint is not None:
-                variable.assign(variable.constraint(variable))
-        self._iterations.assign_add(1)
+                self.assign(variable, variable.constraint(variable))
+        self.assign_add(self._iterations, 1)
+
+    def _replace(self, variables, grads):
+        """Writes to variables that are replaced by their gradients (scales of float8 layers), which are left out of ``grads`` then; whether
+        there are any."""
+        replaced = [index for index, variable in enumerate(variables) if self._overwrite_variable_with_gradient(variable)]
+        for index in replaced:
+            if grads[index] is not None:
+                if self._steps_of_an_update:
+                    raise NotImplementedError(f"{variables[index].path} is replaced by its gradient, of which there are no sums")
+                self.assign(variables[index], grads[index])
+                grads[index] = None
+        return bool(replaced)
 
     @property
     def iterations(self):
@@ -337,13 +373,14 @@ class Optimizer(keras.optimizers.Optimizer):
     def _optimizer_has_schedule(self):
         return isinstance(self._optimizer._rate(), dict)
 
-    def _step(self, values, grads, present, rate):
+    def _step(self, values, grads, present, rate, replaced):
         grads = iter(grads)
         params = [np.array(value, np.float32, order="C") for value in values]
         if rate is not None and float(rate) != self._given_rate:
             self._optimizer.learning_rate = self._given_rate = float(rate)
-        # float32 where the model computes in less.
-        self._optimizer.apply([np.asarray(next(grads), np.float32) if has else None for has in present], params, self._names())
+        # float32 where the model computes in less. Of variables that are replaced no gradient is missed.
+        step = self._optimizer._step if replaced else self._optimizer.apply
+        step([np.asarray(next(grads), np.float32) if has else None for has in present], params, self._names())
         return params
 
     def finalize_variable_values(self, var_list):

@@ -55,6 +55,8 @@ class Metric(Component, _native.Metric):
             return self._given_dtype
         return "int32" if type(self).__name__ in _INTEGER else "float32"
 
+    _dtype = dtype
+
     def get_config(self):
         """Every setting, under Keras's keys."""
         return dict(super().get_config(), dtype=self.dtype)

@@ -135,9 +135,10 @@ class Optimizer(Component, _native.Optimizer):
             config["learning_rate"] = _config.float32(rate)
         return config
 
-    def _unstepped(self):
-        """Another of the same settings, exclusions and learning rate, which has made no step."""
-        other = type(self)._of(self._identifier)
+    def _unstepped(self, **settings):
+        """Another of the same exclusions, learning rate and settings, but for those given, which has made no step."""
+        config = {**self.get_config(), **settings}
+        other = type(self)._of({"class_name": self._spec["class_name"], "config": config} if settings else self._identifier)
         other._excluded = list(self.__dict__.get("_excluded", ()))
         if not isinstance(self._rate(), dict) and other.learning_rate != self.learning_rate:
             other.learning_rate = self.learning_rate

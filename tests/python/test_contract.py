@@ -576,3 +576,16 @@ def test_more_axes_than_eight_are_refused_by_their_number():
     for refused in (metrics.MeanSquaredError().update_state, losses.get("mse")):
         with pytest.raises(ValueError, match="9 axes, and at most 8"):
             refused(many, many)
+
+
+@pytest.mark.parametrize("dtype", ["float16", np.float16, np.dtype("float16"), "mixed_float16", {"config": {"name": "mixed_float16"}}])
+def test_dtypes_are_names_types_and_policies(dtype):
+    assert losses.Huber(dtype=dtype)(np.ones(2), np.zeros(2)).dtype == np.float16
+    assert metrics.Mean(dtype=dtype).get_config()["dtype"] == "float16"
+
+
+@pytest.mark.parametrize("wrong", ["float31", 1, [1]])
+def test_what_is_no_dtype_is_refused(wrong):
+    for make in (losses.Huber, metrics.Mean, lambda dtype: metrics.get({"class_name": "Mean", "config": {"dtype": dtype}})):
+        with pytest.raises(ValueError, match="dtype"):
+            make(dtype=wrong)

@@ -1,5 +1,6 @@
 """Trained in Keras and in PyTorch with this package's loss, metric and optimizer, a model gives the curve of the framework's own."""
 
+import inspect
 import json
 import os
 import warnings
@@ -52,6 +53,28 @@ def test_keras_gives_its_own_curve(keras, jit):
     assert found.keys() == expected.keys()
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, err_msg=name)
+
+
+def test_classes_have_the_arguments_of_keras(keras):
+    kinds = ("losses", keras.losses), ("metrics", keras.metrics), ("optimizers", keras.optimizers), ("schedules", keras.optimizers.schedules)
+    # A list for a tuple, and an empty one for none.
+    otherwise = {("BinaryIoU", "target_class_ids"), ("Muon", "exclude_layers")}
+    seen = 0
+    for kind, theirs in kinds:
+        module = getattr(plugfit, kind)
+        for name in dir(module):
+            cls = getattr(module, name)
+            if not isinstance(cls, type) or getattr(cls, "_spec", None) is None or not hasattr(theirs, name):
+                continue
+            seen += 1
+            own = list(inspect.signature(cls).parameters.values())
+            given = [p for p in inspect.signature(getattr(theirs, name)).parameters.values() if p.kind is not p.VAR_KEYWORD]
+            assert [p.name for p in own[: len(given)]] == [p.name for p in given], name
+            for one, other in zip(own, given):
+                if one.name != "name" and (name, one.name) not in otherwise:
+                    assert one.default == other.default, (name, one.name)
+    assert seen > 70
+    assert plugfit.optimizers.Muon(exclude_layers=None).get_config()["exclude_layers"] in ([], None)
 
 
 def test_keras_scales_the_loss_and_applies_constraints(keras):

@@ -11,7 +11,8 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * Results of metrics are float64. What isn't defined yet is Keras's 0, or NaN for R2Score.
 * Configurations hold what Keras 3.15.1 leaves out, where it isn't the default: ``axis`` of CosineSimilarity and
   SparseCategoricalCrossentropy, ``delta`` of Huber, ``from_sorted_ids``.
-* Names are found that Keras refuses though its objects bear them: ``kld`` of a metric, ``huber_loss``, ``lamb``, ``adam_w``.
+* Names are found that Keras refuses though its objects bear them: ``kld`` of a metric, ``huber_loss``, ``lamb``, ``adam_w``. A learning
+  rate may be a whole number.
 * The default name of an optimizer has no number. Its learning rate is a number or a schedule, not a function, and a state goes from one to
   another as bytes, not as variables. A parameter's constraint is whoever owns the parameter's to apply.
 * MultiOptimizer takes an OptimizerMap, not a function. OptimizerMap and LossScaleOptimizer take other optimizers for their settings; the

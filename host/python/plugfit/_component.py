@@ -6,6 +6,7 @@ plug-in has a loss of this name.
 
 from __future__ import annotations
 
+import inspect
 import json
 import keyword
 import sys
@@ -27,8 +28,8 @@ class Component:
     _kind: str
     _registry: "Registry"
     _spec: dict | None = None
-    #: The host's own keys in the order of Keras's arguments, after those of the component.
-    _base_keys: tuple = ("name",)
+    #: Keras's arguments that are no settings here.
+    _beside: tuple = ()
     #: Keys that are understood and aren't listed.
     _silent_keys: tuple = ("dtype",)
 
@@ -133,6 +134,14 @@ class Component:
         return f"<{type(self).__name__} name={self.name}>"
 
 
+def _signature(settings):
+    """That of a class with these settings, for help() and editors."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    nothing = inspect.Parameter.empty
+    parameters = [inspect.Parameter(setting["name"], kind, default=setting.get("default", nothing)) for setting in settings]
+    return inspect.Signature(parameters)
+
+
 def _made_by_new(self, *args, **kwargs):
     """Nothing is left to do."""
 
@@ -145,14 +154,22 @@ def _restored(kind, identifier, function, dtype, saved):
     return made
 
 
+_DTYPES = {"bfloat16", "bool", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"}
+_DTYPES |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+
+
 def _dtype_name(dtype):
     """A dtype, a policy or its configuration, as a name; None where none was given."""
-    if dtype is None or isinstance(dtype, str):
-        return dtype
-    if isinstance(dtype, dict):
-        return dtype.get("config", {}).get("name")
-    name = getattr(dtype, "compute_dtype", None) or getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
-    return name if isinstance(name, str) else None
+    if dtype is None:
+        return None
+    name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    if not isinstance(name, str):
+        name = getattr(dtype, "compute_dtype", None) or getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    name = str(name).removeprefix("torch.").removeprefix("mixed_")
+    name = {"float": "float32", "int": "int32"}.get(name, name)
+    if name not in _DTYPES:
+        raise ValueError(f"`dtype` is none of {', '.join(sorted(_DTYPES))}: {dtype!r}")
+    return name
 
 
 class Registry:
@@ -186,16 +203,20 @@ class Registry:
         name, package = found["name"], found["package"]
         key = (package, name)
         if key not in self.classes:
-            fields = [field["name"] for field in found["fields"]]
+            own = {field["name"]: field for field in found["fields"]}
+            base = {field["name"]: field for field in found["base"] if field["name"] not in own}
+            settings = {**own, **base, **{key: {"name": key, "default": None} for key in self.base._beside}}
+            keys = order(self.kind, name, list(own), [*base, *self.base._beside], of_loss)
             spec = {
                 "package": package,
                 "class_name": name if package == "standard" else f"{package}>{name}",
-                "keys": order(self.kind, name, fields, self.base._base_keys, of_loss),
+                "keys": keys,
             }
-            settings = "".join(f"\n    {field['name']}: {field['doc']}" for field in found["fields"])
-            doc = found["doc"] + (f"\n\nArgs:{settings}" if settings else "")
+            described = "".join(f"\n    {key}: {settings[key]['doc']}" for key in keys if "doc" in settings[key])
+            doc = found["doc"] + (f"\n\nArgs:{described}" if described else "")
             module = f"plugfit.{self.kind}{'es' if self.kind == 'loss' else 's'}"
             members = {"_spec": spec, "__doc__": doc, "__module__": module, "__init__": _made_by_new}
+            members["__signature__"] = _signature([settings[key] for key in keys])
             bases = _classes.of(self.kind, name) if package == "standard" else ()
             made = self.classes[key] = type(name, (*bases, self.base), members)
             if package == "standard":

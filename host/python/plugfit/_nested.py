@@ -80,7 +80,7 @@ class LossScale:
         for key, default in cls._refused.items():
             if kwargs.pop(key, default) != default:
                 raise ValueError(f"LossScaleOptimizer does not support `{key}`. Instead, set `{key}` on the `inner_optimizer`.")
-        unknown = [key for key in kwargs if key not in cls._spec["keys"][:4]]
+        unknown = [key for key in kwargs if key not in cls._spec["keys"]]
         if unknown:
             raise ValueError(f"LossScaleOptimizer does not support arguments: `{'`, `'.join(unknown)}`.")
         return super()._arguments(args, kwargs)

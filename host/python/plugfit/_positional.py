@@ -54,9 +54,10 @@ def order(kind, name, fields, base, of_loss):
     own = [key for key in fields if key not in base]
     if of_loss:
         return ["name", "dtype", *own]
-    if kind == "optimizer":
-        keys = ["learning_rate", *own, *base] if not {"inner_optimizer", "optimizer_map"} & set(own) else [*own, *base]
-    else:
-        keys = [*own, *base]
     first = ORDER.get((kind, name), ())
-    return list(dict.fromkeys([*first, *keys]))
+    if {"inner_optimizer", "optimizer_map"} & set(own):
+        # What every optimizer has is in the optimizers inside.
+        return list(first or [*own, *base])
+    if kind == "optimizer":
+        own.insert(0, "learning_rate")
+    return list(dict.fromkeys([*first, *own, *base]))

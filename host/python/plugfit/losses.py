@@ -25,7 +25,7 @@ class Loss(Component, _native.Loss):
     gradient.
     """
 
-    _base_keys = ("reduction", "name", "dtype")
+    _beside = ("dtype",)
     #: Of a class that refuses more shapes than its formula does.
     _check = None
 

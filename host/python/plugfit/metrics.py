@@ -21,7 +21,7 @@ class Metric(Component, _native.Metric):
     float64 always. ``merge_state``, ``get_state``/``set_state`` and pickle carry it from process to process.
     """
 
-    _base_keys = ("name", "dtype")
+    _beside = ("dtype",)
 
     def __new__(cls, *args, **kwargs):
         return Component.__new__(cls, *args, **kwargs)

@@ -21,19 +21,6 @@ class Optimizer(Component, _native.Optimizer):
     optimizer's own update; the averages. One call of the plug-in sees to all parameters.
     """
 
-    _base_keys = (
-        "learning_rate",
-        "weight_decay",
-        "clipnorm",
-        "clipvalue",
-        "global_clipnorm",
-        "use_ema",
-        "ema_momentum",
-        "ema_overwrite_frequency",
-        "loss_scale_factor",
-        "gradient_accumulation_steps",
-        "name",
-    )
     _silent_keys = ("dtype", "lr", "decay", "jit_compile", "is_legacy_optimizer")
 
     def __new__(cls, *args, **kwargs):

@@ -15,8 +15,6 @@ __all__ = ["Schedule", "get", "serialize", "deserialize"]
 class Schedule(Component, _native.Schedule):
     """A learning rate for each step: ``schedule(step)``, the steps being counted from 0."""
 
-    _base_keys = ("name",)
-
     def __new__(cls, *args, **kwargs):
         return Component.__new__(cls, *args, **kwargs)
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use plugfit::component::base_keys;
 use plugfit::identifier::Identifier;
 use plugfit::plugin::find::{Folder, Source, State, Verdict, default_folders};
 use plugfit::plugin::{Kind, LoadOptions, Lock};
@@ -52,19 +53,30 @@ pub fn kind(name: &str) -> PyResult<Kind> {
     }
 }
 
-fn description(package: &str, component: &plugfit::plugin::Component) -> String {
-    let fields: Vec<Value> = component
-        .fields
-        .iter()
-        .map(|field| json!({"name": field.name, "doc": field.doc, "default": field.default}))
-        .collect();
+fn description(package: &str, kind: Kind, component: &plugfit::plugin::Component) -> String {
+    let setting = |name: &str, doc: &str, default: Option<&Value>| {
+        let mut setting = json!({"name": name, "doc": doc});
+        if let Some(default) = default {
+            setting["default"] = default.clone();
+        }
+        setting
+    };
+    let fields = component.fields.iter().map(|field| setting(&field.name, &field.doc, field.default.as_ref()));
+    let base = base_keys(kind).iter().map(|(name, _, default, doc)| {
+        let general = if *name == "name" {
+            Value::Null
+        } else {
+            serde_json::from_str(default).unwrap_or_else(|_| json!(default))
+        };
+        setting(name, doc, Some(component.base.get(*name).unwrap_or(&general)))
+    });
     json!({
         "package": package,
         "name": component.name,
         "aliases": component.aliases,
         "doc": component.doc,
-        "fields": fields,
-        "base": component.base,
+        "fields": fields.collect::<Vec<_>>(),
+        "base": base.collect::<Vec<_>>(),
     })
     .to_string()
 }
@@ -72,23 +84,26 @@ fn description(package: &str, component: &plugfit::plugin::Component) -> String 
 /// Every component of a kind, each as JSON.
 #[pyfunction]
 pub fn components(of: &str) -> PyResult<Vec<String>> {
-    let components = host()?.components(kind(of)?);
-    Ok(components.iter().map(|(plugin, component)| description(plugin.name(), component)).collect())
+    let kind = kind(of)?;
+    let components = host()?.components(kind);
+    Ok(components.iter().map(|(plugin, component)| description(plugin.name(), kind, component)).collect())
 }
 
 /// Those of the standard set; no plug-in is looked for.
 #[pyfunction]
 pub fn standard(of: &str) -> PyResult<Vec<String>> {
     static STANDARD: OnceLock<Host> = OnceLock::new();
-    let components = STANDARD.get_or_init(Host::new).components(kind(of)?);
-    Ok(components.iter().map(|(plugin, component)| description(plugin.name(), component)).collect())
+    let kind = kind(of)?;
+    let components = STANDARD.get_or_init(Host::new).components(kind);
+    Ok(components.iter().map(|(plugin, component)| description(plugin.name(), kind, component)).collect())
 }
 
 /// The component that a name stands for, as JSON.
 #[pyfunction]
 pub fn find(of: &str, name: &str) -> PyResult<String> {
-    let (plugin, component) = host()?.find(kind(of)?, name).or_raise()?;
-    Ok(description(plugin.name(), &component))
+    let kind = kind(of)?;
+    let (plugin, component) = host()?.find(kind, name).or_raise()?;
+    Ok(description(plugin.name(), kind, &component))
 }
 
 /// Loads a plug-in, or those of a folder; gives the files that were refused, each with why.

@@ -50,7 +50,7 @@ pub struct Muon {
     weight_decay: Option<f64>,
     /// Parameters in whose path one of these regular expressions is found are trained by Adam.
     #[config(default = [])]
-    exclude_layers: Vec<String>,
+    exclude_layers: Option<Vec<String>>,
     /// Whether embeddings are trained by Adam.
     #[config(default = true)]
     exclude_embeddings: bool,
@@ -115,7 +115,7 @@ impl Optimizer for Muon {
             Regex::new(word)
                 .map_err(|error| Error::config("exclude_layers", format!("has \"{word}\", which is none: {error}")))
         };
-        self.patterns = self.exclude_layers.iter().map(regex).collect::<Result<_>>()?;
+        self.patterns = self.exclude_layers.iter().flatten().map(regex).collect::<Result<_>>()?;
         Ok(())
     }
 

@@ -76,3 +76,27 @@ def _to_numpy(array, name):
                 f"JAX is tracing {name}, there are no numbers yet: plugfit.keras has losses, metrics and optimizers that are called back"
             ) from None
         raise TypeError(f"{name} can't be made an array: {error}") from None
+
+
+def writeable(param, index):
+    """The array to write to: the parameter itself, or one in C order that is copied back."""
+    name = f"params[{index}]"
+    if not isinstance(param, np.ndarray):
+        detach = getattr(param, "detach", None)
+        if not callable(detach):
+            raise TypeError(f"{name} is written in place: it must be a NumPy array or a PyTorch tensor, not {type(param).__name__}")
+        param = detach().numpy()
+    if param.dtype != np.float32:
+        raise TypeError(f"{name} is {param.dtype}; parameters are float32")
+    if not param.flags.writeable:
+        raise TypeError(f"{name} is read-only, and is written in place")
+    return param if param.flags.c_contiguous and param.dtype.isnative and param.flags.aligned else np.array(param, np.float32, order="C")
+
+
+def write_back(arrays, params):
+    """Copies to the parameters what :func:`writeable` had to copy."""
+    for array, param in zip(arrays, params):
+        if not isinstance(param, np.ndarray):
+            param = param.detach().numpy()
+        if not np.shares_memory(array, param) and param.size:
+            param[...] = array

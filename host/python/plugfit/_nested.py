@@ -50,7 +50,8 @@ def _serialized(identifier):
 
     found = optimizers.get(identifier)
     if isinstance(found, optimizers.ForeignOptimizer):
-        raise TypeError(f"{found} can't be inside another optimizer; give plugfit.optimizers.{type(found._given).__name__} or its configuration")
+        name = type(found._given).__name__
+        raise TypeError(f"{found} can't be inside another optimizer; give plugfit.optimizers.{name} or its configuration")
     return found._serialize()
 
 

@@ -1,0 +1,112 @@
+"""Losses in Keras: the gradient comes with the value."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import keras
+
+from .. import losses as _losses
+from . import _common
+
+
+@keras.saving.register_keras_serializable("plugfit")
+class Loss(keras.losses.Loss):
+    """A loss of plugfit's as Keras's."""
+
+    def __init__(self, identifier, name=None, reduction=None, dtype=None):
+        self._loss = _common.found(_losses, _losses.LossFunctionWrapper, identifier)
+        super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
+        if reduction is not None and reduction != self._loss.reduction:
+            self._loss = type(self._loss)._of(_losses._with_reduction(self._loss, reduction), self._loss._function)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        mask = keras.src.backend.get_keras_mask(y_pred)
+        if isinstance(y_pred, (np.ndarray, list, tuple)):
+            y_pred = keras.ops.convert_to_tensor(y_pred)
+        reduced = _jax_loss if _common.backend() == "jax" else _torch_loss
+        return reduced(self._loss, y_true, y_pred, sample_weight, mask)
+
+    def call(self, y_true, y_pred):
+        """The values, not reduced."""
+        return keras.ops.convert_to_tensor(self._loss.call(_common.to_numpy(y_true), _common.to_numpy(y_pred)))
+
+    def get_config(self):
+        """The identifier, and what is Keras's own."""
+        return {"identifier": _common.identifier_of(self._loss), "name": self.name, "reduction": self._loss.reduction}
+
+
+def _value_and_slopes(loss, y_true, y_pred, sample_weight, mask, cotangent=None):
+    """The loss in float32, and what the cotangent pulls back to ``y_pred``; none is 1."""
+    value, slopes = loss.value_and_gradient(y_true, y_pred, sample_weight, mask)
+    if cotangent is None:
+        return value, slopes
+    if np.ndim(value) == 0:
+        return value, slopes * np.float32(cotangent)
+    # Not reduced: the cotangent weighs the values.
+    weight = np.asarray(cotangent, np.float32)
+    if sample_weight is not None:
+        given = np.asarray(sample_weight, np.float32)
+        weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
+    return value, loss.gradient(y_true, y_pred, weight, mask)
+
+
+def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
+    import jax
+    import jax.numpy as jnp
+
+    y_true, y_pred = jnp.asarray(y_true), jnp.asarray(y_pred)
+    others = {"y_true": y_true}
+    if sample_weight is not None:
+        others["sample_weight"] = jnp.asarray(sample_weight)
+    if mask is not None:
+        others["mask"] = jnp.asarray(mask)
+
+    def arguments(others, y_pred):
+        others = {name: np.asarray(array) for name, array in others.items()}
+        return others["y_true"], np.asarray(y_pred), others.get("sample_weight"), others.get("mask")
+
+    shape = ()
+    if loss.reduction == "none":
+        # The shape of the values follows from the shapes alone.
+        shape = np.shape(loss(*(None if a is None else np.zeros(a.shape, a.dtype) for a in (
+            y_true, y_pred, others.get("sample_weight"), others.get("mask")))))
+    of_value = jax.ShapeDtypeStruct(shape, jnp.float32)
+    of_slopes = jax.ShapeDtypeStruct(y_pred.shape, jnp.float32)
+
+    def call(others, y_pred):
+        return np.asarray(loss(*arguments(others, y_pred)), np.float32)
+
+    def call_both(others, y_pred):
+        value, slopes = _value_and_slopes(loss, *arguments(others, y_pred))
+        return np.asarray(value, np.float32), slopes
+
+    def call_pulled(others, y_pred, cotangent):
+        return _value_and_slopes(loss, *arguments(others, y_pred), np.asarray(cotangent))[1]
+
+    @jax.custom_vjp
+    def value_of(y_pred, others):
+        return jax.pure_callback(call, of_value, others, y_pred)
+
+    def forward(y_pred, others):
+        if shape == ():
+            value, slopes = jax.pure_callback(call_both, (of_value, of_slopes), others, y_pred)
+            return value, (slopes, y_pred, others)
+        return value_of(y_pred, others), (None, y_pred, others)
+
+    def backward(kept, cotangent):
+        slopes, y_pred, others = kept
+        if slopes is None:
+            slopes = jax.pure_callback(call_pulled, of_slopes, others, y_pred, cotangent)
+        else:
+            slopes = slopes * cotangent
+        return slopes.astype(y_pred.dtype), None
+
+    value_of.defvjp(forward, backward)
+    return value_of(y_pred, others)
+
+
+def _torch_loss(loss, y_true, y_pred, sample_weight, mask):
+    from .. import torch as _torch
+
+    return _torch.Loss(loss)(y_true, y_pred, sample_weight, mask)

@@ -1,0 +1,80 @@
+"""Metrics in Keras: what they have seen is beside its variables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import keras
+
+from .. import metrics as _metrics
+from . import _common
+
+
+@keras.saving.register_keras_serializable("plugfit")
+class Metric(keras.metrics.Metric):
+    """A metric of plugfit's as Keras's. What it has seen is kept beside Keras's variables: in a compiled JAX function it is updated by a
+    callback, in order."""
+
+    def __init__(self, identifier, name=None, dtype=None):
+        # A copy, so that two models don't share what they have seen.
+        self._metric = _common.copy(_common.found(_metrics, _metrics.MeanMetricWrapper, identifier))
+        self._like = None
+        super().__init__(name=name or self._metric.name, dtype=dtype)
+        # Keras takes a metric without variables for one that wasn't made.
+        self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")
+
+    def update_state(self, *args, **kwargs):
+        """As the plug-in's metric takes it: ``y_true, y_pred, sample_weight=None``, or ``values, sample_weight=None``."""
+        args = [None if argument is None else keras.ops.convert_to_tensor(argument) for argument in args]
+        kwargs = {name: None if argument is None else keras.ops.convert_to_tensor(argument) for name, argument in kwargs.items()}
+        if _common.backend() == "jax" and _common.is_traced(*args, *kwargs.values()):
+            from jax.experimental import io_callback
+
+            self._probe(args, kwargs)
+            io_callback(self._update, None, args, kwargs, ordered=True)
+        else:
+            self._update([_common.to_numpy(argument) for argument in args], {name: _common.to_numpy(arg) for name, arg in kwargs.items()})
+        self._updates.assign_add(1)
+
+    def _update(self, args, kwargs):
+        self._metric.update_state(
+            *(None if argument is None else np.asarray(argument) for argument in args),
+            **{name: None if argument is None else np.asarray(argument) for name, argument in kwargs.items()},
+        )
+
+    def _probe(self, args, kwargs):
+        """Finds out what results look like, from a batch of ones: a compiled function must know before there is one."""
+        ones = lambda argument: None if argument is None else np.ones(argument.shape, argument.dtype)
+        metric = _common.copy(self._metric)
+        try:
+            metric.update_state(*map(ones, args), **{name: ones(argument) for name, argument in kwargs.items()})
+        except ValueError:  # values that can't be, as a class id of 1 where there is one class
+            return
+        self._like = metric.result()
+
+    def result(self):
+        """What it has come to, in float32: a tensor, or a dict of them."""
+        if _common.backend() == "jax" and _common.is_traced(self._updates.value):
+            import jax
+            from jax.experimental import io_callback
+
+            like = self._metric.result() if self._like is None else self._like
+            shapes = jax.tree.map(lambda value: jax.ShapeDtypeStruct(np.shape(value), np.float32), like)
+            return io_callback(lambda: self._result(shapes), shapes, ordered=True)
+        return keras.tree.map_structure(lambda value: keras.ops.convert_to_tensor(np.asarray(value, np.float32)), self._metric.result())
+
+    def _result(self, shapes):
+        result = self._metric.result()
+        if isinstance(shapes, dict):
+            return {name: np.float32(result[name]) for name in shapes}
+        # Where nothing is defined yet, one number stands for all.
+        return np.broadcast_to(np.asarray(result, np.float32), shapes.shape)
+
+    def reset_state(self):
+        """Forgets what it has seen."""
+        self._metric.reset_state()
+        super().reset_state()
+
+    def get_config(self):
+        """The identifier, and what is Keras's own."""
+        return {"identifier": _common.identifier_of(self._metric), "name": self.name}

@@ -1,0 +1,182 @@
+"""Optimizers in Keras: a step is one call for all variables."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+
+import keras
+
+from .. import optimizers as _optimizers
+from . import _common
+
+
+def _setting(key):
+    """A setting of the plug-in's, which sees to it, under Keras's name."""
+
+    def read(self):
+        return self._optimizer.get_config().get(key)
+
+    def write(self, value):
+        # Keras's own beginning comes before there is an optimizer.
+        if "_optimizer" in self.__dict__:
+            raise AttributeError(f"{key} is set where the optimizer is made")
+
+    return property(read, write)
+
+
+@keras.saving.register_keras_serializable("plugfit")
+class Optimizer(keras.optimizers.Optimizer):
+    """An optimizer of plugfit's as Keras's. The slots are kept beside Keras's variables, and saved with them."""
+
+    def __init__(self, identifier, name=None):
+        given = _optimizers.get(identifier)
+        if not isinstance(given, _optimizers.Optimizer):
+            raise ValueError("this is an optimizer of another framework, which Keras can't have from here")
+        if type(given).__name__ == "LossScaleOptimizer":
+            raise ValueError("give the inner optimizer, and put Keras's own LossScaleOptimizer around what comes of it")
+        made = given._unstepped()
+        config = made.get_config()
+        rate = config.get("learning_rate", 0.001)
+        if isinstance(rate, dict):
+            # Keras shows it; the steps are the plug-in's.
+            rate = keras.optimizers.schedules.deserialize(rate) if rate.get("module") else made.learning_rate
+        super().__init__(learning_rate=rate, name=name or made.name)
+        self._optimizer = made
+        self._steps_of_an_update = config.get("gradient_accumulation_steps")
+        self._given_rate = made.learning_rate
+        self._loaded_names = None
+
+    @property
+    def loss_scale_factor(self):
+        """What gradients are divided by; can be set before the first step, as optimizers around this one do."""
+        return self._optimizer.get_config().get("loss_scale_factor")
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor):
+        # Keras's own beginning comes before there is an optimizer.
+        if "_optimizer" not in self.__dict__ or factor == self.loss_scale_factor:
+            return
+        if self._optimizer._is_built:
+            raise AttributeError("loss_scale_factor is set before the first step")
+        self._optimizer = self._optimizer._unstepped(loss_scale_factor=factor)
+
+    weight_decay = _setting("weight_decay")
+    clipnorm = _setting("clipnorm")
+    clipvalue = _setting("clipvalue")
+    global_clipnorm = _setting("global_clipnorm")
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """As Keras's."""
+        self._optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Not there: a step sees to all variables at once."""
+        raise NotImplementedError("a step sees to all variables at once: call apply")
+
+    def _names(self):
+        if self._loaded_names is not None:
+            # A layer may be called otherwise in a loaded model; the slots are those of the names then.
+            return self._loaded_names
+        names = [variable.path for variable in self._trainable_variables]
+        return names if len(set(names)) == len(names) else [f"{name}#{i}" for i, name in enumerate(names)]
+
+    def apply(self, grads, trainable_variables=None):
+        """A step over all variables, in one call of the plug-in."""
+        grads = list(grads)
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        else:
+            trainable_variables = list(trainable_variables)
+            if not self.built:
+                with keras.name_scope(self.name):
+                    self.build(trainable_variables)
+        replaced = self._replace(trainable_variables, grads)
+        values = [keras.ops.convert_to_tensor(variable) for variable in trainable_variables]
+        present = [grad is not None for grad in grads]
+        grads = [keras.ops.convert_to_tensor(grad, sparse=False) for grad in grads if grad is not None]
+        rate = None if self._optimizer_has_schedule() else keras.ops.convert_to_tensor(self.learning_rate)
+        if replaced and not grads:
+            updated = values
+        elif _common.backend() == "jax" and _common.is_traced(*values, *grads):
+            import jax
+            from jax.experimental import io_callback
+
+            shapes = [jax.ShapeDtypeStruct(value.shape, np.float32) for value in values]
+            step = lambda values, grads, rate: self._step(values, grads, present, rate, replaced)
+            updated = io_callback(step, shapes, values, grads, rate, ordered=True)
+        else:
+            here = [list(map(_common.to_numpy, tensors)) for tensors in (values, grads)]
+            updated = self._step(*here, present, _common.to_numpy(rate), replaced)
+        for variable, value in zip(trainable_variables, updated):
+            self.assign(variable, keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
+            if variable.constraint is not None:
+                self.assign(variable, variable.constraint(variable))
+        self.assign_add(self._iterations, 1)
+
+    def _replace(self, variables, grads):
+        """Writes to variables that are replaced by their gradients (scales of float8 layers), which are left out of ``grads`` then; whether
+        there are any."""
+        replaced = [index for index, variable in enumerate(variables) if self._overwrite_variable_with_gradient(variable)]
+        for index in replaced:
+            if grads[index] is not None:
+                if self._steps_of_an_update:
+                    raise NotImplementedError(f"{variables[index].path} is replaced by its gradient, of which there are no sums")
+                self.assign(variables[index], grads[index])
+                grads[index] = None
+        return bool(replaced)
+
+    @property
+    def iterations(self):
+        """Updates made: of several steps where gradients are accumulated."""
+        steps = self._steps_of_an_update
+        return keras.ops.floor_divide(self._iterations, steps) if steps else self._iterations
+
+    def scale_loss(self, loss):
+        """Multiplied by the plug-in's loss_scale_factor, which a step divides gradients by."""
+        return loss * self._optimizer.loss_scale
+
+    def _optimizer_has_schedule(self):
+        return isinstance(self._optimizer._rate(), dict)
+
+    def _step(self, values, grads, present, rate, replaced):
+        grads = iter(grads)
+        params = [np.array(value, np.float32, order="C") for value in values]
+        if rate is not None and float(rate) != self._given_rate:
+            self._optimizer.learning_rate = self._given_rate = float(rate)
+        # float32 where the model computes in less. Of variables that are replaced no gradient is missed.
+        step = self._optimizer._step if replaced else self._optimizer.apply
+        step([np.asarray(next(grads), np.float32) if has else None for has in present], params, self._names())
+        return params
+
+    def finalize_variable_values(self, var_list):
+        """Moves the variables to where they shall be evaluated, when training is over."""
+        params = [np.array(_common.to_numpy(variable), np.float32, order="C") for variable in var_list]
+        self._optimizer.finalize(params)
+        for variable, value in zip(var_list, params):
+            variable.assign(value)
+
+    def save_own_variables(self, store):
+        """Saves Keras's variables and the plug-in's state."""
+        super().save_own_variables(store)
+        store["plugfit"] = np.frombuffer(self._optimizer.get_state(), np.uint8)
+        store["plugfit_names"] = np.frombuffer(json.dumps(self._names()).encode(), np.uint8)
+
+    def load_own_variables(self, store):
+        """Goes on from what save_own_variables wrote."""
+        if "plugfit" not in store.keys():
+            warnings.warn(f"{self.name} begins anew: what was saved is another optimizer's state", stacklevel=2)
+            return
+        kept = {name: store[name] for name in store.keys() if not name.startswith("plugfit")}
+        super().load_own_variables(kept)
+        # Its slots may be of parameters of other names.
+        self._optimizer = self._optimizer._unstepped()
+        self._loaded_names = tuple(json.loads(np.asarray(store["plugfit_names"], np.uint8).tobytes()))
+        self._optimizer.set_state(np.asarray(store["plugfit"], np.uint8).tobytes())
+        self._given_rate = self._optimizer.learning_rate
+
+    def get_config(self):
+        """The identifier, and what is Keras's own."""
+        return {"identifier": json.loads(json.dumps(_common.identifier_of(self._optimizer))), "name": self.name}

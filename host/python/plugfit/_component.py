@@ -182,6 +182,7 @@ class Registry:
         self.keras_module = keras_module
         self.function_class = function_class
         self.classes = {}
+        self._by_full_name = {}
         base._kind, base._registry = kind, self
         Registry._kinds[kind] = self
 
@@ -192,12 +193,14 @@ class Registry:
 
     def class_of(self, made):
         """The class of an instance of the native side."""
-        of_loss = getattr(made, "_is_of_loss", False)
-        try:
-            found = _native.find("loss" if of_loss else self.kind, made._full_name)
-        except ValueError:  # a function
-            return self.function_class or self.base
-        return self._class(json.loads(found), of_loss)
+        of_loss, name = key = getattr(made, "_is_of_loss", False), made._full_name
+        if key not in self._by_full_name:
+            try:
+                found = json.loads(_native.find("loss" if of_loss else self.kind, name))
+            except ValueError:  # a function
+                return self.function_class or self.base
+            self._by_full_name[key] = self._class(found, of_loss)
+        return self._by_full_name[key]
 
     def _class(self, found, of_loss=False):
         name, package = found["name"], found["package"]

@@ -589,3 +589,74 @@ def test_what_is_no_dtype_is_refused(wrong):
     for make in (losses.Huber, metrics.Mean, lambda dtype: metrics.get({"class_name": "Mean", "config": {"dtype": dtype}})):
         with pytest.raises(ValueError, match="dtype"):
             make(dtype=wrong)
+
+
+SLOPES = [[0.1, -0.2], [0.5, 0.1], [0.2, 0.2], [-0.4, 0.3], [0.3, 0.3], [0.1, 0.1]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "slopes", "finalized", "expected"),
+    [
+        ({"use_ema": True, "gradient_accumulation_steps": 2}, SLOPES, True, [0.9707101, -2.0037749]),
+        ({"use_ema": True, "gradient_accumulation_steps": 2, "ema_overwrite_frequency": 3}, SLOPES[:5], False, [0.9719001, -1.9997499]),
+        ({"use_ema": True, "ema_overwrite_frequency": 3}, [*SLOPES[:2], None], False, [0.9805, -1.9818999]),
+        ({"use_ema": True}, [*SLOPES[:2], None, SLOPES[3]], True, [0.9804501, -1.9857099]),
+        ({"gradient_accumulation_steps": 2}, [SLOPES[0], None, *SLOPES[2:4]], False, [1.005, -2.0150001]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_averages_move_in_every_step_and_sums_wait_for_their_gradient_as_in_keras(settings, slopes, finalized, expected):
+    # From Keras 3.15.1 on JAX.
+    momentum = {"ema_momentum": 0.9} if settings.get("use_ema") else {}
+    optimizer = optimizers.SGD(0.1, **settings, **momentum)
+    params = [np.array([1, -2], np.float32), np.ones(1, np.float32)]
+    for slope in slopes:
+        optimizer.apply([None if slope is None else np.array(slope, np.float32), np.full(1, 0.5, np.float32)], params)
+    if finalized:
+        optimizer = pickle.loads(pickle.dumps(optimizer))
+        optimizer.finalize(params)
+    np.testing.assert_allclose(params[0], expected, rtol=1e-6)
+
+
+def test_values_of_no_rows_are_none():
+    assert losses.MeanSquaredError(reduction="none")(np.zeros((0, 3)), np.zeros((0, 3))).shape == (0,)
+    assert losses.MeanSquaredError(reduction=None)(np.zeros((0, 2, 3)), np.zeros((0, 2, 3))).shape == (0, 2)
+
+
+def test_what_nothing_was_seen_of_has_the_shape_of_the_thresholds():
+    for made in (metrics.Recall(thresholds=[0.2, 0.6]), metrics.Precision(thresholds=[0.2, 0.6])):
+        np.testing.assert_array_equal(made.result(), [0, 0])
+    assert np.shape(metrics.Recall().result()) == np.shape(metrics.Recall(thresholds=[0.5]).result()) == ()
+
+
+@pytest.mark.parametrize("name", ["BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy"])
+def test_crossentropies_refuse_ids_where_each_class_has_a_value(name):
+    predictions = np.full((3, 3), 1 / 3)
+    for labels in ([0, 1, 1], [[0], [1], [1]]):
+        with pytest.raises(ValueError, match="same shape"):
+            getattr(losses, name)()(np.array(labels, float), predictions)
+    losses.BinaryCrossentropy()([0.0, 1.0], [[0.5], [0.5]])
+
+
+def test_score_weighs_columns_and_refuses_missing_values():
+    columns = [0.0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6]
+    weighed = plugfit.score(*columns, ["mse", "BinaryAccuracy"], sample_weight=[1, 0, 0, 2])
+    np.testing.assert_allclose(weighed["mean_squared_error"], (0.01 + 2 * 0.36) / 3, rtol=1e-6)
+    np.testing.assert_allclose(weighed["binary_accuracy"], 1 / 3, rtol=1e-6)
+    for missing in ([0, 1, None, 0], np.ma.masked_array([0, 1, 1, 0], [False, False, True, False])):
+        with pytest.raises(ValueError, match="y_true has 1 missing values, the first in row 2"):
+            plugfit.score(missing, columns[1], "mse")
+    assert np.isnan(plugfit.score(np.array([0, np.nan]), np.array([0.5, 0.5]), "mse")["mean_squared_error"])
+
+
+def test_counts_that_can_not_be_are_refused_by_their_names():
+    model = plugfit.Model(["Dense(units=1)"])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+    for name, wrong in (("epochs", -1), ("batch_size", 0), ("batch_size", -4), ("validation_freq", 0), ("steps_per_epoch", 0)):
+        with pytest.raises(ValueError, match=f"`{name}` is at least"):
+            model.fit(x, y, **{name: wrong})
+    with pytest.raises(TypeError, match="`epochs` is a whole number"):
+        model.fit(x, y, epochs=1.5)
+    with pytest.raises(ValueError, match="delta=nan"):
+        losses.Huber(delta=float("nan"))

@@ -152,6 +152,26 @@ def test_keras_finds_again_what_it_serialized(keras, made):
     assert made._registry.get(serialized).get_config() == made.get_config()
 
 
+def test_masks_of_a_layer_count_in_means_as_in_keras(keras):
+    rows = np.array([[1, 2, 0], [3, 0, 0]])
+    targets = RNG.normal(size=(2, 3, 1)).astype("f")
+    names = ["MeanAbsoluteError", "RootMeanSquaredError"]
+    results = []
+    for kind in (lambda name: getattr(keras.metrics, name)(), plugfit.keras.metric):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Embedding(4, 2, mask_zero=True), keras.layers.Dense(1)])
+        model.compile("sgd", plugfit.keras.loss("mse"), metrics=[kind(name) for name in names], run_eagerly=True)
+        results.append(model.evaluate(rows, targets, verbose=0))
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
+
+
+def test_what_is_wrong_with_a_batch_is_what_fit_says(keras):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    model.compile(plugfit.keras.optimizer("sgd"), plugfit.keras.loss("mse"))
+    with pytest.raises(ValueError, match="y_true of shape"):
+        model.fit(X, np.ones((256, 4), "f"), verbose=0)
+
+
 def test_settings_go_with_a_name(keras):
     optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5, clipnorm=1.0)
     assert (float(optimizer.learning_rate), optimizer.clipnorm) == (0.5, 1.0)
@@ -300,6 +320,22 @@ def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
     assert (before - one.detach()).abs().max() < 0.00075
 
 
+def test_settings_go_with_a_name_in_pytorch(torch):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = plugfit.torch.optimizer([weight], "AdamW", lr=0.5, weight_decay=0.25)
+    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer._optimizer.get_config()["weight_decay"] == 0.25
+    assert plugfit.torch.loss("Huber", delta=2.0).loss.delta == 2.0
+    assert plugfit.torch.metric("AUC", curve="PR").metric.curve == "PR"
+    with pytest.raises(ValueError, match="one group"):
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    with pytest.raises(ValueError, match="another optimizer's state"):
+        optimizer.load_state_dict(torch.optim.SGD([weight], 0.1).state_dict())
+    with pytest.raises(TypeError, match="bfloat16"):
+        half = torch.nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
+        half.grad = torch.ones_like(half)
+        plugfit.torch.optimizer([half], "sgd").step()
+
+
 def test_pytorch_is_told_what_a_loss_has_no_gradient_for(torch):
     from plugfit import torch as adapter
 
@@ -344,7 +380,14 @@ def rank(number, store, results):
     metric = adapter.metric("AUC")
     metric.update(torch.from_numpy(X[number::2, 0] / 4 + 0.5), torch.from_numpy(Y[number::2, 0]))
     metric.sync()
-    results.put(metric.compute().item())
+    total = adapter.metric("Sum")
+    sums = []
+    for sees_more in (True, False, True):
+        if sees_more:
+            total.update(torch.ones(1))
+        total.sync()
+        sums.append(total.compute().item())
+    results.put((metric.compute().item(), sums))
     distributed.destroy_process_group()
 
 
@@ -356,7 +399,9 @@ def test_metrics_of_several_ranks_are_merged(torch, tmp_path):
     found = [results.get(timeout=120) for _ in ranks]
     [process.join(timeout=60) for process in ranks]
     whole = plugfit.score(Y[:, 0], X[:, 0] / 4 + 0.5, "AUC")["auc"]
-    np.testing.assert_allclose(found, [whole, whole], rtol=1e-6)
+    np.testing.assert_allclose([auc for auc, _ in found], [whole, whole], rtol=1e-6)
+    # Twice in a row nothing is counted twice.
+    assert [sums for _, sums in found] == [[2.0, 2.0, 4.0]] * 2
 
 
 def test_native_optimizers_are_wrapped(torch):

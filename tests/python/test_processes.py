@@ -220,3 +220,17 @@ def test_the_program_of_the_package_is_the_process_of_an_isolated_plug_in_too(tm
 
     within = scores()
     assert len(within) == 2 and within == scores("--isolate")
+
+
+def brier(metric):
+    metric.update_state([1.0, 0.0], [0.5, 0.5])
+    return float(metric.result())
+
+
+def test_a_plug_in_goes_along_with_what_is_sent_to_another_process():
+    built = [path for path in pathlib.Path(__file__).parents[2].glob("target/*/libcalibration.so")]
+    if not built:
+        pytest.skip("the plug-ins aren't built")
+    plugfit.load_plugins(built[0])
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map_async(brier, [plugfit.metrics.get("calibration>BrierScore")]).get(timeout=120) == [0.25]

@@ -19,6 +19,11 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
   state is the outer one's.
 * A schedule's step is whole; before the first step the rate is that of the first.
 * IoU counts weights as they are and doesn't warn of fractions.
+* What has weight 0 isn't looked at where a formula can do without: a NaN there doesn't count in means, sums and the losses of overlap.
+  A row is squeezed against a column in the metrics made of losses too, where Keras broadcasts to a square; Dice and Tversky want one shape.
+* A ``mask`` counts in every metric, where Keras sees it in means alone; ``plugfit.keras`` passes it to those.
+* ScheduleFreeAdamW's ``finalize`` moves the parameters to where they are evaluated. A learning rate, a decay, a clip of less than 0 is
+  refused, and a threshold out of range.
 * NaN is never the greatest of a row, and R2Score of targets that are all the same is 0.
 * Weights of fewer axes than the values belong to the first axes, where they fit those, in every metric.
 * A loss has a derivative with respect to ``y_pred`` alone, and no second one: ``plugfit.torch`` refuses targets and weights that require
@@ -33,10 +38,9 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 from __future__ import annotations
 
 import os as _os
-import warnings as _warnings
 
 from . import _native, losses, metrics, optimizers, schedules
-from ._component import IdentifierError
+from ._component import IdentifierError, load_plugins
 from ._model import History, Model
 from ._native import PluginError, __version__
 from ._score import score
@@ -57,23 +61,6 @@ __all__ = [
 # A child has none of its parent's threads.
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_native.after_fork)
-
-
-def load_plugins(path):
-    """Loads a plug-in (a shared library), or every plug-in of a folder.
-
-    Raises FileNotFoundError where there is none, PluginError for a file that can't be loaded. Of a folder's files those that can't be
-    loaded are warned of.
-    """
-    path = _os.fspath(path)
-    if not _os.path.exists(path):
-        raise FileNotFoundError(f"there is no {path}")
-    try:
-        refused = _native.load_plugins(path)
-    except ValueError as error:
-        raise PluginError(str(error)) from None
-    for file, reason in refused:
-        _warnings.warn(f"{file}: {reason}", stacklevel=2)
 
 
 def __getattr__(name):

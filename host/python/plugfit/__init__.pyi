@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import keras as keras
 from . import losses as losses
 from . import metrics as metrics
 from . import optimizers as optimizers
 from . import schedules as schedules
+from . import torch as torch
 
 __version__: str
 
@@ -40,7 +42,7 @@ class Model:
         y: ArrayLike | Mapping[str, ArrayLike],
         batch_size: int | None = None,
         epochs: int = 1,
-        verbose: bool = False,
+        verbose: object = False,
         callbacks: Sequence[Any] | None = None,
         validation_split: float = 0.0,
         validation_data: tuple[Any, ...] | None = None,

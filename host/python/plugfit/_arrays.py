@@ -85,6 +85,8 @@ def writeable(param, index):
         detach = getattr(param, "detach", None)
         if not callable(detach):
             raise TypeError(f"{name} is written in place: it must be a NumPy array or a PyTorch tensor, not {type(param).__name__}")
+        if str(param.dtype) != "torch.float32":
+            raise TypeError(f"{name} is {param.dtype}; parameters are float32")
         param = detach().numpy()
     if param.dtype != np.float32:
         raise TypeError(f"{name} is {param.dtype}; parameters are float32")

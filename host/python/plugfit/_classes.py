@@ -63,9 +63,18 @@ class _SparseCategoricalCrossentropy:
 
 class _SameShape:
     def _check(self, y_true, y_pred):
-        true, pred = np.shape(y_true), np.shape(y_pred)
-        if len(true) == len(pred) and true != pred:
+        true, pred = _squeezed(np.shape(y_true), np.shape(y_pred))
+        if true != pred:
             raise ValueError(f"Arguments `target` and `output` must have the same shape. Received: {true} and {pred}")
+
+
+def _squeezed(true, pred):
+    """Shapes as Keras squeezes them: a last axis of length 1 that the other doesn't have."""
+    if len(true) == len(pred) + 1 and true[-1] == 1:
+        return true[:-1], pred
+    if len(pred) == len(true) + 1 and pred[-1] == 1:
+        return true, pred[:-1]
+    return true, pred
 
 
 class _OneHot(_SameShape):
@@ -102,6 +111,10 @@ class _Rows:
 
 
 class _ByClass:
+    def _undefined(self):
+        thresholds = self.thresholds
+        return np.zeros(len(thresholds)) if isinstance(thresholds, list) and len(thresholds) > 1 else super()._undefined()
+
     def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
         try:
             super().update_state(y_true, y_pred, sample_weight, mask)
@@ -147,6 +160,7 @@ def of(kind, name):
 
 _CLASSES = {
     ("loss", "BinaryCrossentropy"): _SameShape,
+    ("loss", "BinaryFocalCrossentropy"): _SameShape,
     ("loss", "CategoricalCrossentropy"): _OneHot,
     ("loss", "CategoricalFocalCrossentropy"): _Focal,
     ("loss", "SparseCategoricalCrossentropy"): _SparseCategoricalCrossentropy,

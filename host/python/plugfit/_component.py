@@ -9,10 +9,35 @@ from __future__ import annotations
 import inspect
 import json
 import keyword
+import os
 import sys
+import warnings
 
 from . import _classes, _config, _native, _wording
 from ._positional import order
+
+
+#: The paths that load_plugins was called with.
+_loaded: list = []
+
+
+def load_plugins(path):
+    """Loads a plug-in (a shared library), or every plug-in of a folder.
+
+    Raises FileNotFoundError where there is none, PluginError for a file that can't be loaded. Of a folder's files those that can't be
+    loaded are warned of.
+    """
+    path = os.path.abspath(os.fspath(path))
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no {path}")
+    try:
+        refused = _native.load_plugins(path)
+    except ValueError as error:
+        raise _native.PluginError(str(error)) from None
+    if path not in _loaded:
+        _loaded.append(path)
+    for file, reason in refused:
+        warnings.warn(f"{file}: {reason}", stacklevel=2)
 
 
 class IdentifierError(TypeError, ValueError):
@@ -100,10 +125,14 @@ class Component:
             package = cls._spec["class_name"].rpartition(">")[0]
             saving.register_keras_serializable(f"{cls.__module__}.{package}".rstrip("."))(cls)
 
+    @classmethod
+    def _is_standard(cls):
+        return cls._spec is not None and cls._spec["package"] == "standard"
+
     def _serialize(self):
         """As Keras serializes its own."""
         spec = self._spec or {}
-        module = self._registry.keras_module if spec.get("package") == "standard" else None
+        module = self._registry.keras_module if self._is_standard() else None
         return {
             "module": module,
             "class_name": self._full_name if module is None else spec["class_name"],
@@ -112,7 +141,8 @@ class Component:
         }
 
     def __reduce__(self):
-        return _restored, (self._kind, self._identifier, self._function, self._given_dtype, self._saved())
+        plugins = () if self._spec is None or self._is_standard() else tuple(_loaded)
+        return _restored, (self._kind, self._identifier, self._function, self._given_dtype, self._saved(), plugins)
 
     def __getattr__(self, name):
         # A setting, under its name.
@@ -146,7 +176,11 @@ def _made_by_new(self, *args, **kwargs):
     """Nothing is left to do."""
 
 
-def _restored(kind, identifier, function, dtype, saved):
+def _restored(kind, identifier, function, dtype, saved, plugins=()):
+    for path in plugins:
+        # Another process finds them by itself in the folders that are looked in alone.
+        if path not in _loaded and os.path.exists(path):
+            load_plugins(path)
     registry = Registry.of_kind(kind)
     made = registry.base._of(identifier, function, dtype)
     if saved is not None:

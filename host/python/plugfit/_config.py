@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 
 import numpy as np
@@ -10,7 +11,20 @@ import numpy as np
 
 def to_json(value):
     """``value`` as JSON text."""
-    return json.dumps(plain(value), allow_nan=False)
+    value = plain(value)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError(f"a setting isn't finite: {', '.join(_not_finite(value))}") from None
+
+
+def _not_finite(value, name="it"):
+    """Which numbers of a configuration aren't finite."""
+    if isinstance(value, dict):
+        return [found for key, entry in value.items() for found in _not_finite(entry, key)]
+    if isinstance(value, list):
+        return [found for entry in value for found in _not_finite(entry, name)]
+    return [f"{name}={value}"] if isinstance(value, float) and not math.isfinite(value) else []
 
 
 def plain(value):
@@ -37,6 +51,17 @@ def plain(value):
     if is_keras(value):
         return plain(sys.modules["keras"].saving.serialize_keras_object(value))
     raise TypeError(f"{value!r} of type {type(value).__name__} can't be in a configuration")
+
+
+def with_settings(identifier, settings):
+    """An identifier with settings beside its name."""
+    if not settings:
+        return identifier
+    if isinstance(identifier, str):
+        return {"class_name": identifier, "config": settings}
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        return {**identifier, "config": {**(identifier.get("config") or {}), **settings}}
+    raise TypeError(f"{', '.join(settings)} can be set for what is given by its name, not for {identifier!r}")
 
 
 def is_keras(value):

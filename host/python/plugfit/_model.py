@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import time
 
 import numpy as np
@@ -107,17 +108,17 @@ class Model(_native.Model):
         x = _array(x)
         self.build(np.shape(x)[1:])
         config = {
-            "epochs": epochs,
-            "initial_epoch": initial_epoch,
-            "batch_size": batch_size or 32,
+            "epochs": _count("epochs", epochs, 0),
+            "initial_epoch": _count("initial_epoch", initial_epoch, 0),
+            "batch_size": 32 if batch_size is None else _count("batch_size", batch_size, 1),
             "seed": self._seed,
             "shuffle": bool(shuffle),
-            "validation_freq": validation_freq,
+            "validation_freq": _count("validation_freq", validation_freq, 1),
             "class_weight": {str(name): float(weight) for name, weight in (class_weight or {}).items()},
             "callbacks": list(callbacks or ()),
         }
         if steps_per_epoch is not None:
-            config["steps_per_epoch"] = steps_per_epoch
+            config["steps_per_epoch"] = _count("steps_per_epoch", steps_per_epoch, 1)
         if validation_data is not None:
             if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3):
                 raise ValueError("validation_data is (x, y) or (x, y, sample_weight)")
@@ -194,3 +195,14 @@ def _identifier(identifier, module):
         # The rate that it has now is meant, should it have been set.
         made = type(made)._made(made._full_name, {**Component.get_config(made), "learning_rate": made.learning_rate})
     return made
+
+
+def _count(name, value, least):
+    """An argument that counts something."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` is a whole number, not {value!r}") from None
+    if count < least:
+        raise ValueError(f"`{name}` is at least {least}, not {count}")
+    return count

@@ -40,8 +40,14 @@ class Metric(Component, _native.Metric):
         result = self._result()
         return self._undefined() if result is None else result
 
+    def merge_state(self, metrics):
+        """Takes in what others of the same settings have seen."""
+        if isinstance(metrics, Metric):
+            raise TypeError("merge_state takes a list of metrics, not a metric")
+        super().merge_state(list(metrics))
+
     def _undefined(self):
-        is_keras = self._spec is None or self._spec["package"] == "standard" and self._spec["class_name"] != "R2Score"
+        is_keras = self._spec is None or self._is_standard() and self._spec["class_name"] != "R2Score"
         return np.float64(0.0 if is_keras else np.nan)
 
     def reset_states(self):

@@ -88,6 +88,8 @@ class Optimizer(Component, _native.Optimizer):
         """Moves the parameters to where they shall be evaluated, once, when training is over: to their average, where ``use_ema`` is on."""
         params = list(params)
         arrays = [_arrays.writeable(param, index) for index, param in enumerate(params)]
+        if self.__dict__.get("_names"):  # a copy of one that was built
+            self._build_once(arrays, None)
         self._finalize(arrays)
         _arrays.write_back(arrays, params)
 

@@ -15,6 +15,7 @@ import torch
 from . import losses as _losses
 from . import metrics as _metrics
 from . import optimizers as _optimizers
+from ._config import with_settings
 
 __all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
 
@@ -58,7 +59,7 @@ class _Reduced(torch.autograd.Function):
 
 
 class Loss(torch.nn.Module):
-    """A loss as a module: ``loss(y_pred, y_true)`` in PyTorch's order is :meth:`forward`'s with names; see :func:`loss`."""
+    """A loss as a module, in Keras's order of arguments: ``module(y_true, y_pred)``. What :func:`loss` makes has PyTorch's."""
 
     def __init__(self, identifier):
         super().__init__()
@@ -94,9 +95,13 @@ class Optimizer(torch.optim.Optimizer):
                 given = [param for _, param in given]
             group["params"] = given
         super().__init__(groups, {"lr": self._optimizer.learning_rate})
-        if len(self.param_groups) != 1:
-            raise ValueError("there is one group of parameters: use MultiOptimizer for several")
         self._has_schedule = isinstance(self._optimizer._rate(), dict)
+
+    def add_param_group(self, param_group):
+        """As PyTorch's own beginning calls it, and never after."""
+        if self.param_groups:
+            raise ValueError("there is one group of parameters: give all of them at once, or one optimizer for each group")
+        super().add_param_group(param_group)
 
     def __getstate__(self):
         own = ("_optimizer", "_parameter_names", "_has_schedule")
@@ -133,6 +138,8 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict):
         """Goes on from what state_dict gave."""
         state = dict(state_dict)
+        if "plugfit" not in state:
+            raise ValueError("this is another optimizer's state, not one of plugfit.torch.Optimizer's")
         own = state.pop("plugfit")
         super().load_state_dict(state)
         self._optimizer.set_state(own.numpy().tobytes())
@@ -144,9 +151,12 @@ class Metric:
     def __init__(self, identifier):
         given = _metrics.get(identifier)
         self.metric = type(given)._of(given._identifier, given._function, given._given_dtype)
+        #: What this rank alone has seen, while the metric has what all have.
+        self._own = None
 
     def update(self, preds, target=None, sample_weight=None):
         """Takes in a batch, in torchmetrics' order; a metric of values alone takes them as ``preds``."""
+        self.unsync()
         if self.metric._takes_values:
             self.metric.update_state(_array(preds), _array(sample_weight))
         else:
@@ -170,38 +180,51 @@ class Metric:
 
     def reset(self):
         """Forgets what it has seen."""
+        self._own = None
         self.metric.reset_state()
 
     def merge(self, others):
         """Takes in what others have seen."""
+        self.unsync()
         self.metric.merge_state([other.metric for other in others])
 
     def sync(self, group=None):
-        """Takes in what this metric has seen on every other rank of ``torch.distributed``."""
+        """Until it is updated again, the metric is of what it has seen on every rank of ``torch.distributed``."""
         import torch.distributed as distributed
 
         if not (distributed.is_available() and distributed.is_initialized()):
             return
+        self.unsync()
+        own = self.metric.get_state()
         states = [None] * distributed.get_world_size(group)
-        distributed.all_gather_object(states, self.metric.get_state(), group=group)
-        self.reset()
+        distributed.all_gather_object(states, own, group=group)
+        self.metric.reset_state()
         for state in states:
             other = Metric(self.metric)
             other.metric.set_state(state)
-            self.merge([other])
+            self.metric.merge_state([other.metric])
+        self._own = own
+
+    def unsync(self):
+        """Goes back to what this rank has seen, where :meth:`sync` was called."""
+        if self._own is not None:
+            self.metric.set_state(self._own)
+            self._own = None
 
     def state_dict(self):
-        """What it has seen."""
-        return {"state": self.metric.get_state()}
+        """What it has seen, on this rank."""
+        return {"state": self._own or self.metric.get_state()}
 
     def load_state_dict(self, state):
         """Goes on from what state_dict gave."""
+        self._own = None
         self.metric.set_state(state["state"])
 
 
-def loss(identifier: Any) -> Callable[..., torch.Tensor]:
-    """A loss by its identifier, as a function in PyTorch's order: ``criterion(y_pred, y_true, sample_weight=None, mask=None)``."""
-    made = Loss(identifier)
+def loss(identifier: Any, **settings: Any) -> Callable[..., torch.Tensor]:
+    """A loss by its identifier, as a function in PyTorch's order: ``criterion(y_pred, y_true, sample_weight=None, mask=None)``; by its
+    name it takes settings: ``loss("Huber", delta=2.0)``."""
+    made = Loss(with_settings(identifier, settings))
 
     def criterion(y_pred, y_true, sample_weight=None, mask=None):
         return made(y_true, y_pred, sample_weight, mask)
@@ -210,11 +233,14 @@ def loss(identifier: Any) -> Callable[..., torch.Tensor]:
     return criterion
 
 
-def metric(identifier: Any) -> Metric:
-    """A metric by its identifier."""
-    return Metric(identifier)
+def metric(identifier: Any, **settings: Any) -> Metric:
+    """A metric by its identifier; by its name it takes settings: ``metric("AUC", curve="PR")``."""
+    return Metric(with_settings(identifier, settings))
 
 
-def optimizer(params: Iterable[Any], identifier: Any, **kwargs: Any) -> Optimizer:
-    """An optimizer by its identifier, for parameters or named parameters."""
-    return Optimizer(params, identifier, **kwargs)
+def optimizer(params: Iterable[Any], identifier: Any, exclude_from_weight_decay: Iterable[str] = (), **settings: Any) -> Optimizer:
+    """An optimizer by its identifier, for parameters or named parameters; by its name it takes settings: ``optimizer(params, "AdamW",
+    learning_rate=3e-4)``, the rate as ``lr`` too."""
+    if "lr" in settings:
+        settings["learning_rate"] = settings.pop("lr")
+    return Optimizer(params, with_settings(identifier, settings), exclude_from_weight_decay)

@@ -201,7 +201,12 @@ impl Loss {
             if let Some(gradient) = gradient {
                 gradient.fill(0.0);
             }
-            return Ok(LossValue::Scalar(0.0));
+            if !keeps || spread.together.count() != 0 {
+                return Ok(LossValue::Scalar(0.0));
+            }
+            weighted_shape.clear();
+            weighted_shape.extend_from_slice(spread.together.lengths());
+            return Ok(LossValue::Array { shape: weighted_shape, values: &[] });
         }
         // What a loss marks itself is known after the call only.
         let own_mask = loss.info().own_mask;

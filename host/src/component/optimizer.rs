@@ -69,6 +69,17 @@ impl Kept {
             trainable: self.trainable,
         }
     }
+
+    /// Moves the average where no update does: in every step of Keras's each parameter's moves.
+    fn average(&mut self, value: &mut [f32], momentum: f64, overwrite: bool) {
+        if let (Some(ema), true) = (&mut self.ema, self.trainable) {
+            let momentum = momentum as f32;
+            ema.iter_mut().zip(&*value).for_each(|(ema, value)| *ema = momentum * *ema + (1.0 - momentum) * value);
+            if overwrite {
+                value.copy_from_slice(ema);
+            }
+        }
+    }
 }
 
 impl Optimizer {
@@ -302,6 +313,8 @@ impl Optimizer {
             ));
         }
         let step = self.steps;
+        let momentum = if iteration == 0 { 0.0 } else { self.ema_momentum.unwrap_or(0.0) };
+        let overwrite = self.ema_overwrite_frequency.is_some_and(|every| (iteration + 1).is_multiple_of(every));
         let mut scale = 1.0 / self.loss_scale.unwrap_or(1.0);
         if let Some(steps) = self.accumulation {
             for (kept, gradient) in built.parameters.iter_mut().zip(gradients) {
@@ -310,12 +323,14 @@ impl Optimizer {
                 }
             }
             if !(step + 1).is_multiple_of(steps) {
+                for (kept, value) in built.parameters.iter_mut().zip(values) {
+                    kept.average(value, momentum, overwrite);
+                }
                 self.steps += 1;
                 return Ok(());
             }
             scale /= steps as f64;
         }
-        let momentum = if iteration == 0 { 0.0 } else { self.ema_momentum.unwrap_or(0.0) };
         let (clip, decay) = (self.clip, self.weight_decay.unwrap_or(0.0));
         let groups = &self.groups;
         let mut entries = Vec::with_capacity(values.len());
@@ -344,8 +359,11 @@ impl Optimizer {
         let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
         self.optimizer.update(&step, &mut entries, &mut built.slots)?;
         drop(entries);
-        let overwrite = self.ema_overwrite_frequency.is_some_and(|every| (iteration + 1).is_multiple_of(every));
-        for (kept, value) in built.parameters.iter_mut().zip(values) {
+        for ((kept, value), gradient) in built.parameters.iter_mut().zip(values).zip(gradients) {
+            if gradient.is_none() {
+                kept.average(value, momentum, overwrite);
+                continue;
+            }
             if let Some(sum) = &mut kept.accumulated {
                 sum.fill(0.0);
             }

@@ -13,6 +13,7 @@ from .. import losses as _losses
 from .. import metrics as _metrics
 from .. import optimizers as _optimizers
 from .. import schedules as _schedules
+from .._config import with_settings
 from ._loss import Loss
 from ._metric import Metric
 from ._optimizer import Optimizer
@@ -30,24 +31,14 @@ for _registry in (_losses._registry, _metrics._registry, _optimizers._registry, 
 
 def loss(identifier: Any, *, name=None, reduction=None, dtype=None, **settings: Any) -> Loss:
     """A loss by its identifier, to compile a Keras model with; by its name it takes settings: ``loss("Huber", delta=2.0)``."""
-    return Loss(_with(identifier, settings), name=name, reduction=reduction, dtype=dtype)
+    return Loss(with_settings(identifier, settings), name=name, reduction=reduction, dtype=dtype)
 
 
 def metric(identifier: Any, *, name=None, dtype=None, **settings: Any) -> Metric:
     """A metric by its identifier, to compile a Keras model with; by its name it takes settings: ``metric("Precision", top_k=3)``."""
-    return Metric(_with(identifier, settings), name=name, dtype=dtype)
+    return Metric(with_settings(identifier, settings), name=name, dtype=dtype)
 
 
 def optimizer(identifier: Any, *, name=None, **settings: Any) -> Optimizer:
     """An optimizer by its identifier, to compile a Keras model with; by its name it takes settings: ``optimizer("SGD", momentum=0.9)``."""
-    return Optimizer(_with(identifier, settings), name=name)
-
-
-def _with(identifier, settings):
-    if not settings:
-        return identifier
-    if isinstance(identifier, str):
-        return {"class_name": identifier, "config": settings}
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        return {**identifier, "config": {**(identifier.get("config") or {}), **settings}}
-    raise TypeError(f"{', '.join(settings)} can be set for what is given by its name, not for {identifier!r}")
+    return Optimizer(with_settings(identifier, settings), name=name)

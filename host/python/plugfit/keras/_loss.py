@@ -67,10 +67,10 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
         return others["y_true"], np.asarray(y_pred), others.get("sample_weight"), others.get("mask")
 
     shape = ()
-    if loss.reduction == "none":
-        # The shape of the values follows from the shapes alone.
-        shape = np.shape(loss(*(None if a is None else np.zeros(a.shape, a.dtype) for a in (
-            y_true, y_pred, others.get("sample_weight"), others.get("mask")))))
+    if loss.reduction == "none" or _common.is_traced(y_pred, *others.values()) and all(isinstance(length, int) for length in y_pred.shape):
+        # The shape of the values follows from the shapes alone, and so does whether they fit, which is best said here.
+        zeros = {name: np.zeros(array.shape, array.dtype) for name, array in {**others, "y_pred": y_pred}.items()}
+        shape = np.shape(loss(**zeros))
     of_value = jax.ShapeDtypeStruct(shape, jnp.float32)
     of_slopes = jax.ShapeDtypeStruct(y_pred.shape, jnp.float32)
 

@@ -19,12 +19,18 @@ class Metric(keras.metrics.Metric):
         # A copy, so that two models don't share what they have seen.
         self._metric = _common.copy(_common.found(_metrics, _metrics.MeanMetricWrapper, identifier))
         self._like = None
+        theirs = getattr(keras.metrics, type(self._metric).__name__, None) if self._metric._is_standard() else None
+        # Of Keras's own only means look at the mask of predictions.
+        self._takes_masks = theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper)
         super().__init__(name=name or self._metric.name, dtype=dtype)
         # Keras takes a metric without variables for one that wasn't made.
         self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")
 
     def update_state(self, *args, **kwargs):
         """As the plug-in's metric takes it: ``y_true, y_pred, sample_weight=None``, or ``values, sample_weight=None``."""
+        mask = keras.src.backend.get_keras_mask(kwargs.get("y_pred", args[1] if len(args) > 1 else None))
+        if mask is not None and self._takes_masks:
+            kwargs["mask"] = mask
         args = [None if argument is None else keras.ops.convert_to_tensor(argument) for argument in args]
         kwargs = {name: None if argument is None else keras.ops.convert_to_tensor(argument) for name, argument in kwargs.items()}
         if _common.backend() == "jax" and _common.is_traced(*args, *kwargs.values()):

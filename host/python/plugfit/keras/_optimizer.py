@@ -153,8 +153,13 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def finalize_variable_values(self, var_list):
         """Moves the variables to where they shall be evaluated, when training is over."""
-        params = [np.array(_common.to_numpy(variable), np.float32, order="C") for variable in var_list]
-        self._optimizer.finalize(params)
+        try:
+            params = [np.array(_common.to_numpy(variable), np.float32, order="C") for variable in var_list]
+        except (TypeError, RuntimeError):
+            # What stopped the training left variables without values, as JAX reuses their memory; it says what was wrong.
+            return
+        if self._optimizer._is_built:
+            self._optimizer.finalize(params)
         for variable, value in zip(var_list, params):
             variable.assign(value)
 

@@ -660,3 +660,10 @@ def test_counts_that_can_not_be_are_refused_by_their_names():
         model.fit(x, y, epochs=1.5)
     with pytest.raises(ValueError, match="delta=nan"):
         losses.Huber(delta=float("nan"))
+
+
+def test_a_vector_is_one_row_of_classes():
+    assert metrics.CategoricalAccuracy()([0.0, 0, 1], [1.5, 1.0, 0.9]) == 0
+    assert metrics.TopKCategoricalAccuracy(k=2)([1.0, 0, 0], [0.58, 0.81, 0.72]) == 0
+    with pytest.raises(ValueError):
+        metrics.CategoricalAccuracy().update_state([0.0, 0, 1], [1.5, 1.0, 0.9], [1.0, 2.0, 3.0])

@@ -124,6 +124,21 @@ def test_keras_replaces_variables_by_their_gradients(keras):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), [-2, -3])
 
 
+def test_some_of_the_variables_are_trained_and_a_loss_has_its_dtype(keras):
+    def step(optimizer):
+        first, second = keras.Variable(np.ones(2, "f")), keras.Variable(np.ones(2, "f"))
+        optimizer.build([first, second])
+        optimizer.apply([keras.ops.convert_to_tensor(np.array([1, 2], "f"))], [second])
+        with pytest.raises(ValueError, match="Unknown variable"):
+            optimizer.apply([keras.ops.convert_to_tensor(np.ones(2, "f"))], [keras.Variable(np.ones(2, "f"))])
+        return [keras.ops.convert_to_numpy(variable).tolist() for variable in (first, second)]
+
+    expected = step(keras.optimizers.SGD(0.5)) if keras.backend.backend() == "torch" else [[1, 1], [0.5, 0]]
+    assert step(plugfit.keras.optimizer("SGD", learning_rate=0.5)) == expected
+    half = plugfit.keras.loss("mse", dtype="float16")
+    assert keras.backend.standardize_dtype(half(np.ones((2, 1), "f"), np.zeros((2, 1), "f")).dtype) == "float16"
+
+
 def test_sparse_gradients_of_jax_are_taken(keras):
     if keras.backend.backend() != "jax":
         pytest.skip("JAX's")

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from . import _nested
+from . import _arrays, _nested
 
 #: Settings that Keras takes as a float alone, by class: True where None is taken too.
 _FLOATS = {
@@ -110,6 +110,14 @@ class _Rows:
         super().update_state(y_true, y_pred, sample_weight, mask)
 
 
+class _OfClasses:
+    def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
+        if np.ndim(y_true) == np.ndim(y_pred) == 1:
+            # A vector is one row.
+            y_true, y_pred = _arrays.plain(y_true, "y_true")[None], _arrays.plain(y_pred, "y_pred")[None]
+        super().update_state(y_true, y_pred, sample_weight, mask)
+
+
 class _ByClass:
     def _undefined(self):
         thresholds = self.thresholds
@@ -165,11 +173,13 @@ _CLASSES = {
     ("loss", "CategoricalFocalCrossentropy"): _Focal,
     ("loss", "SparseCategoricalCrossentropy"): _SparseCategoricalCrossentropy,
     ("metric", "AUC"): _Auc,
+    ("metric", "CategoricalAccuracy"): _OfClasses,
     ("metric", "F1Score"): _Rows,
     ("metric", "FBetaScore"): _Rows,
     ("metric", "Precision"): _ByClass,
     ("metric", "R2Score"): _Rows,
     ("metric", "Recall"): _ByClass,
+    ("metric", "TopKCategoricalAccuracy"): _OfClasses,
     ("optimizer", "LossScaleOptimizer"): _nested.LossScale,
     ("optimizer", "MultiOptimizer"): _nested.Multi,
 }

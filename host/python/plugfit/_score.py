@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import _arrays, _native
+from . import _arrays
 from . import metrics as _metrics
 
-#: Of a column these have one value, not one for each row.
+#: Of a vector these have one value, not one for each number.
 _OF_LINES = {"ConcordanceCorrelation", "CosineSimilarity", "PearsonCorrelation"}
 
 
@@ -39,10 +39,10 @@ def score(y_true, y_pred, metrics, sample_weight=None):
             metric.update_state(y_pred, sample_weight)
         else:
             columns = y_true, y_pred
-            if sample_weight is not None and np.ndim(y_true) == np.ndim(y_pred) == 1 and type(metric).__name__ not in _OF_LINES:
+            if np.ndim(y_true) == np.ndim(y_pred) == 1 and metric._is_standard() and type(metric).__name__ not in _OF_LINES:
+                # Rows of one number, each with its weight.
                 columns = y_true[:, None], y_pred[:, None]
-            # A column is what R2Score takes too, though Keras's doesn't.
-            _native.Metric.update_state(metric, *columns, sample_weight)
+            metric.update_state(*columns, sample_weight)
         name, number = metric.name, 1
         while name in results:
             name, number = f"{metric.name}_{number}", number + 1

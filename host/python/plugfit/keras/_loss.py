@@ -25,7 +25,7 @@ class Loss(keras.losses.Loss):
         if isinstance(y_pred, (np.ndarray, list, tuple)):
             y_pred = keras.ops.convert_to_tensor(y_pred)
         reduced = _jax_loss if _common.backend() == "jax" else _torch_loss
-        return reduced(self._loss, y_true, y_pred, sample_weight, mask)
+        return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), self.dtype)
 
     def call(self, y_true, y_pred):
         """The values, not reduced."""

@@ -93,11 +93,19 @@ class Optimizer(keras.optimizers.Optimizer):
             if not self.built:
                 with keras.name_scope(self.name):
                     self.build(trainable_variables)
+        everything = self._trainable_variables
+        partial = len(trainable_variables) != len(everything) or any(a is not b for a, b in zip(trainable_variables, everything))
+        if partial:
+            # The slots are of all variables; the others stay as they are.
+            self._check_variables_are_known(trainable_variables)
+            given = dict(zip(map(self._get_variable_index, trainable_variables), grads))
+            grads, trainable_variables = [given.get(index) for index in range(len(everything))], everything
         replaced = self._replace(trainable_variables, grads)
         values = [keras.ops.convert_to_tensor(variable) for variable in trainable_variables]
         present = [grad is not None for grad in grads]
         grads = [keras.ops.convert_to_tensor(grad, sparse=False) for grad in grads if grad is not None]
         rate = None if self._optimizer_has_schedule() else keras.ops.convert_to_tensor(self.learning_rate)
+        quiet = bool(grads) and (replaced or partial)
         if replaced and not grads:
             updated = values
         elif _common.backend() == "jax" and _common.is_traced(*values, *grads):
@@ -105,11 +113,11 @@ class Optimizer(keras.optimizers.Optimizer):
             from jax.experimental import io_callback
 
             shapes = [jax.ShapeDtypeStruct(value.shape, np.float32) for value in values]
-            step = lambda values, grads, rate: self._step(values, grads, present, rate, replaced)
+            step = lambda values, grads, rate: self._step(values, grads, present, rate, quiet)
             updated = io_callback(step, shapes, values, grads, rate, ordered=True)
         else:
             here = [list(map(_common.to_numpy, tensors)) for tensors in (values, grads)]
-            updated = self._step(*here, present, _common.to_numpy(rate), replaced)
+            updated = self._step(*here, present, _common.to_numpy(rate), quiet)
         for variable, value in zip(trainable_variables, updated):
             self.assign(variable, keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
             if variable.constraint is not None:
@@ -141,13 +149,13 @@ class Optimizer(keras.optimizers.Optimizer):
     def _optimizer_has_schedule(self):
         return isinstance(self._optimizer._rate(), dict)
 
-    def _step(self, values, grads, present, rate, replaced):
+    def _step(self, values, grads, present, rate, quiet):
         grads = iter(grads)
         params = [np.array(value, np.float32, order="C") for value in values]
         if rate is not None and float(rate) != self._given_rate:
             self._optimizer.learning_rate = self._given_rate = float(rate)
-        # float32 where the model computes in less. Of variables that are replaced no gradient is missed.
-        step = self._optimizer._step if replaced else self._optimizer.apply
+        # float32 where the model computes in less. Of variables that are replaced, or weren't given, no gradient is missed.
+        step = self._optimizer._step if quiet else self._optimizer.apply
         step([np.asarray(next(grads), np.float32) if has else None for has in present], params, self._names())
         return params
 

@@ -667,3 +667,9 @@ def test_a_vector_is_one_row_of_classes():
     assert metrics.TopKCategoricalAccuracy(k=2)([1.0, 0, 0], [0.58, 0.81, 0.72]) == 0
     with pytest.raises(ValueError):
         metrics.CategoricalAccuracy().update_state([0.0, 0, 1], [1.5, 1.0, 0.9], [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint64])
+def test_integers_that_float32_rounds_are_exact_in_metrics(dtype):
+    assert metrics.Accuracy()(np.array([2**24 + 1], dtype), np.array([2**24], dtype)) == 0
+    assert metrics.MeanAbsoluteError()(np.array([10**8 + 1, 10**8 + 2], dtype), np.array([10**8] * 2, dtype)) == 1.5

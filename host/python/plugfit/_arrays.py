@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: What goes as it is; float64 stays float64, integers stay exact.
+#: What goes as it is.
 _LENT = {"float32", "float64", "int32", "int64", "uint8", "bool"}
 
 _CONVERTED = {

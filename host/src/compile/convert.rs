@@ -166,8 +166,19 @@ impl Accepted {
     fn choice(&self, values: &Values<'_>) -> Option<Dtype> {
         match Dtype::of(&values.numbers) {
             Some(own) if self.0.contains(&own) => None,
+            _ if self.0.contains(&Dtype::F64) && exceeds_f32(&values.numbers) => Some(Dtype::F64),
             _ => Some(self.0.first().copied().unwrap_or(Dtype::F32)),
         }
+    }
+}
+
+/// Whether there are integers that float32 rounds.
+fn exceeds_f32(numbers: &Numbers<'_>) -> bool {
+    const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
+    match numbers {
+        Numbers::I32(numbers) => numbers.iter().any(|number| u64::from(number.unsigned_abs()) > EXACT),
+        Numbers::I64(numbers) => numbers.iter().any(|number| number.unsigned_abs() > EXACT),
+        _ => false,
     }
 }
 
@@ -192,6 +203,12 @@ mod tests {
         let float = declared(&[]);
         conversions.prepare(&values, &float);
         assert_eq!(conversions.get(&values, &float).expect("float32").as_slice::<f32>(), Some(&[2.0, 0.0, 1.0][..]));
+        conversions.forget();
+        let ids = [(1i64 << 24) + 1, 2];
+        let (large, floats) = (Values::from(&ids[..]), declared(&[&["float32", "float64"]]));
+        conversions.prepare(&large, &floats);
+        let kept = conversions.get(&large, &floats).expect("float64");
+        assert_eq!(kept.as_slice::<f64>(), Some(&[16_777_217.0, 2.0][..]));
         conversions.forget();
         let fractions = [1.9f32, -1.9, 300.0];
         let values = Values::from(&fractions[..]);

@@ -644,7 +644,7 @@ def test_score_weighs_columns_and_refuses_missing_values():
     np.testing.assert_allclose(weighed["mean_squared_error"], (0.01 + 2 * 0.36) / 3, rtol=1e-6)
     np.testing.assert_allclose(weighed["binary_accuracy"], 1 / 3, rtol=1e-6)
     for missing in ([0, 1, None, 0], np.ma.masked_array([0, 1, 1, 0], [False, False, True, False])):
-        with pytest.raises(ValueError, match="y_true has 1 missing values, the first in row 2"):
+        with pytest.raises(ValueError, match="y_true lacks 1 of its 4 values, the first in row 2"):
             plugfit.score(missing, columns[1], "mse")
     assert np.isnan(plugfit.score(np.array([0, np.nan]), np.array([0.5, 0.5]), "mse")["mean_squared_error"])
 

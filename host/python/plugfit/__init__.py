@@ -40,9 +40,10 @@ from __future__ import annotations
 import os as _os
 
 from . import _native, losses, metrics, optimizers, schedules
-from ._component import IdentifierError, load_plugins
+from ._component import IdentifierError
 from ._model import History, Model
 from ._native import PluginError, __version__
+from ._plugins import load_plugins
 from ._score import score
 
 __all__ = [

@@ -9,35 +9,10 @@ from __future__ import annotations
 import inspect
 import json
 import keyword
-import os
 import sys
-import warnings
 
-from . import _classes, _config, _native, _wording
+from . import _classes, _config, _native, _plugins, _wording
 from ._positional import order
-
-
-#: The paths that load_plugins was called with.
-_loaded: list = []
-
-
-def load_plugins(path):
-    """Loads a plug-in (a shared library), or every plug-in of a folder.
-
-    Raises FileNotFoundError where there is none, PluginError for a file that can't be loaded. Of a folder's files those that can't be
-    loaded are warned of.
-    """
-    path = os.path.abspath(os.fspath(path))
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no {path}")
-    try:
-        refused = _native.load_plugins(path)
-    except ValueError as error:
-        raise _native.PluginError(str(error)) from None
-    if path not in _loaded:
-        _loaded.append(path)
-    for file, reason in refused:
-        warnings.warn(f"{file}: {reason}", stacklevel=2)
 
 
 class IdentifierError(TypeError, ValueError):
@@ -141,7 +116,7 @@ class Component:
         }
 
     def __reduce__(self):
-        plugins = () if self._spec is None or self._is_standard() else tuple(_loaded)
+        plugins = () if self._spec is None or self._is_standard() else tuple(_plugins.loaded)
         return _restored, (self._kind, self._identifier, self._function, self._given_dtype, self._saved(), plugins)
 
     def __getattr__(self, name):
@@ -152,6 +127,10 @@ class Component:
             if name in self._settings:
                 return self._settings[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def _again(self):
+        """Another of the same settings, which has seen nothing."""
+        return type(self)._of(self._identifier, self._function, self._given_dtype)
 
     def _saved(self):
         """What it has beside its configuration, to go with it through pickle."""
@@ -177,10 +156,7 @@ def _made_by_new(self, *args, **kwargs):
 
 
 def _restored(kind, identifier, function, dtype, saved, plugins=()):
-    for path in plugins:
-        # Another process finds them by itself in the folders that are looked in alone.
-        if path not in _loaded and os.path.exists(path):
-            load_plugins(path)
+    _plugins.load_absent(plugins)
     registry = Registry.of_kind(kind)
     made = registry.base._of(identifier, function, dtype)
     if saved is not None:

@@ -34,7 +34,7 @@ def score(y_true, y_pred, metrics, sample_weight=None):
         given = _metrics.get(identifier)
         if given is None:
             raise ValueError("a metric was expected, not None")
-        metric = type(given)._of(given._identifier, given._function)
+        metric = given._again()
         if metric._takes_values:
             metric.update_state(y_pred, sample_weight)
         else:
@@ -61,5 +61,5 @@ def _complete(column, name):
         missing = np.isnan(array)
     if missing.any():
         first = int(np.flatnonzero(missing.reshape(len(missing), -1).any(1))[0])
-        raise ValueError(f"{name} has {int(missing.sum())} missing values, the first in row {first}: leave such rows out")
+        raise ValueError(f"{name} lacks {int(missing.sum())} of its {missing.size} values, the first in row {first}: leave such rows out")
     return array

@@ -61,6 +61,7 @@ class Metric(Component, _native.Metric):
             return self._given_dtype
         return "int32" if type(self).__name__ in _INTEGER else "float32"
 
+    #: What Keras calls it among its own.
     _dtype = dtype
 
     def get_config(self):

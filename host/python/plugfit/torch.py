@@ -149,8 +149,7 @@ class Metric:
     """A metric with torchmetrics' interface: ``update(preds, target)``, ``compute()``, ``reset()``, ``merge(others)``, ``sync()``."""
 
     def __init__(self, identifier):
-        given = _metrics.get(identifier)
-        self.metric = type(given)._of(given._identifier, given._function, given._given_dtype)
+        self.metric = _metrics.get(identifier)._again()
         #: What this rank alone has seen, while the metric has what all have.
         self._own = None
 

@@ -72,6 +72,8 @@ pub struct Conversions {
     i32: Converted<i32>,
     i64: Converted<i64>,
     u8: Converted<u8>,
+    /// Whether they are integers that float32 rounds, once that is looked at.
+    rounds: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -110,11 +112,15 @@ impl Conversions {
         self.i32.fresh = false;
         self.i64.fresh = false;
         self.u8.fresh = false;
+        self.rounds = None;
     }
 
     /// Makes sure that [`get`](Self::get) has these values in a dtype that is accepted.
     pub fn prepare(&mut self, values: &Values<'_>, accepted: &Accepted) {
-        match accepted.choice(values) {
+        if self.rounds.is_none() && accepted.choice(values, true) != accepted.choice(values, false) {
+            self.rounds = Some(exceeds_f32(&values.numbers));
+        }
+        match accepted.choice(values, self.rounds == Some(true)) {
             None => {}
             Some(Dtype::F32) => convert!(self.f32, f32, values.numbers),
             Some(Dtype::F64) => convert!(self.f64, f64, values.numbers),
@@ -140,7 +146,7 @@ impl Conversions {
     pub fn get<'s>(&'s self, values: &'s Values<'_>, accepted: &Accepted) -> Option<Tensor<'s>> {
         let shape = values.shape();
         let of = |len: usize| len as i64 == shape.iter().product::<i64>();
-        match accepted.choice(values) {
+        match accepted.choice(values, self.rounds == Some(true)) {
             None => values.tensor(),
             Some(Dtype::F32) => of(self.f32.numbers.len()).then(|| Tensor::new(&self.f32.numbers, shape)),
             Some(Dtype::F64) => of(self.f64.numbers.len()).then(|| Tensor::new(&self.f64.numbers, shape)),
@@ -162,12 +168,14 @@ impl<T> Converted<T> {
 }
 
 impl Accepted {
-    /// The dtype to convert to; none: the values can go as they are.
-    fn choice(&self, values: &Values<'_>) -> Option<Dtype> {
+    /// The dtype to convert to, where float32 rounds them or not; none: the values can go as they are.
+    fn choice(&self, values: &Values<'_>, rounds: bool) -> Option<Dtype> {
         match Dtype::of(&values.numbers) {
             Some(own) if self.0.contains(&own) => None,
-            _ if self.0.contains(&Dtype::F64) && exceeds_f32(&values.numbers) => Some(Dtype::F64),
-            _ => Some(self.0.first().copied().unwrap_or(Dtype::F32)),
+            _ => match self.0.first().copied().unwrap_or(Dtype::F32) {
+                Dtype::F32 if rounds && self.0.contains(&Dtype::F64) => Some(Dtype::F64),
+                first => Some(first),
+            },
         }
     }
 }

@@ -71,13 +71,16 @@ impl Kept {
     }
 
     /// Moves the average where no update does: in every step of Keras's each parameter's moves.
-    fn average(&mut self, value: &mut [f32], momentum: f64, overwrite: bool) {
+    fn average(&mut self, value: &[f32], momentum: f64) {
         if let (Some(ema), true) = (&mut self.ema, self.trainable) {
             let momentum = momentum as f32;
-            ema.iter_mut().zip(&*value).for_each(|(ema, value)| *ema = momentum * *ema + (1.0 - momentum) * value);
-            if overwrite {
-                value.copy_from_slice(ema);
-            }
+            ema.iter_mut().zip(value).for_each(|(ema, value)| *ema = momentum * *ema + (1.0 - momentum) * value);
+        }
+    }
+
+    fn overwrite(&self, value: &mut [f32]) {
+        if let Some(ema) = &self.ema {
+            value.copy_from_slice(ema);
         }
     }
 }
@@ -324,7 +327,10 @@ impl Optimizer {
             }
             if !(step + 1).is_multiple_of(steps) {
                 for (kept, value) in built.parameters.iter_mut().zip(values) {
-                    kept.average(value, momentum, overwrite);
+                    kept.average(value, momentum);
+                    if overwrite {
+                        kept.overwrite(value);
+                    }
                 }
                 self.steps += 1;
                 return Ok(());
@@ -361,14 +367,12 @@ impl Optimizer {
         drop(entries);
         for ((kept, value), gradient) in built.parameters.iter_mut().zip(values).zip(gradients) {
             if gradient.is_none() {
-                kept.average(value, momentum, overwrite);
-                continue;
-            }
-            if let Some(sum) = &mut kept.accumulated {
+                kept.average(value, momentum);
+            } else if let Some(sum) = &mut kept.accumulated {
                 sum.fill(0.0);
             }
-            if let (true, Some(ema)) = (overwrite, &kept.ema) {
-                value.copy_from_slice(ema);
+            if overwrite {
+                kept.overwrite(value);
             }
         }
         self.steps += 1;
@@ -409,11 +413,7 @@ impl Optimizer {
         let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
         self.optimizer.finalize(&step, &mut entries, &mut built.slots)?;
         drop(entries);
-        for (kept, value) in built.parameters.iter().zip(values) {
-            if let Some(ema) = &kept.ema {
-                value.copy_from_slice(ema);
-            }
-        }
+        built.parameters.iter().zip(values).for_each(|(kept, value)| kept.overwrite(value));
         Ok(())
     }
 

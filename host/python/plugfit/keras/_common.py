@@ -46,8 +46,3 @@ def found(module, wrapper, identifier):
         function = identifier["fn"]
         return wrapper(**{**identifier, "fn": function if callable(function) else keras.saving.deserialize_keras_object(function)})
     return module.get(identifier)
-
-
-def copy(component):
-    """One of the same settings, which has seen nothing."""
-    return type(component)._of(component._identifier, component._function, component._given_dtype)

@@ -17,20 +17,21 @@ class Metric(keras.metrics.Metric):
 
     def __init__(self, identifier, name=None, dtype=None):
         # A copy, so that two models don't share what they have seen.
-        self._metric = _common.copy(_common.found(_metrics, _metrics.MeanMetricWrapper, identifier))
+        self._metric = _common.found(_metrics, _metrics.MeanMetricWrapper, identifier)._again()
         self._like = None
         theirs = getattr(keras.metrics, type(self._metric).__name__, None) if self._metric._is_standard() else None
         # Of Keras's own only means look at the mask of predictions.
-        self._takes_masks = theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper)
+        self._takes_masks = not self._metric._takes_values and (theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper))
         super().__init__(name=name or self._metric.name, dtype=dtype)
         # Keras takes a metric without variables for one that wasn't made.
         self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")
 
     def update_state(self, *args, **kwargs):
         """As the plug-in's metric takes it: ``y_true, y_pred, sample_weight=None``, or ``values, sample_weight=None``."""
-        mask = keras.src.backend.get_keras_mask(kwargs.get("y_pred", args[1] if len(args) > 1 else None))
-        if mask is not None and self._takes_masks:
-            kwargs["mask"] = mask
+        if self._takes_masks:
+            mask = keras.src.backend.get_keras_mask(kwargs.get("y_pred", args[1] if len(args) > 1 else None))
+            if mask is not None:
+                kwargs["mask"] = mask
         args = [None if argument is None else keras.ops.convert_to_tensor(argument) for argument in args]
         kwargs = {name: None if argument is None else keras.ops.convert_to_tensor(argument) for name, argument in kwargs.items()}
         if _common.backend() == "jax" and _common.is_traced(*args, *kwargs.values()):
@@ -51,7 +52,7 @@ class Metric(keras.metrics.Metric):
     def _probe(self, args, kwargs):
         """Finds out what results look like, from a batch of ones: a compiled function must know before there is one."""
         ones = lambda argument: None if argument is None else np.ones(argument.shape, argument.dtype)
-        metric = _common.copy(self._metric)
+        metric = self._metric._again()
         try:
             metric.update_state(*map(ones, args), **{name: ones(argument) for name, argument in kwargs.items()})
         except ValueError:  # values that can't be, as a class id of 1 where there is one class

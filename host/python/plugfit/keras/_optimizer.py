@@ -93,18 +93,19 @@ class Optimizer(keras.optimizers.Optimizer):
             if not self.built:
                 with keras.name_scope(self.name):
                     self.build(trainable_variables)
-        everything = self._trainable_variables
-        partial = len(trainable_variables) != len(everything) or any(a is not b for a, b in zip(trainable_variables, everything))
+        partial = list(map(id, trainable_variables)) != list(map(id, self._trainable_variables))
         if partial:
             # The slots are of all variables; the others stay as they are.
             self._check_variables_are_known(trainable_variables)
             given = dict(zip(map(self._get_variable_index, trainable_variables), grads))
-            grads, trainable_variables = [given.get(index) for index in range(len(everything))], everything
+            trainable_variables = self._trainable_variables
+            grads = [given.get(index) for index in range(len(trainable_variables))]
         replaced = self._replace(trainable_variables, grads)
         values = [keras.ops.convert_to_tensor(variable) for variable in trainable_variables]
         present = [grad is not None for grad in grads]
         grads = [keras.ops.convert_to_tensor(grad, sparse=False) for grad in grads if grad is not None]
         rate = None if self._optimizer_has_schedule() else keras.ops.convert_to_tensor(self.learning_rate)
+        # Of variables that are replaced, or weren't given, no gradient is missed.
         quiet = bool(grads) and (replaced or partial)
         if replaced and not grads:
             updated = values
@@ -154,20 +155,21 @@ class Optimizer(keras.optimizers.Optimizer):
         params = [np.array(value, np.float32, order="C") for value in values]
         if rate is not None and float(rate) != self._given_rate:
             self._optimizer.learning_rate = self._given_rate = float(rate)
-        # float32 where the model computes in less. Of variables that are replaced, or weren't given, no gradient is missed.
+        # float32 where the model computes in less.
         step = self._optimizer._step if quiet else self._optimizer.apply
         step([np.asarray(next(grads), np.float32) if has else None for has in present], params, self._names())
         return params
 
     def finalize_variable_values(self, var_list):
         """Moves the variables to where they shall be evaluated, when training is over."""
+        if not self._optimizer._is_built:
+            return
         try:
             params = [np.array(_common.to_numpy(variable), np.float32, order="C") for variable in var_list]
         except (TypeError, RuntimeError):
             # What stopped the training left variables without values, as JAX reuses their memory; it says what was wrong.
             return
-        if self._optimizer._is_built:
-            self._optimizer.finalize(params)
+        self._optimizer.finalize(params)
         for variable, value in zip(var_list, params):
             variable.assign(value)
 

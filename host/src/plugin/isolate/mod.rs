@@ -10,6 +10,7 @@
 //!
 //! It holds crashes; it is no sandbox. A worker has the user's rights.
 
+mod memory;
 mod process;
 mod proxy;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RStr};
 use plugfit_abi::{self as abi, Interface};
 
+use super::memory::{BODY, ENDED, HOST, Memory, WORKER, header};
 use super::system::{self, Mapping};
-use super::wire::{BODY, Call, ENDED, HOST, Memory, Reader, Return, WORKER, Writer, bring_back, header, locked};
+use super::wire::{Call, Reader, Return, Writer, bring_back, locked};
 use super::worker::check_program;
 use super::{CRASHED, Isolation, WORKER_ARGUMENT, WORKER_VARIABLE};
 use crate::plugin::Kind;

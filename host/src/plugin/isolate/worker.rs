@@ -9,9 +9,10 @@ use plugfit_abi::abi_stable::std_types::{RResult, RSlice, RStr};
 use plugfit_abi::{self as abi, Handle, Inputs, LossV1, MetricV1, OptimizerV1, ScheduleV1};
 use serde_json::Value;
 
+use super::memory::{BODY, HOST, Memory, WORKER, header};
 use super::process::other;
 use super::system::{self, Mapping};
-use super::wire::{BODY, Call, HOST, Memory, Reader, WORKER, Writer, header, locked};
+use super::wire::{Call, Reader, Writer, locked};
 use super::{WORKER_ARGUMENT, WORKER_VARIABLE};
 use crate::Host;
 use crate::plugin::component::Table;

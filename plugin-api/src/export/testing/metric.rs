@@ -1,5 +1,10 @@
 //! What holds for metrics.
 
+mod state;
+
+use state::Found;
+pub use state::State;
+
 use super::{
     allocation::{counted, Asked},
     data::{batches, weights, Array, Batch, Random, Task, COLUMNS, ROWS},
@@ -9,9 +14,9 @@ use super::{
 };
 use crate::{
     metric::{Direction, MetricInfo},
-    Error, Inputs, Result,
+    Error, Result,
 };
-use plugfit_abi::{self as abi, abi_stable::std_types::RSlice, Handle};
+use plugfit_abi as abi;
 
 pub const TESTS: Tests = &[
     ("split", "a batch may be split anywhere between its rows, in any order", split),
@@ -27,93 +32,6 @@ pub const TESTS: Tests = &[
     ("bounded", "the state's size doesn't grow with the rows, unless it declares so", bounded),
     (super::ALLOCATION, "an update asks for no memory once it is warm", allocation),
 ];
-
-/// What a metric has seen.
-pub struct State<'m> {
-    metric: &'m Made<abi::MetricV1>,
-    info: &'m MetricInfo,
-    state: Handle,
-}
-
-impl Drop for State<'_> {
-    fn drop(&mut self) {
-        // SAFETY: given back once.
-        unsafe { (self.metric.table.release_state)(self.state) }
-    }
-}
-
-/// The kind of a result, and its numbers.
-type Found = (u32, Vec<f64>);
-
-impl<'m> State<'m> {
-    pub fn new(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
-        // SAFETY: the handles belong to this table; so below.
-        let state = back(unsafe { (metric.table.new_state)(metric.handle, &metric.host) })?;
-        match state.pointer.is_null() {
-            true => Err(Error::other("gave no state, and no error")),
-            false => Ok(State { metric, info, state }),
-        }
-    }
-
-    fn of(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo, parts: &[(&Batch, Option<&Array>)]) -> Result<Self> {
-        let mut state = State::new(metric, info)?;
-        parts.iter().try_for_each(|(batch, weight)| state.update(batch, *weight))?;
-        Ok(state)
-    }
-
-    fn update(&mut self, batch: &Batch, weight: Option<&Array>) -> Result<()> {
-        let info = self.info;
-        batch.with_inputs(&info.inputs, &info.dtypes, weight, |inputs| self.update_with(inputs))
-    }
-
-    pub fn update_with(&mut self, inputs: &Inputs<'_>) -> Result<()> {
-        let metric = self.metric;
-        // SAFETY: as above.
-        with_raw(inputs, |raw| back(unsafe { (metric.table.update)(metric.handle, &metric.host, self.state, raw) }))
-    }
-
-    fn merge(&mut self, other: &State<'_>) -> Result<()> {
-        // SAFETY: as above.
-        back(unsafe { (self.metric.table.merge)(self.metric.handle, &self.metric.host, self.state, other.state) })
-    }
-
-    fn reset(&mut self) -> Result<()> {
-        // SAFETY: as above.
-        back(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host, self.state) })
-    }
-
-    fn copy(&self) -> Result<State<'m>> {
-        // SAFETY: as above.
-        let state = back(unsafe { (self.metric.table.clone_state)(self.metric.handle, self.state) })?;
-        Ok(State { state, ..*self })
-    }
-
-    fn saved(&self) -> Result<abi::SavedState> {
-        // SAFETY: as above.
-        back(unsafe { (self.metric.table.save)(self.metric.handle, self.state) })
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>> {
-        Ok(self.saved()?.bytes.into())
-    }
-
-    fn loaded(&self, saved: &abi::SavedState) -> Result<State<'m>> {
-        let (metric, bytes) = (self.metric, RSlice::from_slice(&saved.bytes));
-        // SAFETY: as above.
-        let state = back(unsafe { (metric.table.load)(metric.handle, &metric.host, saved.version, bytes) })?;
-        Ok(State { metric, info: self.info, state })
-    }
-
-    pub fn raw_result(&self) -> Result<abi::MetricResult> {
-        // SAFETY: as above.
-        back(unsafe { (self.metric.table.result)(self.metric.handle, &self.metric.host, self.state) })
-    }
-
-    fn result(&self) -> Result<Found> {
-        let result = self.raw_result()?;
-        Ok((result.kind, result.values.into()))
-    }
-}
 
 pub fn info(made: &Made<abi::MetricV1>) -> Result<MetricInfo> {
     serde_json::from_value(made.info()?).map_err(|error| Error::other(format!("it describes itself wrongly: {error}")))

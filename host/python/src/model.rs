@@ -293,9 +293,6 @@ impl Model {
             training = kept;
             validating = Some(split);
         }
-        if !config.class_weight.is_empty() {
-            training = training.weighted_by_class(&config.class_weight).or_raise()?;
-        }
         let host = host()?;
         let mut looking = Looking { on_epoch, looked: Instant::now(), error: None, stopped: false.into() };
         let mut history = History::default();

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::ending::Ending;
 use super::progress::{self, Reporter};
-use super::{Common, event, in_pool, plugins, short, warn};
+use super::{Common, chance, event, in_pool, plugins, short, warn};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
 use crate::network::{Network, Sequential};
@@ -116,18 +117,21 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     }
     folder.write_progress(trainer.network(), history)?;
     let result = match result {
-        Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|()| ended),
-        failed => failed,
+        Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|chance| (ended, chance)),
+        Err(error) => Err(error),
     };
     let kept = format!("{} holds weights, history, report.html", short(folder.path()));
-    match result.map_err(|error| error.with("kept", kept.clone()))? {
+    let (ended, chance) = result.map_err(|error| error.with("kept", kept.clone()))?;
+    let (compiled, validated) = (trainer.compiled(), loaded.validation.is_some());
+    let ending = Ending { history, compiled, callbacks: &callbacks, validated, chance, kept: &kept };
+    match ended {
         Ended::Done => {
-            progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
+            ending.show(common.json);
             Ok(())
         }
         Ended::Early { epoch, reason } => {
             warn(&format!("ended in epoch {epoch}: {reason}"), common.json);
-            progress::end(history, trainer.compiled(), loaded.validation.is_some(), &kept, common.json);
+            ending.show(common.json);
             Ok(())
         }
         Ended::Stopped { epoch, batch } => {
@@ -138,16 +142,17 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     }
 }
 
-/// Writes the page to look at.
+/// Writes the page to look at. Gives a warning where the run is no better than chance.
 fn report(
     host: &Host,
     trainer: &mut Trainer<'_>,
     loaded: &LoadedData,
     history: &History,
     folder: &RunFolder,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let data = loaded.validation.as_ref().unwrap_or(&loaded.train);
     let (mut confusion, mut roc) = (None, Vec::new());
+    let mut chance = chance::in_history(history, trainer.compiled(), trainer.network().output_names(), data);
     // What doesn't fit into memory isn't gone through once more.
     if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
         let scores = trainer.predict(data.inputs(), 256)?;
@@ -155,6 +160,9 @@ fn report(
             let names = target.class_names.as_deref();
             confusion = Confusion::new(&ids, &scores.view(), names);
             roc = Roc::of(&ids, &scores.view(), names);
+        }
+        if let [scores] = &scores[..] {
+            chance = chance::in_predictions(&target.values, &scores.view(), confusion.as_ref(), &roc);
         }
     }
     let (_, record) = RunFolder::open(folder.path())?;
@@ -176,7 +184,8 @@ fn report(
         plugins: &record.plugins,
         config: &record.config,
     };
-    report.write(folder.path())
+    report.write(folder.path())?;
+    Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.inputs)))
 }
 
 /// A run goes on with the plug-ins that it began with.

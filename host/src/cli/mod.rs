@@ -1,6 +1,8 @@
 //! The `plugfit` program: a file for each subcommand.
 
+mod chance;
 mod check;
+mod ending;
 mod evaluate;
 mod fit;
 mod isolate;

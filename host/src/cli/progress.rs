@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use plugfit_api::metric::Direction;
 use serde_json::json;
 
 use super::{event, print, warn};
 use crate::compile::{Compiled, LogValue};
 use crate::data::LoadedData;
-use crate::train::{Epoch, History, Trainer, Watch};
+use crate::train::{Epoch, Trainer, Watch};
 
 /// Something that watches a fit and prints.
 pub trait Reporter: Send {
@@ -170,27 +169,4 @@ impl Reporter for Table {
 
 fn time(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:>4.0} ms", seconds * 1e3) } else { format!("{seconds:>5.1} s") }
-}
-
-/// The last line: the best epoch by the first metric that has a direction, else by the loss.
-pub fn end(history: &History, compiled: &Compiled, validated: bool, kept: &str, json: bool) {
-    let metrics = compiled.component_metrics().map(|(column, _, metric)| (column.to_owned(), metric.direction()));
-    let (name, direction) = metrics
-        .into_iter()
-        .find(|(_, direction)| *direction != Direction::Neither)
-        .unwrap_or_else(|| ("loss".into(), Direction::Minimize));
-    let name = if validated { format!("val_{name}") } else { name };
-    let best = history.best(&name, direction);
-    if json {
-        let best = best.map(|(epoch, value)| json!({"name": name, "value": value, "epoch": epoch.epoch}));
-        event("end", json!({"best": best, "kept": kept}));
-        return;
-    }
-    match best {
-        Some((epoch, value)) => {
-            let value = LogValue::Number(value);
-            print(&format!("\nbest {name} {value} at epoch {}; {kept}\n", epoch.epoch));
-        }
-        None => print(&format!("\n{kept}\n")),
-    }
 }

@@ -1,6 +1,6 @@
 //! A set of samples: inputs, targets, weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::array::{Array, Rows};
 use super::inputs::Inputs;
@@ -53,22 +53,31 @@ impl Dataset {
     /// ids or one-hot rows. Classes that aren't named count 1.
     ///
     /// # Errors
-    /// There are several targets, or they hold no classes; a key is no class.
+    /// There are several targets, or they hold no classes; a key is no class of the data, or is given twice; a weight is negative or
+    /// no finite number.
     pub fn weighted_by_class(mut self, weights: &BTreeMap<String, f64>) -> Result<Self> {
         let wrong = |what: String| Error::usage(what).with("in", "fit.class_weight");
         let [target] = &self.targets[..] else {
             return Err(wrong(format!("class_weight is for one target; there are {}", self.targets.len())));
         };
+        let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} holds no classes", target.name)))?;
+        let classes = target.classes(&ids);
         let mut of_class: BTreeMap<usize, f64> = BTreeMap::new();
         for (key, &weight) in weights {
             let by_name = target.class_names.as_ref().and_then(|names| names.iter().position(|name| name == key));
-            let class = by_name.or_else(|| key.parse().ok()).ok_or_else(|| wrong(format!("\"{key}\" is no class")))?;
+            let class = by_name.or_else(|| key.parse().ok()).filter(|class| classes.contains(class));
+            let class = class.ok_or_else(|| {
+                wrong(format!("{} has no class \"{key}\" among the samples to train on", target.name))
+                    .with("classes", target.listed(&classes))
+            })?;
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(wrong(format!("class {key} can't count {weight}")));
+                return Err(wrong(format!("the weight of class \"{key}\" is {weight}"))
+                    .hint("a weight is a finite number of at least 0"));
             }
-            of_class.insert(class, weight);
+            if of_class.insert(class, weight).is_some() {
+                return Err(wrong(format!("class \"{key}\" has two weights, one by its name and one by its number")));
+            }
         }
-        let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} holds no classes", target.name)))?;
         if self.sample_weight.as_ref().is_some_and(|weight| !weight.row_shape().is_empty()) {
             return Err(wrong("class_weight can't be combined with a weight for each element".into()));
         }
@@ -176,6 +185,27 @@ impl Dataset {
 }
 
 impl Target {
+    /// The classes: those that have names, else each column of one-hot rows, else the ids that occur.
+    fn classes(&self, ids: &[usize]) -> BTreeSet<usize> {
+        let columns = self.values.row_shape().iter().product::<usize>();
+        match &self.class_names {
+            Some(names) => (0..names.len()).collect(),
+            None if columns > 1 => (0..columns).collect(),
+            None => ids.iter().copied().collect(),
+        }
+    }
+
+    /// The classes, for an error.
+    fn listed(&self, classes: &BTreeSet<usize>) -> String {
+        const MOST: usize = 20;
+        let name = |class: &usize| {
+            let named = self.class_names.as_ref().and_then(|names| names.get(*class));
+            named.cloned().unwrap_or_else(|| class.to_string())
+        };
+        let list = classes.iter().take(MOST).map(name).collect::<Vec<_>>().join(", ");
+        if classes.len() > MOST { format!("{list}, … ({} in all)", classes.len()) } else { list }
+    }
+
     fn without_rows(&self) -> Target {
         Target { name: self.name.clone(), values: self.values.empty_like(), class_names: self.class_names.clone() }
     }
@@ -230,6 +260,40 @@ mod tests {
         assert_eq!(batch.sample_weight().expect("weights").values(), [6.0, 7.0, 0.0, 1.0]);
         let by_class = BTreeMap::from([("1".to_owned(), 2.0)]);
         assert!(dataset.weighted_by_class(&by_class).is_err());
+    }
+
+    #[test]
+    fn class_weights_are_of_classes_that_are_there_and_numbers_of_at_least_0() {
+        let of = |values: Array, names: Option<Vec<String>>, weights: &[(&str, f64)]| {
+            let inputs = Rows::new(vec![0.0; values.len()], &[values.len(), 1]).expect("a column");
+            let target = Target { name: "kind".into(), values, class_names: names };
+            let dataset = Dataset::new(inputs, vec![target], None).expect("as many rows each");
+            let weights = weights.iter().map(|(key, weight)| ((*key).to_owned(), *weight)).collect();
+            dataset.weighted_by_class(&weights).map(|dataset| dataset.sample_weight.expect("weights").values().to_vec())
+        };
+        let ids = || Array::I32(Rows::new(vec![0, 2, 2], &[3]).expect("a vector"));
+        let words = || Some(["low", "mid", "high"].map(str::to_owned).to_vec());
+        let one_hot = || Array::F32(Rows::new(vec![1.0, 0.0, 0.0, 1.0], &[2, 2]).expect("two rows"));
+        assert_eq!(of(ids(), None, &[("2", 0.5)]).expect("it is there"), [1.0, 0.5, 0.5]);
+        assert_eq!(of(ids(), words(), &[("high", 0.0), ("1", 3.0)]).expect("all are there"), [1.0, 0.0, 0.0]);
+        assert_eq!(of(one_hot(), None, &[("1", 4.0)]).expect("it is there"), [1.0, 4.0]);
+        for (values, names, key, classes) in [
+            (ids(), None, "1", "0, 2"),
+            (ids(), None, "high", "0, 2"),
+            (ids(), None, "-1", "0, 2"),
+            (ids(), words(), "hihg", "low, mid, high"),
+            (ids(), words(), "3", "low, mid, high"),
+            (one_hot(), None, "2", "0, 1"),
+        ] {
+            let error = of(values, names, &[(key, 2.0)]).expect_err(key).to_string();
+            assert!(error.contains(&format!("kind has no class \"{key}\"")), "{error}");
+            assert!(error.contains(&format!("classes {classes}")) && error.contains("fit.class_weight"), "{error}");
+        }
+        for weight in [-1.0, f64::NAN, f64::INFINITY] {
+            let error = of(ids(), None, &[("0", weight)]).expect_err("no weight").to_string();
+            assert!(error.contains("the weight of class \"0\" is"), "{error}");
+        }
+        assert!(of(ids(), words(), &[("high", 1.0), ("2", 2.0)]).is_err(), "one class twice");
     }
 
     #[test]

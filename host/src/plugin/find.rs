@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{LoadOptions, Plugin, Refusal, ownership};
+use super::{LoadOptions, Plugin, Refusal, foreign, ownership};
 
 /// Who named a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +168,10 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
         let verdict = match Plugin::open(&path, options) {
             Ok(plugin) => return FileReport { path, verdict: Verdict::Loaded(plugin), stamp },
             Err(refusal) if refusal.not_a_plugin => Verdict::PassedBy(format!("no plug-in: it {}", refusal.reason)),
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(refusal) => match foreign::what(&path) {
+                Some(what) => Verdict::PassedBy(format!("no plug-in: it {what}, and {}", refusal.reason)),
+                None => Verdict::Refused(refusal),
+            },
         };
         // What is being written may change once more within the same tick of the file system's clock.
         let is_still = |stamp: &Stamp| stamp.0.elapsed().is_ok_and(|since| since > TICK);
@@ -225,10 +228,12 @@ mod tests {
                 Verdict::Refused(refusal) => {
                     format!("{} {}", file.path.file_name().expect("a name").to_string_lossy(), refusal.reason)
                 }
+                Verdict::PassedBy(why) => why.clone(),
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(reasons, [format!("a{suffix} is empty"), format!("b{suffix} is no shared library")]);
+        let text = "no plug-in: it has no plugfit manifest, and is no shared library";
+        assert_eq!(reasons, [format!("a{suffix} is empty"), text.to_owned()]);
         assert_eq!(scanned(&folder.path().join("no")).state, State::Missing);
     }
 

@@ -7,6 +7,7 @@ mod allocations;
 mod component;
 mod door;
 pub mod find;
+mod foreign;
 mod headers;
 mod image;
 mod isolate;

@@ -25,6 +25,13 @@ pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     let file = library(bytes)?;
     let section = [plugfit_abi::MANIFEST_SECTION, "__plugfit"].into_iter().find_map(|name| file.section_by_name(name));
     let section = section.ok_or_else(|| Refusal::no_plugin("has no plugfit manifest"))?;
+    // The package for Python has the standard set linked in, and can be loaded by Python alone.
+    let is_of_python = |symbol: object::Symbol<'_, '_>| {
+        !symbol.is_undefined() && symbol.name().is_ok_and(|name| name.starts_with("PyInit_"))
+    };
+    if file.dynamic_symbols().any(is_of_python) {
+        return Err(Refusal::no_plugin("is an extension module of Python"));
+    }
     let outside = |(start, length): (u64, u64)| start.saturating_add(length) > image::mapped(bytes) as u64;
     if section.file_range().is_some_and(outside) {
         return Err(Refusal::new("has a manifest that isn't loaded with it").hint("build it again"));

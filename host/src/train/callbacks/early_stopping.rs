@@ -53,6 +53,10 @@ impl Callback for EarlyStopping {
         "EarlyStopping"
     }
 
+    fn monitored(&self) -> Option<(&str, Mode)> {
+        Some((&self.monitor, self.mode))
+    }
+
     fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         direction(run, &self.monitor, self.mode).map(drop)
     }

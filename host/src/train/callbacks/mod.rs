@@ -12,6 +12,7 @@ mod terminate_on_nan;
 pub use csv_logger::CsvLogger;
 pub use early_stopping::EarlyStopping;
 pub use model_checkpoint::ModelCheckpoint;
+pub use monitor::Mode;
 pub use progress_bar::ProgressBar;
 pub use rate::{LearningRateScheduler, ReduceLrOnPlateau};
 pub use tensor_board::TensorBoard;
@@ -78,6 +79,11 @@ pub trait Callback: Send {
     fn train_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let _ = run;
         Ok(())
+    }
+
+    /// The name in the log of the value that decides which epoch is the best, and which way it is better; none: it compares no epochs.
+    fn monitored(&self) -> Option<(&str, Mode)> {
+        None
     }
 
     /// What it keeps, as JSON.

@@ -65,6 +65,10 @@ impl Callback for ModelCheckpoint {
         "ModelCheckpoint"
     }
 
+    fn monitored(&self) -> Option<(&str, Mode)> {
+        self.save_best_only.then_some((self.monitor.as_str(), self.mode))
+    }
+
     fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         if self.save_best_only { direction(run, &self.monitor, self.mode).map(drop) } else { Ok(()) }
     }

@@ -1,0 +1,272 @@
+//! Whether a run is better than chance at all, from what its report and its history hold anyway.
+
+use ndarray::{ArrayViewD, Axis};
+use plugfit_api::metric::Direction;
+
+use crate::compile::Compiled;
+use crate::data::text::grouped;
+use crate::data::{Array, Dataset, Inputs};
+use crate::report::{Confusion, Roc};
+use crate::train::History;
+
+/// Of fewer samples a share or an area may be that of chance by chance.
+const FEWEST: usize = 30;
+
+/// By what predictions may differ and be the same, as a share of what the targets differ by.
+const SAME: f64 = 1e-4;
+
+/// Why predictions are no better than chance; none: they are better, or it can't be told.
+pub fn in_predictions(
+    targets: &Array,
+    scores: &ArrayViewD<'_, f32>,
+    confusion: Option<&Confusion>,
+    roc: &[Roc],
+) -> Option<String> {
+    let area = roc.iter().map(|curve| curve.area).sum::<f64>() / roc.len() as f64;
+    if !roc.is_empty() && area > 0.55 {
+        return None;
+    }
+    let spread = spread(targets);
+    // Where all targets are the same, so may all predictions be.
+    if spread == 0.0 || scores.iter().any(|score| !score.is_finite()) {
+        return None;
+    }
+    let rows = scores.len_of(Axis(0));
+    if is_constant(scores, spread * SAME) {
+        return Some("it predicts the same for every sample".into());
+    }
+    if rows < FEWEST {
+        return None;
+    }
+    if !roc.is_empty() && roc.iter().all(|curve| (curve.area - 0.5).abs() < 0.02) {
+        return Some("the area below its ROC is 0.5".into());
+    }
+    let confusion = confusion.filter(|_| scores.ndim() == 2 && scores.len_of(Axis(1)) > 1)?;
+    let classes = confusion.names.len();
+    let taken = |class: &usize| confusion.counts.iter().skip(*class).step_by(classes).sum::<usize>() == rows;
+    let class = (0..classes).find(taken)?;
+    Some(format!("it takes every sample for class {}", confusion.names[class]))
+}
+
+/// Why a run is no better than chance by its history alone: a metric of classes that is 0.5, or the share of the most frequent class,
+/// in every epoch. For data that are predicted for no report.
+pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], data: &Dataset) -> Option<String> {
+    if history.epochs.len() < 2 || data.len() < FEWEST {
+        return None;
+    }
+    let prefix = if history.epochs[0].logs.get("val_loss").is_some() { "val_" } else { "" };
+    let maximized = compiled.component_metrics().filter(|(.., metric)| metric.direction() == Direction::Maximize);
+    maximized.into_iter().find_map(|(column, output, _)| {
+        let target = match data.targets() {
+            [target] => target,
+            targets => targets.iter().find(|target| outputs.get(output) == Some(&target.name))?,
+        };
+        let ids = target.values.class_ids()?;
+        let mut counts = std::collections::BTreeMap::<usize, usize>::new();
+        ids.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
+        let share = counts.values().copied().max()? as f64 / ids.len() as f64;
+        if counts.len() < 2 {
+            return None;
+        }
+        let name = format!("{prefix}{column}");
+        let always = |level: f64| {
+            let mut values = history.epochs.iter().map(|epoch| epoch.logs.number(&name));
+            values.all(|value| value.is_some_and(|value| (value - level).abs() < SAME))
+        };
+        match (always(share), always(0.5)) {
+            (true, _) => Some(format!("{name} is the share of the most frequent class in every epoch")),
+            (_, true) => Some(format!("{name} is 0.5 in every epoch")),
+            _ => None,
+        }
+    })
+}
+
+/// The warning, with what is likely the reason. `columns` are the names of the inputs where they have names.
+pub fn warning(sign: &str, inputs: &Inputs, columns: &[String]) -> String {
+    /// What weights of their usual start are made for is about 1.
+    const LARGE: f32 = 10.0;
+    const SMALL: f32 = 0.01;
+    let ranges = ranges(inputs, columns);
+    let size = |range: &Range| range.least.abs().max(range.most.abs());
+    let mut large: Vec<&Range> = ranges.iter().filter(|range| size(range) > LARGE).collect();
+    large.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    let largest = ranges.iter().map(size).fold(0.0, f32::max);
+    let reason = if let [first, rest @ ..] = &large[..] {
+        let second = rest.first().map(|range| format!(", {range}")).unwrap_or_default();
+        format!("likely its inputs aren't scaled: {first}{second}. Set data.scale, or standardise each column")
+    } else if ranges.is_empty() {
+        "likely its inputs aren't scaled: set data.scale, or standardise each column".into()
+    } else if largest < SMALL {
+        format!("likely its inputs aren't scaled: none is beyond {largest}. Set data.scale, or standardise each column")
+    } else {
+        format!(
+            "its inputs are within {largest} of 0, so that scaling isn't it: try another learning rate, more epochs, or inputs that say more of the target"
+        )
+    };
+    format!("this run is no better than chance: {sign}; {reason}")
+}
+
+/// What the values of an input go from and to.
+struct Range {
+    name: String,
+    least: f32,
+    most: f32,
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = |number: f32| {
+            if number.abs() < 1e6 && number.fract() == 0.0 {
+                let sign = if number < 0.0 { "-" } else { "" };
+                format!("{sign}{}", grouped(number.abs() as usize))
+            } else {
+                format!("{number:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
+        };
+        write!(f, "{} goes from {} to {}", self.name, number(self.least), number(self.most))
+    }
+}
+
+/// Of each column; of inputs that are no columns all together; none of inputs on disk.
+fn ranges(inputs: &Inputs, columns: &[String]) -> Vec<Range> {
+    let Some(rows) = inputs.in_memory() else { return Vec::new() };
+    let width = match inputs.row_shape() {
+        &[width] if width > 0 => width,
+        _ => 1,
+    };
+    let name = |column: usize| match columns.get(column) {
+        Some(name) if columns.len() == width && inputs.row_shape().len() == 1 => format!("\"{name}\""),
+        _ if width == 1 => "the input".to_owned(),
+        _ => format!("column {}", column + 1),
+    };
+    let mut ranges: Vec<Range> =
+        (0..width).map(|column| Range { name: name(column), least: f32::INFINITY, most: f32::NEG_INFINITY }).collect();
+    for row in rows.values().chunks_exact(width) {
+        for (range, value) in ranges.iter_mut().zip(row) {
+            range.least = range.least.min(*value);
+            range.most = range.most.max(*value);
+        }
+    }
+    ranges
+}
+
+/// By how much the targets differ at most.
+fn spread(targets: &Array) -> f64 {
+    fn of<T: Copy>(values: &[T], width: usize, number: impl Fn(T) -> f64) -> f64 {
+        let column = |column: usize| {
+            let values = values.iter().skip(column).step_by(width).map(|value| number(*value));
+            let (least, most) =
+                values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
+            (most - least).max(0.0)
+        };
+        (0..width).map(column).fold(0.0, f64::max)
+    }
+    let width = targets.row_shape().iter().product::<usize>().max(1);
+    match targets {
+        Array::F32(rows) => of(rows.values(), width, f64::from),
+        Array::F64(rows) => of(rows.values(), width, |value| value),
+        Array::I32(rows) => of(rows.values(), width, f64::from),
+        Array::I64(rows) => of(rows.values(), width, |value| value as f64),
+        Array::U8(rows) => of(rows.values(), width, f64::from),
+    }
+}
+
+/// Whether every row is the first, within this.
+fn is_constant(scores: &ArrayViewD<'_, f32>, within: f64) -> bool {
+    let Some(first) = scores.axis_iter(Axis(0)).next() else { return false };
+    let is_first =
+        |row: ArrayViewD<'_, f32>| row.iter().zip(&first).all(|(a, b)| (f64::from(*a) - f64::from(*b)).abs() <= within);
+    scores.axis_iter(Axis(0)).all(is_first)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::data::Rows;
+
+    fn sign(ids: &[i32], scores: Array2<f32>) -> Option<String> {
+        let targets = Array::I32(Rows::new(ids.to_vec(), &[ids.len()]).expect("a vector"));
+        let scores = scores.into_dyn();
+        let ids = targets.class_ids().expect("classes");
+        let (confusion, roc) = (Confusion::new(&ids, &scores.view(), None), Roc::of(&ids, &scores.view(), None));
+        in_predictions(&targets, &scores.view(), confusion.as_ref(), &roc)
+    }
+
+    fn labels(rows: usize) -> Vec<i32> {
+        (0..rows as i32).map(|row| i32::from(row % 3 == 0)).collect()
+    }
+
+    #[test]
+    fn predictions_that_do_not_depend_on_the_sample_are_no_better_than_chance() {
+        for rows in [4, 300] {
+            let says = sign(&labels(rows), Array2::from_elem((rows, 1), 0.3)).expect("it is chance");
+            assert!(says.contains("the same"), "{says}");
+            let two = Array2::from_shape_fn((rows, 2), |(_, class)| [0.4, 0.6][class]);
+            assert!(sign(&labels(rows), two).is_some());
+        }
+        // Alternates whatever the label is.
+        let random = Array2::from_shape_fn((300, 1), |(row, _)| if (row / 3) % 2 == 0 { 0.2 } else { 0.8 });
+        assert!(sign(&labels(300), random).is_some_and(|says| says.contains("ROC")));
+    }
+
+    #[test]
+    fn more_classes_than_curves_are_drawn_of_are_told_apart_by_what_is_predicted() {
+        let ids: Vec<i32> = (0..300).map(|row| row % 20).collect();
+        let one = Array2::from_shape_fn(
+            (300, 20),
+            |(row, class)| {
+                if class == 7 { 0.5 } else { (row + class) as f32 / 3200.0 }
+            },
+        );
+        assert!(sign(&ids, one).is_some_and(|says| says.contains("class 7")));
+        let right = Array2::from_shape_fn((300, 20), |(row, class)| if row % 20 == class { 0.5 } else { 0.02 });
+        assert_eq!(sign(&ids, right), None);
+    }
+
+    #[test]
+    fn what_is_learnt_is_no_chance() {
+        let ids = labels(300);
+        let score = |row: usize, low: f32, high: f32| if ids[row] == 1 { high } else { low };
+        assert_eq!(sign(&ids, Array2::from_shape_fn((300, 1), |(row, _)| score(row, 0.1, 0.9))), None);
+        // A rare class: each sample is taken for the frequent one, in the right order.
+        assert_eq!(sign(&ids, Array2::from_shape_fn((300, 1), |(row, _)| score(row, 0.010, 0.012))), None);
+        let two = Array2::from_shape_fn(
+            (300, 2),
+            |(row, class)| {
+                if class == 1 { score(row, 0.1, 0.3) } else { score(row, 0.9, 0.7) }
+            },
+        );
+        assert_eq!(sign(&ids, two), None);
+        assert_eq!(sign(&[1; 300], Array2::from_elem((300, 1), 1.0)), None, "all targets are the same");
+        assert_eq!(sign(&labels(300), Array2::from_elem((300, 1), f32::NAN)), None);
+        // Too few samples.
+        assert_eq!(
+            sign(&[0, 1, 0, 1], Array2::from_shape_fn((4, 2), |(row, class)| [0.2 + row as f32 / 10.0, 0.9][class])),
+            None
+        );
+    }
+
+    #[test]
+    fn a_regression_of_small_numbers_that_varies_is_no_chance() {
+        let column = |scale: f32| (0..100).map(|row| scale * (row % 7) as f32).collect::<Vec<f32>>();
+        let targets = Array::F32(Rows::new(column(1e-7), &[100]).expect("a vector"));
+        let of = |values: Vec<f32>| Array2::from_shape_vec((100, 1), values).expect("a column").into_dyn();
+        assert_eq!(in_predictions(&targets, &of(column(0.9e-7)).view(), None, &[]), None);
+        assert!(in_predictions(&targets, &of(vec![3e-7; 100]).view(), None, &[]).is_some());
+    }
+
+    #[test]
+    fn the_reason_names_the_columns_that_are_not_scaled() {
+        let inputs = |values: Vec<f32>| Inputs::from(Rows::new(values, &[2, 2]).expect("two columns"));
+        let columns = ["age".to_owned(), "income".to_owned()];
+        let text = warning("x", &inputs(vec![18.0, 1200.0, 90.0, 250_000.0]), &columns);
+        assert!(text.contains("\"income\" goes from 1,200 to 250,000, \"age\" goes from 18 to 90"), "{text}");
+        assert!(text.contains("data.scale") && text.contains("standardise"), "{text}");
+        let text = warning("x", &inputs(vec![0.1, -0.5, 0.9, 1.0]), &columns);
+        assert!(text.contains("within 1 of 0") && text.contains("learning rate"), "{text}");
+        let text = warning("x", &inputs(vec![1e-5, 2e-5, 3e-5, 1e-6]), &columns);
+        assert!(text.contains("aren't scaled") && text.contains("data.scale"), "{text}");
+    }
+}

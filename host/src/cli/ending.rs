@@ -1,0 +1,187 @@
+//! What is said at the end of a run: its best epoch, and whether the loss stopped being a number.
+
+use plugfit_api::metric::Direction;
+use serde_json::json;
+
+use super::{event, print, warn};
+use crate::compile::{Compiled, LogValue};
+use crate::train::History;
+use crate::train::callbacks::{Callback, Mode};
+
+/// A run that is done.
+pub struct Ending<'r> {
+    pub history: &'r History,
+    pub compiled: &'r Compiled,
+    pub callbacks: &'r [Box<dyn Callback>],
+    pub validated: bool,
+    /// The warning that it is no better than chance.
+    pub chance: Option<String>,
+    /// Where it is kept.
+    pub kept: &'r str,
+}
+
+/// A value of the log, and which way it is better.
+type Compared = (String, Direction);
+
+impl Ending<'_> {
+    /// Warns of a loss that isn't finite, or of a run that is no better than chance, and prints the best epoch.
+    pub fn show(&self, json: bool) {
+        if let Some(text) = diverged(self.history, &self.loss()).as_ref().or(self.chance.as_ref()) {
+            warn(text, json);
+        }
+        let best = self.best();
+        if json {
+            let best = best.map(|(name, epoch, value)| json!({"name": name, "value": value, "epoch": epoch}));
+            event("end", json!({"best": best, "kept": self.kept}));
+            return;
+        }
+        match best {
+            Some((name, epoch, value)) => {
+                let value = LogValue::Number(value);
+                print(&format!("\nbest {name} {value} at epoch {epoch}; {}\n", self.kept));
+            }
+            None => print(&format!("\n{}\n", self.kept)),
+        }
+    }
+
+    /// The best epoch by the first value that compares epochs.
+    fn best(&self) -> Option<(String, u64, f64)> {
+        let loss = self.loss();
+        if !numbers(self.history, &loss).any(|(_, value)| value.is_finite()) {
+            return None;
+        }
+        let metrics = self.metrics().into_iter().filter(|(name, _)| varies(self.history, name));
+        let losses = [(loss, Direction::Minimize), ("loss".into(), Direction::Minimize)];
+        self.monitored().into_iter().chain(metrics).chain(losses).find_map(|(name, direction)| {
+            let (epoch, value) = self.history.best(&name, direction)?;
+            let epoch = epoch.epoch;
+            value.is_finite().then_some((name, epoch, value))
+        })
+    }
+
+    /// The loss of the validation data where there is one in the history, else of the training data.
+    fn loss(&self) -> String {
+        let name = "val_loss";
+        let validated = self.validated && numbers(self.history, name).next().is_some();
+        if validated { name.into() } else { "loss".into() }
+    }
+
+    /// What the callbacks compare epochs by.
+    fn monitored(&self) -> Vec<Compared> {
+        let one = |callback: &Box<dyn Callback>| {
+            let (name, mode) = callback.monitored()?;
+            let direction = match mode {
+                Mode::Min => Direction::Minimize,
+                Mode::Max => Direction::Maximize,
+                Mode::Auto => self.compiled.direction(name)?,
+            };
+            Some((name.to_owned(), direction))
+        };
+        self.callbacks.iter().filter_map(one).collect()
+    }
+
+    /// The metrics that declare a direction.
+    fn metrics(&self) -> Vec<Compared> {
+        let prefix = if self.validated { "val_" } else { "" };
+        let metrics = self.compiled.component_metrics();
+        metrics.map(|(column, _, metric)| (format!("{prefix}{column}"), metric.direction())).collect()
+    }
+}
+
+/// The values of a name with their epochs' numbers.
+fn numbers<'h>(history: &'h History, name: &'h str) -> impl Iterator<Item = (u64, f64)> + 'h {
+    let number = |epoch: &'h crate::train::Epoch| Some((epoch.epoch, epoch.logs.number(name)?));
+    history.epochs.iter().filter_map(number)
+}
+
+/// Whether a value isn't the same in every epoch. One that is says nothing of the epochs: the accuracy of a regression is 0 in each.
+fn varies(history: &History, name: &str) -> bool {
+    let mut values = numbers(history, name).map(|(_, value)| value).filter(|value| value.is_finite());
+    values.next().is_some_and(|first| values.any(|value| value != first))
+}
+
+/// From which epoch on a loss is no finite number, if it isn't at the end.
+fn diverged(history: &History, loss: &str) -> Option<String> {
+    let values: Vec<(u64, f64)> = numbers(history, loss).collect();
+    let lost = values.iter().rev().take_while(|(_, value)| !value.is_finite()).count();
+    let (epoch, value) = *values.get(values.len() - lost)?;
+    let since = if lost == values.len() { "in every epoch".into() } else { format!("since epoch {epoch}") };
+    Some(format!("{loss} is {value} {since}: try a lower learning rate, or `clipnorm`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Compile, Logs, OutputShapes};
+    use crate::train::{Epoch, callbacks};
+    use crate::{Host, Identifier};
+
+    fn history(epochs: &[&[(&str, f64)]]) -> History {
+        let epoch = |(index, values): (usize, &&[(&str, f64)])| {
+            let mut logs = Logs::default();
+            values.iter().for_each(|(name, value)| logs.push(*name, LogValue::Number(*value)));
+            Epoch { epoch: index as u64 + 1, logs, learning_rate: 0.1, seconds: 0.0 }
+        };
+        History { epochs: epochs.iter().enumerate().map(epoch).collect() }
+    }
+
+    /// The name and the epoch of the last line.
+    fn best(history: &History, callback: Option<&str>, validated: bool) -> Option<(String, u64)> {
+        let host = Host::new();
+        let metrics = ["accuracy"].into();
+        let loss = "sparse_categorical_crossentropy".into();
+        let compile = Compile { loss, metrics, optimizer: Identifier::from("SGD"), ..Compile::default() };
+        let mut compiled = host.compile(compile).expect("it can be compiled");
+        compiled.build(&[OutputShapes { y_true: Some(&[4]), y_pred: &[4, 3] }]).expect("the shapes fit");
+        let identifiers: Vec<serde_json::Value> = callback.into_iter().map(Into::into).collect();
+        let callbacks = callbacks::read(&host, &identifiers).expect("a callback");
+        let ending =
+            Ending { history, compiled: &compiled, callbacks: &callbacks, validated, chance: None, kept: "run" };
+        ending.best().map(|(name, epoch, _)| (name, epoch))
+    }
+
+    #[test]
+    fn the_best_epoch_is_by_what_is_monitored_else_by_a_metric_that_changes_else_by_the_loss() {
+        let learnt = history(&[
+            &[("loss", 0.9), ("accuracy", 0.5), ("val_loss", 0.7), ("val_accuracy", 0.6)],
+            &[("loss", 0.8), ("accuracy", 0.7), ("val_loss", 0.6), ("val_accuracy", 0.5)],
+            &[("loss", 0.7), ("accuracy", 0.6), ("val_loss", 0.8), ("val_accuracy", 0.4)],
+        ]);
+        let is = |name: &str, epoch| Some((name.to_owned(), epoch));
+        assert_eq!(best(&learnt, None, true), is("val_accuracy", 1));
+        assert_eq!(best(&learnt, Some("EarlyStopping"), true), is("val_loss", 2));
+        assert_eq!(best(&learnt, Some("ModelCheckpoint(monitor=loss)"), true), is("loss", 3));
+        assert_eq!(best(&learnt, Some("EarlyStopping(monitor=val_loss, mode=max)"), true), is("val_loss", 3));
+        assert_eq!(best(&learnt, Some("CSVLogger"), true), is("val_accuracy", 1));
+        assert_eq!(best(&learnt, None, false), is("accuracy", 2));
+
+        let regression = history(&[
+            &[("loss", 0.9), ("accuracy", 0.0), ("val_loss", 0.7), ("val_accuracy", 0.0)],
+            &[("loss", 0.8), ("accuracy", 0.0), ("val_loss", 0.6), ("val_accuracy", 0.0)],
+        ]);
+        assert_eq!(best(&regression, None, true), is("val_loss", 2));
+        assert_eq!(best(&regression, None, false), is("loss", 2));
+        assert_eq!(best(&history(&[&[("loss", 0.9), ("accuracy", 0.0)]]), None, true), is("loss", 1), "none validated");
+        assert_eq!(best(&History::default(), None, true), None);
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_any_more_is_told_of() {
+        let nan = f64::NAN;
+        let later =
+            history(&[&[("val_loss", 0.5), ("val_accuracy", 0.6)], &[("val_loss", nan), ("val_accuracy", 0.1)]]);
+        assert_eq!(best(&later, Some("EarlyStopping"), true), Some(("val_loss".into(), 1)));
+        let text = diverged(&later, "val_loss").expect("it is NaN at the end");
+        assert!(text.contains("val_loss is NaN since epoch 2"), "{text}");
+        let always =
+            history(&[&[("val_loss", nan), ("val_accuracy", 0.2)], &[("val_loss", nan), ("val_accuracy", 0.1)]]);
+        assert_eq!(
+            best(&always, None, true),
+            None,
+            "an accuracy of predictions that are NaN isn't the best of anything"
+        );
+        assert!(diverged(&always, "val_loss").is_some_and(|text| text.contains("in every epoch")));
+        assert_eq!(diverged(&history(&[&[("loss", nan)], &[("loss", 0.5)]]), "loss"), None, "it recovered");
+        assert_eq!(diverged(&History::default(), "loss"), None);
+    }
+}

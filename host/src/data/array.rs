@@ -49,6 +49,11 @@ impl<T: Copy> Rows<T> {
         &self.values
     }
 
+    /// All numbers in C order, to be changed.
+    pub(super) fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
     /// All rows, `[N, ...row_shape]`.
     pub fn view(&self) -> ArrayViewD<'_, T> {
         self.slice(0..self.len)
@@ -268,33 +273,6 @@ impl Array {
     /// Cuts off the rows from `at` on.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         map_any!(Array, self, rows => rows.split_off(at))
-    }
-
-    /// The numbers as float32, multiplied by `scale`.
-    pub(super) fn into_f32(self, scale: Option<f64>) -> Rows<f32> {
-        let scale = scale.unwrap_or(1.0);
-        match self {
-            Array::F32(mut rows) => {
-                if scale != 1.0 {
-                    rows.values.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
-                }
-                rows
-            }
-            Array::F64(rows) => rows.map(|value| (value * scale) as f32),
-            Array::I32(rows) => rows.map(|value| (f64::from(value) * scale) as f32),
-            Array::I64(rows) => rows.map(|value| (value as f64 * scale) as f32),
-            Array::U8(rows) => rows.map(|value| (f64::from(value) * scale) as f32),
-        }
-    }
-
-    /// The first row with a number that isn't finite; none if all are.
-    pub(super) fn first_not_finite(&self) -> Option<usize> {
-        let (at, row_len) = match self {
-            Array::F32(rows) => (rows.values.iter().position(|value| !value.is_finite()), rows.row_len()),
-            Array::F64(rows) => (rows.values.iter().position(|value| !value.is_finite()), rows.row_len()),
-            Array::I32(_) | Array::I64(_) | Array::U8(_) => (None, 1),
-        };
-        at.map(|at| at / row_len.max(1))
     }
 
     /// If these are labels 0, 1, ..., K - 1, one a sample and each of them there: K.

@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 
 /// What to train on: the `[data]` table. Paths are seen from the folder that it is loaded with, and may be patterns
 /// such as `part-*.csv`, whose files are read in sorted order.
+///
+/// Files mean the same in every format:
+/// - Inputs and weights are float32. A number that is too large for it is refused, with its row and column, as NaN, infinity and missing
+///   values are.
+/// - An integer that float32 rounds, such as the id 16777217, is refused as an input, unless the inputs are multiplied by `scale`, which
+///   makes it a quantity. A number is an integer by its column's or array's type; in a `.csv`, if it is written without a point and an
+///   exponent.
+/// - Integers of a target are kept exactly, up to 64 bits.
+/// - A boolean is 0 or 1, as an input, a target or a weight; in a `.csv` the words "true" and "false" are booleans, in any case. Only in
+///   a target that has other words as well they are the names of classes.
+/// - The columns of a `.parquet` may be integers, floating-point numbers, decimals, booleans, text, or any of these within a struct,
+///   whose columns are named "struct.column". A column of dates, times, durations, lists or other types is refused where it is used,
+///   and left out where `inputs` isn't given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {

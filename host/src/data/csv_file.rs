@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
-use super::table::{Cell, Table};
+use super::table::{Cell, Table, flag};
 use crate::{Error, Result};
 
 /// An open file, its header and its current row.
@@ -55,16 +55,22 @@ impl Table for CsvFile {
     fn header(&self) -> &[String] {
         &self.header
     }
-    fn select(&mut self, _columns: &[usize]) {}
+    fn select(&mut self, _columns: &[usize]) -> Result<()> {
+        Ok(())
+    }
     fn read_row(&mut self) -> Result<bool> {
         self.reader.read_record(&mut self.row).map_err(|error| unreadable(&self.path, &error))
     }
     fn cell(&self, column: usize) -> Cell<'_> {
         let cell = &self.row[column];
-        match cell.parse() {
-            _ if is_missing(cell) => Cell::Missing,
-            Ok(number) => Cell::Number(number),
-            Err(_) => Cell::Word(cell),
+        if let Ok(integer) = cell.parse::<i64>() {
+            return Cell::Integer(integer.into());
+        }
+        match cell.parse::<f64>() {
+            Ok(number) if number.is_nan() => Cell::Missing,
+            Ok(number) => cell.parse().map_or(Cell::Number(number), Cell::Integer),
+            Err(_) if is_missing(cell) => Cell::Missing,
+            Err(_) => flag(cell).map_or(Cell::Word(cell), Cell::Flag),
         }
     }
     fn text(&self, column: usize) -> Cow<'_, str> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use ndarray::ArrayViewD;
 
 use super::array::Rows;
+use super::float32::misfit_error;
 use super::npy::{Decode, Layout};
 use crate::{Error, Result};
 
@@ -178,13 +179,12 @@ impl DiskRows {
                 .with("in", format!("row {first} (from 0)")),
             _ => Error::failure(format!("cannot read {}: {error}", self.place)),
         })?;
-        let before = values.len();
-        (self.decode)(&bytes, self.scale, values);
-        match values[before..].iter().position(|value| !value.is_finite()) {
+        match (self.decode)(&bytes, self.scale, values) {
             None => Ok(()),
-            Some(at) => Err(Error::failure("a number is NaN or infinite")
-                .with("in", format!("{}, inputs, row {} (from 0)", self.place, first + at / row_len.max(1)))
-                .hint("leave such samples out before saving the file")),
+            Some((at, what)) => {
+                let array = format!("{}, inputs", self.place);
+                Err(misfit_error(what, &array, first * row_len + at, &self.row_shape))
+            }
         }
     }
 }

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use super::array::Array;
+use super::array::{Array, Rows};
 use super::config::{DataConfig, OneOrMany, memory_limit};
 use super::dataset::{Dataset, Target};
 use super::inputs::{DiskRows, Inputs};
 use super::npy::read_npy;
 use super::npz::Npz;
 use super::schema::{Schema, TargetSchema, only, read_npz};
-use super::table::{Classes, Columns, Kind, PlannedTarget, TablePlan, read_table};
+use super::table::{Classes, Columns, Kind, PlannedTarget, TablePlan, Unusable, read_table};
 use super::text::grouped;
 use crate::{Error, Result};
 
@@ -99,12 +99,13 @@ impl DataConfig {
         })?;
         let mut targets = Vec::new();
         for (name, target_columns) in target.named() {
-            let kinds = target_columns.iter().map(|column| Ok(columns.kinds[columns.find(column, path)?]));
+            let kinds = target_columns.iter().map(|column| Ok(&columns.kinds[columns.find(column, path)?]));
             let kinds = kinds.collect::<Result<Vec<_>>>()?;
             let classes = match &kinds[..] {
                 [] => return Err(Error::usage(format!("the target \"{name}\" has no columns"))),
-                [Kind::Text] => Classes::Learn,
-                kinds if kinds.contains(&Kind::Text) => {
+                // Words may follow the first booleans.
+                [Kind::Text | Kind::Flag] => Classes::Learn,
+                kinds if kinds.contains(&&Kind::Text) => {
                     return Err(Error::usage(format!("the target \"{name}\" has words among its columns"))
                         .hint("words are class names, and need a target of one column"));
                 }
@@ -172,7 +173,8 @@ impl DataConfig {
             let name = name.strip_suffix(".npy").map_or(name.clone(), |stem| {
                 Path::new(stem).file_name().map_or(stem.to_owned(), |stem| stem.to_string_lossy().into_owned())
             });
-            let values = check_finite(read_npy_file(&path)?, &path, &name)?;
+            let values = read_npy_file(&path)?.check_finite(&path, &name)?;
+            values.check_targets(&format!("{}, {name}", path.display()))?;
             targets.push(Target { name: name.clone(), values, class_names: None });
             named.push((name.clone(), vec![name]));
         }
@@ -180,7 +182,8 @@ impl DataConfig {
             None => None,
             Some(file) => {
                 let path = base.join(file);
-                Some(check_finite(read_npy_file(&path)?, &path, "sample_weight")?.into_f32(None))
+                let weight = read_npy_file(&path)?.check_finite(&path, "sample_weight")?;
+                Some(weight.into_weights(&format!("{}, sample_weight", path.display()))?)
             }
         };
         let mut schema = self.schema(vec!["x".to_owned()], named);
@@ -204,7 +207,7 @@ impl DataConfig {
                 None => {}
             }
         }
-        Ok(check_finite(read_npy_file(path)?, path, "inputs")?.into_f32(self.scale).into())
+        Ok(read_npy_inputs(path, self.scale)?.into())
     }
 
     fn schema(&self, inputs: Vec<String>, targets: Vec<(String, Vec<String>)>) -> Schema {
@@ -222,16 +225,24 @@ impl DataConfig {
 /// Every column of numbers that isn't taken; notes what is left out.
 fn numeric_inputs(columns: &Columns, is_taken: impl Fn(&String) -> bool, notes: &mut Vec<String>) -> Vec<String> {
     let mut inputs = Vec::new();
-    let (mut words, mut empty) = (Vec::new(), Vec::new());
+    let (mut words, mut empty, mut times, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, kind) in columns.names.iter().zip(&columns.kinds).filter(|(name, _)| !is_taken(name)) {
         match kind {
             _ if name.is_empty() => notes.push("a column without a name is left out".to_owned()),
-            Kind::Number => inputs.push(name.clone()),
+            Kind::Number | Kind::Flag => inputs.push(name.clone()),
             Kind::Text => words.push(name.as_str()),
             Kind::Unknown => empty.push(name.as_str()),
+            Kind::Unusable(Unusable::Time | Unusable::Duration) => times.push(name.as_str()),
+            Kind::Unusable(Unusable::Lists | Unusable::Type(_)) => others.push(name.as_str()),
         }
     }
-    for (names, why) in [(words, "not numbers"), (empty, "nothing in them")] {
+    let left_out = [
+        (words, "not numbers"),
+        (empty, "nothing in them"),
+        (times, "dates, times or durations"),
+        (others, "lists or other types"),
+    ];
+    for (names, why) in left_out {
         if !names.is_empty() {
             notes.push(format!("columns left out, {why}: {}", names.join(", ")));
         }
@@ -303,6 +314,12 @@ fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
     if paths.is_empty() { Err(Error::usage("data names no file")) } else { Ok(paths) }
 }
 
+/// Reads an .npy file as inputs.
+pub fn read_npy_inputs(path: &Path, scale: Option<f64>) -> Result<Rows<f32>> {
+    let inputs = read_npy_file(path)?.check_finite(path, "inputs")?;
+    inputs.into_inputs(scale, &format!("{}, inputs", path.display()))
+}
+
 /// Reads an .npy file.
 pub fn read_npy_file(path: &Path) -> Result<Array> {
     if Format::of(path)? != Format::Npy {
@@ -312,16 +329,6 @@ pub fn read_npy_file(path: &Path) -> Result<Array> {
     }
     let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
     read_npy(&mut BufReader::new(file), &path.display().to_string())
-}
-
-/// Refuses NaN and infinity.
-pub fn check_finite(array: Array, path: &Path, name: &str) -> Result<Array> {
-    match array.first_not_finite() {
-        None => Ok(array),
-        Some(row) => Err(Error::failure("a number is NaN or infinite")
-            .with("in", format!("{}, {name}, row {row} (from 0)", path.display()))
-            .hint("leave such samples out before saving the file")),
-    }
 }
 
 fn names_of(paths: &[PathBuf]) -> String {

@@ -9,6 +9,9 @@ mod atomic;
 mod config;
 mod csv_file;
 mod dataset;
+mod float32;
+#[cfg(test)]
+mod formats_tests;
 mod guarded;
 mod inputs;
 mod load;
@@ -17,7 +20,13 @@ mod load_tests;
 mod npy;
 mod npz;
 mod order;
+mod parquet_cells;
+#[cfg(test)]
+mod parquet_damaged_tests;
 mod parquet_file;
+mod parquet_pages;
+#[cfg(test)]
+mod parquet_tests;
 mod schema;
 mod table;
 pub(crate) mod text;

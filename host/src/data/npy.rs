@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 
 use super::array::{Array, Rows};
+use super::float32::{Number, misfit, misfit_error};
 use crate::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -38,8 +39,30 @@ fn io_failed(place: &str, error: &io::Error) -> Error {
     }
 }
 
-/// Adds the numbers that lie in bytes, multiplied, to a list.
-pub type Decode = fn(bytes: &[u8], scale: f64, values: &mut Vec<f32>);
+/// Adds the numbers that lie in bytes, multiplied, to a list of inputs. Gives the place of the first one that isn't taken, and why.
+pub type Decode = fn(bytes: &[u8], scale: f64, values: &mut Vec<f32>) -> Option<(usize, &'static str)>;
+
+fn decode<T: Number, const WIDTH: usize>(
+    bytes: &[u8],
+    scale: f64,
+    values: &mut Vec<f32>,
+    number: impl Fn([u8; WIDTH]) -> T,
+) -> Option<(usize, &'static str)> {
+    let scaled = scale != 1.0;
+    let (each, before) = (bytes.as_chunks::<WIDTH>().0, values.len());
+    let mut fit = true;
+    values.extend(each.iter().map(|bytes| {
+        let number = number(*bytes);
+        let float = (number.double() * scale) as f32;
+        fit &= float.is_finite() && (scaled || !number.is_rounded());
+        float
+    }));
+    if fit {
+        return None;
+    }
+    let misfit = |(at, bytes): (usize, &[u8; WIDTH])| Some((at, misfit(number(*bytes), values[before + at], scaled)?));
+    each.iter().enumerate().find_map(misfit)
+}
 
 /// Where and how the numbers of a file lie.
 pub struct Layout {
@@ -65,36 +88,30 @@ impl Layout {
         header.count(place)?;
         let (big, kind) = header.kind();
         macro_rules! decode {
-            ($type:ty, $number:ident => $float:expr) => {{
-                fn little(bytes: &[u8], scale: f64, values: &mut Vec<f32>) {
-                    let each = bytes.as_chunks::<{ size_of::<$type>() }>().0.iter();
-                    values.extend(each.map(|bytes| {
-                        let $number = <$type>::from_le_bytes(*bytes);
-                        ($float * scale) as f32
-                    }));
-                }
-                fn big_(bytes: &[u8], scale: f64, values: &mut Vec<f32>) {
-                    let each = bytes.as_chunks::<{ size_of::<$type>() }>().0.iter();
-                    values.extend(each.map(|bytes| {
-                        let $number = <$type>::from_be_bytes(*bytes);
-                        ($float * scale) as f32
-                    }));
-                }
-                (size_of::<$type>(), if big { big_ as Decode } else { little as Decode })
+            ($type:ty) => {
+                decode!($type, |number| number)
+            };
+            ($type:ty, $from:expr) => {{
+                let little: Decode =
+                    |bytes, scale, values| decode(bytes, scale, values, |bytes| $from(<$type>::from_le_bytes(bytes)));
+                let large: Decode =
+                    |bytes, scale, values| decode(bytes, scale, values, |bytes| $from(<$type>::from_be_bytes(bytes)));
+                (size_of::<$type>(), if big { large } else { little })
             }};
         }
         let (width, decode) = match kind {
-            "f4" => decode!(f32, number => f64::from(number)),
-            "f8" => decode!(f64, number => number),
-            "f2" => decode!(u16, bits => f64::from(half_to_f32(bits))),
-            "i1" => decode!(i8, number => f64::from(number)),
-            "i2" => decode!(i16, number => f64::from(number)),
-            "u2" => decode!(u16, number => f64::from(number)),
-            "i4" => decode!(i32, number => f64::from(number)),
-            "u4" => decode!(u32, number => f64::from(number)),
-            "i8" => decode!(i64, number => number as f64),
-            "u1" => decode!(u8, number => f64::from(number)),
-            "b1" => decode!(u8, number => f64::from(u8::from(number != 0))),
+            "f4" => decode!(f32),
+            "f8" => decode!(f64),
+            "f2" => decode!(u16, half_to_f32),
+            "i1" => decode!(i8),
+            "i2" => decode!(i16),
+            "u2" => decode!(u16),
+            "i4" => decode!(i32),
+            "u4" => decode!(u32),
+            "i8" => decode!(i64),
+            "u8" => decode!(u64),
+            "u1" => decode!(u8),
+            "b1" => decode!(u8, |byte| u8::from(byte != 0)),
             _ => return Err(header.no_numbers(place)),
         };
         Ok(Layout { start, width, decode, shape: header.shape, fortran_order: header.fortran_order })
@@ -102,9 +119,7 @@ impl Layout {
 
     /// Of float32 in little-endian order, from the beginning on, of no shape yet.
     pub fn float32() -> Self {
-        fn decode(bytes: &[u8], _scale: f64, values: &mut Vec<f32>) {
-            values.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
-        }
+        let decode: Decode = |bytes, scale, values| decode(bytes, scale, values, f32::from_le_bytes);
         Layout { start: 0, width: 4, decode, shape: Vec::new(), fortran_order: false }
     }
 
@@ -182,8 +197,16 @@ impl Header {
     }
 
     fn no_numbers(&self, place: &str) -> Error {
-        Error::failure(format!("{place} holds numbers of type \"{}\"", self.descr))
-            .with("has", "float16, float32, float64, int8 to int64, uint8 to uint32, bool")
+        let what = match self.kind().1 {
+            "O" => "Python objects",
+            kind if kind.starts_with('[') => "records of several fields",
+            kind if kind.starts_with('M') || kind.starts_with('m') => "dates, times or durations",
+            kind if kind.starts_with('U') || kind.starts_with('S') => "text",
+            kind if kind.starts_with('c') => "complex numbers",
+            _ => "values that aren't read",
+        };
+        Error::failure(format!("{place} holds {what}, of type \"{}\"", self.descr))
+            .with("has", "float16, float32, float64, int8 to int64, uint8 to uint64, bool")
             .hint("convert it with astype before saving it")
     }
 
@@ -196,7 +219,11 @@ impl Header {
             rest = after.trim_start().strip_prefix(':')?.trim_start();
             match key {
                 "descr" => {
-                    let (value, after) = quoted(rest)?;
+                    // A list of fields, each with its type.
+                    let (value, after) = match rest.starts_with('[') {
+                        true => rest.split_at(rest.rfind("]")? + 1),
+                        false => quoted(rest)?,
+                    };
                     (descr, rest) = (Some(value.to_owned()), after);
                 }
                 "fortran_order" => {
@@ -258,6 +285,15 @@ fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &st
             Array::I64(numbers.read(move |bytes| i64::from(number(bytes)))?)
         }
         "i8" => Array::I64(numbers.read(number!(i64))?),
+        "u8" => {
+            let number = number!(u64);
+            // What int64 doesn't hold comes out negative.
+            let rows = numbers.read(move |bytes| number(bytes).cast_signed())?;
+            match rows.values().iter().position(|number| *number < 0) {
+                None => Array::I64(rows),
+                Some(at) => return Err(misfit_error("an integer is too large for int64", place, at, rows.row_shape())),
+            }
+        }
         "u1" => Array::U8(numbers.read(|[byte]| byte)?),
         "b1" => Array::U8(numbers.read(|[byte]| u8::from(byte != 0))?),
         _ => return Err(header.no_numbers(place)),
@@ -349,7 +385,10 @@ mod tests {
     use super::*;
 
     fn file(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+        with_header(&format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n"), data)
+    }
+
+    fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
         [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
     }
 
@@ -407,7 +446,19 @@ mod tests {
             (file("<f4", "False", "(99999999999, 99999999999)", &[0; 8]), "more numbers than there can be"),
             (file("<f4", "False", "(99999999999,)", &[0; 8]), "cut short"),
             (file("<f4", "False", "(1,)", &[0; 8]), "more follows"),
-            (file("<U3", "False", "(1,)", &[0; 12]), "of type \"<U3\""),
+            (file("<U3", "False", "(1,)", &[0; 12]), "holds text, of type \"<U3\""),
+            (file("|O", "False", "(1,)", &[0; 12]), "holds Python objects, of type \"|O\""),
+            (file("<M8[ns]", "False", "(1,)", &[0; 8]), "holds dates, times or durations"),
+            (file("<c16", "False", "(1,)", &[0; 16]), "holds complex numbers"),
+            (file("<f16", "False", "(1,)", &[0; 16]), "holds values that aren't read, of type \"<f16\""),
+            (
+                with_header(
+                    "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (1,), }\n",
+                    &[0; 8],
+                ),
+                "holds records of several fields, of type \"[('a', '<f4'), ('b', '<i4')]\"",
+            ),
+            (file("<u8", "False", "(2,)", &[[0; 8], [255; 8]].concat()), "an integer is too large for int64"),
             (file("<f4", "Maybe", "(1,)", &[0; 4]), "can't be understood"),
             (file("<f4", "False", "(-1,)", &[0; 4]), "can't be understood"),
             (file("", "False", "(1,)", &[0; 4]), "of type \"\""),

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::array::Array;
 use super::config::memory_limit;
 use super::dataset::{Dataset, Target};
 use super::inputs::Inputs;
-use super::load::{Format, check_finite, read_npy_file};
+use super::load::{Format, read_npy_inputs};
 use super::npz::Npz;
 use super::table::{Classes, PlannedTarget, TablePlan, read_table};
 use crate::{Error, Result};
@@ -70,11 +69,7 @@ impl Schema {
         let dataset = match Format::of_all(paths)? {
             Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None)?,
             Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?,
-            Format::Npy => {
-                let path = only(paths)?;
-                let inputs = check_finite(read_npy_file(path)?, path, "inputs")?;
-                Dataset::new(inputs.into_f32(self.scale), Vec::new(), None)?
-            }
+            Format::Npy => Dataset::new(read_npy_inputs(only(paths)?, self.scale)?, Vec::new(), None)?,
         };
         self.check_shape(dataset.inputs(), paths)?;
         Ok(dataset.into_inputs())
@@ -104,25 +99,25 @@ impl Schema {
 pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<Dataset> {
     let path = only(paths)?;
     let mut file = Npz::open(path)?;
-    let mut read = |name: &str| check_finite(file.read(name)?, path, name);
+    let place = |name: &str| format!("{}, {name}", path.display());
+    let mut read = |name: &str| file.read(name)?.check_finite(path, name);
     let [inputs] = &schema.inputs[..] else {
         return Err(Error::usage("an .npz has its inputs in one array").with("found", schema.inputs.join(", ")));
     };
-    let inputs = read(inputs)?.into_f32(schema.scale);
+    let inputs = read(inputs)?.into_inputs(schema.scale, &place(inputs))?;
     let mut targets = Vec::new();
     for target in &schema.targets {
         let [array] = &target.columns[..] else {
             return Err(Error::usage(format!("the target \"{}\" must be one array", target.name))
                 .with("found", target.columns.join(", ")));
         };
-        targets.push(Target {
-            name: target.name.clone(),
-            values: read(array)?,
-            class_names: target.class_names.clone(),
-        });
+        let values = read(array)?;
+        values.check_targets(&place(array))?;
+        targets.push(Target { name: target.name.clone(), values, class_names: target.class_names.clone() });
     }
-    let sample_weight: Option<Array> = schema.sample_weight.as_deref().map(read).transpose()?;
-    Dataset::new(inputs, targets, sample_weight.map(|weight| weight.into_f32(None)))
+    let weights = |name: &str| read(name)?.into_weights(&place(name));
+    let sample_weight = schema.sample_weight.as_deref().map(weights).transpose()?;
+    Dataset::new(inputs, targets, sample_weight)
 }
 
 /// The one path there is.

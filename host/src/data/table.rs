@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::array::{Array, Rows};
 use super::csv_file::CsvFile;
 use super::dataset::{Dataset, Target};
+use super::float32::{ROUNDED, ROUNDED_HINT, TOO_LARGE};
 use super::inputs::Growing;
 use super::load::Format;
 use super::parquet_file::ParquetFile;
@@ -19,8 +20,12 @@ pub trait Table {
     fn path(&self) -> &Path;
     /// The columns' names.
     fn header(&self) -> &[String];
-    /// Reads only these columns from now on.
-    fn select(&mut self, columns: &[usize]);
+    /// Why nothing in a column can be used; none if its cells can be read.
+    fn unusable(&self, _column: usize) -> Option<&Unusable> {
+        None
+    }
+    /// Reads only these columns from now on, none of them unusable.
+    fn select(&mut self, columns: &[usize]) -> Result<()>;
     /// Goes to the next row; false at the end.
     fn read_row(&mut self) -> Result<bool>;
     /// A cell of the current row.
@@ -34,8 +39,45 @@ pub trait Table {
 /// What stands in a cell.
 pub enum Cell<'a> {
     Number(f64),
+    /// What is of an integer type, or written without a point and an exponent.
+    Integer(i128),
+    /// The word for a boolean.
+    Flag(bool),
     Word(&'a str),
     Missing,
+}
+
+/// Why a column can't be used at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It holds dates, times of day or points in time.
+    Time,
+    /// It holds lengths of time.
+    Duration,
+    /// It holds several values a row.
+    Lists,
+    /// It is of a type that isn't read; the type's name, or what is wrong with it.
+    Type(String),
+}
+
+impl Unusable {
+    fn error(&self, name: &str, path: &Path) -> Error {
+        let what = match self {
+            Unusable::Time => "dates or times",
+            Unusable::Duration => "durations",
+            Unusable::Lists => "lists",
+            Unusable::Type(_) => "values of a type that can't be read",
+        };
+        let error = Error::usage(format!("the column \"{name}\" holds {what}"));
+        let error = error.with("in", path.display().to_string());
+        let (error, instead) = match self {
+            Unusable::Time => (error, "store it as the number that is meant, such as days since a fixed date"),
+            Unusable::Duration => (error, "store it as a number, such as seconds"),
+            Unusable::Lists => (error, "store each value in a column of its own"),
+            Unusable::Type(found) => (error.with("found", found.clone()), "store it as numbers, booleans or text"),
+        };
+        error.hint(format!("{instead}, or leave it out: `inputs` names the columns to use"))
+    }
 }
 
 fn open(path: &Path) -> Result<Box<dyn Table>> {
@@ -46,14 +88,25 @@ fn open(path: &Path) -> Result<Box<dyn Table>> {
 }
 
 impl dyn Table + '_ {
+    /// The place of the column of that name, which must be usable.
+    fn find(&self, name: &str) -> Result<usize> {
+        let column = find(self.header(), name, self.path())?;
+        match self.unusable(column) {
+            None => Ok(column),
+            Some(unusable) => Err(unusable.error(name, self.path())),
+        }
+    }
+
     fn find_all(&self, names: &[String]) -> Result<Vec<usize>> {
-        names.iter().map(|name| find(self.header(), name, self.path())).collect()
+        names.iter().map(|name| self.find(name)).collect()
     }
 
     /// A cell of the current row as a finite number.
     fn number(&self, column: usize) -> Result<f64> {
         match self.cell(column) {
             Cell::Number(number) if number.is_finite() => Ok(number),
+            Cell::Integer(integer) => Ok(integer as f64),
+            Cell::Flag(flag) => Ok(f64::from(u8::from(flag))),
             Cell::Number(_) => Err(self.bad_cell("a number is infinite", column)),
             Cell::Missing => Err(self
                 .bad_cell("a value is missing", column)
@@ -64,10 +117,26 @@ impl dyn Table + '_ {
         }
     }
 
-    /// A cell of the current row as a finite float32.
+    /// A cell of the current row as a finite float32, multiplied by `scale`.
     fn float32(&self, column: usize, scale: f64) -> Result<f32> {
         let number = (self.number(column)? * scale) as f32;
-        if number.is_finite() { Ok(number) } else { Err(self.bad_cell("a number is too large for float32", column)) }
+        if number.is_finite() { Ok(number) } else { Err(self.bad_cell(TOO_LARGE, column)) }
+    }
+
+    /// A cell of the current row as an input. An integer that float32 rounds may be an id, and is refused, unless it is multiplied: what
+    /// is scaled is a quantity.
+    fn input(&self, column: usize, scale: f64) -> Result<f32> {
+        if scale == 1.0
+            && let Cell::Integer(integer) = self.cell(column)
+        {
+            const EXACT: u128 = 1 << f32::MANTISSA_DIGITS;
+            let rounded = integer as f32;
+            if integer.unsigned_abs() > EXACT && rounded as i128 != integer {
+                return Err(self.bad_cell(ROUNDED, column).hint(ROUNDED_HINT));
+            }
+            return Ok(rounded);
+        }
+        self.float32(column, scale)
     }
 
     fn bad_cell(&self, what: &str, column: usize) -> Error {
@@ -105,12 +174,15 @@ pub enum Classes {
 }
 
 /// What a column's cells are, as far as its first ones tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Number,
+    /// Words for booleans.
+    Flag,
     Text,
     /// Nothing but missing values.
     Unknown,
+    Unusable(Unusable),
 }
 
 /// The columns of a file, in order.
@@ -123,27 +195,34 @@ impl Columns {
     /// Reads the header, and as many rows as it takes to tell every column's kind.
     pub fn of(path: &Path) -> Result<Self> {
         let mut file = open(path)?;
-        let mut kinds = vec![Kind::Unknown; file.header().len()];
+        let kind = |column| file.unusable(column).map_or(Kind::Unknown, |why| Kind::Unusable(why.clone()));
+        let mut kinds: Vec<Kind> = (0..file.header().len()).map(kind).collect();
+        let readable = kinds.contains(&Kind::Unknown);
         let mut rows = 0;
         while kinds.contains(&Kind::Unknown) && file.read_row()? {
             rows += 1;
             for (column, kind) in kinds.iter_mut().enumerate().filter(|(_, kind)| **kind == Kind::Unknown) {
                 *kind = match file.cell(column) {
                     Cell::Missing => Kind::Unknown,
-                    Cell::Number(_) => Kind::Number,
+                    Cell::Number(_) | Cell::Integer(_) => Kind::Number,
+                    Cell::Flag(_) => Kind::Flag,
                     Cell::Word(_) => Kind::Text,
                 };
             }
         }
-        if rows == 0 {
+        if rows == 0 && readable {
             return Err(without_rows(&[path.to_owned()]));
         }
         Ok(Columns { names: file.header().to_vec(), kinds })
     }
 
-    /// The place of the column of that name.
+    /// The place of the column of that name, which must be usable.
     pub fn find(&self, name: &str, path: &Path) -> Result<usize> {
-        find(&self.names, name, path)
+        let column = find(&self.names, name, path)?;
+        match &self.kinds[column] {
+            Kind::Unusable(unusable) => Err(unusable.error(name, path)),
+            _ => Ok(column),
+        }
     }
 }
 
@@ -163,11 +242,11 @@ pub fn read_table(paths: &[PathBuf], plan: &TablePlan, scale: Option<f64>, limit
         let input_columns = file.find_all(&plan.inputs)?;
         let target_columns =
             plan.targets.iter().map(|target| file.find_all(&target.columns)).collect::<Result<Vec<_>>>()?;
-        let weight_column = plan.sample_weight.as_ref().map(|name| find(file.header(), name, path)).transpose()?;
-        file.select(&[&input_columns[..], &target_columns.concat(), weight_column.as_slice()].concat());
+        let weight_column = plan.sample_weight.as_ref().map(|name| file.find(name)).transpose()?;
+        file.select(&[&input_columns[..], &target_columns.concat(), weight_column.as_slice()].concat())?;
         while file.read_row()? {
             for &column in &input_columns {
-                inputs.push(file.float32(column, scale.unwrap_or(1.0))?)?;
+                inputs.push(file.input(column, scale.unwrap_or(1.0))?)?;
             }
             for (target, columns) in targets.iter_mut().zip(&target_columns) {
                 target.read(&*file, columns)?;
@@ -209,7 +288,7 @@ fn without_rows(paths: &[PathBuf]) -> Error {
 /// Collects a target.
 struct TargetReader<'a> {
     plan: &'a PlannedTarget,
-    numbers: Vec<f64>,
+    numbers: Numbers,
     ids: Vec<i32>,
     id_of: HashMap<String, i32>,
 }
@@ -220,16 +299,24 @@ impl<'a> TargetReader<'a> {
             Classes::Known(names) => names.iter().cloned().zip(0..).collect(),
             Classes::None | Classes::Learn => HashMap::new(),
         };
-        TargetReader { plan, numbers: Vec::new(), ids: Vec::new(), id_of }
+        TargetReader { plan, numbers: Numbers::Whole(Vec::new()), ids: Vec::new(), id_of }
     }
 
     /// Takes this target's cells of the current row.
     fn read(&mut self, file: &dyn Table, columns: &[usize]) -> Result<()> {
         if self.plan.classes == Classes::None {
             for &column in columns {
+                if let Cell::Integer(integer) = file.cell(column) {
+                    if !self.numbers.push_integer(integer) {
+                        return Err(file
+                            .bad_cell("an integer is too large for int64", column)
+                            .hint("of a quantity, store it as floating point; of a class, number the classes from 0"));
+                    }
+                    continue;
+                }
                 let number = file.number(column)?;
                 if number.abs() > f64::from(f32::MAX) {
-                    return Err(file.bad_cell("a number is too large for float32", column));
+                    return Err(file.bad_cell(TOO_LARGE, column));
                 }
                 self.numbers.push(number);
             }
@@ -264,12 +351,21 @@ impl<'a> TargetReader<'a> {
         };
         let name = self.plan.name.clone();
         match &self.plan.classes {
-            Classes::None => Ok(Target { name, values: narrowest(self.numbers, &shape)?, class_names: None }),
+            Classes::None => Ok(Target { name, values: self.numbers.finish(&shape)?, class_names: None }),
             Classes::Known(names) => {
                 let values = Array::I32(Rows::new(self.ids, &shape)?);
                 Ok(Target { name, values, class_names: Some(names.clone()) })
             }
             Classes::Learn => {
+                // Where each of them is a boolean, they are 0 and 1, as in files that know booleans.
+                if self.id_of.keys().all(|word| flag(word).is_some()) {
+                    let mut flags = vec![0; self.id_of.len()];
+                    for (word, id) in &self.id_of {
+                        flags[*id as usize] = i32::from(flag(word) == Some(true));
+                    }
+                    let flags = self.ids.into_iter().map(|id| flags[id as usize]).collect();
+                    return Ok(Target { name, values: Array::I32(Rows::new(flags, &shape)?), class_names: None });
+                }
                 let mut words: Vec<(String, i32)> = self.id_of.into_iter().collect();
                 words.sort_unstable();
                 let mut sorted_id = vec![0; words.len()];
@@ -284,17 +380,54 @@ impl<'a> TargetReader<'a> {
     }
 }
 
-/// Whole numbers as int32 or int64, anything else as float32.
-fn narrowest(numbers: Vec<f64>, shape: &[usize]) -> Result<Array> {
-    /// Up to here float64 holds every whole number.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let whole = numbers.iter().all(|number| number.fract() == 0.0);
-    let largest = numbers.iter().fold(0.0, |largest: f64, number| largest.max(number.abs()));
-    Ok(if whole && largest <= f64::from(i32::MAX) {
-        Array::I32(Rows::new(numbers.into_iter().map(|number| number as i32).collect(), shape)?)
-    } else if whole && largest < EXACT {
-        Array::I64(Rows::new(numbers.into_iter().map(|number| number as i64).collect(), shape)?)
-    } else {
-        Array::F32(Rows::new(numbers.into_iter().map(|number| number as f32).collect(), shape)?)
-    })
+/// A target's numbers: whole ones are kept exactly until one with a fraction comes.
+enum Numbers {
+    Whole(Vec<i64>),
+    Floats(Vec<f32>),
+}
+
+impl Numbers {
+    /// Takes an integer; false if int64 can't hold it and all are whole.
+    fn push_integer(&mut self, integer: i128) -> bool {
+        match self {
+            Numbers::Whole(numbers) => match i64::try_from(integer) {
+                Ok(integer) => numbers.push(integer),
+                Err(_) => return false,
+            },
+            Numbers::Floats(numbers) => numbers.push(integer as f32),
+        }
+        true
+    }
+
+    /// Takes a number that isn't too large for float32.
+    fn push(&mut self, number: f64) {
+        const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+        match self {
+            Numbers::Whole(numbers) if number.fract() == 0.0 && number.abs() < TWO_TO_63 => numbers.push(number as i64),
+            Numbers::Whole(numbers) => {
+                let mut floats: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
+                floats.push(number as f32);
+                *self = Numbers::Floats(floats);
+            }
+            Numbers::Floats(numbers) => numbers.push(number as f32),
+        }
+    }
+
+    /// Whole numbers as int32 or int64, anything else as float32.
+    fn finish(self, shape: &[usize]) -> Result<Array> {
+        Ok(match self {
+            Numbers::Whole(numbers) if numbers.iter().all(|&number| i32::try_from(number).is_ok()) => {
+                Array::I32(Rows::new(numbers.into_iter().map(|number| number as i32).collect(), shape)?)
+            }
+            Numbers::Whole(numbers) => Array::I64(Rows::new(numbers, shape)?),
+            Numbers::Floats(numbers) => Array::F32(Rows::new(numbers, shape)?),
+        })
+    }
+}
+
+/// The boolean that a word stands for.
+pub fn flag(word: &str) -> Option<bool> {
+    [(false, "false"), (true, "true")]
+        .into_iter()
+        .find_map(|(flag, name)| word.eq_ignore_ascii_case(name).then_some(flag))
 }

@@ -1,0 +1,170 @@
+//! Numbers as float32, and those that it doesn't hold, with their place.
+
+use std::path::Path;
+
+use super::array::{Array, Rows};
+use crate::{Error, Result};
+
+pub const NOT_FINITE: &str = "a number is NaN or infinite";
+pub const TOO_LARGE: &str = "a number is too large for float32";
+pub const ROUNDED: &str = "an integer can't be an input, since float32 rounds it";
+pub const ROUNDED_HINT: &str = "an id is no input: leave it out; a quantity is stored as floating point (in a CSV, with a decimal point), or scaled by data.scale";
+
+/// A number of an array.
+pub trait Number: Copy {
+    /// As float64; rounded, where it is a large integer.
+    fn double(self) -> f64;
+
+    /// Whether it is an integer, by its type, that float32 rounds.
+    fn is_rounded(self) -> bool {
+        false
+    }
+}
+
+macro_rules! number {
+    ($type:ty, $self:ident => $rounded:expr) => {
+        impl Number for $type {
+            fn double(self) -> f64 {
+                self as f64
+            }
+            fn is_rounded($self) -> bool {
+                $rounded
+            }
+        }
+    };
+}
+number!(f32, self => false);
+number!(f64, self => false);
+number!(i8, self => false);
+number!(u8, self => false);
+number!(i16, self => false);
+number!(u16, self => false);
+number!(i32, self => f64::from(self as f32) != f64::from(self));
+number!(u32, self => f64::from(self as f32) != f64::from(self));
+number!(i64, self => self.unsigned_abs() > EXACT && self as f32 as i128 != i128::from(self));
+number!(u64, self => self > EXACT && self as f32 as i128 != i128::from(self));
+
+/// Up to here float32 holds every integer.
+const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
+
+/// Why an input isn't taken.
+///
+/// `float` is what float32 makes of `number`, multiplied.
+pub fn misfit<T: Number>(number: T, float: f32, scaled: bool) -> Option<&'static str> {
+    if !number.double().is_finite() {
+        Some(NOT_FINITE)
+    } else if !float.is_finite() {
+        Some(TOO_LARGE)
+    } else if !scaled && number.is_rounded() {
+        Some(ROUNDED)
+    } else {
+        None
+    }
+}
+
+/// The error of a number that isn't taken, by its place among the array's numbers.
+pub fn misfit_error(what: &'static str, array: &str, at: usize, row_shape: &[usize]) -> Error {
+    let row_len = row_shape.iter().product::<usize>().max(1);
+    let column = match row_shape {
+        _ if row_len == 1 => String::new(),
+        [_] => format!(", column {}", at % row_len),
+        _ => {
+            let (mut rest, mut index) = (at % row_len, Vec::new());
+            for &axis in row_shape.iter().rev() {
+                index.insert(0, (rest % axis).to_string());
+                rest /= axis;
+            }
+            format!(", at [{}]", index.join(", "))
+        }
+    };
+    let error = Error::failure(what).with("in", format!("{array}, row {} (from 0){column}", at / row_len));
+    error.hint(match what {
+        NOT_FINITE => "leave such samples out before saving the file",
+        ROUNDED => ROUNDED_HINT,
+        _ => "scale such numbers, or leave the samples out",
+    })
+}
+
+impl Array {
+    /// Refuses NaN and infinity; `path` and `name` say where the array is.
+    pub(super) fn check_finite(self, path: &Path, name: &str) -> Result<Self> {
+        let at = match &self {
+            Array::F32(rows) => rows.values().iter().position(|value| !value.is_finite()),
+            Array::F64(rows) => rows.values().iter().position(|value| !value.is_finite()),
+            Array::I32(_) | Array::I64(_) | Array::U8(_) => None,
+        };
+        match at {
+            None => Ok(self),
+            Some(at) => Err(misfit_error(NOT_FINITE, &format!("{}, {name}", path.display()), at, self.row_shape())),
+        }
+    }
+
+    /// As float32 inputs, multiplied by `scale`; `place` is what errors call the array.
+    ///
+    /// # Errors
+    /// A number is too large for float32; an integer, by the array's type, is rounded by float32 and isn't multiplied. NaN and infinity
+    /// are taken.
+    pub fn into_inputs(self, scale: Option<f64>, place: &str) -> Result<Rows<f32>> {
+        self.into_f32(scale, place, true)
+    }
+
+    /// As float32 weights; `place` is what errors call the array.
+    ///
+    /// # Errors
+    /// A number is too large for float32. NaN and infinity are taken.
+    pub fn into_weights(self, place: &str) -> Result<Rows<f32>> {
+        self.into_f32(None, place, false)
+    }
+
+    /// Checks that float32 holds these targets: predictions have no other type. Integers stay what they are.
+    ///
+    /// # Errors
+    /// A number is too large for float32.
+    pub fn check_targets(&self, place: &str) -> Result<()> {
+        let Array::F64(rows) = self else { return Ok(()) };
+        let too_large = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
+        match rows.values().iter().position(too_large) {
+            None => Ok(()),
+            Some(at) => Err(misfit_error(TOO_LARGE, place, at, rows.row_shape())),
+        }
+    }
+
+    fn into_f32(self, scale: Option<f64>, place: &str, inputs: bool) -> Result<Rows<f32>> {
+        match self {
+            Array::F32(rows) if scale.unwrap_or(1.0) == 1.0 => Ok(rows),
+            Array::F32(rows) => scaled(rows, scale.unwrap_or(1.0), place),
+            Array::F64(rows) => floats(&rows, scale, place, inputs),
+            Array::I32(rows) => floats(&rows, scale, place, inputs),
+            Array::I64(rows) => floats(&rows, scale, place, inputs),
+            Array::U8(rows) => floats(&rows, scale, place, inputs),
+        }
+    }
+}
+
+fn floats<T: Number>(rows: &Rows<T>, scale: Option<f64>, place: &str, inputs: bool) -> Result<Rows<f32>> {
+    let scale = scale.unwrap_or(1.0);
+    let floats = rows.map(|value| (value.double() * scale) as f32);
+    let quantity = !inputs || scale != 1.0;
+    let mut pairs = rows.values().iter().zip(floats.values());
+    let found =
+        pairs.position(|(&number, &float)| matches!(misfit(number, float, quantity), Some(TOO_LARGE | ROUNDED)));
+    match found {
+        None => Ok(floats),
+        Some(at) => {
+            let what = misfit(rows.values()[at], floats.values()[at], quantity).unwrap_or(TOO_LARGE);
+            Err(misfit_error(what, place, at, rows.row_shape()))
+        }
+    }
+}
+
+/// In the same memory.
+fn scaled(mut rows: Rows<f32>, scale: f64, place: &str) -> Result<Rows<f32>> {
+    for (at, value) in rows.values_mut().iter_mut().enumerate() {
+        let float = (f64::from(*value) * scale) as f32;
+        if float.is_infinite() && value.is_finite() {
+            return Err(misfit_error(TOO_LARGE, place, at, rows.row_shape()));
+        }
+        *value = float;
+    }
+    Ok(rows)
+}

@@ -1,0 +1,230 @@
+//! The same in every format: booleans, integers that are ids, numbers that are too large.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use parquet::arrow::ArrowWriter;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::{Array, DataConfig, LoadedData};
+use crate::Result;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
+    serde_json::from_value::<DataConfig>(config).expect("a data table").load(folder.path())
+}
+
+/// The error's text, the folder's own path taken out.
+fn refused(folder: &TempDir, config: Value) -> String {
+    let error = load(folder, config.clone()).err().unwrap_or_else(|| panic!("{config} is accepted"));
+    error.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+/// The bytes of a .npy file in C order.
+fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+}
+
+fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    let mut file = ZipWriter::new(fs::File::create(path).expect("a file"));
+    for (name, bytes) in arrays {
+        file.start_file(format!("{name}.npy"), SimpleFileOptions::default()).expect("an array");
+        std::io::Write::write_all(&mut file, bytes).expect("written");
+    }
+    file.finish().expect("written");
+}
+
+#[test]
+fn booleans_are_0_and_1_in_every_format_and_role() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("rows.csv"), "x,y,w\nTrue,FALSE,true\nfalse,true,true\nTRUE,True,False\n").expect("written");
+    let (x, y, w) = ([true, false, true], [false, true, true], [true, true, false]);
+    let column = |values: [bool; 3]| Arc::new(BooleanArray::from(values.to_vec())) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([("x", column(x)), ("y", column(y)), ("w", column(w))]).expect("columns");
+    let file = fs::File::create(path("rows.parquet")).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+    let array = |values: [bool; 3]| npy("|b1", "(3,)", &values.map(u8::from));
+    npz(&path("rows.npz"), &[("x", array(x)), ("y", array(y)), ("w", array(w))]);
+    for (name, values) in [("x.npy", x), ("y.npy", y), ("w.npy", w)] {
+        fs::write(path(name), array(values)).expect("written");
+    }
+    for config in [
+        json!({"file": "rows.csv", "target": "y", "sample_weight": "w"}),
+        json!({"file": "rows.parquet", "target": "y", "sample_weight": "w"}),
+        json!({"file": "rows.npz", "sample_weight": "w"}),
+        json!({"file": "x.npy", "target": "y.npy", "sample_weight": "w.npy"}),
+        json!({"file": "rows.csv", "target": "y", "inputs": ["x"], "sample_weight": "w", "in_memory": false}),
+    ] {
+        let data = load(&folder, config.clone()).unwrap_or_else(|error| panic!("{config}: {error}"));
+        let mut batch = data.train.new_batch();
+        data.train.gather_into(&[0, 1, 2], &mut batch).expect("they are there");
+        assert_eq!(batch.inputs().in_memory().expect("a batch").values(), [1.0, 0.0, 1.0], "{config}");
+        assert_eq!(batch.sample_weight().expect("weights").values(), [1.0, 1.0, 0.0], "{config}");
+        assert_eq!(batch.targets()[0].values.class_ids(), Some(vec![0, 1, 1]), "{config}");
+        assert_eq!(batch.targets()[0].class_names, None, "{config}");
+        assert!(data.description.ends_with("1 input, 2 classes"), "{}", data.description);
+        assert!(data.notes.is_empty(), "{config}");
+    }
+    // A run that was trained on one format reads the other.
+    let data = load(&folder, json!({"file": "rows.csv", "target": "y"})).expect("it is read");
+    let again = data.schema.read(&[path("rows.parquet")]).expect("it is read");
+    assert_eq!(again, data.train);
+}
+
+#[test]
+fn words_for_booleans_among_other_words_are_words() {
+    let folder = folder();
+    fs::write(folder.path().join("a.csv"), "x,y\n1,True\n2,false\n3,half-true\n4,True\n").expect("written");
+    let data = load(&folder, json!({"file": "a.csv", "target": "y"})).expect("it is read");
+    let names = ["True", "false", "half-true"].map(str::to_owned);
+    assert_eq!(data.train.targets()[0].class_names.as_deref(), Some(&names[..]));
+    fs::write(folder.path().join("b.csv"), "x,y\n1,true\n2,true\n").expect("written");
+    let data = load(&folder, json!({"file": "b.csv", "target": "y"})).expect("it is read");
+    assert_eq!(data.train.targets()[0].values.class_ids(), Some(vec![1, 1]), "one boolean alone is the same number");
+    fs::write(folder.path().join("c.csv"), "x,y\ntrue,1\nperhaps,2\n").expect("written");
+    let says = refused(&folder, json!({"file": "c.csv", "target": "y"}));
+    assert!(says.starts_with("a cell is no number\n  in      c.csv:3, column \"x\"\n  found   \"perhaps\""), "{says}");
+}
+
+#[test]
+fn numbers_of_a_csv_that_float32_does_not_hold_are_refused_with_their_line() {
+    let folder = folder();
+    for (cell, says) in [
+        ("1e39", "a number is too large for float32"),
+        ("-3.5e38", "a number is too large for float32"),
+        ("1e400", "a number is infinite"),
+        ("inf", "a number is infinite"),
+        ("-Infinity", "a number is infinite"),
+        ("340282366920938463463374607431768211456000", "a number is too large for float32"),
+        ("nan", "a value is missing"),
+        ("-nan", "a value is missing"),
+        ("NA", "a value is missing"),
+        ("", "a value is missing"),
+        ("0x1F", "a cell is no number"),
+        ("\"1,234\"", "a cell is no number"),
+        ("1_000", "a cell is no number"),
+        ("1.5f", "a cell is no number"),
+        ("16777217", "an integer can't be an input, since float32 rounds it"),
+        ("-9007199254740993", "an integer can't be an input, since float32 rounds it"),
+        ("18446744073709551615", "an integer can't be an input, since float32 rounds it"),
+    ] {
+        fs::write(folder.path().join("a.csv"), format!("x,y\n1,2\n{cell},3\n")).expect("written");
+        let error = refused(&folder, json!({"file": "a.csv", "target": "y"}));
+        let found = cell.trim_matches('"');
+        assert!(
+            error.starts_with(&format!("{says}\n  in      a.csv:3, column \"x\"\n  found   \"{found}\"")),
+            "{error}"
+        );
+    }
+    for (cell, value) in [
+        ("16777216", 16_777_216.0),
+        ("20000000", 2e7),
+        ("+5", 5.0),
+        ("16777217.0", 16_777_216.0),
+        ("1.6777217e7", 16_777_216.0),
+        ("1e-50", 0.0),
+        ("3.4028235e38", f32::MAX),
+    ] {
+        fs::write(folder.path().join("a.csv"), format!("x,y\n1,2\n{cell},3\n")).expect("written");
+        let data = load(&folder, json!({"file": "a.csv", "target": "y"})).expect("it is read");
+        assert_eq!(data.train.inputs().in_memory().expect("small").values()[1], value, "{cell}");
+    }
+    fs::write(folder.path().join("a.csv"), "x,y\n16777217,2\n").expect("written");
+    assert!(
+        load(&folder, json!({"file": "a.csv", "target": "y", "scale": 0.5})).is_ok(),
+        "what is scaled is a quantity"
+    );
+}
+
+#[test]
+fn targets_of_a_csv_are_exact_or_refused() {
+    let folder = folder();
+    let target = |cells: &str| {
+        let rows: String = cells.split(' ').map(|cell| format!("1,{cell}\n")).collect();
+        fs::write(folder.path().join("a.csv"), format!("x,y\n{rows}")).expect("written");
+        load(&folder, json!({"file": "a.csv", "target": "y"})).map(|data| data.train.targets()[0].values.clone())
+    };
+    let Ok(Array::I64(ids)) = target("9007199254740993 0 -9223372036854775808") else { panic!("int64") };
+    assert_eq!(ids.values(), [(1 << 53) + 1, 0, i64::MIN]);
+    let Ok(Array::I32(ids)) = target("16777217 2.0 3e1") else { panic!("int32") };
+    assert_eq!(ids.values(), [16_777_217, 2, 30]);
+    let Ok(Array::F32(values)) = target("3 0.5 20000001") else { panic!("float32") };
+    assert_eq!(values.values(), [3.0, 0.5, 2e7]);
+    for (cells, says) in [
+        ("1 9223372036854775808", "an integer is too large for int64"),
+        ("1 1e39", "a number is too large for float32"),
+        ("0.5 inf", "a number is infinite"),
+        ("0.5 0x10", "a cell is no number"),
+    ] {
+        let error = target(cells).expect_err("refused").to_string();
+        assert!(error.starts_with(says) && error.contains("a.csv:3, column \"y\""), "{error}");
+    }
+}
+
+#[test]
+fn numbers_of_an_array_that_float32_does_not_hold_are_refused_with_their_place() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let doubles = |values: [f64; 4]| npy(">f8", "(2, 2)", &values.map(f64::to_be_bytes).concat());
+    let good = doubles([1.0, 2.0, 3.0, 4.0]);
+    let ids = [[1, 2], [3, 16_777_217]].concat();
+    let int32 = npy("<i4", "(2, 2)", &ids.iter().flat_map(|id: &i32| id.to_le_bytes()).collect::<Vec<u8>>());
+    let int64 = npy("<i8", "(2, 2)", &ids.iter().flat_map(|id| i64::from(*id).to_le_bytes()).collect::<Vec<u8>>());
+    let uint64 = npy("<u8", "(2, 1, 2)", &[1_u64, 2, 3, (1 << 53) + 1].map(u64::to_le_bytes).concat());
+    let large = "a number is too large for float32";
+    let rounded = "an integer can't be an input, since float32 rounds it";
+    for (bytes, says, at) in [
+        (doubles([1.0, 2.0, 3.0, 1e39]), large, "row 1 (from 0), column 1"),
+        (doubles([1.0, -1e300, 3.0, 1.0]), large, "row 0 (from 0), column 1"),
+        (doubles([1.0, 2.0, f64::NAN, 1.0]), "a number is NaN or infinite", "row 1 (from 0), column 0"),
+        (doubles([1.0, 2.0, f64::INFINITY, 1.0]), "a number is NaN or infinite", "row 1 (from 0), column 0"),
+        (int32, rounded, "row 1 (from 0), column 1"),
+        (int64, rounded, "row 1 (from 0), column 1"),
+        (uint64, rounded, "row 1 (from 0), at [0, 1]"),
+    ] {
+        fs::write(path("x.npy"), &bytes).expect("written");
+        fs::write(path("y.npy"), &good).expect("written");
+        npz(&path("a.npz"), &[("x", bytes.clone()), ("y", good.clone())]);
+        for (file, array, config) in
+            [("x.npy", "inputs", json!({"file": "x.npy", "target": "y.npy"})), ("a.npz", "x", json!({"file": "a.npz"}))]
+        {
+            let error = refused(&folder, config);
+            assert!(error.starts_with(&format!("{says}\n  in      {file}, {array}, {at}")), "{error}");
+        }
+        // Left on disk, it is found as it is read.
+        let data =
+            load(&folder, json!({"file": "x.npy", "target": "y.npy", "in_memory": false})).expect("it isn't read yet");
+        let error = data.train.gather_into(&[1, 0], &mut data.train.new_batch()).expect_err("refused").to_string();
+        assert!(error.starts_with(says) && error.contains(&format!("x.npy, inputs, {at}")), "{error}");
+        if says == large {
+            npz(&path("a.npz"), &[("x", good.clone()), ("y", bytes.clone()), ("w", bytes.clone())]);
+            let error = refused(&folder, json!({"file": "a.npz"}));
+            assert!(error.starts_with(&format!("{says}\n  in      a.npz, y, {at}")), "{error}");
+            let error = refused(&folder, json!({"file": "a.npz", "target": "x", "inputs": "x", "sample_weight": "w"}));
+            assert!(error.starts_with(&format!("{says}\n  in      a.npz, w, {at}")), "{error}");
+            fs::write(path("y.npy"), &bytes).expect("written");
+            fs::write(path("x.npy"), &good).expect("written");
+            let error = refused(&folder, json!({"file": "x.npy", "target": "y.npy"}));
+            assert!(error.starts_with(&format!("{says}\n  in      y.npy, y, {at}")), "{error}");
+        }
+    }
+    // What is scaled is a quantity, and may fit.
+    fs::write(path("x.npy"), doubles([1.0, 1e39, 3.0, 4.0])).expect("written");
+    fs::write(path("y.npy"), npy("<u8", "(2,)", &[7_u64, 1 << 40].map(u64::to_le_bytes).concat())).expect("written");
+    let data = load(&folder, json!({"file": "x.npy", "target": "y.npy", "scale": 1e-3})).expect("it fits");
+    assert_eq!(data.train.inputs().in_memory().expect("small").values(), [1e-3, 1e36, 3e-3, 4e-3]);
+    let Array::I64(ids) = &data.train.targets()[0].values else { panic!("int64") };
+    assert_eq!(ids.values(), [7, 1 << 40]);
+}

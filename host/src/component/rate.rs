@@ -34,6 +34,9 @@ impl Rate {
                 Some(rate) => Rate::Constant(rate),
                 None => return Err(wrong(keys, &Value::Number(number))),
             },
+            Some(Value::String(word)) if matches!(word.as_str(), "nan" | "inf" | "-inf") => {
+                return Err(wrong(keys, &Value::String(word)));
+            }
             Some(identifier @ (Value::String(_) | Value::Object(_))) => {
                 match resolve.resolve(Kind::Schedule, &identifier).map_err(|error| error.with("in", key))? {
                     Resolved::Schedule(schedule) => Rate::Schedule(schedule),

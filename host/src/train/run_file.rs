@@ -56,13 +56,13 @@ impl RunFile {
             let at = error.span().map_or(1, |span| line(span.start));
             Error::usage(format!("{name} is not TOML: {}", error.message())).with("in", format!("{name}:{at}"))
         };
-        let mut places = BTreeMap::new();
         let parsed = DeTable::parse(text).map_err(not_toml)?;
-        note_table(parsed.get_ref(), "", &mut |path, offset| {
-            places.insert(path, Place::Line(line(offset)));
-        });
-        let table: Map<String, Value> = toml::from_str(text).map_err(not_toml)?;
-        let file = RunFile { name: name.to_owned(), folder: folder.to_owned(), table, places };
+        let read = Read::of(parsed.get_ref());
+        let places = read.offsets.into_iter().map(|(path, offset)| (path, Place::Line(line(offset)))).collect();
+        let file = RunFile { name: name.to_owned(), folder: folder.to_owned(), table: read.table, places };
+        if let Some((path, what)) = read.misfit {
+            return Err(file.located(Error::usage(format!("{path} {what}")).with("in", path)));
+        }
         file.known("", file.table.keys(), &SECTIONS)?;
         Ok(file)
     }
@@ -87,11 +87,16 @@ impl RunFile {
             .split_once('=')
             .ok_or_else(|| wrong("--set takes key=value".into()).hint("for example --set fit.epochs=3"))?;
         let path = path.trim();
-        let value: Value = toml::from_str::<Map<String, Value>>(&format!("value = {value}"))
-            .ok()
-            .filter(|table| table.len() == 1)
-            .and_then(|mut table| table.remove("value"))
-            .unwrap_or_else(|| Value::String(value.trim().to_owned()));
+        let text = format!("value = {value}");
+        let read =
+            DeTable::parse(&text).map(|table| Read::of(table.get_ref())).ok().filter(|read| read.table.len() == 1);
+        let value = match read {
+            None => Value::String(value.trim().to_owned()),
+            Some(Read { misfit: Some((within, what)), .. }) => {
+                return Err(wrong(format!("{path}{} {what}", within.trim_start_matches("value"))));
+            }
+            Some(read) => read.table.into_values().next().unwrap_or_default(),
+        };
         let keys: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();
         const DEEPEST: usize = 64;
         if keys.len() > DEEPEST {
@@ -270,26 +275,71 @@ fn place<'v, 'k>(value: &'v mut Value, keys: &'k [String]) -> Result<&'v mut Val
     }
 }
 
-fn note_table(table: &DeTable<'_>, path: &str, note: &mut dyn FnMut(String, usize)) {
-    for (key, value) in table.iter() {
-        let name = key.get_ref().as_ref();
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        note(path.clone(), key.span().start);
-        note_value(value.get_ref(), &path, note);
-    }
+/// A TOML table as JSON.
+#[derive(Default)]
+struct Read {
+    table: Map<String, Value>,
+    /// Where each key and each item of a list begins, by its path.
+    offsets: Vec<(String, usize)>,
+    /// The path of the first value that no setting can have, and what is wrong with it.
+    misfit: Option<(String, &'static str)>,
 }
 
-fn note_value(value: &DeValue<'_>, path: &str, note: &mut dyn FnMut(String, usize)) {
-    match value {
-        DeValue::Table(table) => note_table(table, path, note),
-        DeValue::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let path = format!("{path}[{index}]");
-                note(path.clone(), item.span().start);
-                note_value(item.get_ref(), &path, note);
-            }
+impl Read {
+    fn of(table: &DeTable<'_>) -> Self {
+        let mut read = Read::default();
+        read.table = read.entries(table, "");
+        read
+    }
+
+    fn entries(&mut self, table: &DeTable<'_>, path: &str) -> Map<String, Value> {
+        let mut entries = Map::new();
+        for (key, value) in table.iter() {
+            let name = key.get_ref().as_ref();
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            self.offsets.push((path.clone(), key.span().start));
+            entries.insert(name.to_owned(), self.value(value.get_ref(), &path));
         }
-        _ => {}
+        entries
+    }
+
+    fn value(&mut self, value: &DeValue<'_>, path: &str) -> Value {
+        match value {
+            DeValue::String(text) => return text.as_ref().into(),
+            DeValue::Boolean(flag) => return (*flag).into(),
+            DeValue::Integer(number) => {
+                let (text, radix) = (number.as_str(), number.radix());
+                if let Ok(number) = i64::from_str_radix(text, radix) {
+                    return number.into();
+                } else if let Ok(number) = u64::from_str_radix(text, radix) {
+                    return number.into();
+                }
+                self.misfit(path, "is too large an integer");
+            }
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                // JSON has no such numbers. As in a call, `Huber(delta=inf)`, they are words, which some settings take.
+                Ok(number) if number.is_nan() => return "nan".into(),
+                Ok(_) if number.as_str().ends_with("inf") => return number.as_str().trim_start_matches('+').into(),
+                Ok(number) if number.is_finite() => return number.into(),
+                _ => self.misfit(path, "is too large a number"),
+            },
+            DeValue::Datetime(_) => self.misfit(path, "can't be a date or a time"),
+            DeValue::Array(items) => {
+                let mut list = Vec::new();
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    self.offsets.push((path.clone(), item.span().start));
+                    list.push(self.value(item.get_ref(), &path));
+                }
+                return list.into();
+            }
+            DeValue::Table(table) => return self.entries(table, path).into(),
+        }
+        Value::Null
+    }
+
+    fn misfit(&mut self, path: &str, what: &'static str) {
+        self.misfit.get_or_insert_with(|| (path.to_owned(), what));
     }
 }
 
@@ -326,6 +376,69 @@ mod tests {
         for wrong in ["fit.epochs", "fitt.epochs=1", "compile.metrics[7]=a", "fit.epochs.x=1"] {
             assert!(file.set(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_no_setting_can_have_is_refused_with_its_line() {
+        for (value, what) in [
+            ("2024-01-02", "can't be a date or a time"),
+            ("2024-01-02T03:04:05Z", "can't be a date or a time"),
+            ("03:04:05", "can't be a date or a time"),
+            ("1e400", "is too large a number"),
+            ("-1e400", "is too large a number"),
+            ("99999999999999999999", "is too large an integer"),
+        ] {
+            for (text, path, line) in [
+                (format!("[data]\nscale = {value}\n"), "data.scale", 2),
+                (format!("[fit]\nclass_weight = {{ a = 1, b = {value} }}\n"), "fit.class_weight.b", 2),
+                (format!("[compile]\nloss_weights = [\n1,\n{value}]\n"), "compile.loss_weights[1]", 4),
+                (
+                    format!("[compile]\noptimizer = {{ config = {{ learning_rate = {value} }} }}\n"),
+                    "compile.optimizer.config.learning_rate",
+                    2,
+                ),
+                (
+                    format!("[[network.layers]]\nclass_name = \"Dropout\"\n[network.layers.config]\nrate = {value}\n"),
+                    "network.layers[0].config.rate",
+                    4,
+                ),
+            ] {
+                let error = RunFile::parse(&text, "fit.toml", Path::new(".")).expect_err("it is refused").to_string();
+                assert_eq!(error, format!("{path} {what}\n  in      fit.toml:{line}, {path}"));
+            }
+            let error = file().set(&format!("compile.optimizer={{config={{learning_rate={value}}}}}"));
+            let error = error.expect_err("it is refused").to_string();
+            assert!(
+                error.starts_with(&format!("compile.optimizer.config.learning_rate {what}\n  in      --set")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_words_and_no_number_of_a_setting() {
+        for (value, word) in
+            [("nan", "nan"), ("-nan", "nan"), ("+nan", "nan"), ("inf", "inf"), ("+inf", "inf"), ("-inf", "-inf")]
+        {
+            let text = format!("[data]\nscale = {value}\n[fit]\nclass_weight = {{ 0 = {value} }}\n");
+            let read = RunFile::parse(&text, "fit.toml", Path::new(".")).expect("it is TOML");
+            assert_eq!(read.table["data"]["scale"], word);
+            let error = read.located(read.data().expect_err("no scale")).to_string();
+            assert!(error.starts_with("data.scale can't be that") && error.contains("fit.toml:2"), "{error}");
+            let error = read.located(read.fit().expect_err("no weight")).to_string();
+            assert!(error.starts_with("fit.class_weight can't be that") && error.contains("fit.toml:4"), "{error}");
+            let mut file = file();
+            file.set(&format!("data.validation_split={value}")).expect("it can be set");
+            assert!(file.data().expect_err("no share").message().starts_with("data.validation_split can't be that"));
+        }
+    }
+
+    #[test]
+    fn whole_numbers_of_every_base_are_read() {
+        let text = "[fit]\nseed = 18446744073709551615\nepochs = 0x1_0\nsteps_per_epoch = +1_000\n";
+        let file = RunFile::parse(text, "fit.toml", Path::new(".")).expect("it is TOML");
+        let fit = file.fit().expect("fit");
+        assert_eq!((fit.seed, fit.epochs, fit.steps_per_epoch), (u64::MAX, 16, Some(1000)));
     }
 
     #[test]

@@ -29,6 +29,9 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * A loss has a derivative with respect to ``y_pred`` alone, and no second one: ``plugfit.torch`` refuses targets and weights that require
   one, for JAX it is 0.
 * A state's bytes are a metric's of the same settings, or it is refused. Beside them a metric has no variables.
+* Values that are missing or masked are refused with their row, where Keras makes NaN of them or uses what is masked, and so are arrays of
+  objects that are no numbers. A number that float32 doesn't hold is refused where float32 is computed with. An array of integers is
+  refused as a Model's input if float32 rounds one of them: it may be an id.
 * Arrays are brought to one shape before a formula sees them: where a cosine's vector is broadcast, its length is that of what it became.
 * A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``; ``circle`` compares embeddings with those of the batch alone.
 * An optimizer of ``plugfit.keras`` keeps its averages and sums beside Keras's variables: ``SwapEMAWeights`` finds none.

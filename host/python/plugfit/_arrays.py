@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
+import numbers
+
 import numpy as np
 
 #: What goes as it is.
@@ -9,7 +12,6 @@ _LENT = {"float32", "float64", "int32", "int64", "uint8", "bool"}
 
 _CONVERTED = {
     "float16": np.float32,
-    "longdouble": np.float64,
     "int8": np.int32,
     "int16": np.int32,
     "uint16": np.int32,
@@ -18,16 +20,21 @@ _CONVERTED = {
 
 
 def plain(array, name):
-    """``array`` in C order and in a dtype that is lent; copied only where it has to be."""
+    """``array`` in C order and in a dtype that is lent; copied only where it has to be.
+
+    Values that are missing or masked are refused, as are numbers that the dtype it is converted to doesn't hold.
+    """
     found = _to_numpy(array, name)
     dtype = found.dtype
     if dtype.name not in _LENT:
         if dtype.name in _CONVERTED:
             found = found.astype(_CONVERTED[dtype.name])
         elif dtype.kind == "u":  # uint64
-            found = found.astype(np.int64 if not found.size or found.max() < 2**63 else np.float64)
-        elif dtype.kind == "f":
-            found = found.astype(np.float64)
+            if found.size and found.max() > np.iinfo(np.int64).max:
+                raise ValueError(f"{name} holds {found.max()}, which int64 doesn't hold")
+            found = found.astype(np.int64)
+        elif dtype.kind == "f":  # longdouble
+            found = _doubles(found, np.isfinite(found), name)
         elif dtype.name == "bfloat16" or dtype.name.startswith("float8"):  # ml_dtypes'
             found = found.astype(np.float32)
         elif dtype.kind == "O":
@@ -46,16 +53,92 @@ def float32(array):
 
 
 def _numbers(array, name):
-    """Of an array of objects, such as a column with None in it."""
+    """Of an array of objects, such as the rows of a table whose columns differ in type."""
+    values = array.ravel().tolist()
+    missing = np.array([_is_missing(value) for value in values], bool)
+    if missing.any():
+        raise lacking(missing.reshape(array.shape), name)
+    for index, value in enumerate(values):
+        if not isinstance(value, (numbers.Real, np.bool_, decimal.Decimal)):
+            row = np.unravel_index(index, array.shape)[0] if array.ndim else 0
+            raise TypeError(f"{name} holds {value!r} in row {row}, which is no number")
+    if all(isinstance(value, (bool, np.bool_)) for value in values):
+        return array.astype(bool)
+    if all(isinstance(value, numbers.Integral) for value in values):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            raise ValueError(f"{name} holds {max(values, key=abs)}, which int64 doesn't hold") from None
+    finite = np.array([value - value == 0 for value in values], bool).reshape(array.shape)
+    return _doubles(array, finite, name)
+
+
+def _doubles(array, finite, name):
+    """As float64, which must hold what is finite."""
     try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} holds objects that are no numbers") from None
+        with np.errstate(over="ignore"):
+            found = array.astype(np.float64)
+        fits = np.isfinite(found)[finite].all()
+    except OverflowError:  # an integer
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} holds a number that is too large for float64")
+    return found
+
+
+def _is_missing(value):
+    """Whether it is Python's, pandas' or a masked array's word for nothing. A NaN is a number."""
+    return value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType")
+
+
+def lacking(missing, name):
+    """The error of values that aren't there."""
+    first = int(np.flatnonzero(missing.reshape(len(missing), -1).any(1))[0]) if missing.ndim else 0
+    return ValueError(
+        f"{name} lacks {int(missing.sum())} of its {missing.size} values, the first in row {first}: leave such rows out, or fill them in"
+    )
+
+
+def _has_masked(rows):
+    """Whether there are masked arrays in a list: NumPy makes plain numbers of what they mask."""
+    kinds = set(map(type, rows))
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, (list, tuple)) for kind in kinds) and any(
+        _has_masked(row) for row in rows if isinstance(row, (list, tuple))
+    )
+
+
+def _stacked(rows):
+    """A list of masked arrays, or of lists of them, as one."""
+    return np.ma.stack([_stacked(row) if isinstance(row, (list, tuple)) else np.ma.asanyarray(row) for row in rows])
+
+
+def _null_count(array):
+    """How many values a column or a table of pyarrow or polars lacks; None where it doesn't say."""
+    count = getattr(array, "null_count", None)
+    if count is None:  # a table of pyarrow's
+        columns = getattr(array, "columns", None)
+        return sum(_null_count(column) or 0 for column in columns) if isinstance(columns, list) else None
+    count = count() if callable(count) else count
+    return sum(count.row(0)) if hasattr(count, "row") else count
 
 
 def _to_numpy(array, name):
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise lacking(np.ma.getmaskarray(array), name)
+        return np.ma.getdata(array)
     if isinstance(array, np.ndarray):
         return array
+    if isinstance(array, (list, tuple)) and _has_masked(array):
+        return _to_numpy(_stacked(array), name)
+    if _null_count(array):
+        values = np.asarray(array)
+        missing = np.reshape([_is_missing(value) or value != value for value in values.ravel().tolist()], values.shape)
+        raise lacking(missing, name)
+    if hasattr(getattr(array, "dtype", None), "na_value") and array.isna().any():  # pandas' own dtypes
+        raise lacking(np.asarray(array.isna()), name)
     detach = getattr(array, "detach", None)
     if callable(detach):  # PyTorch
         array = detach()
@@ -92,6 +175,8 @@ def writeable(param, index):
         raise TypeError(f"{name} is {param.dtype}; parameters are float32")
     if not param.flags.writeable:
         raise TypeError(f"{name} is read-only, and is written in place")
+    if isinstance(param, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and is written in place: give its data, {name}.data")
     return param if param.flags.c_contiguous and param.dtype.isnative and param.flags.aligned else np.array(param, np.float32, order="C")
 
 

@@ -40,8 +40,10 @@ def plain(value):
         return [plain(entry) for entry in value]
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError("masked values can't be in a configuration")
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return plain(value.tolist())
     if isinstance(value, np.dtype):
         return value.name
     if isinstance(value, type) and issubclass(value, np.generic):

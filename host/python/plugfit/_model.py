@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from . import _config, _native, losses, metrics, optimizers
+from . import _arrays, _config, _native, losses, metrics, optimizers
 from ._component import Component
 
 __all__ = ["History", "Model"]
@@ -171,7 +171,7 @@ _metrics_module = metrics
 
 
 def _array(x):
-    return x if hasattr(x, "shape") else np.asarray(x)
+    return x if hasattr(x, "shape") else _arrays.plain(x, "x")
 
 
 def _per_output(tree, module):

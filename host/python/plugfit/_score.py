@@ -53,13 +53,6 @@ def score(y_true, y_pred, metrics, sample_weight=None):
 def _complete(column, name):
     """A column as an array; in NumPy's own a NaN is a number like others, elsewhere it is a value that is missing."""
     array = _arrays.plain(column, name)
-    if isinstance(column, np.ma.MaskedArray):
-        missing = np.ma.getmaskarray(column)
-    elif isinstance(column, np.ndarray) or array.dtype.kind != "f":
-        return array
-    else:
-        missing = np.isnan(array)
-    if missing.any():
-        first = int(np.flatnonzero(missing.reshape(len(missing), -1).any(1))[0])
-        raise ValueError(f"{name} lacks {int(missing.sum())} of its {missing.size} values, the first in row {first}: leave such rows out")
+    if not isinstance(column, np.ndarray) and array.dtype.kind == "f" and np.isnan(array).any():
+        raise _arrays.lacking(np.isnan(array), name)
     return array

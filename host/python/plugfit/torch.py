@@ -15,6 +15,7 @@ import torch
 from . import losses as _losses
 from . import metrics as _metrics
 from . import optimizers as _optimizers
+from ._arrays import plain as _plain
 from ._config import with_settings
 
 __all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
@@ -52,7 +53,7 @@ class _Reduced(torch.autograd.Function):
             # Not reduced: the cotangent weighs the values.
             weight = _array(cotangent).astype(np.float32)
             if sample_weight is not None:
-                given = np.asarray(sample_weight, np.float32)
+                given = _plain(sample_weight, "sample_weight").astype(np.float32)
                 weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
             slopes = torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask)).to(device)
         return slopes.to(dtype), None, None, None, None

@@ -32,7 +32,8 @@ impl<'py> Borrowed<'py> {
     /// # Errors
     /// A TypeError: it holds no numbers, or isn't in this machine's memory.
     pub fn new(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Self> {
-        if let Ok(array) = object.cast::<PyUntypedArray>()
+        // A subclass may know of more than its numbers: a masked array knows which of them aren't to be used.
+        if let Ok(array) = object.cast_exact::<PyUntypedArray>()
             && let Some(borrowed) = Self::as_it_is(array)
         {
             return Ok(borrowed);
@@ -198,7 +199,7 @@ impl Lender {
     /// Converted, if need be.
     ///
     /// # Errors
-    /// The array has too many axes.
+    /// The array has too many axes, or is converted to float32 and holds a number that is too large for it.
     pub fn lend<'l>(&'l mut self, values: &'l Values<'_>, name: &str) -> plugfit::Result<Tensor<'l>> {
         values.check(name)?;
         self.conversions.forget();
@@ -208,6 +209,13 @@ impl Lender {
             self.conversions.prepare(values, &self.accepted);
         }
         let lent = self.conversions.get(values, &self.accepted);
-        lent.ok_or_else(|| plugfit::Error::usage(format!("{name} can't be lent")))
+        let lent = lent.ok_or_else(|| plugfit::Error::usage(format!("{name} can't be lent")))?;
+        if lent.as_slice::<f32>().is_some()
+            && let Some((row, number)) = values.too_large_for_f32()
+        {
+            let error = plugfit::Error::usage(format!("{name} holds {number:e}, which is too large for float32"));
+            return Err(error.with("in", format!("row {row} (from 0)")));
+        }
+        Ok(lent)
     }
 }

@@ -85,14 +85,6 @@ fn loss_weights(value: &Value) -> PyResult<LossWeights> {
     })
 }
 
-fn rows_f32(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Rows<f32>> {
-    let borrowed = Borrowed::new(object, name)?;
-    let values = borrowed.values();
-    let mut lender = Lender::of_weight();
-    let numbers = lender.lend(&values, name).or_raise()?.as_slice::<f32>().unwrap_or_default().to_vec();
-    Rows::new(numbers, borrowed.shape()).or_raise()
-}
-
 fn targets(object: &Bound<'_, PyAny>, outputs: &[String]) -> PyResult<Vec<Target>> {
     if object.is_none() {
         return Ok(Vec::new());
@@ -111,6 +103,13 @@ fn targets(object: &Bound<'_, PyAny>, outputs: &[String]) -> PyResult<Vec<Target
 }
 
 fn target(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Target> {
+    let values = array(object, name)?;
+    values.check_targets(name).or_raise()?;
+    Ok(Target { name: name.to_owned(), values, class_names: None })
+}
+
+/// A copy in the dtype that it has.
+fn array(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Array> {
     let borrowed = Borrowed::new(object, name)?;
     let (values, shape) = (borrowed.values(), borrowed.shape());
     let every = ["float32", "float64", "int32", "int64", "uint8"];
@@ -128,7 +127,7 @@ fn target(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Target> {
     } else {
         Array::U8(Rows::new(tensor.as_slice::<u8>().unwrap_or_default().to_vec(), shape).or_raise()?)
     };
-    Ok(Target { name: name.to_owned(), values: array, class_names: None })
+    Ok(array)
 }
 
 /// Asks Python for Ctrl-C, and tells of each epoch.
@@ -220,8 +219,9 @@ impl Model {
         y: &Bound<'_, PyAny>,
         weight: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Dataset> {
-        let inputs = rows_f32(x, "x")?;
-        let weight = weight.map(|weight| rows_f32(weight, "sample_weight")).transpose()?;
+        let inputs = array(x, "x")?.into_inputs(None, "x").or_raise()?;
+        let weight = weight.map(|weight| array(weight, "sample_weight")?.into_weights("sample_weight").or_raise());
+        let weight = weight.transpose()?;
         Dataset::new(Inputs::from(inputs), targets(y, &self.outputs(x.py())?)?, weight).or_raise()
     }
 }
@@ -344,7 +344,7 @@ impl Model {
         x: &Bound<'py, PyAny>,
         batch_size: usize,
     ) -> PyResult<Vec<(String, Bound<'py, PyArrayDyn<f32>>)>> {
-        let inputs = Inputs::from(rows_f32(x, "x")?);
+        let inputs = Inputs::from(array(x, "x")?.into_inputs(None, "x").or_raise()?);
         let names = self.outputs(py)?;
         let outputs = fork::run(py, || {
             let mut inner = self.lock();

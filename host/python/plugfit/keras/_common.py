@@ -6,6 +6,8 @@ import numpy as np
 
 import keras
 
+from .._arrays import plain
+
 
 def backend():
     """Keras's backend, which must be one that there is something for."""
@@ -18,6 +20,15 @@ def backend():
 def to_numpy(tensor):
     """Its numbers, in a dtype of their own, not Keras's float32; None is None."""
     return tensor if tensor is None or isinstance(tensor, np.ndarray) else keras.ops.convert_to_numpy(tensor)
+
+
+def numbers(value, name):
+    """What isn't a tensor yet as an array of numbers: Keras's backends pass over masks, and take objects for NaN."""
+    if isinstance(value, np.ndarray) or hasattr(value, "null_count"):
+        return plain(value, name)
+    if isinstance(value, (list, tuple)) and not (backend() == "jax" and is_traced(*keras.tree.flatten(value))):
+        return plain(value, name)
+    return value
 
 
 def is_traced(*tensors):

@@ -22,7 +22,9 @@ class Loss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         mask = keras.src.backend.get_keras_mask(y_pred)
-        if isinstance(y_pred, (np.ndarray, list, tuple)):
+        y_true, y_pred = _common.numbers(y_true, "y_true"), _common.numbers(y_pred, "y_pred")
+        sample_weight = _common.numbers(sample_weight, "sample_weight")
+        if isinstance(y_pred, np.ndarray):
             y_pred = keras.ops.convert_to_tensor(y_pred)
         reduced = _jax_loss if _common.backend() == "jax" else _torch_loss
         return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), self.dtype)

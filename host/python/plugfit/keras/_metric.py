@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 import keras
@@ -32,8 +34,10 @@ class Metric(keras.metrics.Metric):
             mask = keras.src.backend.get_keras_mask(kwargs.get("y_pred", args[1] if len(args) > 1 else None))
             if mask is not None:
                 kwargs["mask"] = mask
-        args = [None if argument is None else keras.ops.convert_to_tensor(argument) for argument in args]
-        kwargs = {name: None if argument is None else keras.ops.convert_to_tensor(argument) for name, argument in kwargs.items()}
+        names = ("values", "sample_weight") if self._metric._takes_values else ("y_true", "y_pred", "sample_weight")
+        tensor = lambda argument, name: None if argument is None else keras.ops.convert_to_tensor(_common.numbers(argument, name))
+        args = [tensor(argument, name) for argument, name in itertools.zip_longest(args, names[: len(args)], fillvalue="an argument")]
+        kwargs = {name: tensor(argument, name) for name, argument in kwargs.items()}
         if _common.backend() == "jax" and _common.is_traced(*args, *kwargs.values()):
             from jax.experimental import io_callback
 

@@ -1,0 +1,214 @@
+"""What Python's arrays mean: values that are missing, masked, no numbers or too large are refused wherever arrays are given."""
+
+import datetime
+import decimal
+import fractions
+
+import numpy as np
+import pytest
+
+import plugfit
+from plugfit import losses, metrics, optimizers
+
+T = np.array([0.0, 1.0, 1.0, 0.0], np.float32)
+P = np.array([0.1, 0.8, 0.4, 0.6], np.float32)
+X = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+def compiled():
+    model = plugfit.Model(["Dense(1)"])
+    model.compile("sgd", "mse", metrics=["mae"])
+    return model
+
+
+def step(grad):
+    param = np.zeros(4, np.float32)
+    optimizers.SGD().apply([grad], [param])
+
+
+#: Each place that takes an array of four rows, and the name that it has there.
+ENTRIES = {
+    "loss y_true": lambda array: losses.get("mse")(array, P),
+    "loss y_pred": lambda array: losses.get("mse")(T, array),
+    "loss sample_weight": lambda array: losses.get("mse")(T[:, None], P[:, None], array),
+    "loss mask": lambda array: losses.get("mse")(T[:, None], P[:, None], None, array),
+    "loss value_and_gradient": lambda array: losses.get("mse").value_and_gradient(array, P),
+    "metric y_true": lambda array: metrics.get("mse").update_state(array, P),
+    "metric y_pred": lambda array: metrics.get("mse").update_state(T, array),
+    "metric sample_weight": lambda array: metrics.get("mse").update_state(T[:, None], P[:, None], array),
+    "metric values": lambda array: metrics.get("Mean").update_state(array),
+    "score y_true": lambda array: plugfit.score(array, P, "mse"),
+    "score y_pred": lambda array: plugfit.score(T, array, "mse"),
+    "score sample_weight": lambda array: plugfit.score(T, P, "mse", sample_weight=array),
+    "optimizer grads": step,
+    "fit x": lambda array: compiled().fit(np.reshape(array, (4, 1)) if not isinstance(array, list) else [[row] for row in array], T),
+    "fit y": lambda array: compiled().fit(X, array),
+    "fit sample_weight": lambda array: compiled().fit(X, T, sample_weight=array),
+    "fit validation_data": lambda array: compiled().fit(X, T, validation_data=(X, array)),
+    "evaluate y": lambda array: compiled().evaluate(X, array),
+    "predict x": lambda array: compiled().predict([[row] for row in array] if isinstance(array, list) else np.reshape(array, (4, 1))),
+}
+
+masked = np.ma.masked_array([0.0, 1.0, 1.0, 0.0], [False, False, True, False])
+
+MISSING = {
+    "None": [0.0, 1.0, None, 0.0],
+    "None in an array": np.array([0.0, 1.0, None, 0.0], object),
+    "masked": masked,
+    "masked float32": masked.astype(np.float32),
+    "masked integers": np.ma.masked_array([0, 1, 1, 0], [False, False, True, False]),
+    "list of masked": list(masked),
+}
+
+NO_NUMBERS = {
+    "words": np.array(["0", "1", "1", "0"]),
+    "bytes": np.array([b"0", b"1", b"1", b"0"]),
+    "list of words": ["0", "1", "1", "0"],
+    "objects": np.array([0.0, 1.0, "1", 0.0], object),
+    "complex": np.array([0, 1, 1j, 0]),
+    "complex objects": np.array([0, 1, 1j, 0], object),
+    "dates": np.array(["2024-01-01"] * 4, "datetime64[D]"),
+    "date objects": np.array([datetime.date(2024, 1, 1)] * 4, object),
+    "durations": np.array([1, 2, 3, 4], "timedelta64[s]"),
+    "records": np.array([(0.0, 1), (1.0, 2), (1.0, 3), (0.0, 4)], [("a", "f4"), ("b", "i4")]),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("kind", MISSING)
+def test_missing_and_masked_values_are_refused_with_their_row(entry, kind):
+    with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
+        ENTRIES[entry](MISSING[kind])
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_what_holds_no_numbers_is_refused(entry, kind):
+    with pytest.raises(TypeError, match="hold"):
+        ENTRIES[entry](NO_NUMBERS[kind])
+
+
+#: Metrics take float64 as it is, and of a mask it counts alone what isn't 0.
+TAKES_FLOAT64 = {"loss mask", "metric y_true", "metric y_pred", "metric values", "score y_true", "score y_pred"}
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry not in TAKES_FLOAT64])
+@pytest.mark.parametrize("number", [1e39, -1e300])
+def test_numbers_too_large_for_float32_are_refused_with_their_row(entry, number):
+    with pytest.raises(ValueError, match="too large for float32\n  in .*row 2 .from 0."):
+        ENTRIES[entry](np.array([0.0, 1.0, number, 0.0]))
+
+
+def test_integers_that_float32_rounds_are_no_inputs_of_a_model():
+    ids = np.array([[1], [2], [2**24 + 1], [3]])
+    for array in (ids, ids.astype(np.int32), ids.astype(np.uint32), ids.astype(np.uint64), ids.tolist(), ids.astype(object)):
+        for use in (lambda x: compiled().fit(x, T), lambda x: compiled().evaluate(x, T), lambda x: compiled().predict(x)):
+            with pytest.raises(ValueError, match=r"float32 rounds it\n  in      x, row 2 \(from 0\)"):
+                use(array)
+    compiled().predict(ids.astype(np.float64))
+    compiled().predict(ids - 1)
+    compiled().fit(X, [1, 2, 2**24 + 1, 3])
+    compiled().fit(X, T, sample_weight=ids[:, 0])
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if "mask" not in entry])
+def test_integers_beyond_int64_are_refused(entry):
+    for array in (np.array([0, 1, 2**64 - 1, 0], np.uint64), [0, 1, 2**70, 0]):
+        with pytest.raises(ValueError, match="int64 doesn't hold"):
+            ENTRIES[entry](array)
+
+
+def test_objects_and_masked_arrays_that_are_all_numbers_are_taken():
+    right = losses.get("mse")([1.0, 2.0, 0.5], [0.0, 0.0, 0.0])
+    for values in (
+        np.array([1, 2.0, np.float32(0.5)], object),
+        np.array([fractions.Fraction(1), decimal.Decimal("2"), 0.5], object),
+        np.array([True, 2, 0.5], object),
+        np.ma.masked_array([1.0, 2.0, 0.5], [False] * 3),
+        np.ma.masked_array([1.0, 2.0, 0.5]),
+        np.longdouble([1.0, 2.0, 0.5]),
+    ):
+        assert losses.get("mse")(values, [0.0, 0.0, 0.0]) == right
+    assert metrics.get("BinaryAccuracy")(np.array([True, False], object), np.array([np.True_, np.False_], object)) == 1
+    assert metrics.get("Accuracy")(np.array([2**53 + 1], object), [2**53 + 1]) == 1
+    assert np.isnan(losses.get("mse")(np.array([np.nan, 1.0], object), [0.0, 0.0])), "a NaN is a number"
+
+
+def test_numbers_that_float64_does_not_hold_are_refused():
+    for values in (np.array([np.longdouble("1e4000"), 1]), np.array([10**400, 0.5], object), np.array([decimal.Decimal("1e400")], object)):
+        if values.dtype == np.longdouble and np.isinf(values.astype(np.longdouble)[0]):
+            continue
+        with pytest.raises(ValueError, match="too large for float64"):
+            losses.get("mse")(values, np.zeros(values.shape))
+
+
+def test_a_masked_parameter_is_refused():
+    param = np.ma.masked_array(np.zeros(4, np.float32), [False, True, False, False])
+    with pytest.raises(TypeError, match="params.0. is a masked array"):
+        optimizers.SGD().apply([T], [param])
+
+
+def test_masked_settings_are_refused():
+    with pytest.raises(ValueError, match="masked values"):
+        losses.CategoricalFocalCrossentropy(alpha=np.ma.masked_array([0.5, 0.5], [True, False]))
+
+
+def test_columns_of_pyarrow_with_missing_values_are_refused():
+    pyarrow = pytest.importorskip("pyarrow")
+    for values in ([0, 1, None, 0], [0.0, 1.0, None, 0.0], [False, True, None, False]):
+        for column in (pyarrow.array(values), pyarrow.chunked_array([values[:1], values[1:]])):
+            for entry in ("loss y_true", "metric y_true", "score y_true", "fit y", "evaluate y"):
+                with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
+                    ENTRIES[entry](column)
+    assert losses.get("mse")(pyarrow.array([1.0, 2.0]), pyarrow.chunked_array([[1.0], [2.0]])) == 0
+    table = pyarrow.table({"a": [0.0, 1.0, None, 0.0], "b": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(ValueError, match="lacks 1 of its 8 values, the first in row 2"):
+        compiled().fit(table, T)
+
+
+def test_columns_of_pandas_and_polars_with_missing_values_are_refused():
+    for name, made in (
+        ("pandas", lambda module: [module.Series([0, 1, None, 0], dtype="Int64"), module.Series([0.0, 1.0, None, 0.0], dtype="Float64")]),
+        ("polars", lambda module: [module.Series([0, 1, None, 0])]),
+    ):
+        try:
+            module = __import__(name)
+        except ImportError:
+            continue
+        for column in made(module):
+            for entry in ("loss y_true", "metric y_true", "score y_true", "fit y"):
+                with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
+                    ENTRIES[entry](column)
+
+
+@pytest.mark.parametrize("adapter", ["keras", "torch"])
+def test_adapters_refuse_missing_and_masked_values_too(adapter):
+    pytest.importorskip(adapter)
+    import importlib
+
+    module = importlib.import_module(f"plugfit.{adapter}")
+    if adapter == "torch":
+        import torch
+
+        as_tensor = torch.tensor
+        uses = (
+            lambda array: module.Loss("mse")(array, as_tensor(P)),
+            lambda array: module.Loss("mse")(as_tensor(T), as_tensor(P), array),
+            lambda array: module.metric("mse").update(as_tensor(P), array),
+        )
+    else:
+        uses = (
+            lambda array: module.loss("mse")(array, P),
+            lambda array: module.loss("mse")(T, array),
+            lambda array: module.loss("mse")(T[:, None], P[:, None], array),
+            lambda array: module.metric("mse").update_state(array, P),
+            lambda array: module.metric("mse").update_state(T, array),
+            lambda array: module.metric("mse").update_state(T[:, None], P[:, None], sample_weight=array),
+        )
+    for use in uses:
+        for array in MISSING.values():
+            with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
+                use(array)
+        for array in NO_NUMBERS.values():
+            with pytest.raises(TypeError):
+                use(array)

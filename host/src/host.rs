@@ -232,6 +232,11 @@ impl Host {
         registry.find(kind, name).map(|(plugin, component)| (plugin.clone(), component.clone()))
     }
 
+    /// Whether a plug-in has a component of this name, usable or not.
+    pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
+        read(&self.inner.registry).has(kind, name)
+    }
+
     /// What plug-ins reach their host by.
     pub fn door(&self) -> &Arc<Door> {
         &self.inner.door

@@ -673,3 +673,31 @@ def test_a_vector_is_one_row_of_classes():
 def test_integers_that_float32_rounds_are_exact_in_metrics(dtype):
     assert metrics.Accuracy()(np.array([2**24 + 1], dtype), np.array([2**24], dtype)) == 0
     assert metrics.MeanAbsoluteError()(np.array([10**8 + 1, 10**8 + 2], dtype), np.array([10**8] * 2, dtype)) == 1.5
+
+
+def test_class_weights_count_once_and_are_of_classes_that_are_there():
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(64, 3)).astype("f"), random.integers(0, 3, 64)
+
+    def trained(**weights):
+        model = plugfit.Model(["Dense(3, activation=softmax)"], seed=1)
+        model.compile("SGD", "sparse_categorical_crossentropy")
+        model.fit(x, y, epochs=2, shuffle=False, **weights)
+        return model.predict(x)
+
+    by_class = trained(class_weight={0: 3.0, 2: 0.5})
+    np.testing.assert_array_equal(by_class, trained(sample_weight=np.array([3.0, 1.0, 0.5], "f")[y]))
+    assert not np.array_equal(by_class, trained())
+    for weights, says in [({3: 1.0}, "no class \"3\""), ({0: -1.0}, "is -1"), ({0: float("nan")}, "nan"), ({"a": 1.0}, "no class \"a\"")]:
+        with pytest.raises(ValueError, match=says):
+            trained(class_weight=weights)
+
+
+def test_pythons_own_module_in_a_folder_is_passed_over_and_an_error_where_it_is_named(tmp_path, recwarn):
+    import shutil
+
+    shutil.copy(plugfit._native.__file__, tmp_path / "lib_native.so")
+    plugfit.load_plugins(tmp_path)
+    assert not recwarn.list
+    with pytest.raises(plugfit.PluginError, match="extension module of Python"):
+        plugfit.load_plugins(tmp_path / "lib_native.so")

@@ -68,8 +68,7 @@ impl Ending<'_> {
 
     /// What the callbacks compare epochs by.
     fn monitored(&self) -> Vec<Compared> {
-        let one = |callback: &Box<dyn Callback>| {
-            let (name, mode) = callback.monitored()?;
+        let one = |(name, mode): (&str, Mode)| {
             let direction = match mode {
                 Mode::Min => Direction::Minimize,
                 Mode::Max => Direction::Maximize,
@@ -77,7 +76,7 @@ impl Ending<'_> {
             };
             Some((name.to_owned(), direction))
         };
-        self.callbacks.iter().filter_map(one).collect()
+        self.callbacks.iter().filter_map(|callback| callback.monitored()).filter_map(one).collect()
     }
 
     /// The metrics that declare a direction.

@@ -36,11 +36,16 @@ const OPTIMIZER: &[Key] = &[
     NAME,
 ];
 
-/// Keys that are understood but not listed: of older Keras, or without a meaning here.
-fn silent(kind: Kind) -> &'static [&'static str] {
+/// Keys that are understood but not listed, of older Keras or without a meaning here: name and type.
+pub fn silent_keys(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
-        Kind::Loss | Kind::Metric => &["dtype"],
-        Kind::Optimizer => &["lr", "decay", "jit_compile", "is_legacy_optimizer"],
+        Kind::Loss | Kind::Metric => &[("dtype", "any")],
+        Kind::Optimizer => &[
+            ("lr", "number or schedule"),
+            ("decay", "number or null"),
+            ("jit_compile", "any"),
+            ("is_legacy_optimizer", "any"),
+        ],
         Kind::Schedule => &[],
     }
 }
@@ -80,7 +85,7 @@ pub fn split(
 }
 
 fn is_base(kind: Kind, key: &str) -> bool {
-    base_keys(kind).iter().any(|(name, ..)| *name == key) || silent(kind).contains(&key)
+    base_keys(kind).iter().any(|(name, ..)| *name == key) || silent_keys(kind).iter().any(|(name, _)| *name == key)
 }
 
 fn unknown<'a>(class: &str, key: &str, has: impl Iterator<Item = &'a str>) -> Error {

@@ -13,7 +13,7 @@ mod rate;
 mod reduction;
 mod schedule;
 
-pub use keys::{base_keys, split};
+pub use keys::{base_keys, silent_keys, split};
 pub use loss::{Loss, LossValue};
 pub use metric::Metric;
 pub use optimizer::{Optimizer, nested};

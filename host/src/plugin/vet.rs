@@ -7,7 +7,7 @@ use object::{BinaryFormat, Endianness, Object, ObjectSection, ObjectSymbol};
 use plugfit_api::manifest::is_name;
 use serde_json::Value;
 
-use super::{Manifest, Refusal, image};
+use super::{Manifest, Refusal, foreign, image};
 use crate::data::text::grouped;
 
 /// What a plug-in's file holds.
@@ -23,13 +23,9 @@ pub struct Vetted {
 /// Looks at the bytes of a plug-in.
 pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     let file = library(bytes)?;
-    let section = [plugfit_abi::MANIFEST_SECTION, "__plugfit"].into_iter().find_map(|name| file.section_by_name(name));
+    let section = foreign::MANIFESTS.into_iter().find_map(|name| file.section_by_name(name));
     let section = section.ok_or_else(|| Refusal::no_plugin("has no plugfit manifest"))?;
-    // The package for Python has the standard set linked in, and can be loaded by Python alone.
-    let is_of_python = |symbol: object::Symbol<'_, '_>| {
-        !symbol.is_undefined() && symbol.name().is_ok_and(|name| name.starts_with("PyInit_"))
-    };
-    if file.dynamic_symbols().any(is_of_python) {
+    if foreign::is_of_python(&file) {
         return Err(Refusal::no_plugin("is an extension module of Python"));
     }
     let outside = |(start, length): (u64, u64)| start.saturating_add(length) > image::mapped(bytes) as u64;

@@ -20,6 +20,7 @@ pub use terminate_on_nan::TerminateOnNan;
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -177,6 +178,28 @@ fn read_one(host: &Host, identifier: &Value) -> Result<Box<dyn Callback>> {
             };
             return Err(error.with("has", CLASSES.join(", ")));
         }
+    })
+}
+
+/// Every class with its settings and their defaults, for the schema.
+pub(crate) fn defaults() -> [(&'static str, Map<String, Value>); CLASSES.len()] {
+    fn of<T: Default + Serialize>() -> Map<String, Value> {
+        match serde_json::to_value(T::default()) {
+            Ok(Value::Object(settings)) => settings,
+            _ => Map::new(),
+        }
+    }
+    CLASSES.map(|class| {
+        let settings = match class {
+            "CSVLogger" => of::<CsvLogger>(),
+            "EarlyStopping" => of::<EarlyStopping>(),
+            "LearningRateScheduler" => [("schedule".to_owned(), Value::Null)].into_iter().collect(),
+            "ModelCheckpoint" => of::<ModelCheckpoint>(),
+            "ReduceLROnPlateau" => of::<ReduceLrOnPlateau>(),
+            "TensorBoard" => of::<TensorBoard>(),
+            _ => Map::new(),
+        };
+        (class, settings)
     })
 }
 

@@ -1,0 +1,335 @@
+//! The schemas of identifiers: of losses, metrics, optimizers and schedules.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::text::{self, Keys};
+use crate::Host;
+use crate::component::{base_keys, silent_keys};
+use crate::plugin::{Component, Field, Kind};
+use crate::registry::snake_case;
+
+/// What is called a name in an identifier of a kind.
+struct Named {
+    /// The kind of the component: among the metrics, a loss is the mean of its values.
+    kind: Kind,
+    component: Component,
+    /// What the host finds it by.
+    spellings: Vec<String>,
+}
+
+impl Named {
+    /// The pattern of its names.
+    fn pattern(&self) -> String {
+        // As in Keras, an optimizer's letters may be of any case, and a plug-in's not.
+        let (qualified, short): (Vec<&str>, Vec<&str>) =
+            self.spellings.iter().map(String::as_str).partition(|spelling| spelling.contains('>'));
+        let any_case = self.kind == Kind::Optimizer;
+        let qualified = qualified.into_iter().filter_map(|spelling| spelling.split_once('>'));
+        let mut of_plugin: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        qualified.for_each(|(plugin, name)| of_plugin.entry(plugin).or_default().push(name));
+        if let (Some((plugin, names)), 1) = (of_plugin.iter().next(), of_plugin.len())
+            && *names == short
+        {
+            return format!(
+                "(?:{}>)?{}",
+                text::alternatives([*plugin], false),
+                text::alternatives(short.iter().copied(), any_case)
+            );
+        }
+        let mut parts: Vec<String> = of_plugin
+            .into_iter()
+            .map(|(plugin, names)| {
+                format!("{}>{}", text::alternatives([plugin], false), text::alternatives(names, any_case))
+            })
+            .collect();
+        if !short.is_empty() {
+            parts.push(text::alternatives(short, any_case));
+        }
+        format!("(?:{})", parts.join("|"))
+    }
+}
+
+/// Every component that an identifier of this kind may name. The host is asked what each spelling stands for, so that one that two
+/// plug-ins have is no name of either.
+fn named(host: &Host, kind: Kind) -> Vec<Named> {
+    let mut found: BTreeMap<(String, String), Named> = BTreeMap::new();
+    let kinds: &[Kind] = if kind == Kind::Metric { &[Kind::Metric, Kind::Loss] } else { &[kind] };
+    for &of in kinds {
+        for (plugin, component) in host.components(of) {
+            let names = component.aliases.iter().chain([&component.name]);
+            let mut names: Vec<String> = names.flat_map(|name| [name.clone(), snake_case(name)]).collect();
+            names.retain(|name| !name.is_empty());
+            names.sort();
+            names.dedup();
+            for name in names {
+                for spelling in [name.clone(), format!("{}>{name}", plugin.name())] {
+                    // No loss is meant where there is a metric.
+                    if of != kind && host.has(kind, &spelling) {
+                        continue;
+                    }
+                    let Ok((owner, component)) = host.find(of, &spelling) else { continue };
+                    let key = (owner.name().to_owned(), format!("{of} {}", component.name));
+                    let named =
+                        found.entry(key).or_insert_with(|| Named { kind: of, component, spellings: Vec::new() });
+                    if !named.spellings.contains(&spelling) {
+                        named.spellings.push(spelling);
+                    }
+                }
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The words whose meaning depends on the output.
+fn auto(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Loss => &["crossentropy", "ce"],
+        Kind::Metric => &["accuracy", "acc", "crossentropy", "ce"],
+        Kind::Optimizer | Kind::Schedule => &[],
+    }
+}
+
+/// Patterns of identifiers that are values in others.
+pub struct Nested {
+    schedule: String,
+    any: String,
+}
+
+impl Nested {
+    pub fn of(host: &Host) -> Self {
+        let values = Values { nested: None };
+        let schedule: Vec<String> = named(host, Kind::Schedule).iter().map(|named| values.call(named)).collect();
+        let names: Vec<String> =
+            Kind::ALL.into_iter().flat_map(|kind| named(host, kind)).map(|named| named.pattern()).collect();
+        let brackets = text::brackets();
+        // Quoted, or an object: the host reads it.
+        let other = format!(r"(?=[\x22'{{]){}", text::value());
+        Nested {
+            schedule: format!("(?:{}|{other})", or_never(&schedule)),
+            any: format!("(?:{}(?:{brackets})?|{other})", or_never(&names)),
+        }
+    }
+
+    /// A schedule.
+    pub fn schedule(&self) -> &str {
+        &self.schedule
+    }
+}
+
+/// One of these patterns; of none, what matches nothing.
+fn or_never(patterns: &[String]) -> String {
+    if patterns.is_empty() { "(?!)".into() } else { format!("(?:{})", patterns.join("|")) }
+}
+
+/// The patterns of settings' values.
+struct Values<'n> {
+    /// None: any identifier.
+    nested: Option<&'n Nested>,
+}
+
+impl Values<'_> {
+    fn call(&self, named: &Named) -> String {
+        let Named { kind, component, .. } = named;
+        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for field in &component.fields {
+            keys.entry(self.field(field)).or_default().push(field.name.clone());
+        }
+        let base = base_keys(*kind).iter().map(|(name, type_, ..)| (*name, *type_));
+        for (name, type_) in base.chain(silent_keys(*kind).iter().copied()) {
+            if component.fields.iter().all(|field| field.name != name) {
+                keys.entry(self.base(type_)).or_default().push(name.into());
+            }
+        }
+        let keys: Vec<Keys> = keys.into_iter().map(|(value, names)| Keys { names, value }).collect();
+        text::call(&named.pattern(), &[], &keys)
+    }
+
+    fn field(&self, field: &Field) -> String {
+        let value = match (&field.choices[..], field.type_.as_str()) {
+            ([], "number" | "integer") => text::number(),
+            ([], "boolean") => text::BOOLEAN.into(),
+            ([], "identifier") => self.nested.map_or_else(text::value, |nested| nested.any.clone()),
+            ([], _) => return text::value(),
+            (choices, _) => text::words(choices.iter().map(String::as_str), true),
+        };
+        if field.optional { format!("(?:{value}|{})", text::NOTHING) } else { value }
+    }
+
+    fn base(&self, type_: &str) -> String {
+        let part = |part| match part {
+            "number" => text::FINITE.into(),
+            "integer" => format!("(?:{}|[Ff]alse)", text::FINITE),
+            "boolean" => text::BOOLEAN.into(),
+            "schedule" => self.nested.map_or_else(text::value, |nested| nested.schedule.clone()),
+            _ => text::value(),
+        };
+        let parts = type_.split(" or ").filter(|part| *part != "null").map(part).collect::<Vec<_>>();
+        format!("(?:{}|{})", parts.join("|"), text::NOTHING)
+    }
+}
+
+/// An identifier of this kind: a name, a call, a function of a library, or an object with a class name and its settings.
+pub fn identifier(host: &Host, kind: Kind, nested: &Nested) -> Value {
+    let named = named(host, kind);
+    let values = Values { nested: Some(nested) };
+    let mut names: Vec<&str> = auto(kind).to_vec();
+    names
+        .extend(named.iter().flat_map(|named| &named.spellings).map(String::as_str).filter(|name| !name.contains('>')));
+    names.sort_unstable();
+    names.dedup();
+
+    let mut texts: Vec<Value> = named
+        .iter()
+        .map(|named| json!({"type": "string", "pattern": text::whole(&values.call(named)), "description": first_line(&named.component.doc)}))
+        .collect();
+    let mut classes: Vec<String> = named.iter().map(Named::pattern).collect();
+    let mut settings: Vec<Value> = named
+        .iter()
+        .map(|named| {
+            let config = config(named.kind, &named.component);
+            let needs: &[&str] = if config.get("required").is_some() { &["config"] } else { &[] };
+            json!({
+                "if": {"properties": {"class_name": {"pattern": exactly(&named.pattern())}}, "required": ["class_name"]},
+                "then": {"properties": {"config": config}, "required": needs},
+            })
+        })
+        .collect();
+    if !auto(kind).is_empty() {
+        texts.push(
+            json!({"type": "string", "pattern": text::whole(&text::alternatives(auto(kind).iter().copied(), true))}),
+        );
+    }
+    if matches!(kind, Kind::Loss | Kind::Metric) {
+        let keys = Keys { names: ["name", "reduction", "dtype"].map(str::to_owned).to_vec(), value: text::value() };
+        let function = text::call(SYMBOL, &[], &[keys]);
+        texts.push(json!({"type": "string", "pattern": text::whole(&function), "description": "A C function: library.so#function"}));
+        classes.push(SYMBOL.into());
+        settings.push(json!({
+            "if": {"properties": {"class_name": {"pattern": "#"}}, "required": ["class_name"]},
+            "then": {"properties": {"config": {"properties": {"name": {}, "reduction": {}, "dtype": {}}, "additionalProperties": false}}},
+        }));
+        // As Keras serializes a function, alone or in a wrapper.
+        classes.push(text::alternatives(["function", "MeanMetricWrapper", "LossFunctionWrapper"], false));
+        settings.push(json!({
+            "if": {"properties": {"class_name": {"const": "function"}}, "required": ["class_name"]},
+            "then": {"properties": {"config": {"enum": names}}, "required": ["config"]},
+        }));
+        settings.push(json!({
+            "if": {"properties": {"class_name": {"enum": ["MeanMetricWrapper", "LossFunctionWrapper"]}}, "required": ["class_name"]},
+            "then": {"properties": {"config": {"type": "object", "required": ["fn"], "properties": {"fn": {"$ref": format!("#/$defs/{kind}")}}}}, "required": ["config"]},
+        }));
+    }
+    let examples: Vec<&str> = named.iter().map(|named| named.component.name.as_str()).collect();
+    json!({"anyOf": [
+        {"enum": names},
+        {"anyOf": texts},
+        {
+            "type": "object",
+            "properties": {
+                "class_name": {"type": "string", "pattern": exactly(&or_never(&classes)), "examples": examples},
+                "config": {"type": ["object", "string", "null"]},
+                "args": false,
+            },
+            "required": ["class_name"],
+            "allOf": settings,
+        },
+    ]})
+}
+
+/// A library and a function of it.
+const SYMBOL: &str = r"[^(]*[^(\s#]#[A-Za-z_][A-Za-z0-9_]*";
+
+fn exactly(pattern: &str) -> String {
+    format!("^{pattern}$")
+}
+
+fn first_line(doc: &str) -> &str {
+    doc.trim().lines().next().unwrap_or_default()
+}
+
+fn config(kind: Kind, component: &Component) -> Value {
+    let mut properties: Map<String, Value> =
+        component.fields.iter().map(|field| (field.name.clone(), setting(field))).collect();
+    for (name, type_, _, doc) in base_keys(kind) {
+        properties.entry(*name).or_insert_with(|| {
+            let mut schema = base(type_);
+            schema["description"] = json!(doc);
+            schema
+        });
+    }
+    for (name, type_) in silent_keys(kind) {
+        properties.entry(*name).or_insert_with(|| base(type_));
+    }
+    let required: Vec<&str> =
+        component.fields.iter().filter(|field| field.default.is_none()).map(|field| field.name.as_str()).collect();
+    let mut schema = json!({
+        "type": ["object", "null"], "description": component.doc, "properties": properties, "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        schema["type"] = json!("object");
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+/// A setting of the host's. Null stands for the default, and false for no number, as in Keras.
+fn base(type_: &str) -> Value {
+    let part = |part| match part {
+        "schedule" => json!({"$ref": "#/$defs/schedule"}),
+        "any" => json!({}),
+        "integer" => json!({"anyOf": [{"type": "integer"}, {"const": false}]}),
+        other => json!({"type": other}),
+    };
+    json!({"anyOf": type_.split(" or ").chain(["null"]).map(part).collect::<Vec<_>>()})
+}
+
+/// JSON has no such numbers, so that they are strings.
+fn not_finite() -> Value {
+    json!({"enum": ["inf", "-inf", "Infinity", "-Infinity", "nan", "NaN"]})
+}
+
+/// A setting of a plug-in's.
+fn setting(field: &Field) -> Value {
+    let mut schema = Map::new();
+    let bounds = [
+        ("minimum", field.minimum),
+        ("maximum", field.maximum),
+        ("exclusiveMinimum", field.above),
+        ("exclusiveMaximum", field.below),
+    ];
+    schema.extend(bounds.into_iter().filter_map(|(key, bound)| Some((key.to_owned(), json!(bound?)))));
+    let plain = match (&field.choices[..], field.type_.as_str()) {
+        ([], "any") => None,
+        ([], "identifier") => {
+            Some(Kind::ALL.into_iter().map(|kind| json!({"$ref": format!("#/$defs/{kind}")})).collect())
+        }
+        ([], "number") => Some(vec![json!({"type": "number"}), not_finite()]),
+        ([], type_) => Some(vec![json!({"type": type_})]),
+        (choices, _) => {
+            let pattern = exactly(&text::alternatives(choices.iter().map(String::as_str), true));
+            Some(vec![json!({"enum": choices}), json!({"type": "string", "pattern": pattern})])
+        }
+    };
+    if let Some(mut any_of) = plain {
+        if field.optional {
+            any_of.push(json!({"type": "null"}));
+        }
+        any_of.push(json!({"$ref": "#/$defs/keras_value"}));
+        schema.insert("anyOf".into(), any_of.into());
+    }
+    schema.insert("description".into(), json!(field.doc));
+    schema.extend(field.default.as_ref().map(|default| ("default".to_owned(), default.clone())));
+    schema.into()
+}
+
+/// A value in an object of Keras's: an array, a tuple, a function, the policy of a dtype.
+pub fn keras_value() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"class_name": {"enum": ["__tensor__", "__numpy__", "__tuple__", "DTypePolicy", "function"]}},
+        "required": ["class_name"],
+    })
+}

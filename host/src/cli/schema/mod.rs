@@ -1,0 +1,122 @@
+//! `plugfit schema`.
+
+mod callbacks;
+mod component;
+mod network;
+mod text;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{Common, plugins, print};
+use crate::plugin::Kind;
+use crate::train::RunFile;
+use crate::{Host, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// A run's file, whose plug-ins are loaded for it
+    file: Option<PathBuf>,
+}
+
+pub fn run(options: &Options, common: &Common) -> Result<()> {
+    let file = options.file.as_deref().map(RunFile::read).transpose()?;
+    let host = plugins::shown_host(common, file.as_ref())?;
+    plugins::warn_of_refusals(&host, common);
+    print(&format!("{:#}\n", schema(&host)));
+    Ok(())
+}
+
+/// The JSON Schema of a run's file, with the components that this host has.
+fn schema(host: &Host) -> Value {
+    let nested = component::Nested::of(host);
+    let mut definitions: Map<String, Value> = network::definitions().into_iter().collect();
+    for kind in Kind::ALL {
+        definitions.insert(kind.to_string(), component::identifier(host, kind, &nested));
+    }
+    for kind in [Kind::Loss, Kind::Metric] {
+        definitions.insert(kind.plural().into(), per_output(kind));
+    }
+    definitions.insert("callback".into(), callbacks::definition(nested.schedule()));
+    definitions.insert("keras_value".into(), component::keras_value());
+    let reference = |name: &str| json!({"$ref": format!("#/$defs/{name}")});
+    let files = json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
+    let number = json!({"type": "number"});
+    let data = json!({
+        "file": files, "train": files, "validation": files,
+        "target": {
+            "description": "The column to predict, several of them, or a table from outputs to columns",
+            "anyOf": [files, {"type": "object", "additionalProperties": files}],
+        },
+        "inputs": files, "sample_weight": {"type": "string"},
+        "in_memory": {"type": "boolean"}, "scale": number, "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+    });
+    let positive = json!({"type": "number", "minimum": 0});
+    let group = json!({
+        "type": "object", "required": ["match"], "additionalProperties": false,
+        "properties": {
+            "match": {"type": "string", "description": "The parameters' paths, such as dense_1/*"},
+            "learning_rate_factor": positive, "weight_decay": positive, "trainable": {"type": "boolean"},
+        },
+    });
+    let compile = json!({
+        "optimizer": reference("optimizer"), "loss": reference("losses"),
+        "loss_weights": {
+            "description": "By what each loss is multiplied in the total",
+            "anyOf": [
+                {"type": ["number", "null"]},
+                {"type": "array", "items": number},
+                {"type": "object", "properties": {"class_name": {"const": "__tuple__"}, "items": {"type": "array"}}, "required": ["class_name", "items"]},
+                {"type": "object", "additionalProperties": number},
+            ],
+        },
+        "metrics": reference("metrics"), "weighted_metrics": reference("metrics"),
+        "groups": {"type": ["array", "null"], "items": group},
+        "keras": {"type": "string", "description": "A .keras archive, whose compile_config stands for what isn't said"},
+        // What Keras stores of how it runs.
+        "run_eagerly": {}, "steps_per_execution": {}, "jit_compile": {}, "auto_scale_loss": {},
+    });
+    let whole = json!({"type": "integer", "minimum": 1});
+    let count = json!({"type": "integer", "minimum": 0});
+    let fit = json!({
+        "epochs": count, "initial_epoch": count, "steps_per_epoch": whole, "batch_size": whole, "seed": count,
+        "shuffle": {"type": "boolean"}, "validation_freq": whole,
+        "class_weight": {"type": "object", "additionalProperties": positive},
+        "callbacks": {"type": "array", "items": reference("callback")},
+    });
+    let table = |properties: Value| json!({"type": "object", "properties": properties, "additionalProperties": false});
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A run of plugfit",
+        "type": "object",
+        "properties": {
+            "plugins": files,
+            "require_signed": {"type": "boolean", "description": "Load no plug-in that isn't signed with a trusted key"},
+            "data": table(data),
+            "network": network::table(),
+            "compile": table(compile),
+            "fit": table(fit),
+        },
+        "additionalProperties": false,
+        "required": ["data", "network", "compile"],
+        "$defs": definitions,
+    })
+}
+
+/// A single one, none, a list of them, or a table by output name.
+fn per_output(kind: Kind) -> Value {
+    let own = json!({"$ref": format!("#/$defs/{}", kind.plural())});
+    json!({"anyOf": [
+        {"$ref": format!("#/$defs/{kind}")},
+        {"type": "null"},
+        {"type": "array", "items": own},
+        {"type": "object", "not": {"required": ["class_name"]}, "additionalProperties": own},
+        // As Keras writes a tuple.
+        {
+            "type": "object", "required": ["class_name", "items"],
+            "properties": {"class_name": {"const": "__tuple__"}, "items": {"type": "array", "items": own}},
+        },
+    ]})
+}

@@ -1,0 +1,164 @@
+//! What a first run says: no warning that is none, the best epoch, and whether anything was learnt.
+
+use std::path::Path;
+
+use plugfit_tests::{
+    build::library,
+    run::{Ran, digits, folder, plugfit, plugins},
+};
+use serde_json::Value;
+
+const CLASSES: &str =
+    "optimizer = \"AdamW(learning_rate=0.005)\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]";
+
+/// The events of a kind.
+fn events(ran: &Ran, kind: &str) -> Vec<Value> {
+    let events = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
+    events.filter(|event| event["event"] == kind).collect()
+}
+
+/// A table of two columns far from 0, and a run's file with these compile and fit tables.
+fn unscaled(folder: &Path, network: &str, compile: &str, fit: &str) {
+    let row = |i: usize| {
+        let (age, income) = (18 + i * 37 % 70, 12_000 + i * 7919 % 90_000);
+        format!("{age},{income},{},{}\n", usize::from(age > 50), (i * 31 % 100) as f32 / 100.0)
+    };
+    let rows: String = (0..400).map(row).collect();
+    std::fs::write(folder.join("people.csv"), format!("age,income,old,share\n{rows}")).expect("a file");
+    let text = format!(
+        "[data]\nfile = \"people.csv\"\ninputs = [\"age\", \"income\"]\n{network}\n[compile]\n{compile}\n[fit]\nbatch_size = 32\n{fit}\n"
+    );
+    std::fs::write(folder.join("fit.toml"), text).expect("a file");
+}
+
+const SATURATES: &str = "target = \"old\"\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(8, activation=relu)\", \"Dense(1, activation=sigmoid)\"]";
+
+#[test]
+fn libraries_that_are_no_plugins_are_passed_over_without_a_word() {
+    let folder = folder();
+    digits(folder.path(), CLASSES);
+    let python = library("_native");
+    let found = plugins(folder.path(), &[library("calibration"), python.clone()]);
+    let mut foreign = std::fs::read("/bin/sh").expect("a program");
+    foreign[18] = 0xb7; // the machine: aarch64
+    std::fs::write(found.join("libforeign.so"), foreign).expect("a file");
+    for arguments in [
+        &["fit", "fit.toml", "--out", "run"][..],
+        &["fit", "fit.toml", "--out", "isolated", "--isolate"],
+        &["list", "metrics", "--plugins", "plugins"],
+        &["schema", "fit.toml"],
+        &["evaluate", "run"],
+    ] {
+        let ran = plugfit(folder.path(), arguments).with_status(0);
+        assert_eq!(ran.err, "", "{arguments:?}");
+    }
+    let why = plugfit(folder.path(), &["list", "--why", "--plugins", "plugins"]).with_status(0).out;
+    for (name, reason) in [
+        ("lib_native.so", "is an extension module of Python"),
+        ("libforeign.so", "has no plugfit manifest, and was built for aarch64"),
+    ] {
+        let line = why.lines().find(|line| line.contains(name)).expect("each file has a line");
+        assert!(line.contains("passed by") && line.contains(reason), "{line}");
+    }
+    let named = [
+        (python.display().to_string(), "is an extension module of Python"),
+        ("plugins/libforeign.so".into(), "was built for aarch64"),
+    ];
+    for (file, reason) in named {
+        plugfit(folder.path(), &["list", "--plugins", &file]).with_status(1).says(&["error", reason]);
+    }
+    // What looks like a plug-in that came to harm is told of.
+    std::fs::write(found.join("libpage.so"), "<html>404 Not Found").expect("a file");
+    plugfit(folder.path(), &["list", "--plugins", "plugins"])
+        .says(&["warning: plugins/libpage.so: is no shared library"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["holds 1 plug-ins"]);
+}
+
+#[test]
+fn the_best_epoch_is_by_what_is_monitored() {
+    let folder = folder();
+    digits(folder.path(), CLASSES);
+    plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0).prints(&["best val_accuracy 0."]);
+    let set = "fit.callbacks=[\"EarlyStopping(monitor=val_loss, patience=5)\"]";
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--set", set]).with_status(0).prints(&["best val_loss 0."]);
+    assert!(!ran.out.contains("best val_accuracy"), "{}", ran.out);
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--json", "--set", set]).with_status(0);
+    assert_eq!(events(&ran, "end")[0]["best"]["name"], "val_loss");
+    // A regression, of whose numbers none is met exactly.
+    let network = "target = \"share\"\nscale = 1e-4\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(1)\"]";
+    unscaled(
+        folder.path(),
+        network,
+        "optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"\nmetrics = [\"accuracy\"]",
+        "epochs = 2",
+    );
+    let ran = plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0).prints(&["best val_loss"]);
+    assert!(!ran.out.contains("best val_accuracy"), "{}", ran.out);
+}
+
+#[test]
+fn a_run_that_is_no_better_than_chance_says_so_once_with_the_likely_reason() {
+    let folder = folder();
+    let compile =
+        "optimizer = \"SGD(learning_rate=0.1)\"\nloss = \"binary_crossentropy\"\nmetrics = [\"accuracy\", \"AUC\"]";
+    unscaled(folder.path(), SATURATES, compile, "epochs = 3");
+    let ran = plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0).says(&[
+        "warning: this run is no better than chance",
+        "aren't scaled",
+        "\"income\" goes from 12,",
+        "data.scale",
+        "standardise",
+    ]);
+    assert_eq!(ran.err.matches("no better than chance").count(), 1, "{}", ran.err);
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--json"]).with_status(0);
+    let warnings = events(&ran, "warning");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let text = warnings[0]["message"].as_str().expect("a text");
+    assert!(text.contains("no better than chance") && text.contains("data.scale"), "{text}");
+}
+
+#[test]
+fn a_run_that_learns_says_nothing_of_chance() {
+    let folder = folder();
+    digits(folder.path(), CLASSES);
+    let ran = plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0);
+    assert_eq!(ran.err, "");
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--json", "--set", "fit.epochs=1"]).with_status(0);
+    assert!(events(&ran, "warning").is_empty(), "{}", ran.out);
+    // A regression, and labels of which nine tenths are the same.
+    let compile = "optimizer = \"AdamW(learning_rate=0.05)\"\nloss = \"mse\"";
+    digits(folder.path(), compile);
+    let layers = "network.layers=[\"Dense(16, activation=relu)\", \"Dense(1)\"]";
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--set", layers]).with_status(0);
+    assert_eq!(ran.err, "");
+    let text = std::fs::read_to_string(folder.path().join("fit.toml")).expect("a file");
+    let data = text.split('"').find(|part| part.ends_with("digits.csv")).expect("the data's file");
+    let table = std::fs::read_to_string(data).expect("a table");
+    let lines = table.lines().enumerate().map(|(index, line)| {
+        let (rest, label) = line.rsplit_once(',').expect("columns");
+        if index == 0 { line.to_owned() } else { format!("{rest},{}", u8::from(label == "3")) }
+    });
+    std::fs::write(folder.path().join("threes.csv"), lines.collect::<Vec<_>>().join("\n")).expect("a file");
+    let text = text.replace(data, &folder.path().join("threes.csv").display().to_string());
+    std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+    let sets = [
+        "network.layers=[\"Dense(16, activation=relu)\", \"Dense(1, activation=sigmoid)\"]",
+        "compile.loss=binary_crossentropy",
+        "compile.optimizer=SGD(learning_rate=0.01)",
+        "compile.metrics=[\"accuracy\"]",
+    ];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let ran = plugfit(folder.path(), &["fit", "fit.toml"].into_iter().chain(sets).collect::<Vec<_>>()).with_status(0);
+    assert_eq!(ran.err, "", "{}", ran.out);
+}
+
+#[test]
+fn a_weight_of_a_class_that_is_not_there_is_an_error() {
+    let folder = folder();
+    digits(folder.path(), CLASSES);
+    let fit =
+        |weight: &str| plugfit(folder.path(), &["fit", "fit.toml", "--set", &format!("fit.class_weight={weight}")]);
+    fit("{ 10 = 2.0 }").with_status(2).says(&["label has no class \"10\"", "classes 0, 1, 2, 3", "fit.class_weight"]);
+    fit("{ 3 = -1.0 }").with_status(2).says(&["the weight of class \"3\" is -1"]);
+    fit("{ 3 = nan }").with_status(2).says(&["fit.class_weight"]);
+}

@@ -18,8 +18,6 @@ BETTER = {
         "CategoricalFocalCrossentropy/config:axis=1/3d/smoothing",
         "CosineSimilarity/edge/zero-vector",
         "CategoricalGeneralizedCrossEntropy/edge/zeros-ones",
-        "Tversky/alpha=0*",
-        "Tversky/alpha=1.0,beta=0.0*",
         "CTC/impossible*",
     ],
     "metrics": [

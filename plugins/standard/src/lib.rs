@@ -3,13 +3,15 @@
 //! What Keras 3.15.1 says is what is said here, but for this:
 //!
 //! * What nothing was seen of is undefined, where Keras says 0 or NaN; so is an AUC while a class is missing.
-//! * Tversky's `alpha` weighs false positives and `beta` false negatives, as Keras documents; its code has them exchanged.
 //! * Label smoothing divides by the length of the axis that has the classes (as Keras 3.16).
 //! * `ignore_class` leaves rows out of the metric as it does of the loss, and the mask counts for RootMeanSquaredError too.
 //! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).
 //! * No gradient is NaN where the loss is finite: of a zero vector's cosine, of a generalized cross-entropy's edge.
 //! * Sums are float64, and metrics take float64 predictions as they are.
 //! * Muon's weight decay knows no exclusions; an optimizer inside another keeps no averages and no sums of its own.
+//!
+//! Tversky's `alpha` weighs false negatives and `beta` false positives, as in Keras 3.15.1's code and tests; Keras 3.16 exchanged them,
+//! as its documentation had it.
 
 mod losses;
 mod metrics;

@@ -31,28 +31,6 @@ fn number(metric: &Metric) -> f64 {
     }
 }
 
-/// Keras 3.15.1 has exchanged them, against its documentation and the paper.
-#[test]
-fn tversky_with_alpha_and_beta_exchanged_is_that_of_keras() {
-    let (host, file) = (Host::new(), file("losses"));
-    let mut count = 0;
-    for case in cases(&file, "cases", &["Tversky"]) {
-        let mut identifier = case["identifier"].clone();
-        let (alpha, beta) = (identifier["config"]["alpha"].clone(), identifier["config"]["beta"].clone());
-        identifier["config"]["alpha"] = beta;
-        identifier["config"]["beta"] = alpha;
-        let mut loss = host.loss(identifier).expect("it is there");
-        let weight = Array::read(&case["sample_weight"]);
-        if case["mask"].is_null() {
-            let found = value(&mut loss, &array(&case["y_true"]), &array(&case["y_pred"]), weight.as_ref());
-            let expected = array(&case["loss"]).values;
-            assert!(found.iter().zip(&expected).all(|(a, b)| near(*a, *b, 1e-6, 1e-5)), "{}: {found:?}", case["id"]);
-            count += 1;
-        }
-    }
-    assert!(count > 10, "{count}");
-}
-
 /// The axis is that of the classes, as in Keras 3.16.
 #[test]
 fn smoothing_along_an_axis_is_that_of_labels_smoothed_by_hand() {

@@ -65,28 +65,30 @@ impl OfSums for Dice {
     }
 }
 
-/// Tversky: `1 - both / (both + alpha false positives + beta false negatives)`; one half each is Dice. Salehi et al. 2017.
+/// Tversky: `1 - both / (both + alpha false negatives + beta false positives)`; one half each is Dice. Salehi et al. 2017.
+///
+/// `alpha` and `beta` are those of Keras 3.15.1's code and tests. Its documentation, the paper and Keras 3.16 have them exchanged.
 #[derive(Clone, Debug, Config)]
 #[config(
-    example = r#"{"config": {"alpha": 0.3, "beta": 0.7}, "y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": 0.2857144}"#
+    example = r#"{"config": {"alpha": 0.7, "beta": 0.3}, "y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": 0.2857144}"#
 )]
 #[config(
-    example = r#"{"config": {"axis": [1], "alpha": 0.3, "beta": 0.6}, "y_true": [[[1, 0], [0, 1], [0, 0]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]]], "gives": [[0.4736843, 0.2783507]]}"#
+    example = r#"{"config": {"axis": [1], "alpha": 0.6, "beta": 0.3}, "y_true": [[[1, 0], [0, 1], [0, 0]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]]], "gives": [[0.4736843, 0.2783507]]}"#
 )]
 #[config(
-    example = r#"{"config": {"alpha": 0.3, "beta": 0.6}, "y_true": [[1, 0], [0, 1]], "y_pred": [[0.5, 0.25], [0.125, 0.75]], "gives": 0.3103449, "gradient": [[-0.3995243, 0.1141498], [0.1141498, -0.3995243]]}"#
+    example = r#"{"config": {"alpha": 0.6, "beta": 0.3}, "y_true": [[1, 0], [0, 1]], "y_pred": [[0.5, 0.25], [0.125, 0.75]], "gives": 0.3103449, "gradient": [[-0.3995243, 0.1141498], [0.1141498, -0.3995243]]}"#
 )]
 #[config(
-    example = r#"{"config": {"axis": [0], "alpha": 0.3, "beta": 0.6}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.3975905, 0.6710527], [0.3548388, 0.3203884], [1, 0.832776]], "gradient": [[[-0.9145013, 0.1298476], [0.2081165, -0.706947], [0, 0.1342266]], [[0.2177383, -1.142659], [-0.79778, 0.1979451], [0, -1.181194]]]}"#
+    example = r#"{"config": {"axis": [0], "alpha": 0.6, "beta": 0.3}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.3975905, 0.6710527], [0.3548388, 0.3203884], [1, 0.832776]], "gradient": [[[-0.9145013, 0.1298476], [0.2081165, -0.706947], [0, 0.1342266]], [[0.2177383, -1.142659], [-0.79778, 0.1979451], [0, -1.181194]]]}"#
 )]
 #[config(
-    example = r#"{"config": {"axis": [1, 2], "alpha": 0.3, "beta": 0.6}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [0.3750001, 0.5821408], "gradient": [[[-0.3906249, 0.09765625], [0.09765625, -0.3906249], [0.09765625, 0.09765625]], [[0.05740481, -0.3813881], [-0.3813881, 0.05740481], [0.05740481, -0.1619917]]]}"#
+    example = r#"{"config": {"axis": [1, 2], "alpha": 0.6, "beta": 0.3}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [0.3750001, 0.5821408], "gradient": [[[-0.3906249, 0.09765625], [0.09765625, -0.3906249], [0.09765625, 0.09765625]], [[0.05740481, -0.3813881], [-0.3813881, 0.05740481], [0.05740481, -0.1619917]]]}"#
 )]
 pub struct Tversky {
-    /// How much false positives count.
+    /// How much false negatives count: what is in `y_true` and not in `y_pred`.
     #[config(default = 0.5)]
     alpha: f64,
-    /// How much false negatives count.
+    /// How much false positives count: what is in `y_pred` and not in `y_true`.
     #[config(default = 0.5)]
     beta: f64,
     /// The axes summed over, one or a list; null: all, which gives one value for the batch.
@@ -97,10 +99,10 @@ pub struct Tversky {
 impl OfSums for Tversky {
     fn of_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
         let (false_positives, false_negatives) = (p - both, t - both);
-        let size = both + self.alpha * false_positives + self.beta * false_negatives + EPSILON;
+        let size = both + self.alpha * false_negatives + self.beta * false_positives + EPSILON;
         // d both = t, d false positives = 1 - t, d false negatives = -t.
         let ratio = both / size;
-        (1.0 - ratio, (ratio * (1.0 - self.alpha - self.beta) - 1.0) / size, ratio * self.alpha / size)
+        (1.0 - ratio, (ratio * (1.0 - self.alpha - self.beta) - 1.0) / size, ratio * self.beta / size)
     }
 }
 
@@ -403,12 +405,16 @@ mod tests {
     }
 
     #[test]
-    fn alpha_counts_false_positives_and_beta_false_negatives() {
+    fn alpha_counts_false_negatives_and_beta_false_positives() {
         let tversky = |alpha, beta| Tversky { alpha, beta, axis: Axes::All };
         // One hit, two false positives, no false negative.
         let y = ((&[1.0f32, 0.0, 0.0][..], &[3i64][..]), (&[1.0f32, 1.0, 1.0][..], &[3i64][..]));
-        assert!((call(&tversky(1.0, 0.0), y.0, y.1).unwrap().values[0] - 2.0 / 3.0).abs() < 1e-6);
-        assert!(call(&tversky(0.0, 1.0), y.0, y.1).unwrap().values[0].abs() < 1e-6);
+        assert!(call(&tversky(1.0, 0.0), y.0, y.1).unwrap().values[0].abs() < 1e-6);
+        assert!((call(&tversky(0.0, 1.0), y.0, y.1).unwrap().values[0] - 2.0 / 3.0).abs() < 1e-6);
+        // The numbers of the tests of Keras 3.15.1.
+        let y = ((&[1.0f32, 2.0, 1.0, 2.0][..], &[2i64, 2][..]), (&[4.0f32, 1.0, 6.0, 1.0][..], &[2i64, 2][..]));
+        assert!((call(&tversky(0.2, 0.8), y.0, y.1).unwrap().values[0] + 0.296_296_36).abs() < 1e-6);
+        let y = ((&[1.0f32, 0.0, 0.0][..], &[3i64][..]), (&[1.0f32, 1.0, 1.0][..], &[3i64][..]));
         let dice = call(&Dice { axis: Axes::All }, y.0, y.1).unwrap();
         let half = call(&tversky(0.5, 0.5), y.0, y.1).unwrap();
         assert!((dice.values[0] - half.values[0]).abs() < 1e-6);

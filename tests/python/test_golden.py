@@ -18,6 +18,8 @@ BETTER = {
         "CategoricalFocalCrossentropy/config:axis=1/3d/smoothing",
         "CosineSimilarity/edge/zero-vector",
         "CategoricalGeneralizedCrossEntropy/edge/zeros-ones",
+        "BinaryFocalCrossentropy/edge/large-logits",
+        "CategoricalFocalCrossentropy/edge/large-logits",
         "CTC/impossible*",
     ],
     "metrics": [

@@ -22,17 +22,20 @@ pub struct FocalTversky {
 }
 
 impl FocalTversky {
-    /// The loss and its derivative with respect to `y_pred[i]`, which is `slope * (wrong - y_true[i] * right)`.
-    fn parts(&self, y_true: &[f32], y_pred: &[f32]) -> (f64, f64, f64, f64) {
+    /// The value, its slope, and the ratio: the derivative with respect to `y_pred[i]` is
+    /// `slope (ratio (t + alpha (1 - t) - beta t) - t)` with `t = y_true[i]`.
+    fn parts(&self, y_true: &[f32], y_pred: &[f32]) -> (f64, f64, f64) {
         let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
             y_true.iter().zip(y_pred).map(|(&t, &p)| f(f64::from(t), f64::from(p))).sum()
         };
-        let both = sum(&|t, p| t * p);
-        let size =
-            both + self.alpha * sum(&|t, p| (1.0 - t) * p) + self.beta * sum(&|t, p| t * (1.0 - p)) + self.smooth;
-        let missing = (1.0 - (both + self.smooth) / size).max(0.0);
-        let slope = if missing > 0.0 { self.gamma * missing.powf(self.gamma - 1.0) / size } else { 0.0 };
-        (missing.powf(self.gamma), slope, (both + self.smooth) / size, size)
+        let both = sum(&|t, p| t * p) + self.smooth;
+        let wrong = self.alpha * sum(&|t, p| (1.0 - t) * p) + self.beta * sum(&|t, p| t * (1.0 - p));
+        let size = both + wrong;
+        // Not 1 less the ratio, of which rounding would leave nothing where it is nearly right.
+        let missing = (wrong / size).max(0.0);
+        // With gamma below 1 the slope of the power has no bound at 0.
+        let slope = if missing > 0.0 { self.gamma * missing.max(1e-7).powf(self.gamma - 1.0) / size } else { 0.0 };
+        (missing.powf(self.gamma), slope, both / size)
     }
 }
 
@@ -43,7 +46,7 @@ impl Loss for FocalTversky {
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         rows(inputs, output, |y_true, y_pred, gradient| {
-            let (value, slope, ratio, _) = self.parts(y_true, y_pred);
+            let (value, slope, ratio) = self.parts(y_true, y_pred);
             if let Some(gradient) = gradient {
                 for (target, &t) in gradient.iter_mut().zip(y_true) {
                     let t = f64::from(t);
@@ -133,6 +136,25 @@ export_plugin! { losses: [FocalTversky, LovaszHinge] }
 #[test]
 fn holds_what_a_plugin_must() {
     plugfit_api::testing::check(plugin());
+}
+
+#[test]
+fn slopes_are_finite_however_nearly_a_region_is_met() {
+    for gamma in [0.01, 0.5, 0.75, 1.0, 2.0] {
+        let loss = FocalTversky { alpha: 0.3, beta: 0.7, gamma, smooth: 1e-6 };
+        for p in [0.0f32, 1e-45, 1e-30, 1e-10, 1e-7, 1e-3, 0.5, 1.0, 1e30] {
+            let (value, slope, ratio) = loss.parts(&[1.0, 0.0], &[1.0, p]);
+            assert!(
+                value.is_finite() && slope.is_finite() && ratio.is_finite(),
+                "{gamma} {p}: {value} {slope} {ratio}"
+            );
+            let nearly = loss.parts(&[1.0, 0.0], &[1.0 - p.min(1.0), 0.0]);
+            assert!(nearly.0 >= 0.0 && (nearly.1 as f32).is_finite(), "{gamma} {p}: {nearly:?}");
+        }
+    }
+    let loss = FocalTversky { alpha: 0.3, beta: 0.7, gamma: 0.5, smooth: 1e-6 };
+    let (value, ..) = loss.parts(&[1.0, 0.0], &[1.0, 1e-20]);
+    assert!((value / 5.4772e-11 - 1.0).abs() < 1e-4, "{value}");
 }
 
 #[test]

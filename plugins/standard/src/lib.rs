@@ -6,9 +6,15 @@
 //! * Label smoothing divides by the length of the axis that has the classes (as Keras 3.16).
 //! * `ignore_class` leaves rows out of the metric as it does of the loss, and the mask counts for RootMeanSquaredError too.
 //! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).
-//! * No gradient is NaN where the loss is finite: of a zero vector's cosine, of a generalized cross-entropy's edge.
+//! * A focal loss of logits is computed from the logits: Keras clips their probabilities at 1e-7, and a sure and wrong prediction has no
+//!   slope there.
+//! * Where Keras has NaN or infinity on the way to a number, the number is given: of the cosine of zeros and of very long vectors, of
+//!   focal losses with a gamma below 1, of a generalized cross-entropy's edge, of Huber's with a large delta, of cross-entropies with a
+//!   logit of minus infinity for a class that is no label.
 //! * Sums are float64, and metrics take float64 predictions as they are.
-//! * Muon's weight decay knows no exclusions; an optimizer inside another keeps no averages and no sums of its own.
+//! * Averages of squares stay finite, and what is added to them is never so small that a step without a gradient is NaN. A step of Ftrl
+//!   at a learning rate of 0 changes nothing. A loss scale stays at 1 at least, or at what it starts at if that is less.
+//! * An optimizer inside another keeps no averages and no sums of its own; what is excluded from weight decay is so in both.
 //!
 //! Tversky's `alpha` weighs false negatives and `beta` false positives, as in Keras 3.15.1's code and tests; Keras 3.16 exchanged them,
 //! as its documentation had it.

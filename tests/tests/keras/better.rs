@@ -31,6 +31,58 @@ fn number(metric: &Metric) -> f64 {
     }
 }
 
+/// Keras clips the probabilities of logits at 1e-7, where a sure and wrong prediction has no slope.
+#[test]
+fn a_focal_loss_of_large_logits_is_that_of_their_softplus() {
+    let (host, file) = (Host::new(), file("losses"));
+    for id in ["BinaryFocalCrossentropy/edge/large-logits", "CategoricalFocalCrossentropy/edge/large-logits"] {
+        let case = case(&file, id);
+        let (y_true, y_pred) = (array(&case["y_true"]), array(&case["y_pred"]));
+        let mut loss = host.loss(case["identifier"].clone()).expect("it is there");
+        let mut gradient = vec![f32::NAN; y_pred.values.len()];
+        let mut target = plugfit_api::TensorMut::new(&mut gradient, &y_pred.shape);
+        let found = loss
+            .value_and_gradient(y_true.tensor(None), y_pred.tensor(None), None, None, 1.0, &mut target)
+            .expect("it fits");
+        let LossValue::Array { values, .. } = found else { panic!("{id}: one number") };
+        let columns = y_pred.shape[1] as usize;
+        for (row, value) in values.iter().enumerate() {
+            let row = row * columns..(row + 1) * columns;
+            let (t, x, slopes) = (&y_true.values[row.clone()], &y_pred.values[row.clone()], &gradient[row]);
+            let (expected, expected_slopes) = if id.starts_with("Binary") { binary_focal(t, x) } else { focal(t, x) };
+            assert!(near(f64::from(*value), expected, 1e-6, 1e-5), "{id}: {value}, {expected}");
+            for (found, expected) in slopes.iter().zip(&expected_slopes) {
+                assert!(near(f64::from(*found), *expected, 1e-6, 1e-5), "{id}: {slopes:?}, {expected_slopes:?}");
+            }
+        }
+    }
+}
+
+/// With `rest` the probability of what isn't the class of logit `x`: `rest^2 softplus(-x)`, and its slope.
+fn focal_of(x: f64) -> (f64, f64) {
+    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    let (p, rest) = ((-softplus(-x)).exp(), (-softplus(x)).exp());
+    (rest * rest * softplus(-x), -rest * rest * (2.0 * p * softplus(-x) + rest))
+}
+
+fn binary_focal(t: &[f64], x: &[f64]) -> (f64, Vec<f64>) {
+    let one = |t: f64, x: f64| if t == 1.0 { focal_of(x) } else { (focal_of(-x).0, -focal_of(-x).1) };
+    let terms: Vec<(f64, f64)> = t.iter().zip(x).map(|(t, x)| one(*t, *x)).collect();
+    let n = terms.len() as f64;
+    (terms.iter().map(|term| term.0).sum::<f64>() / n, terms.iter().map(|term| term.1 / n).collect())
+}
+
+/// Of a one-hot label, with alpha = 0.25: of its logit less the logarithm of the sum of the others' exponentials.
+fn focal(t: &[f64], x: &[f64]) -> (f64, Vec<f64>) {
+    let label = t.iter().position(|t| *t == 1.0).expect("a label");
+    let others = |class: &usize| *class != label;
+    let most = (0..x.len()).filter(others).map(|class| x[class]).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = (0..x.len()).filter(others).map(|class| (x[class] - most).exp()).sum();
+    let (value, slope) = focal_of(x[label] - most - sum.ln());
+    let share = |class: usize| if class == label { 1.0 } else { -(x[class] - most).exp() / sum };
+    (0.25 * value, (0..x.len()).map(|class| 0.25 * slope * share(class)).collect())
+}
+
 /// The axis is that of the classes, as in Keras 3.16.
 #[test]
 fn smoothing_along_an_axis_is_that_of_labels_smoothed_by_hand() {

@@ -21,8 +21,17 @@ fn of_probability<R: Real>(t: R, p: R) -> (R, R) {
     (value, (other / rest - t / inside) * clamp_slope(p, EPSILON, UPPER))
 }
 
-/// The same of a logit `x`, without cancellation: with `e = exp(-|x|)` it is `ln(1 + e)` and `(1 - t) x` or `-t x`, whichever
-/// isn't negative for a hard label; its derivative `sigmoid(x) - t` alike.
+/// The probability of a logit, and what is missing to 1: both exact, however sure the logit is.
+#[inline(always)]
+fn probabilities<R: Real>(x: R) -> (R, R) {
+    let e = (-x.abs()).exp();
+    let sure = R::from(1.0) / (e + 1.0);
+    let positive = x > R::from(0.0);
+    (R::select(positive, sure, e * sure), R::select(positive, e * sure, sure))
+}
+
+/// The cross-entropy of a logit `x`, without cancellation: with `e = exp(-|x|)` it is `ln(1 + e)` and `(1 - t) x` or `-t x`,
+/// whichever isn't negative for a hard label; its derivative `sigmoid(x) - t` alike.
 #[inline(always)]
 fn of_logit<R: Real>(t: R, x: R) -> (R, R) {
     let positive = x > R::from(0.0);
@@ -141,19 +150,22 @@ impl ElementwiseLoss for BinaryFocalCrossentropy {
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         let one = R::from(1.0);
         let t = smoothed(y_true, self.label_smoothing);
-        let p = if self.from_logits { y_pred.sigmoid() } else { y_pred };
-        let (entropy, entropy_slope) = of_probability(t, p);
-        // How much is missing to certainty in the right class: it moves with p for class 0, against it for class 1.
-        let missing = one - (t * p + (one - t) * (one - p));
-        let (factor, factor_slope) = focus(missing, self.gamma);
-        let factor_slope = factor_slope * (t * 2.0 - 1.0);
-        let (mut value, mut slope) = (factor * entropy, factor_slope * entropy + factor * entropy_slope);
+        // How much is missing to certainty in the right class, and its derivative by the prediction.
+        let towards = one - t * 2.0;
+        let (entropy, entropy_slope, missing, missing_slope, least) = if self.from_logits {
+            let (p, rest) = probabilities(y_pred);
+            let (entropy, slope) = of_logit(t, y_pred);
+            (entropy, slope, t * rest + (one - t) * p, towards * (p * rest), SMALLEST)
+        } else {
+            let (entropy, slope) = of_probability(t, y_pred);
+            (entropy, slope, one - (t * y_pred + (one - t) * (one - y_pred)), towards, EPSILON)
+        };
+        let (factor, factor_slope) = focus(missing, self.gamma, least);
+        let value = factor * entropy;
+        let slope = factor_slope * missing_slope * entropy + factor * entropy_slope;
         if self.apply_class_balancing {
             let weight = t * self.alpha + (one - t) * (1.0 - self.alpha);
-            (value, slope) = (value * weight, slope * weight);
-        }
-        if self.from_logits {
-            slope = slope * (p * (one - p));
+            return (value * weight, slope * weight);
         }
         (value, slope)
     }
@@ -166,29 +178,31 @@ impl ElementwiseLoss for BinaryFocalCrossentropy {
     }
 }
 
-/// `missing^gamma`, and its derivative by the probability, as which `missing` falls.
+/// The smallest normal float32.
+pub(super) const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+
+/// `missing^gamma` and its derivative, which is finite: below `least` the power goes on as a straight line if gamma is less than 1,
+/// and what is missing is at least 0 if gamma isn't whole.
 #[inline(always)]
-pub(super) fn focus<R: Real>(missing: R, gamma: f64) -> (R, R) {
-    if gamma == 0.0 {
-        return (R::from(1.0), R::from(0.0));
-    }
-    let less = power(missing, gamma - 1.0);
+pub(super) fn focus<R: Real>(missing: R, gamma: f64, least: f64) -> (R, R) {
     let zero = R::from(0.0);
-    // With a gamma below 1 the slope at 0 is infinite, the value isn't.
-    (R::select(missing.abs() > zero, less * missing, missing), -(less * gamma))
+    if gamma == 0.0 {
+        return (R::from(1.0), zero);
+    }
+    if gamma % 1.0 == 0.0 {
+        let less = whole_power(missing, gamma - 1.0);
+        return (less * missing, less * gamma);
+    }
+    let raised = if gamma < 1.0 { missing.max(R::from(least)) } else { missing.max(zero) };
+    let less = raised.powf(gamma - 1.0);
+    (less * missing.max(zero), R::select(missing > zero, less * gamma, zero))
 }
 
-/// `x` to a constant power; for `x < 0` (a "probability" beyond 1) as well, if the exponent is whole.
+/// `x` to a constant whole power, of which the sign is kept: a "probability" may lie beyond 1.
 #[inline(always)]
-fn power<R: Real>(x: R, exponent: f64) -> R {
+fn whole_power<R: Real>(x: R, exponent: f64) -> R {
     let size = x.abs().powf(exponent);
-    let below = if exponent % 2.0 == 0.0 {
-        size
-    } else if exponent % 1.0 == 0.0 {
-        -size
-    } else {
-        R::from(f64::NAN)
-    };
+    let below = if exponent % 2.0 == 0.0 { size } else { -size };
     R::select(x < R::from(0.0), below, size)
 }
 
@@ -254,8 +268,51 @@ mod tests {
 
     #[test]
     fn whole_powers_of_negative_numbers_keep_their_sign() {
-        assert_eq!(power(Plain(-2.0f64), 3.0).0, -8.0);
-        assert_eq!(power(Plain(-2.0f64), 2.0).0, 4.0);
-        assert!(power(Plain(-2.0f64), 2.5).0.is_nan());
+        assert_eq!(whole_power(Plain(-2.0f64), 3.0).0, -8.0);
+        assert_eq!(whole_power(Plain(-2.0f64), 2.0).0, 4.0);
+        // A probability that rounding has put beyond 1 has nothing missing.
+        assert_eq!(focal(1.5).derivative(Plain(1.0f32), Plain(1.000_000_1)), (Plain(0.0), Plain(0.0)));
+    }
+
+    /// The focal loss of a logit in float64, from the logarithms of both probabilities.
+    fn exact(gamma: f64, t: f64, x: f64) -> (f64, f64) {
+        let log = |x: f64| x.min(0.0) - (-x.abs()).exp().ln_1p();
+        let (right, wrong) = if t == 1.0 { (log(x), log(-x)) } else { (log(-x), log(x)) };
+        let sign = if t == 1.0 { 1.0 } else { -1.0 };
+        let factor = (gamma * wrong).exp();
+        let value = -factor * right;
+        (value, sign * factor * (gamma * right.exp() * right - wrong.exp()))
+    }
+
+    #[test]
+    fn a_focal_loss_of_a_logit_is_exact_however_sure_the_logit_is() {
+        for gamma in [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 7.0] {
+            for t in [0.0, 1.0] {
+                for size in [0.0, 1e-6, 0.5, 3.0, 18.0, 25.0, 60.0, 95.0, 200.0, 1e4, 1e30, 3e38] {
+                    for x in [size, -size] {
+                        let loss = BinaryFocalCrossentropy { from_logits: true, ..focal(gamma) };
+                        let (value, slope) = loss.derivative(Plain(t as f32), Plain(x as f32));
+                        let (exact_value, exact_slope) = exact(gamma, t, f64::from(x as f32));
+                        let near =
+                            |found: f32, exact: f64| (f64::from(found) - exact).abs() <= 2e-5 * exact.abs() + 1e-36;
+                        assert!(near(value.0, exact_value), "{gamma} {t} {x}: {} {exact_value}", value.0);
+                        assert!(near(slope.0, exact_slope), "{gamma} {t} {x}: {} {exact_slope}", slope.0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_focal_loss_is_finite_for_every_gamma_and_probability() {
+        for gamma in [0.01, 0.5, 0.99, 1.0, 1.5, 2.0] {
+            for p in [0.0f32, 1e-45, 1e-30, 1e-10, 1e-7, 0.5, 1.0 - 1e-7, 1.0, 1.000_000_1, -1e-7] {
+                for t in [0.0, 0.3, 1.0] {
+                    let (value, slope) = focal(gamma).derivative(Plain(t), Plain(p));
+                    assert!(value.0.is_finite() && slope.0.is_finite(), "{gamma} {t} {p}: {} {}", value.0, slope.0);
+                    assert!(value.0 >= 0.0 || p < 0.0 || p > 1.0, "{gamma} {t} {p}: {}", value.0);
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     EPSILON,
-    binary::focus,
+    binary::{SMALLEST, focus},
     clamp_slope,
     lanes::{self, BLOCK, LANES},
 };
@@ -35,6 +35,13 @@ impl Smoothing {
     fn of<R: Real>(self, y_true: R) -> R {
         y_true * self.factor + self.added
     }
+}
+
+/// The product; 0 where the weight is, whatever is weighed: a class of weight 0 may have a logit of minus infinity.
+#[inline(always)]
+fn weighted<R: Real>(weight: R, term: R) -> R {
+    let zero = R::from(0.0);
+    R::select(weight == zero, zero, weight * term)
 }
 
 /// Cross-entropy of one-hot labels or probabilities, `-sum(y_true ln(y_pred))` over the classes; `y_pred` is divided by its sum first.
@@ -88,7 +95,7 @@ impl RowLoss for CategoricalCrossentropy {
         if self.from_logits {
             let most = lanes::greatest!(y_pred, |x| x);
             let logarithm = lanes::sum!(y_pred, |x| (x - most).exp()).ln();
-            return lanes::sum!(y_true, y_pred, |t, x| smoothing.of(t) * (logarithm - (x - most)));
+            return lanes::sum!(y_true, y_pred, |t, x| weighted(smoothing.of(t), logarithm - (x - most)));
         }
         let total = lanes::sum!(y_pred, |p| p);
         -lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * (p / total).clamp(EPSILON, UPPER).ln())
@@ -104,7 +111,8 @@ impl RowLoss for CategoricalCrossentropy {
             for (slope, &t) in gradient.iter_mut().zip(y_true) {
                 *slope = *slope * share - smoothing.of(Plain(t)).0;
             }
-            return lanes::sum!(y_true, y_pred, |t, x| smoothing.of(Plain(t)) * (logarithm - (Plain(x) - most))).0;
+            return lanes::sum!(y_true, y_pred, |t, x| weighted(smoothing.of(Plain(t)), logarithm - (Plain(x) - most)))
+                .0;
         }
         let total = lanes::sum!(y_pred, |p| Plain(p));
         let zero = Plain(0.0);
@@ -230,48 +238,119 @@ pub struct CategoricalFocalCrossentropy {
     axis: i64,
 }
 
+/// Logits of a row: the greatest, the sum of the exponentials of the others less it, and its logarithm with the greatest in it.
+#[derive(Clone, Copy)]
+struct Logits<R> {
+    most: R,
+    others: R,
+    logarithm: R,
+}
+
+/// The share of a class in its row, what is missing to 1, and the share's logarithm.
+#[derive(Clone, Copy)]
+struct Share<R> {
+    share: R,
+    missing: R,
+    logarithm: R,
+}
+
+/// What the terms of a row need to know of the row: the sum of the probabilities, or the logits.
+#[derive(Clone, Copy)]
+struct Row<R> {
+    total: R,
+    logits: Logits<R>,
+}
+
+impl<R: Real> Logits<R> {
+    #[inline(always)]
+    fn new<T: Copy>(row: &[T], number: impl Fn(T) -> R + Copy) -> Self {
+        let (zero, one) = (R::from(0.0), R::from(1.0));
+        let most = lanes::greatest!(row, |x| number(x));
+        let below = lanes::sum!(row, |x| R::select(number(x) < most, (number(x) - most).exp(), zero));
+        let equal = lanes::sum!(row, |x| R::select(number(x) < most, zero, one));
+        // Without the 1 of the greatest, beside which small ones would be lost.
+        let others = below + (equal - 1.0);
+        Logits { most, others, logarithm: others.ln_1p() }
+    }
+
+    /// Of one of the logits.
+    #[inline(always)]
+    fn share(&self, x: R) -> Share<R> {
+        let one = R::from(1.0);
+        let total = self.others + 1.0;
+        let less = x - self.most;
+        let share = less.exp() / total;
+        let missing = R::select(x < self.most, one - share, self.others / total);
+        Share { share, missing, logarithm: less - self.logarithm }
+    }
+}
+
 impl CategoricalFocalCrossentropy {
     /// The value that a class of this share adds, and its derivative by the share; without the weights of label and class.
     #[inline(always)]
     fn of_share<R: Real>(&self, share: R) -> (R, R) {
         let inside = share.clamp(EPSILON, UPPER);
         let (missing, logarithm) = (R::from(1.0) - inside, inside.ln());
-        let (factor, factor_slope) = focus(missing, self.gamma);
-        let slope = -(factor_slope * logarithm + factor / inside) * clamp_slope(share, EPSILON, UPPER);
+        let (factor, factor_slope) = focus(missing, self.gamma, SMALLEST);
+        let slope = (factor_slope * logarithm - factor / inside) * clamp_slope(share, EPSILON, UPPER);
         (-(factor * logarithm), slope)
     }
 
-    /// `y_pred` before it is divided by its sum, from which a logit's maximum is taken off.
+    /// The value that a class of a logit adds, and its derivative by the share's logarithm; without the weights of label and class.
     #[inline(always)]
-    fn number<R: Real>(&self, y_pred: R, most: R) -> R {
-        if self.from_logits { (y_pred - most).exp() } else { y_pred }
+    fn of_logit<R: Real>(&self, Share { share, missing, logarithm }: Share<R>) -> (R, R) {
+        let (factor, factor_slope) = focus(missing, self.gamma, SMALLEST);
+        (-(factor * logarithm), factor_slope * weighted(share, logarithm) - factor)
     }
-}
 
-#[formula]
-impl RowLoss for CategoricalFocalCrossentropy {
-    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    /// What the terms of a row need to know of the whole row.
+    #[inline(always)]
+    fn row<const LOGITS: bool, T: Copy, R: Real>(row: &[T], number: impl Fn(T) -> R + Copy) -> Row<R> {
+        let zero = R::from(0.0);
+        if LOGITS {
+            Row { total: zero, logits: Logits::new(row, number) }
+        } else {
+            let total = lanes::sum!(row, |p| number(p));
+            Row { total, logits: Logits { most: zero, others: zero, logarithm: zero } }
+        }
+    }
+
+    /// What a class adds to the value, its slope, and to the slope that all classes have in common. With shares s = p / total,
+    /// d value / d p = (slope - sum(slope s)) / total, the slopes being those by the shares. With logits,
+    /// d value / d x = slope (1 - s) - s (sum(slope) - slope), the slopes being those by the shares' logarithms.
+    #[inline(always)]
+    fn term<const LOGITS: bool, R: Real>(&self, row: &Row<R>, weight: R, p: R) -> (R, R, R) {
+        if LOGITS {
+            let (term, slope) = self.of_logit(row.logits.share(p));
+            let slope = weight * slope;
+            (weighted(weight, term), slope, slope)
+        } else {
+            let share = p / row.total;
+            let (term, slope) = self.of_share(share);
+            let slope = weight * slope;
+            (weight * term, slope, slope * share)
+        }
+    }
+
+    #[inline(always)]
+    fn value_of<const LOGITS: bool, R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
-        let most = if self.from_logits { lanes::greatest!(y_pred, |x| x) } else { R::from(0.0) };
-        let total = lanes::sum!(y_pred, |p| self.number(p, most));
+        let row = Self::row::<LOGITS, R, R>(y_pred, |p| p);
         if let Alpha::Same(alpha) = &self.alpha {
-            let term =
-                lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * self.of_share(self.number(p, most) / total).0);
-            return term * *alpha;
+            let sum = lanes::sum!(y_true, y_pred, |t, p| self.term::<LOGITS, R>(&row, smoothing.of(t), p).0);
+            return sum * *alpha;
         }
         let mut sum = R::from(0.0);
         for (class, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
-            let term = smoothing.of(t) * self.of_share(self.number(p, most) / total).0;
-            sum = sum + term * self.alpha.of(class);
+            sum = sum + self.term::<LOGITS, R>(&row, smoothing.of(t), p).0 * self.alpha.of(class);
         }
         sum
     }
 
-    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+    #[inline(always)]
+    fn gradient_of<const LOGITS: bool>(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
-        let most = if self.from_logits { lanes::greatest!(y_pred, |x| Plain(x)) } else { Plain(0.0) };
-        let total = lanes::sum!(y_pred, |p| self.number(Plain(p), most));
-        // With shares s = n / total, d value / d n = (slope(s) - sum(slope(s) s)) / total; for a logit, d n = n dx.
+        let row = Self::row::<LOGITS, f32, Plain<f32>>(y_pred, Plain);
         let zero = Plain(0.0);
         let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
         let (mut terms, mut shared, mut slopes) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
@@ -280,11 +359,8 @@ impl RowLoss for CategoricalFocalCrossentropy {
             let (terms, shared, slopes, p) = (&mut terms[..n], &mut shared[..n], &mut slopes[..n], &p[..n]);
             let alphas = self.alpha.block(at);
             for k in 0..n {
-                let (weight, share) =
-                    (smoothing.of(Plain(t[k])) * Plain(alphas[k]), self.number(Plain(p[k]), most) / total);
-                let (term, slope) = self.of_share(share);
-                (terms[k], slopes[k]) = (weight * term, weight * slope);
-                shared[k] = slopes[k] * share;
+                let weight = smoothing.of(Plain(t[k])) * Plain(alphas[k]);
+                (terms[k], slopes[k], shared[k]) = self.term::<LOGITS, _>(&row, weight, Plain(p[k]));
             }
             for (target, slope) in gradient[at..at + used].iter_mut().zip(&*slopes) {
                 *target = slope.0;
@@ -294,10 +370,34 @@ impl RowLoss for CategoricalFocalCrossentropy {
         });
         let common = lanes::total(common);
         for (slope, &p) in gradient.iter_mut().zip(y_pred) {
-            let number = if self.from_logits { self.number(Plain(p), most) } else { Plain(1.0) };
-            *slope = ((Plain(*slope) - common) * number / total).0;
+            *slope = if LOGITS {
+                let Share { share, missing, .. } = row.logits.share(Plain(p));
+                let own = Plain(*slope);
+                (own * missing - share * (common - own)).0
+            } else {
+                ((Plain(*slope) - common) / row.total).0
+            };
         }
         lanes::total(value).0
+    }
+}
+
+#[formula]
+impl RowLoss for CategoricalFocalCrossentropy {
+    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+        if self.from_logits {
+            self.value_of::<true, R>(y_true, y_pred)
+        } else {
+            self.value_of::<false, R>(y_true, y_pred)
+        }
+    }
+
+    fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        if self.from_logits {
+            self.gradient_of::<true>(y_true, y_pred, gradient)
+        } else {
+            self.gradient_of::<false>(y_true, y_pred, gradient)
+        }
     }
 
     fn axis(&self) -> Option<i64> {
@@ -357,6 +457,62 @@ mod tests {
         let mut gradient = [0.0; 3];
         let value = entropy(true, 0.0).gradient(&[0.0, 1.0, 0.0], &[1e4, 0.0, -1e4], &mut gradient);
         assert_eq!((value, gradient), (1e4, [1.0, -1.0, 0.0]));
+    }
+
+    #[test]
+    fn a_class_that_is_no_label_may_have_a_logit_of_minus_infinity() {
+        let focal = CategoricalFocalCrossentropy {
+            alpha: Alpha::Same(1.0),
+            gamma: 0.5,
+            from_logits: true,
+            label_smoothing: 0.0,
+            axis: -1,
+        };
+        for x in [[0.0f32, 0.0, f32::NEG_INFINITY], [3e38, 3e38, -3e38]] {
+            let mut gradient = [f32::NAN; 3];
+            let value = entropy(true, 0.0).gradient(&[1.0, 0.0, 0.0], &x, &mut gradient);
+            assert!((value - std::f32::consts::LN_2).abs() < 1e-6);
+            assert_eq!(gradient, [-0.5, 0.5, 0.0]);
+            let value = focal.gradient(&[1.0, 0.0, 0.0], &x, &mut gradient);
+            assert!((value - std::f32::consts::LN_2 * 0.5f32.sqrt()).abs() < 1e-6);
+            // (1 - p)^0.5 (0.5 p ln(p) / (1 - p) - 1) (1 - p) with p = 0.5.
+            assert!((gradient[0] + 0.476_085_7).abs() < 1e-6, "{gradient:?}");
+            assert!(gradient[1] == -gradient[0] && gradient[2] == 0.0, "{gradient:?}");
+        }
+    }
+
+    #[test]
+    fn a_focal_loss_of_logits_is_exact_however_sure_they_are() {
+        // Two classes are the binary loss of their difference.
+        for gamma in [0.25, 0.5, 1.0, 1.5, 2.0, 3.0] {
+            let focal = CategoricalFocalCrossentropy {
+                alpha: Alpha::Same(1.0),
+                gamma,
+                from_logits: true,
+                label_smoothing: 0.0,
+                axis: -1,
+            };
+            for x in [0.0f32, 0.5, 5.0, 18.0, 40.0, 95.0, 200.0, 1e30] {
+                for right in [0, 1] {
+                    let mut t = [0.0f32; 2];
+                    t[right] = 1.0;
+                    let mut gradient = [f32::NAN; 2];
+                    let value = focal.gradient(&t, &[x, 0.0], &mut gradient);
+                    let (own, other) = if right == 0 { (f64::from(x), 0.0) } else { (0.0, f64::from(x)) };
+                    let difference = own - other;
+                    let log = |x: f64| x.min(0.0) - (-x.abs()).exp().ln_1p();
+                    let factor = (gamma * log(-difference)).exp();
+                    let expected = -factor * log(difference);
+                    let slope = factor * (gamma * log(difference).exp() * log(difference) - log(-difference).exp());
+                    let near = |found: f32, exact: f64| (f64::from(found) - exact).abs() <= 2e-5 * exact.abs() + 1e-36;
+                    assert!(near(value, expected), "{gamma} {x} {right}: {value} {expected}");
+                    assert!(near(gradient[right], slope), "{gamma} {x} {right}: {gradient:?} {slope}");
+                    assert!(near(gradient[1 - right], -slope), "{gamma} {x} {right}: {gradient:?} {slope}");
+                    let plain = focal.value(&t.map(Plain), &[Plain(x), Plain(0.0)]).0;
+                    assert!(near(plain, expected));
+                }
+            }
+        }
     }
 
     #[test]

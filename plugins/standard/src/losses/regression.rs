@@ -133,7 +133,7 @@ impl ElementwiseLoss for Huber {
         let error = y_pred - y_true;
         let delta = R::from(self.delta);
         let size = error.abs();
-        R::select(size <= delta, error * error * 0.5, delta * size - delta * delta * 0.5)
+        R::select(size <= delta, error * (error * 0.5), delta * (size - delta * 0.5))
     }
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         (self.value(y_true, y_pred), (y_pred - y_true).clamp(-self.delta, self.delta))
@@ -197,6 +197,12 @@ mod tests {
         assert_eq!(at(&huber, 0.0, 1.0), (0.5, 1.0));
         assert_eq!(at(&huber, 0.0, -2.0), (2.0, -2.0));
         assert_eq!(at(&huber, 0.0, 5.0), (8.0, 2.0));
+        assert_eq!(at(&huber, 0.0, 1e30), (2e30, 2.0));
+        // Squares that a float32 can't hold don't come up on the way.
+        let wide = Huber { delta: 1e20 };
+        assert!((at(&wide, 0.0, -2e19).0 / 2e38 - 1.0).abs() < 1e-6);
+        let narrow = Huber { delta: 1e18 };
+        assert!((at(&narrow, 0.0, 1e20).0 / 9.95e37 - 1.0).abs() < 1e-6);
     }
 
     #[test]

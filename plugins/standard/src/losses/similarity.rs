@@ -36,20 +36,48 @@ fn inverse_length<R: Real>(squares: R) -> R {
     (R::from(1.0) / squares.sqrt()).min(R::from(1.0 / EPSILON))
 }
 
+/// Up to this, the squares of two vectors' lengths neither overflow nor underflow in what is computed of both.
+const LARGE: f64 = 1e30;
+
+/// What a vector is divided by before its length is taken, and the inverse of the length that it has then: 1 for all but very long
+/// vectors, whose squares overflow.
+#[inline(always)]
+fn scale_and_inverse<T: Copy, R: Real>(vector: &[T], number: impl Fn(T) -> R + Copy) -> (R, R) {
+    let one = R::from(1.0);
+    let squares = lanes::sum!(vector, |x| number(x) * number(x));
+    if squares.value() <= LARGE {
+        return (one, inverse_length(squares));
+    }
+    let most = lanes::greatest!(vector, |x| number(x).abs());
+    (most, one / lanes::sum!(vector, |x| (number(x) / most) * (number(x) / most)).sqrt())
+}
+
 #[formula]
 impl RowLoss for CosineSimilarity {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        let of_true = inverse_length(lanes::sum!(y_true, |t| t * t));
-        let of_pred = inverse_length(lanes::sum!(y_pred, |p| p * p));
-        -(lanes::sum!(y_true, y_pred, |t, p| t * p) * of_true * of_pred)
+        let (true_scale, of_true) = scale_and_inverse(y_true, |t| t);
+        let (pred_scale, of_pred) = scale_and_inverse(y_pred, |p| p);
+        -(lanes::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)) * of_true * of_pred)
     }
 
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let of_true = inverse_length(lanes::sum!(y_true, |t| Plain(t * t))).0;
-        let of_pred = inverse_length(lanes::sum!(y_pred, |p| Plain(p * p))).0;
+        let (true_scale, of_true) = scale_and_inverse(y_true, Plain);
+        let (pred_scale, of_pred) = scale_and_inverse(y_pred, Plain);
+        let one = Plain(1.0);
+        if true_scale != one || pred_scale != one {
+            let dot = lanes::sum!(y_true, y_pred, |t, p| (Plain(t) / true_scale) * (Plain(p) / pred_scale));
+            let cosine = dot * of_true * of_pred;
+            // A vector so short that its length is clipped is multiplied by a constant.
+            let along = if of_pred.0 >= (1.0 / EPSILON) as f32 { Plain(0.0) } else { cosine };
+            for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+                let (t, p) = (Plain(t) / true_scale * of_true, Plain(p) / pred_scale * of_pred);
+                *slope = ((p * along - t) * of_pred / pred_scale).0;
+            }
+            return -cosine.0;
+        }
+        let (of_true, of_pred) = (of_true.0, of_pred.0);
         let cosine = lanes::sum!(y_true, y_pred, |t, p| Plain(t * p)).0 * of_true * of_pred;
         let towards = of_true * of_pred;
-        // A vector so short that its length is clipped is multiplied by a constant.
         let clipped = of_pred >= (1.0 / EPSILON) as f32;
         let along = if clipped { 0.0 } else { cosine * of_pred * of_pred };
         for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
@@ -76,6 +104,30 @@ mod tests {
         assert_eq!(gradient, [0.0, 0.0]);
         assert_eq!(COSINE.gradient(&[1.0, 0.0], &[0.0, 2.0], &mut gradient), 0.0);
         assert_eq!(gradient, [-0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_length_is_no_matter_however_great_or_small() {
+        let (t, p) = ([3.0f32, 4.0, 0.0], [1.0f32, 2.0, -2.0]);
+        let cosine = 11.0 / 15.0;
+        for true_size in [1e-6, 1.0, 1e10, 1e20, 1e30, 5e37] {
+            for pred_size in [1e-6, 1.0, 1e10, 1e20, 1e30, 5e37] {
+                let (t, p) = (t.map(|t| t * true_size), p.map(|p| p * pred_size));
+                let mut gradient = [f32::NAN; 3];
+                let value = COSINE.gradient(&t, &p, &mut gradient);
+                assert!((value + cosine).abs() < 1e-6, "{true_size} {pred_size}: {value}");
+                assert_eq!(COSINE.value(&t.map(Plain), &p.map(Plain)).0, value);
+                for (slope, (t, p)) in gradient.iter().zip([(0.6, 1.0 / 3.0), (0.8, 2.0 / 3.0), (0.0, -2.0 / 3.0)]) {
+                    let expected = f64::from(p * cosine - t) / (3.0 * f64::from(pred_size));
+                    let error = (f64::from(*slope) - expected).abs();
+                    assert!(error <= 1e-5 / f64::from(pred_size), "{true_size} {pred_size}: {slope} {expected}");
+                }
+            }
+        }
+        let exact = [3e200, 4e200, 0.0].map(Plain);
+        assert!((COSINE.value(&exact, &[1.0, 2.0, -2.0].map(Plain)).0 + f64::from(cosine)).abs() < 1e-6);
+        let mut gradient = [0.0; 3];
+        assert!(COSINE.gradient(&[f32::NAN, 1.0, 1.0], &p, &mut gradient).is_nan());
     }
 
     #[test]

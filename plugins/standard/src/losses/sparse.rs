@@ -71,6 +71,14 @@ pub struct CategoricalGeneralizedCrossEntropy {
     q: f64,
 }
 
+impl CategoricalGeneralizedCrossEntropy {
+    /// `(1 - p^q) / q`, which near q = 0 is the logarithm and not the difference of two numbers that are nearly 1.
+    #[inline(always)]
+    fn of<R: Real>(&self, p: R) -> R {
+        -(p.ln() * self.q).exp_m1() / self.q
+    }
+}
+
 /// A loss of one class id and one row of classes.
 trait OfClassId: Sync {
     /// The value; `number` makes a number of an element. No label: the id is no class of the row.
@@ -118,8 +126,7 @@ impl OfClassId for SparseCategoricalCrossentropy {
 #[formula]
 impl OfClassId for CategoricalGeneralizedCrossEntropy {
     fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R {
-        let p = label.map_or(R::from(0.0), |label| number(y_pred[label]));
-        (R::from(1.0) - p.powf(self.q)) / self.q
+        self.of(label.map_or(R::from(0.0), |label| number(y_pred[label])))
     }
 
     fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
@@ -127,7 +134,7 @@ impl OfClassId for CategoricalGeneralizedCrossEntropy {
         let Some(label) = label else { return (1.0 / self.q) as f32 };
         let p = Plain(y_pred[label]);
         gradient[label] = -p.powf(self.q - 1.0).0;
-        ((Plain(1.0) - p.powf(self.q)) / self.q).0
+        self.of(p).0
     }
 }
 
@@ -355,5 +362,15 @@ mod tests {
         let called = call(&loss, (&[0i32, 1, 5], &[3]), (&[1.0, 0.0, 0.75, 0.25, 0.5, 0.5], &[3, 2])).unwrap();
         assert_eq!(called.values, [0.0, 1.0, 2.0]);
         assert_eq!(called.gradient, [-1.0, 0.0, 0.0, -2.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn generalized_cross_entropy_has_the_logarithm_for_its_limit() {
+        for q in [1e-6, 0.5, 0.999] {
+            let loss = CategoricalGeneralizedCrossEntropy { q };
+            let called = call(&loss, (&[0i32, 1], &[2]), (&[0.0, 1.0, 0.5, 0.5], &[2, 2])).unwrap();
+            assert!((f64::from(called.values[0]) * q - 1.0).abs() < 1e-6, "{called:?}");
+            assert!((f64::from(called.values[1]) - -(0.5f64.ln() * q).exp_m1() / q).abs() < 1e-6, "{called:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@
 
 mod call;
 mod callable;
+mod package;
 mod serialized;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use serde_json::{Map, Value, json};
 
 pub use call::Call;
 pub use callable::Callable;
+pub(crate) use package::package;
 
 use crate::plugin;
 use crate::{Error, Result};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Spec;
+use super::{Spec, package};
 use crate::{Error, Result};
 
 /// What a serialized object stands for.
@@ -39,6 +39,7 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(config)) => {
             if WRAPPERS.contains(&class_name)
+                && package(object).is_none()
                 && let Some(wrapped) = config.get("fn")
             {
                 let own = config.iter().filter(|(key, _)| *key != "fn");
@@ -82,22 +83,14 @@ fn function_name(object: &Map<String, Value>) -> Result<String> {
     Ok(qualified(object, name))
 }
 
-/// `package>Name` where the object was registered under a package of somebody's own, else the name.
-///
-/// Keras's built-in objects have no package, and "Custom" is what it writes if the author gave none.
+/// `package>Name` where the object isn't Keras's own, else the name. An object that is registered has the name that it is registered
+/// under, which need not be its class's.
 fn qualified(object: &Map<String, Value>, name: &str) -> String {
-    let built_in = matches!(object.get("module"), Some(Value::String(module)) if is_keras(module));
-    match object.get("registered_name") {
-        Some(Value::String(registered)) if !built_in => match registered.split_once('>') {
-            Some((package, _)) if package != "Custom" => registered.clone(),
-            _ => name.to_owned(),
-        },
-        _ => name.to_owned(),
-    }
-}
-
-fn is_keras(module: &str) -> bool {
-    module == "keras" || module.starts_with("keras.") || module == "builtins"
+    let Some(package) = package(object) else { return name.to_owned() };
+    let registered = object.get("registered_name").and_then(Value::as_str);
+    let own = registered.and_then(|registered| registered.rsplit_once('>')).map_or(name, |(_, own)| own);
+    // A class of a plug-in may be written with its package already.
+    format!("{package}>{}", own.rsplit_once('>').map_or(own, |(_, own)| own))
 }
 
 /// A value of a configuration without Keras's wrapping: tensors become lists, functions their names, nested objects
@@ -179,9 +172,22 @@ mod tests {
             class(json!({"module": module, "class_name": "Tukey", "config": {}, "registered_name": registered})).0
         };
         assert_eq!(of("my.losses", json!("robust>Tukey")), "robust>Tukey");
-        assert_eq!(of("my.losses", json!("Custom>Tukey")), "Tukey");
-        assert_eq!(of("my.losses", json!("Tukey")), "Tukey");
-        assert_eq!(of("keras.losses", json!("robust>Tukey")), "Tukey");
+        assert_eq!(of("my.losses", json!("robust>OwnName")), "robust>OwnName");
+        assert_eq!(of("my.losses", json!("Custom>Tukey")), "my>Tukey");
+        assert_eq!(of("my.losses", json!("Tukey")), "my>Tukey");
+        assert_eq!(of("keras.losses", json!("Tukey")), "Tukey");
+        assert_eq!(of("plugfit.losses", json!("plugfit.losses.robust>Tukey")), "robust>Tukey");
+        let written = json!({"module": null, "class_name": "robust>Tukey", "registered_name": "robust>Tukey"});
+        assert_eq!(class(written).0, "robust>Tukey");
+        // Inside of another object, and as a function or what wraps one.
+        let schedule =
+            json!({"module": "my.parts", "class_name": "CosineDecay", "registered_name": "Custom>CosineDecay"});
+        let (_, config) = class(json!({"class_name": "SGD", "config": {"learning_rate": schedule}}));
+        assert_eq!(config["learning_rate"]["class_name"], "my>CosineDecay");
+        let function = json!({"module": "my.losses", "class_name": "function", "config": "mse"});
+        assert_eq!(read(function.as_object().expect("an object")).expect("it"), Object::Function("my>mse".into()));
+        let wrapper = json!({"module": "my.metrics", "class_name": "MeanMetricWrapper", "config": {"fn": "mse"}});
+        assert_eq!(class(wrapper).0, "my>MeanMetricWrapper");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::data::text::nearest;
+use crate::identifier::package;
 use crate::{Error, Result};
 
 /// The fields of a JSON object that haven't been read yet, and the path of that object.
@@ -103,6 +104,22 @@ impl Fields {
             }
             self.known.pop(); // not something to suggest
         }
+        Ok(())
+    }
+
+    /// Takes what Keras writes of whose class an object is.
+    ///
+    /// # Errors
+    /// It isn't Keras's: the network has no other.
+    pub fn of_keras(&mut self, what: &str, class_name: &str) -> Result<()> {
+        if let Some(package) = package(&self.map) {
+            return Err(Error::usage(format!("the {what} \"{class_name}\" is of the package \"{package}\""))
+                .with("in", self.path("registered_name"))
+                .hint(format!(
+                    "the network has Keras's own; leave \"module\" and \"registered_name\" out if that {what} is meant"
+                )));
+        }
+        self.ignore(&["module", "registered_name"]);
         Ok(())
     }
 

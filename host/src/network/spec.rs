@@ -165,7 +165,8 @@ impl LayerConfig {
         })?;
         let config = outer.take("config").unwrap_or_else(|| Value::Object(Map::new()));
         let args = outer.take("args");
-        outer.ignore(&["module", "registered_name", "build_config"]);
+        outer.of_keras("layer", &class_name)?;
+        outer.ignore(&["build_config"]);
         let config_path = outer.path("config");
         outer.finish("a layer")?;
 
@@ -266,7 +267,9 @@ fn activation_from(fields: &mut Fields) -> Result<Activation> {
         None => return Ok(Activation::Linear),
         Some(Value::String(name)) => name,
         Some(Value::Object(map)) if map.get("config").is_some_and(Value::is_string) => {
-            map["config"].as_str().unwrap_or_default().to_owned()
+            let name = map["config"].as_str().unwrap_or_default().to_owned();
+            Fields::new(&Value::Object(map), fields.path("activation"))?.of_keras("activation", &name)?;
+            name
         }
         Some(other) => return Err(fields.wrong("activation", "an activation's name", &other)),
     };
@@ -285,7 +288,7 @@ fn initializer_from(fields: &mut Fields, key: &'static str, default: Distributio
             let name =
                 name.ok_or_else(|| fields.wrong(key, "an initializer's name or {class_name, config}", &object))?;
             let config = outer.take("config");
-            outer.ignore(&["module", "registered_name"]);
+            outer.of_keras("initializer", &name)?;
             outer.finish("an initializer")?;
             (name, config)
         }

@@ -15,6 +15,8 @@ pub struct Parameter<'a> {
     pub embedding: bool,
     /// Whether it shall be trained.
     pub trainable: bool,
+    /// Whether a weight decay among the optimizer's own settings applies to it. (The host's has been applied before the update.)
+    pub decays: bool,
 }
 
 /// How a slot starts.

@@ -406,6 +406,47 @@ def test_weight_decay_comes_before_the_step_and_knows_exclusions():
         optimizers.AdamW(weight_decay=None)
 
 
+def test_what_is_excluded_from_weight_decay_is_searched_for_as_python_does_and_checked_at_once():
+    names = ["encoder/kernel", "encoder/bias", "scale"]
+
+    def decayed(optimizer):
+        values = [np.ones((2, 2), np.float32), np.ones(2, np.float32), np.ones(2, np.float32)]
+        optimizer.apply([np.zeros_like(value) for value in values], values, names)
+        return [name for name, value in zip(names, values) if value.flat[0] != 1]
+
+    inner = optimizers.SGD(1.0, weight_decay=0.5)
+    made = [
+        lambda: optimizers.SGD(1.0, weight_decay=0.5),
+        lambda: optimizers.Muon(1.0, weight_decay=0.5, adam_weight_decay=0.5),
+        lambda: optimizers.LossScaleOptimizer(inner, initial_scale=1.0),
+    ]
+    for make in made:
+        for words, left in (("^sc", names[:2]), ("bias$", [names[0], names[2]]), (["kernel|bias"], names[2:]), ("^bias", names)):
+            optimizer = make()
+            optimizer.exclude_from_weight_decay(var_names=words)
+            assert decayed(optimizer) == left, words
+        optimizer = make()
+        optimizer.exclude_from_weight_decay(var_list=["scale"], var_names=["(?<=encoder/)bias"])
+        assert decayed(optimizer) == names[:1]
+    for wrong in ("b[ia", ["fine", "*"], [3]):
+        optimizer = made[0]()
+        with pytest.raises(ValueError, match="is no regular expression, in var_names"):
+            optimizer.exclude_from_weight_decay(var_names=wrong)
+        assert decayed(optimizer) == names
+
+
+def test_a_class_of_another_package_is_not_the_standard_one_of_its_name():
+    for module, name in ((losses, "Huber"), (optimizers, "SGD"), (metrics, "AUC")):
+        for registered in (f"mypackage>{name}", f"Custom>{name}", name, None):
+            config = {"class_name": name, "module": "mypackage.parts", "registered_name": registered, "config": {}}
+            with pytest.raises(ValueError, match="mypackage"):
+                module.get(config)
+        own = {"class_name": name, "module": "keras.src.whatever", "registered_name": name, "config": {}}
+        assert module.get(own).get_config() == getattr(module, name)().get_config()
+        for made in (getattr(module, name)(), module.get(name)):
+            assert module.get(module.serialize(made)).get_config() == made.get_config()
+
+
 def test_the_learning_rate_is_a_float32_and_can_be_set():
     optimizer = optimizers.get("adam")
     assert optimizer.get_config()["learning_rate"] == float(np.float32(0.001)) == optimizer.learning_rate

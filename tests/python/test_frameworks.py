@@ -111,6 +111,26 @@ def test_keras_puts_its_own_optimizers_around(keras):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def test_keras_excludes_from_weight_decay_by_name_and_by_variable(keras):
+    def decayed(optimizer, **excluded):
+        model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        variables = model.trainable_variables
+        if excluded.pop("first", False):
+            excluded["var_list"] = variables[:1]
+        optimizer.exclude_from_weight_decay(**excluded)
+        for variable in variables:
+            variable.assign(np.ones(variable.shape, "f"))
+        optimizer.apply([keras.ops.zeros_like(variable) for variable in variables], variables)
+        return [bool(keras.ops.convert_to_numpy(variable).flat[0] != 1) for variable in variables]
+
+    for excluded in ({"var_names": ["^bias$"]}, {"var_names": ["^k", "x"]}, {"var_names": ["dense"]}, {"first": True}, {}):
+        expected = decayed(keras.optimizers.SGD(0.1, weight_decay=0.5), **excluded)
+        assert decayed(plugfit.keras.optimizer("SGD", learning_rate=0.1, weight_decay=0.5), **excluded) == expected, excluded
+        expected = decayed(keras.optimizers.Muon(0.1, weight_decay=0.5, adam_weight_decay=0.5), **excluded)
+        found = decayed(plugfit.keras.optimizer("Muon", learning_rate=0.1, weight_decay=0.5, adam_weight_decay=0.5), **excluded)
+        assert found == expected, excluded
+
+
 def test_keras_replaces_variables_by_their_gradients(keras):
     scale, weight = keras.Variable(np.ones(2, "f")), keras.Variable(np.ones(2, "f"))
     scale.overwrite_with_gradient = True
@@ -383,6 +403,17 @@ def test_a_pytorch_optimizer_is_copied_and_pickled_with_the_names_of_its_group(t
         each.step()
         np.testing.assert_allclose(params[0].detach(), before * 0.9, rtol=1e-6)
         assert (params[1] == 1).all() and "plugfit" in each.state_dict()
+
+
+def test_words_of_a_pytorch_optimizer_are_not_taken_apart(torch):
+    from plugfit import torch as adapter
+
+    weight, bias = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    given = [("weight", weight), ("bias", bias)]
+    optimizer = adapter.optimizer(given, "SGD", exclude_from_weight_decay="^bias$", learning_rate=0.1, weight_decay=0.5)
+    weight.grad = bias.grad = torch.zeros(2)
+    optimizer.step()
+    assert (weight < 1).all() and (bias == 1).all()
 
 
 def rank(number, store, results):

@@ -56,7 +56,8 @@ class Optimizer(Component, _native.Optimizer):
         """Makes the slots for these parameters; :meth:`apply` does it where it wasn't done."""
         self._build_once([_arrays.writeable(param, index) for index, param in enumerate(params)], names)
 
-    def _build_once(self, arrays, names):
+    def _build_once(self, arrays, names, searched=None):
+        # ``searched``: for each parameter what the expressions of exclude_from_weight_decay are looked for in, where it isn't the name.
         if not self._is_built:
             if names is None:
                 # A copy of one that was built goes by the names of that.
@@ -66,23 +67,33 @@ class Optimizer(Component, _native.Optimizer):
                 raise ValueError(f"there are {len(names)} names for {len(arrays)} parameters")
             if len(set(names)) != len(names):
                 raise ValueError("the names of the parameters aren't unique")
-            self._build(names, arrays, [name for name in names if self._is_excluded(name)])
+            searched = names if searched is None else searched
+            self._build(names, arrays, [name for name, text in zip(names, searched) if self._is_excluded(name, text)])
             self._names = names
         elif names is not None and list(map(str, names)) != self._names:
             raise ValueError(f"the optimizer was built for parameters of other names: {', '.join(self._names)}")
 
-    def _is_excluded(self, name):
-        words = self.__dict__.get("_excluded", ())
-        return any(re.search(word, name) for word in words)
+    def _is_excluded(self, name, searched):
+        excluded = self.__dict__.get("_excluded", ())
+        return any(name == text if is_name else re.search(text, searched) for is_name, text in excluded)
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """Leaves parameters out of weight decay: those whose name one of ``var_names`` is found in (a regular expression), or the very
-        names of ``var_list``. Before the first step."""
+        """Leaves parameters out of weight decay: those in whose name one of ``var_names``, regular expressions, is found, and those of
+        the very names of ``var_list``. Before the first step.
+
+        Raises ValueError for what is no regular expression, and then excludes none.
+        """
         if self._is_built:
             raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
-        words = [f"^{re.escape(_name_of(variable))}$" for variable in var_list or ()]
-        words += [var_names] if isinstance(var_names, str) else list(var_names or ())
-        self._excluded = list(self.__dict__.get("_excluded", ())) + words
+        words = [var_names] if isinstance(var_names, str) else list(var_names or ())
+        for word in words:
+            try:
+                re.compile(word)
+            except (re.error, TypeError, RecursionError, OverflowError) as error:
+                raise ValueError(f"{word!r} is no regular expression, in var_names of exclude_from_weight_decay: {error}") from None
+        names = [_name_of(variable) for variable in var_list or ()]
+        added = [(True, name) for name in names] + [(False, word) for word in words]
+        self._excluded = list(self.__dict__.get("_excluded", ())) + added
 
     def finalize(self, params):
         """Moves the parameters to where they shall be evaluated, once, when training is over: to their average, where ``use_ema`` is on."""

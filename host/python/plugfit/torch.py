@@ -84,7 +84,7 @@ class Optimizer(torch.optim.Optimizer):
             raise ValueError("this is an optimizer of another framework: use it as it is")
         self._optimizer = made._unstepped()
         if exclude_from_weight_decay:
-            self._optimizer.exclude_from_weight_decay(var_names=list(exclude_from_weight_decay))
+            self._optimizer.exclude_from_weight_decay(var_names=exclude_from_weight_decay)
         params = list(params)
         groups = [dict(group) for group in params] if params and isinstance(params[0], dict) else [{"params": params}]
         self._parameter_names = None

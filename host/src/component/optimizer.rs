@@ -2,12 +2,14 @@
 
 use plugfit_api::Tensor;
 use plugfit_api::optimizer::{Parameter, Start, Step};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::keys::Keys;
+use super::optimizer_keys::{clip, weight_decay};
 use super::rate::Rate;
 use crate::compile::Group;
-use crate::plugin::{self, Clip, Entry, Kind, Nested, Resolve, Slot, SlotValues};
+use crate::plugin::{self, Clip, Entry, Kind, Resolve, Slot, SlotValues};
 use crate::{Error, Result, network};
 
 /// An optimizer.
@@ -28,7 +30,7 @@ pub struct Optimizer {
     ema_overwrite_frequency: Option<u64>,
     loss_scale: Option<f64>,
     accumulation: Option<u64>,
-    excluded: Vec<String>,
+    excluded: Vec<Regex>,
     excluded_paths: Vec<String>,
     groups: Vec<Group>,
     /// Batches seen.
@@ -52,6 +54,8 @@ pub(super) struct Kept {
     shape: Vec<i64>,
     trainable: bool,
     decays: bool,
+    /// Whether its group has a weight decay in place of the optimizer's.
+    has_own_decay: bool,
     /// The first group that it is of.
     group: Option<usize>,
     pub slots: Vec<Slot>,
@@ -67,6 +71,7 @@ impl Kept {
             shape: &self.shape,
             embedding: false,
             trainable: self.trainable,
+            decays: self.decays && !self.has_own_decay,
         }
     }
 
@@ -103,7 +108,9 @@ impl Optimizer {
             clip,
             ema_momentum: keys.boolean("use_ema")?.then_some(ema_momentum),
             ema_overwrite_frequency: keys.count("ema_overwrite_frequency", 1)?,
-            loss_scale: keys.number("loss_scale_factor", "a number of more than 0, or null", |scale| scale > 0.0)?,
+            loss_scale: keys.number("loss_scale_factor", "a number from 1e-30 to 1e30, or null", |scale| {
+                (1e-30..=1e30).contains(&scale)
+            })?,
             accumulation: keys.count("gradient_accumulation_steps", 2)?,
             excluded: Vec::new(),
             excluded_paths: Vec::new(),
@@ -170,14 +177,16 @@ impl Optimizer {
         self.seed = seed;
     }
 
-    /// Leaves parameters out of weight decay whose path holds one of these words.
+    /// Leaves parameters out of weight decay in whose name one of these regular expressions is found, as in Keras: `bias` is found in
+    /// "bias_1", `^bias$` is not. The name is the last part of the path.
     ///
     /// # Errors
-    /// It is built already.
+    /// It is built already, or one is no regular expression, or one that takes more than a mebibyte; then nothing changes.
     pub fn exclude_from_weight_decay(&mut self, words: impl IntoIterator<Item = String>) -> Result<()> {
         if self.built.is_some() {
             return Err(Error::usage("exclude_from_weight_decay comes before build"));
         }
+        let words: Vec<Regex> = words.into_iter().map(|word| expression(&word)).collect::<Result<_>>()?;
         self.excluded.extend(words);
         Ok(())
     }
@@ -259,8 +268,9 @@ impl Optimizer {
                 trainable: parameter.trainable
                     && self.group(&parameter.path).is_none_or(|(_, group)| group.trainable != Some(false)),
                 group: self.group(&parameter.path).map(|(index, _)| index),
-                decays: !self.excluded.iter().any(|word| parameter.path.contains(word.as_str()))
+                decays: !self.excluded.iter().any(|word| word.is_match(&parameter.name))
                     && !self.excluded_paths.contains(&parameter.path),
+                has_own_decay: self.group(&parameter.path).is_some_and(|(_, group)| group.weight_decay.is_some()),
                 slots: Vec::new(),
                 ema: self.ema_momentum.map(|_| values.to_vec()),
                 accumulated: self.accumulation.map(|_| vec![0.0; values.len()]),
@@ -341,12 +351,19 @@ impl Optimizer {
         let groups = &self.groups;
         let mut entries = Vec::with_capacity(values.len());
         for ((kept, value), gradient) in built.parameters.iter_mut().zip(values.iter_mut()).zip(gradients) {
-            let Kept { name, path, shape, trainable, decays, group, slots, ema, accumulated } = kept;
+            let Kept { name, path, shape, trainable, decays, has_own_decay, group, slots, ema, accumulated } = kept;
             let group = group.map(|index| &groups[index]);
             let decay = group.and_then(|group| group.weight_decay).unwrap_or(decay);
             let gradient = gradient.filter(|_| *trainable).map(|gradient| accumulated.as_deref().unwrap_or(gradient));
             entries.push(Entry {
-                parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable },
+                parameter: Parameter {
+                    name,
+                    path,
+                    shape,
+                    embedding: false,
+                    trainable: *trainable,
+                    decays: *decays && !*has_own_decay,
+                },
                 gradient,
                 value,
                 slots,
@@ -398,7 +415,7 @@ impl Optimizer {
         for (kept, value) in built.parameters.iter_mut().zip(values.iter_mut()) {
             let Kept { name, path, shape, trainable, slots, .. } = kept;
             entries.push(Entry {
-                parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable },
+                parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable, decays: false },
                 gradient: None,
                 value,
                 slots,
@@ -430,6 +447,18 @@ impl Optimizer {
     }
 }
 
+/// A regular expression of bounded size, which is searched in bounded time whatever it is.
+fn expression(word: &str) -> Result<Regex> {
+    regex::RegexBuilder::new(word).size_limit(1 << 20).build().map_err(|error| {
+        // The crate's own text shows the expression again, over several lines.
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Error::usage(format!("{word:?} is no regular expression: {reason}"))
+            .with("in", "exclude_from_weight_decay")
+            .hint("write \\ before a character that stands for itself, such as \\. or \\[")
+    })
+}
+
 fn not_built() -> Error {
     Error::usage("the optimizer doesn't know its parameters yet").hint("call build first")
 }
@@ -438,59 +467,4 @@ fn not_built() -> Error {
 fn mixed(seed: u64, step: u64) -> u64 {
     let z = seed ^ step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (z ^ (z >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
-}
-
-/// How gradients are clipped: at most one of three keys says so.
-fn clip(keys: &mut Keys<'_>) -> Result<Clip> {
-    let mut clips = [None; 3];
-    for (clip, key) in clips.iter_mut().zip(["clipnorm", "clipvalue", "global_clipnorm"]) {
-        *clip = keys.number(key, "a number of more than 0, or null", |number| number > 0.0)?;
-    }
-    match clips {
-        [None, None, None] => Ok(Clip::None),
-        [Some(norm), None, None] => Ok(Clip::Norm(norm)),
-        [None, Some(value), None] => Ok(Clip::Value(value)),
-        [None, None, Some(norm)] => Ok(Clip::GlobalNorm(norm)),
-        _ => Err(Error::usage("at most one of clipnorm, clipvalue and global_clipnorm can be given")
-            .with("in", "clipnorm")
-            .hint("leave the others out")),
-    }
-}
-
-fn weight_decay(keys: &mut Keys<'_>) -> Result<Option<f64>> {
-    keys.number("weight_decay", "a number of at least 0, or null", |number| number >= 0.0)
-}
-
-/// An optimizer for another one to use, with its own decay and clipping, and its own learning rate where one was `given`.
-///
-/// # Errors
-/// A key has a value that can't be, or is one that only the optimizer around it can have.
-pub fn nested(
-    optimizer: plugin::Optimizer,
-    mut base: Map<String, Value>,
-    given: bool,
-    resolve: &dyn Resolve,
-) -> Result<Nested> {
-    let mut config = optimizer.config()?;
-    if !given {
-        base.remove("learning_rate");
-    }
-    let mut keys = Keys::new(Kind::Optimizer, optimizer.name(), base.clone())?;
-    let rate = if given { Some(Rate::read(&mut keys, resolve)?) } else { None };
-    let (clip, weight_decay) = (clip(&mut keys)?, weight_decay(&mut keys)?.unwrap_or(0.0));
-    let averages = keys.boolean("use_ema")?;
-    if averages || keys.count("gradient_accumulation_steps", 2)?.is_some() {
-        return Err(Error::usage(format!(
-            "{} inside another optimizer keeps no averages and no sums",
-            optimizer.name()
-        ))
-        .hint("set use_ema and gradient_accumulation_steps on the optimizer around it"));
-    }
-    config.extend(base);
-    if let Some(rate) = &rate {
-        rate.write(&mut config)?;
-    }
-    let rate: Option<Box<dyn Fn(u64) -> Result<f64> + Send + Sync>> =
-        rate.map(|rate| Box::new(move |step| rate.at(step)) as Box<dyn Fn(u64) -> Result<f64> + Send + Sync>);
-    Ok(Nested { optimizer, rate, weight_decay, clip, config })
 }

@@ -116,7 +116,8 @@ impl Nested {
         for (entry, scale) in entries.iter_mut().zip(scales) {
             entry.gradient_scale = scale;
             entry.clip_value = entry.clip_value.min(self.clip.value());
-            entry.weight_decay += if entry.gradient.is_some() { self.weight_decay } else { 0.0 };
+            let decays = entry.gradient.is_some() && entry.parameter.flags & abi::PARAMETER_WITHOUT_DECAY == 0;
+            entry.weight_decay += if decays { self.weight_decay } else { 0.0 };
         }
         let update = abi::Update { learning_rate: rate, entries: RSlice::from_slice(&entries), ..*update };
         let owned = self.optimizer.owned();

@@ -46,6 +46,8 @@ pub const SLOT_FILLED: u32 = 2;
 pub const PARAMETER_TRAINABLE: u64 = 1;
 /// A parameter of an embedding layer (Muon leaves those to Adam).
 pub const PARAMETER_EMBEDDING: u64 = 2;
+/// A parameter that a weight decay among the optimizer's own settings leaves out. (The host's decay is in each entry.)
+pub const PARAMETER_WITHOUT_DECAY: u64 = 4;
 
 /// A metric's result that is not defined (no data, a single class): a value of its own, never 0 or 0.5.
 pub const RESULT_UNDEFINED: u32 = 0;

@@ -250,7 +250,8 @@ fn raw_parameter<'a>(parameter: &Parameter<'a>) -> abi::Parameter<'a> {
         shape: RSlice::from_slice(parameter.shape),
         dtype: f32::DTYPE,
         flags: flag(parameter.trainable, abi::PARAMETER_TRAINABLE)
-            | flag(parameter.embedding, abi::PARAMETER_EMBEDDING),
+            | flag(parameter.embedding, abi::PARAMETER_EMBEDDING)
+            | flag(!parameter.decays, abi::PARAMETER_WITHOUT_DECAY),
     }
 }
 

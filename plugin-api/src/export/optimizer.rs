@@ -285,6 +285,7 @@ fn parameter<'a>(raw: &abi::Parameter<'a>) -> Parameter<'a> {
         shape: raw.shape.as_slice(),
         embedding: raw.flags & abi::PARAMETER_EMBEDDING != 0,
         trainable: raw.flags & abi::PARAMETER_TRAINABLE != 0,
+        decays: raw.flags & abi::PARAMETER_WITHOUT_DECAY == 0,
     }
 }
 

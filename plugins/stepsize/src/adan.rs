@@ -1,5 +1,6 @@
 //! Nesterov momentum from differences of gradients.
 
+use crate::LEAST_EPSILON;
 use plugfit_api::prelude::*;
 
 /// Adan: averages of the gradient, of its change, and of the square of where both lead. Xie et al. 2022.
@@ -47,7 +48,7 @@ impl ElementwiseOptimizer<4> for Adan {
             new: betas.map(|beta| (1.0 - beta) as f32),
             corrections: betas.map(|beta| (1.0 / (1.0 - beta.powf(step.number()))) as f32),
             beta_2: self.beta_2 as f32,
-            epsilon: self.epsilon as f32,
+            epsilon: self.epsilon.max(LEAST_EPSILON) as f32,
             is_first: step.iteration == 0,
         }
     }
@@ -57,7 +58,9 @@ impl ElementwiseOptimizer<4> for Adan {
         let ahead = gradient + n.beta_2 * change;
         let m = m + (gradient - m) * n.new[0];
         let v = v + (change - v) * n.new[1];
-        let s = s + (ahead * ahead - s) * n.new[2];
+        let square = ahead * ahead;
+        // An average that was infinite once would become NaN.
+        let s = s + (if square > f32::MAX { f32::MAX } else { square } - s) * n.new[2];
         let [of_m, of_v, of_s] = n.corrections;
         let step = (m * of_m + n.beta_2 * v * of_v) / ((s * of_s).sqrt() + n.epsilon);
         (parameter - n.rate * step, [m, v, s, gradient])

@@ -9,6 +9,10 @@ use lookahead::Lookahead;
 use plugfit_api::export_plugin;
 use prodigy::Prodigy;
 
+/// The least that is added to a root of squares: the root of the smallest normal float32, below which squares may be lost. With 0 a
+/// step would be NaN once there is no gradient.
+const LEAST_EPSILON: f64 = 1.084_202_172_485_504_4e-19;
+
 export_plugin! { optimizers: [Adan, Lookahead, Prodigy] }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A step size that finds itself.
 
+use crate::LEAST_EPSILON;
 use plugfit_api::prelude::*;
 
 /// Prodigy: Adam with an estimate of how far the solution lies in place of a learning rate, which stays at 1. Mishchenko & Defazio 2023.
@@ -60,7 +61,8 @@ impl Optimizer for Prodigy {
                 let scaled = d * g;
                 towards += g * (f64::from(start[i]) - f64::from(values[i]));
                 m[i] = (self.beta_1 * f64::from(m[i]) + (1.0 - self.beta_1) * scaled) as f32;
-                v[i] = (self.beta_2 * f64::from(v[i]) + (1.0 - self.beta_2) * scaled * scaled) as f32;
+                let square = (self.beta_2 * f64::from(v[i]) + (1.0 - self.beta_2) * scaled * scaled) as f32;
+                v[i] = if square > f32::MAX { f32::MAX } else { square };
                 sum[i] = (kept * f64::from(sum[i]) + rate * scaled / self.d0) as f32;
                 size += f64::from(sum[i]).abs();
             }
@@ -77,7 +79,8 @@ impl Optimizer for Prodigy {
             let (m, v) = (m.as_tensor(), v.as_tensor());
             let (m, v) = (m.f32s("momentum")?, v.f32s("velocity")?);
             for ((value, &m), &v) in entry.value.f32s_mut("a parameter")?.iter_mut().zip(m).zip(v) {
-                *value -= (factor * rate * f64::from(m) / (f64::from(v).sqrt() + d * self.epsilon)) as f32;
+                *value -= (factor * rate * f64::from(m) / (f64::from(v).sqrt() + (d * self.epsilon).max(LEAST_EPSILON)))
+                    as f32;
             }
         }
         Ok(())

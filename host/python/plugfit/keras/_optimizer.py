@@ -48,6 +48,8 @@ class Optimizer(keras.optimizers.Optimizer):
         self._steps_of_an_update = config.get("gradient_accumulation_steps")
         self._given_rate = made.learning_rate
         self._loaded_names = None
+        # The variables of exclude_from_weight_decay.
+        self._undecayed = []
 
     @property
     def loss_scale_factor(self):
@@ -70,7 +72,8 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """As Keras's."""
-        self._optimizer.exclude_from_weight_decay(var_list, var_names)
+        self._optimizer.exclude_from_weight_decay(var_names=var_names)
+        self._undecayed = [*self._undecayed, *(var_list or ())]
 
     def update_step(self, gradient, variable, learning_rate):
         """Not there: a step sees to all variables at once."""
@@ -156,9 +159,20 @@ class Optimizer(keras.optimizers.Optimizer):
         if rate is not None and float(rate) != self._given_rate:
             self._optimizer.learning_rate = self._given_rate = float(rate)
         # float32 where the model computes in less.
+        names = self._names()
+        self._build_plugin(params, names)
         step = self._optimizer._step if quiet else self._optimizer.apply
-        step([np.asarray(next(grads), np.float32) if has else None for has in present], params, self._names())
+        step([np.asarray(next(grads), np.float32) if has else None for has in present], params, names)
         return params
+
+    def _build_plugin(self, params, names):
+        if self._optimizer._is_built:
+            return
+        variables = self._trainable_variables
+        undecayed = [name for name, one in zip(names, variables) if any(one is other for other in self._undecayed)]
+        self._optimizer.exclude_from_weight_decay(undecayed)
+        # As in Keras, expressions are looked for in a variable's name and not in its path.
+        self._optimizer._build_once(params, names, [variable.name for variable in variables])
 
     def finalize_variable_values(self, var_list):
         """Moves the variables to where they shall be evaluated, when training is over."""

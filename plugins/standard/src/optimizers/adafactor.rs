@@ -1,6 +1,6 @@
 //! Squares of gradients by row and column.
 
-use super::slices;
+use super::{bounded, slices};
 use plugfit_api::prelude::*;
 
 /// Adafactor: of a matrix only the means of rows and columns of squared gradients are kept. Shazeer & Stern 2018.
@@ -31,7 +31,7 @@ use plugfit_api::prelude::*;
 )]
 pub struct Adafactor {
     /// How the average's memory grows with the steps.
-    #[config(default = -0.8)]
+    #[config(default = -0.8, range = ..=0.0)]
     beta_2_decay: f64,
     /// Added to squared gradients.
     #[config(default = 1e-30, range = 0.0..)]
@@ -77,17 +77,23 @@ impl Optimizer for Adafactor {
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
         let number = update.step.number();
         let kept = 1.0 - number.powf(self.beta_2_decay);
-        let square = |g: f32| f64::from(g) * f64::from(g) + self.epsilon_1;
+        // Much less than the default would be 0 in a float32, and a row without a gradient would be divided by it.
+        let epsilon_1 = self.epsilon_1.max(1e-30);
+        let square = |g: f32| f64::from(g) * f64::from(g) + epsilon_1;
+        let average = |old: f32, new: f64| bounded((kept * f64::from(old) + (1.0 - kept) * new) as f32);
         let mut steps: Vec<f64> = Vec::new();
         for entry in update.entries.iter_mut() {
             let rate = entry.learning_rate.min(1.0 / number.sqrt());
             let shape = matrices(entry.parameter.shape);
             steps.clear();
+            if entry.value.is_empty() {
+                continue;
+            }
             let values = match shape {
                 None => {
                     let Some((values, gradient, [v])) = slices::<1>(entry)? else { continue };
                     for (v, &g) in v.iter_mut().zip(gradient) {
-                        *v = (kept * f64::from(*v) + (1.0 - kept) * square(g)) as f32;
+                        *v = average(*v, square(g));
                         steps.push(f64::from(g) / f64::from(*v).sqrt());
                     }
                     values
@@ -101,12 +107,12 @@ impl Optimizer for Adafactor {
                         let column = &mut column[matrix * columns..(matrix + 1) * columns];
                         for (r, gradient) in row.iter_mut().zip(gradient.chunks_exact(columns)) {
                             let mean = gradient.iter().map(|&g| square(g)).sum::<f64>() / columns as f64;
-                            *r = (kept * f64::from(*r) + (1.0 - kept) * mean) as f32;
+                            *r = average(*r, mean);
                         }
                         for (j, c) in column.iter_mut().enumerate() {
                             let mean =
                                 gradient[j..].iter().step_by(columns).map(|&g| square(g)).sum::<f64>() / rows as f64;
-                            *c = (kept * f64::from(*c) + (1.0 - kept) * mean) as f32;
+                            *c = average(*c, mean);
                         }
                         let mean = row.iter().map(|&r| f64::from(r)).sum::<f64>() / rows as f64;
                         for (r, gradient) in row.iter().zip(gradient.chunks_exact(columns)) {

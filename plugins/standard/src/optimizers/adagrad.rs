@@ -1,5 +1,6 @@
 //! Steps divided by the root of a sum, or of an average, of squared gradients.
 
+use super::{LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
 
 /// Adagrad: the gradient divided by the root of the sum of its squares so far. Duchi, Hazan & Singer 2011.
@@ -28,10 +29,10 @@ impl ElementwiseOptimizer<1> for Adagrad {
         vec![("accumulator", self.initial_accumulator_value)]
     }
     fn numbers(&self, step: &Step) -> (f32, f32) {
-        (step.learning_rate as f32, self.epsilon as f32)
+        (step.learning_rate as f32, self.epsilon.max(LEAST_EPSILON_OF_SQUARES) as f32)
     }
     fn update(&self, &(rate, epsilon): &(f32, f32), parameter: f32, gradient: f32, [sum]: [f32; 1]) -> (f32, [f32; 1]) {
-        let sum = sum + gradient * gradient;
+        let sum = bounded(sum + gradient * gradient);
         (parameter - rate * gradient / (sum + epsilon).sqrt(), [sum])
     }
 }
@@ -65,7 +66,8 @@ impl ElementwiseOptimizer<2> for Adadelta {
         vec![("accumulated_grad", 0.0), ("accumulated_delta_var", 0.0)]
     }
     fn numbers(&self, step: &Step) -> Self::Numbers {
-        (step.learning_rate as f32, self.rho as f32, (1.0 - self.rho) as f32, self.epsilon as f32)
+        let epsilon = self.epsilon.max(LEAST_EPSILON_OF_SQUARES);
+        (step.learning_rate as f32, self.rho as f32, (1.0 - self.rho) as f32, epsilon as f32)
     }
     fn update(
         &self,
@@ -74,7 +76,7 @@ impl ElementwiseOptimizer<2> for Adadelta {
         gradient: f32,
         [squares, steps]: [f32; 2],
     ) -> (f32, [f32; 2]) {
-        let squares = kept * squares + new * gradient * gradient;
+        let squares = kept * squares + new * bounded(gradient * gradient);
         let change = -(steps + epsilon).sqrt() * gradient / (squares + epsilon).sqrt();
         (parameter + rate * change, [squares, kept * steps + new * change * change])
     }

@@ -1,5 +1,6 @@
 //! Gradients divided by their own size, as moving averages know it.
 
+use super::{LEAST_EPSILON, LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
 
 /// Adam: averages of the gradient and of its square, both corrected for their start at 0. Kingma & Ba 2014; amsgrad: Reddi et al. 2018.
@@ -80,7 +81,7 @@ impl Moments {
             rate: (step.learning_rate * correction) as f32,
             first: (1.0 - beta_1) as f32,
             second: (1.0 - beta_2) as f32,
-            epsilon: epsilon as f32,
+            epsilon: epsilon.max(LEAST_EPSILON) as f32,
         }
     }
 
@@ -104,7 +105,7 @@ fn normal(moment: f32) -> f32 {
 #[inline(always)]
 fn squared(gradient: f32) -> f32 {
     let gradient = if gradient.abs() < 1.1e-19 { 0.0 } else { gradient };
-    gradient * gradient
+    bounded(gradient * gradient)
 }
 
 fn slots(amsgrad: bool) -> Vec<(&'static str, f64)> {
@@ -175,7 +176,8 @@ impl ElementwiseOptimizer<2> for Adamax {
     }
     fn numbers(&self, step: &Step) -> Self::Numbers {
         let rate = step.learning_rate / (1.0 - self.beta_1.powf(step.number()));
-        (rate as f32, (1.0 - self.beta_1) as f32, self.beta_2 as f32, self.epsilon as f32)
+        let epsilon = self.epsilon.max(LEAST_EPSILON_OF_SQUARES);
+        (rate as f32, (1.0 - self.beta_1) as f32, self.beta_2 as f32, epsilon as f32)
     }
     fn update(
         &self,
@@ -256,12 +258,12 @@ impl ElementwiseOptimizer<2> for Nadam {
             first: (1.0 - self.beta_1) as f32,
             second: (1.0 - self.beta_2) as f32,
             correction: (1.0 / (1.0 - self.beta_2.powf(number))) as f32,
-            epsilon: self.epsilon as f32,
+            epsilon: self.epsilon.max(LEAST_EPSILON) as f32,
         }
     }
     fn update(&self, ahead: &Ahead, parameter: f32, gradient: f32, [m, v]: [f32; 2]) -> (f32, [f32; 2]) {
         let m = m + (gradient - m) * ahead.first;
-        let v = v + (gradient * gradient - v) * ahead.second;
+        let v = v + (bounded(gradient * gradient) - v) * ahead.second;
         let change = ahead.average * m + ahead.gradient * gradient;
         (parameter - change / ((v * ahead.correction).sqrt() + ahead.epsilon), [m, v])
     }

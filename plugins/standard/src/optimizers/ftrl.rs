@@ -1,5 +1,6 @@
 //! Follow the regularized leader.
 
+use super::bounded;
 use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
 
 /// FTRL-Proximal, with L1 and L2 and shrinkage: sparse models of many features. McMahan et al. 2013.
@@ -70,11 +71,16 @@ impl ElementwiseOptimizer<2> for Ftrl {
         }
     }
     fn update(&self, n: &Numbers, parameter: f32, gradient: f32, [sum, linear]: [f32; 2]) -> (f32, [f32; 2]) {
+        // Divided by a rate of 0, as a warm-up begins with, nothing would be a number.
+        if n.rate == 0.0 {
+            return (parameter, [sum, linear]);
+        }
         let raised = |x: f32| if n.power == 0.5 { x.sqrt() } else { x.powf(n.power) };
-        let grown = sum + gradient * gradient;
+        let grown = bounded(sum + gradient * gradient);
         let (before, after) = (raised(sum), raised(grown));
         let linear = linear + gradient + n.shrinkage * parameter - (after - before) / n.rate * parameter;
-        let parameter = (linear.clamp(-n.l1, n.l1) - linear) / (after / n.rate + n.l2);
-        (parameter, [grown, linear])
+        let size = after / n.rate + n.l2;
+        let moved = (linear.clamp(-n.l1, n.l1) - linear) / size;
+        (if size > 0.0 { moved } else { parameter }, [grown, linear])
     }
 }

@@ -1,6 +1,6 @@
 //! Adam for large batches.
 
-use super::slices;
+use super::{LEAST_EPSILON, bounded, slices};
 use plugfit_api::prelude::*;
 
 /// LAMB: Adam's step, scaled for each parameter to the parameter's own length. You et al. 2019.
@@ -40,14 +40,15 @@ impl Optimizer for Lamb {
         let first = (1.0 / (1.0 - self.beta_1.powf(number))) as f32;
         let second = (1.0 / (1.0 - self.beta_2.powf(number))) as f32;
         let (new_first, new_second) = ((1.0 - self.beta_1) as f32, (1.0 - self.beta_2) as f32);
+        let epsilon = self.epsilon.max(LEAST_EPSILON) as f32;
         for entry in update.entries.iter_mut() {
             let rate = entry.learning_rate;
             let Some((values, gradient, [m, v])) = slices::<2>(entry)? else { continue };
-            let step = |m: f32, v: f32| m * first / ((v * second).sqrt() + self.epsilon as f32);
+            let step = |m: f32, v: f32| m * first / ((v * second).sqrt() + epsilon);
             let (mut of_value, mut of_step) = (0.0_f64, 0.0_f64);
             for (((m, v), &g), value) in m.iter_mut().zip(v.iter_mut()).zip(gradient).zip(&*values) {
                 *m += (g - *m) * new_first;
-                *v += (g * g - *v) * new_second;
+                *v += (bounded(g * g) - *v) * new_second;
                 of_value += f64::from(*value).powi(2);
                 of_step += f64::from(step(*m, *v)).powi(2);
             }

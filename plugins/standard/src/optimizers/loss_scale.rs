@@ -3,7 +3,7 @@
 use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
 
 /// Another optimizer's steps, from gradients of a scaled loss. A step whose gradients aren't finite is left out and halves the scale;
-/// many finite ones in a row double it. Micikevicius et al. 2017.
+/// many finite ones in a row double it. It stays at least 1, or at what it started at if that is less. Micikevicius et al. 2017.
 #[derive(Debug, Config)]
 #[config(example = r#"{"config": {"inner_optimizer": "Adam", "initial_scale": 16.0}}"#)]
 #[config(
@@ -19,7 +19,7 @@ pub struct LossScaleOptimizer {
     /// The optimizer that takes the steps, with its own learning rate.
     inner_optimizer: Identifier,
     /// The scale at first.
-    #[config(default = 32768.0, above = 0.0)]
+    #[config(default = 32768.0, range = 1e-30..=1e30)]
     initial_scale: f64,
     /// Finite steps in a row that double the scale.
     #[config(default = 2000, range = 1..)]
@@ -27,6 +27,9 @@ pub struct LossScaleOptimizer {
     #[config(skip)]
     inner: Option<NestedOptimizer>,
 }
+
+/// An infinite scale would leave out every step, and could not be halved.
+const LARGEST: f32 = f32::MAX / 2.0;
 
 impl LossScaleOptimizer {
     fn inner(&self) -> Result<&NestedOptimizer> {
@@ -65,7 +68,8 @@ impl Optimizer for LossScaleOptimizer {
         for entry in entries.iter() {
             let gradient = entry.gradient.map_or(Ok(&[][..]), |gradient| gradient.f32s("a gradient"))?;
             if !gradient.iter().all(|slope| slope.is_finite()) {
-                *scale /= 2.0;
+                // At 0 it couldn't come back, and gradients divided by it would be infinite.
+                *scale = (*scale / 2.0).max((self.initial_scale as f32).min(1.0));
                 *in_a_row = 0.0;
                 return Ok(());
             }
@@ -76,7 +80,7 @@ impl Optimizer for LossScaleOptimizer {
         *updates += 1.0;
         *in_a_row += 1.0;
         if *in_a_row >= self.dynamic_growth_steps as f32 {
-            *scale *= 2.0;
+            *scale = (*scale * 2.0).min(LARGEST);
             *in_a_row = 0.0;
         }
         Ok(())

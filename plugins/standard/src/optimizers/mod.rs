@@ -28,6 +28,19 @@ pub use sgd::Sgd;
 
 use plugfit_api::{Error, Result, optimizer::Entry};
 
+/// The least that is added to a root of squares: the root of the smallest normal float32. Smaller squares may be lost, and a step
+/// divided by less than what may be lost is no longer bounded; with 0 it is NaN once there is no gradient.
+const LEAST_EPSILON: f64 = 1.084_202_172_485_504_4e-19;
+
+/// The least that is added to squares below a root, for the same reason: the smallest normal float32.
+const LEAST_EPSILON_OF_SQUARES: f64 = f32::MIN_POSITIVE as f64;
+
+/// At most the greatest float32, for squares of gradients that overflow: an average that was infinite once would become NaN.
+#[inline(always)]
+fn bounded(square: f32) -> f32 {
+    if square > f32::MAX { f32::MAX } else { square }
+}
+
 /// A parameter's values, its gradient and its first `N` slots; none where it has no gradient.
 type Slices<'a, const N: usize> = Option<(&'a mut [f32], &'a [f32], [&'a mut [f32]; N])>;
 

@@ -117,7 +117,9 @@ impl Optimizer for MultiOptimizer {
         let default = Identifier(map.get("default_optimizer").cloned().unwrap_or_default());
         let mut parts = vec![Part { pattern: None, optimizer: host.optimizer(&default)? }];
         for (pattern, optimizer) in map.get("optimizer_map").and_then(Value::as_object).into_iter().flatten() {
-            let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+            // By itself first: with more around it, "a)|(b" would be one.
+            let whole = Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$")));
+            let whole = whole.map_err(|error| {
                 Error::config("optimizer_map", format!("has the pattern \"{pattern}\", which is none: {error}"))
             })?;
             let optimizer = host.optimizer(&Identifier(optimizer.clone()))?;

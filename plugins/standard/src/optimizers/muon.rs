@@ -1,6 +1,6 @@
 //! Steps of matrices made orthogonal.
 
-use super::slices;
+use super::{LEAST_EPSILON, bounded, slices};
 use ndarray::{Array2, ArrayView2};
 use plugfit_api::prelude::*;
 use regex_lite::Regex;
@@ -45,7 +45,7 @@ pub struct Muon {
     /// Adam's: added to the divisor.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
-    /// The weight decay of matrices. It and Adam's know no exclusions.
+    /// The weight decay of matrices.
     #[config(default = 0.004)]
     weight_decay: Option<f64>,
     /// Parameters in whose path one of these regular expressions is found are trained by Adam.
@@ -133,17 +133,19 @@ impl Optimizer for Muon {
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
         let number = update.step.number();
         let correction = (1.0 - self.adam_beta_2.powf(number)).sqrt() / (1.0 - self.adam_beta_1.powf(number));
+        let epsilon = self.epsilon.max(LEAST_EPSILON) as f32;
         for entry in update.entries.iter_mut() {
             let (rate, adams) = (entry.learning_rate, self.is_adams(&entry.parameter));
             let decay = if adams { self.adam_weight_decay } else { self.weight_decay };
-            let kept = (1.0 - decay.unwrap_or(0.0) * rate) as f32;
+            let decay = decay.filter(|_| entry.parameter.decays).unwrap_or(0.0);
+            let kept = (1.0 - decay * rate) as f32;
             if adams {
                 let Some((values, gradient, [m, v])) = slices::<2>(entry)? else { continue };
                 let alpha = (rate * self.adam_lr_ratio * correction) as f32;
                 for (((value, &g), m), v) in values.iter_mut().zip(gradient).zip(m).zip(v) {
                     *m += (g - *m) * (1.0 - self.adam_beta_1) as f32;
-                    *v += (g * g - *v) * (1.0 - self.adam_beta_2) as f32;
-                    *value = *value * kept - *m * alpha / (v.sqrt() + self.epsilon as f32);
+                    *v += (bounded(g * g) - *v) * (1.0 - self.adam_beta_2) as f32;
+                    *value = *value * kept - *m * alpha / (v.sqrt() + epsilon);
                 }
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Gradients divided by the root of their mean square.
 
+use super::{LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
 
 /// RMSprop: the gradient divided by the root of a moving average of its square. Hinton 2012; centered: Graves 2013.
@@ -69,7 +70,7 @@ impl ElementwiseOptimizer<3> for RmsProp {
             kept: self.rho as f32,
             new: (1.0 - self.rho) as f32,
             momentum: self.momentum as f32,
-            epsilon: self.epsilon as f32,
+            epsilon: self.epsilon.max(LEAST_EPSILON_OF_SQUARES) as f32,
         }
     }
 
@@ -77,9 +78,12 @@ impl ElementwiseOptimizer<3> for RmsProp {
         let Numbers { rate, kept, new, momentum, epsilon } = *numbers;
         // Uncentered, the momentum is the second slot, and there is no third.
         let [velocity, second, third] = slots;
-        let velocity = kept * velocity + new * gradient * gradient;
+        let velocity = kept * velocity + new * bounded(gradient * gradient);
         let average = if self.centered { kept * second + new * gradient } else { 0.0 };
-        let size = (velocity - average * average + epsilon).sqrt();
+        // Rounding may put the variance below 0.
+        let variance = velocity - bounded(average * average);
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        let size = (variance + epsilon).sqrt();
         let last = if self.centered { third } else { second };
         let change = momentum * last + rate * gradient / size;
         (parameter - change, if self.centered { [velocity, average, change] } else { [velocity, change, 0.0] })

@@ -1,6 +1,6 @@
 //! Averages of the path in place of a schedule.
 
-use super::slices;
+use super::{LEAST_EPSILON, bounded, slices};
 use plugfit_api::prelude::*;
 
 /// Schedule-free AdamW: gradients are taken between the fast weights and their mean, and the mean is what the model becomes in the
@@ -45,14 +45,14 @@ impl Optimizer for ScheduleFreeAdamW {
         let number = update.step.number();
         let warm = if self.warmup_steps > 0 { (number / self.warmup_steps as f64).min(1.0) } else { 1.0 };
         let correction = 1.0 / (1.0 - self.beta_2.powf(number));
-        let (near, share) = (self.beta_1, 1.0 / number);
+        let (near, share, epsilon) = (self.beta_1, 1.0 / number, self.epsilon.max(LEAST_EPSILON));
         for entry in update.entries.iter_mut() {
             let rate = entry.learning_rate * warm;
             let Some((values, gradient, [fast, v])) = slices::<2>(entry)? else { continue };
             for (((value, &g), fast), v) in values.iter_mut().zip(gradient).zip(fast).zip(v) {
-                *v += (g * g - *v) * (1.0 - self.beta_2) as f32;
+                *v += (bounded(g * g) - *v) * (1.0 - self.beta_2) as f32;
                 let (between, before) = (f64::from(*value), f64::from(*fast));
-                let after = before - rate * f64::from(g) / ((f64::from(*v) * correction).sqrt() + self.epsilon);
+                let after = before - rate * f64::from(g) / ((f64::from(*v) * correction).sqrt() + epsilon);
                 let mean = (between - (1.0 - near) * before) / near;
                 let mean = (1.0 - share) * mean + share * after;
                 *fast = after as f32;

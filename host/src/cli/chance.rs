@@ -12,40 +12,46 @@ use crate::train::History;
 /// Of fewer samples a share or an area may be that of chance by chance.
 const FEWEST: usize = 30;
 
-/// By what predictions may differ and be the same, as a share of what the targets differ by.
+/// Predictions are the same if they differ by no more than this share of what the targets differ by.
 const SAME: f64 = 1e-4;
 
-/// Why predictions are no better than chance; none: they are better, or it can't be told.
+/// As [`SAME`], where their order is better than chance: that of saturated probabilities, 1e-30 and 1e-31, means nothing.
+const SATURATED: f64 = 1e-7;
+
+/// Why the predictions after `epochs` epochs are no better than chance; none: they are better, or it can't be told. `throughout` is
+/// what the [history](in_history) says, which their order may contradict.
 pub fn in_predictions(
     targets: &Array,
     scores: &ArrayViewD<'_, f32>,
-    confusion: Option<&Confusion>,
-    roc: &[Roc],
+    (confusion, roc): (Option<&Confusion>, &[Roc]),
+    epochs: usize,
+    throughout: Option<String>,
 ) -> Option<String> {
     let area = roc.iter().map(|curve| curve.area).sum::<f64>() / roc.len() as f64;
-    if !roc.is_empty() && area > 0.55 {
-        return None;
-    }
+    let is_ordered = !roc.is_empty() && area > 0.55;
     let spread = spread(targets);
     // Where all targets are the same, so may all predictions be.
     if spread == 0.0 || scores.iter().any(|score| !score.is_finite()) {
         return None;
     }
-    let rows = scores.len_of(Axis(0));
-    if is_constant(scores, spread * SAME) {
+    if is_constant(scores, spread * if is_ordered { SATURATED } else { SAME }) {
         return Some("it predicts the same for every sample".into());
     }
-    if rows < FEWEST {
+    let rows = scores.len_of(Axis(0));
+    // After a single epoch it may only have begun.
+    if is_ordered || rows < FEWEST || epochs < 2 {
         return None;
     }
     if !roc.is_empty() && roc.iter().all(|curve| (curve.area - 0.5).abs() < 0.02) {
-        return Some("the area below its ROC is 0.5".into());
+        return Some("the area under its ROC curve is 0.5".into());
     }
-    let confusion = confusion.filter(|_| scores.ndim() == 2 && scores.len_of(Axis(1)) > 1)?;
-    let classes = confusion.names.len();
-    let taken = |class: &usize| confusion.counts.iter().skip(*class).step_by(classes).sum::<usize>() == rows;
-    let class = (0..classes).find(taken)?;
-    Some(format!("it takes every sample for class {}", confusion.names[class]))
+    // Which class a single column means depends on a threshold.
+    let confusion = confusion.filter(|_| scores.ndim() == 2 && scores.len_of(Axis(1)) > 1);
+    let taken_for = confusion.and_then(|Confusion { names, counts }| {
+        let times = |class: usize| counts.iter().skip(class).step_by(names.len()).sum::<usize>();
+        (0..names.len()).find(|class| times(*class) == rows).map(|class| &names[class])
+    });
+    taken_for.map(|class| format!("it takes every sample for class {class}")).or(throughout)
 }
 
 /// Why a run is no better than chance by its history alone: a metric of classes that is 0.5, or the share of the most frequent class,
@@ -83,9 +89,9 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
 
 /// The warning, with what is likely the reason. `columns` are the names of the inputs where they have names.
 pub fn warning(sign: &str, inputs: &Inputs, columns: &[String]) -> String {
-    /// What weights of their usual start are made for is about 1.
+    /// Weights start for inputs of about 1.
     const LARGE: f32 = 10.0;
-    const SMALL: f32 = 0.01;
+    const SMALL: f32 = 0.25;
     let ranges = ranges(inputs, columns);
     let size = |range: &Range| range.least.abs().max(range.most.abs());
     let mut large: Vec<&Range> = ranges.iter().filter(|range| size(range) > LARGE).collect();
@@ -100,7 +106,7 @@ pub fn warning(sign: &str, inputs: &Inputs, columns: &[String]) -> String {
         format!("likely its inputs aren't scaled: none is beyond {largest}. Set data.scale, or standardise each column")
     } else {
         format!(
-            "its inputs are within {largest} of 0, so that scaling isn't it: try another learning rate, more epochs, or inputs that say more of the target"
+            "its inputs are scaled, within {largest} of 0: try another learning rate, more epochs, or inputs that say more of the target"
         )
     };
     format!("this run is no better than chance: {sign}; {reason}")
@@ -191,7 +197,7 @@ mod tests {
         let scores = scores.into_dyn();
         let ids = targets.class_ids().expect("classes");
         let (confusion, roc) = (Confusion::new(&ids, &scores.view(), None), Roc::of(&ids, &scores.view(), None));
-        in_predictions(&targets, &scores.view(), confusion.as_ref(), &roc)
+        in_predictions(&targets, &scores.view(), (confusion.as_ref(), &roc), 2, None)
     }
 
     fn labels(rows: usize) -> Vec<i32> {
@@ -206,6 +212,15 @@ mod tests {
             let two = Array2::from_shape_fn((rows, 2), |(_, class)| [0.4, 0.6][class]);
             assert!(sign(&labels(rows), two).is_some());
         }
+        // Saturated: their order is that of the labels, and says nothing.
+        let saturated =
+            Array2::from_shape_fn(
+                (300, 2),
+                |(row, class)| {
+                    if class == 0 { 1.0 } else { 1e-30 * (1 + labels(300)[row]) as f32 }
+                },
+            );
+        assert!(sign(&labels(300), saturated).is_some_and(|says| says.contains("the same")));
         // Alternates whatever the label is.
         let random = Array2::from_shape_fn((300, 1), |(row, _)| if (row / 3) % 2 == 0 { 0.2 } else { 0.8 });
         assert!(sign(&labels(300), random).is_some_and(|says| says.contains("ROC")));
@@ -253,8 +268,51 @@ mod tests {
         let column = |scale: f32| (0..100).map(|row| scale * (row % 7) as f32).collect::<Vec<f32>>();
         let targets = Array::F32(Rows::new(column(1e-7), &[100]).expect("a vector"));
         let of = |values: Vec<f32>| Array2::from_shape_vec((100, 1), values).expect("a column").into_dyn();
-        assert_eq!(in_predictions(&targets, &of(column(0.9e-7)).view(), None, &[]), None);
-        assert!(in_predictions(&targets, &of(vec![3e-7; 100]).view(), None, &[]).is_some());
+        assert_eq!(in_predictions(&targets, &of(column(0.9e-7)).view(), (None, &[]), 2, None), None);
+        assert!(in_predictions(&targets, &of(vec![3e-7; 100]).view(), (None, &[]), 2, None).is_some());
+    }
+
+    #[test]
+    fn a_metric_that_is_the_share_of_a_class_in_every_epoch_is_chance() {
+        use crate::compile::{Compile, LogValue, Logs, OutputShapes};
+        use crate::train::Epoch;
+        let host = crate::Host::new();
+        let (loss, metrics) = ("binary_crossentropy".into(), ["accuracy"].into());
+        let mut compiled = host.compile(Compile { loss, metrics, ..Compile::default() }).expect("it can be compiled");
+        compiled.build(&[OutputShapes { y_true: Some(&[60]), y_pred: &[60, 1] }]).expect("the shapes fit");
+        let targets = Array::I32(Rows::new(labels(60), &[60]).expect("a vector"));
+        let target = crate::data::Target { name: "y".into(), values: targets.clone(), class_names: None };
+        let inputs = Rows::new(vec![0.0; 60], &[60, 1]).expect("a column");
+        let data = Dataset::new(inputs, vec![target], None).expect("as many rows each");
+        let sign = |values: &[f64]| {
+            let epoch = |(index, value): (usize, &f64)| {
+                let mut logs = Logs::default();
+                logs.push("val_loss", LogValue::Number(0.7));
+                logs.push("val_accuracy", LogValue::Number(*value));
+                Epoch { epoch: index as u64 + 1, logs, learning_rate: 0.1, seconds: 0.0 }
+            };
+            let history = History { epochs: values.iter().enumerate().map(epoch).collect() };
+            in_history(&history, &compiled, &["y".to_owned()], &data)
+        };
+        let share = 40.0 / 60.0;
+        let found = sign(&[share, share]).expect("it is chance");
+        assert!(found.contains("val_accuracy is the share of the most frequent class"), "{found}");
+        assert!(sign(&[0.5, 0.5, 0.5]).is_some_and(|says| says.contains("0.5 in every epoch")));
+        assert_eq!(sign(&[share]), None, "a single epoch");
+        assert_eq!(sign(&[share, 0.9]), None);
+        // It counts where the order of the predictions doesn't contradict it.
+        let score = |high: f32| {
+            let values =
+                Array2::from_shape_fn(
+                    (60, 1),
+                    |(row, _)| if row % 3 == 0 { high } else { 0.2 + (row % 7) as f32 / 100.0 },
+                );
+            let (values, ids) = (values.into_dyn(), targets.class_ids().expect("classes"));
+            let roc = Roc::of(&ids, &values.view(), None);
+            in_predictions(&targets, &values.view(), (None, &roc), 2, Some(found.clone()))
+        };
+        assert_eq!(score(0.4), None);
+        assert_eq!(score(0.1), Some(found.clone()));
     }
 
     #[test]

@@ -162,7 +162,8 @@ fn report(
             roc = Roc::of(&ids, &scores.view(), names);
         }
         if let [scores] = &scores[..] {
-            chance = chance::in_predictions(&target.values, &scores.view(), confusion.as_ref(), &roc);
+            let (found, epochs) = ((confusion.as_ref(), &roc[..]), history.epochs.len());
+            chance = chance::in_predictions(&target.values, &scores.view(), found, epochs, chance);
         }
     }
     let (_, record) = RunFolder::open(folder.path())?;

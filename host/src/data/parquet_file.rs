@@ -9,8 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels, parquet_to_arrow_schema_by_columns};
 use parquet::basic::Repetition;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::FileMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::SchemaDescriptor;
 
 use super::guarded::guarded;
@@ -25,7 +24,8 @@ const BLOCK: usize = 1024;
 /// An open file and its current row.
 pub struct ParquetFile {
     path: PathBuf,
-    file: SerializedFileReader<Finite>,
+    file: File,
+    metadata: ParquetMetaData,
     header: Vec<String>,
     columns: Vec<Column>,
     /// The columns that are read, in the order of the file, and how.
@@ -61,8 +61,9 @@ impl ParquetFile {
         let shown = path.display();
         let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
         let failed = |error: ParquetError| unreadable(path, &error);
-        let file = whole(|| SerializedFileReader::new(Finite::described(file)?)).map_err(failed)?;
-        let described = file.metadata().file_metadata();
+        let read = || ParquetMetaDataReader::new().parse_and_finish(&Finite::described(file.try_clone()?)?);
+        let metadata = whole(read).map_err(failed)?;
+        let described = metadata.file_metadata();
         let (header, columns) = columns(described);
         let mut seen = std::collections::HashSet::new();
         if let Some(name) = header.iter().find(|name| !seen.insert(*name)) {
@@ -72,6 +73,7 @@ impl ParquetFile {
         let mut table = ParquetFile {
             path: path.to_owned(),
             file,
+            metadata,
             header,
             columns,
             selected: Vec::new(),
@@ -141,7 +143,7 @@ impl Table for ParquetFile {
         self.selected.sort_unstable();
         self.selected.dedup();
         let leaves = self.selected.iter().map(|&column| self.columns[column].leaf);
-        let schema = self.file.metadata().file_metadata().schema_descr();
+        let schema = self.metadata.file_metadata().schema_descr();
         self.levels = whole(|| levels(schema, leaves)).map_err(|error| unreadable(&self.path, &error))?;
         Ok(())
     }
@@ -151,13 +153,13 @@ impl Table for ParquetFile {
             return Ok(true);
         }
         while !self.read_block()? {
-            if self.group == self.file.num_row_groups() {
+            if self.group == self.metadata.num_row_groups() {
                 return Ok(false);
             }
-            let group = Group { file: &self.file, index: self.group };
+            let group = Group { file: &self.file, metadata: &self.metadata, index: self.group };
             let reader = whole(|| ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &group, BLOCK, None));
             self.reader = Some(reader.map_err(|error| unreadable(&self.path, &error))?);
-            let rows = self.file.metadata().row_group(self.group).num_rows();
+            let rows = self.metadata.row_group(self.group).num_rows();
             self.left = usize::try_from(rows).unwrap_or(0);
             self.group += 1;
         }

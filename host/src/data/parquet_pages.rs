@@ -5,20 +5,28 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 use parquet::arrow::arrow_reader::RowGroups;
-use parquet::basic::Encoding;
+use parquet::basic::{Compression, Encoding};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::FOOTER_SIZE;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::thrift;
+use super::thrift::{self, PageSizes};
 
 /// A file whose end is an error to whoever reads beyond it. Without that, the crate passes over as many bytes as a damaged file claims.
-pub struct Finite(File);
+pub struct Finite {
+    file: File,
+    /// The codec of the column that is read, and where the bytes of the page are whose header was read last, with what it says.
+    codec: Compression,
+    page: Mutex<Option<(u64, PageSizes)>>,
+}
 
 impl Finite {
     /// Takes a file, if what is at its end can be read.
@@ -26,7 +34,7 @@ impl Finite {
     /// # Errors
     /// The file can't be read, or its footer isn't what the crate takes it for.
     pub fn described(file: File) -> Result<Self> {
-        let file = Finite(file);
+        let file = Finite::of_column(file, Compression::UNCOMPRESSED);
         // Of what is no such file, or claims to be longer than it is, the crate says so.
         let Some(end) = file.len().checked_sub(FOOTER_SIZE as u64) else { return Ok(file) };
         let [a, b, c, d, b'P', b'A', b'R', b'1'] = *file.get_bytes(end, FOOTER_SIZE)? else { return Ok(file) };
@@ -37,24 +45,34 @@ impl Finite {
         Ok(file)
     }
 
-    fn reader(&self, start: u64) -> Result<BufReader<Self>> {
-        self.0.get_read(start).map(|reader| BufReader::new(Finite(reader.into_inner())))
+    /// To read a column.
+    fn of_column(file: File, codec: Compression) -> Self {
+        Finite { file, codec, page: Mutex::default() }
+    }
+
+    fn reader(&self, start: u64) -> Result<BufReader<Ending>> {
+        self.file.get_read(start).map(|reader| BufReader::new(Ending(reader.into_inner())))
+    }
+
+    fn page(&self) -> MutexGuard<'_, Option<(u64, PageSizes)>> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Length for Finite {
     fn len(&self) -> u64 {
-        self.0.len()
+        self.file.len()
     }
 }
 
 impl ChunkReader for Finite {
-    type T = BufReader<Finite>;
+    type T = BufReader<Ending>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         // The crate takes bytes one after the other for a page's header, and for the file's last bytes, which claim nothing.
         if start.saturating_add(FOOTER_SIZE as u64) != self.len() {
-            thrift::check(self.reader(start)?, thrift::PAGE)?;
+            let sizes = thrift::check_page(self.reader(start)?)?;
+            *self.page() = Some((start.saturating_add(sizes.header), sizes));
         }
         self.reader(start)
     }
@@ -63,11 +81,20 @@ impl ChunkReader for Finite {
         if start.saturating_add(length as u64) > self.len() {
             return Err(ParquetError::EOF(format!("{length} bytes are claimed at {start}")));
         }
-        self.0.get_bytes(start, length)
+        let bytes = self.file.get_bytes(start, length)?;
+        if let Some((at, sizes)) = self.page().take()
+            && at == start
+        {
+            check_expansion(self.codec, &bytes, sizes)?;
+        }
+        Ok(bytes)
     }
 }
 
-impl Read for Finite {
+/// Reads up to the end, which is an error.
+pub struct Ending(File);
+
+impl Read for Ending {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer)? {
             0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -76,9 +103,35 @@ impl Read for Finite {
     }
 }
 
+/// Refuses a page that expands beyond what its header says. The other codecs are told the size; with these, the crate decompresses all
+/// there is before it compares.
+fn check_expansion(codec: Compression, page: &[u8], sizes: PageSizes) -> Result<()> {
+    /// What deflate makes of a byte, at most, and how many bytes that may be before it is looked at.
+    const DEFLATE: usize = 1032;
+    const HARMLESS: usize = 1 << 30;
+    let Some(compressed) = usize::try_from(sizes.levels).ok().and_then(|levels| page.get(levels..)) else {
+        return Ok(());
+    };
+    let expanded: Box<dyn Read + '_> = match codec {
+        _ if sizes.plain => return Ok(()),
+        Compression::GZIP(_) if compressed.len() > HARMLESS / DEFLATE => Box::new(MultiGzDecoder::new(compressed)),
+        Compression::BROTLI(_) => Box::new(brotli::Decompressor::new(compressed, 4096)),
+        _ => return Ok(()),
+    };
+    let claimed = sizes.uncompressed.saturating_sub(sizes.levels);
+    // What can't be decompressed, the crate says.
+    match io::copy(&mut expanded.take(claimed.saturating_add(1)), &mut io::sink()) {
+        Ok(count) if count > claimed => {
+            Err(ParquetError::General(format!("a page expands beyond the {claimed} bytes that it claims")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// One group of rows, for the Arrow reader.
 pub struct Group<'a> {
-    pub file: &'a SerializedFileReader<Finite>,
+    pub file: &'a File,
+    pub metadata: &'a ParquetMetaData,
     pub index: usize,
 }
 
@@ -88,7 +141,9 @@ impl RowGroups for Group<'_> {
     }
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
-        let pages = self.file.get_row_group(self.index)?.get_column_page_reader(column)?;
+        let chunk = self.metadata.row_group(self.index).column(column);
+        let file = Arc::new(Finite::of_column(self.file.try_clone()?, chunk.compression()));
+        let pages = Box::new(SerializedPageReader::new(file, chunk, self.num_rows(), None)?);
         let most_levels = self.metadata().file_metadata().schema_descr().column(column).max_def_level();
         Ok(Box::new(OneChunk(Some(Pages { pages, most_levels }))))
     }
@@ -98,7 +153,7 @@ impl RowGroups for Group<'_> {
     }
 
     fn metadata(&self) -> &ParquetMetaData {
-        self.file.metadata()
+        self.metadata
     }
 }
 
@@ -271,6 +326,34 @@ mod tests {
         let (buf, encoding) = (Bytes::from_static(&[0; 24]), Encoding::PLAIN);
         let error = refused(Page::DictionaryPage { buf, num_values: 939_524_092, encoding, is_sorted: false }, 0);
         assert!(error.contains("939524092 values in 24 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_page_that_expands_beyond_what_it_claims_is_refused() {
+        let zeros = vec![0; 1 << 16];
+        let mut brotli = Vec::new();
+        brotli::BrotliCompress(&mut &zeros[..], &mut brotli, &Default::default()).expect("memory can be written");
+        // Of levels, four bytes.
+        let page = [&[1, 2, 3, 4], &brotli[..]].concat();
+        let codec = Compression::BROTLI(parquet::basic::BrotliLevel::default());
+        let sizes = PageSizes { header: 0, uncompressed: 4 + zeros.len() as u64, levels: 4, plain: false };
+        assert!(check_expansion(codec, &page, sizes).is_ok());
+        let error = check_expansion(codec, &page, PageSizes { uncompressed: 1000, ..sizes }).expect_err("a bomb");
+        assert!(error.to_string().contains("expands beyond the 996 bytes that it claims"), "{error}");
+        assert!(check_expansion(codec, &page, PageSizes { uncompressed: 1000, plain: true, ..sizes }).is_ok());
+
+        let mut noise = vec![0; 1_200_000];
+        noise.iter_mut().fold(1_u32, |state, byte| {
+            *byte = (state >> 24) as u8;
+            state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)
+        });
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut gzip, &noise).expect("memory can be written");
+        let gzip = gzip.finish().expect("memory can be written");
+        let codec = Compression::GZIP(parquet::basic::GzipLevel::default());
+        let sizes = PageSizes { uncompressed: noise.len() as u64, ..PageSizes::default() };
+        assert!(check_expansion(codec, &gzip, sizes).is_ok());
+        assert!(check_expansion(codec, &gzip, PageSizes { uncompressed: 1000, ..sizes }).is_err());
     }
 
     #[test]

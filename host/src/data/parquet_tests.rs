@@ -376,6 +376,8 @@ fn files_of_every_codec_and_encoding_are_read() {
             (Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT, Encoding::DELTA_BYTE_ARRAY),
         ] {
             let properties = WriterProperties::builder().set_writer_version(version).set_dictionary_enabled(false);
+            // Several pages.
+            let properties = properties.set_data_page_row_count_limit(500).set_write_batch_size(100);
             let properties =
                 properties.set_column_encoding("a".into(), numeric).set_column_encoding("i".into(), integer);
             write(properties.set_column_encoding("y".into(), text).build());

@@ -100,6 +100,9 @@ const BOUNDING_BOX: Kind = Struct(&[Double, Double, Double, Double, Double, Doub
 /// Nothing in a file that is whole is nested half as deeply.
 const DEPTH: usize = 64;
 
+/// The depth of the fields of the outermost struct.
+const OUTERMOST: usize = DEPTH - 1;
+
 // The types as a file writes them; 4 to 6 are numbers, whose lengths are their own.
 const STOP: u8 = 0;
 const TRUE: u8 = 1;
@@ -114,7 +117,27 @@ const UUID: u8 = 13;
 
 /// Reads what is of that kind, and refuses it if the crate would read it otherwise or not get to its end.
 pub fn check(reader: impl Read, kind: Kind) -> Result<(), ParquetError> {
-    Walk(reader).pass(kind, STRUCT, DEPTH)
+    Walk::new(reader).pass(kind, STRUCT, DEPTH).map(drop)
+}
+
+/// What a page's header says of the bytes that follow it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageSizes {
+    /// The header's own bytes.
+    pub header: u64,
+    /// The page's bytes once it is decompressed, the levels included.
+    pub uncompressed: u64,
+    /// The bytes of levels that are before what is compressed.
+    pub levels: u64,
+    /// Whether the rest isn't compressed, whatever the column's codec.
+    pub plain: bool,
+}
+
+/// As [`check`], of a page's header.
+pub fn check_page(reader: impl Read) -> Result<PageSizes, ParquetError> {
+    let mut walk = Walk::new(reader);
+    walk.pass(PAGE, STRUCT, DEPTH)?;
+    Ok(PageSizes { header: walk.read, ..walk.page })
 }
 
 fn refusal(what: String) -> ParquetError {
@@ -137,27 +160,42 @@ impl Kind {
     }
 }
 
-struct Walk<R>(R);
+struct Walk<R> {
+    reader: R,
+    /// How many bytes were read.
+    read: u64,
+    /// The field of the outermost struct that is read.
+    outermost: i16,
+    /// If it is a page's header, what it says.
+    page: PageSizes,
+}
 
 impl<R: Read> Walk<R> {
-    fn pass(&mut self, kind: Kind, written: u8, depth: usize) -> Result<(), ParquetError> {
+    fn new(reader: R) -> Self {
+        Walk { reader, read: 0, outermost: 0, page: PageSizes::default() }
+    }
+
+    /// Reads a value; gives the number that it is, or 0.
+    fn pass(&mut self, kind: Kind, written: u8, depth: usize) -> Result<u64, ParquetError> {
         let depth = depth.checked_sub(1).ok_or_else(|| refusal("its fields are nested too deeply".into()))?;
         if !kind.is_written_as(written) {
             return Err(refusal(format!("a field has the type {written}, which it can't have")));
         }
         match written {
-            TRUE | FALSE => Ok(()),
-            BYTE => self.skip(1),
-            DOUBLE => self.skip(8),
-            UUID => self.skip(16),
+            TRUE | FALSE => {}
+            BYTE => self.skip(1)?,
+            DOUBLE => self.skip(8)?,
+            UUID => self.skip(16)?,
             TEXT => {
                 let length = self.number()?;
-                self.skip(length)
+                self.skip(length)?;
             }
-            LIST | SET => self.list(if let List(of) = kind { *of } else { Any }, depth),
-            STRUCT => self.fields(if let Struct(fields) = kind { fields } else { &[] }, depth),
-            _ => self.number().map(drop),
+            LIST | SET => self.list(if let List(of) = kind { *of } else { Any }, depth)?,
+            STRUCT => self.fields(if let Struct(fields) = kind { fields } else { &[] }, depth)?,
+            // Zigzag; a size that is negative is refused by the crate.
+            _ => return self.number().map(|number| if number & 1 == 0 { number >> 1 } else { 0 }),
         }
+        Ok(0)
     }
 
     fn list(&mut self, kind: Kind, depth: usize) -> Result<(), ParquetError> {
@@ -170,7 +208,7 @@ impl<R: Read> Walk<R> {
         if matches!(written, TRUE | FALSE) && count > 0 {
             return Err(refusal(format!("a list claims {count} values that take no bytes")));
         }
-        (0..count).try_for_each(|_| self.pass(kind, written, depth))
+        (0..count).try_for_each(|_| self.pass(kind, written, depth).map(drop))
     }
 
     fn fields(&mut self, fields: &[Kind], depth: usize) -> Result<(), ParquetError> {
@@ -188,14 +226,25 @@ impl<R: Read> Walk<R> {
             } else {
                 id.checked_add(i16::from(step)).ok_or_else(|| refusal("its fields have no numbers left".into()))?
             };
+            if depth == OUTERMOST {
+                self.outermost = id;
+            }
             let known = usize::try_from(id).ok().and_then(|id| fields.get(id.checked_sub(1)?));
-            self.pass(known.copied().unwrap_or(Any), written, depth)?;
+            let number = self.pass(known.copied().unwrap_or(Any), written, depth)?;
+            match (self.outermost, OUTERMOST - depth, id) {
+                (2, 0, 2) => self.page.uncompressed = number,
+                // The header of a page of the second version: definition levels, repetition levels, whether the rest is compressed.
+                (8, 1, 5 | 6) => self.page.levels = self.page.levels.saturating_add(number),
+                (8, 1, 7) => self.page.plain = written == FALSE,
+                _ => {}
+            }
         }
     }
 
     fn byte(&mut self) -> Result<u8, ParquetError> {
         let mut byte = [0];
-        self.0.read_exact(&mut byte)?;
+        self.reader.read_exact(&mut byte)?;
+        self.read += 1;
         Ok(byte[0])
     }
 
@@ -213,7 +262,8 @@ impl<R: Read> Walk<R> {
     }
 
     fn skip(&mut self, length: u64) -> Result<(), ParquetError> {
-        let skipped = io::copy(&mut self.0.by_ref().take(length), &mut io::sink())?;
+        let skipped = io::copy(&mut self.reader.by_ref().take(length), &mut io::sink())?;
+        self.read += skipped;
         if skipped < length {
             return Err(ParquetError::EOF(format!("{length} bytes are claimed where {skipped} are left")));
         }
@@ -255,6 +305,21 @@ mod tests {
         // A name of the schema that is a number; and a map, of which Parquet has none.
         assert!(said(&[0x29, 0x1c, 0x45, 2, 0, 0], FILE).contains("has the type 5"));
         assert!(said(&[0xab, 1, 0x11, 0], FILE).contains("has the type 11"));
+    }
+
+    #[test]
+    fn the_sizes_of_a_page_are_those_of_its_header() {
+        // Of the first version: type 0, 300 bytes that are 200 compressed; 9 values, in no encoding that matters.
+        let first = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0x90, 3, 0x2c, 0x15, 18, 0x15, 0, 0x15, 6, 0x15, 6, 0, 0, 7, 7];
+        let sizes = PageSizes { header: first.len() as u64 - 2, uncompressed: 300, levels: 0, plain: false };
+        assert_eq!(check_page(&first[..]).expect("a header"), sizes);
+        // Of the second: 5 bytes of definition levels and 4 of repetition levels, not compressed.
+        let second = [
+            0x15, 6, 0x15, 0xd8, 4, 0x15, 0x90, 3, 0x5c, 0x15, 18, 0x15, 0, 0x15, 18, 0x15, 0, 0x15, 10, 0x15, 8, 0x12,
+            0, 0,
+        ];
+        let sizes = PageSizes { header: second.len() as u64, uncompressed: 300, levels: 9, plain: true };
+        assert_eq!(check_page(&second[..]).expect("a header"), sizes);
     }
 
     #[test]

@@ -273,6 +273,7 @@ mod error;
 pub mod export;
 mod inputs;
 pub mod instance;
+mod labels;
 mod lanes;
 pub mod loss;
 pub mod manifest;

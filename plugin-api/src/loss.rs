@@ -24,7 +24,7 @@ pub struct LossInfo {
     pub least_at_truth: bool,
     /// The inputs, in order.
     pub inputs: Vec<String>,
-    /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint8"`); the host
+    /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint64"`, `"uint8"`); the host
     /// converts what isn't among them to the first. Empty: float32.
     pub dtypes: Vec<Vec<String>>,
 }

@@ -105,7 +105,8 @@ pub enum Each {
     Row,
     /// An element of `y_true` and of `y_pred`.
     Element,
-    /// A class id, for which `y_true` has an axis less than `y_pred` (or one of length 1), and a row of `y_pred`.
+    /// A class id, for which `y_true` has an axis less than `y_pred` (or one of length 1), and a row of `y_pred`. An id that isn't that of
+    /// an element of the row is refused.
     ClassId,
     /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative; a batch of rank 1 is a line. Rows
     /// are said to be independent of each other where it is -1 or above 0.
@@ -124,7 +125,17 @@ pub trait MeanMetric: Config + Send + Sync + 'static {
         Each::Row
     }
 
-    /// The value of one; numbers are float64 whatever they were, and one where [`each`](Self::each) says so.
+    /// Refuses what there is no value of, once a batch and before any value: [`Inputs::check_labels`] is such a check.
+    ///
+    /// # Errors
+    /// The inputs can't be used.
+    fn check(&self, inputs: &Inputs<'_>) -> Result<()> {
+        let _ = inputs;
+        Ok(())
+    }
+
+    /// The value of one; numbers are float64 whatever they were, and one where [`each`](Self::each) says so. Of NaN it is NaN, or the
+    /// metric has a number where there is none.
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64;
 }
 

@@ -164,11 +164,6 @@ impl Broadcast {
         Some(Broadcast { lengths, strides, rank, each })
     }
 
-    /// Whether both arrays are the same.
-    pub(crate) fn is_identity(&self) -> bool {
-        self.each == Some(1)
-    }
-
     #[inline]
     pub(crate) fn place(&self, flat: usize) -> usize {
         if let Some(each) = self.each {

@@ -1,8 +1,9 @@
 //! Walking over inputs in float64, whatever their dtype, with broadcasting and weights, and nothing allocated per batch.
 
 use crate::{
+    labels::check_ids,
     metric::Each,
-    shape::{common, same_rank, Broadcast, Shape},
+    shape::{same_rank, Broadcast, Shape},
     Error, Inputs, Result, Scratch, Tensor,
 };
 
@@ -18,6 +19,8 @@ macro_rules! with_elements {
             $body
         } else if let Some($slice) = $tensor.as_slice::<u8>() {
             $body
+        } else if let Some($slice) = $tensor.as_slice::<u64>() {
+            $body
         } else {
             $otherwise
         }
@@ -27,7 +30,7 @@ macro_rules! with_elements {
 // One of the types is float64 itself.
 #[allow(clippy::unnecessary_cast)]
 impl<'a> Tensor<'a> {
-    /// Whether [`get_f64`](Self::get_f64) and its like can read it: float32, float64, int32, int64, uint8.
+    /// Whether [`get_f64`](Self::get_f64) and its like can read it: float32, float64, int32, int64, uint8, uint64.
     pub fn is_numeric(&self) -> bool {
         with_elements!(self, _slice => true, false)
     }
@@ -43,6 +46,29 @@ impl<'a> Tensor<'a> {
     /// Calls `f` with each element in C order as float64.
     pub fn for_each_f64(&self, mut f: impl FnMut(f64)) {
         with_elements!(self, slice => slice.iter().for_each(|&value| f(value as f64)), ());
+    }
+
+    /// Where the first element from `start` on is that `wanted` holds for.
+    pub(crate) fn position(&self, start: usize, wanted: impl Fn(f64) -> bool) -> Option<usize> {
+        with_elements!(self, slice => {
+            // Whole chunks first: without an early exit the loop over one is vectorized.
+            let mut chunks = slice[start..].chunks(BLOCK);
+            let chunk = chunks.position(|chunk| chunk.iter().fold(false, |any, &value| any | wanted(value as f64)))?;
+            let start = start + chunk * BLOCK;
+            slice[start..].iter().position(|&value| wanted(value as f64)).map(|place| start + place)
+        }, None)
+    }
+
+    /// Element `i` as a whole number, not rounded; none if it isn't one.
+    pub fn get_whole(&self, i: usize) -> Option<i128> {
+        if let Some(ids) = self.as_slice::<i64>() {
+            Some(ids[i].into())
+        } else if let Some(ids) = self.as_slice::<u64>() {
+            Some(ids[i].into())
+        } else {
+            let value = self.get_f64(i);
+            (value.is_finite() && value.fract() == 0.0).then_some(value as i128)
+        }
     }
 
     /// Elements `start` and on as float64, as many as `target` holds.
@@ -61,12 +87,10 @@ pub(crate) fn per_sample(shape: &Shape, weight: Option<Tensor<'_>>) -> f64 {
     shape.lengths().iter().skip(of_one).product::<usize>().max(1) as f64
 }
 
-/// `y_true`, `y_pred` and a weight, brought together.
+/// `y_true` and `y_pred`, of one shape.
 struct Together<'a> {
     y_true: Tensor<'a>,
     y_pred: Tensor<'a>,
-    true_place: Broadcast,
-    pred_place: Broadcast,
     shape: Shape,
 }
 
@@ -77,10 +101,11 @@ impl<'a> Together<'a> {
         let (mut true_shape, mut pred_shape) =
             (Shape::new(y_true.shape(), "y_true")?, Shape::new(y_pred.shape(), "y_pred")?);
         same_rank(&mut true_shape, &mut pred_shape);
-        let shape = common(&true_shape, &pred_shape)?;
-        let place = |small| Broadcast::from_the_right(small, &shape).expect("both broadcast to their common shape");
-        let (true_place, pred_place) = (place(&true_shape), place(&pred_shape));
-        Ok(Together { y_true, y_pred, true_place, pred_place, shape })
+        if true_shape != pred_shape {
+            let (y_true, y_pred) = (y_true.shape(), y_pred.shape());
+            return Err(Error::input(format!("y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}")));
+        }
+        Ok(Together { y_true, y_pred, shape: pred_shape })
     }
 
     /// Calls `f` for each line along the axis, or for each element; for none that has no elements.
@@ -89,18 +114,18 @@ impl<'a> Together<'a> {
         let behind: usize = axis.map_or(1, |axis| self.shape.lengths()[axis + 1..].iter().product());
         let lines = self.shape.count().checked_div(length).unwrap_or(0);
         let [mut true_line, mut pred_line] = [(); 2].map(|()| Scratch::of_length(length));
-        let side = |tensor: &Tensor<'a>, place: &Broadcast, line: usize, target: &mut [f64]| {
-            if place.is_identity() && behind == 1 {
+        let read = |tensor: &Tensor<'a>, line: usize, target: &mut [f64]| {
+            if behind == 1 {
                 tensor.read_f64(line * length, target);
             } else {
                 for (i, value) in target.iter_mut().enumerate() {
-                    *value = tensor.get_f64(place.place((line / behind * length + i) * behind + line % behind));
+                    *value = tensor.get_f64((line / behind * length + i) * behind + line % behind);
                 }
             }
         };
         for line in 0..lines {
-            side(&self.y_true, &self.true_place, line, &mut true_line);
-            side(&self.y_pred, &self.pred_place, line, &mut pred_line);
+            read(&self.y_true, line, &mut true_line);
+            read(&self.y_pred, line, &mut pred_line);
             f(&true_line, &pred_line, weights.get(line));
         }
     }
@@ -146,10 +171,20 @@ pub struct Prediction {
     pub label: usize,
     /// The class predicted: the one with the greatest probability, the first of equals.
     pub class: usize,
-    /// The probability of the class predicted.
+    /// The probability of the class predicted; NaN if one of the row is NaN.
     pub confidence: f64,
-    /// Whether both are the same.
+    /// Whether both are the same; false if a number of the row is NaN.
     pub is_right: bool,
+}
+
+/// The shape of the rows along the last axis, and how long one is; a vector has rows of one element.
+fn rows_of(y_pred: &Tensor<'_>) -> Result<(Shape, usize)> {
+    let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
+    let columns = if shape.rank() > 1 { shape.last().unwrap_or(1) } else { 1 };
+    if shape.rank() > 1 {
+        shape.pop();
+    }
+    Ok((shape, columns))
 }
 
 /// How many elements are converted at once.
@@ -158,7 +193,8 @@ const BLOCK: usize = 1024;
 impl<'a> Inputs<'a> {
     /// Calls `f(y_true, y_pred, weight)` for each element, in float64.
     ///
-    /// Ranks are made the same as Keras does, then both broadcast; weights broadcast too. float64 is taken as it is, float32 converted exactly.
+    /// Both have the same shape, once their ranks are made the same as in Keras; weights broadcast. float64 is taken as it is, float32
+    /// converted exactly, 64-bit integers are rounded. `f` is called for elements of weight 0 too.
     ///
     /// # Errors
     /// The shapes don't fit, or an input holds no numbers.
@@ -166,20 +202,13 @@ impl<'a> Inputs<'a> {
         let together = Together::new(self)?;
         let weights = Weights::new(self.weight, &together.shape)?;
         let count = together.shape.count();
-        if together.true_place.is_identity() && together.pred_place.is_identity() {
-            let [mut y_true, mut y_pred] = [(); 2].map(|()| Scratch::of_length(BLOCK.min(count)));
-            for start in (0..count).step_by(BLOCK) {
-                let n = BLOCK.min(count - start);
-                together.y_true.read_f64(start, &mut y_true[..n]);
-                together.y_pred.read_f64(start, &mut y_pred[..n]);
-                for i in 0..n {
-                    f(y_true[i], y_pred[i], weights.get(start + i));
-                }
-            }
-        } else {
-            for i in 0..count {
-                let y_true = together.y_true.get_f64(together.true_place.place(i));
-                f(y_true, together.y_pred.get_f64(together.pred_place.place(i)), weights.get(i));
+        let [mut y_true, mut y_pred] = [(); 2].map(|()| Scratch::of_length(BLOCK.min(count)));
+        for start in (0..count).step_by(BLOCK) {
+            let n = BLOCK.min(count - start);
+            together.y_true.read_f64(start, &mut y_true[..n]);
+            together.y_pred.read_f64(start, &mut y_pred[..n]);
+            for i in 0..n {
+                f(y_true[i], y_pred[i], weights.get(start + i));
             }
         }
         Ok(())
@@ -210,17 +239,21 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// Calls `f` with a class id, the row of `y_pred` it belongs to, and their weight. An id may be out of range, or no whole number.
+    /// The axis of this number, which counts from the end if it is negative, once the ranks of `y_true` and `y_pred` are made the same.
     ///
     /// # Errors
-    /// `y_true` holds not one id for each row, or the weights don't fit.
-    pub fn for_each_class_id(&self, mut f: impl FnMut(f64, &[f64], f64)) -> Result<()> {
+    /// As [`for_each_line`](Self::for_each_line).
+    pub fn axis(&self, axis: i64) -> Result<usize> {
+        Together::new(self)?.shape.axis(axis, "y_pred")
+    }
+
+    /// Calls `f` with a class id, the row of `y_pred` it belongs to, and their weight, for each row whose weight isn't 0.
+    ///
+    /// # Errors
+    /// `y_true` holds not one id for each row, an id isn't that of an element of its row, or the weights don't fit. Then `f` wasn't called.
+    pub fn for_each_class_id(&self, mut f: impl FnMut(usize, &[f64], f64)) -> Result<()> {
         let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, numeric(self.y_pred()?, "y_pred")?);
-        let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
-        let columns = if shape.rank() > 1 { shape.last().unwrap_or(1) } else { 1 };
-        if shape.rank() > 1 {
-            shape.pop();
-        }
+        let (shape, columns) = rows_of(&y_pred)?;
         if y_true.len() != shape.count() {
             return Err(Error::input(format!(
                 "y_true of shape {:?} doesn't hold one class id for each row of y_pred of shape {:?}",
@@ -229,25 +262,29 @@ impl<'a> Inputs<'a> {
             )));
         }
         let weights = Weights::new(self.weight, &shape)?;
+        check_ids(&y_true, "y_true", Some(columns), |row| weights.get(row) == 0.0)?;
         let mut pred_row = Scratch::of_length(columns);
         for row in 0..shape.count() {
-            y_pred.read_f64(row * columns, &mut pred_row);
-            f(y_true.get_f64(row), &pred_row, weights.get(row));
+            let weight = weights.get(row);
+            if weight != 0.0 {
+                y_pred.read_f64(row * columns, &mut pred_row);
+                f(y_true.get_f64(row) as usize, &pred_row, weight);
+            }
         }
         Ok(())
     }
 
-    /// Calls `f(prediction, weight)` for each sample of a classifier.
+    /// Calls `f(prediction, weight)` for each sample of a classifier whose weight isn't 0.
     ///
     /// `y_pred` are probabilities `[rows, classes]`, or `[rows]` or `[rows, 1]` of class 1. `y_true` are one-hot rows in the shape of `y_pred`, or
-    /// class ids, `[rows]` or `[rows, 1]`.
+    /// class ids, `[rows]` or `[rows, 1]`. Of a row that holds NaN the weight is NaN, so that a sum of weights is NaN too.
     ///
     /// # Errors
-    /// The shapes don't fit, an id isn't that of a class, or an input holds no numbers.
+    /// The shapes don't fit, an id isn't that of a class, or an input holds no numbers. Then `f` wasn't called.
     pub fn for_each_prediction(&self, mut f: impl FnMut(Prediction, f64)) -> Result<()> {
         let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, numeric(self.y_pred()?, "y_pred")?);
-        let columns = if y_pred.rank() > 1 { y_pred.rows_and_columns().1 } else { 1 };
-        let rows = y_pred.len().checked_div(columns).unwrap_or(0);
+        let (shape, columns) = rows_of(&y_pred)?;
+        let rows = shape.count();
         let one_hot = columns > 1 && y_true.shape() == y_pred.shape();
         if !one_hot && y_true.len() != rows {
             return Err(Error::input(format!(
@@ -256,15 +293,15 @@ impl<'a> Inputs<'a> {
                 y_pred.shape()
             )));
         }
-        let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
-        if shape.rank() > 1 {
-            shape.pop();
-        }
         let weights = Weights::new(self.weight, &shape)?;
+        if !one_hot {
+            check_ids(&y_true, "y_true", Some(columns.max(2)), |row| weights.get(row) == 0.0)?;
+        }
+        // The first of the greatest, and that itself; NaN if there is one.
         let greatest = |tensor: &Tensor<'_>, row: usize| {
             (1..columns).fold((0, tensor.get_f64(row * columns)), |best, column| {
                 let value = tensor.get_f64(row * columns + column);
-                if value > best.1 {
+                if value > best.1 || value.is_nan() {
                     (column, value)
                 } else {
                     best
@@ -272,6 +309,10 @@ impl<'a> Inputs<'a> {
             })
         };
         for row in 0..rows {
+            let weight = weights.get(row);
+            if weight == 0.0 {
+                continue;
+            }
             let (class, confidence) = match columns {
                 1 => match y_pred.get_f64(row) {
                     positive if positive > 0.5 => (1, positive),
@@ -279,14 +320,23 @@ impl<'a> Inputs<'a> {
                 },
                 _ => greatest(&y_pred, row),
             };
-            let label = if one_hot { greatest(&y_true, row).0 as f64 } else { y_true.get_f64(row) };
-            if !(0.0..columns.max(2) as f64).contains(&label) {
-                return Err(Error::input(format!("y_true holds {label}, which is no class of {}", columns.max(2))));
+            let (label, certain) = if one_hot { greatest(&y_true, row) } else { (y_true.get_f64(row) as usize, 1.0) };
+            if confidence.is_nan() || certain.is_nan() {
+                f(Prediction { label, class, confidence: f64::NAN, is_right: false }, f64::NAN);
+            } else {
+                f(Prediction { label, class, confidence, is_right: label == class }, weight);
             }
-            let label = label as usize;
-            f(Prediction { label, class, confidence, is_right: label == class }, weights.get(row));
         }
         Ok(())
+    }
+
+    /// The weight of each row of `y_pred` along the last axis, by the row's number; a vector has rows of one element.
+    ///
+    /// # Errors
+    /// The weights don't fit.
+    pub fn row_weights(&self) -> Result<impl Fn(usize) -> f64 + 'a> {
+        let weights = Weights::new(self.weight, &rows_of(&self.y_pred()?)?.0)?;
+        Ok(move |row| weights.get(row))
     }
 
     /// Calls `f(value, weight)` for each element of `values`, in float64.
@@ -328,9 +378,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_meet_their_broadcast_partner_and_weight() {
-        let (y_true, y_pred, weight) = ([1i64, 2], [0.5f32, 0.25, 4.0, 8.0], [10.0f32, 20.0]);
-        let tensors = [("y_true", Tensor::new(&y_true, &[2, 1])), ("y_pred", Tensor::new(&y_pred, &[2, 2]))];
+    fn elements_meet_their_partner_and_their_weight() {
+        let (y_true, y_pred, weight) = ([1i64, 1, 2, 2], [0.5f32, 0.25, 4.0, 8.0], [10.0f32, 20.0]);
+        let tensors = [("y_true", Tensor::new(&y_true, &[2, 2])), ("y_pred", Tensor::new(&y_pred, &[2, 2]))];
         let inputs = Inputs::new(&tensors, Some(Tensor::new(&weight, &[2])), None);
         let mut seen = Vec::new();
         inputs.for_each(|t, p, w| seen.push((t, p, w))).unwrap();
@@ -338,6 +388,57 @@ mod tests {
         let mut rows = Vec::new();
         inputs.for_each_row(|t, p, w| rows.push((t.to_vec(), p.to_vec(), w))).unwrap();
         assert_eq!(rows, [(vec![1.0, 1.0], vec![0.5, 0.25], 10.0), (vec![2.0, 2.0], vec![4.0, 8.0], 20.0)]);
+    }
+
+    #[test]
+    fn a_column_meets_a_vector_and_nothing_is_broadcast() {
+        let data = [1.0f32, 2.0, 3.0, 4.0];
+        let walk = |y_true: &[i64], y_pred: &[i64]| {
+            let length = |shape: &[i64]| shape.iter().product::<i64>() as usize;
+            let (t, p) = (&data[..length(y_true)], &data[..length(y_pred)]);
+            let tensors = [("y_true", Tensor::new(t, y_true)), ("y_pred", Tensor::new(p, y_pred))];
+            let mut seen = 0;
+            let inputs = Inputs::new(&tensors, None, None);
+            inputs.for_each(|t, p, _| seen += usize::from(t == p)).map(|()| seen).ok()
+        };
+        assert_eq!((walk(&[3], &[3, 1]), walk(&[2, 2, 1], &[2, 2])), (Some(3), Some(4)));
+        for (y_true, y_pred) in [(&[2][..], &[2, 2][..]), (&[2, 1], &[2, 2]), (&[1], &[4]), (&[], &[4])] {
+            assert_eq!(walk(y_true, y_pred), None, "{y_true:?} {y_pred:?}");
+        }
+    }
+
+    fn predictions(y_true: &[f32], y_pred: &[f32], columns: i64, weight: &[f32]) -> Result<Vec<(usize, usize, f64)>> {
+        let (rows, mut seen) = (weight.len() as i64, Vec::new());
+        let (shape, of_labels) = ([rows, columns], [rows, y_true.len() as i64 / rows]);
+        let tensors = [("y_true", Tensor::new(y_true, &of_labels)), ("y_pred", Tensor::new(y_pred, &shape))];
+        let of_weight = [rows];
+        let inputs = Inputs::new(&tensors, Some(Tensor::new(weight, &of_weight)), None);
+        inputs.for_each_prediction(|prediction, weight| seen.push((prediction.label, prediction.class, weight)))?;
+        Ok(seen)
+    }
+
+    #[test]
+    fn a_row_of_weight_0_is_not_looked_at_and_one_with_nan_has_no_weight() {
+        let nan = f32::NAN;
+        let seen = predictions(&[9.0, 1.0, 0.0], &[0.1, nan, 0.2, 0.8, nan, 0.4], 2, &[0.0, 2.0, 1.0]).unwrap();
+        assert_eq!(seen[0], (1, 1, 2.0));
+        assert!(seen.len() == 2 && seen[1].2.is_nan(), "{seen:?}");
+        let one_hot = predictions(&[0.0, nan], &[0.1, 0.9], 2, &[1.0]).unwrap();
+        assert!(one_hot[0].2.is_nan());
+        let of_class_1 = predictions(&[1.0, 0.0], &[nan, 0.3], 1, &[1.0, 1.0]).unwrap();
+        assert!(of_class_1[0].2.is_nan() && of_class_1[1] == (0, 0, 1.0));
+    }
+
+    #[test]
+    fn an_id_that_is_no_class_is_refused_before_the_first_call() {
+        for id in [2.0, -1.0, 0.5, f32::NAN, f32::INFINITY] {
+            let refused = predictions(&[1.0, id], &[0.1, 0.9, 0.2, 0.8], 2, &[1.0, 1.0]).unwrap_err();
+            assert!(refused.message().contains("row 1"), "{refused}");
+            let ids = [1.0, id];
+            let tensors = [("y_true", Tensor::new(&ids, &[2])), ("y_pred", Tensor::new(&[0.0f32; 4], &[2, 2]))];
+            let mut called = false;
+            assert!(Inputs::new(&tensors, None, None).for_each_class_id(|_, _, _| called = true).is_err() && !called);
+        }
     }
 
     #[test]

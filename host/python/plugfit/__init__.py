@@ -24,7 +24,9 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * A ``mask`` counts in every metric, where Keras sees it in means alone; ``plugfit.keras`` passes it to those.
 * ScheduleFreeAdamW's ``finalize`` moves the parameters to where they are evaluated. A learning rate, a decay, a clip of less than 0 is
   refused, and a threshold out of range.
-* NaN is never the greatest of a row, and R2Score of targets that are all the same is 0.
+* A metric of NaN is NaN. R2Score of targets that are all the same is 0.
+* Metrics of two classes refuse labels other than 0 and 1, and those of class ids what is no class; a weight that is NaN is refused, a
+  negative one counts as it is. Integers of 64 bits are compared as such, unsigned ones too.
 * Weights of fewer axes than the values belong to the first axes, where they fit those, in every metric.
 * A loss has a derivative with respect to ``y_pred`` alone, and no second one: ``plugfit.torch`` refuses targets and weights that require
   one, for JAX it is 0.

@@ -8,7 +8,7 @@ import numbers
 import numpy as np
 
 #: What goes as it is.
-_LENT = {"float32", "float64", "int32", "int64", "uint8", "bool"}
+_LENT = {"float32", "float64", "int32", "int64", "uint64", "uint8", "bool"}
 
 _CONVERTED = {
     "float16": np.float32,
@@ -29,10 +29,6 @@ def plain(array, name):
     if dtype.name not in _LENT:
         if dtype.name in _CONVERTED:
             found = found.astype(_CONVERTED[dtype.name])
-        elif dtype.kind == "u":  # uint64
-            if found.size and found.max() > np.iinfo(np.int64).max:
-                raise ValueError(f"{name} holds {found.max()}, which int64 doesn't hold")
-            found = found.astype(np.int64)
         elif dtype.kind == "f":  # longdouble
             found = _doubles(found, np.isfinite(found), name)
         elif dtype.name == "bfloat16" or dtype.name.startswith("float8"):  # ml_dtypes'

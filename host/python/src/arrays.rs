@@ -16,6 +16,7 @@ enum Dtype {
     F64,
     I32,
     I64,
+    U64,
     U8,
 }
 
@@ -58,6 +59,7 @@ impl<'py> Borrowed<'py> {
             (b'f', 8) => Dtype::F64,
             (b'i', 4) => Dtype::I32,
             (b'i', 8) => Dtype::I64,
+            (b'u', 8) => Dtype::U64,
             (b'u', 1) | (b'b', 1) => Dtype::U8,
             _ => return None,
         };
@@ -98,6 +100,7 @@ impl<'py> Borrowed<'py> {
             Dtype::F64 => Values::new(self.slice::<f64>(), shape),
             Dtype::I32 => Values::new(self.slice::<i32>(), shape),
             Dtype::I64 => Values::new(self.slice::<i64>(), shape),
+            Dtype::U64 => Values::new(self.slice::<u64>(), shape),
             Dtype::U8 => Values::new(self.slice::<u8>(), shape),
         }
     }
@@ -206,6 +209,7 @@ impl Lender {
         if self.is_mask {
             self.conversions.prepare_mask(values);
         } else {
+            self.accepted.check(values, name)?;
             self.conversions.prepare(values, &self.accepted);
         }
         let lent = self.conversions.get(values, &self.accepted);

@@ -112,7 +112,8 @@ fn target(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Target> {
 fn array(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Array> {
     let borrowed = Borrowed::new(object, name)?;
     let (values, shape) = (borrowed.values(), borrowed.shape());
-    let every = ["float32", "float64", "int32", "int64", "uint8"];
+    // uint64 alone isn't among them, and becomes int64.
+    let every = ["int64", "float32", "float64", "int32", "uint8"];
     let every = plugfit::compile::Accepted::declared("", &[], &[], &every);
     let mut lender = Lender::new(every);
     let tensor: Tensor<'_> = lender.lend(&values, name).or_raise()?;

@@ -3,6 +3,7 @@
 use plugfit_api::Tensor;
 
 use super::values::{Numbers, Values};
+use crate::{Error, Result};
 
 /// The dtypes a component takes for one of its inputs, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ enum Dtype {
     F64,
     I32,
     I64,
+    U64,
     U8,
 }
 
@@ -34,6 +36,21 @@ impl Accepted {
         Accepted(vec![Dtype::F32])
     }
 
+    /// Refuses unsigned integers that int64 doesn't hold, where uint64 isn't taken.
+    ///
+    /// # Errors
+    /// There is one; `name` says which argument it is in.
+    pub fn check(&self, values: &Values<'_>, name: &str) -> Result<()> {
+        let Numbers::U64(numbers) = values.numbers else { return Ok(()) };
+        let large = |number: &&u64| i64::try_from(**number).is_err();
+        match numbers.iter().find(large) {
+            Some(number) if !self.0.contains(&Dtype::U64) => {
+                Err(Error::usage(format!("{name} holds {number}, which int64 doesn't hold")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// uint8 alone, as masks are.
     pub fn u8() -> Self {
         Accepted(vec![Dtype::U8])
@@ -47,6 +64,7 @@ impl Dtype {
             "float64" => Dtype::F64,
             "int32" => Dtype::I32,
             "int64" => Dtype::I64,
+            "uint64" => Dtype::U64,
             "uint8" => Dtype::U8,
             _ => return None,
         })
@@ -58,6 +76,7 @@ impl Dtype {
             Numbers::F64(_) => Dtype::F64,
             Numbers::I32(_) => Dtype::I32,
             Numbers::I64(_) => Dtype::I64,
+            Numbers::U64(_) => Dtype::U64,
             Numbers::U8(_) => Dtype::U8,
             Numbers::Bool(_) | Numbers::Unfit(_) => return None,
         })
@@ -71,6 +90,7 @@ pub struct Conversions {
     f64: Converted<f64>,
     i32: Converted<i32>,
     i64: Converted<i64>,
+    u64: Converted<u64>,
     u8: Converted<u8>,
     /// Whether they are integers that float32 rounds, once that is looked at.
     rounds: Option<bool>,
@@ -82,9 +102,17 @@ struct Converted<T> {
     fresh: bool,
 }
 
-/// Fills `$target` from numbers of any type by an `as` cast: fractions are cut, what is too large becomes the largest.
+/// Fills `$target` from numbers of any type: fractions are cut, what is too large becomes the largest.
 macro_rules! convert {
-    ($target:expr, $type:ty, $from:expr) => {{
+    ($target:expr, $type:ty, $from:expr) => {
+        convert!($target, $type, $from, |number| number as $type)
+    };
+    (whole $target:expr, $type:ty, $from:expr) => {
+        // A cast between integers would wrap.
+        convert!($target, $type, $from, |number| i128::from(number).clamp(<$type>::MIN.into(), <$type>::MAX.into())
+            as $type)
+    };
+    ($target:expr, $type:ty, $from:expr, |$number:ident| $whole:expr) => {{
         let target = &mut $target;
         if !target.fresh {
             target.fresh = true;
@@ -92,9 +120,10 @@ macro_rules! convert {
             match $from {
                 Numbers::F32(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
                 Numbers::F64(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
-                Numbers::I32(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
-                Numbers::I64(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
-                Numbers::U8(numbers) => target.numbers.extend(numbers.iter().map(|&number| number as $type)),
+                Numbers::I32(numbers) => target.numbers.extend(numbers.iter().map(|&$number| $whole)),
+                Numbers::I64(numbers) => target.numbers.extend(numbers.iter().map(|&$number| $whole)),
+                Numbers::U64(numbers) => target.numbers.extend(numbers.iter().map(|&$number| $whole)),
+                Numbers::U8(numbers) => target.numbers.extend(numbers.iter().map(|&$number| $whole)),
                 Numbers::Bool(numbers) => {
                     target.numbers.extend(numbers.iter().map(|&number| u8::from(number) as $type));
                 }
@@ -111,6 +140,7 @@ impl Conversions {
         self.f64.fresh = false;
         self.i32.fresh = false;
         self.i64.fresh = false;
+        self.u64.fresh = false;
         self.u8.fresh = false;
         self.rounds = None;
     }
@@ -124,9 +154,10 @@ impl Conversions {
             None => {}
             Some(Dtype::F32) => convert!(self.f32, f32, values.numbers),
             Some(Dtype::F64) => convert!(self.f64, f64, values.numbers),
-            Some(Dtype::I32) => convert!(self.i32, i32, values.numbers),
-            Some(Dtype::I64) => convert!(self.i64, i64, values.numbers),
-            Some(Dtype::U8) => convert!(self.u8, u8, values.numbers),
+            Some(Dtype::I32) => convert!(whole self.i32, i32, values.numbers),
+            Some(Dtype::I64) => convert!(whole self.i64, i64, values.numbers),
+            Some(Dtype::U64) => convert!(whole self.u64, u64, values.numbers),
+            Some(Dtype::U8) => convert!(whole self.u8, u8, values.numbers),
         }
     }
 
@@ -137,6 +168,7 @@ impl Conversions {
             Numbers::F64(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0.0))),
             Numbers::I32(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0))),
             Numbers::I64(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0))),
+            Numbers::U64(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0))),
             Numbers::Bool(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number))),
             Numbers::U8(_) | Numbers::Unfit(_) => {}
         }
@@ -152,6 +184,7 @@ impl Conversions {
             Some(Dtype::F64) => of(self.f64.numbers.len()).then(|| Tensor::new(&self.f64.numbers, shape)),
             Some(Dtype::I32) => of(self.i32.numbers.len()).then(|| Tensor::new(&self.i32.numbers, shape)),
             Some(Dtype::I64) => of(self.i64.numbers.len()).then(|| Tensor::new(&self.i64.numbers, shape)),
+            Some(Dtype::U64) => of(self.u64.numbers.len()).then(|| Tensor::new(&self.u64.numbers, shape)),
             Some(Dtype::U8) => of(self.u8.numbers.len()).then(|| Tensor::new(&self.u8.numbers, shape)),
         }
     }
@@ -186,6 +219,7 @@ fn exceeds_f32(numbers: &Numbers<'_>) -> bool {
     match numbers {
         Numbers::I32(numbers) => numbers.iter().any(|number| u64::from(number.unsigned_abs()) > EXACT),
         Numbers::I64(numbers) => numbers.iter().any(|number| number.unsigned_abs() > EXACT),
+        Numbers::U64(numbers) => numbers.iter().any(|number| *number > EXACT),
         _ => false,
     }
 }
@@ -223,6 +257,31 @@ mod tests {
         let bytes = declared(&[&["uint8"]]);
         conversions.prepare(&values, &bytes);
         assert_eq!(conversions.get(&values, &bytes).expect("uint8").as_slice::<u8>(), Some(&[1, 0, 255][..]));
+    }
+
+    #[test]
+    fn unsigned_integers_of_64_bits_are_lent_and_converted() {
+        let ids = [u64::MAX, 3];
+        let values = Values::from(&ids[..]);
+        let accepted = |dtypes: &[&str]| {
+            let dtypes = vec![dtypes.iter().map(ToString::to_string).collect()];
+            Accepted::declared("y_true", &["y_true".into()], &dtypes, &["float32"])
+        };
+        let mut conversions = Conversions::default();
+        let as_they_are = accepted(&["float32", "uint64"]);
+        conversions.prepare(&values, &as_they_are);
+        let lent = conversions.get(&values, &as_they_are).expect("uint64 is taken");
+        assert_eq!(lent.as_slice::<u64>().map(<[u64]>::as_ptr), Some(ids.as_ptr()));
+        // What is too large for int32 stays too large.
+        let small = accepted(&["int32"]);
+        conversions.prepare(&values, &small);
+        assert_eq!(conversions.get(&values, &small).expect("int32").as_slice::<i32>(), Some(&[i32::MAX, 3][..]));
+        small.check(&values, "y_true").expect_err("int64 doesn't hold it");
+        as_they_are.check(&values, "y_true").expect("uint64 is taken");
+        let floats = accepted(&["float32", "float64"]);
+        conversions.prepare(&values, &floats);
+        let double = conversions.get(&values, &floats).expect("float64");
+        assert_eq!(double.as_slice::<f64>(), Some(&[u64::MAX as f64, 3.0][..]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// More axes than anybody trains with.
 const MOST_AXES: usize = 8;
 
-/// A borrowed array in C order, of float32, float64, int32, int64 or uint8.
+/// A borrowed array in C order, of float32, float64, int32, int64, uint64 or uint8.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     pub(super) numbers: Numbers<'a>,
@@ -23,6 +23,7 @@ pub enum Numbers<'a> {
     F64(&'a [f64]),
     I32(&'a [i32]),
     I64(&'a [i64]),
+    U64(&'a [u64]),
     U8(&'a [u8]),
     Bool(&'a [bool]),
     /// What can't be lent, and why.
@@ -48,7 +49,7 @@ macro_rules! numbers {
         impl Number for $type {}
     )*};
 }
-numbers! { f32: F32, f64: F64, i32: I32, i64: I64, u8: U8, bool: Bool, }
+numbers! { f32: F32, f64: F64, i32: I32, i64: I64, u64: U64, u8: U8, bool: Bool, }
 
 impl<'a> Values<'a> {
     /// An array of this shape. One that isn't of the slice's length is refused where it is used.
@@ -93,6 +94,7 @@ impl<'a> Values<'a> {
             Numbers::F64(numbers) => Tensor::new(numbers, self.shape()),
             Numbers::I32(numbers) => Tensor::new(numbers, self.shape()),
             Numbers::I64(numbers) => Tensor::new(numbers, self.shape()),
+            Numbers::U64(numbers) => Tensor::new(numbers, self.shape()),
             Numbers::U8(numbers) => Tensor::new(numbers, self.shape()),
             Numbers::Bool(_) | Numbers::Unfit(_) => return None,
         })

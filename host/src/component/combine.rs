@@ -77,14 +77,27 @@ impl Combiner {
                 let shape = common(&of_mask, &of_weight)
                     .ok_or_else(|| misfit("sample_weight", weight.shape(), "the mask", mask.shape()))?;
                 walk(&shape, [&of_weight, &of_mask], |_, [weight_at, mask_at]| {
-                    let valid = f64::from(u8::from(mask.get_f64(mask_at) != 0.0));
-                    buffer.push((weight.get_f64(weight_at) * valid) as f32);
+                    // What the mask leaves out may have any weight, NaN too.
+                    let valid = mask.get_f64(mask_at) != 0.0;
+                    buffer.push(if valid { weight.get_f64(weight_at) as f32 } else { 0.0 });
                 });
                 shape
             }
         };
         Ok(Some(Combined { shape, values: buffer, mask: counts }))
     }
+}
+
+/// Refuses weights that are NaN; negative ones count as they are.
+pub(super) fn check_weight(weight: &Tensor<'_>) -> Result<()> {
+    let place = match weight.as_slice::<f32>() {
+        Some(weights) => weights.iter().position(|weight| weight.is_nan()),
+        None => (0..weight.len()).find(|&place| weight.get_f64(place).is_nan()),
+    };
+    let Some(place) = place else { return Ok(()) };
+    let each = weight.shape().iter().skip(1).product::<i64>().max(1) as usize;
+    Err(Error::usage(format!("sample_weight is NaN in row {}", place / each))
+        .hint("give what mustn't count the weight 0"))
 }
 
 /// Two arrays don't broadcast.
@@ -114,6 +127,18 @@ mod tests {
         assert_eq!((combined.shape.lengths(), combined.values), (&[2, 1][..], &[2.0, 0.0][..]));
         assert_eq!(combined.mask, Some(MaskCounts { total: 2.0, valid: 1.0 }));
         assert_eq!(combined.sum(), 2.0);
+        let weight = [2.0f32, f32::NAN];
+        let combined = combiner.combine(Some(Tensor::new(&weight, &[2])), Some(Tensor::new(&mask, &[2])));
+        assert_eq!(combined.expect("they fit").expect("both are given").values, [2.0, 0.0]);
+    }
+
+    #[test]
+    fn a_weight_that_is_nan_is_refused_with_its_row() {
+        let weights = [1.0f32, -1.0, 0.0, f32::NAN];
+        let error = check_weight(&Tensor::new(&weights, &[2, 2])).expect_err("NaN").to_string();
+        assert!(error.contains("NaN in row 1"), "{error}");
+        check_weight(&Tensor::new(&weights[..3], &[3])).expect("negative weights count");
+        check_weight(&Tensor::new(&[1.0f64, f64::NAN], &[2])).expect_err("NaN");
     }
 
     #[test]

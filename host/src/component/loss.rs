@@ -370,6 +370,8 @@ pub(super) fn reshaped<'a>(tensor: Tensor<'a>, shape: &'a [i64]) -> Tensor<'a> {
         Tensor::new(numbers, shape)
     } else if let Some(numbers) = tensor.as_slice::<u8>() {
         Tensor::new(numbers, shape)
+    } else if let Some(numbers) = tensor.as_slice::<u64>() {
+        Tensor::new(numbers, shape)
     } else {
         tensor
     }

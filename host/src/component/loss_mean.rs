@@ -5,7 +5,7 @@ use plugfit_api::metric::{Direction, MetricInfo, Outcome};
 use plugfit_api::{Inputs, Tensor};
 
 use super::broadcast::{Shape, common, same_rank, walk};
-use super::combine::{Combiner, misfit};
+use super::combine::{Combiner, check_weight, misfit};
 use super::loss::{OutputShapes, aligned, reshaped};
 use super::reduction::divide_no_nan;
 use crate::{Error, Result, plugin};
@@ -61,6 +61,7 @@ impl LossMean {
         let mut weights = None;
         if let Some(mut combined) = combiner.combine(weight, mask)? {
             let given = combined.shape;
+            check_weight(&Tensor::new(combined.values, given.lengths()))?;
             same_rank(&mut of_values, &mut combined.shape);
             if let ([], [single]) = (combined.shape.lengths(), combined.values) {
                 // One weight for the whole batch: its mean counts once.
@@ -83,7 +84,8 @@ impl LossMean {
         let mut output = LossOutput { values: None, valid: None, gradients: &mut [], upstream: weights, scale: 1.0 };
         let totals = loss.call(&inputs, shape.lengths(), &mut output)?;
         let weighted = weights.is_some();
-        let sum = if weighted { totals.weight } else { totals.count };
+        // As in Keras, what the loss itself leaves out (`ignore_class`) is a value of 0 without weights, and has no weight beside them.
+        let sum = if weighted { totals.weight } else { shape.count() as f64 };
         let (total, count) = match scalar_weight {
             Some(weight) => (divide_no_nan(totals.value, sum) * weight, weight),
             None => (totals.value / per_sample(&of_values), sum / per_sample(&of_values)),

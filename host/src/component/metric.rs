@@ -4,7 +4,7 @@ use plugfit_api::metric::{Direction, MetricInfo, Outcome};
 use plugfit_api::{Inputs, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::combine::Combiner;
+use super::combine::{Combiner, check_weight};
 use super::keys::Keys;
 use super::loss_mean::LossMean;
 use crate::plugin::{self, Kind, MetricState};
@@ -96,10 +96,10 @@ impl Metric {
         Ok(config)
     }
 
-    /// Takes in a batch; what the mask leaves out has weight 0.
+    /// Takes in a batch; what the mask leaves out has weight 0, and what has weight 0 isn't looked at. Negative weights count as they are.
     ///
     /// # Errors
-    /// The arrays don't fit, or the plug-in fails.
+    /// The arrays don't fit, a weight is NaN, or the plug-in fails.
     pub fn update_state(
         &mut self,
         y_true: Tensor<'_>,
@@ -234,14 +234,14 @@ fn update(
     weight: Option<Tensor<'_>>,
     mask: Option<Tensor<'_>>,
 ) -> Result<()> {
-    if mask.is_none() {
-        return state.update(&Inputs::new(tensors, weight, None));
-    }
-    match combiner.combine(weight, mask)? {
-        None => state.update(&Inputs::new(tensors, None, None)),
-        Some(combined) => {
-            let weight = Tensor::new(combined.values, combined.shape.lengths());
-            state.update(&Inputs::new(tensors, Some(weight), None))
-        }
-    }
+    let combined = match mask {
+        None => None,
+        Some(_) => combiner.combine(weight, mask)?,
+    };
+    let weight = match &combined {
+        None => weight,
+        Some(combined) => Some(Tensor::new(combined.values, combined.shape.lengths())),
+    };
+    weight.as_ref().map_or(Ok(()), check_weight)?;
+    state.update(&Inputs::new(tensors, weight, None))
 }

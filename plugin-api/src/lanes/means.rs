@@ -98,11 +98,12 @@ impl<T: MeanMetric> Values for OfRows<T> {
                 total.weight += weight;
             }
         };
+        self.0.check(inputs)?;
         let each = self.0.each();
         match each {
             Each::Row => inputs.for_each_row(add)?,
             Each::Element => inputs.for_each(|y_true, y_pred, weight| add(&[y_true], &[y_pred], weight))?,
-            Each::ClassId => inputs.for_each_class_id(|id, y_pred, weight| add(&[id], y_pred, weight))?,
+            Each::ClassId => inputs.for_each_class_id(|id, y_pred, weight| add(&[id as f64], y_pred, weight))?,
             Each::Line(axis) => inputs.for_each_line(axis, add)?,
         }
         let many = inputs.values_per_sample(each)?;
@@ -247,6 +248,9 @@ fn in_double(inputs: &Inputs<'_>, axis: Option<i64>, formula: impl Fn(&[f64], &[
     for row in 0..arranged.rows {
         let elements = row * columns..(row + 1) * columns;
         let weight = weights.get(row);
+        if weight == 0.0 {
+            continue;
+        }
         total.value += weight * formula(&arranged.y_true[elements.clone()], &arranged.y_pred[elements]);
         total.weight += weight;
     }

@@ -1,4 +1,5 @@
-//! Agreement beyond what chance would give, from the counts of every pair of classes.
+//! Agreement beyond what chance would give, from the counts of every pair of classes. An id that is no class is refused; where a score is
+//! NaN, so is the result.
 use plugfit_api::prelude::*;
 
 /// Matthews correlation of predicted and true classes, from -1 to 1; undefined where either is a single class.
@@ -32,9 +33,6 @@ pub enum Disagreement {
 #[derive(Default)]
 pub struct Pairs {
     weights: Vec<f64>,
-    /// Those before a batch, should it fail.
-    #[serde(skip)]
-    before: Vec<f64>,
 }
 
 impl Pairs {
@@ -54,19 +52,14 @@ impl Pairs {
     }
 
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
-        self.before.clone_from(&self.weights);
         let mut classes = self.classes();
-        let walked = inputs.for_each_prediction(|prediction, weight| {
+        inputs.for_each_prediction(|prediction, weight| {
             classes = classes.max(prediction.label.max(prediction.class) + 1);
             if self.weights.len() < classes * classes {
                 self.grow(classes);
             }
             self.weights[prediction.label * classes + prediction.class] += weight;
-        });
-        if walked.is_err() {
-            std::mem::swap(&mut self.weights, &mut self.before);
-        }
-        walked
+        })
     }
 
     fn merge(&mut self, other: &Pairs) {
@@ -174,6 +167,28 @@ mod tests {
             [Disagreement::None, Disagreement::Linear, Disagreement::Quadratic].into_iter().zip(KAPPA)
         {
             near(result(&CohenKappa { weights }), expected);
+        }
+    }
+
+    #[test]
+    fn nan_in_a_score_that_counts_is_nan() {
+        let (y_true, y_pred) = ([0.0_f32, 1.0, 1.0], [0.9_f32, 0.1, 0.2, 0.8, 0.4, f32::NAN]);
+        let tensors = [("y_true", Tensor::new(&y_true, &[3])), ("y_pred", Tensor::new(&y_pred, &[3, 2]))];
+        let result = |metric: &dyn Fn(&Inputs<'_>) -> Outcome, weight: f32| {
+            let weight = [1.0, 1.0, weight];
+            metric(&Inputs::new(&tensors, Some(Tensor::new(&weight, &[3])), None))
+        };
+        fn of<M: Metric<State = Pairs>>(metric: M) -> impl Fn(&Inputs<'_>) -> Outcome {
+            move |inputs| {
+                let mut pairs = metric.init();
+                metric.update(&mut pairs, inputs).unwrap();
+                metric.result(&pairs).unwrap()
+            }
+        }
+        let kappa = of(CohenKappa { weights: Disagreement::Linear });
+        for metric in [&of(MatthewsCorrelation) as &dyn Fn(&Inputs<'_>) -> Outcome, &kappa] {
+            assert!(matches!(result(metric, 1.0), Outcome::Scalar(value) if value.is_nan()));
+            near(result(metric, 0.0), 1.0);
         }
     }
 

@@ -12,7 +12,8 @@ impl MeanMetric for BrierScore {
     }
 }
 
-/// Expected calibration error: how far confidence is from accuracy, over bins of confidence. Naeini, Cooper & Hauskrecht 2015.
+/// Expected calibration error: how far confidence is from accuracy, over bins of confidence. An id that is no class is refused; where a
+/// probability is NaN, so is the result. Naeini, Cooper & Hauskrecht 2015.
 #[derive(Config)]
 #[config(aliases("ece", "ECE"))]
 pub struct ExpectedCalibrationError {

@@ -21,7 +21,7 @@ impl ElementwiseLoss for PinballLoss {
     }
 }
 
-/// How often `y_true` is at most `y_pred`: near to the quantile that `y_pred` is meant to be.
+/// How often `y_true` is at most `y_pred`: near to the quantile that `y_pred` is meant to be. NaN where either is.
 #[derive(Clone, Debug, Config)]
 pub struct QuantileCoverage;
 
@@ -31,7 +31,10 @@ impl MeanMetric for QuantileCoverage {
         Each::Element
     }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        f64::from(u8::from(y_true[0] <= y_pred[0]))
+        match y_true[0].partial_cmp(&y_pred[0]) {
+            Some(order) => f64::from(u8::from(order.is_le())),
+            None => f64::NAN,
+        }
     }
 }
 
@@ -53,4 +56,13 @@ fn too_low_costs_the_quantile_and_too_high_the_rest() {
     let loss = PinballLoss { quantile: 0.9 };
     assert!((loss.value(Plain(2.0_f64), Plain(1.0)).0 - 0.9).abs() < 1e-12);
     assert!((loss.value(Plain(1.0_f64), Plain(2.0)).0 - 0.1).abs() < 1e-12);
+}
+
+#[test]
+fn nan_covers_nothing_and_is_covered_by_nothing() {
+    assert_eq!(QuantileCoverage.value(&[1.0], &[1.0]), 1.0);
+    assert_eq!(QuantileCoverage.value(&[f64::INFINITY], &[1.0]), 0.0);
+    assert!(
+        QuantileCoverage.value(&[f64::NAN], &[1.0]).is_nan() && QuantileCoverage.value(&[1.0], &[f64::NAN]).is_nan()
+    );
 }

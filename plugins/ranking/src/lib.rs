@@ -4,12 +4,13 @@
 use plugfit_api::prelude::*;
 
 /// The area under the ROC curve: how often a positive is scored above a negative, ties counting half. Hanley & McNeil 1982.
-/// Undefined while a class is missing.
+/// Undefined while a class is missing. Labels are 1, and 0 or -1; others are refused, and NaN among the scores is.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("roc_auc"))]
 pub struct RocAuc;
 
-/// Average precision: the mean of precision over the positives, each at the threshold that finds it. Undefined without positives.
+/// Average precision: the mean of precision over the positives, each at the threshold that finds it. Undefined without positives. Labels are
+/// 1, and 0 or -1; others are refused, and NaN among the scores is.
 #[derive(Clone, Debug, Config)]
 pub struct AveragePrecision;
 
@@ -20,19 +21,20 @@ pub struct Scores(Vec<[f64; 3]>);
 
 impl Scores {
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
+        inputs.check_labels([-1.0, 0.0, 1.0], None)?;
         let (before, mut not_a_number) = (self.0.len(), false);
-        let walked = inputs.for_each(|y_true, y_pred, weight| {
-            not_a_number |= y_pred.is_nan();
+        inputs.for_each(|y_true, y_pred, weight| {
             if weight != 0.0 {
+                not_a_number |= y_pred.is_nan();
                 let positive = y_true > 0.0;
                 self.0.push([y_pred, if positive { weight } else { 0.0 }, if positive { 0.0 } else { weight }]);
             }
-        });
-        let walked = if not_a_number { Err(Error::input("y_pred holds NaN, which has no rank")) } else { walked };
-        if walked.is_err() {
+        })?;
+        if not_a_number {
             self.0.truncate(before);
+            return Err(Error::input("y_pred holds NaN, which has no rank"));
         }
-        walked
+        Ok(())
     }
 
     /// The weight of positives and negatives at each score, the greatest first.
@@ -121,6 +123,23 @@ mod tests {
         ] {
             assert!((found - expected).abs() < 1e-12, "{found}, {expected}");
         }
+    }
+
+    fn update(y_true: [f32; 3], y_pred: [f32; 3], weight: [f32; 3]) -> Result<Outcome> {
+        let tensors = [("y_true", Tensor::new(&y_true, &[3])), ("y_pred", Tensor::new(&y_pred, &[3]))];
+        let mut scores = RocAuc.init();
+        RocAuc.update(&mut scores, &Inputs::new(&tensors, Some(Tensor::new(&weight, &[3])), None))?;
+        RocAuc.result(&scores)
+    }
+
+    #[test]
+    fn labels_that_are_none_and_scores_that_are_nan_are_refused_unless_their_weight_is_0() {
+        for (label, score) in [(0.2, 0.5), (2.0, 0.5), (f32::NAN, 0.5), (1.0, f32::NAN)] {
+            assert!(update([0.0, 1.0, label], [0.1, 0.9, score], [1.0; 3]).is_err(), "{label} {score}");
+            let without = update([0.0, 1.0, label], [0.1, 0.9, score], [1.0, 1.0, 0.0]).unwrap();
+            assert_eq!(without, Outcome::Scalar(1.0), "{label} {score}");
+        }
+        assert_eq!(update([-1.0, 1.0, -1.0], [0.1, 0.4, 0.7], [1.0; 3]).unwrap(), Outcome::Scalar(0.5));
     }
 
     /// So that the test sees what an update asks for.

@@ -84,7 +84,7 @@ impl Loss for LovaszHinge {
                 let share = jaccard - before;
                 before = jaccard;
                 let wrong = error(i) > 0.0;
-                value += share * f64::from(error(i).max(0.0));
+                value += share * f64::from(if error(i) < 0.0 { 0.0 } else { error(i) });
                 if let Some(gradient) = gradient.as_deref_mut() {
                     gradient[i] = if wrong { (-share * (2.0 * t - 1.0)) as f32 } else { 0.0 };
                 }
@@ -111,6 +111,14 @@ fn rows(
     for row in 0..rows {
         let here = row * columns..(row + 1) * columns;
         let weight = output.upstream(row);
+        // What has no weight isn't looked at: 0 times NaN is NaN.
+        if weight == 0.0 && output.values.is_none() {
+            if let Some(gradient) = output.gradient(1)? {
+                gradient[here].fill(0.0);
+            }
+            totals.count += 1.0;
+            continue;
+        }
         let scale = weight * output.scale;
         let gradient = output.gradient(1)?.map(|gradient| &mut gradient[here.clone()]);
         let value = match gradient {

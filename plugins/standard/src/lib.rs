@@ -4,8 +4,14 @@
 //!
 //! * What nothing was seen of is undefined, where Keras says 0 or NaN; so is an AUC while a class is missing.
 //! * Label smoothing divides by the length of the axis that has the classes (as Keras 3.16).
-//! * `ignore_class` leaves rows out of the metric as it does of the loss, and the mask counts for RootMeanSquaredError too.
+//! * The mask counts for RootMeanSquaredError too.
 //! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).
+//! * A metric of NaN is NaN, where Keras's accuracies, counts and F-scores take it for a number. What has weight 0 isn't looked at.
+//! * Labels of two classes are 0 and 1, where a metric counts them; class ids are whole, and those of a class. Others are refused with their
+//!   row. Labels aren't broadcast. Integers are compared as integers.
+//! * Along the first axis PearsonCorrelation, ConcordanceCorrelation and the metric CosineSimilarity are those of all samples, where Keras has
+//!   the mean of the batches'.
+//! * AUC tells apart logits whose probabilities are 0 or 1 in float32.
 //! * A focal loss of logits is computed from the logits: Keras clips their probabilities at 1e-7, and a sure and wrong prediction has no
 //!   slope there.
 //! * Where Keras has NaN or infinity on the way to a number, the number is given: of the cosine of zeros and of very long vectors, of
@@ -18,6 +24,10 @@
 //!
 //! Tversky's `alpha` weighs false negatives and `beta` false positives, as in Keras 3.15.1's code and tests; Keras 3.16 exchanged them,
 //! as its documentation had it.
+//!
+//! The metric SparseCategoricalCrossentropy with `ignore_class` is Keras's: without weights a row that is ignored counts as a value of 0, beside
+//! weights it doesn't count. The loss leaves it out of both. IoU and MeanIoU, as in Keras's tests, leave out a pair of whole ids of which one
+//! is none of the classes; their `ignore_class` is one of `y_true`.
 
 mod losses;
 mod metrics;

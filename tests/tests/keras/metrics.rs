@@ -4,12 +4,13 @@ use plugfit_tests::golden::{Array, Failures, cases, file, near};
 use serde_json::Value;
 
 /// Where the numbers aren't Keras's, and why.
-const BETTER: [(&str, &str); 9] = [
+const BETTER: [(&str, &str); 10] = [
     ("RootMeanSquaredError/3d/mask*", "the mask counts, as it does for every other metric"),
-    ("SparseCategoricalCrossentropy/ignore_class=1", "what is ignored isn't counted, as in the loss of this name"),
-    ("SparseCategoricalCrossentropy/ignore_class=1/3d", "the same"),
-    ("SparseCategoricalCrossentropy/ignore_class=0,from_logits=True", "the same"),
-    ("SparseCategoricalCrossentropy/ignore_class=0,from_logits=True/3d", "the same"),
+    ("PearsonCorrelation/axis=0", "all samples are correlated, whatever batches they come in, not each batch"),
+    ("PearsonCorrelation/1d", "the same"),
+    ("ConcordanceCorrelation/axis=0", "the same"),
+    ("ConcordanceCorrelation/1d", "the same"),
+    ("CosineSimilarity/axis=0", "the same"),
     ("R2Score/num_regressors=2*", "rows are counted, not numbers, as Keras 3.16 does"),
     ("R2Score/class_aggregation=None,num_regressors=1*", "the same"),
     ("IoU/float-weight", "weights aren't cut to whole numbers"),

@@ -228,7 +228,10 @@ pub fn batches(task: &Task) -> Vec<Batch> {
     let categorical = batch(Array::new(&shape, one_hot), Array::new(&shape, of_classes(&mut random)), (low, high));
     let sparse =
         batch(Array::new(&[ROWS], id_column.clone()), Array::new(&shape, of_classes(&mut random)), (low, high));
-    let column = batch(Array::new(&[ROWS, 1], id_column), Array::new(&shape, of_classes(&mut random)), (low, high));
+    let column =
+        batch(Array::new(&[ROWS, 1], id_column.clone()), Array::new(&shape, of_classes(&mut random)), (low, high));
+    let predicted = (0..ROWS).map(|row| ((row * 5 + row / 4) % columns) as f64).collect();
+    let of_ids = batch(Array::new(&[ROWS], id_column), Array::new(&[ROWS], predicted), (0.0, columns as f64));
     let positive = numbers(&mut random, 0.1, 2.0);
     // Two labels of a sequence of four, none of them the blank.
     let labels = (0..2 * ROWS).map(|i| (1 + i % 3) as f64).collect();
@@ -242,6 +245,6 @@ pub fn batches(task: &Task) -> Vec<Batch> {
         Some(Targets::Categorical) => vec![categorical],
         Some(Targets::Regression) => vec![regression, positive],
         Some(Targets::Sparse) => vec![sparse, column],
-        None => vec![binary, categorical, regression, positive, sparse, column, sequence],
+        None => vec![binary, categorical, regression, positive, sparse, column, sequence, of_ids],
     }
 }

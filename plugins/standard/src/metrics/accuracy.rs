@@ -1,8 +1,9 @@
-//! How often a prediction is right. Of equal scores the first class wins.
+//! How often a prediction is right. Of equal scores the first class wins. Where a score or a label is NaN, so is the result.
 
-use plugfit_api::prelude::*;
+use super::means::Total;
+use plugfit_api::{Element, abi::DType, prelude::*};
 
-/// How often `y_pred` equals `y_true`, element by element.
+/// How often `y_pred` equals `y_true`, element by element. Integers are compared as integers, up to 64 bits.
 ///
 /// In a compile call "accuracy" means the accuracy that fits the loss; this one is meant by its class name alone.
 #[derive(Clone, Debug, Config)]
@@ -14,17 +15,48 @@ use plugfit_api::prelude::*;
 )]
 pub struct Accuracy;
 
-impl MeanMetric for Accuracy {
-    const DIRECTION: Direction = Direction::Maximize;
-    fn each(&self) -> Each {
-        Each::Element
+impl Metric for Accuracy {
+    type State = Total;
+    fn info(&self) -> MetricInfo {
+        MetricInfo { dtypes: vec![numbers(); 2], ..MetricInfo::new(Direction::Maximize) }
     }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        one_if(y_true[0] == y_pred[0])
+    fn init(&self) -> Total {
+        Total::default()
+    }
+    fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
+        // Of 64-bit integers that float64 rounds two may seem equal.
+        let rounded = is_rounded(y_true.dtype()) || is_rounded(y_pred.dtype());
+        let (mut batch, mut i) = (Total::default(), 0);
+        inputs.for_each(|t, p, weight| {
+            if weight != 0.0 {
+                let equal = t == p && (!rounded || y_true.get_whole(i) == y_pred.get_whole(i));
+                batch.add(weight, if t.is_nan() || p.is_nan() { f64::NAN } else { one_if(equal) });
+            }
+            i += 1;
+        })?;
+        total.merge(&batch.per(inputs.values_per_sample(Each::Element)?));
+        Ok(())
+    }
+    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
+        total.merge(other);
+        Ok(())
+    }
+    fn result(&self, total: &Total) -> Result<Outcome> {
+        Ok(total.mean())
     }
 }
 
-/// How often `y_pred > threshold` equals `y_true`, element by element; labels are 0 and 1.
+/// The dtypes of ids that are compared as they are.
+fn numbers() -> Vec<String> {
+    ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec()
+}
+
+fn is_rounded(dtype: DType) -> bool {
+    dtype == i64::DTYPE || dtype == u64::DTYPE
+}
+
+/// How often `y_pred > threshold` equals `y_true`, element by element. A label that is neither 0 nor 1 is refused.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"threshold": 0.35}, "y_true": [[0], [1], [1]], "y_pred": [[0.3], [0.9], [0.4]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
@@ -44,7 +76,13 @@ impl MeanMetric for BinaryAccuracy {
     fn each(&self) -> Each {
         Each::Element
     }
+    fn check(&self, inputs: &Inputs<'_>) -> Result<()> {
+        inputs.check_labels([0.0, 1.0], None)
+    }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
+        if y_pred[0].is_nan() {
+            return f64::NAN;
+        }
         // float32, in which predictions are given, so that one of 0.3 isn't above a threshold of 0.3.
         one_if(y_true[0] == one_if(y_pred[0] as f32 > self.threshold as f32))
     }
@@ -63,11 +101,14 @@ pub struct CategoricalAccuracy;
 impl MeanMetric for CategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        one_if(greatest(y_true) == greatest(y_pred))
+        match (greatest(y_true), greatest(y_pred)) {
+            (Some(label), Some(class)) => one_if(label == class),
+            _ => f64::NAN,
+        }
     }
 }
 
-/// How often the greatest `y_pred` of a row is at the class id that `y_true` says.
+/// How often the greatest `y_pred` of a row is at the class id that `y_true` says. An id that is no class of the row is refused.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
@@ -75,8 +116,10 @@ impl MeanMetric for CategoricalAccuracy {
 #[config(
     example = r#"{"y_true": [[1], [0], [2]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.3, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
 )]
+#[config(example = r#"{"y_true": [1, 3], "y_pred": [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5]], "refused": "3 in row 1"}"#)]
+#[config(example = r#"{"y_true": [-1], "y_pred": [[0.2, 0.5, 0.3]], "refused": "-1 in row 0"}"#)]
 #[config(
-    example = r#"{"y_true": [-1, 3, 2], "y_pred": [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.1, 0.2, 0.7]], "gives": 0.3333333}"#
+    example = r#"{"y_true": [1, 3], "y_pred": [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5]], "sample_weight": [1, 0], "gives": 1}"#
 )]
 pub struct SparseCategoricalAccuracy;
 
@@ -86,7 +129,7 @@ impl MeanMetric for SparseCategoricalAccuracy {
         Each::ClassId
     }
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        one_if(greatest(y_pred) as f64 == y_true[0])
+        greatest(y_pred).map_or(f64::NAN, |class| one_if(class as f64 == y_true[0]))
     }
 }
 
@@ -110,11 +153,12 @@ pub struct TopKCategoricalAccuracy {
 impl MeanMetric for TopKCategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        among_top(self.k, greatest(y_true) as f64, y_pred)
+        greatest(y_true).map_or(f64::NAN, |class| among_top(self.k, class, y_pred))
     }
 }
 
-/// How often fewer than `k` elements of a row of `y_pred` are greater than the one at the class id that `y_true` says.
+/// How often fewer than `k` elements of a row of `y_pred` are greater than the one at the class id that `y_true` says. An id that is no
+/// class is refused.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"k": 2}, "y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
@@ -128,8 +172,12 @@ impl MeanMetric for TopKCategoricalAccuracy {
 #[config(
     example = r#"{"config": {"k": 1}, "y_true": [2, 0], "y_pred": [[0.2, 0.5, 0.5], [0.5, 0.5, 0.5]], "gives": 1}"#
 )]
+#[config(example = r#"{"config": {"k": 2}, "y_true": [3], "y_pred": [[0.5, 0.3, 0.2]], "refused": "3 in row 0"}"#)]
 #[config(
-    example = r#"{"config": {"k": 2}, "y_true": [-1, 3, 1], "y_pred": [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.1, 0.2, 0.7]], "gives": 0.3333333}"#
+    example = r#"{"config": {"k": 2, "from_sorted_ids": true}, "y_true": [7, 5], "y_pred": [[9, 7], [6, 4]], "gives": 0.5}"#
+)]
+#[config(
+    example = r#"{"config": {"from_sorted_ids": true}, "y_true": [1], "y_pred": [[0.5, 0.2]], "refused": "0.5 in row 0"}"#
 )]
 pub struct SparseTopKCategoricalAccuracy {
     /// How many classes may be named.
@@ -140,17 +188,56 @@ pub struct SparseTopKCategoricalAccuracy {
     from_sorted_ids: bool,
 }
 
-impl MeanMetric for SparseTopKCategoricalAccuracy {
-    const DIRECTION: Direction = Direction::Maximize;
-    fn each(&self) -> Each {
-        Each::ClassId
+impl Metric for SparseTopKCategoricalAccuracy {
+    type State = Total;
+    fn info(&self) -> MetricInfo {
+        let dtypes = if self.from_sorted_ids { vec![numbers(); 2] } else { Vec::new() };
+        MetricInfo { dtypes, ..MetricInfo::new(Direction::Maximize) }
     }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
+    fn init(&self) -> Total {
+        Total::default()
+    }
+    fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        let mut batch = Total::default();
         if self.from_sorted_ids {
-            one_if(y_pred.iter().take(self.k as usize).any(|&id| id == y_true[0]))
+            self.ids(&mut batch, inputs)?;
         } else {
-            among_top(self.k, y_true[0], y_pred)
+            inputs.for_each_class_id(|id, scores, weight| batch.add(weight, among_top(self.k, id, scores)))?;
         }
+        total.merge(&batch.per(inputs.values_per_sample(Each::ClassId)?));
+        Ok(())
+    }
+    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
+        total.merge(other);
+        Ok(())
+    }
+    fn result(&self, total: &Total) -> Result<Outcome> {
+        Ok(total.mean())
+    }
+}
+
+impl SparseTopKCategoricalAccuracy {
+    /// How many classes there are isn't known, so that ids may be any whole numbers.
+    fn ids(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
+        let (rows, columns) = if y_pred.rank() > 1 { y_pred.rows_and_columns() } else { (y_pred.len(), 1) };
+        if y_true.len() != rows {
+            let shapes = (y_true.shape(), y_pred.shape());
+            let message = format!("y_true of shape {:?} doesn't hold an id for each row of {:?}", shapes.0, shapes.1);
+            return Err(Error::input(message));
+        }
+        let weight = inputs.row_weights()?;
+        inputs.check_class_ids("y_true", None, |row| weight(row) == 0.0)?;
+        inputs.check_class_ids("y_pred", None, |place| weight(place / columns) == 0.0)?;
+        let k = columns.min(usize::try_from(self.k).unwrap_or(usize::MAX));
+        for row in 0..rows {
+            let (weight, id) = (weight(row), y_true.get_whole(row));
+            if weight != 0.0 {
+                let mut first = row * columns..row * columns + k;
+                total.add(weight, one_if(first.any(|place| y_pred.get_whole(place) == id)));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -158,15 +245,16 @@ fn one_if(right: bool) -> f64 {
     f64::from(u8::from(right))
 }
 
-fn greatest(row: &[f64]) -> usize {
-    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+/// The first of the greatest; none where one is NaN.
+fn greatest(row: &[f64]) -> Option<usize> {
+    let best = (1..row.len()).fold(0, |best, i| if row[i] > row[best] || row[i].is_nan() { i } else { best });
+    row.get(best).filter(|greatest| !greatest.is_nan()).map(|_| best)
 }
 
-/// An id out of range is never right.
-fn among_top(k: u64, id: f64, scores: &[f64]) -> f64 {
-    let known = id >= 0.0 && id.fract() == 0.0;
-    let score = known.then(|| scores.get(id as usize)).flatten();
-    one_if(
-        score.is_some_and(|score| !score.is_nan() && (scores.iter().filter(|other| *other > score).count() as u64) < k),
-    )
+/// Whether fewer than `k` are greater than the one of this class; NaN where one is NaN.
+fn among_top(k: u64, class: usize, scores: &[f64]) -> f64 {
+    if scores.iter().any(|score| score.is_nan()) {
+        return f64::NAN;
+    }
+    one_if((scores.iter().filter(|other| **other > scores[class]).count() as u64) < k)
 }

@@ -1,11 +1,15 @@
 //! The area under a curve of thresholds.
 
-use super::confusion::{Confusion, Counts, Rule};
+use super::{
+    confusion::{Confusion, Counts, Rule},
+    saturated::Saturated,
+};
 use plugfit_api::prelude::*;
 use std::sync::OnceLock;
 
 /// The area under the ROC curve or the precision-recall curve, from counts at thresholds. Undefined while a class is missing that the
-/// curve needs, where Keras says 0.
+/// curve needs, where Keras says 0. With `from_logits`, logits beyond -16 and 16 are told apart though their probabilities are all 0 or 1
+/// in float32.
 #[derive(Clone, Debug, Config)]
 #[config(name = "AUC", aliases("auc"), base(name = None), check = Self::check)]
 #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.8888888}"#)]
@@ -54,6 +58,13 @@ use std::sync::OnceLock;
 #[config(
     example = r#"{"config": {"thresholds": [0.25, 0.4], "curve": "PR", "summation_method": "majoring"}, "y_true": [1, 0, 1, 0], "y_pred": [0.3, 0.35, 0.8, 0.1], "gives": 1}"#
 )]
+#[config(
+    example = r#"{"config": {"from_logits": true}, "y_true": [0, 1, 1, 0, 1, 1], "y_pred": [41.25, 41.5, 43, 42, 40.5, 44], "gives": 0.625}"#
+)]
+#[config(
+    example = r#"{"config": {"from_logits": true}, "batches": [{"y_true": [0, 1, 1], "y_pred": [-40, -30, -20]}, {"y_true": [0, 1, 0], "y_pred": [-35, 60, 50]}], "gives": 0.7777778}"#
+)]
+#[config(example = r#"{"y_true": [0, 1, -1], "y_pred": [0.2, 0.7, 0.4], "refused": "-1 in row 2"}"#)]
 #[config(example = r#"{"config": {"num_labels": 1}, "refused": "num_labels"}"#)]
 #[config(example = r#"{"config": {"thresholds": [0.5, 1.5]}, "refused": "thresholds"}"#)]
 #[config(example = r#"{"config": {"thresholds": [-0.5]}, "refused": "thresholds"}"#)]
@@ -136,6 +147,9 @@ impl Auc {
         let first = counts.first()?;
         let positives = first.true_positives + first.false_negatives;
         let negatives = first.false_positives + first.true_negatives;
+        if positives.is_nan() || negatives.is_nan() {
+            return Some(f64::NAN);
+        }
         if positives == 0.0 || negatives == 0.0 && self.curve != Curve::Pr {
             return None;
         }
@@ -181,28 +195,55 @@ fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
+/// What each label's curve is made of.
+#[state]
+#[derive(Default)]
+pub struct Curves {
+    confusion: Confusion,
+    /// Of each label the logits whose probabilities float32 doesn't tell apart; empty where there are none.
+    saturated: Vec<Saturated>,
+}
+
 impl Metric for Auc {
-    type State = Confusion;
+    type State = Curves;
+    const STATE_VERSION: u32 = 2;
     fn info(&self) -> MetricInfo {
         MetricInfo::new(Direction::Maximize)
     }
-    fn init(&self) -> Confusion {
-        Confusion::default()
+    fn init(&self) -> Curves {
+        Curves::default()
     }
-    fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, curves: &mut Curves, inputs: &Inputs<'_>) -> Result<()> {
         let columns = inputs.y_pred()?.shape().last();
         if let (Some(labels @ 1..), Some(&columns)) = (self.num_labels, columns)
             && columns != labels as i64
         {
             return Err(Error::input(format!("y_pred has {columns} columns, not the {labels} of num_labels")));
         }
-        self.rule().update(confusion, inputs)
+        let (rule, saturated) = (self.rule(), &mut curves.saturated);
+        if !self.from_logits {
+            return rule.update(&mut curves.confusion, inputs);
+        }
+        rule.update_seeing(&mut curves.confusion, inputs, |element| {
+            if Saturated::holds(element, rule.thresholds()) {
+                if saturated.len() <= element.label {
+                    saturated.resize(element.label + 1, Saturated::default());
+                }
+                saturated[element.label].add(element);
+            }
+        })
     }
-    fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
-        self.rule().merge(confusion, other)
+    fn merge(&self, curves: &mut Curves, other: &Curves) -> Result<()> {
+        self.rule().merge(&mut curves.confusion, &other.confusion)?;
+        if curves.saturated.len() < other.saturated.len() {
+            curves.saturated.resize(other.saturated.len(), Saturated::default());
+        }
+        curves.saturated.iter_mut().zip(&other.saturated).for_each(|(saturated, other)| saturated.merge(other));
+        Ok(())
     }
-    fn result(&self, confusion: &Confusion) -> Result<Outcome> {
-        let labels = self.rule().counts(confusion);
+    fn result(&self, curves: &Curves) -> Result<Outcome> {
+        let mut labels = self.rule().counts(&curves.confusion);
+        labels.iter_mut().zip(&curves.saturated).for_each(|(counts, saturated)| saturated.refine(counts));
         let Some(areas) = labels.iter().map(|counts| self.area(counts)).collect::<Option<Vec<f64>>>() else {
             return Ok(Outcome::Undefined);
         };

@@ -1,4 +1,5 @@
-//! What was predicted above which threshold: the state behind every metric of true and false positives.
+//! What was predicted above which threshold: the state behind every metric of true and false positives. A label that is neither 0 nor 1
+//! is refused. A prediction that is NaN makes every count NaN.
 
 use plugfit_api::{
     Scratch,
@@ -98,6 +99,16 @@ pub enum Buckets {
     Sorted { thresholds: Vec<f64>, order: Vec<usize> },
 }
 
+/// An element that counts.
+pub struct Seen {
+    pub label: usize,
+    pub y_pred: f64,
+    pub bucket: usize,
+    /// 0: it is positive; 1: negative.
+    pub class: usize,
+    pub weight: f64,
+}
+
 /// What isn't among the first `k`.
 pub const LEAST: f64 = -1e10;
 
@@ -135,7 +146,7 @@ impl Rule {
         Rule { buckets, top_k: None, class_id: None, multi_label: false, label_weights: Vec::new(), from_logits: false }
     }
 
-    fn thresholds(&self) -> usize {
+    pub fn thresholds(&self) -> usize {
         match &self.buckets {
             Buckets::Single(_) => 1,
             Buckets::Even { thresholds, .. } => *thresholds,
@@ -167,8 +178,21 @@ impl Rule {
     /// Takes in a batch.
     ///
     /// # Errors
-    /// The inputs don't fit each other, or the rule.
+    /// The inputs don't fit each other, or the rule; a label is neither 0 nor 1.
     pub fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
+        self.update_seeing(confusion, inputs, |_| ())
+    }
+
+    /// The same, and `see` is shown what counts.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn update_seeing(
+        &self,
+        confusion: &mut Confusion,
+        inputs: &Inputs<'_>,
+        mut see: impl FnMut(&Seen),
+    ) -> Result<()> {
         let y_pred = inputs.y_pred()?;
         let single = y_pred.as_slice::<f64>().is_none();
         let columns = match (y_pred.rank(), self.top_k) {
@@ -178,6 +202,7 @@ impl Rule {
             _ => 1,
         };
         self.check(inputs, columns)?;
+        inputs.check_labels([0.0, 1.0], self.class_id)?;
         let per_label = self.thresholds() + 1;
         let labels = if self.multi_label { columns } else { 1 };
         if confusion.buckets.is_empty() {
@@ -193,11 +218,18 @@ impl Rule {
             if weight == 0.0 || self.class_id.is_some_and(|class| class != here) {
                 return;
             }
-            let prediction = if self.from_logits { 1.0 / (1.0 + (-y_pred).exp()) } else { y_pred };
             let label = if self.multi_label { here } else { 0 };
+            let buckets = &mut confusion.buckets[label * per_label..][..per_label];
+            if y_pred.is_nan() {
+                // Every count holds the first bucket or the last.
+                (buckets[0], buckets[per_label - 1]) = ([f64::NAN; 2], [f64::NAN; 2]);
+                return;
+            }
+            let prediction = if self.from_logits { 1.0 / (1.0 + (-y_pred).exp()) } else { y_pred };
             let weight = weight * self.label_weights.get(here).filter(|_| !self.multi_label).unwrap_or(&1.0);
-            confusion.buckets[label * per_label + self.bucket(prediction, single)][usize::from(y_true == 0.0)] +=
-                weight;
+            let (bucket, class) = (self.bucket(prediction, single), usize::from(y_true == 0.0));
+            buckets[bucket][class] += weight;
+            see(&Seen { label, y_pred, bucket, class, weight });
         };
         let Some(k) = self.top_k else { return inputs.for_each(add) };
         let [mut labels, mut predictions, mut weights] = [(); 3].map(|()| Scratch::of_length(columns));
@@ -314,6 +346,14 @@ mod tests {
         rule.update(&mut confusion, &Inputs::new(&tensors, None, None)).unwrap();
         let of = |c: &Counts| [c.true_positives, c.false_positives, c.true_negatives, c.false_negatives];
         rule.counts(&confusion)[0].iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_prediction_that_is_nan_leaves_no_count() {
+        for rule in [Rule::new(&[0.5]), Rule::new(&[0.2, 0.6]), Rule::of_curve(None, 5)] {
+            let counts = counts(&rule, &[1.0, 0.0, 1.0], &[0.9, f32::NAN, 0.1]);
+            assert!(counts.as_flattened().iter().all(|count| count.is_nan()), "{counts:?}");
+        }
     }
 
     #[test]

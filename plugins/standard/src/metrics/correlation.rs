@@ -1,8 +1,37 @@
 //! How well predictions and labels go together along an axis.
+//!
+//! Where that is the axis of the samples, the first, there is a value for each column of all samples seen, whatever batches they came in;
+//! else there is one for each line within a sample, and the result is their weighted mean.
 
+use super::moments::{Moments, Seen};
 use plugfit_api::prelude::*;
 
-/// The mean of the cosine of the angle between `y_true` and `y_pred`, from -1 to 1; the loss of this name has the other sign.
+macro_rules! along {
+    ($name:ident, $moments:ident => $value:expr) => {
+        impl Metric for $name {
+            type State = Seen;
+            const STATE_VERSION: u32 = 2;
+            fn info(&self) -> MetricInfo {
+                MetricInfo::new(Direction::Maximize)
+            }
+            fn init(&self) -> Seen {
+                Seen::default()
+            }
+            fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+                seen.update(self.axis, inputs, |$moments: &Moments| $value)
+            }
+            fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
+                seen.merge(other)
+            }
+            fn result(&self, seen: &Seen) -> Result<Outcome> {
+                Ok(seen.result(|$moments: &Moments| $value))
+            }
+        }
+    };
+}
+
+/// The mean of the cosine of the angle between `y_true` and `y_pred`, from -1 to 1; the loss of this name has the other sign. Along the
+/// first axis it is that of all samples, where Keras has the mean of the batches'.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.9641238}"#
@@ -30,19 +59,15 @@ pub struct CosineSimilarity {
     axis: i64,
 }
 
-impl MeanMetric for CosineSimilarity {
-    const DIRECTION: Direction = Direction::Maximize;
-    fn each(&self) -> Each {
-        Each::Line(self.axis)
-    }
-    /// Keras's epsilon keeps the cosine of a vector of zeros finite.
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        let length = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-7);
-        dot(y_true, y_pred) / (length(y_true) * length(y_pred))
-    }
-}
+along! { CosineSimilarity, moments => {
+    // Keras's epsilon keeps the cosine of a vector of zeros finite.
+    let length = |mean: f64, squares: f64| (squares + moments.weight * mean * mean).sqrt().max(1e-7);
+    let dot = moments.products + moments.weight * moments.mean_true * moments.mean_pred;
+    dot / length(moments.mean_true, moments.true_squares) / length(moments.mean_pred, moments.pred_squares)
+} }
 
-/// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Pearson 1895.
+/// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Along the first axis it is that
+/// of all samples, where Keras has the mean of the batches'. Pearson 1895.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.6636634}"#)]
 #[config(
@@ -61,19 +86,12 @@ pub struct PearsonCorrelation {
     axis: i64,
 }
 
-impl MeanMetric for PearsonCorrelation {
-    const DIRECTION: Direction = Direction::Maximize;
-    fn each(&self) -> Each {
-        Each::Line(self.axis)
-    }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        let (t, p) = (Moments::of(y_true), Moments::of(y_pred));
-        covariance(y_true, t.mean, y_pred, p.mean) / (t.variance * p.variance).sqrt()
-    }
-}
+along! { PearsonCorrelation, moments => {
+    moments.products / moments.true_squares.sqrt() / moments.pred_squares.sqrt()
+} }
 
 /// The mean of the concordance between `y_true` and `y_pred`, from -1 to 1: correlation that is lost where their means or variances
-/// differ. Lin 1989.
+/// differ. Along the first axis it is that of all samples, where Keras has the mean of the batches'. Lin 1989.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.4776995}"#)]
 #[config(
@@ -91,40 +109,110 @@ pub struct ConcordanceCorrelation {
     axis: i64,
 }
 
-impl MeanMetric for ConcordanceCorrelation {
-    const DIRECTION: Direction = Direction::Maximize;
-    fn each(&self) -> Each {
-        Each::Line(self.axis)
-    }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        let (t, p) = (Moments::of(y_true), Moments::of(y_pred));
-        let norm = t.variance + p.variance + (t.mean - p.mean).powi(2);
-        // Two equal constants agree in nothing, as Keras has it.
-        if norm == 0.0 { 0.0 } else { 2.0 * covariance(y_true, t.mean, y_pred, p.mean) / norm }
-    }
-}
+along! { ConcordanceCorrelation, moments => {
+    let apart = moments.mean_true - moments.mean_pred;
+    let norm = moments.true_squares + moments.pred_squares + moments.weight * apart * apart;
+    // Two equal constants agree in nothing, as Keras has it.
+    if norm == 0.0 { 0.0 } else { 2.0 * moments.products / norm }
+} }
 
-struct Moments {
-    mean: f64,
-    variance: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Moments {
-    fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
-        // The mean of equal numbers may be another one by a rounding.
-        if values.iter().all(|value| *value == values[0]) {
-            return Moments { mean: values.first().copied().unwrap_or(0.0), variance: 0.0 };
+    type Rows<'a> = &'a [[f64; 2]];
+
+    fn seen<M: Metric<State = Seen>>(metric: &M, batches: &[Rows<'_>], weight: Option<&[f64]>) -> Seen {
+        let mut seen = metric.init();
+        for rows in batches {
+            let [t, p] = [0, 1].map(|side| rows.iter().map(|row| row[side]).collect::<Vec<f64>>());
+            let shape = [rows.len() as i64, 1];
+            let tensors = [("y_true", Tensor::new(&t, &shape)), ("y_pred", Tensor::new(&p, &shape))];
+            let of_weight = [rows.len() as i64];
+            let weight = weight.map(|weight| Tensor::new(weight, &of_weight));
+            metric.update(&mut seen, &Inputs::new(&tensors, weight, None)).unwrap();
         }
-        let mean = values.iter().sum::<f64>() / count;
-        Moments { mean, variance: values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count }
+        seen
     }
-}
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
+    fn value<M: Metric<State = Seen>>(metric: &M, seen: &Seen) -> f64 {
+        match metric.result(seen).unwrap() {
+            Outcome::Scalar(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
 
-fn covariance(a: &[f64], mean_a: f64, b: &[f64], mean_b: f64) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum::<f64>() / a.len() as f64
+    const ROWS: [[f64; 2]; 6] = [[1.0, 2.5], [2.0, 1.5], [4.0, 3.0], [0.5, 0.25], [-1.0, 0.75], [3.0, 2.0]];
+
+    /// The first two are scipy's pearsonr and Lin's formula of all rows.
+    fn each(check: impl Fn(&dyn Fn(&[Rows<'_>]) -> f64, f64)) {
+        let pearson = PearsonCorrelation { axis: 0 };
+        let concordance = ConcordanceCorrelation { axis: -2 };
+        let cosine = CosineSimilarity { axis: 0 };
+        check(&|batches| value(&pearson, &seen(&pearson, batches, None)), 0.7486455649444189);
+        check(&|batches| value(&concordance, &seen(&concordance, batches, None)), 0.6487523992322456);
+        check(&|batches| value(&cosine, &seen(&cosine, batches, None)), 0.8699503200309969);
+    }
+
+    #[test]
+    fn along_the_samples_the_batches_they_come_in_change_nothing() {
+        each(|value, expected| {
+            for size in [6, 3, 2, 1] {
+                let found = value(&ROWS.chunks(size).collect::<Vec<_>>());
+                assert!((found - expected).abs() < 1e-12, "{found}, {expected}, {size}");
+            }
+        });
+    }
+
+    #[test]
+    fn merged_states_are_as_one() {
+        let metric = PearsonCorrelation { axis: 0 };
+        let mut first = seen(&metric, &[&ROWS[..2]], None);
+        metric.merge(&mut first, &seen(&metric, &[&ROWS[2..]], None)).unwrap();
+        metric.merge(&mut first, &metric.init()).unwrap();
+        assert!((value(&metric, &first) - 0.7486455649444189).abs() < 1e-12);
+        let mut nothing = metric.init();
+        metric.merge(&mut nothing, &first).unwrap();
+        assert_eq!(value(&metric, &nothing), value(&metric, &first));
+    }
+
+    #[test]
+    fn a_sample_of_weight_0_is_as_if_it_were_not_there() {
+        let metric = PearsonCorrelation { axis: 0 };
+        let rows = [&ROWS[..], &[[f64::NAN, 1.0], [9.0, f64::INFINITY]]].concat();
+        let weight = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0];
+        let found = value(&metric, &seen(&metric, &[&rows], Some(&weight)));
+        assert!((found - 0.7486455649444189).abs() < 1e-12);
+    }
+
+    #[test]
+    fn far_from_0_no_digits_are_lost_and_a_constant_has_no_correlation() {
+        let metric = PearsonCorrelation { axis: 0 };
+        let far = ROWS.map(|[t, p]| [t + 1e9, p - 1e9]);
+        let found = value(&metric, &seen(&metric, &far.chunks(2).collect::<Vec<_>>(), None));
+        assert!((found - 0.7486455649444189).abs() < 1e-6, "{found}");
+        for constant in [0.1, 1e-3, 7e6] {
+            let rows = ROWS.map(|[_, p]| [constant, p]);
+            assert!(value(&metric, &seen(&metric, &rows.chunks(4).collect::<Vec<_>>(), None)).is_nan());
+        }
+    }
+
+    #[test]
+    fn lines_of_samples_and_along_them_do_not_mix() {
+        let metric = PearsonCorrelation { axis: -1 };
+        let (t, p) = ([1.0f32, 2.0, 3.0], [2.0f32, 1.0, 4.0]);
+        let update = |seen: &mut Seen, shape: &[i64]| {
+            let tensors = [("y_true", Tensor::new(&t, shape)), ("y_pred", Tensor::new(&p, shape))];
+            metric.update(seen, &Inputs::new(&tensors, None, None))
+        };
+        let mut seen = metric.init();
+        update(&mut seen, &[3]).unwrap();
+        update(&mut seen, &[3]).unwrap();
+        update(&mut seen, &[1, 3]).unwrap_err();
+        let mut lines = metric.init();
+        update(&mut lines, &[1, 3]).unwrap();
+        update(&mut lines, &[3]).unwrap_err();
+        metric.merge(&mut seen, &lines).unwrap_err();
+        assert!((value(&metric, &lines) - value(&metric, &seen)).abs() < 1e-12);
+    }
 }

@@ -1,4 +1,5 @@
-//! The harmonic mean of precision and recall.
+//! The harmonic mean of precision and recall. A label that is neither 0 nor 1 is refused. A prediction that is NaN makes the score of its
+//! class NaN, and those of all classes where it decides which of the row is the greatest.
 
 use plugfit_api::prelude::*;
 
@@ -36,6 +37,9 @@ pub enum Average {
 )]
 #[config(
     example = r#"{"config": {"beta": 2.0, "average": "weighted"}, "y_true": [[0, 0], [0, 0]], "y_pred": [[0.5, 0.6], [0.3, 0.2]], "gives": 0}"#
+)]
+#[config(
+    example = r#"{"y_true": [[0, 1], [1, 2]], "y_pred": [[0.5, 0.6], [0.3, 0.2]], "refused": "2 in row 1, column 1"}"#
 )]
 pub struct FBetaScore {
     /// How the classes' scores become one; null: a score for each.
@@ -91,6 +95,7 @@ impl Classes {
                 "F-scores need [rows, classes], not y_true {y_true:?} and y_pred {y_pred:?}"
             )));
         }
+        inputs.check_labels([0.0, 1.0], None)?;
         let classes = y_pred[1] as usize;
         if self.counts.is_empty() {
             self.counts.resize(classes, [0.0; 4]);
@@ -104,10 +109,22 @@ impl Classes {
         let inputs = Inputs::new(&tensors, inputs.weight().filter(|_| each.is_none()), None);
         let mut first = 0;
         inputs.for_each_row(|y_true, y_pred, row_weight| {
-            let greatest = y_pred.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weight = |i: usize| each.map_or(row_weight, |weight| weight.get_f64(first + i));
+            // NaN where one of the row is NaN and counts.
+            let mut greatest = f64::NEG_INFINITY;
+            for (i, &p) in y_pred.iter().enumerate() {
+                if p > greatest || p.is_nan() && weight(i) != 0.0 {
+                    greatest = p;
+                }
+            }
             for (i, ((counts, &t), &p)) in self.counts.iter_mut().zip(y_true).zip(y_pred).enumerate() {
-                let weight = each.map_or(row_weight, |weight| weight.get_f64(first + i));
+                let weight = weight(i);
                 if weight == 0.0 {
+                    continue;
+                }
+                let undefined = if threshold.is_some() { p.is_nan() } else { greatest.is_nan() };
+                if undefined {
+                    *counts = [f64::NAN; 4];
                     continue;
                 }
                 let positive = match threshold {

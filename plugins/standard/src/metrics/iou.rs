@@ -1,4 +1,6 @@
 //! Intersection over union of what is predicted to be of a class and what is. Jaccard 1901.
+//!
+//! An id that isn't whole is refused. A number for a class that is NaN makes every class's share NaN.
 
 use plugfit_api::{Tensor, prelude::*};
 
@@ -24,8 +26,10 @@ struct Overlap {
 /// Where class ids come from.
 #[derive(Clone, Copy, Debug)]
 enum Ids {
-    /// They stand there.
-    Sparse,
+    /// They stand there. As in Keras's tests, a pair with an id that is none of the classes doesn't count.
+    Any,
+    /// They stand there, and one that is none of the classes is refused.
+    Classes,
     /// Where the greatest is along this axis.
     OneHot(i64),
     /// 1 where it isn't below the threshold.
@@ -35,14 +39,25 @@ enum Ids {
 /// The ids of an array, one after another.
 struct Reader<'a> {
     tensor: Tensor<'a>,
+    name: &'static str,
     ids: Ids,
     /// The length of the axis of the classes, and how many elements lie between two of its own.
     along: usize,
     between: usize,
 }
 
+/// What stands where an id does.
+#[derive(Clone, Copy, PartialEq)]
+enum Id {
+    Class(usize),
+    /// None of the classes.
+    Other,
+    /// One of the numbers that it follows from is NaN.
+    Nan,
+}
+
 impl<'a> Reader<'a> {
-    fn new(tensor: Tensor<'a>, ids: Ids, name: &str) -> Result<Self> {
+    fn new(tensor: Tensor<'a>, ids: Ids, name: &'static str) -> Result<Self> {
         let (mut along, mut between) = (1, 1);
         if let Ids::OneHot(axis) = ids {
             let shape = tensor.shape();
@@ -53,27 +68,55 @@ impl<'a> Reader<'a> {
             };
             (along, between) = (*first as usize, behind.iter().product::<i64>() as usize);
         }
-        Ok(Reader { tensor, ids, along, between })
+        Ok(Reader { tensor, name, ids, along, between })
     }
 
     fn count(&self) -> usize {
         self.tensor.len().checked_div(self.along).unwrap_or(0)
     }
 
-    /// None: it is no class.
-    fn get(&self, i: usize, classes: usize) -> Option<usize> {
-        let id = match self.ids {
-            Ids::Sparse => self.tensor.get_f64(i).trunc(),
-            Ids::Above(threshold) => f64::from(u8::from(self.tensor.get_f64(i) as f32 >= threshold as f32)),
+    fn get(&self, i: usize, classes: usize) -> Id {
+        let class = match self.ids {
+            Ids::Any | Ids::Classes => {
+                let id = self.tensor.get_f64(i);
+                if id < 0.0 {
+                    return Id::Other;
+                }
+                id as usize
+            }
+            Ids::Above(threshold) => match self.tensor.get_f64(i) {
+                value if value.is_nan() => return Id::Nan,
+                value => usize::from(value as f32 >= threshold as f32),
+            },
             Ids::OneHot(_) => {
                 let at = |class: usize| (i / self.between * self.along + class) * self.between + i % self.between;
-                let greater = |best: usize, class: usize| {
-                    if self.tensor.get_f64(at(class)) > self.tensor.get_f64(at(best)) { class } else { best }
-                };
-                (1..self.along).fold(0, greater) as f64
+                let mut best = (0, f64::NEG_INFINITY);
+                for class in 0..self.along {
+                    match self.tensor.get_f64(at(class)) {
+                        value if value.is_nan() => return Id::Nan,
+                        value if value > best.1 => best = (class, value),
+                        _ => {}
+                    }
+                }
+                best.0
             }
         };
-        (id >= 0.0 && id < classes as f64).then_some(id as usize)
+        if class < classes { Id::Class(class) } else { Id::Other }
+    }
+
+    /// Refuses ids that can't be, but for those of weight 0 and of the class that is ignored.
+    fn check(&self, inputs: &Inputs<'_>, classes: usize, absent: impl Fn(usize) -> bool) -> Result<()> {
+        let name = self.name;
+        match self.ids {
+            Ids::OneHot(axis) if self.along > classes => {
+                let shape = self.tensor.shape();
+                let message = format!("{name} of shape {shape:?} has {} classes along axis {axis}, not", self.along);
+                Err(Error::input(format!("{message} the {classes} of num_classes")))
+            }
+            Ids::Above(_) | Ids::OneHot(_) => Ok(()),
+            Ids::Any => inputs.check_whole_numbers(name, absent),
+            Ids::Classes => inputs.check_class_ids(name, Some(classes), absent),
+        }
     }
 }
 
@@ -100,6 +143,18 @@ impl Overlaps {
                 return Err(Error::input(format!("sample_weight of shape {shape:?} doesn't fit {count} classes")));
             }
         };
+        let weight = |i: usize| each.map_or(1.0, |(weight, each)| weight.get_f64(i / each));
+        let is_ignored = |i: usize| match (ignored, ids[0]) {
+            (Some(ignored), Ids::Any | Ids::Classes) => {
+                y_true.tensor.get_f64(i) == ignored as f64 && y_true.tensor.get_whole(i) == Some(ignored.into())
+            }
+            (Some(ignored), _) => {
+                usize::try_from(ignored).is_ok_and(|class| y_true.get(i, classes) == Id::Class(class))
+            }
+            (None, _) => false,
+        };
+        y_true.check(inputs, classes, |i| weight(i) == 0.0 || is_ignored(i))?;
+        y_pred.check(inputs, classes, |i| weight(i) == 0.0 || is_ignored(i))?;
         if self.classes.is_empty() {
             self.classes.resize(classes, Overlap::default());
         }
@@ -107,16 +162,22 @@ impl Overlaps {
             return Err(Error::state(format!("the state is of {} classes, not {classes}", self.classes.len())));
         }
         for i in 0..count {
-            let weight = each.map_or(1.0, |(weight, each)| weight.get_f64(i / each));
-            if let (Some(t), Some(p)) = (y_true.get(i, classes), y_pred.get(i, classes))
-                && ignored != Some(t as i64)
-                && weight != 0.0
-            {
-                self.classes[t].there += weight;
-                self.classes[p].predicted += weight;
-                if t == p {
-                    self.classes[t].both += weight;
+            let weight = weight(i);
+            if weight == 0.0 || is_ignored(i) {
+                continue;
+            }
+            match (y_true.get(i, classes), y_pred.get(i, classes)) {
+                (Id::Class(t), Id::Class(p)) => {
+                    self.classes[t].there += weight;
+                    self.classes[p].predicted += weight;
+                    if t == p {
+                        self.classes[t].both += weight;
+                    }
                 }
+                (Id::Nan, _) | (_, Id::Nan) => {
+                    self.classes.iter_mut().for_each(|class| class.predicted = f64::NAN);
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -140,7 +201,7 @@ impl Overlaps {
         let (mut sum, mut seen) = (0.0, 0.0);
         for class in targets.filter_map(|target| self.classes.get(target)) {
             let either = class.there + class.predicted - class.both;
-            if either > 1e-9 {
+            if either > 1e-9 || either.is_nan() {
                 sum += class.both / either;
                 seen += 1.0;
             }
@@ -150,7 +211,12 @@ impl Overlaps {
 }
 
 fn ids(sparse: bool, axis: i64) -> Ids {
-    if sparse { Ids::Sparse } else { Ids::OneHot(axis) }
+    if sparse { Ids::Any } else { Ids::OneHot(axis) }
+}
+
+/// Beside labels that are one-hot.
+fn classes(sparse: bool, axis: i64) -> Ids {
+    if sparse { Ids::Classes } else { Ids::OneHot(axis) }
 }
 
 fn check(classes: u64, targets: &[u64]) -> Result<()> {
@@ -195,7 +261,8 @@ macro_rules! iou {
     };
 }
 
-/// The mean intersection over union of some classes; those that were neither predicted nor true don't count.
+/// The mean intersection over union of some classes; those that were neither predicted nor true don't count. As in Keras, whole ids that
+/// are none of the classes don't count either.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
 #[config(
@@ -207,6 +274,12 @@ macro_rules! iou {
 #[config(
     example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 1], "sparse_y_pred": false, "axis": 0}, "y_true": [1, 0, 1], "y_pred": [[0.6, 0.3, 0.2], [0.3, 0.7, 0.8]], "gives": 0.1666667}"#
 )]
+#[config(
+    example = r#"{"config": {"num_classes": 2, "target_class_ids": [0, 1]}, "y_true": [0, 2, 0, 1], "y_pred": [0, 1, -1, 0], "gives": 0.25}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 2, "target_class_ids": [0]}, "y_true": [0, 0.5], "y_pred": [0, 1], "refused": "0.5 in row 1"}"#
+)]
 #[config(example = r#"{"config": {"num_classes": 2, "target_class_ids": [2]}, "refused": "target_class_ids"}"#)]
 pub struct IoU {
     /// How many classes there are.
@@ -214,7 +287,7 @@ pub struct IoU {
     num_classes: u64,
     /// Those that count.
     target_class_ids: Vec<u64>,
-    /// What is of this class isn't looked at.
+    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
     ignore_class: Option<i64>,
     /// Whether `y_true` holds class ids and not a number for each class.
     #[config(default = true)]
@@ -239,7 +312,7 @@ iou! {
     self.target_class_ids.iter().map(|&class| class as usize)
 }
 
-/// The mean intersection over union of all classes.
+/// The mean intersection over union of all classes. As in Keras, whole ids that are none of the classes don't count.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None))]
 #[config(
@@ -258,7 +331,7 @@ pub struct MeanIoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
     num_classes: u64,
-    /// What is of this class isn't looked at.
+    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
     ignore_class: Option<i64>,
     /// Whether `y_true` holds class ids and not a number for each class.
     #[config(default = true)]
@@ -277,7 +350,7 @@ iou! {
     0..self.num_classes as usize
 }
 
-/// The mean intersection over union of what is above a threshold and of what isn't.
+/// The mean intersection over union of what is above a threshold and of what isn't. A label that is neither 0 nor 1 is refused.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
 #[config(
@@ -295,6 +368,7 @@ iou! {
 #[config(
     example = r#"{"config": {"threshold": 0.5}, "y_true": [0, 1], "y_pred": [0.4, 0.3], "sample_weight": 0.5, "gives": 0.25}"#
 )]
+#[config(example = r#"{"y_true": [0, -1], "y_pred": [0.4, 0.3], "refused": "-1 in row 1"}"#)]
 pub struct BinaryIoU {
     /// 0 is what is below the threshold, 1 what isn't.
     #[config(default = [0, 1])]
@@ -311,13 +385,16 @@ impl BinaryIoU {
 }
 
 iou! {
-    BinaryIoU, self: 2, None, [Ids::Sparse, Ids::Above(self.threshold)],
+    BinaryIoU, self: 2, None, [Ids::Classes, Ids::Above(self.threshold)],
     self.target_class_ids.iter().map(|&class| class as usize)
 }
 
 /// The mean intersection over union of some classes, of one-hot labels.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
+#[config(
+    example = r#"{"config": {"num_classes": 4, "target_class_ids": [0, 2]}, "y_true": [[0, 0, 1], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7]], "gives": 0.25}"#
+)]
 #[config(
     example = r#"{"config": {"num_classes": 3, "target_class_ids": [0, 2]}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]], "gives": 0.1666667}"#
 )]
@@ -333,7 +410,7 @@ pub struct OneHotIoU {
     num_classes: u64,
     /// Those that count.
     target_class_ids: Vec<u64>,
-    /// What is of this class isn't looked at.
+    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
     ignore_class: Option<i64>,
     /// Whether `y_pred` holds class ids and not a number for each class.
     #[config(default = false)]
@@ -350,13 +427,16 @@ impl OneHotIoU {
 }
 
 iou! {
-    OneHotIoU, self: self.num_classes, self.ignore_class, [Ids::OneHot(self.axis), ids(self.sparse_y_pred, self.axis)],
+    OneHotIoU, self: self.num_classes, self.ignore_class, [Ids::OneHot(self.axis), classes(self.sparse_y_pred, self.axis)],
     self.target_class_ids.iter().map(|&class| class as usize)
 }
 
 /// The mean intersection over union of all classes, of one-hot labels.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None))]
+#[config(
+    example = r#"{"config": {"num_classes": 4}, "y_true": [[0, 0, 1], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7]], "gives": 0.25}"#
+)]
 #[config(
     example = r#"{"config": {"num_classes": 3}, "y_true": [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]], "y_pred": [[0.2, 0.3, 0.5], [0.1, 0.2, 0.7], [0.5, 0.3, 0.1], [0.1, 0.4, 0.5]], "gives": 0.1111111}"#
 )]
@@ -369,11 +449,17 @@ iou! {
 #[config(
     example = r#"{"config": {"num_classes": 2, "axis": 0}, "y_true": [[1, 0, 0], [0, 1, 0]], "y_pred": [[0.6, 0.3, 0.2], [0.3, 0.7, 0.8]], "gives": 0.5}"#
 )]
+#[config(
+    example = r#"{"config": {"num_classes": 2, "sparse_y_pred": true}, "y_true": [[1, 0], [0, 1]], "y_pred": [0, 2], "refused": "2 in row 1"}"#
+)]
+#[config(
+    example = r#"{"config": {"num_classes": 2}, "y_true": [[1, 0], [0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.5, 0.2, 0.3]], "refused": "num_classes"}"#
+)]
 pub struct OneHotMeanIoU {
     /// How many classes there are.
     #[config(range = 1..=100000)]
     num_classes: u64,
-    /// What is of this class isn't looked at.
+    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
     ignore_class: Option<i64>,
     /// Whether `y_pred` holds class ids and not a number for each class.
     #[config(default = false)]
@@ -384,6 +470,6 @@ pub struct OneHotMeanIoU {
 }
 
 iou! {
-    OneHotMeanIoU, self: self.num_classes, self.ignore_class, [Ids::OneHot(self.axis), ids(self.sparse_y_pred, self.axis)],
+    OneHotMeanIoU, self: self.num_classes, self.ignore_class, [Ids::OneHot(self.axis), classes(self.sparse_y_pred, self.axis)],
     0..self.num_classes as usize
 }

@@ -24,16 +24,31 @@ pub struct Sum;
 
 /// Weight times value, and weight.
 #[state]
-#[derive(Copy, Default)]
+#[derive(Copy, Default, PartialEq)]
 pub struct Total {
     value: f64,
     weight: f64,
 }
 
 impl Total {
-    fn add(&mut self, other: &Total) {
+    /// A value of weight other than 0.
+    pub fn add(&mut self, weight: f64, value: f64) {
+        self.value += weight * value;
+        self.weight += weight;
+    }
+
+    pub fn merge(&mut self, other: &Total) {
         self.value += other.value;
         self.weight += other.weight;
+    }
+
+    /// As a batch counts whose samples have so many values each.
+    pub fn per(self, each: f64) -> Total {
+        Total { value: self.value / each, weight: self.weight / each }
+    }
+
+    pub fn mean(&self) -> Outcome {
+        Outcome::ratio(self.value, self.weight)
     }
 
     /// The sums of a batch; what has weight 0 is as if it weren't there.
@@ -41,8 +56,7 @@ impl Total {
         let mut total = Total::default();
         inputs.for_each_value(|value, weight| {
             if weight != 0.0 {
-                total.value += weight * value;
-                total.weight += weight;
+                total.add(weight, value);
             }
         })?;
         Ok(total)
@@ -63,15 +77,15 @@ impl Metric for Mean {
         let behind = usize::from(inputs.weight().is_none_or(|weight| weight.rank() > 0));
         let shape = inputs.get("values")?.shape();
         let each = shape.iter().skip(behind).product::<i64>().max(1) as f64;
-        total.add(&Total { value: sums.value / each, weight: sums.weight / each });
+        total.merge(&sums.per(each));
         Ok(())
     }
     fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
-        total.add(other);
+        total.merge(other);
         Ok(())
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
-        Ok(Outcome::ratio(total.value, total.weight))
+        Ok(total.mean())
     }
 }
 
@@ -84,11 +98,11 @@ impl Metric for Sum {
         Total::default()
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
-        total.add(&Total::of(inputs)?);
+        total.merge(&Total::of(inputs)?);
         Ok(())
     }
     fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
-        total.add(other);
+        total.merge(other);
         Ok(())
     }
     fn result(&self, total: &Total) -> Result<Outcome> {

@@ -9,8 +9,10 @@ mod distances;
 mod f_score;
 mod iou;
 mod means;
+mod moments;
 mod operating_point;
 mod r2;
+mod saturated;
 
 pub use accuracy::{
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,

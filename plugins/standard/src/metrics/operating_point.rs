@@ -72,6 +72,9 @@ macro_rules! at {
                     return Ok(Outcome::Undefined);
                 }
                 let counts = self.rule().counts(confusion);
+                if counts.iter().flatten().any(|counts| counts.true_positives.is_nan()) {
+                    return Ok(Outcome::Scalar(f64::NAN));
+                }
                 let reached = counts.iter().flatten().filter(|counts| $constrained(counts) >= self.$field);
                 Ok(Outcome::Scalar(reached.map($best).fold(0.0, f64::max)))
             }
@@ -108,7 +111,7 @@ at! {
     #[config(example = r#"{"config": {"recall": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     #[config(example = r#"{"config": {"recall": 0.9, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7826087}"#)]
     #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7619048}"#)]
-    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 3}, "y_true": [0.5, 0, 1], "y_pred": [0.4, 0.6, 0.8], "gives": 0.6666667}"#)]
+    #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 3}, "y_true": [1, 0, 1], "y_pred": [0.4, 0.6, 0.8], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [1, 0, 1], "y_pred": [0.1, 0.2, 0.3], "gives": 0}"#)]
     #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [1, 0], "y_pred": [0.9, 0.2], "gives": 1}"#)]
     #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 0], "y_pred": [0.9, 0.2], "gives": 0}"#)]

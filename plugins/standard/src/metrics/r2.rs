@@ -130,8 +130,10 @@ impl Metric for R2Score {
         if state.rows == 0.0 {
             return Ok(Outcome::Undefined);
         }
-        let score =
-            |[_, _, variance, residual]: &[f64; 4]| if *variance == 0.0 { 0.0 } else { 1.0 - residual / variance };
+        let score = |[_, _, variance, residual]: &[f64; 4]| match *variance == 0.0 && !residual.is_nan() {
+            true => 0.0,
+            false => 1.0 - residual / variance,
+        };
         let scores = state.columns.iter().map(score);
         let free = state.rows - self.num_regressors as f64 - 1.0;
         // With too few rows to adjust for, the score stays as it is.
@@ -147,7 +149,7 @@ impl Metric for R2Score {
             Some(Aggregation::VarianceWeightedAverage) => {
                 let all: f64 = state.columns.iter().map(|column| column[2]).sum();
                 let sum: f64 = scores.zip(&state.columns).map(|(score, column)| score * column[2]).sum();
-                if all == 0.0 { Outcome::Undefined } else { Outcome::Scalar(adjusted(sum / all)) }
+                if all == 0.0 && !sum.is_nan() { Outcome::Undefined } else { Outcome::Scalar(adjusted(sum / all)) }
             }
         })
     }

@@ -1,0 +1,154 @@
+//! What labels may be: the ids of classes, or one of a few numbers.
+
+use crate::{
+    shape::{same_rank, Shape},
+    walk::{numeric, Weights},
+    Error, Inputs, Result, Tensor,
+};
+
+/// Not by `trunc`, which is a call on processors without SSE4.1.
+#[inline]
+fn is_whole(number: f64) -> bool {
+    // From 2^53 on every float64 is whole.
+    const WHOLE: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
+    (number as i64) as f64 == number || number.abs() >= WHOLE && number.is_finite()
+}
+
+/// Refuses an id that isn't a whole number from 0 on, and below `classes` where that is known, but for those that are `absent`.
+pub(crate) fn check_ids(
+    ids: &Tensor<'_>,
+    name: &str,
+    classes: Option<usize>,
+    absent: impl Fn(usize) -> bool,
+) -> Result<()> {
+    let limit = classes.map_or(f64::INFINITY, |classes| classes as f64);
+    let wrong = |id: f64| !(id >= 0.0 && id < limit && is_whole(id));
+    find(ids, wrong, absent).map_or(Ok(()), |place| {
+        let ids_are = match classes {
+            Some(0) => "y_pred has no classes".to_owned(),
+            Some(1) => "the only class is 0".to_owned(),
+            Some(classes) => format!("ids are whole numbers from 0 to {}", classes - 1),
+            None => "ids are whole numbers from 0".to_owned(),
+        };
+        Err(wrong_at(ids, name, place, &ids_are))
+    })
+}
+
+/// The first element that is wrong and not absent.
+fn find(tensor: &Tensor<'_>, wrong: impl Fn(f64) -> bool, absent: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut start = 0;
+    loop {
+        let place = tensor.position(start, &wrong)?;
+        if !absent(place) {
+            return Some(place);
+        }
+        start = place + 1;
+    }
+}
+
+fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
+    let number = match (tensor.get_whole(flat), tensor.as_slice::<f32>()) {
+        (Some(whole), _) => whole.to_string(),
+        (None, Some(numbers)) => numbers[flat].to_string(),
+        (None, None) => tensor.get_f64(flat).to_string(),
+    };
+    let place = match tensor.shape() {
+        [] => String::new(),
+        [_] | [_, 1] => format!(" in row {flat}"),
+        [_, columns] => format!(" in row {}, column {}", flat / *columns as usize, flat % *columns as usize),
+        [_, rest @ ..] => format!(" in row {}", flat / rest.iter().product::<i64>().max(1) as usize),
+    };
+    Error::input(format!("{name} holds {number}{place}, and {rule}; what has weight 0 isn't looked at"))
+}
+
+impl Inputs<'_> {
+    /// Refuses a class id of `name`, an input of any shape, that isn't a whole number from 0 on, and below `classes` where that is known.
+    /// `absent` says by its place whether one doesn't count. It reads the ids once.
+    ///
+    /// # Errors
+    /// There is such an id; the message names the row. Or the input holds no numbers.
+    pub fn check_class_ids(&self, name: &str, classes: Option<usize>, absent: impl Fn(usize) -> bool) -> Result<()> {
+        check_ids(&numeric(self.get(name)?, name)?, name, classes, absent)
+    }
+
+    /// Refuses a number of `name`, an input of any shape, that isn't whole. `absent` says by its place whether one doesn't count. It reads
+    /// the numbers once.
+    ///
+    /// # Errors
+    /// There is such a number; the message names the row. Or the input holds no numbers.
+    pub fn check_whole_numbers(&self, name: &str, absent: impl Fn(usize) -> bool) -> Result<()> {
+        let ids = numeric(self.get(name)?, name)?;
+        let wrong = |id: f64| !is_whole(id);
+        find(&ids, wrong, absent).map_or(Ok(()), |place| Err(wrong_at(&ids, name, place, "ids are whole numbers")))
+    }
+
+    /// Refuses a label of `y_true` whose weight isn't 0 and which is none of the numbers `allowed`; with `column` only labels of that
+    /// column count. It reads the labels once.
+    ///
+    /// # Errors
+    /// There is such a label; the message names the row. Or the inputs don't fit.
+    pub fn check_labels<const N: usize>(&self, allowed: [f64; N], column: Option<usize>) -> Result<()> {
+        let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, self.y_pred()?);
+        let wrong = |label: f64| allowed.iter().fold(true, |wrong, allowed| wrong & (label != *allowed));
+        if y_true.position(0, wrong).is_none() {
+            return Ok(());
+        }
+        let (mut shape, mut of_pred) = (Shape::new(y_true.shape(), "y_true")?, Shape::new(y_pred.shape(), "y_pred")?);
+        same_rank(&mut shape, &mut of_pred);
+        let weights = Weights::new(self.weight, &shape)?;
+        let columns = shape.last().unwrap_or(1).max(1);
+        let absent = |place: usize| weights.get(place) == 0.0 || column.is_some_and(|column| place % columns != column);
+        find(&y_true, wrong, absent).map_or(Ok(()), |place| {
+            let numbers = allowed.map(|number| number.to_string()).join(" or ");
+            Err(wrong_at(&y_true, "y_true", place, &format!("labels are {numbers}")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(y_true: &[f32], weight: Option<&[f32]>, column: Option<usize>) -> Result<()> {
+        let shape = [y_true.len() as i64 / 2, 2];
+        let y_pred = vec![0.5f32; y_true.len()];
+        let tensors = [("y_true", Tensor::new(y_true, &shape)), ("y_pred", Tensor::new(&y_pred, &shape))];
+        let of_weight = [shape[0]];
+        let weight = weight.map(|weight| Tensor::new(weight, &of_weight));
+        Inputs::new(&tensors, weight, None).check_labels([0.0, 1.0], column)
+    }
+
+    #[test]
+    fn a_label_that_is_not_allowed_is_refused_with_its_place() {
+        labels(&[0.0, 1.0, 1.0, 0.0], None, None).unwrap();
+        for wrong in [0.2, -1.0, 2.0, f32::NAN] {
+            let error = labels(&[0.0, 1.0, 1.0, wrong], None, None).unwrap_err();
+            assert!(error.message().contains("row 1, column 1") && error.message().contains("0 or 1"), "{error}");
+            labels(&[0.0, 1.0, 1.0, wrong], Some(&[1.0, 0.0]), None).unwrap();
+            labels(&[0.0, 1.0, 1.0, wrong], None, Some(0)).unwrap();
+            labels(&[0.0, 1.0, 1.0, wrong], None, Some(1)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_behind_the_first_block() {
+        let mut y_true = vec![1.0f32; 5000];
+        y_true[4321] = 0.5;
+        let error = labels(&y_true, None, None).unwrap_err();
+        assert!(error.message().contains("0.5 in row 2160, column 1"), "{error}");
+    }
+
+    #[test]
+    fn ids_are_whole_up_to_the_end_of_their_type() {
+        let check = |ids: Tensor<'_>| check_ids(&ids, "y_pred", None, |_| false);
+        check(Tensor::new(&[0, u64::MAX], &[2])).unwrap();
+        check(Tensor::new(&[0, i64::MAX], &[2])).unwrap();
+        check(Tensor::new(&[0.0, 1e300], &[2])).unwrap();
+        for ids in [[0.0, -1.0], [0.0, 0.5], [0.0, f64::INFINITY], [0.0, f64::NAN]] {
+            let error = check(Tensor::new(&ids, &[2])).unwrap_err();
+            assert!(error.message().contains("in row 1"), "{error}");
+        }
+        let large = check_ids(&Tensor::new(&[(1i64 << 53) + 1], &[1]), "y_true", Some(3), |_| false).unwrap_err();
+        assert!(large.message().contains("9007199254740993"), "{large}");
+    }
+}

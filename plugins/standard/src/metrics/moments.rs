@@ -1,0 +1,144 @@
+//! Means, squares and products of two rows of numbers, taken in one by one.
+
+use super::means::Total;
+use plugfit_api::prelude::*;
+
+/// The weight of pairs of a label and a prediction, their means, and the sums of squares and of products of what lies between them and
+/// their means. Means and not sums, so that numbers near 1e9 keep their variance, and that of equal numbers is 0.
+#[state]
+#[derive(Copy, Default)]
+pub struct Moments {
+    pub weight: f64,
+    pub mean_true: f64,
+    pub mean_pred: f64,
+    pub true_squares: f64,
+    pub pred_squares: f64,
+    pub products: f64,
+}
+
+impl Moments {
+    fn of(y_true: f64, y_pred: f64, weight: f64) -> Self {
+        Moments { weight, mean_true: y_true, mean_pred: y_pred, ..Moments::default() }
+    }
+
+    /// Of one line, each element with the weight 1.
+    fn of_line(y_true: &[f64], y_pred: &[f64]) -> Self {
+        let mut moments = Moments::default();
+        y_true.iter().zip(y_pred).for_each(|(&t, &p)| moments.add(&Moments::of(t, p, 1.0)));
+        moments
+    }
+
+    /// Chan, Golub & LeVeque 1979.
+    fn add(&mut self, other: &Moments) {
+        if self.weight == 0.0 {
+            *self = *other;
+            return;
+        }
+        let weight = self.weight + other.weight;
+        if other.weight == 0.0 || weight == 0.0 {
+            return;
+        }
+        let apart = [other.mean_true - self.mean_true, other.mean_pred - self.mean_pred];
+        let share = other.weight / weight;
+        let between = self.weight * share;
+        self.true_squares += other.true_squares + apart[0] * apart[0] * between;
+        self.pred_squares += other.pred_squares + apart[1] * apart[1] * between;
+        self.products += other.products + apart[0] * apart[1] * between;
+        self.mean_true += apart[0] * share;
+        self.mean_pred += apart[1] * share;
+        self.weight = weight;
+    }
+}
+
+/// What was seen along an axis: of all samples, or line by line.
+#[state]
+#[derive(Default)]
+pub struct Seen {
+    /// The values of lines within samples.
+    lines: Total,
+    /// Along the samples, for each column; empty where there are lines.
+    columns: Vec<Moments>,
+}
+
+impl Seen {
+    /// # Errors
+    /// The inputs don't fit each other, or what was seen.
+    pub fn update(&mut self, axis: i64, inputs: &Inputs<'_>, value: impl Fn(&Moments) -> f64) -> Result<()> {
+        if inputs.axis(axis)? == 0 {
+            return self.update_columns(axis, inputs);
+        }
+        if !self.columns.is_empty() {
+            return Err(mixed(axis));
+        }
+        let mut batch = Total::default();
+        inputs.for_each_line(axis, |y_true, y_pred, weight| {
+            if weight != 0.0 {
+                batch.add(weight, value(&Moments::of_line(y_true, y_pred)));
+            }
+        })?;
+        self.lines.merge(&batch.per(inputs.values_per_sample(Each::Line(axis))?));
+        Ok(())
+    }
+
+    fn update_columns(&mut self, axis: i64, inputs: &Inputs<'_>) -> Result<()> {
+        let shape = inputs.y_pred()?.shape();
+        let columns = shape.iter().skip(1).product::<i64>() as usize;
+        if self.lines != Total::default() {
+            return Err(mixed(axis));
+        }
+        if !self.columns.is_empty() && self.columns.len() != columns {
+            let message =
+                format!("y_pred of shape {shape:?} has {columns} columns, and {} until now", self.columns.len());
+            return Err(Error::input(message));
+        }
+        let mut column = 0;
+        inputs.for_each(|y_true, y_pred, weight| {
+            if self.columns.is_empty() {
+                self.columns.resize(columns, Moments::default());
+            }
+            if weight != 0.0 {
+                self.columns[column].add(&Moments::of(y_true, y_pred, weight));
+            }
+            column = if column + 1 == columns { 0 } else { column + 1 };
+        })
+    }
+
+    /// # Errors
+    /// They have seen what can't be one.
+    pub fn merge(&mut self, other: &Seen) -> Result<()> {
+        if other.columns.is_empty() {
+            if !self.columns.is_empty() && other.lines != Total::default() {
+                return Err(Error::state("one has seen lines along the samples, and the other within them"));
+            }
+            self.lines.merge(&other.lines);
+            return Ok(());
+        }
+        if self.lines != Total::default() {
+            return Err(Error::state("one has seen lines within the samples, and the other along them"));
+        }
+        if self.columns.is_empty() {
+            self.columns.clone_from(&other.columns);
+            return Ok(());
+        }
+        if self.columns.len() != other.columns.len() {
+            return Err(Error::state("one has seen more columns than the other"));
+        }
+        self.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| column.add(other));
+        Ok(())
+    }
+
+    pub fn result(&self, value: impl Fn(&Moments) -> f64) -> Outcome {
+        if self.columns.is_empty() {
+            return self.lines.mean();
+        }
+        let mut total = Total::default();
+        self.columns.iter().filter(|column| column.weight != 0.0).for_each(|column| total.add(1.0, value(column)));
+        total.mean()
+    }
+}
+
+fn mixed(axis: i64) -> Error {
+    Error::input(format!(
+        "axis {axis} is that of the samples in one batch and not in another: give all batches one rank"
+    ))
+}

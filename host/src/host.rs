@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use crate::compile::{Compile, Compiled};
 use crate::component;
+use crate::data::text::of_path;
 use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
 use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, State, Verdict};
-use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Resolve, Resolved};
+use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved};
 use crate::registry::{Added, Listed, Registry};
 use crate::watch::Watch;
 use crate::{Error, Result};
@@ -29,6 +30,8 @@ pub struct Host {
 struct Inner {
     registry: RwLock<Registry>,
     reports: RwLock<Vec<FolderReport>>,
+    /// The files that were named, each once.
+    files: RwLock<Vec<FileReport>>,
     /// Held while folders are looked into, so that two who do it at once don't load a file twice.
     scanning: Mutex<()>,
     notes: RwLock<Vec<String>>,
@@ -75,6 +78,7 @@ impl Host {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| Inner {
             registry: RwLock::new(registry),
             reports: RwLock::default(),
+            files: RwLock::default(),
             scanning: Mutex::default(),
             notes: RwLock::default(),
             options,
@@ -103,10 +107,31 @@ impl Host {
     /// Loads one plug-in.
     ///
     /// # Errors
-    /// The file is missing or refused.
+    /// The file is missing or refused, another plug-in of its name and version is loaded, or what is built in has its name.
     pub fn add_file(&self, path: &Path) -> Result<()> {
-        self.add(Plugin::open(path, &self.inner.options)?);
-        Ok(())
+        match self.report_file(path).verdict {
+            Verdict::Refused(refusal) => Err(refusal.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Loads one plug-in, and says what became of it.
+    pub fn report_file(&self, path: &Path) -> FileReport {
+        let mut report = find::file(path, &self.inner.options);
+        if let Verdict::Loaded(plugin) = &report.verdict
+            && let Some(verdict) = self.took(plugin.clone(), path)
+        {
+            report.verdict = verdict;
+        }
+        let mut files = write(&self.inner.files);
+        files.retain(|other| other.path != report.path);
+        files.push(report.clone());
+        report
+    }
+
+    /// What became of each file that was named by itself.
+    pub fn files(&self) -> Vec<FileReport> {
+        read(&self.inner.files).clone()
     }
 
     /// Loads the plug-ins of a folder. What can't be loaded is passed over; the report says why.
@@ -145,38 +170,61 @@ impl Host {
         for file in report.files.iter_mut().filter(|file| !file.is_among(before)) {
             let Verdict::Loaded(plugin) = &file.verdict else { continue };
             let label = plugin.label().to_owned();
-            match self.add(plugin.clone()) {
-                Added::New | Added::Replaced { .. } => {}
-                Added::Same { place } if place == "built in" => {
-                    file.verdict = Verdict::Same(format!("{label} is built in already"));
-                }
-                Added::Same { place } => {
-                    let was_loaded = |other: &&FileReport| {
-                        other.path == file.path && matches!(other.verdict, Verdict::Loaded(_) | Verdict::Same(_))
-                    };
-                    if before.iter().any(|other| was_loaded(&other)) {
-                        self.note(format!(
-                            "{} has changed and is still {label}, which is loaded: raise its version to have it used",
-                            file.path.display()
-                        ));
-                    }
-                    file.verdict = Verdict::Same(format!("{label} is loaded from {place} already"));
-                }
-                Added::Older { version, place } => {
-                    file.verdict = Verdict::PassedBy(format!("{label} is older than {version}, loaded from {place}"));
-                }
+            let was_loaded = |other: &FileReport| {
+                other.path == file.path && matches!(other.verdict, Verdict::Loaded(_) | Verdict::Same(_))
+            };
+            // A library isn't unloaded: the file that was there goes on.
+            if before.iter().any(was_loaded) && self.is_loaded_from(&label, &file.path) {
+                let path = of_path(&file.path);
+                self.note(format!(
+                    "{path} has changed and is still {label}, which is loaded: raise its version to have it used"
+                ));
+                file.verdict = Verdict::Same(format!("{label} is loaded from {path} already"));
+                continue;
+            }
+            if let Some(verdict) = self.took(plugin.clone(), &file.path) {
+                file.verdict = verdict;
             }
         }
         report
     }
 
+    /// Whether this plug-in is loaded from this file.
+    fn is_loaded_from(&self, label: &str, path: &Path) -> bool {
+        let is_it = |plugin: &Arc<Plugin>| {
+            plugin.label() == label && matches!(plugin.origin(), plugin::Origin::File(from) if from == path)
+        };
+        read(&self.inner.registry).plugins().iter().any(is_it)
+    }
+
+    /// Adds a plug-in of a file; gives the verdict where it isn't used.
+    fn took(&self, plugin: Arc<Plugin>, path: &Path) -> Option<Verdict> {
+        let label = plugin.label().to_owned();
+        match self.add(plugin) {
+            Added::New | Added::Replaced { .. } => None,
+            Added::Same { place } if place == "built in" => Some(Verdict::Same(format!("{label} is built in already"))),
+            Added::Same { place } => Some(Verdict::Same(format!("{label} is loaded from {place} already"))),
+            Added::Older { version, place } => {
+                Some(Verdict::PassedBy(format!("{label} is older than {version}, loaded from {place}")))
+            }
+            Added::Conflict { place } => Some(Verdict::Refused(Refusal::conflict(&label, &place).at(path))),
+            Added::Reserved => Some(Verdict::Refused(Refusal::reserved(&label).at(path))),
+        }
+    }
+
     /// Adds a plug-in that is linked in.
     ///
     /// # Errors
-    /// It doesn't fit this host.
+    /// It doesn't fit this host, or differs from a plug-in of the same name and version.
     pub fn add_plugin(&self, root: &'static plugfit_abi::Root) -> Result<()> {
-        self.add(Plugin::built_in(root)?);
-        Ok(())
+        let plugin = Plugin::built_in(root)?;
+        let label = plugin.label().to_owned();
+        match self.add(plugin) {
+            Added::Conflict { place } => {
+                Err(Refusal::conflict(&label, &place).at("a plug-in that is linked in").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds a plug-in that is loaded already.

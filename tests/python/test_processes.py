@@ -234,3 +234,65 @@ def test_a_plug_in_goes_along_with_what_is_sent_to_another_process():
     plugfit.load_plugins(built[0])
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.map_async(brier, [plugfit.metrics.get("calibration>BrierScore")]).get(timeout=120) == [0.25]
+
+
+def fresh(code, *arguments, **environment):
+    """Runs code in a new process, which has loaded nothing yet; gives the lines that it prints."""
+    environment = {**os.environ, **{name: str(value) for name, value in environment.items()}}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert ran.returncode == 0, ran
+    return ran.stdout.splitlines()
+
+
+def test_two_files_of_one_version_that_differ_are_a_conflict_that_python_tells(tmp_path):
+    one, other = tmp_path / "libone.so", tmp_path / "libother.so"
+    bytes_of = pathlib.Path(calibration()).read_bytes()
+    one.write_bytes(bytes_of)
+    other.write_bytes(bytes_of + b"\0")
+    code = """
+import sys, plugfit
+one, other = sys.argv[1:]
+plugfit.load_plugins(one)
+plugfit.metrics.get("BrierScore")
+try:
+    plugfit.load_plugins(other)
+except plugfit.PluginError as error:
+    print(str(error).splitlines()[0])
+try:
+    plugfit.metrics.get("BrierScore")
+except ValueError as error:
+    print(error)
+"""
+    first, *lines = fresh(code, one, other)
+    assert first == f"{other} conflicts with {one}: both are calibration 0.1.0, and they differ"
+    assert lines[0] == "there are different files of calibration 0.1.0" and "remove all but one" in lines[-1]
+    # In a folder it is a warning, which the first component asked for gives where nobody has named the folder.
+    code = """
+import sys, warnings, plugfit
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    plugfit.load_plugins(sys.argv[1]) if len(sys.argv) > 1 else plugfit.metrics.get("accuracy")
+print("; ".join(str(warning.message) for warning in told))
+"""
+    for lines in (fresh(code, tmp_path), fresh(code, PLUGFIT_PLUGINS=tmp_path)):
+        assert "libother.so: conflicts with " in lines[0] and "libone.so" in lines[0], lines
+
+
+def test_a_file_with_the_name_of_what_is_built_in_is_refused_or_is_that(tmp_path):
+    built = pathlib.Path(calibration()).with_name("libplugfit_standard.so")
+    if not built.exists():
+        pytest.skip("the standard set isn't built as a plug-in")
+    renamed = built.read_bytes().replace(b'"version":"0.1.0"', b'"version":"9.1.0"', 1)
+    assert renamed != built.read_bytes()
+    (tmp_path / "libfalse.so").write_bytes(renamed)
+    code = """
+import sys, plugfit
+try:
+    plugfit.load_plugins(sys.argv[1])
+except plugfit.PluginError as error:
+    print(error)
+assert plugfit.losses.get("mse") is not None
+"""
+    lines = fresh(code, tmp_path / "libfalse.so")
+    assert "is standard 9.1.0, and a plug-in of that name is built in" in lines[0], lines

@@ -1,10 +1,19 @@
 //! Plug-ins that break their word fail their run, say which they are, and leave the process and what was trained intact.
 
-use plugfit::{Host, network::Parameter};
+use plugfit::{
+    Host,
+    network::Parameter,
+    plugin::{Isolation, LoadOptions},
+};
 use plugfit_api::Tensor;
 use plugfit_tests::{
-    build::{Compiler, library, root},
+    build::{Compiler, library, program, root},
     run::{digits, folder, plugfit, plugins},
+};
+use serde_json::json;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 fn host() -> Host {
@@ -17,19 +26,33 @@ fn y() -> Tensor<'static> {
     Tensor::new(&Y, &[4, 2])
 }
 
+fn isolated() -> Host {
+    let isolate = Isolation { program: vec![program().into()], ..Isolation::default() };
+    let host = Host::with_options(LoadOptions { isolate: Some(isolate), ..LoadOptions::default() });
+    host.with_plugins(library("hostile")).expect("it is vetted")
+}
+
 /// What is said where a component goes wrong at some place; none where it doesn't.
 fn loss(at: &str) -> Option<String> {
-    let made = host().loss(format!("BadLoss(at={at:?})"));
+    loss_of(&host(), at)
+}
+
+fn loss_of(host: &Host, at: &str) -> Option<String> {
+    let made = host.loss(json!({"class_name": "BadLoss", "config": {"at": at}}));
     let tried = made.and_then(|mut loss| loss.value(y(), y(), None, None).and_then(|value| value.scalar()));
     tried.err().map(|error| error.to_string())
 }
 
 fn metric(at: &str) -> Option<String> {
-    let host = host();
+    metric_of(&host(), at)
+}
+
+fn metric_of(host: &Host, at: &str) -> Option<String> {
+    let identifier = || json!({"class_name": "BadMetric", "config": {"at": at}});
     let run = || {
-        let mut metric = host.metric(format!("BadMetric(at={at:?})"))?;
+        let mut metric = host.metric(identifier())?;
         metric.update_state(y(), y(), None, None)?;
-        let mut other = host.metric(format!("BadMetric(at={at:?})"))?;
+        let mut other = host.metric(identifier())?;
         other.update_state(y(), y(), None, None)?;
         metric.merge_state(&other)?;
         metric.result()
@@ -38,10 +61,14 @@ fn metric(at: &str) -> Option<String> {
 }
 
 fn optimizer(at: &str) -> Option<String> {
+    optimizer_of(&host(), at)
+}
+
+fn optimizer_of(host: &Host, at: &str) -> Option<String> {
     let parameters =
         [Parameter { name: "kernel".into(), path: "dense/kernel".into(), shape: vec![4, 2], trainable: true }];
     let run = || {
-        let mut optimizer = host().optimizer(format!("BadOptimizer(at={at:?})"))?;
+        let mut optimizer = host.optimizer(json!({"class_name": "BadOptimizer", "config": {"at": at}}))?;
         let mut values = Y;
         optimizer.build(&parameters, &[&values])?;
         optimizer.apply(&[Some(&Y)], &mut [&mut values])?;
@@ -98,6 +125,113 @@ fn wrong_shapes_and_numbers_are_refused() {
     let schedule = host().schedule("BadSchedule(at=nan)").expect("it can be made");
     let when = plugfit_api::schedule::When { step: 0, epoch: 0, steps_per_epoch: None };
     names_it(schedule.learning_rate(&when).err().map(|error| error.to_string()), "BadSchedule", "nan");
+}
+
+/// In this process and isolated, each case fails with these words, on time.
+#[track_caller]
+fn says(what: fn(&Host, &str) -> Option<String>, cases: &[(&str, &str)]) {
+    for host in [host(), isolated()] {
+        for (at, expected) in cases {
+            let begin = Instant::now();
+            let said = what(&host, at).unwrap_or_else(|| panic!("{at}: no error"));
+            assert!(said.contains(expected) && said.contains("Bad"), "{at}: {expected} isn't in {said}");
+            assert!(said.len() < 10_000, "{at}: {} bytes", said.len());
+            assert!(begin.elapsed() < Duration::from_secs(20), "{at}: {:?}", begin.elapsed());
+        }
+    }
+}
+
+#[test]
+fn what_a_plugin_gives_too_much_of_is_refused() {
+    says(
+        metric_of,
+        &[
+            ("too many names", "gave 1025 names, of which at most 1024 are taken"),
+            ("a million names", "gave 1000000 names, of which at most 1024 are taken"),
+            ("too many numbers", "gave 4194305 numbers, of which at most 4194304 are taken"),
+            ("too many axes", "gave 33 axes, of which at most 32 are taken"),
+            ("long name", "gave a name of 257 bytes, of which at most 256 are taken"),
+        ],
+    );
+    says(loss_of, &[("many axes", "gave 1048576 axes, of which at most 32 are taken")]);
+    says(
+        optimizer_of,
+        &[
+            ("too many slots", "gave 200000 slots, of which at most 128 are taken"),
+            ("slot of many axes", "gave 33 axes, of which at most 32 are taken"),
+            ("slot of a terabyte", "asks for a slot \"slot\" of shape [274877906944], which can't be"),
+        ],
+    );
+    assert_eq!(metric("many names"), None, "so many may be");
+}
+
+#[test]
+fn a_component_that_asks_for_itself_or_for_very_many_is_refused() {
+    says(
+        loss_of,
+        &[
+            ("nest without end", "BadLoss isn't made: 16 components are nested in one another already"),
+            ("nest many", "BadLoss isn't made: 1024 components are made for one already"),
+        ],
+    );
+}
+
+#[test]
+fn no_text_of_a_plugin_makes_a_line_of_its_own_or_is_obeyed() {
+    let texts = [loss_of as fn(&Host, &str) -> Option<String>, metric_of, optimizer_of];
+    for host in [host(), isolated()] {
+        for (of, at) in [
+            (0, "forged failure"),
+            (0, "forged input"),
+            (0, "forged error"),
+            (0, "forged panic"),
+            (1, "forged name"),
+            (2, "forged slot"),
+        ] {
+            let said = texts[of](&host, at).unwrap_or_else(|| panic!("{at}: no error"));
+            assert!(!said.contains(['\u{1b}', '\u{202e}', '\r']), "{at}: {said:?}");
+            assert!(said.lines().all(|line| !line.starts_with("error")), "{at}: {said}");
+            assert!(said.contains("forged"), "{at}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_text_that_is_not_utf8_is_said_to_be_that_and_the_plugin_goes_on() {
+    says(metric_of, &[("name that isn't UTF-8", "gave a name that isn't UTF-8")]);
+    says(loss_of, &[("failure that isn't UTF-8", "failed: n\u{fffd}"), ("long failure", "failed: xxx")]);
+    let isolated = isolated();
+    assert!(optimizer_of(&isolated, "slot that isn't UTF-8").is_some_and(|said| said.contains("that isn't UTF-8")));
+    let mut good = isolated.metric("BadMetric").expect("it can be made");
+    let said = metric_of(&isolated, "name that isn't UTF-8").expect("an error");
+    good.update_state(y(), y(), None, None).unwrap_or_else(|error| panic!("{said}, and its process ended: {error}"));
+}
+
+#[test]
+fn lines_of_the_log_are_single_lines() {
+    for host in [host(), isolated()] {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let taken = lines.clone();
+        host.door().set_log(move |_, line| taken.lock().expect("no panic").push(line.to_owned()));
+        host.loss("BadLoss(at=log)").expect("it can be made");
+        let lines = lines.lock().expect("no panic");
+        assert!(!lines.is_empty() && lines.len() <= 5000);
+        assert!(lines.iter().all(|line| line == "all is well\u{fffd}error: forged\u{fffd}[2J\u{fffd}"), "{}", lines[0]);
+    }
+}
+
+#[test]
+fn a_run_whose_metric_gives_too_many_names_ends_at_once() {
+    let folder = folder();
+    plugins(folder.path(), &[library("hostile")]);
+    let metric = "metrics = [\"BadMetric(at='a million names')\"]";
+    digits(folder.path(), &format!("optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"\n{metric}"));
+    for isolate in [&["--out", "within"][..], &["--out", "isolated", "--isolate"]] {
+        let begin = Instant::now();
+        let arguments = [&["fit", "fit.toml"], isolate].concat();
+        plugfit(folder.path(), &arguments).with_status(1).says(&["BadMetric", "1000000 names"]);
+        assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    }
 }
 
 #[test]

@@ -1,24 +1,38 @@
 //! The one host of a process, and what it has.
 
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use plugfit::component::base_keys;
 use plugfit::identifier::Identifier;
-use plugfit::plugin::find::{Folder, Source, State, Verdict, default_folders};
+use plugfit::plugin::find::{FileReport, Folder, Source, State, Verdict, default_folders};
 use plugfit::plugin::{Kind, LoadOptions, Lock};
 use plugfit::{Error, Host};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use crate::error::Raise;
 
-/// With the standard set and the plug-ins of the folders that are looked in always; made when it is first needed.
+/// With the standard set and the plug-ins of the folders that are looked in always; made when it is first needed. Then Python is warned of
+/// files in these folders that are refused.
 ///
 /// # Errors
-/// There is a lock here that can't be read.
+/// There is a lock here that can't be read, or a warning is an error.
 pub fn host() -> PyResult<&'static Host> {
+    let host = made()?;
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        let refused = host.reports().into_iter().flat_map(|report| refused(report.files));
+        let refused = refused.map(|(file, reason)| format!("{}: {reason}", file.display()));
+        warn_of(refused.chain(host.notes()))?;
+    }
+    Ok(host)
+}
+
+fn made() -> PyResult<&'static Host> {
     static HOST: OnceLock<Result<Host, Error>> = OnceLock::new();
     let host = HOST.get_or_init(|| {
         let lock = Lock::at(Path::new(Lock::NAME))?;
@@ -30,6 +44,20 @@ pub fn host() -> PyResult<&'static Host> {
         Ok(host)
     });
     host.as_ref().map_err(|error| crate::error::raise(error.clone()))
+}
+
+fn warn_of(texts: impl Iterator<Item = String>) -> PyResult<()> {
+    let texts = texts.filter_map(|text| CString::new(text).ok());
+    let warn = |text: CString| Python::attach(|py| PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2));
+    texts.into_iter().try_for_each(warn)
+}
+
+/// The files that were refused, each with why.
+fn refused(files: Vec<FileReport>) -> impl Iterator<Item = (PathBuf, String)> {
+    files.into_iter().filter_map(|file| match file.verdict {
+        Verdict::Refused(refusal) => Some((file.path, refusal.line())),
+        _ => None,
+    })
 }
 
 /// An identifier from JSON text.
@@ -110,19 +138,17 @@ pub fn find(of: &str, name: &str) -> PyResult<String> {
 #[pyfunction]
 pub fn load_plugins(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(PathBuf, String)>> {
     let host = host()?;
-    py.detach(|| {
+    let known = host.notes().len();
+    let loaded = py.detach(|| {
         if !path.is_dir() {
             return host.add_file(&path).map(|()| Vec::new());
         }
         let report = host.add_folder(Folder { path, source: Source::Flag });
-        if let State::Refused(refusal) = report.state {
-            return Err(refusal.into());
+        match report.state {
+            State::Refused(refusal) => Err(refusal.into()),
+            _ => Ok(refused(report.files).collect()),
         }
-        let refused = report.files.into_iter().filter_map(|file| match file.verdict {
-            Verdict::Refused(refusal) => Some((file.path, refusal.line())),
-            _ => None,
-        });
-        Ok(refused.collect())
-    })
-    .or_raise()
+    });
+    warn_of(host.notes().into_iter().skip(known))?;
+    loaded.or_raise()
 }

@@ -16,7 +16,7 @@ use crate::{Host, Result};
 pub struct Options {
     /// Only components of this kind
     kind: Option<KindName>,
-    /// For each folder and each file in it whether it is loaded, and why, as far as its bytes tell: no code of it runs
+    /// For each file that was named, and each folder and each file in it, whether it is loaded, and why, as far as its bytes tell: no code of it runs
     #[arg(long)]
     why: bool,
     /// A run's file, whose plug-ins are listed too
@@ -101,6 +101,21 @@ fn why(host: &Host, common: &Common) {
         if plugin.origin() == &crate::plugin::Origin::BuiltIn && !common.json {
             print(&format!("{}  (built in)\n", plugin.label()));
         }
+    }
+    let named: Vec<Vec<String>> = host
+        .files()
+        .iter()
+        .map(|file| {
+            let (word, reason) = describe(&file.verdict);
+            vec![short(&file.path), word.to_owned(), reason]
+        })
+        .collect();
+    if common.json {
+        for file in &named {
+            event("file", json!({"file": file[0], "verdict": file[1], "why": file[2]}));
+        }
+    } else {
+        print(&table::aligned(&named, 0));
     }
     for report in host.reports() {
         let folder = short(&report.folder.path);

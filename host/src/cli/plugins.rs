@@ -15,7 +15,7 @@ use crate::{Error, Host, Result};
 /// # Errors
 /// A file or folder that was named is refused.
 pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    with_named_folders(host_with(options(common, file, lock::here(common, file)?)?, common, file)?)
+    with_named_folders(host_with(options(common, file, lock::here(common, file)?)?, common, file, true)?)
 }
 
 /// The same host, to be looked at: it reads manifests, and runs no code of a plug-in.
@@ -23,13 +23,20 @@ pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
 /// # Errors
 /// As [`host`].
 pub fn shown_host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    with_named_folders(shown_host_of_all(common, file)?)
+    with_named_folders(host_to_look_at(common, file, true)?)
 }
 
-/// The same where a folder that is refused is only reported.
+/// The same where a file or a folder that is refused is only reported.
+///
+/// # Errors
+/// The lock, the keys or the options can't be.
 pub fn shown_host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    host_to_look_at(common, file, false)
+}
+
+fn host_to_look_at(common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
     let options = options(common, file, lock::here(common, file)?)?;
-    host_with(LoadOptions { manifests_only: true, ..options }, common, file)
+    host_with(LoadOptions { manifests_only: true, ..options }, common, file, needs_named)
 }
 
 fn with_named_folders(host: Host) -> Result<Host> {
@@ -41,18 +48,20 @@ fn with_named_folders(host: Host) -> Result<Host> {
     Ok(host)
 }
 
-fn host_with(options: LoadOptions, common: &Common, file: Option<&RunFile>) -> Result<Host> {
+/// `needs_named`: a file that was named and is refused is an error.
+fn host_with(options: LoadOptions, common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
     let host = Host::with_options(options);
     if !common.no_builtin {
         host.add_builtin();
     }
     for path in &common.plugins {
-        add(&host, path, Source::Flag)?;
+        add(&host, path, Source::Flag, needs_named)?;
     }
     if let Some(file) = file {
         for (index, path) in file.plugins()?.into_iter().enumerate() {
             let source = Source::Config(file.name().into());
-            add(&host, &path, source).map_err(|error| file.located(error.with("in", format!("plugins[{index}]"))))?;
+            add(&host, &path, source, needs_named)
+                .map_err(|error| file.located(error.with("in", format!("plugins[{index}]"))))?;
         }
     }
     for folder in find::default_folders() {
@@ -81,9 +90,12 @@ pub fn options(common: &Common, file: Option<&RunFile>, lock: Option<Lock>) -> R
     }
 }
 
-fn add(host: &Host, path: &Path, source: Source) -> Result<()> {
+fn add(host: &Host, path: &Path, source: Source, needs_named: bool) -> Result<()> {
     if path.is_file() {
-        return host.add_file(path);
+        return match host.report_file(path).verdict {
+            Verdict::Refused(refusal) if needs_named => Err(refusal.into()),
+            _ => Ok(()),
+        };
     }
     host.add_folder(Folder { path: path.to_owned(), source });
     Ok(())

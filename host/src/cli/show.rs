@@ -69,7 +69,13 @@ fn describe(kind: Kind, component: &Component, from: &str) -> String {
     } else {
         format!("    also: {}", component.aliases.join(", "))
     };
-    let mut text = format!("{}  {kind}  {from}{also}\n{}\n", component.name, component.doc.trim());
+    let mut text = format!("{}  {kind}  {from}{also}\n", component.name);
+    // Its own lines can't be taken for the program's.
+    for line in component.doc.trim().lines() {
+        text.push_str(format!("  {line}").trim_end());
+        text.push('\n');
+    }
+
     let mut rows: Vec<Vec<String>> = component.fields.iter().map(field).collect();
     rows.extend(base(kind, component));
     if !rows.is_empty() {

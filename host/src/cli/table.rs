@@ -1,13 +1,18 @@
 //! Columns of text.
 
-/// Rows with their columns aligned, two spaces apart; the last column is as long as it is.
+use crate::data::text::one_line;
+
+/// Rows with their columns aligned, two spaces apart; the last column is as long as it is. A cell stays on its line: a documentation's ends of
+/// lines are spaces there.
 pub fn aligned(rows: &[Vec<String>], indent: usize) -> String {
+    let on_a_line = |cell: &String| one_line(&cell.replace('\n', " ")).into_owned();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(on_a_line).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = " ".repeat(indent);
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(cell);
@@ -25,5 +30,11 @@ mod tests {
     fn columns_stand_below_each_other() {
         let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["long".to_owned(), "c".to_owned()]];
         assert_eq!(super::aligned(&rows, 1), " a     b\n long  c\n");
+    }
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let rows = [vec!["a".to_owned(), "b\nc\td\u{202e}".to_owned(), "e".to_owned()]];
+        assert_eq!(super::aligned(&rows, 0), "a  b c\u{fffd}d\u{fffd}  e\n");
     }
 }

@@ -1,5 +1,6 @@
 //! What a batch, an epoch or an evaluation has come to: names and values, in order.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use plugfit_api::metric::Outcome;
@@ -107,7 +108,12 @@ impl fmt::Display for LogValue {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs {
     entries: Vec<(String, LogValue)>,
+    /// Where the entry of a name is; empty as long as there are few entries.
+    places: HashMap<String, usize>,
 }
+
+/// As many entries are looked through faster than a table of them is made.
+const FEW: usize = 32;
 
 impl Logs {
     /// The entries in order.
@@ -117,7 +123,14 @@ impl Logs {
 
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<&LogValue> {
-        self.entries.iter().find(|(entry, _)| entry == name).map(|(_, value)| value)
+        self.place(name).map(|place| &self.entries[place].1)
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        match self.places.is_empty() {
+            true => self.entries.iter().position(|(entry, _)| entry == name),
+            false => self.places.get(name).copied(),
+        }
     }
 
     /// The number of this name, NaN where it isn't defined.
@@ -138,9 +151,16 @@ impl Logs {
     /// Adds an entry at the end; of one name there is one entry, and the last value counts.
     pub fn push(&mut self, name: impl Into<String>, value: LogValue) {
         let name = name.into();
-        match self.entries.iter_mut().find(|(entry, _)| *entry == name) {
-            Some((_, place)) => *place = value,
-            None => self.entries.push((name, value)),
+        if let Some(place) = self.place(&name) {
+            self.entries[place].1 = value;
+            return;
+        }
+        if !self.places.is_empty() {
+            self.places.insert(name.clone(), self.entries.len());
+        }
+        self.entries.push((name, value));
+        if self.places.is_empty() && self.entries.len() > FEW {
+            self.places = self.names().enumerate().map(|(place, name)| (name.to_owned(), place)).collect();
         }
     }
 
@@ -193,5 +213,20 @@ mod tests {
         assert_eq!(logs.to_json(), json!({"loss": 0.139_06, "auc": null, "f1": [[0.5], ["nan"]], "at_low": 2e-7}));
         assert!(logs.number("auc").is_some_and(f64::is_nan));
         assert_eq!(logs.number("f1"), None);
+    }
+
+    #[test]
+    fn of_one_name_the_last_value_counts_however_many_there_are() {
+        let mut logs = Logs::default();
+        for round in 0..2 {
+            for name in 0..100 {
+                logs.push(format!("n{name}"), LogValue::Number(f64::from(round * 100 + name)));
+            }
+        }
+        assert_eq!(logs.entries().len(), 100);
+        let names: Vec<String> = (0..100).map(|name| format!("n{name}")).collect();
+        assert!(logs.names().eq(names.iter().map(String::as_str)));
+        assert!((0..100).all(|name| logs.number(&format!("n{name}")) == Some(f64::from(100 + name))));
+        assert_eq!(logs.get("n100"), None);
     }
 }

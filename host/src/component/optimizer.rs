@@ -284,8 +284,10 @@ impl Optimizer {
             let values_of = |index: usize| values.get(index).copied().unwrap_or_default();
             let numbers = match (spec.double, spec.start, spec.parameter) {
                 (false, Start::Copy, Some(parameter)) => SlotValues::Single(values_of(parameter).to_vec()),
-                (false, ..) => SlotValues::Single(vec![start as f32; count]),
-                (true, ..) => SlotValues::Double(vec![start; count]),
+                (double, ..) => SlotValues::filled(count, start, double).map_err(|_| {
+                    Error::failure(format!("there is no memory for the slot \"{}\" of {}", spec.name, self.name()))
+                        .with("shape", format!("{:?}", spec.shape))
+                })?,
             };
             let mut slot = Slot { values: numbers, spec };
             if slot.spec.start == Start::Filled {

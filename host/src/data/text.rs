@@ -23,18 +23,44 @@ fn likeness(wanted: &str, candidate: &str) -> f64 {
     strsim::jaro_winkler(wanted, candidate).max(if slip { 0.9 } else { 0.0 })
 }
 
-/// A path on one line of a terminal, whatever is in its name.
-pub(crate) fn of_path(path: &Path) -> String {
-    path.display().to_string().replace(char::is_control, "\u{fffd}")
+/// Whether a character is an instruction to a terminal and not a part of the text: a control character, an end of a line, or one that
+/// changes the direction in which the text around it is shown.
+pub(crate) fn is_instruction(character: char) -> bool {
+    let changes_direction = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
+    // From U+2028: the separators of lines and paragraphs, then embeddings and overrides.
+    character.is_control() || changes_direction || matches!(character, '\u{2028}'..='\u{202e}')
 }
 
-/// A text that a terminal shows and doesn't obey: of the control characters it has the ends of lines and tabs alone.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    let obeyed = |character: char| character.is_control() && !"\n\t".contains(character);
-    match text.contains(obeyed) {
-        true => text.replace(obeyed, "\u{fffd}").into(),
+/// The text with U+FFFD in place of what `is_replaced`.
+fn replaced(text: &str, is_replaced: impl Fn(char) -> bool) -> Cow<'_, str> {
+    match text.contains(&is_replaced) {
+        true => text.replace(is_replaced, "\u{fffd}").into(),
         false => text.into(),
     }
+}
+
+/// A path on one line of a terminal, whatever is in its name.
+pub(crate) fn of_path(path: &Path) -> String {
+    one_line(&path.display().to_string()).into_owned()
+}
+
+/// A text that a terminal shows on one line and doesn't obey.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    replaced(text, is_instruction)
+}
+
+/// A text of several lines that a terminal shows and doesn't obey: ends of lines and tabs stay.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    replaced(text, |character| is_instruction(character) && !"\n\t".contains(character))
+}
+
+/// The text up to so many bytes; where something is left out, it ends with an ellipsis.
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text.into();
+    }
+    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    format!("{}…", &text[..end]).into()
 }
 
 /// A count with its thousands apart: 9,610.
@@ -65,6 +91,21 @@ mod tests {
         assert_eq!(of_path(Path::new("a\n\u{1b}[2J.so")), "a\u{fffd}\u{fffd}[2J.so");
         assert_eq!(shown("a\tb\n\u{1b}]0;x\u{7}\u{9b}1mü"), "a\tb\n\u{fffd}]0;x\u{fffd}\u{fffd}1mü");
         assert!(matches!(shown("a\tb\n"), Cow::Borrowed(_)));
+        assert_eq!(one_line("a\tb\nc\rd"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+    }
+
+    #[test]
+    fn no_text_changes_the_direction_of_what_stands_beside_it() {
+        for character in "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
+            assert_eq!(shown(&format!("a{character}b")), "a\u{fffd}b", "{character:?}");
+            assert_eq!(of_path(Path::new(&format!("a{character}b"))), "a\u{fffd}b", "{character:?}");
+        }
+        assert_eq!(one_line("שלום, größe, 数"), "שלום, größe, 数");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!((cut("größe", 3), cut("größe", 7), cut("größe", 0)), ("gr…".into(), "größe".into(), "…".into()));
     }
 
     #[test]

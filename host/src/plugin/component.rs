@@ -1,5 +1,6 @@
 //! What the wrappers of all kinds share: a component and its table, released once, and a plug-in's errors in words.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plugfit_abi::abi_stable::StableAbi;
@@ -10,7 +11,8 @@ use plugfit_api::instance::Instance;
 use serde_json::{Map, Value};
 
 use super::load::Checked;
-use super::{Door, Kind, Plugin, isolate};
+use super::{Door, Kind, Plugin, bounds, isolate, vet};
+use crate::data::text::{cut, one_line};
 use crate::{Error, Result};
 
 type Create = unsafe extern "C" fn(&abi::Host, RStr<'_>, RStr<'_>, u32) -> RResult<Handle, abi::Error>;
@@ -56,6 +58,8 @@ pub struct Owned<T: Table> {
     name: String,
     plugin: String,
     package: String,
+    /// Whether it is of this program's own code, whose texts are as they should be.
+    is_own: bool,
     /// What `host` points at.
     _door: Arc<Door>,
 }
@@ -87,6 +91,7 @@ impl<T: Table> Owned<T> {
         version: u32,
         door: &Arc<Door>,
     ) -> Result<Self> {
+        let _making = Making::begin(name)?;
         let host = door.host();
         let json = serde_json::to_string(config).map_err(|error| Error::usage(error.to_string()))?;
         let made = match plugin.isolated() {
@@ -102,6 +107,7 @@ impl<T: Table> Owned<T> {
             name: name.to_owned(),
             plugin: plugin.label().to_owned(),
             package: plugin.name().to_owned(),
+            is_own: false,
             _door: door.clone(),
         };
         owned.made(made)
@@ -121,7 +127,9 @@ impl<T: Table> Owned<T> {
     /// A component that was made in this process; it is taken over.
     pub fn of_instance(instance: Instance<T>, label: Option<&str>) -> Self {
         let (name, table, handle) = instance.into_parts();
-        Self::of_no_plugin(label.unwrap_or(name), table, interface_of(table), handle)
+        let mut owned = Self::of_no_plugin(label.unwrap_or(name), table, interface_of(table), handle);
+        owned.is_own = true;
+        owned
     }
 
     fn of_no_plugin(label: &str, table: &'static T, interface: &'static Interface, handle: Handle) -> Self {
@@ -134,6 +142,7 @@ impl<T: Table> Owned<T> {
             name: label.to_owned(),
             plugin: label.to_owned(),
             package: String::new(),
+            is_own: false,
             _door: door,
         }
     }
@@ -157,13 +166,45 @@ impl<T: Table> Owned<T> {
 
     /// What depends on the configuration; unknown keys are passed over.
     pub fn info<I: serde::de::DeserializeOwned>(&self) -> Result<I> {
-        self.json("instance_info", self.table.instance_info())
+        let info = self.json::<Value>("instance_info", self.table.instance_info())?;
+        if let Some(text) = vet::not_shown(&info, false) {
+            return Err(self.mistake(&format!("gave an instance_info with control characters: {text:?}")));
+        }
+        serde_json::from_value(info).map_err(|error| self.unreadable("instance_info", &error))
     }
 
     fn json<I: serde::de::DeserializeOwned>(&self, what: &str, read: Read) -> Result<I> {
         // SAFETY: the handle belongs to this table.
         let text = self.checked(unsafe { read(self.handle) })?;
-        serde_json::from_str(&text).map_err(|error| self.mistake(&format!("gave a {what} that can't be read: {error}")))
+        let text = self.text(&text, bounds::JSON, what)?;
+        serde_json::from_str(text).map_err(|error| self.unreadable(what, &error))
+    }
+
+    fn unreadable(&self, what: &str, error: &serde_json::Error) -> Error {
+        self.mistake(&format!("gave a {what} that can't be read: {error}"))
+    }
+
+    /// A text of the plug-in's, which needn't be what its type says. `what` is what it is called, without an article.
+    pub fn text<'t>(&self, text: &'t RString, most: usize, what: &str) -> Result<&'t str> {
+        if text.len() > most {
+            let length = text.len();
+            return Err(self.mistake(&format!("gave a {what} of {length} bytes, of which at most {most} are taken")));
+        }
+        utf8(text).ok_or_else(|| self.mistake(&format!("gave a {what} that isn't UTF-8")))
+    }
+
+    /// A name of the plug-in's, which is shown in tables and messages.
+    pub fn short_name<'t>(&self, name: &'t RString, what: &str) -> Result<&'t str> {
+        let text = self.text(name, bounds::NAME, what)?;
+        match one_line(text) == text {
+            true => Ok(text),
+            false => Err(self.mistake(&format!("gave a {what} with control characters: {text:?}"))),
+        }
+    }
+
+    /// Refuses too many of something, which `what` names in the plural.
+    pub fn at_most(&self, found: usize, most: usize, what: &str) -> Result<()> {
+        bounds::check(found, most, what).map_err(|said| self.mistake(&said))
     }
 
     pub fn checked<R>(&self, result: RResult<R, abi::Error>) -> Result<R> {
@@ -176,52 +217,111 @@ impl<T: Table> Owned<T> {
     /// A plug-in's error in the host's words.
     #[cold]
     pub fn error(&self, error: abi::Error) -> Error {
-        let message = error.message.as_str();
+        let message = Self::lossy(&error.message);
+        let message = message.as_str();
+        let line = |text: &RString| shown_line(&Self::lossy(text));
         match error.kind {
             abi::ERROR_CONFIG => {
-                let field = error.field.as_ref().map(|field| field.as_str().to_owned()).into_option();
+                let field = error.field.as_ref().map(line).into_option();
                 let text = if message.starts_with(&self.name) {
                     message.to_owned()
                 } else {
                     format!("{}: {message}", self.name)
                 };
-                let (first, rest) =
-                    text.split_once('\n').map_or((text.as_str(), None), |(a, b)| (a, Some(b.to_owned())));
-                let mut result = Error::usage(first);
+                let mut lines = text.lines();
+                let mut result = Error::usage(shown_line(lines.next().unwrap_or_default()));
                 if let Some(field) = field {
                     result = result.with("in", field);
                 }
-                match rest {
-                    Some(rest) => result.hint(rest),
-                    None => result,
+                // What a nested component was refused for has details of its own.
+                for line in lines.take(bounds::ERROR_LINES) {
+                    result = result.hint(shown_line(line));
                 }
+                result
             }
             isolate::CRASHED => {
                 let mut result = Error::crash(format!("{} {message}", self.full_name()));
                 if let ROption::RSome(said) = &error.place {
-                    result = result.with("said", said.as_str());
+                    result = result.with("said", line(said));
                 }
-                let file = error.field.as_ref().map_or("FILE", |file| file.as_str());
+                let file = error.field.as_ref().map_or_else(|| "FILE".into(), line);
                 result
                     .with("of", self.plugin.clone())
                     .hint(format!("`plugfit check {file}` shows what is wrong with it"))
             }
+            isolate::MISTAKEN => self.mistake(message),
             abi::ERROR_PANIC => {
-                let place = error.place.as_ref().map(|place| format!(" at {place}")).into_option().unwrap_or_default();
+                let place = error.place.as_ref().map_or_else(String::new, |place| format!(" at {}", line(place)));
+                let message = cut(message, bounds::TEXT);
                 Error::plugin(format!("{} failed", self.full_name()))
                     .with("panic", format!("{message:?}{place} of {}", self.plugin))
             }
-            abi::ERROR_INPUT | abi::ERROR_UNSUPPORTED => Error::failure(format!("{}: {message}", self.full_name())),
+            abi::ERROR_INPUT | abi::ERROR_UNSUPPORTED => {
+                Error::failure(format!("{}: {}", self.full_name(), self.said(message)))
+            }
             abi::ERROR_CANCELLED => Error::interrupted(format!("{} was stopped", self.full_name())),
-            _ => Error::plugin(format!("{} failed: {message}", self.full_name())).with("of", self.plugin.clone()),
+            _ => Error::plugin(format!("{} failed: {}", self.full_name(), self.said(message)))
+                .with("of", self.plugin.clone()),
         }
+    }
+
+    /// A text of an error, whatever its bytes are.
+    fn lossy(text: &RString) -> String {
+        String::from_utf8_lossy(text.as_bytes()).into_owned()
+    }
+
+    /// A plug-in's message on one line. What this program's own functions say, such as one in Python, may have several.
+    fn said(&self, message: &str) -> String {
+        if self.is_own { message.to_owned() } else { shown_line(message) }
     }
 
     /// The plug-in broke its word.
     #[cold]
     pub fn mistake(&self, what: &str) -> Error {
-        Error::plugin(format!("{} {what}", self.full_name()))
+        Error::plugin(format!("{} {}", self.full_name(), shown_line(what)))
             .hint(format!("it is the plug-in's mistake: tell who wrote {}", self.plugin))
+    }
+}
+
+/// A text of a plug-in's, if it is UTF-8 as its type says.
+pub fn utf8(text: &str) -> Option<&str> {
+    std::str::from_utf8(text.as_bytes()).ok()
+}
+
+/// A text of a plug-in's as it is shown: on one line, and cut where it is too long.
+pub fn shown_line(text: &str) -> String {
+    cut(&one_line(text), bounds::TEXT).into_owned()
+}
+
+thread_local! {
+    /// How many components are being made on this thread, one for another, and how many were made for the outermost one.
+    static MAKING: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// A component is being made. One whose plug-in asks for further ones without an end is refused before the stack or the memory ends.
+struct Making;
+
+impl Making {
+    fn begin(name: &str) -> Result<Self> {
+        let (depth, made) = MAKING.get();
+        if depth >= bounds::DEPTH || made >= bounds::NESTED {
+            let most = if depth >= bounds::DEPTH {
+                format!("{} components are nested in one another", bounds::DEPTH)
+            } else {
+                format!("{} components are made for one", bounds::NESTED)
+            };
+            return Err(Error::plugin(format!("{name} isn't made: {most} already"))
+                .hint("a component that asks for itself never ends"));
+        }
+        MAKING.set((depth + 1, made + 1));
+        Ok(Making)
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let (depth, made) = MAKING.get();
+        MAKING.set((depth - 1, if depth == 1 { 0 } else { made }));
     }
 }
 

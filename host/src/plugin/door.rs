@@ -10,7 +10,8 @@ use plugfit_abi::{self as abi, CancelV1, ComponentV1, Interface, LogV1, Parallel
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::{Kind, Loss, Metric, Nested, Optimizer, Schedule};
+use super::component::{shown_line, utf8};
+use super::{Kind, Loss, Metric, Nested, Optimizer, Schedule, bounds};
 use crate::Result;
 
 /// Finds components for plug-ins.
@@ -147,7 +148,7 @@ unsafe extern "C" fn log(context: *const c_void, level: u32, message: RStr<'_>) 
     // A panic of the program's own logger must not unwind into the plug-in.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         if let Some(log) = &*door.log.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            log(level, message.as_str());
+            log(level, &shown_line(&String::from_utf8_lossy(message.as_str().as_bytes())));
         }
     }));
 }
@@ -180,6 +181,8 @@ fn failed(message: &str) -> abi::Error {
 fn component(door: &Door, interface_id: &str, identifier: &str) -> Result<abi::Component, String> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.interface() == interface_id);
     let kind = kind.ok_or_else(|| format!("this host has no {interface_id}"))?;
+    bounds::check(identifier.len(), bounds::JSON, "bytes")?;
+    let identifier = utf8(identifier).ok_or("an identifier isn't UTF-8")?;
     let identifier: Value = serde_json::from_str(identifier).map_err(|error| error.to_string())?;
     let resolve = door.resolve.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
     if kind == Kind::Optimizer {

@@ -181,6 +181,15 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
     FolderReport { files: files.into_iter().map(open).collect(), ..report(State::Exists) }
 }
 
+/// Loads a file that was named by itself.
+pub fn file(path: &Path, options: &LoadOptions) -> FileReport {
+    let verdict = match Plugin::open(path, options) {
+        Ok(plugin) => Verdict::Loaded(plugin),
+        Err(refusal) => Verdict::Refused(refusal),
+    };
+    FileReport { path: path.to_owned(), verdict, stamp: None }
+}
+
 /// The shared libraries in a folder, sorted; none if there is no such folder.
 ///
 /// # Errors

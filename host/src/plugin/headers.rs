@@ -1,57 +1,59 @@
-//! Whether the headers of an ELF library agree with one another.
+//! Whether the headers of an ELF library agree with one another, and ask the loader for nothing that harms the process.
 //!
-//! The system's loader believes them: where one is wrong, it ends the process or runs what is no code. Everything that it takes from the
-//! segments and the dynamic section the sections say once more, so that a single wrong number is seen. What the code does when it
-//! runs no header tells.
+//! The system's loader believes them: where one is wrong, it ends the process or runs what is no code. The sections repeat everything that
+//! it takes from the segments and from [the dynamic section](super::dynamic), so that a single wrong number is seen. What the code does
+//! when it runs can't be told from headers.
 
 use std::ops::Range;
 
 use object::Endianness;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
-use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
 
 use super::Refusal;
+use super::dynamic::Links;
 
-type Header = FileHeader64<Endianness>;
-type Section = SectionHeader64<Endianness>;
-type Segment = ProgramHeader64<Endianness>;
+pub type Header = FileHeader64<Endianness>;
+pub type Section = SectionHeader64<Endianness>;
+pub type Segment = ProgramHeader64<Endianness>;
 
-/// Refuses a library, whole and of this machine, whose headers contradict one another.
-pub fn check(bytes: &[u8]) -> Result<(), Refusal> {
+/// Refuses a library, whole and of this machine, whose headers contradict one another. Gives what it is linked with.
+pub fn check(bytes: &[u8]) -> Result<Links, Refusal> {
     let damaged = |error: object::read::Error| damaged(&error.to_string());
     let header = Header::parse(bytes).map_err(damaged)?;
     let endian = header.endian().map_err(damaged)?;
     let segments = header.program_headers(endian, bytes).map_err(damaged)?;
     let sections = header.sections(endian, bytes).map_err(damaged)?;
     let library = Library { bytes, endian, header, segments, sections };
+    if library.sections.is_empty() {
+        return Err(Refusal::new("has no list of its sections")
+            .hint("build it again, and leave out `strip --strip-section-headers`"));
+    }
     library.check_segments()?;
+    library.check_stack()?;
+    library.check_guarded()?;
     library.check_sections()?;
     library.check_thread_locals()?;
     library.check_dynamic()
 }
 
-fn damaged(what: &str) -> Refusal {
+pub fn damaged(what: &str) -> Refusal {
     Refusal::new(format!("is damaged: {what}")).hint("copy or build it again")
 }
 
-fn holds(agrees: bool, what: impl FnOnce() -> String) -> Result<(), Refusal> {
+pub fn holds(agrees: bool, what: impl FnOnce() -> String) -> Result<(), Refusal> {
     if agrees { Ok(()) } else { Err(damaged(&what())) }
 }
-
-// Younger than the crate's list.
-const DT_RELRSZ: u32 = 35;
-const DT_RELR: u32 = 36;
-const DT_RELRENT: u32 = 37;
 
 /// Memory is protected by pages, and no page is smaller.
 const PAGE: u64 = 4096;
 
-struct Library<'b> {
-    bytes: &'b [u8],
-    endian: Endianness,
+pub struct Library<'b> {
+    pub bytes: &'b [u8],
+    pub endian: Endianness,
     header: &'b Header,
     segments: &'b [Segment],
-    sections: SectionTable<'b, Header>,
+    pub sections: SectionTable<'b, Header>,
 }
 
 impl<'b> Library<'b> {
@@ -59,7 +61,7 @@ impl<'b> Library<'b> {
         self.segments.iter().filter(move |segment| segment.p_type(self.endian) == kind)
     }
 
-    fn only(&self, kind: u32, name: &str) -> Result<Option<&'b Segment>, Refusal> {
+    pub fn only(&self, kind: u32, name: &str) -> Result<Option<&'b Segment>, Refusal> {
         let mut all = self.of_type(kind);
         let first = all.next();
         holds(all.next().is_none(), || format!("it has two segments {name}"))?;
@@ -67,18 +69,18 @@ impl<'b> Library<'b> {
     }
 
     /// The sections that are in memory when it is loaded.
-    fn loaded_sections(&self) -> impl Iterator<Item = &'b Section> {
+    pub fn loaded_sections(&self) -> impl Iterator<Item = &'b Section> {
         let is_loaded = |section: &&Section| {
             section.sh_flags(self.endian) & u64::from(elf::SHF_ALLOC) != 0 && section.sh_size(self.endian) > 0
         };
         self.sections.iter().filter(is_loaded)
     }
 
-    fn name(&self, section: &Section) -> &'b str {
+    pub fn name(&self, section: &Section) -> &'b str {
         self.sections.section_name(self.endian, section).ok().and_then(|name| str::from_utf8(name).ok()).unwrap_or("?")
     }
 
-    fn addresses(&self, section: &Section) -> Range<u64> {
+    pub fn addresses(&self, section: &Section) -> Range<u64> {
         let start = section.sh_addr(self.endian);
         start..start.saturating_add(section.sh_size(self.endian))
     }
@@ -89,6 +91,17 @@ impl<'b> Library<'b> {
             let start = segment.p_vaddr(self.endian);
             start <= addresses.start && addresses.end <= start.saturating_add(segment.p_memsz(self.endian))
         })
+    }
+
+    /// Where in the file these addresses are loaded from, if all of them are.
+    pub fn place(&self, addresses: &Range<u64>) -> Option<Range<usize>> {
+        let load = self.load_of(addresses)?;
+        let start = load.p_vaddr(self.endian);
+        let place = |address: u64| {
+            let within = Some(address - start).filter(|within| *within <= load.p_filesz(self.endian))?;
+            usize::try_from(load.p_offset(self.endian).checked_add(within)?).ok()
+        };
+        Some(place(addresses.start)?..place(addresses.end)?)
     }
 
     /// Whether what is at this offset of the file comes to this address, so many bytes of it.
@@ -106,8 +119,14 @@ impl<'b> Library<'b> {
             let (start, size) = (load.p_vaddr(endian), load.p_memsz(endian));
             let align = load.p_align(endian);
             holds(align == 0 || align.is_power_of_two(), || format!("a segment is aligned to {align} bytes"))?;
-            holds(start >= end && start.checked_add(size).is_some(), || "its segments overlap".into())?;
+            // Whole pages are mapped: of two segments in one page, the second replaces what the first one had there.
+            let is_apart = start >= end && (end == 0 || start / PAGE > (end - 1) / PAGE);
+            holds(is_apart && start.checked_add(size).is_some(), || "its segments overlap".into())?;
             holds(load.p_filesz(endian) <= size, || "a segment is longer in the file than in memory".into())?;
+            if load.p_flags(endian) & (elf::PF_W | elf::PF_X) == elf::PF_W | elf::PF_X {
+                return Err(Refusal::new("has code that can be written while it runs")
+                    .hint("link it without -N and --omagic, or copy it again"));
+            }
             end = start + size;
         }
         for segment in self.segments {
@@ -127,15 +146,44 @@ impl<'b> Library<'b> {
                 "its segments are said to be elsewhere".into()
             })?;
         }
+        Ok(())
+    }
+
+    /// The loader makes the stacks of all threads executable for a library that asks for that, or that doesn't say.
+    fn check_stack(&self) -> Result<(), Refusal> {
+        let mut all = self.of_type(elf::PT_GNU_STACK).peekable();
+        let says = all.peek().is_some();
+        if says && all.all(|stack| stack.p_flags(self.endian) & elf::PF_X == 0) {
+            return Ok(());
+        }
+        let reason = if says { "needs an executable stack" } else { "doesn't say that it needs no executable stack" };
+        Err(Refusal::new(reason)
+            .hint("link it with -z noexecstack; what is written in assembly needs a section .note.GNU-stack"))
+    }
+
+    /// What the loader closes to writing once it has filled it in lies in one segment, and nothing that is written later lies there.
+    fn check_guarded(&self) -> Result<(), Refusal> {
+        let endian = self.endian;
         let Some(guarded) = self.only(elf::PT_GNU_RELRO, "PT_GNU_RELRO")? else { return Ok(()) };
-        let guarded_end = guarded.p_vaddr(endian).saturating_add(guarded.p_memsz(endian));
-        let guarded = guarded.p_vaddr(endian) / PAGE * PAGE..guarded_end / PAGE * PAGE;
+        let (start, size) = (guarded.p_vaddr(endian), guarded.p_memsz(endian));
+        // The loader rounds both down.
+        let pages = start / PAGE * PAGE..start.saturating_add(size) / PAGE * PAGE;
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let holds_it = |load: &Segment| {
+            let begin = load.p_vaddr(endian);
+            let end = begin.saturating_add(load.p_memsz(endian)).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
+            begin <= start && pages.end <= end && load.p_flags(endian) & elf::PF_W != 0
+        };
+        holds(self.of_type(elf::PT_LOAD).any(holds_it), || {
+            "memory that isn't its data would be closed to writing".into()
+        })?;
         for section in self.loaded_sections() {
             let name = self.name(section);
-            let stays_writable = name == ".data" || name == ".bss";
             let addresses = self.addresses(section);
-            let meet = addresses.start < guarded.end && guarded.start < addresses.end;
-            holds(!(stays_writable && meet), || format!("{name} would be closed to writing"))?;
+            let meet = addresses.start < pages.end && pages.start < addresses.end;
+            holds(!(stays_writable(name) && meet), || format!("{name} would be closed to writing"))?;
         }
         Ok(())
     }
@@ -145,7 +193,7 @@ impl<'b> Library<'b> {
         let is_unwinding = |section: &&Section| self.name(section) == ".eh_frame_hdr";
         let unwinding = self.loaded_sections().find(is_unwinding).map(|section| section.sh_addr(endian));
         let found = self.only(elf::PT_GNU_EH_FRAME, "PT_GNU_EH_FRAME")?.map(|segment| segment.p_vaddr(endian));
-        holds(self.sections.is_empty() || unwinding == found, || "a panic would find no way out of it".into())?;
+        holds(unwinding == found, || "a panic would find no way out of it".into())?;
         for section in self.loaded_sections() {
             let (kind, flags) = (section.sh_type(endian), section.sh_flags(endian));
             let has = |flag: u32| flags & u64::from(flag) != 0;
@@ -176,9 +224,6 @@ impl<'b> Library<'b> {
         let Some(segment) = self.only(elf::PT_TLS, "PT_TLS")? else {
             return holds(sections().next().is_none(), || "its thread-locals are in no segment".into());
         };
-        if self.sections.is_empty() {
-            return Ok(());
-        }
         let start = sections().map(|one| one.sh_addr(endian)).min().unwrap_or(segment.p_vaddr(endian));
         let end =
             |of: &mut dyn Iterator<Item = &'b Section>| of.map(|one| self.addresses(one).end).max().unwrap_or(start);
@@ -191,209 +236,21 @@ impl<'b> Library<'b> {
             && (segment.p_memsz(endian) == 0 || segment.p_align(endian).max(1) == align.max(1));
         holds(agrees, || "its thread-locals aren't as its segment says".into())
     }
-
-    fn check_dynamic(&self) -> Result<(), Refusal> {
-        let endian = self.endian;
-        let damaged_by = |error: object::read::Error| damaged(&error.to_string());
-        let segment = self.only(elf::PT_DYNAMIC, "PT_DYNAMIC")?.ok_or_else(|| damaged("it has no dynamic section"))?;
-        if self.sections.is_empty() {
-            return Ok(());
-        }
-        let section = self.sections.iter().find(|section| section.sh_type(endian) == elf::SHT_DYNAMIC);
-        let agrees = section.is_some_and(|section| {
-            let size = section.sh_size(endian);
-            section.sh_addr(endian) == segment.p_vaddr(endian) && size == segment.p_memsz(endian)
-        });
-        holds(agrees, || "its dynamic section isn't where its segment is".into())?;
-        let Some((entries, _)) = self.sections.dynamic(endian, self.bytes).map_err(damaged_by)? else { return Ok(()) };
-        let end = entries.iter().position(|entry| entry.tag32(endian) == Some(elf::DT_NULL));
-        let end = end.ok_or_else(|| damaged("its dynamic section has no end"))?;
-        // A linker leaves room behind the end, for tools that add an entry, and sometimes a value there, but no tag.
-        let is_room = |entry: &elf::Dyn64<Endianness>| entry.d_tag(endian) == 0;
-        holds(entries[end..].iter().all(is_room), || "its dynamic section goes on after its end".into())?;
-        let dynamic = Dynamic(entries[..end].iter().map(|entry| (entry.d_tag(endian), entry.d_val(endian))).collect());
-        self.check_entries(&dynamic)
-    }
-
-    fn check_entries(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
-        let endian = self.endian;
-        for tag in NEVER {
-            holds(dynamic.get(tag)?.is_none(), || format!("its dynamic section has an entry {tag:#x}"))?;
-        }
-        for (table, tag) in NEEDED {
-            let needs = table.map_or(Ok(true), |table| dynamic.get(table).map(|found| found.is_some()))?;
-            holds(!needs || dynamic.get(tag)?.is_some(), || format!("its entry {tag:#x} is missing"))?;
-        }
-        let is_there = |tag: u32| dynamic.get(tag).map(|found| found.is_some());
-        holds(!is_there(elf::DT_VERSYM)? || is_there(elf::DT_VERNEED)? || is_there(elf::DT_VERDEF)?, || {
-            "its symbols have versions, and there is no list of them".into()
-        })?;
-        for (table, tag, value) in EXPECTED {
-            let found = dynamic.get(tag)?;
-            let agrees = found == Some(value) || found.is_none() && dynamic.get(table)?.is_none();
-            holds(agrees, || format!("its entry {tag:#x} is no {value}"))?;
-        }
-        // Tables, by where they start and, for some, how long they are or how many entries they say they have.
-        for table in &TABLES {
-            let start = dynamic.get(table.start)?;
-            let size = table.size.map_or(Ok(None), |tag| dynamic.get(tag))?;
-            let of_kind = || self.loaded_sections().filter(|section| section.sh_type(endian) == table.kind);
-            let Some(start) = start else {
-                holds(size.unwrap_or(0) == 0, || format!("its entry {:#x} is missing", table.start))?;
-                // Relocations may be in either of two tables.
-                let may_be_missing = table.kind == elf::SHT_RELA || of_kind().next().is_none();
-                holds(may_be_missing, || format!("its entry {:#x} is missing", table.start))?;
-                continue;
-            };
-            if table.size.is_some() && size == Some(0) {
-                continue;
-            }
-            let first = of_kind().find(|section| section.sh_addr(endian) == start);
-            let first =
-                first.ok_or_else(|| damaged(&format!("its entry {:#x} points at no such table", table.start)))?;
-            let agrees = match (table.size, table.counts) {
-                (None, _) => true,
-                (Some(_), true) => size == Some(u64::from(first.sh_info(endian))),
-                (Some(_), false) => size.is_some_and(|size| {
-                    let end = start.saturating_add(size);
-                    of_kind().any(|section| self.addresses(section).end == end)
-                }),
-            };
-            holds(agrees, || format!("its entry {:#x} has another length than its table", table.start))?;
-        }
-        self.check_code(dynamic)?;
-        self.check_strings(dynamic)?;
-        self.check_relocations(dynamic)
-    }
-
-    /// What is called when it is loaded begins a section of code.
-    fn check_code(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
-        for tag in [elf::DT_INIT, elf::DT_FINI] {
-            let Some(start) = dynamic.get(tag)? else { continue };
-            let begins = |section: &Section| {
-                let flags = section.sh_flags(self.endian);
-                section.sh_addr(self.endian) == start && flags & u64::from(elf::SHF_EXECINSTR) != 0
-            };
-            // Not .text: what stands there first needn't be a function of no arguments.
-            let found = self.loaded_sections().find(|section| begins(section));
-            let found = found.is_some_and(|section| matches!(self.name(section), ".init" | ".fini"));
-            if !found {
-                // It may be meant, and can't be told from an address that is wrong.
-                return Err(Refusal::new("begins or ends with code that isn't in .init or .fini")
-                    .hint("copy it again, or link it without -init and -fini"));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_strings(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
-        let size = dynamic.get(elf::DT_STRSZ)?.unwrap_or(0);
-        for (tag, value) in &dynamic.0 {
-            let named = [elf::DT_NEEDED, elf::DT_SONAME, elf::DT_RPATH, elf::DT_RUNPATH].map(u64::from);
-            holds(!named.contains(tag) || *value < size, || format!("its entry {tag:#x} is beyond its strings"))?;
-        }
-        Ok(())
-    }
-
-    fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
-        let endian = self.endian;
-        let range = |start: u32, size: u32| -> Result<Range<u64>, Refusal> {
-            let start = dynamic.get(start)?.unwrap_or(0);
-            Ok(start..start.saturating_add(dynamic.get(size)?.unwrap_or(0)))
-        };
-        let known = [range(elf::DT_RELA, elf::DT_RELASZ)?, range(elf::DT_JMPREL, elf::DT_PLTRELSZ)?];
-        let relocations = || self.loaded_sections().filter(|one| one.sh_type(endian) == elf::SHT_RELA);
-        for section in relocations() {
-            let addresses = self.addresses(section);
-            let is_known = known.iter().any(|known| known.start <= addresses.start && addresses.end <= known.end);
-            holds(is_known, || format!("{} would not be applied", self.name(section)))?;
-        }
-        // So many are taken to be relative without a look at each.
-        let Some(relative) = dynamic.get(elf::DT_RELACOUNT)? else { return Ok(()) };
-        let first = relocations().find(|section| section.sh_addr(endian) == known[0].start);
-        let entries = first.map(|section| section.rela(endian, self.bytes));
-        let entries = entries.transpose().map_err(|error| damaged(&error.to_string()))?.flatten();
-        let kind = if cfg!(target_arch = "aarch64") { elf::R_AARCH64_RELATIVE } else { elf::R_X86_64_RELATIVE };
-        let leading = entries.map_or(0, |(entries, _)| {
-            entries.iter().take_while(|entry| entry.r_type(endian, false) == kind).count() as u64
-        });
-        holds(relative <= leading, || format!("its entry {:#x} counts too many", elf::DT_RELACOUNT))
-    }
 }
 
-/// The entries of the dynamic section: tag and value.
-struct Dynamic(Vec<(u64, u64)>);
-
-impl Dynamic {
-    fn get(&self, tag: u32) -> Result<Option<u64>, Refusal> {
-        let mut all = self.0.iter().filter(|(other, _)| *other == u64::from(tag)).map(|(_, value)| *value);
-        let first = all.next();
-        holds(all.next().is_none(), || format!("its dynamic section has two entries {tag:#x}"))?;
-        Ok(first)
-    }
+/// Whether a section of this name is written after the library is loaded.
+fn stays_writable(name: &str) -> bool {
+    let is_part_of =
+        |whole: &str| name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let is_filled_in = [".data.rel.ro", ".bss.rel.ro"].iter().any(|whole| is_part_of(whole));
+    [".data", ".bss", ".ldata", ".lbss"].iter().any(|whole| is_part_of(whole)) && !is_filled_in
 }
-
-/// A table that the dynamic section points at.
-struct Table {
-    kind: u32,
-    start: u32,
-    size: Option<u32>,
-    /// The size is a number of entries, which the section's header has too.
-    counts: bool,
-}
-
-const fn table(kind: u32, start: u32) -> Table {
-    Table { kind, start, size: None, counts: false }
-}
-
-const fn sized(kind: u32, start: u32, size: u32) -> Table {
-    Table { kind, start, size: Some(size), counts: false }
-}
-
-const fn counted(kind: u32, start: u32, count: u32) -> Table {
-    Table { kind, start, size: Some(count), counts: true }
-}
-
-const TABLES: [Table; 12] = [
-    table(elf::SHT_DYNSYM, elf::DT_SYMTAB),
-    table(elf::SHT_HASH, elf::DT_HASH),
-    table(elf::SHT_GNU_HASH, elf::DT_GNU_HASH),
-    table(elf::SHT_GNU_VERSYM, elf::DT_VERSYM),
-    counted(elf::SHT_GNU_VERNEED, elf::DT_VERNEED, elf::DT_VERNEEDNUM),
-    counted(elf::SHT_GNU_VERDEF, elf::DT_VERDEF, elf::DT_VERDEFNUM),
-    sized(elf::SHT_STRTAB, elf::DT_STRTAB, elf::DT_STRSZ),
-    sized(elf::SHT_INIT_ARRAY, elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ),
-    sized(elf::SHT_FINI_ARRAY, elf::DT_FINI_ARRAY, elf::DT_FINI_ARRAYSZ),
-    sized(elf::SHT_RELR, DT_RELR, DT_RELRSZ),
-    sized(elf::SHT_RELA, elf::DT_RELA, elf::DT_RELASZ),
-    sized(elf::SHT_RELA, elf::DT_JMPREL, elf::DT_PLTRELSZ),
-];
-
-/// What a library, or one with such a table, can't be without.
-const NEEDED: [(Option<u32>, u32); 4] = [
-    (None, elf::DT_SYMTAB),
-    (None, elf::DT_STRTAB),
-    (Some(elf::DT_VERNEED), elf::DT_VERSYM),
-    (Some(elf::DT_VERDEF), elf::DT_VERSYM),
-];
-
-/// What the entries beside a table are: the sizes of a symbol and of the relocations, and their form.
-const EXPECTED: [(u32, u32, u64); 4] = [
-    (elf::DT_SYMTAB, elf::DT_SYMENT, 24),
-    (elf::DT_RELA, elf::DT_RELAENT, 24),
-    (DT_RELR, DT_RELRENT, 8),
-    (elf::DT_JMPREL, elf::DT_PLTREL, elf::DT_RELA as u64),
-];
-
-/// Of other machines, of programs, or to load further libraries.
-const NEVER: [u32; 6] =
-    [elf::DT_REL, elf::DT_PREINIT_ARRAY, elf::DT_AUXILIARY, elf::DT_FILTER, elf::DT_GNU_LIBLIST, elf::DT_GNU_CONFLICT];
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn libraries() -> Vec<Vec<u8>> {
+    pub fn libraries() -> Vec<Vec<u8>> {
         let folders = ["/lib/x86_64-linux-gnu", "/lib64", "/lib/aarch64-linux-gnu"];
         let names = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"];
         let paths = folders.iter().flat_map(|folder| names.map(|name| format!("{folder}/{name}")));
@@ -401,18 +258,18 @@ mod tests {
     }
 
     /// Puts a number of eight bytes there.
-    fn with(bytes: &[u8], at: usize, number: u64) -> Vec<u8> {
+    pub fn with(bytes: &[u8], at: usize, number: u64) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         bytes[at..at + 8].copy_from_slice(&number.to_ne_bytes());
         bytes
     }
 
-    fn number(bytes: &[u8], at: usize) -> u64 {
+    pub fn number(bytes: &[u8], at: usize) -> u64 {
         u64::from_ne_bytes(*bytes[at..].first_chunk().expect("eight bytes"))
     }
 
     /// Where in the file the entries of the dynamic section are.
-    fn entries(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    pub fn entries(bytes: &[u8]) -> impl Iterator<Item = usize> {
         let header = Header::parse(bytes).expect("a header");
         let endian = header.endian().expect("its order");
         let mut segments = header.program_headers(endian, bytes).expect("its segments").iter();
@@ -425,95 +282,6 @@ mod tests {
     fn what_linkers_make_agrees_with_itself() {
         for bytes in libraries() {
             check(&bytes).expect("a library of the system");
-        }
-    }
-
-    #[test]
-    fn a_table_that_is_elsewhere_or_missing_is_seen() {
-        for bytes in libraries() {
-            for at in entries(&bytes) {
-                let tag = number(&bytes, at);
-                let Some(table) = TABLES.iter().find(|table| u64::from(table.start) == tag) else { continue };
-                for wrong in [0, number(&bytes, at + 8) + 8, u64::MAX] {
-                    check(&with(&bytes, at + 8, wrong)).expect_err("it is elsewhere");
-                }
-                check(&with(&bytes, at, 0x6000_0000)).expect_err("it is missing");
-                let beside = EXPECTED.iter().find(|(beside, ..)| u64::from(*beside) == tag);
-                if let Some(at) =
-                    entries(&bytes).find(|at| beside.is_some_and(|one| u64::from(one.1) == number(&bytes, *at)))
-                {
-                    check(&with(&bytes, at, 0x6000_0000)).expect_err("the size of its entries is missing");
-                    check(&with(&bytes, at + 8, 1)).expect_err("the size of its entries is another");
-                }
-                let size = entries(&bytes).find(|at| table.size.map(u64::from) == Some(number(&bytes, *at)));
-                let Some(size) = size else { continue };
-                for wrong in [number(&bytes, size + 8) + 8, u64::MAX] {
-                    check(&with(&bytes, size + 8, wrong)).expect_err("it has another length");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn versions_without_the_table_of_which_symbol_has_which_are_seen() {
-        for bytes in libraries() {
-            let header = Header::parse(&bytes[..]).expect("a header");
-            let endian = header.endian().expect("its order");
-            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
-            let index = sections.iter().position(|section| section.sh_type(endian) == elf::SHT_GNU_VERSYM);
-            let at = header.e_shoff(endian) as usize + index.expect("versions") * size_of::<Section>();
-            // Neither the section nor the entry is of that type any more: they agree.
-            let without = with(&bytes, at, number(&bytes, at) ^ 1 << 32);
-            let entry = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_VERSYM)).expect("an entry");
-            let reason = check(&with(&without, entry, 0x6000_0000)).expect_err("it is missing").reason;
-            assert!(reason.contains("0x6ffffff0 is missing"), "{reason}");
-        }
-    }
-
-    #[test]
-    fn an_end_before_the_last_entry_is_seen() {
-        for bytes in libraries() {
-            let all: Vec<usize> = entries(&bytes).take_while(|at| number(&bytes, *at) != 0).collect();
-            for at in &all[..all.len() - 1] {
-                check(&with(&bytes, *at, 0)).expect_err("the entries behind it are lost");
-            }
-        }
-    }
-
-    #[test]
-    fn a_value_that_a_linker_left_behind_the_end_is_no_damage() {
-        let mut found = 0;
-        for bytes in libraries() {
-            for at in entries(&bytes).skip_while(|at| number(&bytes, *at) != 0).skip(1) {
-                found += 1;
-                check(&with(&bytes, at + 8, 0x30a4)).expect("nobody reads behind the end");
-                check(&with(&bytes, at, 0x6000_0000)).expect_err("there is a further entry");
-            }
-        }
-        assert!(found > 0 || libraries().is_empty(), "no library has room behind the end");
-    }
-
-    #[test]
-    fn versions_of_symbols_without_a_list_of_versions_are_seen() {
-        for bytes in libraries() {
-            let header = Header::parse(&bytes[..]).expect("a header");
-            let endian = header.endian().expect("its order");
-            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
-            let mut without = bytes.clone();
-            for (index, section) in sections.iter().enumerate() {
-                if matches!(section.sh_type(endian), elf::SHT_GNU_VERNEED | elf::SHT_GNU_VERDEF) {
-                    let at = header.e_shoff(endian) as usize + index * size_of::<Section>();
-                    without = with(&without, at, number(&bytes, at) ^ 1 << 40);
-                }
-            }
-            for at in entries(&bytes) {
-                let of_lists = [elf::DT_VERNEED, elf::DT_VERNEEDNUM, elf::DT_VERDEF, elf::DT_VERDEFNUM];
-                if of_lists.map(u64::from).contains(&number(&bytes, at)) {
-                    without = with(&without, at, 0x6000_0000);
-                }
-            }
-            let reason = check(&without).expect_err("they are missing").reason;
-            assert!(reason.contains("there is no list of them"), "{reason}");
         }
     }
 
@@ -538,6 +306,85 @@ mod tests {
                     check(&with(&bytes, at + 40, segment.p_memsz(endian) + 16)).expect_err("it is longer");
                 }
             }
+        }
+    }
+
+    /// Where the header of a segment of this type is.
+    fn segment(bytes: &[u8], kind: u32) -> Option<usize> {
+        let header = Header::parse(bytes).expect("a header");
+        let endian = header.endian().expect("its order");
+        let segments = header.program_headers(endian, bytes).expect("its segments");
+        let index = segments.iter().position(|segment| segment.p_type(endian) == kind)?;
+        Some(header.e_phoff(endian) as usize + index * size_of::<Segment>())
+    }
+
+    #[test]
+    fn an_executable_stack_is_refused_whether_it_is_asked_for_or_not_declined() {
+        for bytes in libraries() {
+            let at = segment(&bytes, elf::PT_GNU_STACK).expect("it says which stack it needs");
+            // Type and flags are one word each.
+            let with_flags = |flags: u32| with(&bytes, at, u64::from(flags) << 32 | u64::from(elf::PT_GNU_STACK));
+            let reason = |bytes: &[u8]| check(bytes).expect_err("it is refused").reason;
+            assert_eq!(reason(&with_flags(elf::PF_R | elf::PF_W | elf::PF_X)), "needs an executable stack");
+            let missing = with(&bytes, at, u64::from(elf::PT_NULL));
+            assert_eq!(reason(&missing), "doesn't say that it needs no executable stack");
+        }
+    }
+
+    #[test]
+    fn only_data_of_its_own_is_closed_to_writing() {
+        for bytes in libraries() {
+            let Some(at) = segment(&bytes, elf::PT_GNU_RELRO) else { continue };
+            let (start, size) = (number(&bytes, at + 16), number(&bytes, at + 40));
+            if size < PAGE {
+                // Elsewhere it may hold no whole page, and then nothing is closed.
+                continue;
+            }
+            // With nothing in the file, the other checks don't look at it.
+            let without_content = with(&bytes, at + 32, 0);
+            check(&without_content).expect("the loader looks at its size in memory alone");
+            for (place, wrong) in [
+                (at + 40, size + (1 << 30)),
+                (at + 40, u64::MAX),
+                (at + 16, start + (1 << 30)),
+                (at + 16, 0),
+                (at + 16, u64::MAX - size),
+            ] {
+                check(&with(&without_content, place, wrong)).expect_err("it isn't its data");
+            }
+        }
+    }
+
+    #[test]
+    fn segments_share_no_page_and_code_is_not_writable() {
+        for bytes in libraries() {
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let segments = header.program_headers(endian, &bytes[..]).expect("its segments");
+            let loads = segments.iter().enumerate().filter(|(_, segment)| segment.p_type(endian) == elf::PT_LOAD);
+            let places: Vec<usize> =
+                loads.map(|(index, _)| header.e_phoff(endian) as usize + index * size_of::<Segment>()).collect();
+            for pair in places.windows(2) {
+                let next = number(&bytes, pair[1] + 16);
+                let longer = with(&bytes, pair[0] + 40, next / PAGE * PAGE + 1 - number(&bytes, pair[0] + 16));
+                assert_eq!(check(&longer).expect_err("they meet").reason, "is damaged: its segments overlap");
+            }
+            for at in places {
+                let flags = u64::from(elf::PF_R | elf::PF_W | elf::PF_X);
+                let reason =
+                    check(&with(&bytes, at, flags << 32 | u64::from(elf::PT_LOAD))).expect_err("refused").reason;
+                assert_eq!(reason, "has code that can be written while it runs");
+            }
+        }
+    }
+
+    #[test]
+    fn a_library_without_sections_is_refused() {
+        for bytes in libraries() {
+            // Where the sections' headers are, and their number.
+            let mut without = with(&bytes, 40, 0);
+            without[60..64].fill(0);
+            assert_eq!(check(&without).expect_err("it is refused").reason, "has no list of its sections");
         }
     }
 }

@@ -10,14 +10,16 @@ use plugfit_abi::abi_stable::abi_stability::abi_checking::{CheckingGlobals, chec
 use plugfit_abi::{Interface, LossV1, MetricV1, OptimizerV1, Root, ScheduleV1};
 use plugfit_api::testing;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::component::{Owned, Table};
 use super::isolate::{self, Isolated, Isolation, Source};
 use super::trust::TrustedKeys;
 use super::{
     Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, allocations, image, library,
-    ownership, vet,
+    lock::hex, ownership, sha256, vet,
 };
+use crate::data::text::of_path;
 use crate::{Error, Result};
 
 /// How plug-ins are loaded. A host keeps those that it was made with: nothing loosens them.
@@ -74,7 +76,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::BuiltIn => f.write_str("built in"),
-            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::File(path) => f.write_str(&of_path(path)),
         }
     }
 }
@@ -82,8 +84,11 @@ impl fmt::Display for Origin {
 /// A plug-in that is loaded. It is never unloaded.
 pub struct Plugin {
     manifest: Manifest,
+    manifest_digest: String,
     label: String,
     origin: Origin,
+    /// See [`digest`](Self::digest).
+    digest: String,
     /// None: it isn't loaded into this process.
     root: Option<&'static Root>,
     pub(super) loss: Offered<LossV1>,
@@ -126,15 +131,16 @@ impl Plugin {
     fn open_file(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
         let (Library { bytes, real }, in_place) = (options.read(path, false)?, options.load_in_place);
         if options.manifests_only || options.isolate.is_some() {
-            let manifest = vet::plugin(&bytes, in_place)?.manifest;
+            let vetted = vet::plugin(&bytes, in_place)?;
             if options.isolate.is_none() {
-                vet::check_panic(&manifest)?;
+                vet::check_panic(&vetted.manifest)?;
             }
+            let digest = digest(&bytes);
             let worker = options.isolate.clone().filter(|_| !options.manifests_only);
             let path_of = if in_place { real } else { path.to_owned() };
             let isolated = worker
                 .map(|isolation| Isolated::new(isolation, Source { bytes, path: path_of, in_place, function: None }));
-            return Ok(Arc::new(Self::not_here(isolated, manifest, path)));
+            return Ok(Arc::new(Self::not_here(isolated, vetted, digest, path)));
         }
         Self::load(&bytes, path, &real, in_place, false)
     }
@@ -151,7 +157,7 @@ impl Plugin {
         if !expendable {
             vet::check_panic(&vetted.manifest)?;
         }
-        let library = library::open(bytes, real, in_place)
+        let library = library::open(bytes, real, &vetted.needed, in_place)
             .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
         // SAFETY: the symbol's address is wanted and nothing is assumed of what it points at.
         let root: *const Root = match unsafe { library.get::<*const Root>(vetted.root.as_bytes()) } {
@@ -175,7 +181,8 @@ impl Plugin {
         if own != vetted.json {
             return Err(Refusal::new("has another manifest in memory than in its file").hint("build it again"));
         }
-        Ok(Arc::new(Self::of_root(root, vetted.manifest, Origin::File(path.to_owned()))))
+        let (manifest_digest, digest) = (sha256(&vetted.json), digest(bytes));
+        Ok(Arc::new(Self::of_root(root, vetted.manifest, manifest_digest, digest, Origin::File(path.to_owned()))))
     }
 
     /// The manifest of a file; no code of it runs.
@@ -204,10 +211,17 @@ impl Plugin {
         let json = unsafe { std::slice::from_raw_parts(root.manifest, root.manifest_length) };
         let manifest =
             serde_json::from_slice(json).map_err(|error| refused(format!("has a damaged manifest: {error}")))?;
-        Ok(Arc::new(Self::of_root(root, manifest, Origin::BuiltIn)))
+        let digest = sha256(json);
+        Ok(Arc::new(Self::of_root(root, manifest, digest.clone(), digest, Origin::BuiltIn)))
     }
 
-    fn of_root(root: &'static Root, manifest: Manifest, origin: Origin) -> Self {
+    fn of_root(
+        root: &'static Root,
+        manifest: Manifest,
+        manifest_digest: String,
+        digest: String,
+        origin: Origin,
+    ) -> Self {
         let label = format!("{} {}", manifest.name, manifest.version);
         Plugin {
             loss: offered(root, Kind::Loss, &manifest),
@@ -215,15 +229,17 @@ impl Plugin {
             optimizer: offered(root, Kind::Optimizer, &manifest),
             schedule: offered(root, Kind::Schedule, &manifest),
             manifest,
+            manifest_digest,
             label,
             origin,
+            digest,
             root: Some(root),
             isolated: None,
         }
     }
 
     /// One whose code isn't loaded into this process: what its manifest says is taken for true.
-    fn not_here(isolated: Option<Isolated>, manifest: Manifest, path: &Path) -> Self {
+    fn not_here(isolated: Option<Isolated>, vetted: vet::Vetted, digest: String, path: &Path) -> Self {
         fn offered<T>((table, interface): (&'static T, &'static Interface), kind: Kind, of: &Manifest) -> Offered<T> {
             declared(kind, of)?;
             match of.interfaces.iter().any(|id| id == kind.interface()) {
@@ -231,6 +247,7 @@ impl Plugin {
                 false => Err(not_offered(kind, of)),
             }
         }
+        let manifest = vetted.manifest;
         Plugin {
             loss: offered(isolate::loss(), Kind::Loss, &manifest),
             metric: offered(isolate::metric(), Kind::Metric, &manifest),
@@ -238,7 +255,9 @@ impl Plugin {
             schedule: offered(isolate::schedule(), Kind::Schedule, &manifest),
             label: format!("{} {}", manifest.name, manifest.version),
             manifest,
+            manifest_digest: sha256(&vetted.json),
             origin: Origin::File(path.to_owned()),
+            digest,
             isolated,
             root: None,
         }
@@ -280,6 +299,17 @@ impl Plugin {
     /// Where it came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// A digest of what is loaded of its file, and of the file's length; of what is built in, that of its manifest. It isn't the SHA-256 of
+    /// the whole file, of which what is for debuggers alone isn't read.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The SHA-256 of its manifest.
+    pub fn manifest_digest(&self) -> &str {
+        &self.manifest_digest
     }
 
     /// For the tests of a plug-in, which begin their random numbers at `seed`.
@@ -396,6 +426,13 @@ impl Library {
         };
         Ok(Library { bytes, real })
     }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&bytes[..image::mapped(bytes)]);
+    hash.update(bytes.len().to_le_bytes());
+    hex(&hash.finalize())
 }
 
 fn one_line(text: &str) -> String {

@@ -7,6 +7,7 @@ use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value};
 
+use super::bounds;
 use super::component::{MAX_INPUTS, Owned, with_inputs};
 use crate::Result;
 
@@ -85,6 +86,7 @@ impl Loss {
         // SAFETY: the handle belongs to this table.
         let shape = owned
             .checked(with_inputs(inputs, |inputs| unsafe { (owned.table.output_shape)(owned.handle, inputs) })?)?;
+        owned.at_most(shape.len(), bounds::AXES, "axes")?;
         let shape: Vec<i64> = shape.into();
         let product = shape.iter().try_fold(1_i64, |product, &length| product.checked_mul(length));
         if shape.iter().any(|&length| length < 0) || product.is_none_or(|product| product > 1 << 48) {

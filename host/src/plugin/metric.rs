@@ -7,6 +7,7 @@ use plugfit_api::instance::Instance;
 use plugfit_api::metric::{MetricInfo, Outcome};
 use serde_json::{Map, Value};
 
+use super::bounds;
 use super::component::{Owned, with_inputs};
 use crate::Result;
 
@@ -156,8 +157,11 @@ impl MetricState {
         let owned = &self.metric.owned;
         // SAFETY: as above.
         let result = owned.checked(unsafe { (owned.table.result)(owned.handle, &owned.host, self.state) })?;
+        let count = result.values.len();
+        owned.at_most(count, bounds::NUMBERS, "numbers")?;
+        owned.at_most(result.names.len(), bounds::NAMES, "names")?;
+        owned.at_most(result.shape.len(), bounds::AXES, "axes")?;
         let values: Vec<f64> = result.values.into();
-        let count = values.len();
         match result.kind {
             abi::RESULT_UNDEFINED => Ok(Outcome::Undefined),
             abi::RESULT_SCALAR if count == 1 => Ok(Outcome::Scalar(values[0])),
@@ -171,7 +175,8 @@ impl MetricState {
                 }
             }
             abi::RESULT_NAMED if result.names.len() == count => {
-                Ok(Outcome::Named(result.names.iter().map(|name| name.as_str().to_owned()).zip(values).collect()))
+                let names = result.names.iter().map(|name| owned.short_name(name, "name").map(str::to_owned));
+                Ok(Outcome::Named(names.zip(values).map(|(name, value)| Ok((name?, value))).collect::<Result<_>>()?))
             }
             kind => Err(owned.mistake(&format!("gave a result of kind {kind} with {count} numbers"))),
         }
@@ -206,6 +211,7 @@ impl MetricState {
         let owned = &self.metric.owned;
         // SAFETY: as above.
         let saved = owned.checked(unsafe { (owned.table.save)(owned.handle, self.state) })?;
+        owned.at_most(saved.bytes.len(), bounds::STATE, "bytes")?;
         Ok((saved.version, saved.bytes.into()))
     }
 }

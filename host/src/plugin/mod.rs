@@ -4,8 +4,10 @@
 
 #[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_allocations.rs")]
 mod allocations;
+mod bounds;
 mod component;
 mod door;
+mod dynamic;
 pub mod find;
 mod foreign;
 mod headers;

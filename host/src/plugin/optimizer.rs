@@ -1,3 +1,4 @@
+use std::collections::{HashSet, TryReserveError};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use plugfit_api::optimizer::{Parameter, Start, Step};
 use plugfit_api::{Element, Tensor, TensorMut};
 use serde_json::{Map, Value};
 
+use super::bounds;
 use super::component::Owned;
 use crate::Result;
 
@@ -36,6 +38,23 @@ pub enum SlotValues {
 }
 
 impl SlotValues {
+    /// So many numbers, each of this value.
+    ///
+    /// # Errors
+    /// There isn't as much memory.
+    pub fn filled(count: usize, value: f64, double: bool) -> Result<Self, TryReserveError> {
+        fn filled<T: Clone>(count: usize, value: T) -> Result<Vec<T>, TryReserveError> {
+            let mut values = Vec::new();
+            values.try_reserve_exact(count)?;
+            values.resize(count, value);
+            Ok(values)
+        }
+        Ok(match double {
+            true => SlotValues::Double(filled(count, value)?),
+            false => SlotValues::Single(filled(count, value as f32)?),
+        })
+    }
+
     /// How many they are.
     pub fn len(&self) -> usize {
         match self {
@@ -160,7 +179,9 @@ impl Optimizer {
         // SAFETY: the handle belongs to this table; so in the following.
         let slots =
             owned.checked(unsafe { (owned.table.slots)(owned.handle, &owned.host, RSlice::from_slice(&raw)) })?;
+        owned.at_most(slots.len(), bounds::SLOTS * (parameters.len() + 1), "slots")?;
         let mut specs: Vec<SlotSpec> = Vec::with_capacity(slots.len());
+        let (mut known, mut numbers) = (HashSet::new(), 0_i64);
         for slot in slots {
             let parameter = match slot.parameter {
                 abi::NONE => None,
@@ -170,10 +191,11 @@ impl Optimizer {
                 },
             };
             let double = slot.dtype == f64::DTYPE;
-            let name = slot.name.to_string();
+            let name = owned.short_name(&slot.name, "slot's name")?.to_owned();
+            owned.at_most(slot.shape.len(), bounds::AXES, "axes")?;
             let product = slot.shape.iter().try_fold(1_i64, |product, &length| product.checked_mul(length));
-            let impossible =
-                slot.shape.iter().any(|&length| length < 0) || product.is_none_or(|product| product > 1 << 40);
+            numbers = numbers.saturating_add(product.unwrap_or(i64::MAX));
+            let impossible = slot.shape.iter().any(|&length| length < 0) || numbers > bounds::SLOT_NUMBERS;
             if impossible || !(double || slot.dtype == f32::DTYPE) {
                 return Err(
                     owned.mistake(&format!("asks for a slot \"{name}\" of shape {:?}, which can't be", slot.shape))
@@ -195,7 +217,7 @@ impl Optimizer {
                     return Err(owned.mistake(&format!("asks for a slot \"{name}\" with the unknown start {other}")));
                 }
             };
-            if specs.iter().any(|spec| spec.parameter == parameter && spec.name == name) {
+            if !known.insert((parameter, name.clone())) {
                 return Err(owned.mistake(&format!("asks for two slots \"{name}\" of one parameter")));
             }
             specs.push(SlotSpec { parameter, name, shape: slot.shape.into(), double, start });

@@ -7,7 +7,7 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::Refusal;
+use super::{Refusal, bounds};
 
 /// A regular file that only root and the user could have written.
 pub struct Opened {
@@ -34,8 +34,13 @@ pub fn open(path: &Path) -> Result<Opened, Refusal> {
 /// The text of a lock or of keys that only root and the user could have written.
 pub fn read_text(path: &Path) -> Result<String, Refusal> {
     let mut text = String::new();
-    open_for(path, Content::Rules)?.file.read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
+    let file = open_for(path, Content::Rules)?.file;
+    // By what is read, since a file may grow.
+    file.take(bounds::RULES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    match text.len() as u64 > bounds::RULES {
+        true => Err(Refusal::new("is larger than 1 MiB").hint("write it anew")),
+        false => Ok(text),
+    }
 }
 
 fn open_for(path: &Path, content: Content) -> Result<Opened, Refusal> {

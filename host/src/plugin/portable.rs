@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Loads these bytes; `path` is where they are from.
 #[cfg(not(target_os = "linux"))]
-pub fn open(bytes: &[u8], path: &std::path::Path, in_place: bool) -> Result<libloading::Library, String> {
+pub fn open(bytes: &[u8], path: &std::path::Path, _: &[String], in_place: bool) -> Result<libloading::Library, String> {
     let path = if in_place { path.to_owned() } else { private_copy(bytes).map_err(|error| error.to_string())? };
     // SAFETY: initialisers of the library run here. That is what loading a plug-in is; its bytes have been vetted.
     unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())

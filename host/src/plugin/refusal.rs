@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
+use super::bounds;
 use crate::Error;
-use crate::data::text::of_path;
+use crate::data::text::{cut, of_path, one_line};
 
 /// Why a file isn't loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Refusal {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Refusal {
             path: PathBuf::new(),
-            reason: reason.into(),
+            reason: short_line(&reason.into()),
             hint: None,
             details: None,
             not_a_plugin: false,
@@ -47,8 +48,20 @@ impl Refusal {
         Refusal { curable: true, ..Self::new(reason) }
     }
 
+    /// Another plug-in of the same name and version was loaded before it.
+    pub(crate) fn conflict(label: &str, place: &str) -> Self {
+        Self::new(format!("conflicts with {place}: both are {label}, and they differ"))
+            .hint("neither is used: remove one of them, or raise the version of the one that is meant")
+    }
+
+    /// It has the name of a plug-in that is built in.
+    pub(crate) fn reserved(label: &str) -> Self {
+        Self::new(format!("is {label}, and a plug-in of that name is built in"))
+            .hint("call it something else, or leave out what is built in with --no-builtin")
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(short_line(&hint.into()));
         self
     }
 
@@ -57,7 +70,7 @@ impl Refusal {
         self
     }
 
-    pub(super) fn at(mut self, path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn at(mut self, path: impl Into<PathBuf>) -> Self {
         self.path = path.into();
         self
     }
@@ -69,6 +82,11 @@ impl Refusal {
             None => self.reason.clone(),
         }
     }
+}
+
+/// What a refusal says may come from the file, such as the name of a symbol or of a library.
+fn short_line(text: &str) -> String {
+    cut(&one_line(text), bounds::TEXT).into_owned()
 }
 
 impl From<Refusal> for Error {

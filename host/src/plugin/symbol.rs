@@ -64,12 +64,12 @@ pub(super) fn instance(
     name: &str,
     in_place: bool,
 ) -> std::result::Result<Instance<LossV1>, Refusal> {
-    let has_gradient = vet::callable(bytes, name, in_place)?;
+    let vet::Callable { has_gradient, needed } = vet::callable(bytes, name, in_place)?;
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let library = match loaded.entry((sha256(bytes), in_place.then(|| path.to_owned()))) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => new.insert(
-            library::open(bytes, path, in_place)
+            library::open(bytes, path, &needed, in_place)
                 .map_err(|error| Refusal::new(format!("can't be loaded by the system: {error}")))?,
         ),
     };

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
 
-use super::{Refusal, ownership};
+use super::{Refusal, bounds, ownership};
+use crate::data::text::is_instruction;
 use crate::data::write_privately;
 use crate::{Error, Result};
 
@@ -37,7 +38,11 @@ impl TrustedKey {
             Error::usage(format!("{key} {why}"))
                 .hint("a public key has 56 letters and begins with RW; minisign writes it into minisign.pub")
         };
-        let text = match std::fs::read_to_string(key) {
+        let read = || {
+            let mut text = String::new();
+            ownership::open_at_once(Path::new(key))?.0.take(bounds::RULES).read_to_string(&mut text).map(|_| text)
+        };
+        let text = match read() {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(wrong("is neither a minisign public key nor a file"));
@@ -49,7 +54,7 @@ impl TrustedKey {
         let comment = lines.next().and_then(|line| line.strip_prefix("untrusted comment:")).unwrap_or_default();
         let found = text.lines().find_map(Self::parse).ok_or_else(|| wrong("has no minisign public key"))?;
         // It is shown on terminals.
-        let comment = comment.trim().chars().filter(|letter| !letter.is_control()).collect();
+        let comment = comment.trim().chars().filter(|letter| !is_instruction(*letter)).collect();
         Ok(TrustedKey { comment, ..found })
     }
 

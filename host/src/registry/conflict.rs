@@ -1,8 +1,17 @@
-//! The error for a name that several plug-ins have.
+//! The errors for a name that several plug-ins have.
 
 use super::Listed;
 use crate::Error;
 use crate::plugin::Component;
+
+/// The error for a plug-in of which there are several that differ, with one version.
+pub(super) fn of_one_version<P: Listed>(plugin: &P, others: &[&P]) -> Error {
+    let mut error = Error::usage(format!("there are different files of {}", plugin.label()));
+    for one in std::iter::once(&plugin).chain(others) {
+        error = error.with("in", one.place());
+    }
+    error.hint("remove all but one of them, or raise the version of the one that is meant")
+}
 
 pub(super) fn error<P: Listed>(short: &str, found: &[(&P, &Component)]) -> Error {
     let number = match found.len() {

@@ -1,6 +1,7 @@
 //! Which plug-in has the component of a name.
 //!
-//! A plug-in is known by name and version: the same found again is one plug-in, and of two versions the newest is used.
+//! A plug-in is known by name, version and digest: the same found again is one plug-in, and of two versions the newest is used. Two files
+//! of one name and version that differ are a conflict: neither is used until one of them is gone. What is built in is replaced by no file.
 //! A short name that two plug-ins have is refused with both listed; `package>Name` says which is meant.
 
 mod conflict;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 pub use name::snake_case;
 
 use crate::Result;
-use crate::plugin::{Component, Kind, Manifest, Plugin};
+use crate::plugin::{Component, Kind, Manifest, Origin, Plugin};
 
 /// What the registry wants to know of a plug-in.
 pub trait Listed {
@@ -27,6 +28,15 @@ pub trait Listed {
 
     /// Why none of its components of this kind can be used; none: they can.
     fn unusable(&self, kind: Kind) -> Option<String>;
+
+    /// What tells it from another of its name and version: of a file the digest of what is loaded of it.
+    fn digest(&self) -> String;
+
+    /// Whether it is a part of the program.
+    fn built_in(&self) -> bool;
+
+    /// The digest of its manifest.
+    fn manifest_digest(&self) -> String;
 
     /// Its name and version.
     fn label(&self) -> String {
@@ -45,6 +55,18 @@ impl Listed for Arc<Plugin> {
 
     fn unusable(&self, kind: Kind) -> Option<String> {
         self.missing(kind).map(ToOwned::to_owned)
+    }
+
+    fn digest(&self) -> String {
+        Plugin::digest(self).to_owned()
+    }
+
+    fn built_in(&self) -> bool {
+        self.origin() == &Origin::BuiltIn
+    }
+
+    fn manifest_digest(&self) -> String {
+        Plugin::manifest_digest(self).to_owned()
     }
 }
 
@@ -72,17 +94,26 @@ pub enum Added {
         /// Where the newer one came from.
         place: String,
     },
+    /// Another plug-in of the same name and version is there already. Neither is used.
+    Conflict {
+        /// Where the first one came from.
+        place: String,
+    },
+    /// Its name is that of a plug-in that is built in.
+    Reserved,
 }
 
 /// The plug-ins in use.
 #[derive(Clone, Debug)]
 pub struct Registry<P = Arc<Plugin>> {
     plugins: Vec<P>,
+    /// Those of a name and version that another one has.
+    conflicting: Vec<P>,
 }
 
 impl<P> Default for Registry<P> {
     fn default() -> Self {
-        Registry { plugins: Vec::new() }
+        Registry { plugins: Vec::new(), conflicting: Vec::new() }
     }
 }
 
@@ -95,9 +126,20 @@ impl<P: Listed> Registry<P> {
             return Added::New;
         };
         let (place, there_version) = (there.place(), there.manifest().version.clone());
+        if there.built_in() != plugin.built_in() {
+            // A file of what is built in is built anew for each program, and only its manifest is the same.
+            let is_same = there_version == *version && there.manifest_digest() == plugin.manifest_digest();
+            return if is_same { Added::Same { place } } else { Added::Reserved };
+        }
         if there_version == *version {
-            Added::Same { place }
+            let same = |other: &P| other.digest() == plugin.digest();
+            if same(there) || self.conflicting.iter().any(same) {
+                return Added::Same { place };
+            }
+            self.conflicting.push(plugin);
+            Added::Conflict { place }
         } else if version::newer(version, &there_version) {
+            self.conflicting.retain(|other| other.manifest().name != *name);
             *there = plugin;
             Added::Replaced { version: there_version, place }
         } else {
@@ -140,11 +182,18 @@ impl<P: Listed> Registry<P> {
         match found[..] {
             [] => Err(unknown::error(self, kind, name, package, short)),
             [(plugin, component)] => match plugin.unusable(kind) {
-                None => Ok((plugin, component)),
+                None => self.undisputed(plugin).map(|()| (plugin, component)),
                 Some(reason) => Err(unknown::unusable(plugin, kind, &component.name, reason)),
             },
             ref several => Err(conflict::error(short, several)),
         }
+    }
+
+    /// Refuses a plug-in of which there are two that differ.
+    fn undisputed(&self, plugin: &P) -> Result<()> {
+        let others = self.conflicting.iter().filter(|other| other.manifest().name == plugin.manifest().name);
+        let others: Vec<&P> = others.collect();
+        if others.is_empty() { Ok(()) } else { Err(conflict::of_one_version(plugin, &others)) }
     }
 
     /// Whether a plug-in has a component of this name, usable or not.

@@ -7,6 +7,7 @@ struct Fake {
     manifest: Manifest,
     from: &'static str,
     broken: Option<Kind>,
+    digest: &'static str,
 }
 
 impl Listed for Fake {
@@ -20,6 +21,18 @@ impl Listed for Fake {
 
     fn unusable(&self, kind: Kind) -> Option<String> {
         (self.broken == Some(kind)).then(|| "its interface has another layout".into())
+    }
+
+    fn digest(&self) -> String {
+        self.digest.into()
+    }
+
+    fn built_in(&self) -> bool {
+        self.from == "built in"
+    }
+
+    fn manifest_digest(&self) -> String {
+        format!("{:?}", self.manifest)
     }
 }
 
@@ -35,7 +48,7 @@ fn plugin(label: &str, from: &'static str, components: &[(&str, &str, &[&str])])
         "abi": 1, "name": name, "version": version, "description": "", "compiler": "", "target": "", "api": "",
         "panic": "unwind", "interfaces": [], "components": components,
     });
-    Fake { manifest: serde_json::from_value(manifest).expect("a manifest"), from, broken: None }
+    Fake { manifest: serde_json::from_value(manifest).expect("a manifest"), from, broken: None, digest: "0" }
 }
 
 fn standard() -> Fake {
@@ -139,6 +152,51 @@ fn of_one_plugin_the_first_found_and_of_its_versions_the_newest_is_used() {
     assert_eq!(registry.add(robust("0.9.5", "d.so")), Added::Older { version: "0.10.0".into(), place: "c.so".into() });
     assert_eq!(found(&registry, Kind::Loss, "Tukey"), "robust 0.10.0 Tukey");
     assert_eq!(registry.plugins().len(), 1);
+}
+
+#[test]
+fn two_files_of_one_version_that_differ_are_a_conflict_until_a_newer_one_comes() {
+    let mut registry = Registry::default();
+    let robust = |version: &str, from, digest| Fake {
+        digest,
+        ..plugin(&format!("robust {version}"), from, &[("loss", "Tukey", &[])])
+    };
+    assert_eq!(registry.add(robust("0.9.0", "a.so", "1")), Added::New);
+    assert_eq!(registry.add(robust("0.9.0", "b.so", "2")), Added::Conflict { place: "a.so".into() });
+    assert_eq!(registry.add(robust("0.9.0", "c.so", "2")), Added::Same { place: "a.so".into() });
+    for name in ["Tukey", "robust>Tukey"] {
+        assert_eq!(
+            found(&registry, Kind::Loss, name),
+            "there are different files of robust 0.9.0\n  \
+             in      a.so\n  \
+             in      b.so\n  \
+             remove all but one of them, or raise the version of the one that is meant"
+        );
+    }
+    assert_eq!(
+        registry.add(robust("0.8.0", "d.so", "3")),
+        Added::Older { version: "0.9.0".into(), place: "a.so".into() }
+    );
+    assert!(registry.find(Kind::Loss, "Tukey").is_err());
+    let replaced = Added::Replaced { version: "0.9.0".into(), place: "a.so".into() };
+    assert_eq!(registry.add(robust("0.9.1", "e.so", "4")), replaced);
+    assert_eq!(found(&registry, Kind::Loss, "Tukey"), "robust 0.9.1 Tukey");
+}
+
+#[test]
+fn what_is_built_in_is_replaced_by_no_file_and_knows_its_own() {
+    let mut registry = registry([standard()]);
+    let own = Fake { from: "libstandard.so", digest: "another", ..standard() };
+    assert_eq!(registry.add(own), Added::Same { place: "built in".into() });
+    let false_one = |version: &str| plugin(&format!("standard {version}"), "false.so", &[("loss", "Huber", &[])]);
+    for version in ["0.1.0", "0.0.1", "99.0.0"] {
+        assert_eq!(registry.add(false_one(version)), Added::Reserved, "{version}");
+    }
+    assert_eq!(found(&registry, Kind::Loss, "Huber"), "standard 0.1.0 Huber");
+    assert_eq!(registry.plugins().len(), 1);
+    // Without what is built in, its name is one like another.
+    let mut empty = Registry::default();
+    assert_eq!(empty.add(false_one("99.0.0")), Added::New);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //!
 //! The input is no library, but a list of changes to one: `$PLUGFIT_FUZZ_PLUGIN`, or the calibration plug-in of the workspace's
 //! release build. So the corpus holds for whatever the compiler makes of it, and no input at all is the plug-in itself.
+//!
+//! Of what passes, the segments and the dynamic section are read once more, as the system's loader reads them: they ask for no further
+//! library, no folder to look for one in, and no executable stack.
 #![no_main]
 
 use std::ops::Range;
@@ -11,7 +14,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use object::Endianness;
 use object::elf::{self, FileHeader64};
-use object::read::elf::{FileHeader, SectionHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use plugfit::plugin::{LoadOptions, Plugin};
 use plugfit_fuzz::{file, written};
 
@@ -19,6 +22,10 @@ struct Good {
     bytes: Vec<u8>,
     /// Where its headers are: the file's own, those of the segments, the dynamic section, the manifest, those of the sections.
     headers: Vec<usize>,
+    /// Where each entry of its dynamic section is.
+    entries: Vec<usize>,
+    /// Where the header of each segment is, and its type.
+    segments: Vec<(usize, u32)>,
 }
 
 static GOOD: LazyLock<Good> = LazyLock::new(|| {
@@ -28,8 +35,29 @@ static GOOD: LazyLock<Good> = LazyLock::new(|| {
     let copy = written("libplugin.so", &bytes);
     Plugin::open(&copy, &LoadOptions::default()).expect("a plug-in that is as it should be");
     let headers = headers(&bytes).flatten().collect();
-    Good { bytes, headers }
+    let header = FileHeader64::<Endianness>::parse(&bytes[..]).expect("an ELF file");
+    let endian = header.endian().expect("its byte order");
+    let (mut entries, mut segments) = (Vec::new(), Vec::new());
+    for (index, segment) in header.program_headers(endian, &bytes[..]).expect("its segments").iter().enumerate() {
+        let place = header.e_phoff(endian) as usize + index * size_of::<elf::ProgramHeader64<Endianness>>();
+        segments.push((place, segment.p_type(endian)));
+        if segment.p_type(endian) == elf::PT_DYNAMIC {
+            let start = segment.p_offset(endian) as usize;
+            entries.extend((start..start + segment.p_filesz(endian) as usize).step_by(16));
+        }
+    }
+    Good { bytes, headers, entries, segments }
 });
+
+const DT_AUDIT: u32 = 0x6fff_fefc;
+const DT_DEPAUDIT: u32 = 0x6fff_fefb;
+
+/// Entries that have further libraries loaded or looked for, or code written to.
+const FORBIDDEN: [u32; 7] =
+    [elf::DT_RPATH, elf::DT_RUNPATH, DT_AUDIT, DT_DEPAUDIT, elf::DT_FILTER, elf::DT_AUXILIARY, elf::DT_TEXTREL];
+
+/// Segments that ask the loader for something.
+const ASKING: [u32; 5] = [elf::PT_GNU_STACK, elf::PT_GNU_RELRO, elf::PT_DYNAMIC, elf::PT_TLS, elf::PT_LOAD];
 
 fn headers(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
@@ -56,9 +84,33 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 /// A place among the headers (2 bytes), what is done there (1), and a number for it (8).
 const CHANGE: usize = 11;
 
-fn change(bytes: &mut [u8], headers: &[usize], change: &[u8; CHANGE]) {
+fn change(bytes: &mut [u8], good: &Good, change: &[u8; CHANGE]) {
+    let headers = &good.headers;
     let [low, high, action, number @ ..] = change;
-    let place = usize::from(u16::from_le_bytes([*low, *high])) % headers.len();
+    let place = usize::from(u16::from_le_bytes([*low, *high]));
+    let mut put = |at: usize, value: &[u8]| {
+        if let Some(place) = bytes.get_mut(at..at + value.len()) {
+            place.copy_from_slice(value);
+        }
+    };
+    let number_of = u64::from_le_bytes(*number);
+    let asking = || {
+        let kind = ASKING[place % ASKING.len()];
+        good.segments.iter().find(|(_, other)| *other == kind).map(|(place, _)| *place)
+    };
+    // An action of which the highest bits are set changes what matters, wherever the compiler puts that.
+    if action >> 5 == 7 {
+        let tag = u64::from(FORBIDDEN[(number_of % FORBIDDEN.len() as u64) as usize]);
+        match (action & 3, asking()) {
+            (0, _) => put(good.entries[place % good.entries.len()], &tag.to_le_bytes()),
+            (1, Some(at)) => put(at + 4, &(number_of as u32 & 7).to_le_bytes()),
+            (2, Some(at)) => put(at, &elf::PT_NULL.to_le_bytes()),
+            (3, Some(at)) => put(at + 40, &number_of.to_le_bytes()),
+            _ => {}
+        }
+        return;
+    }
+    let place = place % headers.len();
     let width = 1 << (action & 3);
     // What is as wide as a field begins where a field does.
     let at = headers[place] / width * width;
@@ -83,18 +135,34 @@ fuzz_target!(|input: &[u8]| {
     let good = &*GOOD;
     let mut bytes = good.bytes.clone();
     for one in input.as_chunks::<CHANGE>().0.iter().take(16) {
-        change(&mut bytes, &good.headers, one);
+        change(&mut bytes, good, one);
     }
     let path = written("libplugin.so", &bytes);
-    if Plugin::read_manifest(&path).is_err() {
+    if Plugin::open(&path, &LoadOptions { manifests_only: true, ..LoadOptions::default() }).is_err() {
         return;
     }
+    asks_for_nothing(&bytes);
     if let Err(how) = in_a_child(|| Plugin::open(&path, &LoadOptions::default())) {
         let kept = file("crashed.so");
         std::fs::write(&kept, &bytes).expect("the file can be written");
         panic!("a file that was vetted, kept as {}, {how}", kept.display());
     }
 });
+
+/// Reads as the system's loader does what a library asks it for.
+fn asks_for_nothing(bytes: &[u8]) {
+    let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
+    let endian = header.endian().expect("its byte order");
+    let segments = header.program_headers(endian, bytes).expect("its segments");
+    let stack = segments.iter().rfind(|segment| segment.p_type(endian) == elf::PT_GNU_STACK).expect("it says which");
+    assert_eq!(stack.p_flags(endian) & elf::PF_X, 0, "an executable stack");
+    let dynamic = segments.iter().rfind(|segment| segment.p_type(endian) == elf::PT_DYNAMIC).expect("a dynamic section");
+    let entries = dynamic.dynamic(endian, bytes).expect("its entries").expect("it is that");
+    for entry in entries.iter().take_while(|entry| entry.d_tag(endian) != u64::from(elf::DT_NULL)) {
+        let is_forbidden = FORBIDDEN.iter().any(|tag| u64::from(*tag) == entry.d_tag(endian));
+        assert!(!is_forbidden, "an entry {:#x}", entry.d_tag(endian));
+    }
+}
 
 /// Runs it in a process of its own.
 fn in_a_child<T>(run: impl FnOnce() -> T) -> Result<(), String> {

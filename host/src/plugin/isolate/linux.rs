@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Result};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::ptr::NonNull;
@@ -17,12 +17,13 @@ use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 use rustix::thread::futex;
 
 /// Addresses, not memory: the file behind them grows as calls need it, and nothing ever moves.
-const RESERVED: usize = 1 << 36;
+pub const RESERVED: usize = 1 << 36;
 
 /// Memory that two processes share.
 pub struct Mapping {
     base: NonNull<u8>,
-    file: File,
+    /// The host's. The worker has none, so that its plug-in can't make the memory larger.
+    file: Option<File>,
 }
 
 // SAFETY: an address and a file; who reads and writes there takes turns, or uses atomics.
@@ -36,7 +37,7 @@ impl Mapping {
         file.set_len(length as u64)?;
         // What is there stays: neither side can be ended by the other's cutting it short.
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL)?;
-        Self::of(file)
+        Ok(Mapping { base: map(&file)?, file: Some(file) })
     }
 
     /// That of the host, which gave it as stdin; from now on stdin is empty.
@@ -46,52 +47,49 @@ impl Mapping {
             return Err(std::io::Error::other("stdin isn't the memory of a host"));
         }
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-        Self::of(file)
-    }
-
-    fn of(file: File) -> Result<Self> {
-        // SAFETY: at an address that the system chooses, so that no other memory is touched.
-        let base = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                RESERVED,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-                &file,
-                0,
-            )
-        }?;
-        let base = NonNull::new(base.cast()).ok_or_else(|| std::io::Error::other("mapped at null"))?;
-        Ok(Mapping { base, file })
+        Ok(Mapping { base: map(&file)?, file: None })
     }
 
     pub fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// How much of it there is.
-    pub fn length(&self) -> Result<usize> {
-        Ok(usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX).min(RESERVED))
-    }
-
-    /// Makes room for this much and some more.
+    /// Makes it this long.
     pub fn grow(&self, length: usize) -> Result<()> {
         if length > RESERVED {
             return Err(std::io::Error::other("a call has more than 64 GiB of arrays"));
         }
-        let length = (length + length / 4).next_multiple_of(1 << 16).min(RESERVED);
-        self.file.set_len(length as u64)
+        self.file()?.set_len(length as u64)
+    }
+
+    fn file(&self) -> Result<&File> {
+        self.file.as_ref().ok_or_else(|| std::io::Error::other("the memory is the host's"))
     }
 
     /// To be a process's stdin.
     pub fn stdin(&self) -> Result<Stdio> {
-        Ok(Stdio::from(self.file.try_clone()?))
+        Ok(Stdio::from(self.file()?.try_clone()?))
     }
+}
+
+fn map(file: &File) -> Result<NonNull<u8>> {
+    // SAFETY: at an address that the system chooses, so that no other memory is touched.
+    let base = unsafe {
+        mmap(
+            std::ptr::null_mut(),
+            RESERVED,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED | MapFlags::NORESERVE,
+            file,
+            0,
+        )
+    }?;
+    NonNull::new(base.cast()).ok_or_else(|| std::io::Error::other("mapped at null"))
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `of`, and borrowed by nobody any more. There is nothing to do about a failure.
+        // SAFETY: mapped by `map`, and borrowed by nobody any more. There is nothing to do about a failure.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), RESERVED) };
     }
 }
@@ -189,22 +187,69 @@ pub fn how(status: ExitStatus) -> String {
     }
 }
 
-/// Called in the worker: it ends with `parent`, uses no more memory than this, and is the first to go when the system has none left.
-pub fn become_worker(parent: u32, memory: u64) -> Result<()> {
+/// Called in the worker, before it has further threads: it and what it starts end with `parent`, it is the first to go when the system has no
+/// memory left, and it may use `memory` bytes. Gives how many bytes of addresses that is, for [`limit_addresses`].
+pub fn become_worker(parent: u32, memory: u64) -> Result<u64> {
+    let ended = || std::io::Error::other("the program that started this worker has ended");
+    let host = i32::try_from(parent).ok().and_then(Pid::from_raw).ok_or_else(ended)?;
+    let process = rustix::process::pidfd_open(host, PidfdFlags::empty())?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    let found = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    if found != Some(parent) {
-        return Err(std::io::Error::other("the program that started this worker has ended"));
+    // As long as it is the parent, its number can't be another's.
+    if rustix::process::getppid() != Some(host) {
+        return Err(ended());
     }
+    end_group_with(&process)?;
     // The host's addresses are counted as well, which aren't used.
     let statistics = std::fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = statistics.split(' ').next().and_then(|pages| pages.parse().ok()).unwrap_or(0);
     let limit = (pages * rustix::param::page_size() as u64).saturating_add(memory);
-    let most = rustix::process::getrlimit(Resource::As).maximum;
-    let limit = Some(most.map_or(limit, |most| most.min(limit)));
-    rustix::process::setrlimit(Resource::As, Rlimit { current: limit, maximum: limit })?;
+    limit_addresses(limit);
     // It may be forbidden, and helps only in need.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    Ok(limit)
+}
+
+/// Lets this process have at most so many bytes of addresses, or fewer where that was said before. What it has already stays.
+pub fn limit_addresses(bytes: u64) {
+    let most = rustix::process::getrlimit(Resource::As).maximum;
+    let limit = Some(most.map_or(bytes, |most| most.min(bytes)));
+    // To lower a limit is always allowed.
+    let _ = rustix::process::setrlimit(Resource::As, Rlimit { current: limit, maximum: limit });
+}
+
+/// Starts a process that waits for `host` to end, and then ends the group of this one. The system itself ends only this process with its
+/// host, and not what a plug-in has started.
+fn end_group_with(host: &impl AsRawFd) -> Result<()> {
+    let own = rustix::process::getpid();
+    let worker = rustix::process::pidfd_open(own, PidfdFlags::empty())?;
+    let waited_for = |process: i32| libc::pollfd { fd: process, events: libc::POLLIN, revents: 0 };
+    let mut waited_for = [waited_for(host.as_raw_fd()), waited_for(worker.as_raw_fd())];
+    // SAFETY: this process has one thread as yet. The new ones call nothing but functions that may be called after a fork.
+    let child = match unsafe { libc::fork() } {
+        -1 => return Err(std::io::Error::last_os_error()),
+        // The one that waits isn't this one's child: a plug-in may wait for all of its own.
+        // SAFETY: as above.
+        0 => unsafe {
+            if libc::fork() == 0 {
+                libc::setsid();
+                (0..3).for_each(|stream| {
+                    libc::close(stream);
+                });
+                while libc::poll(waited_for.as_mut_ptr(), 2, -1) == -1 && *libc::__errno_location() == libc::EINTR {}
+                libc::kill(-own.as_raw_nonzero().get(), libc::SIGKILL);
+            }
+            libc::_exit(0)
+        },
+        child => child,
+    };
+    let mut status = 0;
+    // SAFETY: the status is written to a place of ours.
+    while unsafe { libc::waitpid(child, &mut status, 0) } == -1 {
+        let error = std::io::Error::last_os_error();
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
     Ok(())
 }
 

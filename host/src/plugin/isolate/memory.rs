@@ -18,6 +18,10 @@ pub struct Header {
     pub end: AtomicU64,
     /// Where host and worker run.
     processors: [AtomicU32; 2],
+    /// How much memory there is, as the host says.
+    length: AtomicU64,
+    /// How much the worker needs for its answer, where that is more than there is; else 0.
+    pub wanted: AtomicU64,
 }
 
 impl Header {
@@ -48,7 +52,7 @@ impl Header {
 pub const HOST: u32 = 0;
 /// The worker's.
 pub const WORKER: u32 = 1;
-/// Nobody's: the worker has ended.
+/// Nobody's: the worker has ended. The host doesn't rely on it, since the worker can write it as well.
 pub const ENDED: u32 = 2;
 
 /// Where messages begin.
@@ -58,11 +62,29 @@ pub const BODY: usize = 64;
 pub struct Memory {
     mapping: Arc<Mapping>,
     length: usize,
+    side: Side,
+}
+
+/// Whose view of the memory it is. It grows by the host alone, which counts it as memory of the worker's.
+#[derive(Clone, Copy)]
+enum Side {
+    /// It grows up to `limit` bytes.
+    Host { limit: usize },
+    /// With the shared memory the worker may have `limit` bytes of addresses.
+    Worker { limit: u64 },
 }
 
 impl Memory {
-    pub fn new(mapping: Arc<Mapping>) -> Self {
-        Memory { mapping, length: 0 }
+    /// The host's.
+    pub fn of_host(mapping: Arc<Mapping>, length: usize, limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(length);
+        header(&mapping).length.store(length as u64, Ordering::Relaxed);
+        Memory { mapping, length, side: Side::Host { limit } }
+    }
+
+    /// The worker's.
+    pub fn of_worker(mapping: Arc<Mapping>, limit: u64) -> Self {
+        Memory { mapping, length: 0, side: Side::Worker { limit } }
     }
 
     pub fn header(&self) -> &Header {
@@ -70,19 +92,51 @@ impl Memory {
     }
 
     /// Whether everything before `end` is there.
-    pub fn has(&mut self, end: usize) -> Result<bool> {
-        if end > self.length {
-            self.length = self.mapping.length()?;
+    pub fn has(&mut self, end: usize) -> bool {
+        if let (Side::Worker { limit }, true) = (self.side, end > self.length) {
+            let length = self.header().length.load(Ordering::Relaxed);
+            system::limit_addresses(limit.saturating_sub(length));
+            self.length = usize::try_from(length).unwrap_or(usize::MAX);
         }
-        Ok(end <= self.length)
+        end <= self.length
     }
 
+    /// Makes room for this much and, where it grows, for some more.
     pub fn reserve(&mut self, end: usize) -> Result<()> {
-        if !self.has(end)? {
-            self.mapping.grow(end)?;
-            self.length = self.mapping.length()?;
+        if self.has(end) {
+            return Ok(());
         }
-        Ok(())
+        match self.side {
+            Side::Host { limit } => {
+                if end > limit {
+                    let message = format!("a call takes {end} bytes, and its process may use {limit}");
+                    return Err(std::io::Error::other(message));
+                }
+                let length = end.saturating_add(end / 4).next_multiple_of(1 << 16).min(limit);
+                self.mapping.grow(length)?;
+                self.length = length;
+                self.header().length.store(length as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Side::Worker { .. } => {
+                self.ask_for(end);
+                match self.has(end) {
+                    true => Ok(()),
+                    false => Err(std::io::Error::other("there is no room for an answer")),
+                }
+            }
+        }
+    }
+
+    /// Has the host make room, in the midst of a call.
+    fn ask_for(&self, end: usize) {
+        let head = self.header();
+        head.wanted.store(end as u64, Ordering::Relaxed);
+        head.turn.store(HOST, Ordering::Release);
+        system::wake(&head.turn);
+        while head.turn.load(Ordering::Acquire) != WORKER {
+            system::wait(&head.turn, HOST, None);
+        }
     }
 
     /// # Safety

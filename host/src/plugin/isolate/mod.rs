@@ -11,6 +11,7 @@
 //! It holds crashes; it is no sandbox. A worker has the user's rights.
 
 mod memory;
+mod printed;
 mod process;
 mod proxy;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
@@ -35,6 +36,9 @@ use super::Kind;
 
 /// The kind of error of a call to a process that has ended. It doesn't cross: it is made on this side.
 pub const CRASHED: u32 = u32::MAX;
+
+/// The kind of error of a plug-in that broke its word, where this side noticed it.
+pub const MISTAKEN: u32 = u32::MAX - 1;
 
 /// The first argument of a worker.
 const WORKER_ARGUMENT: &str = "plugfit-worker";
@@ -108,7 +112,7 @@ impl Isolated {
             return RResult::ROk(worker.clone());
         }
         let Source { bytes, path, in_place, function } = &self.source;
-        let worker = match Worker::start(&self.isolation, path.display().to_string()) {
+        let worker = match Worker::start(&self.isolation, path) {
             Ok(worker) => Arc::new(worker),
             Err(error) => return RResult::RErr(other(format!("can't be isolated: {error}"))),
         };

@@ -1,20 +1,23 @@
 //! A worker as the host sees it: started, called, watched over, ended.
 
-use std::io::{Result, Write};
+use std::io::Result;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RStr};
 use plugfit_abi::{self as abi, Interface};
 
 use super::memory::{BODY, ENDED, HOST, Memory, WORKER, header};
-use super::system::{self, Mapping};
+use super::printed::Printed;
+use super::system::{self, Mapping, RESERVED};
 use super::wire::{Call, Reader, Return, Writer, bring_back, locked};
 use super::worker::check_program;
-use super::{CRASHED, Isolation, WORKER_ARGUMENT, WORKER_VARIABLE};
-use crate::plugin::Kind;
+use super::{CRASHED, Isolation, MISTAKEN, WORKER_ARGUMENT, WORKER_VARIABLE};
+use crate::data::text::of_path;
+use crate::plugin::{Kind, bounds};
 
 /// A process that runs the components of one plug-in. It ends when this is dropped.
 pub struct Worker {
@@ -28,6 +31,8 @@ pub struct Worker {
 struct Channel {
     memory: Memory,
     returns: Vec<Return>,
+    /// What an answer is copied to.
+    answer: Vec<u64>,
 }
 
 /// What the thread that watches over the process knows.
@@ -36,8 +41,12 @@ struct Life {
     /// The process that started it. One forked from that has the same memory, and no say.
     owner: u32,
     child: u32,
-    took_too_long: AtomicBool,
+    /// Whether it has ended, or is being ended by its host. The shared memory says so too, but it is the worker's as well.
+    gone: AtomicBool,
+    /// Why its host ended it.
+    why: Mutex<Option<String>>,
     end: Mutex<Option<End>>,
+    has_end: Condvar,
 }
 
 /// How a process ended.
@@ -58,7 +67,7 @@ pub struct Caller<'c> {
 }
 
 impl Worker {
-    pub fn start(isolation: &Isolation, file: String) -> Result<Self> {
+    pub fn start(isolation: &Isolation, path: &Path) -> Result<Self> {
         let mut command = match &isolation.program[..] {
             [program, arguments @ ..] => {
                 let mut command = Command::new(program);
@@ -67,7 +76,8 @@ impl Worker {
             }
             [] => Command::new(check_program().and_then(|()| system::this_program())?),
         };
-        let mapping = Arc::new(Mapping::create(1 << 16)?);
+        const BEGIN: usize = 1 << 16;
+        let mapping = Arc::new(Mapping::create(BEGIN)?);
         let memory = isolation.memory_limit.unwrap_or_else(system::available_memory);
         let numbers = [u64::from(std::process::id()), memory, rayon::current_num_threads() as u64];
         command.arg(WORKER_ARGUMENT).arg(env!("CARGO_PKG_VERSION")).args(numbers.map(|number| number.to_string()));
@@ -76,6 +86,7 @@ impl Worker {
         // The process is to end when its starter does, which for the system is the thread: so it has one of its own.
         let (sender, receiver) = mpsc::channel();
         let shared = mapping.clone();
+        let printed = Printed::new(path);
         std::thread::Builder::new().name("plugfit-worker".into()).spawn(move || {
             match system::start(command, &shared) {
                 Err(error) => drop(sender.send(Err(error))),
@@ -84,22 +95,25 @@ impl Worker {
                         mapping: shared,
                         owner: std::process::id(),
                         child: child.id(),
-                        took_too_long: AtomicBool::new(false),
-                        end: Mutex::new(None),
+                        gone: AtomicBool::new(false),
+                        why: Mutex::default(),
+                        end: Mutex::default(),
+                        has_end: Condvar::new(),
                     };
                     let life = Arc::new(life);
                     let _ = sender.send(Ok(life.clone()));
-                    life.watch_over(child);
+                    life.watch_over(child, printed);
                 }
             }
         })?;
         let life = receiver.recv().map_err(std::io::Error::other)??;
-        let channel = Channel { memory: Memory::new(mapping), returns: Vec::new() };
-        Ok(Worker { channel: Mutex::new(channel), life, limit: isolation.call_limit, file })
+        let memory = Memory::of_host(mapping, BEGIN, memory.min(RESERVED as u64));
+        let channel = Channel { memory, returns: Vec::new(), answer: Vec::new() };
+        Ok(Worker { channel: Mutex::new(channel), life, limit: isolation.call_limit, file: of_path(path) })
     }
 
     pub fn has_ended(&self) -> bool {
-        header(&self.life.mapping).turn.load(Ordering::Acquire) == ENDED
+        self.life.gone.load(Ordering::Acquire)
     }
 
     /// Calls a function of the worker's; one call at a time.
@@ -116,7 +130,7 @@ impl Worker {
             ));
         }
         let mut channel = locked(&self.channel);
-        let Channel { memory, returns } = &mut *channel;
+        let Channel { memory, returns, answer } = &mut *channel;
         let mut writer = Writer::new(memory, returns, BODY);
         writer.number(call as u64);
         writer.number(caller.kind as u64);
@@ -125,9 +139,17 @@ impl Worker {
             Ok(end) => end,
             Err(error) => return RResult::RErr(other(format!("can't be called in its process: {error}"))),
         };
-        let head = memory.header();
+        let head = header(&self.life.mapping);
         head.cancelled.store(u32::from(caller.is_cancelled()), Ordering::Relaxed);
-        if head.turn.compare_exchange(HOST, WORKER, Ordering::Release, Ordering::Relaxed).is_err() {
+        head.wanted.store(0, Ordering::Relaxed);
+        if self.has_ended() {
+            return RResult::RErr(self.crash(caller, None));
+        }
+        if head.turn.compare_exchange(HOST, WORKER, Ordering::Release, Ordering::Relaxed).is_err() && !self.has_ended()
+        {
+            self.life.end("was ended, since it took a turn that wasn't its own");
+        }
+        if self.has_ended() {
             return RResult::RErr(self.crash(caller, None));
         }
         system::wake(&head.turn);
@@ -135,13 +157,16 @@ impl Worker {
             return RResult::RErr(self.crash(caller, Some(call)));
         }
 
-        let mut reader = Reader::new(memory, end);
-        let lines = reader.list(|r| (r.number() as u32, r.text().to_owned()));
+        let mut reader = Reader::of_copy(memory, end, answer);
+        let lines = reader.at_most(bounds::LOG_LINES, "lines of its log", |r| (r.number() as u32, r.shown()));
         let result = reader.result(read);
+        if let Some(problem) = reader.problem() {
+            return RResult::RErr(abi::Error { kind: MISTAKEN, ..other(problem) });
+        }
         if !reader.is_whole() {
             // It wrote where it shouldn't have.
-            self.life.kill();
-            return RResult::RErr(other("left an answer that can't be read, and was ended".into()));
+            self.life.end("was ended, since it left an answer that can't be read");
+            return RResult::RErr(self.crash(caller, Some(call)));
         }
         if matches!(result, RResult::ROk(_)) {
             // SAFETY: the call just ended, and what was lent to it still is.
@@ -152,45 +177,67 @@ impl Worker {
         for (level, line) in lines {
             caller.log(level, &line);
         }
-        // That kind is this side's to give.
-        result
-            .map_err(|error| if error.kind == CRASHED { abi::Error { kind: abi::ERROR_OTHER, ..error } } else { error })
+        // Those kinds are this side's to give.
+        let is_ours = |kind: u32| matches!(kind, CRASHED | MISTAKEN);
+        result.map_err(|error| if is_ours(error.kind) { abi::Error { kind: abi::ERROR_OTHER, ..error } } else { error })
     }
 
     /// Waits for the answer; false if there won't be one.
-    fn answered(&self, memory: &Memory, caller: Caller<'_>) -> bool {
+    fn answered(&self, memory: &mut Memory, caller: Caller<'_>) -> bool {
         /// Between two looks at whether the user wants it to stop.
         const LOOK: Duration = Duration::from_millis(50);
-        let head = memory.header();
+        let head = header(&self.life.mapping);
         let begin = Instant::now();
         head.look_for_end_of_turn(WORKER);
         loop {
-            match head.turn.load(Ordering::Acquire) {
-                HOST => return true,
-                ENDED => return false,
-                _ => {}
+            let turn = head.turn.load(Ordering::Acquire);
+            if self.has_ended() {
+                return false;
             }
             let left = self.limit.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                self.life.took_too_long.store(true, Ordering::Relaxed);
-                self.life.kill();
+            match turn {
+                HOST => match head.wanted.swap(0, Ordering::Relaxed) {
+                    0 => return true,
+                    wanted => self.make_room(memory, wanted),
+                },
+                WORKER => {}
+                // The thread that watches over it says that it has ended before it writes so.
+                _ => self.life.end("was ended, since it said that it had ended"),
             }
-            system::wait(&head.turn, WORKER, Some(if left.is_zero() { LOOK } else { left.min(LOOK) }));
+            if left.is_zero() {
+                self.life.end(&format!("was ended, since a call may take {} s", self.limit.as_secs_f64()));
+            }
+            if self.has_ended() {
+                return false;
+            }
+            system::wait(&head.turn, WORKER, Some(left.min(LOOK)));
             if caller.is_cancelled() && head.cancelled.swap(1, Ordering::Relaxed) == 0 {
                 system::wake(&head.cancelled);
             }
         }
     }
 
+    /// Makes room for an answer, for which it is the worker's turn again.
+    fn make_room(&self, memory: &mut Memory, wanted: u64) {
+        if let Err(error) = memory.reserve(usize::try_from(wanted).unwrap_or(usize::MAX)) {
+            self.life.end(&format!("was ended: {error}"));
+            return;
+        }
+        let turn = &header(&self.life.mapping).turn;
+        turn.store(WORKER, Ordering::Release);
+        system::wake(turn);
+    }
+
     /// The error for a call to a process that has ended, during this call or before.
     #[cold]
     fn crash(&self, caller: Caller<'_>, call: Option<Call>) -> abi::Error {
-        let mut end = locked(&self.life.end);
-        let Some(end) = end.as_mut() else { return other("can't be called any more".into()) };
-        let how = match self.life.took_too_long.load(Ordering::Relaxed) {
-            true => format!("was ended, since a call may take {} s", self.limit.as_secs_f64()),
-            false => end.how.clone(),
-        };
+        /// Longer than the system needs to end a process.
+        const LONGEST: Duration = Duration::from_secs(10);
+        let waited = self.life.has_end.wait_timeout_while(locked(&self.life.end), LONGEST, |end| end.is_none());
+        let (mut end, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let unknown = || End { how: "is being ended".into(), said: String::new(), during: None };
+        let end = end.get_or_insert_with(unknown);
+        let how = locked(&self.life.why).clone().unwrap_or_else(|| end.how.clone());
         let message = match (&end.during, call) {
             (None, Some(call)) => {
                 end.during = Some(format!("{} ({})", caller.component, call.name()));
@@ -216,21 +263,22 @@ impl Drop for Worker {
 }
 
 impl Life {
-    /// Ends the process, if it hasn't ended.
+    /// Ends the process, if it hasn't ended, for this reason.
+    fn end(&self, why: &str) {
+        locked(&self.why).get_or_insert_with(|| why.to_owned());
+        self.kill();
+    }
+
     fn kill(&self) {
+        self.gone.store(true, Ordering::Release);
         let end = locked(&self.end);
         if end.is_none() && self.owner == std::process::id() {
             system::kill(self.child);
         }
     }
 
-    fn watch_over(&self, mut child: Child) {
-        let mut tail = Vec::new();
-        let watched = system::until_ended(&mut child, |printed| {
-            let _ = std::io::stderr().write_all(printed);
-            tail.extend_from_slice(printed);
-            tail.drain(..tail.len().saturating_sub(4096));
-        });
+    fn watch_over(&self, mut child: Child, mut printed: Printed) {
+        let watched = system::until_ended(&mut child, |bytes| printed.take(bytes));
         let mut end = locked(&self.end);
         // Whatever it started, and itself where it can't be watched over.
         system::kill(self.child);
@@ -238,19 +286,13 @@ impl Life {
             (Ok(()), Ok(status)) => system::how(status),
             (Err(error), _) | (_, Err(error)) => format!("couldn't be watched over: {error}"),
         };
-        *end = Some(End { how, said: last_lines(&String::from_utf8_lossy(&tail)), during: None });
+        *end = Some(End { how, said: printed.end(), during: None });
+        self.gone.store(true, Ordering::Release);
+        self.has_end.notify_all();
         let turn = &header(&self.mapping).turn;
         turn.store(ENDED, Ordering::Release);
         system::wake(turn);
     }
-}
-
-/// The two last lines that say something.
-fn last_lines(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note: "));
-    let mut last: Vec<&str> = lines.rev().take(2).collect();
-    last.reverse();
-    last.join("; ")
 }
 
 impl Caller<'_> {
@@ -286,16 +328,4 @@ unsafe fn interface<'h, T>(host: &'h abi::Host, id: &'static str) -> Option<&'h 
 
 pub fn other(message: String) -> abi::Error {
     abi::Error { kind: abi::ERROR_OTHER, message: message.into(), field: ROption::RNone, place: ROption::RNone }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_process_said_last_is_kept_without_advice() {
-        let text = "epoch 3\n\nthread 'main' panicked at src/lib.rs:3:\nof no use\nnote: run with RUST_BACKTRACE=1\n\n";
-        assert_eq!(last_lines(text), "thread 'main' panicked at src/lib.rs:3:; of no use");
-        assert_eq!(last_lines(""), "");
-    }
 }

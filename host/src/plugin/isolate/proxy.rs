@@ -7,7 +7,7 @@ use plugfit_abi::{self as abi, Error, Handle, Host, Inputs, LossV1, MetricV1, Op
 
 use super::process::{Caller, Worker, other};
 use super::wire::{Call, Reader, Way, Writer};
-use crate::plugin::Kind;
+use crate::plugin::{Kind, bounds};
 
 /// A component or a state in a worker; what handles of these tables point at.
 struct Remote {
@@ -138,7 +138,7 @@ unsafe fn write_inputs(w: &mut Writer<'_>, inputs: &Inputs<'_>) {
 
 unsafe extern "C" fn output_shape(loss: Handle, inputs: &Inputs<'_>) -> RResult<RVec<i64>, Error> {
     // SAFETY: a handle of this table, and inputs that are borrowed for the call; so below.
-    unsafe { remote(loss).call(None, Call::OutputShape, |w| write_inputs(w, inputs), |r| r.lengths().into()) }
+    unsafe { remote(loss).call(None, Call::OutputShape, |w| write_inputs(w, inputs), |r| r.shape().into()) }
 }
 
 unsafe extern "C" fn call(
@@ -213,9 +213,9 @@ unsafe extern "C" fn result(metric: Handle, host: &Host, state: Handle) -> RResu
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
     let read = |r: &mut Reader<'_>| abi::MetricResult {
         kind: r.number() as u32,
-        values: r.list(Reader::float).into(),
-        shape: r.lengths().into(),
-        names: r.list(|r| r.text().into()).into(),
+        values: r.at_most(bounds::NUMBERS, "numbers", Reader::float).into(),
+        shape: r.shape().into(),
+        names: r.at_most(bounds::NAMES, "names", |r| r.name().into()).into(),
     };
     metric.call(Some(host), Call::Outcome, |w| w.number(state.handle), read)
 }
@@ -252,15 +252,20 @@ unsafe extern "C" fn slots(
 ) -> RResult<RVec<abi::Slot>, Error> {
     let read = |r: &mut Reader<'_>| abi::Slot {
         parameter: r.number() as i64,
-        name: r.text().into(),
-        shape: r.lengths().into(),
+        name: r.name().into(),
+        shape: r.shape().into(),
         dtype: r.dtype(),
         start: r.number() as u32,
         value: r.float(),
     };
     // SAFETY: as above.
     let optimizer = unsafe { remote(optimizer) };
-    optimizer.call(Some(host), Call::Slots, |w| w.list(&parameters, write_parameter), |r| r.list(read).into())
+    optimizer.call(
+        Some(host),
+        Call::Slots,
+        |w| w.list(&parameters, write_parameter),
+        |r| r.at_most(bounds::SLOTS * (parameters.len() + 1), "slots", read).into(),
+    )
 }
 
 unsafe extern "C" fn fill_slot(

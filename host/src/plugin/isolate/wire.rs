@@ -1,6 +1,7 @@
 //! How a call is laid down in the shared memory: everything in words of eight bytes, arrays at the next cache line.
 
 use std::io::Result;
+use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +9,7 @@ use plugfit_abi::abi_stable::std_types::{ROption, RResult, RString};
 use plugfit_abi::{self as abi};
 
 use super::memory::Memory;
-use crate::plugin::Kind;
+use crate::plugin::{Kind, bounds};
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
@@ -224,25 +225,55 @@ pub unsafe fn bring_back(memory: &Memory, returns: &[Return]) {
 
 /// Reads a message. Where it isn't whole, zeros and nothing are read, and `is_whole` says so.
 pub struct Reader<'m> {
-    memory: &'m Memory,
+    base: *const u8,
     at: usize,
     end: usize,
     whole: bool,
+    problem: Option<String>,
+    lent: PhantomData<&'m [u8]>,
 }
 
+/// More than any answer has.
+const LONGEST_ANSWER: usize = bounds::STATE + (1 << 20);
+
 impl<'m> Reader<'m> {
-    /// Reads from `at` to where the header says the message ends.
+    /// Reads where it lies, from `at` to where the header says the message ends. That is for the worker: the host doesn't write while it
+    /// is the worker's turn.
     pub fn new(memory: &'m mut Memory, at: usize) -> Self {
-        let end = usize::try_from(memory.header().end.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        let whole = memory.has(end).unwrap_or(false);
-        Reader { memory, at: at.next_multiple_of(8), end: if whole { end } else { 0 }, whole }
+        let (end, whole) = end_of(memory);
+        // SAFETY: messages begin in what is there.
+        let base = unsafe { memory.at(0) };
+        let at = at.next_multiple_of(8);
+        Reader { base, at, end: if whole { end } else { 0 }, whole, problem: None, lent: PhantomData }
+    }
+
+    /// Reads a copy of an answer, which the worker's plug-in can't change between two looks at it.
+    pub fn of_copy(memory: &mut Memory, at: usize, copy: &'m mut Vec<u64>) -> Self {
+        let (end, whole) = end_of(memory);
+        let start = at.next_multiple_of(8);
+        let length = end.checked_sub(start).filter(|length| whole && *length <= LONGEST_ANSWER);
+        let words = length.unwrap_or(0).div_ceil(8);
+        if copy.len() < words {
+            copy.resize(words, 0);
+        }
+        // SAFETY: so many bytes are there, and there is room for them.
+        unsafe {
+            std::ptr::copy_nonoverlapping(memory.at(start), copy.as_mut_ptr().cast::<u8>(), length.unwrap_or(0));
+        }
+        let (whole, end) = (length.is_some(), length.unwrap_or(0));
+        Reader { base: copy.as_ptr().cast(), at: 0, end, whole, problem: None, lent: PhantomData }
     }
 
     pub fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// So many bytes of what is there; the other side doesn't write while this one reads.
+    /// What is wrong with what the plug-in gave, where something is.
+    pub fn problem(&mut self) -> Option<String> {
+        self.problem.take()
+    }
+
+    /// So many bytes of what is there.
     fn raw(&mut self, length: usize, alignment: usize) -> Option<&'m [u8]> {
         let start = self.at.next_multiple_of(alignment);
         let end = start.checked_add(length).filter(|&end| end <= self.end);
@@ -252,7 +283,7 @@ impl<'m> Reader<'m> {
         };
         self.at = end.next_multiple_of(8);
         // SAFETY: it lies in what is there.
-        Some(unsafe { std::slice::from_raw_parts(self.memory.at(start), length) })
+        Some(unsafe { std::slice::from_raw_parts(self.base.add(start), length) })
     }
 
     pub fn number(&mut self) -> u64 {
@@ -275,9 +306,47 @@ impl<'m> Reader<'m> {
     }
 
     pub fn text(&mut self) -> &'m str {
-        let text = std::str::from_utf8(self.bytes());
-        self.whole &= text.is_ok();
-        text.unwrap_or_default()
+        self.utf8("text")
+    }
+
+    /// A name that the plug-in gave.
+    pub fn name(&mut self) -> &'m str {
+        self.utf8("name")
+    }
+
+    fn utf8(&mut self, what: &str) -> &'m str {
+        std::str::from_utf8(self.bytes()).unwrap_or_else(|_| {
+            self.problem.get_or_insert_with(|| format!("gave a {what} that isn't UTF-8"));
+            ""
+        })
+    }
+
+    /// A text that is only shown, whatever its bytes are.
+    pub fn shown(&mut self) -> String {
+        String::from_utf8_lossy(self.bytes()).into_owned()
+    }
+
+    /// A list that the plug-in gave, if it has at most so many items; `what` names them in the plural.
+    pub fn at_most<T>(&mut self, most: usize, what: &str, item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        self.check_count(most, what);
+        if self.problem.is_some() { Vec::new() } else { self.list(item) }
+    }
+
+    /// Looks at the count that comes next.
+    fn check_count(&mut self, most: usize, what: &str) {
+        let at = self.at;
+        let count = usize::try_from(self.number()).unwrap_or(usize::MAX);
+        self.at = at;
+        // What isn't whole has no count.
+        if let (true, Err(said)) = (self.whole, bounds::check(count, most, what)) {
+            self.problem.get_or_insert(said);
+        }
+    }
+
+    /// A shape that the plug-in gave.
+    pub fn shape(&mut self) -> &'m [i64] {
+        self.check_count(bounds::AXES, "axes");
+        self.lengths()
     }
 
     pub fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
@@ -346,10 +415,16 @@ impl<'m> Reader<'m> {
             return RResult::ROk(value(self));
         }
         let kind = self.number() as u32;
-        let message = self.text().into();
-        let mut text = || -> ROption<RString> { self.list(|r| RString::from(r.text())).pop().into() };
+        let message = self.shown().into();
+        let mut text = || -> ROption<RString> { self.at_most(1, "texts", |r| RString::from(r.shown())).pop().into() };
         RResult::RErr(abi::Error { kind, message, field: text(), place: text() })
     }
+}
+
+/// Where the header says that a message ends, and whether so much is there.
+fn end_of(memory: &mut Memory) -> (usize, bool) {
+    let end = usize::try_from(memory.header().end.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+    (end, memory.has(end))
 }
 
 /// A lock that a panic elsewhere doesn't close.
@@ -366,7 +441,7 @@ mod tests {
     use super::*;
 
     fn memory() -> Memory {
-        Memory::new(Arc::new(Mapping::create(1 << 12).expect("shared memory")))
+        Memory::of_host(Arc::new(Mapping::create(1 << 12).expect("shared memory")), 1 << 12, 1 << 20)
     }
 
     #[test]
@@ -421,7 +496,56 @@ mod tests {
                 assert!(!reader.is_whole(), "{word}");
             }
         }
+        for end in [u64::MAX, 1 << 13, 1] {
+            memory.header().end.store(end, Ordering::Relaxed);
+            assert!(end == 1 || !Reader::new(&mut memory, BODY).is_whole());
+            assert!(!Reader::of_copy(&mut memory, BODY, &mut Vec::new()).is_whole());
+        }
+    }
+
+    /// Writes an answer, and what the host reads of it.
+    fn read<T>(write: impl Fn(&mut Writer<'_>), read: impl Fn(&mut Reader<'_>) -> T) -> (T, Option<String>, bool) {
+        let (mut memory, mut returns, mut copy) = (memory(), Vec::new(), Vec::new());
+        let mut writer = Writer::new(&mut memory, &mut returns, BODY);
+        write(&mut writer);
+        writer.finish().expect("there is room");
+        let mut reader = Reader::of_copy(&mut memory, BODY, &mut copy);
+        // What the worker's plug-in does meanwhile.
         memory.header().end.store(u64::MAX, Ordering::Relaxed);
-        assert!(!Reader::new(&mut memory, BODY).is_whole());
+        // SAFETY: so much is there, and nobody else uses it.
+        unsafe { std::ptr::write_bytes(memory.at(BODY), 0xff, 64) };
+        let read = read(&mut reader);
+        (read, reader.problem(), reader.is_whole())
+    }
+
+    #[test]
+    fn an_answer_is_copied_before_it_is_looked_at() {
+        let found = read(|w| w.text("a text"), |r| r.text().to_owned());
+        assert_eq!(found, ("a text".into(), None, true));
+        let found = read(|w| w.lengths(&[3, 4]), |r| r.shape().to_vec());
+        assert_eq!(found, (vec![3, 4], None, true));
+    }
+
+    #[test]
+    fn what_a_plugin_gives_too_much_of_or_not_in_utf8_is_told_and_the_message_stays_whole() {
+        let problem = |found: (usize, Option<String>, bool)| (found.1.expect("a problem"), found.2);
+        let names = |w: &mut Writer<'_>| w.list(&[0; 1000], |w, _| w.text("a"));
+        let found = problem(read(names, |r| r.at_most(999, "names", |r| r.name().len()).len()));
+        assert_eq!(found, ("gave 1000 names, of which at most 999 are taken".into(), true));
+        let found = problem(read(|w| w.lengths(&[1; 33]), |r| r.shape().len()));
+        assert_eq!(found, ("gave 33 axes, of which at most 32 are taken".into(), true));
+        let found = problem(read(|w| w.bytes(b"a\xff"), |r| r.name().len()));
+        assert_eq!(found, ("gave a name that isn't UTF-8".into(), true));
+        assert_eq!(read(|w| w.bytes(b"a\xff"), |r| r.shown()), ("a\u{fffd}".into(), None, true));
+    }
+
+    #[test]
+    fn the_memory_grows_to_its_limit_and_no_further() {
+        let mut memory = memory();
+        memory.reserve(1 << 19).expect("there is room");
+        assert!(memory.has(1 << 19));
+        memory.reserve(1 << 20).expect("there is just as much room");
+        let error = memory.reserve((1 << 20) + 1).expect_err("it is the limit").to_string();
+        assert_eq!(error, "a call takes 1048577 bytes, and its process may use 1048576");
     }
 }

@@ -17,7 +17,7 @@ use super::{WORKER_ARGUMENT, WORKER_VARIABLE};
 use crate::Host;
 use crate::plugin::component::Table;
 use crate::plugin::load::Offered;
-use crate::plugin::{Door, Kind, Level, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved, symbol};
+use crate::plugin::{Door, Kind, Level, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved, bounds, symbol};
 
 /// Whether this program does a worker's work when it is started as one.
 static SERVES: AtomicBool = AtomicBool::new(false);
@@ -61,11 +61,11 @@ fn work(arguments: &[String]) -> std::io::Result<()> {
         return Err(std::io::Error::other(format!("plugfit {version} started a worker of plugfit {own}")));
     }
     let mapping = Arc::new(Mapping::from_stdin()?);
-    system::become_worker(u32::try_from(*parent).unwrap_or_default(), *memory)?;
+    let limit = system::become_worker(u32::try_from(*parent).unwrap_or_default(), *memory)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::try_from(*threads).unwrap_or(1));
     pool.build_global().map_err(std::io::Error::other)?;
     // Calls are made inside of the pool, as the host makes them.
-    rayon::scope(|_| Server::new(mapping).serve())
+    rayon::scope(|_| Server::new(mapping, limit).serve())
 }
 
 /// What the plug-in logs in a call.
@@ -73,6 +73,8 @@ type Lines = Arc<Mutex<Vec<(u32, String)>>>;
 
 struct Server {
     mapping: Arc<Mapping>,
+    /// How many bytes of addresses this process may have, those of the shared memory that are used included.
+    limit: u64,
     within: Arc<Within>,
     door: Arc<Door>,
     lines: Lines,
@@ -119,7 +121,7 @@ fn with_advice(error: crate::Error) -> crate::Error {
 }
 
 impl Server {
-    fn new(mapping: Arc<Mapping>) -> Self {
+    fn new(mapping: Arc<Mapping>, limit: u64) -> Self {
         let within = Arc::new(Within::new());
         let resolve: Weak<dyn Resolve> = Arc::downgrade(&within) as _;
         let door = Arc::new(within.0.door().towards(resolve));
@@ -131,9 +133,12 @@ impl Server {
                 Level::Info => abi::LOG_INFO,
                 Level::Warning => abi::LOG_WARNING,
             };
-            locked(&taken).push((level, line.to_owned()));
+            let mut lines = locked(&taken);
+            if lines.len() < bounds::LOG_LINES {
+                lines.push((level, line.to_owned()));
+            }
         });
-        Server { mapping, within, door, lines, loaded: Loaded::default() }
+        Server { mapping, limit, within, door, lines, loaded: Loaded::default() }
     }
 
     /// Until the process is ended.
@@ -147,8 +152,8 @@ impl Server {
                 system::wait(word, value, None);
             }
         })?;
-        let mut questions = Memory::new(self.mapping.clone());
-        let mut answers = Memory::new(self.mapping.clone());
+        let mut questions = Memory::of_worker(self.mapping.clone(), self.limit);
+        let mut answers = Memory::of_worker(self.mapping.clone(), self.limit);
         let mut returns = Vec::new();
         loop {
             let head = header(&self.mapping);

@@ -27,8 +27,53 @@ fn deeper(depth: u64) -> u64 {
     black_box([depth; 64])[0] + deeper(depth + 1)
 }
 
+/// Where the memory is that this process shares with its host.
+fn shared_memory() -> std::ops::Range<usize> {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("it is Linux");
+    let line = maps.lines().find(|line| line.contains("plugfit-call")).expect("it is isolated");
+    let (range, _) = line.split_once(' ').expect("a range");
+    let (start, end) = range.split_once('-').expect("two ends");
+    let address = |text: &str| usize::from_str_radix(text, 16).expect("an address");
+    address(start)..address(end)
+}
+
+/// Says whose turn it is, in the word that the shared memory begins with.
+fn forge_turn(turn: u32) {
+    let word = std::ptr::with_exposed_provenance_mut::<u32>(shared_memory().start);
+    // SAFETY: none; the host must hold whatever a worker writes there.
+    unsafe { word.write_volatile(turn) };
+    crash("sleep long");
+}
+
 fn crash(how: &str) {
     match how {
+        "forge end" => forge_turn(2),
+        "forge nonsense" => forge_turn(77),
+        "forge answer" => forge_turn(0),
+        "grow" => {
+            // Whatever of it can be written to.
+            for descriptor in 0..64 {
+                let path = format!("/proc/self/fd/{descriptor}");
+                let is_it = std::fs::read_link(&path).is_ok_and(|link| link.to_string_lossy().contains("plugfit-call"));
+                let file =
+                    is_it.then(|| std::fs::File::options().write(true).open(&path)).and_then(std::io::Result::ok);
+                if let Some(file) = file {
+                    file.set_len(1 << 33).expect("it grows");
+                }
+            }
+            for page in shared_memory().step_by(1 << 12) {
+                let page = std::ptr::with_exposed_provenance_mut::<u8>(page + 64);
+                // SAFETY: none; what isn't there ends this process.
+                unsafe { page.write_volatile(1) };
+            }
+        }
+        "begin" => {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("65.25").spawn().map(drop).expect("a process");
+            crash("sleep long");
+        }
+        "sleep long" => std::thread::sleep(Duration::from_secs(60)),
+
         // SAFETY: none; that is what it is for.
         "segfault" => unsafe { std::ptr::without_provenance_mut::<u8>(16).write_volatile(1) },
         "abort" => std::process::abort(),

@@ -1,5 +1,14 @@
 //! Components that break their word, each where its setting `at` says.
-use plugfit_api::prelude::*;
+use plugfit_api::{prelude::*, serde_json::json};
+
+/// What a terminal would obey, and a line that looks as if it were the program's.
+const FORGED: &str = "all is well\nerror: forged\u{1b}[2J\u{202e}";
+
+/// A text that isn't one.
+fn not_utf8() -> String {
+    // SAFETY: none; the host must not rely on what crosses as a text to be one.
+    unsafe { String::from_utf8_unchecked(b"n\xff".to_vec()) }
+}
 
 /// Panics where it is told to.
 fn panic_at(at: &str, here: &str) {
@@ -34,8 +43,20 @@ impl Loss for BadLoss {
         panic_at(&self.at, "info");
         LossInfo::default()
     }
-    fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
+    fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
         panic_at(&self.at, "prepare");
+        let nested = |at: &str| Identifier(json!({"class_name": "BadLoss", "config": {"at": at}}));
+        match self.at.as_str() {
+            "nest without end" => drop(host.loss(&nested("nest without end"))?),
+            "nest many" => {
+                for _ in 0..5000 {
+                    drop(host.loss(&nested("nowhere"))?);
+                }
+            }
+            "forged error" => return Err(Error::config("at", FORGED)),
+            "log" => (0..5000).for_each(|_| host.warn(FORGED)),
+            _ => {}
+        }
         Ok(())
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -44,12 +65,21 @@ impl Loss for BadLoss {
         Ok(match self.at.as_str() {
             "negative shape" => vec![-1],
             "huge shape" => vec![i64::MAX, i64::MAX],
+            "many axes" => vec![1; 1 << 20],
             "shape of other rows" => vec![rows + 1],
             _ => vec![rows],
         })
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         panic_at(&self.at, "call");
+        match self.at.as_str() {
+            "forged failure" => return Err(Error::other(FORGED)),
+            "forged input" => return Err(Error::input(FORGED)),
+            "long failure" => return Err(Error::other("x".repeat(1 << 22))),
+            "failure that isn't UTF-8" => return Err(Error::other(not_utf8())),
+            "forged panic" => panic!("{FORGED}"),
+            _ => {}
+        }
         let rows = inputs.y_pred()?.shape()[0] as f64;
         if let Some(values) = output.values.as_deref_mut() {
             values.fill(1.0);
@@ -100,7 +130,17 @@ impl Metric for BadMetric {
     }
     fn result(&self, updates: &Updates) -> Result<Outcome> {
         panic_at(&self.at, "result");
+        let named = |names: Vec<String>| Outcome::Named(names.into_iter().map(|name| (name, 0.5)).collect());
+        let numbered = |count: usize| named((0..count).map(|number| format!("n{number}")).collect());
         Ok(match self.at.as_str() {
+            "many names" => numbered(1024),
+            "too many names" => numbered(1025),
+            "a million names" => numbered(1_000_000),
+            "too many numbers" => Outcome::Array { shape: vec![(1 << 22) + 1], values: vec![0.5; (1 << 22) + 1] },
+            "too many axes" => Outcome::Array { shape: vec![1; 33], values: vec![0.5] },
+            "long name" => named(vec!["n".repeat(257)]),
+            "forged name" => named(vec![FORGED.to_owned()]),
+            "name that isn't UTF-8" => named(vec![not_utf8()]),
             "shape" => Outcome::Array { shape: vec![7], values: vec![1.0] },
             "error" => return Err(Error::state("told to fail")),
             _ => Outcome::Scalar(updates.0 as f64),
@@ -126,6 +166,18 @@ impl Optimizer for BadOptimizer {
             "negative slot" => slot.shape = vec![-3],
             "huge slot" => slot.shape = vec![i64::MAX, 8],
             "fill_slot" => slot.start = Start::Filled,
+            "slot of a terabyte" => slot.shape = vec![1 << 38],
+            "slot of many axes" => slot.shape = vec![1; 33],
+            "forged slot" => slot.name = FORGED.to_owned(),
+            "slot that isn't UTF-8" => slot.name = not_utf8(),
+            "too many slots" => {
+                let numbered = |number: usize| {
+                    let mut slot = Slot::like(0, &parameters[0], "slot");
+                    slot.name = format!("s{number}");
+                    slot
+                };
+                return Ok((0..200_000).map(numbered).collect());
+            }
             _ => {}
         }
         Ok(vec![slot])

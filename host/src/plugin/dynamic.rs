@@ -1,0 +1,434 @@
+//! The dynamic section of an ELF library: what the loader does with it.
+
+use std::ops::Range;
+
+use object::Endianness;
+use object::elf;
+use object::read::elf::{Dyn as _, ProgramHeader as _, SectionHeader as _};
+
+use super::Refusal;
+use super::headers::{Library, Section, damaged, holds};
+
+/// What a library is linked with.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// The libraries that are loaded with it.
+    pub needed: Vec<String>,
+    /// The folders that these are looked for in, before the system's.
+    pub searched: Vec<String>,
+}
+
+// Younger than the crate's list.
+const DT_RELRSZ: u32 = 35;
+const DT_RELR: u32 = 36;
+const DT_RELRENT: u32 = 37;
+const DT_CONFIG: u32 = 0x6fff_fefa;
+const DT_DEPAUDIT: u32 = 0x6fff_fefb;
+const DT_AUDIT: u32 = 0x6fff_fefc;
+
+impl Library<'_> {
+    /// Refuses a dynamic section that isn't what the loader reads, or whose tables aren't where it says.
+    pub fn check_dynamic(&self) -> Result<Links, Refusal> {
+        let endian = self.endian;
+        let damaged_by = |error: object::read::Error| damaged(&error.to_string());
+        let segment = self.only(elf::PT_DYNAMIC, "PT_DYNAMIC")?.ok_or_else(|| damaged("it has no dynamic section"))?;
+        let mut sections = self.sections.iter().filter(|section| section.sh_type(endian) == elf::SHT_DYNAMIC);
+        // The loader reads the segment; tools, and other checks, read the section.
+        let agrees = sections.next().is_some_and(|section| {
+            section.sh_flags(endian) & u64::from(elf::SHF_ALLOC) != 0
+                && section.sh_addr(endian) == segment.p_vaddr(endian)
+                && section.sh_offset(endian) == segment.p_offset(endian)
+                && [segment.p_memsz(endian), segment.p_filesz(endian)] == [section.sh_size(endian); 2]
+        });
+        holds(agrees, || "its dynamic section isn't where its segment is".into())?;
+        holds(sections.next().is_none(), || "it has two dynamic sections".into())?;
+        let entries = segment.dynamic(endian, self.bytes).map_err(damaged_by)?.unwrap_or_default();
+        let end = entries.iter().position(|entry| entry.tag32(endian) == Some(elf::DT_NULL));
+        let end = end.ok_or_else(|| damaged("its dynamic section has no end"))?;
+        // A linker leaves room behind the end, for tools that add an entry, and sometimes a value there, but no tag.
+        let is_room = |entry: &elf::Dyn64<Endianness>| entry.d_tag(endian) == 0;
+        holds(entries[end..].iter().all(is_room), || "its dynamic section goes on after its end".into())?;
+        let dynamic = Dynamic(entries[..end].iter().map(|entry| (entry.d_tag(endian), entry.d_val(endian))).collect());
+        self.check_entries(&dynamic)?;
+        self.links(&dynamic)
+    }
+
+    fn check_entries(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
+        let endian = self.endian;
+        for (tag, what) in NEVER {
+            if dynamic.has(tag) {
+                return Err(Refusal::new(format!("{what} (an entry {tag:#x} of its dynamic section)"))
+                    .hint("link it without that, or copy it again"));
+            }
+        }
+        if dynamic.has(elf::DT_TEXTREL) || dynamic.get(elf::DT_FLAGS)?.unwrap_or(0) & u64::from(elf::DF_TEXTREL) != 0 {
+            return Err(
+                Refusal::new("has code that is written to as it is loaded").hint("compile all of it with -fPIC")
+            );
+        }
+        for (table, tag) in NEEDED {
+            let needs = table.map_or(Ok(true), |table| dynamic.get(table).map(|found| found.is_some()))?;
+            holds(!needs || dynamic.get(tag)?.is_some(), || format!("its entry {tag:#x} is missing"))?;
+        }
+        let is_there = |tag: u32| dynamic.get(tag).map(|found| found.is_some());
+        holds(!is_there(elf::DT_VERSYM)? || is_there(elf::DT_VERNEED)? || is_there(elf::DT_VERDEF)?, || {
+            "its symbols have versions, and there is no list of them".into()
+        })?;
+        for (table, tag, value) in EXPECTED {
+            let found = dynamic.get(tag)?;
+            let agrees = found == Some(value) || found.is_none() && dynamic.get(table)?.is_none();
+            holds(agrees, || format!("its entry {tag:#x} is no {value}"))?;
+        }
+        // Tables, by where they start and, for some, how long they are or how many entries they say they have.
+        for table in &TABLES {
+            let start = dynamic.get(table.start)?;
+            let size = table.size.map_or(Ok(None), |tag| dynamic.get(tag))?;
+            let of_kind = || self.loaded_sections().filter(|section| section.sh_type(endian) == table.kind);
+            let Some(start) = start else {
+                holds(size.unwrap_or(0) == 0, || format!("its entry {:#x} is missing", table.start))?;
+                // Relocations may be in either of two tables.
+                let may_be_missing = table.kind == elf::SHT_RELA || of_kind().next().is_none();
+                holds(may_be_missing, || format!("its entry {:#x} is missing", table.start))?;
+                continue;
+            };
+            if table.size.is_some() && size == Some(0) {
+                continue;
+            }
+            let first = of_kind().find(|section| section.sh_addr(endian) == start);
+            let first =
+                first.ok_or_else(|| damaged(&format!("its entry {:#x} points at no such table", table.start)))?;
+            let agrees = match (table.size, table.counts) {
+                (None, _) => true,
+                (Some(_), true) => size == Some(u64::from(first.sh_info(endian))),
+                (Some(_), false) => size.is_some_and(|size| {
+                    let end = start.saturating_add(size);
+                    of_kind().any(|section| self.addresses(section).end == end)
+                }),
+            };
+            holds(agrees, || format!("its entry {:#x} has another length than its table", table.start))?;
+        }
+        self.check_code(dynamic)?;
+        self.check_strings(dynamic)?;
+        self.check_relocations(dynamic)
+    }
+
+    /// What is called when it is loaded begins a section of code.
+    fn check_code(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
+        for tag in [elf::DT_INIT, elf::DT_FINI] {
+            let Some(start) = dynamic.get(tag)? else { continue };
+            let begins = |section: &Section| {
+                let flags = section.sh_flags(self.endian);
+                section.sh_addr(self.endian) == start && flags & u64::from(elf::SHF_EXECINSTR) != 0
+            };
+            // Not .text: what stands there first needn't be a function of no arguments.
+            let found = self.loaded_sections().find(|section| begins(section));
+            let found = found.is_some_and(|section| matches!(self.name(section), ".init" | ".fini"));
+            if !found {
+                // It may be meant, and can't be told from an address that is wrong.
+                return Err(Refusal::new("begins or ends with code that isn't in .init or .fini")
+                    .hint("copy it again, or link it without -init and -fini"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_strings(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
+        let size = dynamic.get(elf::DT_STRSZ)?.unwrap_or(0);
+        for (tag, value) in &dynamic.0 {
+            let named = [elf::DT_NEEDED, elf::DT_SONAME, elf::DT_RPATH, elf::DT_RUNPATH].map(u64::from);
+            holds(!named.contains(tag) || *value < size, || format!("its entry {tag:#x} is beyond its strings"))?;
+        }
+        Ok(())
+    }
+
+    /// What it is linked with, by the strings that the loader reads.
+    fn links(&self, dynamic: &Dynamic) -> Result<Links, Refusal> {
+        let start = dynamic.get(elf::DT_STRTAB)?.unwrap_or(0);
+        let end = start.saturating_add(dynamic.get(elf::DT_STRSZ)?.unwrap_or(0));
+        let strings = self.place(&(start..end)).and_then(|place| self.bytes.get(place)).unwrap_or_default();
+        let text = |offset: u64| {
+            let text = usize::try_from(offset).ok().and_then(|offset| strings.get(offset..))?;
+            let length = text.iter().position(|byte| *byte == 0)?;
+            Some(String::from_utf8_lossy(&text[..length]).into_owned())
+        };
+        let texts = |tags: &[u32]| -> Result<Vec<String>, Refusal> {
+            let named = |tag: u64| tags.iter().any(|wanted| u64::from(*wanted) == tag);
+            let found = dynamic.0.iter().filter(|(tag, _)| named(*tag));
+            found.map(|(_, offset)| text(*offset).ok_or_else(|| damaged("a name in it has no end"))).collect()
+        };
+        Ok(Links { needed: texts(&[elf::DT_NEEDED])?, searched: texts(&[elf::DT_RPATH, elf::DT_RUNPATH])? })
+    }
+
+    fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
+        let endian = self.endian;
+        let range = |start: u32, size: u32| -> Result<Range<u64>, Refusal> {
+            let start = dynamic.get(start)?.unwrap_or(0);
+            Ok(start..start.saturating_add(dynamic.get(size)?.unwrap_or(0)))
+        };
+        let known = [range(elf::DT_RELA, elf::DT_RELASZ)?, range(elf::DT_JMPREL, elf::DT_PLTRELSZ)?];
+        let relocations = || self.loaded_sections().filter(|one| one.sh_type(endian) == elf::SHT_RELA);
+        for section in relocations() {
+            let addresses = self.addresses(section);
+            let is_known = known.iter().any(|known| known.start <= addresses.start && addresses.end <= known.end);
+            holds(is_known, || format!("{} would not be applied", self.name(section)))?;
+        }
+        // So many are taken to be relative without a look at each.
+        let Some(relative) = dynamic.get(elf::DT_RELACOUNT)? else { return Ok(()) };
+        let first = relocations().find(|section| section.sh_addr(endian) == known[0].start);
+        let entries = first.map(|section| section.rela(endian, self.bytes));
+        let entries = entries.transpose().map_err(|error| damaged(&error.to_string()))?.flatten();
+        let kind = if cfg!(target_arch = "aarch64") { elf::R_AARCH64_RELATIVE } else { elf::R_X86_64_RELATIVE };
+        let leading = entries.map_or(0, |(entries, _)| {
+            entries.iter().take_while(|entry| entry.r_type(endian, false) == kind).count() as u64
+        });
+        holds(relative <= leading, || format!("its entry {:#x} counts too many", elf::DT_RELACOUNT))
+    }
+}
+
+/// The entries of the dynamic section: tag and value.
+struct Dynamic(Vec<(u64, u64)>);
+
+impl Dynamic {
+    fn has(&self, tag: u32) -> bool {
+        self.0.iter().any(|(other, _)| *other == u64::from(tag))
+    }
+
+    fn get(&self, tag: u32) -> Result<Option<u64>, Refusal> {
+        let mut all = self.0.iter().filter(|(other, _)| *other == u64::from(tag)).map(|(_, value)| *value);
+        let first = all.next();
+        holds(all.next().is_none(), || format!("its dynamic section has two entries {tag:#x}"))?;
+        Ok(first)
+    }
+}
+
+/// A table that the dynamic section points at.
+struct Table {
+    kind: u32,
+    start: u32,
+    size: Option<u32>,
+    /// The size is a number of entries, which the section's header has too.
+    counts: bool,
+}
+
+const fn table(kind: u32, start: u32) -> Table {
+    Table { kind, start, size: None, counts: false }
+}
+
+const fn sized(kind: u32, start: u32, size: u32) -> Table {
+    Table { kind, start, size: Some(size), counts: false }
+}
+
+const fn counted(kind: u32, start: u32, count: u32) -> Table {
+    Table { kind, start, size: Some(count), counts: true }
+}
+
+const TABLES: [Table; 12] = [
+    table(elf::SHT_DYNSYM, elf::DT_SYMTAB),
+    table(elf::SHT_HASH, elf::DT_HASH),
+    table(elf::SHT_GNU_HASH, elf::DT_GNU_HASH),
+    table(elf::SHT_GNU_VERSYM, elf::DT_VERSYM),
+    counted(elf::SHT_GNU_VERNEED, elf::DT_VERNEED, elf::DT_VERNEEDNUM),
+    counted(elf::SHT_GNU_VERDEF, elf::DT_VERDEF, elf::DT_VERDEFNUM),
+    sized(elf::SHT_STRTAB, elf::DT_STRTAB, elf::DT_STRSZ),
+    sized(elf::SHT_INIT_ARRAY, elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ),
+    sized(elf::SHT_FINI_ARRAY, elf::DT_FINI_ARRAY, elf::DT_FINI_ARRAYSZ),
+    sized(elf::SHT_RELR, DT_RELR, DT_RELRSZ),
+    sized(elf::SHT_RELA, elf::DT_RELA, elf::DT_RELASZ),
+    sized(elf::SHT_RELA, elf::DT_JMPREL, elf::DT_PLTRELSZ),
+];
+
+/// What a library, or one with such a table, can't be without.
+const NEEDED: [(Option<u32>, u32); 4] = [
+    (None, elf::DT_SYMTAB),
+    (None, elf::DT_STRTAB),
+    (Some(elf::DT_VERNEED), elf::DT_VERSYM),
+    (Some(elf::DT_VERDEF), elf::DT_VERSYM),
+];
+
+/// What the entries beside a table are: the sizes of a symbol and of the relocations, and their form.
+const EXPECTED: [(u32, u32, u64); 4] = [
+    (elf::DT_SYMTAB, elf::DT_SYMENT, 24),
+    (elf::DT_RELA, elf::DT_RELAENT, 24),
+    (DT_RELR, DT_RELRENT, 8),
+    (elf::DT_JMPREL, elf::DT_PLTREL, elf::DT_RELA as u64),
+];
+
+/// What no plug-in has: entries for other machines and for programs, and those that have further libraries loaded.
+const NEVER: [(u32, &str); 9] = [
+    (elf::DT_REL, "has relocations of another machine"),
+    (elf::DT_PREINIT_ARRAY, "begins as a program does"),
+    (elf::DT_AUXILIARY, "has another library looked at first"),
+    (elf::DT_FILTER, "stands for another library"),
+    (DT_AUDIT, "has an auditing library loaded"),
+    (DT_DEPAUDIT, "has an auditing library loaded"),
+    (DT_CONFIG, "has a configuration of the loader's"),
+    (elf::DT_GNU_LIBLIST, "has a list of libraries"),
+    (elf::DT_GNU_CONFLICT, "is linked in advance"),
+];
+
+#[cfg(test)]
+mod tests {
+    use object::read::elf::FileHeader as _;
+
+    use super::super::headers::check;
+    use super::super::headers::tests::{entries, libraries, number, with};
+    use super::super::headers::{Header, Section};
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_elsewhere_or_missing_is_seen() {
+        for bytes in libraries() {
+            for at in entries(&bytes) {
+                let tag = number(&bytes, at);
+                let Some(table) = TABLES.iter().find(|table| u64::from(table.start) == tag) else { continue };
+                for wrong in [0, number(&bytes, at + 8) + 8, u64::MAX] {
+                    check(&with(&bytes, at + 8, wrong)).expect_err("it is elsewhere");
+                }
+                check(&with(&bytes, at, 0x6000_0000)).expect_err("it is missing");
+                let beside = EXPECTED.iter().find(|(beside, ..)| u64::from(*beside) == tag);
+                if let Some(at) =
+                    entries(&bytes).find(|at| beside.is_some_and(|one| u64::from(one.1) == number(&bytes, *at)))
+                {
+                    check(&with(&bytes, at, 0x6000_0000)).expect_err("the size of its entries is missing");
+                    check(&with(&bytes, at + 8, 1)).expect_err("the size of its entries is another");
+                }
+                let size = entries(&bytes).find(|at| table.size.map(u64::from) == Some(number(&bytes, *at)));
+                let Some(size) = size else { continue };
+                for wrong in [number(&bytes, size + 8) + 8, u64::MAX] {
+                    check(&with(&bytes, size + 8, wrong)).expect_err("it has another length");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn versions_without_the_table_of_which_symbol_has_which_are_seen() {
+        for bytes in libraries() {
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
+            let index = sections.iter().position(|section| section.sh_type(endian) == elf::SHT_GNU_VERSYM);
+            let at = header.e_shoff(endian) as usize + index.expect("versions") * size_of::<Section>();
+            // Neither the section nor the entry is of that type any more: they agree.
+            let without = with(&bytes, at, number(&bytes, at) ^ 1 << 32);
+            let entry = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_VERSYM)).expect("an entry");
+            let reason = check(&with(&without, entry, 0x6000_0000)).expect_err("it is missing").reason;
+            assert!(reason.contains("0x6ffffff0 is missing"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn an_end_before_the_last_entry_is_seen() {
+        for bytes in libraries() {
+            let all: Vec<usize> = entries(&bytes).take_while(|at| number(&bytes, *at) != 0).collect();
+            for at in &all[..all.len() - 1] {
+                check(&with(&bytes, *at, 0)).expect_err("the entries behind it are lost");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_a_linker_left_behind_the_end_is_no_damage() {
+        let mut found = 0;
+        for bytes in libraries() {
+            for at in entries(&bytes).skip_while(|at| number(&bytes, *at) != 0).skip(1) {
+                found += 1;
+                check(&with(&bytes, at + 8, 0x30a4)).expect("nobody reads behind the end");
+                check(&with(&bytes, at, 0x6000_0000)).expect_err("there is a further entry");
+            }
+        }
+        assert!(found > 0 || libraries().is_empty(), "no library has room behind the end");
+    }
+
+    #[test]
+    fn versions_of_symbols_without_a_list_of_versions_are_seen() {
+        for bytes in libraries() {
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
+            let mut without = bytes.clone();
+            for (index, section) in sections.iter().enumerate() {
+                if matches!(section.sh_type(endian), elf::SHT_GNU_VERNEED | elf::SHT_GNU_VERDEF) {
+                    let at = header.e_shoff(endian) as usize + index * size_of::<Section>();
+                    without = with(&without, at, number(&bytes, at) ^ 1 << 40);
+                }
+            }
+            for at in entries(&bytes) {
+                let of_lists = [elf::DT_VERNEED, elf::DT_VERNEEDNUM, elf::DT_VERDEF, elf::DT_VERDEFNUM];
+                if of_lists.map(u64::from).contains(&number(&bytes, at)) {
+                    without = with(&without, at, 0x6000_0000);
+                }
+            }
+            let reason = check(&without).expect_err("they are missing").reason;
+            assert!(reason.contains("there is no list of them"), "{reason}");
+        }
+    }
+
+    /// Where the header of the dynamic section is.
+    fn section(bytes: &[u8]) -> usize {
+        let header = Header::parse(bytes).expect("a header");
+        let endian = header.endian().expect("its order");
+        let sections = header.section_headers(endian, bytes).expect("its sections");
+        let index = sections.iter().position(|section| section.sh_type(endian) == elf::SHT_DYNAMIC);
+        header.e_shoff(endian) as usize + index.expect("a dynamic section") * size_of::<Section>()
+    }
+
+    #[test]
+    fn what_is_read_is_the_dynamic_section_that_the_loader_uses() {
+        for bytes in libraries() {
+            let at = section(&bytes);
+            let (flags, offset) = (number(&bytes, at + 8), number(&bytes, at + 24));
+            // A section that isn't in memory may lie anywhere in the file, and say anything.
+            let mut decoy = with(&bytes, at + 8, flags & !u64::from(elf::SHF_ALLOC));
+            let reason = |bytes: &[u8]| check(bytes).expect_err("it is refused").reason;
+            assert_eq!(reason(&decoy), "is damaged: its dynamic section isn't where its segment is");
+            let size = number(&bytes, at + 32) as usize;
+            decoy.extend_from_within(offset as usize..offset as usize + size);
+            let decoy = with(&decoy, at + 24, bytes.len() as u64);
+            assert_eq!(reason(&decoy), "is damaged: its dynamic section isn't where its segment is");
+            // A second one, in place of another section that isn't in memory.
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
+            let other = sections.iter().rposition(|section| section.sh_type(endian) == elf::SHT_STRTAB);
+            let other = header.e_shoff(endian) as usize + other.expect("names of sections") * size_of::<Section>();
+            let two =
+                with(&bytes, other, number(&bytes, other) & u64::from(u32::MAX) | u64::from(elf::SHT_DYNAMIC) << 32);
+            check(&two).expect_err("there are two");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_has_the_loader_load_more_is_refused_by_what_it_does() {
+        for bytes in libraries() {
+            // In place of an entry that isn't looked at.
+            let spare = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_SONAME));
+            let Some(at) = spare else { continue };
+            let reason = |tag: u32| check(&with(&bytes, at, u64::from(tag))).expect_err("it is refused").reason;
+            assert_eq!(reason(DT_AUDIT), "has an auditing library loaded (an entry 0x6ffffefc of its dynamic section)");
+            for (tag, what) in NEVER {
+                assert!(reason(tag).starts_with(what), "{}", reason(tag));
+            }
+            assert_eq!(reason(elf::DT_TEXTREL), "has code that is written to as it is loaded");
+        }
+    }
+
+    #[test]
+    fn what_is_needed_and_searched_is_read_from_the_strings_that_the_loader_reads() {
+        for bytes in libraries() {
+            let spare = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_SONAME));
+            let Some(at) = spare else { continue };
+            let links = check(&bytes).expect("a library of the system");
+            assert!(links.searched.is_empty(), "{links:?}");
+            for (tag, is_search) in [(elf::DT_RPATH, true), (elf::DT_RUNPATH, true), (elf::DT_NEEDED, false)] {
+                let links = check(&with(&bytes, at, u64::from(tag))).expect("its headers agree");
+                let found = if is_search {
+                    links.searched.first()
+                } else {
+                    links.needed.iter().max_by_key(|name| name.contains(".so"))
+                };
+                assert!(found.is_some_and(|text| text.contains(".so")), "{tag}: {links:?}");
+            }
+        }
+    }
+}

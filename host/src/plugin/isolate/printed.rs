@@ -1,0 +1,94 @@
+//! What a worker prints: it goes to stderr line by line, with the name of its plug-in before it, and its end is kept for errors.
+
+use std::path::Path;
+
+use crate::data::text::{of_path, one_line};
+
+/// Bytes of a line, and of the end that is kept. A longer line is printed as several.
+const LINE: usize = 4096;
+
+/// The lines of a worker.
+pub struct Printed {
+    label: String,
+    line: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Printed {
+    /// Those of a plug-in of this file.
+    pub fn new(path: &Path) -> Self {
+        let label = path.file_name().map_or_else(|| of_path(path), |name| of_path(name.as_ref()));
+        Printed { label, line: Vec::new(), tail: Vec::new() }
+    }
+
+    /// Takes what was printed, and passes whole lines on.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.pass_on(bytes, |line| eprintln!("{line}"));
+    }
+
+    fn pass_on(&mut self, bytes: &[u8], mut print: impl FnMut(&str)) {
+        self.tail.extend_from_slice(bytes);
+        self.tail.drain(..self.tail.len().saturating_sub(LINE));
+        for &byte in bytes {
+            if byte != b'\n' {
+                self.line.push(byte);
+            }
+            if byte == b'\n' || self.line.len() == LINE {
+                print(&self.shown());
+                self.line.clear();
+            }
+        }
+    }
+
+    fn shown(&self) -> String {
+        // A tab moves to a column, and does no harm.
+        let text = String::from_utf8_lossy(&self.line).replace('\t', "    ");
+        format!("{}: {}", self.label, one_line(text.trim_end_matches('\r')))
+    }
+
+    /// Passes on what has no end of a line, and gives the last lines.
+    pub fn end(&mut self) -> String {
+        if !self.line.is_empty() {
+            self.take(b"\n");
+        }
+        last_lines(&String::from_utf8_lossy(&self.tail))
+    }
+}
+
+/// The two last lines that say something.
+fn last_lines(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note: "));
+    let mut last: Vec<&str> = lines.rev().take(2).collect();
+    last.reverse();
+    last.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_said_last_is_kept_without_advice() {
+        let text = "epoch 3\n\nthread 'main' panicked at src/lib.rs:3:\nof no use\nnote: run with RUST_BACKTRACE=1\n\n";
+        assert_eq!(last_lines(text), "thread 'main' panicked at src/lib.rs:3:; of no use");
+        assert_eq!(last_lines(""), "");
+    }
+
+    #[test]
+    fn each_line_has_a_name_before_it_and_no_instruction_in_it() {
+        let mut printed = Printed::new(Path::new("plugins/liba\n.so"));
+        let mut lines = Vec::new();
+        for part in ["error: \u{1b}[2J", "all\r\n\n", "a\tgr", "\u{f6}"] {
+            printed.pass_on(part.as_bytes(), |line| lines.push(line.to_owned()));
+        }
+        printed.pass_on(&[0xc3], |line| lines.push(line.to_owned()));
+        printed.pass_on(&[0xb6, b'\n'], |line| lines.push(line.to_owned()));
+        let name = "liba\u{fffd}.so";
+        assert_eq!(
+            lines,
+            [format!("{name}: error: \u{fffd}[2Jall"), format!("{name}: "), format!("{name}: a    gröö")]
+        );
+        printed.pass_on(&[b'x'; LINE + 1], |line| lines.push(line.to_owned()));
+        assert_eq!(lines.last().map(String::len), Some(name.len() + 2 + LINE));
+    }
+}

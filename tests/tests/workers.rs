@@ -1,0 +1,94 @@
+//! What a worker does that it shouldn't ends the worker, and its components at most.
+#![cfg(target_os = "linux")]
+
+use plugfit_tests::{
+    build::library,
+    run::{MARK, Ran, command, digits, folder, left_behind, plugfit, plugins},
+};
+use serde_json::Value;
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+fn prepared(folder: &Path, how: &str) {
+    plugins(folder, &[library("crashing")]);
+    let metric = format!("metrics = [\"accuracy\", \"CrashingMetric(how='{how}', after=30, name=first)\"]");
+    digits(folder, &format!("optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"\n{metric}"));
+}
+
+const FIT: [&str; 6] = ["fit", "fit.toml", "--out", "run", "--isolate", "--json"];
+
+/// The warnings of a run that goes on without its metric.
+fn warnings(how: &str, arguments: &[&str]) -> Vec<String> {
+    let folder = folder();
+    prepared(folder.path(), how);
+    let ran: Ran = plugfit(folder.path(), &[&FIT[..], arguments].concat()).with_status(0);
+    let events: Vec<Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let of_kind = |kind: &str| events.iter().filter(|event| event["event"] == kind).cloned().collect::<Vec<_>>();
+    assert_eq!(of_kind("epoch").len(), 3, "{how}: {}", ran.out);
+    of_kind("warning").iter().map(|warning| warning["message"].to_string()).collect()
+}
+
+#[test]
+fn a_worker_that_forges_whose_turn_it_is_costs_its_component_and_not_the_run() {
+    for (how, said) in [
+        ("forge end", "was ended, since it said that it had ended"),
+        ("forge nonsense", "was ended, since it said that it had ended"),
+        ("forge answer", "was ended, since"),
+    ] {
+        let begin = Instant::now();
+        let warnings = warnings(how, &["--call-limit", "30"]);
+        assert!(warnings.len() == 1 && warnings[0].contains(said), "{how}: {warnings:?}");
+        assert!(warnings[0].contains("CrashingMetric crashed in update"), "{how}: {warnings:?}");
+        assert!(begin.elapsed() < Duration::from_secs(30), "{how}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn the_shared_memory_is_no_larger_than_the_limit_of_memory() {
+    let warnings = warnings("grow", &["--memory-limit", "400", "--call-limit", "30"]);
+    // Beyond what the host has made, there is nothing.
+    assert!(warnings.len() == 1 && warnings[0].contains("SIGBUS"), "{warnings:?}");
+    // A call that takes more isn't made.
+    let folder = folder();
+    prepared(folder.path(), "nothing");
+    let ran = plugfit(folder.path(), &[&FIT[..], &["--memory-limit", "1"]].concat());
+    ran.with_status(1).says(&["can't be called in its process: a call takes", "its process may use 1048576"]);
+}
+
+#[test]
+fn what_a_plugin_has_begun_ends_with_its_host_however_that_ends() {
+    let folder = folder();
+    prepared(folder.path(), "begin");
+    let mark = folder.path().display().to_string();
+    let mut command = command(folder.path());
+    command.args(FIT).env(MARK, &mark).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program starts");
+    let until = |what: &str, holds: &dyn Fn(&[String]) -> bool| {
+        let begin = Instant::now();
+        loop {
+            let running = left_behind(&mark);
+            if holds(&running) {
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "{what}: {running:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until("it begins a process", &|running| running.iter().any(|line| line.starts_with("sleep 65.25")));
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    until("nothing is left", &|running| running.is_empty());
+}
+
+#[test]
+fn what_a_worker_prints_has_its_name_before_it() {
+    let folder = folder();
+    prepared(folder.path(), "print");
+    let ran = plugfit(folder.path(), &FIT).with_status(0);
+    let lines: Vec<&str> = ran.err.lines().filter(|line| line.contains("this isn't the program's")).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.starts_with("libcrashing.so: {")), "{}", ran.err);
+}

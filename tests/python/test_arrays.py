@@ -195,8 +195,11 @@ def test_adapters_refuse_missing_and_masked_values_too(adapter):
             lambda array: module.Loss("mse")(array, as_tensor(P)),
             lambda array: module.Loss("mse")(as_tensor(T), as_tensor(P), array),
             lambda array: module.metric("mse").update(as_tensor(P), array),
+            lambda array: optimizers.ForeignOptimizer(torch.optim.SGD([torch.zeros(1)], 0.1)).apply([array], [np.zeros(4, np.float32)]),
         )
     else:
+        import keras
+
         uses = (
             lambda array: module.loss("mse")(array, P),
             lambda array: module.loss("mse")(T, array),
@@ -204,6 +207,8 @@ def test_adapters_refuse_missing_and_masked_values_too(adapter):
             lambda array: module.metric("mse").update_state(array, P),
             lambda array: module.metric("mse").update_state(T, array),
             lambda array: module.metric("mse").update_state(T[:, None], P[:, None], sample_weight=array),
+            lambda array: module.optimizer("SGD").apply([array], [keras.Variable(np.zeros(4, np.float32))]),
+            lambda array: optimizers.ForeignOptimizer(keras.optimizers.SGD()).apply([array], [np.zeros(4, np.float32)]),
         )
     for use in uses:
         for array in MISSING.values():

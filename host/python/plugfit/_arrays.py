@@ -43,9 +43,14 @@ def plain(array, name):
     return np.require(found, requirements=("C", "A")) if found.ndim else np.array(found)
 
 
-def float32(array):
-    """As float32 in C order, for what a Python function returned."""
-    return np.asarray(plain(array, "what the function returned"), dtype=np.float32, order="C")
+def float32(array, name="what the function returned"):
+    """As float32 in C order, which must hold what is finite."""
+    found = plain(array, name)
+    with np.errstate(over="ignore"):
+        floats = np.asarray(found, dtype=np.float32, order="C")
+    if found.dtype == np.float64 and (np.isinf(floats) & np.isfinite(found)).any():
+        raise ValueError(f"{name} holds a number that is too large for float32")
+    return floats
 
 
 def _numbers(array, name):

@@ -44,6 +44,7 @@ class ForeignOptimizer:
         grads, params = list(grads), list(params)
         if len(grads) != len(params):
             raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
+        grads = [None if grad is None else _arrays.float32(grad, f"grads[{index}]") for index, grad in enumerate(grads)]
         arrays = [_arrays.writeable(param, index) for index, param in enumerate(params)]
         (self._apply_torch if self._is_torch else self._apply_keras)(grads, arrays, names)
         _arrays.write_back(arrays, params)
@@ -57,7 +58,7 @@ class ForeignOptimizer:
             self._made = type(self._given)(self._variables, **self._settings())
         for variable, array, grad in zip(self._variables, arrays, grads):
             variable.data = torch.from_numpy(array)
-            variable.grad = None if grad is None else torch.from_numpy(np.array(grad, dtype=np.float32).reshape(array.shape))
+            variable.grad = None if grad is None else torch.from_numpy(np.array(grad).reshape(array.shape))
         self._made.step()
 
     def _apply_keras(self, grads, arrays, names):
@@ -71,7 +72,7 @@ class ForeignOptimizer:
         pairs = []
         for variable, array, grad in zip(self._variables, arrays, grads):
             variable.assign(array)
-            pairs.append((None if grad is None else keras.ops.convert_to_tensor(np.asarray(grad, np.float32)), variable))
+            pairs.append((None if grad is None else keras.ops.convert_to_tensor(grad), variable))
         self._made.apply_gradients(pairs)
         for variable, array in zip(self._variables, arrays):
             array[...] = keras.ops.convert_to_numpy(variable)

@@ -106,7 +106,7 @@ class Optimizer(keras.optimizers.Optimizer):
         replaced = self._replace(trainable_variables, grads)
         values = [keras.ops.convert_to_tensor(variable) for variable in trainable_variables]
         present = [grad is not None for grad in grads]
-        grads = [keras.ops.convert_to_tensor(grad, sparse=False) for grad in grads if grad is not None]
+        grads = [keras.ops.convert_to_tensor(_common.numbers(grad, "a gradient"), sparse=False) for grad in grads if grad is not None]
         rate = None if self._optimizer_has_schedule() else keras.ops.convert_to_tensor(self.learning_rate)
         # Of variables that are replaced, or weren't given, no gradient is missed.
         quiet = bool(grads) and (replaced or partial)

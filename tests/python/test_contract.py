@@ -742,3 +742,35 @@ def test_pythons_own_module_in_a_folder_is_passed_over_and_an_error_where_it_is_
     assert not recwarn.list
     with pytest.raises(plugfit.PluginError, match="extension module of Python"):
         plugfit.load_plugins(tmp_path / "lib_native.so")
+
+
+def test_an_id_that_is_no_class_is_refused_with_its_row():
+    p = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3]], np.float32)
+    for name in ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy"):
+        for bad in (3, -1, 1.5, np.nan, 2.0**40):
+            with pytest.raises(ValueError, match=r"row 1 \(from 0\)"):
+                losses.get(name)(np.array([0, bad]), p)
+            # Of weight 0 it may be anything.
+            assert np.isfinite(losses.get(name)(np.array([0, bad]), p, np.array([1.0, 0.0], np.float32)))
+    ignoring = losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    assert np.isclose(ignoring(np.array([0, -1]), p), -np.log(0.7))
+
+
+@pytest.mark.parametrize("name", ["mse", "huber", "binary_crossentropy", "kl_divergence", "hinge", "dice", "cosine_similarity"])
+@pytest.mark.parametrize("shapes", [((3,), (3, 3)), ((3, 1), (3, 3)), ((3, 3), (3, 1)), ((1, 3), (3, 3)), ((1,), (3,)), ((), (3,))])
+def test_labels_that_would_be_broadcast_are_refused(name, shapes):
+    with pytest.raises(ValueError):
+        losses.get(name)(np.ones(shapes[0], np.float32), np.full(shapes[1], 0.5, np.float32))
+
+
+def test_what_has_weight_0_is_left_out_of_values_and_gradients():
+    y, p = np.array([[1.0], [np.nan], [3.0]], np.float32), np.array([[2.0], [5.0], [5.0]], np.float32)
+    for name in ("mse", "Huber", "LogCosh", "Hinge", lambda t, q: (q - t)[..., 0] ** 2):
+        loss = losses.get(name)
+        for arguments in ({"mask": np.array([True, False, True])}, {"sample_weight": np.array([1, 0, 1], np.float32)}):
+            assert np.isfinite(loss(y, p, **arguments))
+            if not callable(name):
+                slopes = loss.gradient(y, p, **arguments).ravel()
+                assert np.isfinite(slopes).all() and slopes[1] == 0
+    values = losses.MeanSquaredError(reduction="none")(y, p, np.array([1, 0, 1], np.float32))
+    assert np.array_equal(values, [1, 0, 4])

@@ -19,7 +19,10 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
   state is the outer one's.
 * A schedule's step is whole; before the first step the rate is that of the first.
 * IoU counts weights as they are and doesn't warn of fractions.
-* What has weight 0 isn't looked at where a formula can do without: a NaN there doesn't count in means, sums and the losses of overlap.
+* What has weight 0, or is masked, is left out of a loss's value and gradient, and of means and sums, even if it is NaN. A sample of
+  weight 0 is a partner of the others in Circle all the same.
+* A loss refuses labels of another shape than the predictions, where Keras broadcasts them, and class ids that are no whole number or no
+  class, but for ``ignore_class`` and where the weight is 0. A Model refuses them before it trains.
   A row is squeezed against a column in the metrics made of losses too, where Keras broadcasts to a square; Dice and Tversky want one shape.
 * A ``mask`` counts in every metric, where Keras sees it in means alone; ``plugfit.keras`` passes it to those.
 * ScheduleFreeAdamW's ``finalize`` moves the parameters to where they are evaluated. A learning rate, a decay, a clip of less than 0 is
@@ -34,7 +37,8 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * Values that are missing or masked are refused with their row, where Keras makes NaN of them or uses what is masked, and so are arrays of
   objects that are no numbers. A number that float32 doesn't hold is refused where float32 is computed with. An array of integers is
   refused as a Model's input if float32 rounds one of them: it may be an id.
-* Arrays are brought to one shape before a formula sees them: where a cosine's vector is broadcast, its length is that of what it became.
+* Arrays are brought to one shape before a metric's formula sees them: where a cosine's vector is broadcast, its length is that of what it
+  became.
 * A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``; ``circle`` compares embeddings with those of the batch alone.
 * An optimizer of ``plugfit.keras`` keeps its averages and sums beside Keras's variables: ``SwapEMAWeights`` finds none.
 * A class of one's own is saved with a Keras model by nobody; a function is, by the name that Keras knows it by.

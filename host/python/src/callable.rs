@@ -113,8 +113,10 @@ impl Loss for Callable {
         let mut totals = LossTotals { count: values.len() as f64, ..LossTotals::default() };
         for (i, &value) in values.iter().enumerate() {
             let weight = f64::from(output.upstream(i));
-            totals.value += f64::from(value) * weight;
-            totals.weight += weight;
+            if weight != 0.0 {
+                totals.value += f64::from(value) * weight;
+                totals.weight += weight;
+            }
         }
         if let Some(places) = output.values.as_deref_mut() {
             places.iter_mut().zip(&values).for_each(|(place, &value)| *place = value);
@@ -134,7 +136,7 @@ impl Loss for Callable {
         let each = slopes.len().checked_div(values.len()).unwrap_or(1).max(1);
         for (i, (place, slope)) in target.iter_mut().zip(slopes).enumerate() {
             let weight = upstream.map_or(1.0, |upstream| upstream.get(i / each).copied().unwrap_or(1.0));
-            *place = slope * scale * weight;
+            *place = if weight == 0.0 { 0.0 } else { slope * scale * weight };
         }
         Ok(totals)
     }

@@ -165,7 +165,7 @@ impl Compiled {
                 gradient => part.call(output, lent, gradient, scale)?,
             };
             written = true;
-            total += value * part.weight;
+            total += part.weighted(value);
         }
         if let (false, Some(gradient)) = (written, gradient) {
             gradient.fill(0.0);
@@ -186,7 +186,7 @@ impl Compiled {
                 Error::usage(format!("the loss of output \"{}\" wasn't asked for in this batch", part.label))
             })?;
             part.mean.add(value, samples);
-            total += value * part.weight;
+            total += part.weighted(value);
         }
         self.total.add(total, samples);
         Ok(total)

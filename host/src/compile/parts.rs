@@ -164,6 +164,11 @@ impl LossPart {
         Ok(value)
     }
 
+    /// Its part of the total; nothing with a weight of 0, even if the value is NaN.
+    pub fn weighted(&self, value: f64) -> f64 {
+        if self.weight == 0.0 { 0.0 } else { value * self.weight }
+    }
+
     /// The error for training with a loss that can only be evaluated.
     pub fn no_gradient(&self) -> Error {
         Error::usage(format!("cannot train with {}: it has no gradient", self.loss.name()))

@@ -1,6 +1,6 @@
 //! A loss: a plug-in's values, weighted, masked and reduced as Keras does.
 
-use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
+use plugfit_api::loss::{LossInfo, LossOutput, LossTotals, Targets};
 use plugfit_api::{Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value, json};
 
@@ -8,6 +8,7 @@ use super::broadcast::{Shape, common, same_rank, walk};
 use super::combine::{Combined, Combiner, misfit};
 use super::keys::Keys;
 use super::reduction::{Reduction, divide_no_nan};
+use super::weightless::{self, Spare};
 use crate::plugin::{self, Kind};
 use crate::{Error, Result};
 
@@ -61,6 +62,7 @@ struct Scratch {
     valid: Vec<f32>,
     weighted: Vec<f32>,
     weighted_shape: Vec<i64>,
+    spare: Spare,
 }
 
 /// The shape of the values for inputs of the shapes seen last.
@@ -187,9 +189,10 @@ impl Loss {
         mut gradient: Option<&mut [f32]>,
     ) -> Result<LossValue<'_>> {
         let Loss { reduction, loss, scratch, .. } = self;
-        let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape } = scratch;
+        let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape, spare } = scratch;
         let reduction = *reduction;
         let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
+        check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
         let tensors =
             [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
         let inputs = Inputs::new(&tensors, None, None);
@@ -229,7 +232,7 @@ impl Loss {
                 upstream: spread.upstream,
                 scale: (scale * known.unwrap_or(1.0)) as f32,
             };
-            loss.call(&inputs, shape.lengths(), &mut output)?
+            weightless::call(loss, &inputs, &shape, &mut output, spare)?
         };
         let factor = match known {
             Some(factor) => factor,
@@ -239,8 +242,12 @@ impl Loss {
                     Some(mask) => both_valid(&shape, valid, &mask)?,
                 };
                 let factor = spread.own_mask_factor(reduction, count, counted, &totals);
-                if let (Some(gradient), true) = (gradient, factor != 1.0) {
-                    gradient.iter_mut().for_each(|slope| *slope *= factor as f32);
+                match gradient {
+                    Some(gradient) if factor == 0.0 => gradient.fill(0.0),
+                    Some(gradient) if factor != 1.0 => {
+                        gradient.iter_mut().for_each(|slope| *slope *= factor as f32);
+                    }
+                    _ => {}
                 }
                 factor
             }
@@ -249,7 +256,7 @@ impl Loss {
             return Ok(LossValue::Scalar(totals.value * factor));
         }
         if wants_valid {
-            values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value *= valid);
+            values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value = weighed(*value, valid));
         }
         weighted_shape.clear();
         weighted_shape.extend_from_slice(spread.together.lengths());
@@ -258,13 +265,18 @@ impl Loss {
             Some(combined) => {
                 weighted.clear();
                 walk(&spread.together, [&spread.of_values, &combined.shape], |_, [value, weight]| {
-                    weighted.push(values[value] * combined.values[weight]);
+                    weighted.push(weighed(values[value], combined.values[weight]));
                 });
                 &*weighted
             }
         };
         Ok(LossValue::Array { shape: weighted_shape, values })
     }
+}
+
+/// A value times its weight; 0 where that is 0, even if the value is NaN.
+fn weighed(value: f32, weight: f32) -> f32 {
+    if weight == 0.0 { 0.0 } else { value * weight }
 }
 
 /// The values' shape and the weights', brought together.
@@ -356,6 +368,29 @@ pub(super) fn aligned(y_true: &Tensor<'_>, y_pred: &Tensor<'_>) -> Result<(Shape
     let mut pred_shape = Shape::new(y_pred.shape(), "y_pred")?;
     same_rank(&mut true_shape, &mut pred_shape);
     Ok((true_shape, pred_shape))
+}
+
+/// Refuses labels that would be broadcast to the predictions, or the other way: each prediction needs one of its own. A plug-in of
+/// an older plugfit-api broadcasts. What a loss of class ids, or one that doesn't say what its labels are, takes is for it to check.
+pub(super) fn check_pairs(
+    loss: &plugin::Loss,
+    (y_true, true_shape): (&Tensor<'_>, &Shape),
+    (y_pred, pred_shape): (&Tensor<'_>, &Shape),
+) -> Result<()> {
+    if true_shape == pred_shape || matches!(loss.info().targets, None | Some(Targets::Sparse)) {
+        return Ok(());
+    }
+    let (labels, predictions) = (y_true.shape(), y_pred.shape());
+    let error = Error::usage(format!(
+        "{}: y_true of shape {labels:?} doesn't fit y_pred of shape {predictions:?}",
+        loss.name()
+    ));
+    Err(match (loss.info().targets, predictions) {
+        (Some(Targets::Categorical), [_, .., _]) if labels.len() < predictions.len() || labels.last() == Some(&1) => {
+            error.hint("if y_true holds class ids, use sparse_categorical_crossentropy")
+        }
+        _ => error.hint("each prediction needs a label of its own: bring both to one shape"),
+    })
 }
 
 /// The same numbers in another shape of as many.

@@ -6,8 +6,9 @@ use plugfit_api::{Inputs, Tensor};
 
 use super::broadcast::{Shape, common, same_rank, walk};
 use super::combine::{Combiner, check_weight, misfit};
-use super::loss::{OutputShapes, aligned, reshaped};
+use super::loss::{OutputShapes, aligned, check_pairs, reshaped};
 use super::reduction::divide_no_nan;
+use super::weightless::{self, Spare};
 use crate::{Error, Result, plugin};
 
 /// The weighted mean of a loss's values over all samples seen.
@@ -20,6 +21,7 @@ pub(super) struct LossMean {
     combiner: Combiner,
     shapes: OutputShapes,
     upstream: Vec<f32>,
+    spare: Spare,
 }
 
 impl LossMean {
@@ -37,7 +39,7 @@ impl LossMean {
             ..MetricInfo::new(Direction::Minimize)
         };
         let (combiner, shapes, upstream) = (Combiner::default(), OutputShapes::default(), Vec::new());
-        LossMean { loss, info, total: 0.0, count: 0.0, combiner, shapes, upstream }
+        LossMean { loss, info, total: 0.0, count: 0.0, combiner, shapes, upstream, spare: Spare::default() }
     }
 
     pub fn update(
@@ -47,8 +49,9 @@ impl LossMean {
         weight: Option<Tensor<'_>>,
         mask: Option<Tensor<'_>>,
     ) -> Result<()> {
-        let LossMean { loss, combiner, shapes, upstream, .. } = self;
+        let LossMean { loss, combiner, shapes, upstream, spare, .. } = self;
         let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
+        check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
         let tensors =
             [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
         let inputs = Inputs::new(&tensors, None, None);
@@ -82,7 +85,10 @@ impl LossMean {
             }
         }
         let mut output = LossOutput { values: None, valid: None, gradients: &mut [], upstream: weights, scale: 1.0 };
-        let totals = loss.call(&inputs, shape.lengths(), &mut output)?;
+        if scalar_weight == Some(0.0) {
+            return Ok(());
+        }
+        let totals = weightless::call(loss, &inputs, &shape, &mut output, spare)?;
         let weighted = weights.is_some();
         // As in Keras, what the loss itself leaves out (`ignore_class`) is a value of 0 without weights, and has no weight beside them.
         let sum = if weighted { totals.weight } else { shape.count() as f64 };

@@ -13,6 +13,7 @@ mod optimizer_state;
 mod rate;
 mod reduction;
 mod schedule;
+mod weightless;
 
 pub use keys::{base_keys, silent_keys, split};
 pub use loss::{Loss, LossValue};

@@ -116,7 +116,7 @@ impl plugfit_api::loss::Loss for Callable {
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> plugfit_api::Result<LossTotals> {
         let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
-        if y_true.len() != y_pred.len() {
+        if y_true.shape() != y_pred.shape() {
             let (y_true, y_pred) = (y_true.shape(), y_pred.shape());
             let message =
                 format!("y_true has the shape {y_true:?} and y_pred {y_pred:?}; a C function takes the same of both");
@@ -131,8 +131,10 @@ impl plugfit_api::loss::Loss for Callable {
         let mut totals = LossTotals { count: rows as f64, ..LossTotals::default() };
         for (i, value) in values.iter().enumerate() {
             let weight = f64::from(output.upstream(i));
-            totals.value += weight * f64::from(*value);
-            totals.weight += weight;
+            if weight != 0.0 {
+                totals.value += weight * f64::from(*value);
+                totals.weight += weight;
+            }
         }
         if let Some(target) = output.values.as_deref_mut() {
             target.copy_from_slice(&values);
@@ -145,7 +147,11 @@ impl plugfit_api::loss::Loss for Callable {
             unsafe { gradient(y_true.as_ptr(), y_pred.as_ptr(), rows, columns, target.as_mut_ptr()) };
             for (i, row) in target.chunks_exact_mut(columns.max(1)).enumerate() {
                 let factor = scale * upstream.map_or(1.0, |upstream| upstream[i]);
-                row.iter_mut().for_each(|slope| *slope *= factor);
+                if factor == 0.0 {
+                    row.fill(0.0);
+                } else {
+                    row.iter_mut().for_each(|slope| *slope *= factor);
+                }
             }
         }
         Ok(totals)

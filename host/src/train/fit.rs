@@ -184,6 +184,9 @@ impl Fit<'_> {
         watch: &mut dyn Watch,
     ) -> Result<Ended> {
         let validates = sets.1.is_some();
+        if let Some(validation) = sets.1 {
+            trainer.check_classes(validation).map_err(|error| error.with("data", "validation"))?;
+        }
         let weighted = match self.config.class_weight.is_empty() {
             true => None,
             false => Some(sets.0.clone().weighted_by_class(&self.config.class_weight)?),

@@ -2,6 +2,7 @@
 
 pub mod callbacks;
 pub mod checkpoint;
+mod classes;
 mod feed;
 mod fit;
 mod history;

@@ -8,6 +8,8 @@ use crate::data::{ArrayRef, Dataset, Inputs, Rows};
 use crate::network::{Network, Training};
 use crate::{Error, Result};
 
+use super::classes;
+
 /// A network and what it was compiled with.
 pub struct Trainer<'a> {
     network: &'a mut dyn Network,
@@ -25,7 +27,7 @@ impl<'a> Trainer<'a> {
     /// Brings a network, what it is compiled with, and data of the kind of `example` together.
     ///
     /// # Errors
-    /// The dataset's targets aren't the network's outputs, or its inputs have another shape.
+    /// The dataset's targets aren't the network's outputs, or hold classes that the network hasn't; its inputs have another shape.
     pub fn new(network: &'a mut dyn Network, compiled: &'a mut Compiled, example: &Dataset) -> Result<Self> {
         let (wanted, found) = (network.input_shape(), example.inputs().row_shape());
         if wanted != found {
@@ -47,8 +49,17 @@ impl<'a> Trainer<'a> {
         let shapes: Vec<OutputShapes<'_>> =
             shapes.iter().map(|(y_true, y_pred)| OutputShapes { y_true: y_true.as_deref(), y_pred }).collect();
         compiled.build(&shapes)?;
+        classes::check(compiled, network, &targets, example)?;
         let trained = (0..targets.len()).filter(|&index| compiled.has_loss(index)).collect();
         Ok(Trainer { network, compiled, targets, trained, batches: 0, buffer: Rows::without_rows(&[]) })
+    }
+
+    /// Refuses a dataset whose targets hold classes that the network hasn't.
+    ///
+    /// # Errors
+    /// The target, and the row of the first class that isn't there.
+    pub(super) fn check_classes(&self, dataset: &Dataset) -> Result<()> {
+        classes::check(self.compiled, self.network, &self.targets, dataset)
     }
 
     /// What it was compiled with.

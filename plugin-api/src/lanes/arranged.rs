@@ -26,6 +26,21 @@ fn shapes(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<(Shape, Shape, Shape
     Ok((true_shape, pred_shape, shape, axis))
 }
 
+/// Checks that there is one label for each prediction: that the shapes are the same after Keras's rank matching. What would be
+/// broadcast pairs labels with predictions of other samples, or depends on the length of the batch.
+pub(crate) fn check_pairs(inputs: &Inputs<'_>) -> Result<()> {
+    let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
+    let (mut true_shape, mut pred_shape) = (Shape::new(y_true, "y_true")?, Shape::new(y_pred, "y_pred")?);
+    same_rank(&mut true_shape, &mut pred_shape);
+    if true_shape == pred_shape {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}: each prediction needs a label of its own; bring both \
+         to one shape"
+    )))
+}
+
 /// The shape of the values of a loss that takes rows along `axis`; `None`: the whole batch is one row.
 pub(crate) fn output_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Shape> {
     let (_, _, shape, axis) = shapes(inputs, axis)?;

@@ -1,7 +1,7 @@
 //! The loops around an element's or a row's formula: values, gradients and their sums in one pass, shared between threads.
 
 use super::{
-    arranged::{output_shape, Arranged},
+    arranged::{check_pairs, output_shape, Arranged},
     pieces::Pieces,
     simd::{dispatch, plain, sum, Kernel},
 };
@@ -18,6 +18,25 @@ const BLOCK: usize = 512;
 const TASK: usize = 1 << 15;
 /// Tasks of one call. Their number depends on the size alone, so that the number of threads changes no digit.
 const TASKS: usize = 64;
+
+/// Adds a value to the sums. One of weight 0 is left out: 0 times NaN is NaN.
+#[inline(always)]
+fn add(totals: &mut LossTotals, value: f32, upstream: f32) {
+    if upstream != 0.0 {
+        totals.value += f64::from(upstream * value);
+        totals.weight += f64::from(upstream);
+    }
+}
+
+/// Multiplies the slopes of a row. With a factor of 0 they are 0, even where they are NaN.
+#[inline(always)]
+fn scale_row(slopes: &mut [f32], factor: f32) {
+    if factor == 0.0 {
+        slopes.fill(0.0);
+    } else {
+        slopes.iter_mut().for_each(|slope| *slope *= factor);
+    }
+}
 
 /// A formula at work on a range of rows.
 trait Rows: Sync {
@@ -85,6 +104,7 @@ pub fn rowwise<T: RowLoss>(
 /// # Errors
 /// The inputs don't fit each other.
 pub fn rows_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
+    check_pairs(inputs)?;
     output_shape(inputs, axis).map(Shape::to_vec)
 }
 
@@ -95,6 +115,7 @@ fn run(
     output: &mut LossOutput<'_>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
+    check_pairs(inputs)?;
     let arranged = Arranged::new(inputs, axis)?;
     let (rows, columns) = (arranged.rows, arranged.columns);
     let upstream = output.upstream;
@@ -228,9 +249,7 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
                 self.block(&y_true[elements.clone()], &y_pred[elements], block, slopes.as_deref_mut());
                 for i in 0..rows {
                     let mean = (sum(&block[i * columns..(i + 1) * columns]) / columns as f64) as f32;
-                    let upstream = self.batch.upstream(self.rows.start + row + i);
-                    totals.value += f64::from(upstream * mean);
-                    totals.weight += f64::from(upstream);
+                    add(&mut totals, mean, self.batch.upstream(self.rows.start + row + i));
                     if let Some(values) = values.as_deref_mut() {
                         values[row + i] = mean;
                     }
@@ -246,9 +265,7 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
                     total += sum(&block[..n]);
                 }
                 let mean = (total / columns as f64) as f32;
-                let upstream = self.batch.upstream(self.rows.start + row);
-                totals.value += f64::from(upstream * mean);
-                totals.weight += f64::from(upstream);
+                add(&mut totals, mean, self.batch.upstream(self.rows.start + row));
                 if let Some(values) = values.as_deref_mut() {
                     values[row] = mean;
                 }
@@ -256,16 +273,16 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
             if let Some(slopes) = slopes {
                 let scale = self.batch.scale / columns as f32;
                 if self.batch.upstream.is_none() {
-                    slopes.iter_mut().for_each(|slope| *slope *= scale);
+                    scale_row(slopes, scale);
                 } else if columns == 1 {
                     let start = self.rows.start + row;
                     for (i, slope) in slopes.iter_mut().enumerate() {
-                        *slope *= self.batch.upstream(start + i) * scale;
+                        let factor = self.batch.upstream(start + i) * scale;
+                        *slope = if factor == 0.0 { 0.0 } else { *slope * factor };
                     }
                 } else {
                     for (i, slopes) in slopes.chunks_exact_mut(columns.max(1)).enumerate() {
-                        let factor = self.batch.upstream(self.rows.start + row + i) * scale;
-                        slopes.iter_mut().for_each(|slope| *slope *= factor);
+                        scale_row(slopes, self.batch.upstream(self.rows.start + row + i) * scale);
                     }
                 }
             }
@@ -313,8 +330,7 @@ impl<T: RowLoss> Kernel for WholeRows<'_, '_, T> {
                 Some(gradient) => {
                     let gradient = &mut gradient[(row - start) * columns..(row - start + 1) * columns];
                     let value = self.formula.gradient(y_true, y_pred, gradient);
-                    let factor = upstream * self.batch.scale;
-                    gradient.iter_mut().for_each(|slope| *slope *= factor);
+                    scale_row(gradient, upstream * self.batch.scale);
                     value
                 }
                 None => {
@@ -322,12 +338,108 @@ impl<T: RowLoss> Kernel for WholeRows<'_, '_, T> {
                     value.0
                 }
             };
-            totals.value += f64::from(upstream * value);
-            totals.weight += f64::from(upstream);
+            add(&mut totals, value, upstream);
             if let Some(values) = self.values.as_deref_mut() {
                 values[row - start] = value;
             }
         }
         totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{loss::LossInfo, Real, Tensor, TensorMut};
+
+    /// The squared error, at two levels; the slope of a row is written by hand.
+    #[derive(plugfit_macros::Config)]
+    struct Squares;
+
+    #[plugfit_macros::formula]
+    impl ElementwiseLoss for Squares {
+        fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+            let error = y_pred - y_true;
+            error * error
+        }
+    }
+
+    #[derive(plugfit_macros::Config)]
+    struct RowOfSquares;
+
+    #[plugfit_macros::formula]
+    impl RowLoss for RowOfSquares {
+        fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+            let sum = y_true.iter().zip(y_pred).fold(R::from(0.0), |sum, (&t, &p)| sum + (p - t) * (p - t));
+            sum / y_pred.len() as f64
+        }
+        fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+            let n = y_pred.len() as f32;
+            for ((slope, t), p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+                *slope = (p - t) * 2.0 / n;
+            }
+            y_true.iter().zip(y_pred).map(|(t, p)| (p - t) * (p - t)).sum::<f32>() / n
+        }
+        fn info(&self) -> LossInfo {
+            LossInfo::default()
+        }
+    }
+
+    type Run = fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>;
+
+    const LEVELS: [Run; 2] = [
+        |inputs, output| elementwise(&Squares, inputs, output, &Host::none()),
+        |inputs, output| rowwise(&RowOfSquares, inputs, output, &Host::none()),
+    ];
+
+    #[test]
+    fn a_row_of_weight_0_is_left_out_even_where_it_is_nan() {
+        for (level, run) in LEVELS.into_iter().enumerate() {
+            for columns in [1, 2, BLOCK + 1] {
+                let (rows, shape) = (3, [3, columns as i64]);
+                let y_true: Vec<f32> =
+                    (0..rows * columns).map(|i| if i / columns == 1 { f32::NAN } else { 1.0 }).collect();
+                let y_pred = vec![3.0f32; rows * columns];
+                let tensors = [("y_true", Tensor::new(&y_true, &shape)), ("y_pred", Tensor::new(&y_pred, &shape))];
+                let mut gradient = vec![f32::NAN; rows * columns];
+                let mut gradients = [None, Some(TensorMut::new(&mut gradient, &shape))];
+                let mut output = LossOutput {
+                    values: None,
+                    valid: None,
+                    gradients: &mut gradients,
+                    upstream: Some(&[1.0, 0.0, 2.0]),
+                    scale: 0.5,
+                };
+                let totals = run(&Inputs::new(&tensors, None, None), &mut output).unwrap();
+                assert_eq!((totals.value, totals.weight, totals.count), (12.0, 3.0, 3.0), "{level} {columns}");
+                for (i, slope) in gradient.iter().enumerate() {
+                    let expected = [2.0, 0.0, 4.0][i / columns] / columns as f32;
+                    assert!((slope - expected).abs() <= 1e-6 * expected, "{level} {columns}: {slope} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn labels_that_would_be_broadcast_are_refused() {
+        let data = [0.5f32; 16];
+        let shapes: [(&[i64], &[i64]); 6] =
+            [(&[4], &[4, 4]), (&[4, 1], &[4, 4]), (&[1, 4], &[4, 4]), (&[4, 4], &[4, 1]), (&[1], &[4]), (&[], &[4])];
+        for (y_true, y_pred) in shapes {
+            let tensor = |shape| Tensor::new(&data[..crate::lanes::tensor::elements(shape).unwrap()], shape);
+            let tensors = [("y_true", tensor(y_true)), ("y_pred", tensor(y_pred))];
+            let inputs = Inputs::new(&tensors, None, None);
+            let error = rows_shape(&inputs, Some(-1)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{y_true:?}")) && error.contains(&format!("{y_pred:?}")), "{error}");
+            for run in LEVELS {
+                let mut output =
+                    LossOutput { values: None, valid: None, gradients: &mut [], upstream: None, scale: 1.0 };
+                assert!(run(&inputs, &mut output).is_err());
+            }
+        }
+        let pair =
+            |y_true, y_pred| [("y_true", Tensor::new(&data[..4], y_true)), ("y_pred", Tensor::new(&data[..4], y_pred))];
+        assert_eq!(rows_shape(&Inputs::new(&pair(&[4], &[4, 1]), None, None), Some(-1)).unwrap(), [4]);
+        assert_eq!(rows_shape(&Inputs::new(&pair(&[4, 1], &[4]), None, None), Some(-1)).unwrap(), [4]);
     }
 }

@@ -3,6 +3,8 @@
 //! What Keras 3.15.1 says is what is said here, but for this:
 //!
 //! * What nothing was seen of is undefined, where Keras says 0 or NaN; so is an AUC while a class is missing.
+//! * A loss refuses labels of another shape than the predictions, which Keras broadcasts, and class ids that are none. What has weight 0
+//!   is left out of values and gradients, even if it is NaN.
 //! * Label smoothing divides by the length of the axis that has the classes (as Keras 3.16).
 //! * The mask counts for RootMeanSquaredError too.
 //! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).

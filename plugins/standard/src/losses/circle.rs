@@ -70,10 +70,11 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
-        let n = samples(inputs)?;
-        let labels = Labels::new(inputs.y_true()?)?;
-        // As Keras casts them.
-        let labels = (0..n as usize).map(|i| labels.get(i) as i32).collect();
+        let n = samples(inputs)? as usize;
+        let ids = Labels::new(inputs.y_true()?)?;
+        // A sample of weight 0 is a partner of the others all the same.
+        ids.check(None, None, None, n)?;
+        let labels = numbered((0..n).map(|i| ids.get(i)));
         let y_pred = inputs.y_pred()?;
         Ok(Batch { labels, y_pred: y_pred.f32s("y_pred")?, width: y_pred.shape()[1] as usize })
     }
@@ -89,6 +90,17 @@ impl<'a> Batch<'a> {
             *similarity = lanes::dot(own, self.embedding(j));
         }
     }
+}
+
+/// Small numbers that are equal where the ids are.
+fn numbered(ids: impl Iterator<Item = i64> + Clone) -> Vec<i32> {
+    if let Ok(small) = ids.clone().map(i32::try_from).collect() {
+        return small;
+    }
+    let mut distinct: Vec<i64> = ids.clone().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    ids.map(|id| distinct.partition_point(|&other| other < id) as i32).collect()
 }
 
 /// What the rows of similarities come to, with a number for each sample.
@@ -283,6 +295,18 @@ mod tests {
                 assert!((difference - f64::from(called.gradient[i])).abs() < 1e-2 * (1.0 + difference.abs()), "{i}");
             }
         }
+    }
+
+    #[test]
+    fn class_ids_are_compared_as_integers() {
+        let y_pred = (&[1.0f32, 0.0, 0.6, 0.8, 0.0, 1.0][..], &[3i64, 2][..]);
+        let small = call(&circle(true), (&[4i32, 4, 7], &[3]), y_pred).unwrap();
+        let large = call(&circle(true), (&[1i64 << 53, 1 << 53, (1 << 53) + 1], &[3]), y_pred).unwrap();
+        assert_eq!((small.values, small.gradient), (large.values, large.gradient));
+        let low = call(&circle(true), (&[1i64, 1, (1 << 32) + 1], &[3]), y_pred).unwrap();
+        assert_eq!(low.valid, [1.0, 1.0, 0.0]);
+        let error = call(&circle(true), (&[0.0f32, 0.5, 1.0], &[3]), y_pred).unwrap_err().to_string();
+        assert!(error.contains("0.5 in row 1"), "{error}");
     }
 
     #[test]

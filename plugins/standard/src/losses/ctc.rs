@@ -23,7 +23,7 @@ use plugfit_api::{Plain, loss::LossTotals, prelude::*};
     example = r#"{"y_true": [[1, 1, 0], [2, 1, 2]], "y_pred": [[[0.1, 2, 0.5], [0.3, 0.2, 1], [0.5, 0.1, 0.4], [1, 0.3, 0.2]], [[0.4, 1, 0.5], [0.3, 0.2, 2], [0.5, 0.1, 0.4], [0.1, 0.3, 0.2]]], "gives": [2.592884, 2.941308], "gradient": [[[0.07562861, -0.2381771, 0.1625485], [-0.4886282, -0.02526908, 0.5138972], [-0.1141363, -0.2372354, 0.3513717], [0.1814485, -0.4123574, 0.2309089]], [[-0.05477647, 0.4639634, -0.409187], [0.07305587, -0.1635549, 0.09049904], [0.3040031, -0.5100389, 0.2060358], [0.231572, 0.3671654, -0.5987374]]]}"#
 )]
 #[config(
-    example = r#"{"y_true": [[9, 1]], "y_pred": [[[0.1, 2.0, 0.5], [0.3, 0.2, 1.0], [0.5, 0.1, 0.4]]], "gives": [0.6834609]}"#
+    example = r#"{"y_true": [[9, 1]], "y_pred": [[[0.1, 2.0, 0.5], [0.3, 0.2, 1.0], [0.5, 0.1, 0.4]]], "refused": "9 in row 0"}"#
 )]
 pub struct Ctc;
 
@@ -38,7 +38,7 @@ const BLANK: usize = 0;
 /// it, which nothing comes from.
 #[derive(Default)]
 struct Room {
-    /// The class of each state; an id that is no class has none, and probability 1 so that nothing hangs on it.
+    /// The class of each state; none of an id that is no class, in a sample of weight 0.
     classes: Vec<Option<usize>>,
     /// The logarithm of the weight of skipping the state before: 0 for a label, `IMPOSSIBLE` if it repeats the one before, minus
     /// infinity for a blank.
@@ -181,6 +181,7 @@ impl Loss for Ctc {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
         let [n, width, time, classes] = lengths(inputs)?;
         let ids = Labels::new(inputs.y_true()?)?;
+        ids.check(Some(classes), None, output.upstream, n)?;
         let y_pred = inputs.y_pred()?.f32s("y_pred")?;
         let (upstream, scale) = (output.upstream, output.scale);
         let size = time * classes;
@@ -274,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_no_class_and_empty_sequences_do_not_panic() {
-        for labels in [[1i32, 9], [-1, 1]] {
-            let called = call(&Ctc, (&labels, &[1, 2]), (&logits(12), &[1, 4, 3])).unwrap();
-            assert!(called.values[0].is_finite());
+    fn ids_that_are_no_class_are_refused_and_empty_sequences_do_not_panic() {
+        for (labels, wrong) in [([1i32, 9], "9"), ([-1, 1], "-1")] {
+            let error = call(&Ctc, (&labels, &[1, 2]), (&logits(12), &[1, 4, 3])).unwrap_err().to_string();
+            assert!(error.contains(&format!("holds {wrong} in row 0")) && error.contains("3 classes"), "{error}");
         }
         assert!(call(&Ctc, (&[1i32, 2], &[1, 2]), (&[], &[1, 0, 3])).unwrap().values[0] > 9e4);
         assert_eq!(call(&Ctc, (&[] as &[i32], &[1, 0]), (&[0.0; 2], &[1, 2, 1])).unwrap().values, [0.0]);

@@ -73,9 +73,14 @@ impl ElementwiseLoss for SquaredHinge {
     }
 }
 
-/// Whether all labels are 0 or 1: only the whole batch tells, since 1 is a label of both conventions.
-fn zero_one(inputs: &Inputs<'_>) -> Result<bool> {
+/// Whether all labels that have a weight are 0 or 1: only the whole batch tells, since 1 is a label of both conventions.
+fn zero_one(inputs: &Inputs<'_>, upstream: Option<&[f32]>) -> Result<bool> {
     let labels = inputs.y_true()?.f32s("y_true")?;
+    if let Some(upstream) = upstream {
+        let each = labels.len().checked_div(upstream.len()).unwrap_or(0).max(1);
+        let is_one = |label: &f32| *label == 0.0 || *label == 1.0;
+        return Ok(labels.chunks(each).zip(upstream).all(|(row, &weight)| weight == 0.0 || row.iter().all(is_one)));
+    }
     // A piece at a time: without a branch an element, and done at the first -1.
     let all = |piece: &[f32]| piece.iter().fold(true, |all, &label| all & ((label == 0.0) | (label == 1.0)));
     Ok(labels.chunks(256).all(all))
@@ -91,7 +96,7 @@ macro_rules! by_the_whole_batch {
                 rows_shape(inputs, Some(-1))
             }
             fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-                elementwise(&$name { zero_one: zero_one(inputs)? }, inputs, output, host)
+                elementwise(&$name { zero_one: zero_one(inputs, output.upstream)? }, inputs, output, host)
             }
         }
     )*};

@@ -25,31 +25,85 @@ impl<'a> Labels<'a> {
     }
 
     pub fn new(y_true: Tensor<'a>) -> Result<Self> {
-        let labels = if let Some(ids) = y_true.as_slice() {
-            Labels::I64(ids)
+        if let Some(ids) = y_true.as_slice() {
+            Ok(Labels::I64(ids))
         } else if let Some(ids) = y_true.as_slice() {
-            Labels::I32(ids)
+            Ok(Labels::I32(ids))
         } else if let Some(ids) = y_true.as_slice() {
-            Labels::U8(ids)
+            Ok(Labels::U8(ids))
         } else if let Some(ids) = y_true.as_slice() {
-            Labels::F32(ids)
+            Ok(Labels::F32(ids))
         } else if let Some(ids) = y_true.as_slice() {
-            Labels::F64(ids)
+            Ok(Labels::F64(ids))
         } else {
-            return Err(Error::input(format!("y_true holds no class ids: {y_true:?}")));
-        };
-        let is_nan = match labels {
-            Labels::F32(ids) => ids.iter().any(|id| id.is_nan()),
-            Labels::F64(ids) => ids.iter().any(|id| id.is_nan()),
-            _ => false,
-        };
-        if is_nan {
-            return Err(Error::input("y_true holds NaN where class ids belong"));
+            Err(Error::input(format!("y_true holds no class ids: {y_true:?}")))
         }
-        Ok(labels)
     }
 
-    /// Number `i`; a fraction is cut off.
+    /// Refuses what isn't a whole number, or is none of `classes` classes where they are counted, unless it is `ignored` or belongs to
+    /// a value of weight 0. There are as many ids for each value as the lengths say.
+    pub fn check(
+        &self,
+        classes: Option<usize>,
+        ignored: Option<i64>,
+        upstream: Option<&[f32]>,
+        values: usize,
+    ) -> Result<()> {
+        let n = self.len();
+        let each = n.checked_div(values).unwrap_or(1).max(1);
+        let is_class = |id: i64| match classes {
+            Some(classes) => (id >= 0 && (id as u64) < classes as u64) || ignored == Some(id),
+            None => true,
+        };
+        let fits = |i: usize| self.whole(i).is_some_and(is_class);
+        let counts =
+            |i: usize| upstream.and_then(|upstream| upstream.get(i / each)).is_none_or(|&weight| weight != 0.0);
+        let Some(wrong) = (0..n).find(|&i| !fits(i) && counts(i)) else { return Ok(()) };
+        let place = format!("y_true holds {} in row {} (from 0)", self.shown(wrong), wrong / each);
+        Err(Error::input(match (self.whole(wrong), classes) {
+            (Some(_), Some(0)) => format!("{place}, and y_pred has no classes"),
+            (Some(_), Some(classes)) => {
+                format!("{place}, which is no class: y_pred has {classes} classes, whose ids are 0 to {}", classes - 1)
+            }
+            _ => format!("{place}, which is no class id: ids are whole numbers"),
+        }))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Labels::I64(ids) => ids.len(),
+            Labels::I32(ids) => ids.len(),
+            Labels::U8(ids) => ids.len(),
+            Labels::F32(ids) => ids.len(),
+            Labels::F64(ids) => ids.len(),
+        }
+    }
+
+    /// Number `i`, if it is whole.
+    #[inline(always)]
+    fn whole(&self, i: usize) -> Option<i64> {
+        // 2^63 is the first that is too large.
+        let whole = |id: f64| (id.trunc() == id && id.abs() < 9.223_372_036_854_775_807e18).then_some(id as i64);
+        match self {
+            Labels::I64(ids) => Some(ids[i]),
+            Labels::I32(ids) => Some(ids[i].into()),
+            Labels::U8(ids) => Some(ids[i].into()),
+            Labels::F32(ids) => whole(ids[i].into()),
+            Labels::F64(ids) => whole(ids[i]),
+        }
+    }
+
+    fn shown(&self, i: usize) -> String {
+        match self {
+            Labels::I64(ids) => ids[i].to_string(),
+            Labels::I32(ids) => ids[i].to_string(),
+            Labels::U8(ids) => ids[i].to_string(),
+            Labels::F32(ids) => ids[i].to_string(),
+            Labels::F64(ids) => ids[i].to_string(),
+        }
+    }
+
+    /// Number `i`, which was [checked](Self::check); anything where it has no weight.
     #[inline(always)]
     pub fn get(&self, i: usize) -> i64 {
         match self {

@@ -42,6 +42,7 @@ const UPPER: f64 = 1.0 - EPSILON;
 #[config(
     example = r#"{"config": {"axis": 1}, "y_true": [[0, 1], [2, 0]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.6931472, 0.356675], [1.011601, 1.252763]], "gradient": [[[-1, 1], [1, -0.4285715], [1, 1]], [[0.9090909, -2.857143], [0.9090909, 1.142857], [-1.590909, 1.142857]]]}"#
 )]
+#[config(example = r#"{"y_true": [0, 2], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "2 in row 1"}"#)]
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [1], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct SparseCategoricalCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
@@ -81,7 +82,7 @@ impl CategoricalGeneralizedCrossEntropy {
 
 /// A loss of one class id and one row of classes.
 trait OfClassId: Sync {
-    /// The value; `number` makes a number of an element. No label: the id is no class of the row.
+    /// The value; `number` makes a number of an element. No label: the row has weight 0, and an id that is no class.
     fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R;
 
     /// The value, and its derivative with respect to each element of `y_pred`.
@@ -91,7 +92,6 @@ trait OfClassId: Sync {
 #[formula]
 impl OfClassId for SparseCategoricalCrossentropy {
     fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R {
-        // Ids out of range cost nothing, as the row of zeros that one-hot encoding makes of them.
         let Some(label) = label else { return R::from(0.0) };
         if self.from_logits {
             let most = lanes::greatest!(y_pred, |x| number(x));
@@ -178,6 +178,7 @@ fn call(
 ) -> Result<LossTotals> {
     let (Rows { outer, classes, inner }, _) = Rows::new(inputs, axis)?;
     let labels = Labels::new(inputs.y_true()?)?;
+    labels.check(Some(classes), ignored, output.upstream, outer * inner)?;
     let y_pred = inputs.y_pred()?.f32s("y_pred")?;
     let (upstream, scale) = (output.upstream, output.scale);
     let layout = Layout { rows: outer, values: inner, slopes: classes * inner, cost: classes * inner };
@@ -336,9 +337,34 @@ mod tests {
     }
 
     #[test]
-    fn ids_out_of_range_cost_nothing() {
-        let called = call(&LOGITS, (&[-1i32, 2], &[2]), (&[1.0, 2.0, 3.0, 4.0], &[2, 2])).unwrap();
-        assert_eq!((called.values, called.gradient), (vec![0.0; 2], vec![0.0; 4]));
+    fn an_id_that_is_no_class_is_refused_with_its_row() {
+        let y_pred = (&[1.0f32, 2.0, 3.0, 4.0][..], &[2i64, 2][..]);
+        for loss in [&LOGITS, &PROBABILITIES, &SparseCategoricalCrossentropy { ignore_class: Some(-2), ..LOGITS }] {
+            for id in [2.0, -1.0, 1e18, 9e99, f64::INFINITY] {
+                let error = call(loss, (&[0.0, id], &[2]), y_pred).unwrap_err().to_string();
+                assert!(error.contains("in row 1 (from 0)") && error.contains(&id.to_string()), "{error}");
+            }
+            let error = call(loss, (&[1.5f32, 0.0], &[2, 1]), y_pred).unwrap_err().to_string();
+            assert!(error.contains("1.5 in row 0") && error.contains("whole numbers"), "{error}");
+            assert!(call(loss, (&[0i64, 2], &[2]), y_pred).unwrap_err().to_string().contains("0 to 1"));
+        }
+        let error = call(&CategoricalGeneralizedCrossEntropy { q: 0.5 }, (&[0i32, 2], &[2]), y_pred).unwrap_err();
+        assert!(error.to_string().contains("in row 1"), "{error}");
+    }
+
+    #[test]
+    fn an_id_of_weight_0_may_be_anything() {
+        let y_pred = [1.0f32, 2.0, f32::NAN, 4.0];
+        let mut gradient = [f32::NAN; 4];
+        for ids in [[0.0, -1.0], [0.0, f64::NAN], [0.0, 1.0]] {
+            let tensors = [("y_true", Tensor::new(&ids, &[2])), ("y_pred", Tensor::new(&y_pred, &[2, 2]))];
+            let mut gradients = [None, Some(plugfit_api::TensorMut::new(&mut gradient, &[2, 2]))];
+            let upstream = Some(&[1.0f32, 0.0][..]);
+            let mut output = LossOutput { values: None, valid: None, gradients: &mut gradients, upstream, scale: 1.0 };
+            let totals = LOGITS.call(&Inputs::new(&tensors, None, None), &mut output, &Host::none()).unwrap();
+            assert!((totals.value - 1.313_261_7).abs() < 1e-6 && totals.weight == 1.0, "{totals:?}");
+            assert_eq!(gradient[2..], [0.0; 2]);
+        }
     }
 
     #[test]
@@ -359,9 +385,9 @@ mod tests {
     #[test]
     fn generalized_cross_entropy_is_bounded() {
         let loss = CategoricalGeneralizedCrossEntropy { q: 0.5 };
-        let called = call(&loss, (&[0i32, 1, 5], &[3]), (&[1.0, 0.0, 0.75, 0.25, 0.5, 0.5], &[3, 2])).unwrap();
+        let called = call(&loss, (&[0i32, 1, 1], &[3]), (&[1.0, 0.0, 0.75, 0.25, 1.0, 0.0], &[3, 2])).unwrap();
         assert_eq!(called.values, [0.0, 1.0, 2.0]);
-        assert_eq!(called.gradient, [-1.0, 0.0, 0.0, -2.0, 0.0, 0.0]);
+        assert_eq!(called.gradient, [-1.0, 0.0, 0.0, -2.0, 0.0, f32::NEG_INFINITY]);
     }
 
     #[test]

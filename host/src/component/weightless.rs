@@ -1,0 +1,239 @@
+//! What has weight 0 is left out of a loss and of its gradient, whatever the plug-in computes of it.
+
+use plugfit_api::Inputs;
+use plugfit_api::loss::{LossOutput, LossTotals};
+
+use super::broadcast::Shape;
+use crate::{Result, plugin};
+
+/// Memory for what is seldom computed again; kept from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    values: Vec<f32>,
+    valid: Vec<f32>,
+}
+
+/// Calls a loss. Where a weight is 0, neither the sum nor the gradient has anything of the value, even if it is NaN: a plug-in may
+/// have multiplied it by the weight, and 0 times NaN is NaN.
+///
+/// Without a weight of 0 this costs one pass over the weights. With one, the gradient of its rows is written once more. A sum that is
+/// no finite number is added up again from the values.
+pub(super) fn call(
+    loss: &plugin::Loss,
+    inputs: &Inputs<'_>,
+    shape: &Shape,
+    output: &mut LossOutput<'_>,
+    spare: &mut Spare,
+) -> Result<LossTotals> {
+    let mut totals = loss.call(inputs, shape.lengths(), output)?;
+    let scale = output.scale;
+    if scale == 0.0
+        && let Some(gradient) = slopes(output)
+    {
+        gradient.fill(0.0);
+    }
+    let Some(upstream) = output.upstream.filter(|upstream| upstream.contains(&0.0)) else { return Ok(totals) };
+    if !totals.value.is_finite() {
+        totals.value = sum(loss, inputs, shape, upstream, spare)?;
+    }
+    // Where rows depend on each other, a value of weight 0 says nothing about the slopes of its row.
+    if scale != 0.0
+        && loss.info().rows_independent
+        && let (Some(gradient), Ok(y_pred)) = (slopes(output), inputs.y_pred())
+    {
+        clear(gradient, y_pred.shape(), shape.lengths(), upstream);
+    }
+    Ok(totals)
+}
+
+/// The gradient with respect to y_pred, if it is asked for.
+fn slopes<'o>(output: &'o mut LossOutput<'_>) -> Option<&'o mut [f32]> {
+    output.gradients.get_mut(1)?.as_mut()?.as_mut_slice()
+}
+
+/// The weighted sum of the values, without those of weight 0.
+fn sum(
+    loss: &plugin::Loss,
+    inputs: &Inputs<'_>,
+    shape: &Shape,
+    upstream: &[f32],
+    Spare { values, valid }: &mut Spare,
+) -> Result<f64> {
+    let own_mask = loss.info().own_mask;
+    values.resize(shape.count(), 0.0);
+    valid.clear();
+    valid.resize(shape.count(), 1.0);
+    let mut again = LossOutput {
+        values: Some(values),
+        valid: own_mask.then_some(&mut valid[..]),
+        gradients: &mut [],
+        upstream: Some(upstream),
+        scale: 1.0,
+    };
+    loss.call(inputs, shape.lengths(), &mut again)?;
+    let weighted = values.iter().zip(upstream).zip(&*valid);
+    let counts = weighted.filter(|((_, weight), valid)| **weight != 0.0 && **valid != 0.0);
+    Ok(counts.map(|((value, weight), _)| f64::from(*value) * f64::from(*weight)).sum())
+}
+
+/// Writes 0 to the slopes of the values whose weight is 0.
+fn clear(gradient: &mut [f32], y_pred: &[i64], values: &[i64], upstream: &[f32]) {
+    let product = |lengths: &[i64]| lengths.iter().product::<i64>() as usize;
+    match row_axis(y_pred, values) {
+        Some(axis) => {
+            let (length, inner) = (y_pred[axis] as usize, product(&y_pred[axis + 1..]));
+            for (row, _) in upstream.iter().enumerate().filter(|(_, weight)| **weight == 0.0) {
+                let start = row / inner * length * inner + row % inner;
+                (0..length).for_each(|i| gradient[start + i * inner] = 0.0);
+            }
+        }
+        // Whole samples, where the first axis is theirs.
+        None if y_pred.first() == values.first() && y_pred.first().is_some_and(|&samples| samples > 0) => {
+            let samples = y_pred[0] as usize;
+            let slopes = gradient.chunks_exact_mut((gradient.len() / samples).max(1));
+            for (slopes, weights) in slopes.zip(upstream.chunks_exact((upstream.len() / samples).max(1))) {
+                if weights.iter().all(|weight| *weight == 0.0) {
+                    slopes.fill(0.0);
+                }
+            }
+        }
+        None => {}
+    }
+}
+
+/// The one axis of `y_pred` that the values don't have; none if there are more, or several that it could be.
+fn row_axis(y_pred: &[i64], values: &[i64]) -> Option<usize> {
+    if y_pred.len() != values.len() + 1 {
+        return None;
+    }
+    let mut found =
+        (0..y_pred.len()).filter(|&axis| y_pred[..axis] == values[..axis] && y_pred[axis + 1..] == values[axis..]);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use plugfit_api::loss::LossInfo;
+    use plugfit_api::{Config, Host, Tensor, TensorMut};
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::Identifier;
+    use crate::component::Loss;
+    use crate::component::Reduction;
+    use crate::identifier::Component;
+
+    /// The squared error of rows of one number, as a plug-in of an older API computes it: times the weight, whatever that is.
+    struct Naive;
+
+    impl Config for Naive {
+        const SPEC: plugfit_api::config::ComponentSpec = plugfit_api::config::ComponentSpec {
+            name: "Naive",
+            aliases: &[],
+            doc: "",
+            version: 1,
+            base: &[],
+            fields: &[],
+            examples: &[],
+        };
+        fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
+            Ok(Naive)
+        }
+        fn to_json(&self) -> Map<String, Value> {
+            Map::new()
+        }
+    }
+
+    impl plugfit_api::loss::Loss for Naive {
+        fn info(&self) -> LossInfo {
+            LossInfo::default()
+        }
+        fn call(
+            &self,
+            inputs: &Inputs<'_>,
+            output: &mut LossOutput<'_>,
+            _: &Host<'_>,
+        ) -> plugfit_api::Result<LossTotals> {
+            let (y_true, y_pred) = (inputs.y_true()?.f32s("y_true")?, inputs.y_pred()?.f32s("y_pred")?);
+            let mut totals = LossTotals { count: y_pred.len() as f64, ..LossTotals::default() };
+            for (i, (t, p)) in y_true.iter().zip(y_pred).enumerate() {
+                let (upstream, scale) = (output.upstream(i), output.scale);
+                totals.value += f64::from(upstream * (p - t) * (p - t));
+                totals.weight += f64::from(upstream);
+                if let Some(values) = output.values.as_deref_mut() {
+                    values[i] = (p - t) * (p - t);
+                }
+                if let Some(gradient) = output.gradient(1)? {
+                    gradient[i] = 2.0 * (p - t) * upstream * scale;
+                }
+            }
+            Ok(totals)
+        }
+    }
+
+    fn naive(reduction: Reduction) -> Loss {
+        let instance = plugfit_api::instance::loss(Naive);
+        let identifier =
+            Identifier::instance(Component::Loss(instance.into())).with("reduction", json!(reduction.name()));
+        crate::Host::empty().loss(identifier).expect("it is made")
+    }
+
+    #[test]
+    fn what_a_plugin_makes_of_a_weight_of_0_does_not_count() {
+        let (y_true, y_pred) = ([1.0f32, f32::NAN, 3.0], [2.0f32, 5.0, f32::INFINITY]);
+        let shape = [3, 1];
+        for (weight, mask, value, slopes) in [
+            (Some([1.5f32, 0.0, 0.0]), None, 0.5, [1.0, 0.0, 0.0]),
+            (None, Some([1u8, 0, 0]), 1.0, [2.0, 0.0, 0.0]),
+            (Some([f32::NAN, 0.0, 0.0]), Some([0u8, 1, 1]), 0.0, [0.0; 3]),
+        ] {
+            let weight = weight.as_ref().map(|weight| Tensor::new(weight, &[3]));
+            let mask = mask.as_ref().map(|mask| Tensor::new(mask, &[3]));
+            let tensors = || (Tensor::new(&y_true, &shape), Tensor::new(&y_pred, &shape));
+            let mut gradient = [f32::NAN; 3];
+            let mut loss = naive(Reduction::SumOverBatchSize);
+            let (t, p) = tensors();
+            let found = loss
+                .value_and_gradient(t, p, weight, mask, 1.0, &mut TensorMut::new(&mut gradient, &shape))
+                .expect("it fits")
+                .scalar()
+                .expect("a number");
+            assert_eq!((found, gradient), (value, slopes));
+            let (t, p) = tensors();
+            let mut unreduced = naive(Reduction::None);
+            match unreduced.value(t, p, weight, mask).expect("it fits") {
+                crate::component::LossValue::Array { values, .. } => assert_eq!(values[1..], [0.0; 2]),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_scale_of_0_leaves_no_slope() {
+        let mut gradient = [1.0f32; 1];
+        let mut target = TensorMut::new(&mut gradient, &[1, 1]);
+        let (t, p) = (Tensor::new(&[f32::NAN], &[1, 1]), Tensor::new(&[1.0f32], &[1, 1]));
+        naive(Reduction::Sum).value_and_gradient(t, p, None, None, 0.0, &mut target).expect("it fits");
+        assert_eq!(gradient, [0.0]);
+    }
+
+    fn cleared(y_pred: &[i64], values: &[i64], upstream: &[f32]) -> Vec<usize> {
+        let mut gradient = vec![f32::NAN; y_pred.iter().product::<i64>() as usize];
+        clear(&mut gradient, y_pred, values, upstream);
+        (0..gradient.len()).filter(|&i| gradient[i] == 0.0).collect()
+    }
+
+    #[test]
+    fn the_slopes_of_a_weight_of_0_are_found_along_any_axis() {
+        assert_eq!(cleared(&[2, 3], &[2], &[0.0, 1.0]), [0, 1, 2]);
+        assert_eq!(cleared(&[2, 3, 2], &[2, 2], &[1.0, 1.0, 0.0, 1.0]), [6, 8, 10]);
+        assert_eq!(cleared(&[2, 2, 3], &[2, 2], &[1.0, 1.0, 0.0, 1.0]), [6, 7, 8]);
+        // Which axis is a row's can't be told: whole samples.
+        assert_eq!(cleared(&[2, 2, 2], &[2, 2], &[0.0, 0.0, 0.0, 1.0]), [0, 1, 2, 3]);
+        assert_eq!(cleared(&[3, 2], &[3, 1], &[1.0, 0.0, 1.0]), [2, 3]);
+        assert_eq!(cleared(&[2, 2, 2], &[2], &[1.0, 0.0]), [4, 5, 6, 7]);
+        assert_eq!(cleared(&[4], &[2, 2], &[0.0; 4]), [0; 0]);
+        assert_eq!(cleared(&[0, 2], &[0], &[]), [0; 0]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Whether the classes that a dataset's targets name are outputs of the network: looked at once, before anything is trained.
+
+use plugfit_api::loss::Targets;
+
+use crate::compile::Compiled;
+use crate::component::Loss;
+use crate::data::{Array, Dataset, Target};
+use crate::network::Network;
+use crate::{Error, Result};
+
+/// Refuses class ids that are no class of the output they belong to, and words of more classes than it has numbers. `targets` has for
+/// each output the index of its target.
+///
+/// Ids of more than one number a sample, and of outputs of more than one axis, are left to the loss, which looks at every batch.
+///
+/// # Errors
+/// The target, and the row of the first id that is none.
+pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize>], dataset: &Dataset) -> Result<()> {
+    for (output, loss) in compiled.component_losses() {
+        let Some(target) = targets.get(output).copied().flatten() else { continue };
+        let target = &dataset.targets()[target];
+        let is_one = target.values.row_shape().iter().product::<usize>() == 1;
+        let (true, [numbers]) = (is_one, network.output_shape(output)) else { continue };
+        words(target, loss, *numbers)?;
+        if loss.info().targets == Some(Targets::Sparse) {
+            ids(target, loss, *numbers, dataset)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of classes, against the numbers of an output.
+fn words(target: &Target, loss: &Loss, numbers: usize) -> Result<()> {
+    let Some(names) = target.class_names.as_ref() else { return Ok(()) };
+    // One number tells two classes apart, if it isn't the score of a class.
+    let is_sparse = loss.info().targets == Some(Targets::Sparse);
+    let classes = if numbers == 1 && !is_sparse { 2 } else { numbers };
+    if names.len() <= classes {
+        return Ok(());
+    }
+    let few: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+    let more = if names.len() > few.len() { ", …" } else { "" };
+    let found = if numbers == 1 { "one number".into() } else { format!("{numbers} numbers") };
+    let what = format!("the target \"{}\" has {} classes, and the network's output {found}", target.name, names.len());
+    Err(Error::usage(what).with("classes", format!("{}{more}", few.join(", "))).hint(format!(
+        "give the last layer one unit for each class, Dense({}, activation=softmax), with the loss sparse_categorical_crossentropy",
+        names.len()
+    )))
+}
+
+/// Class ids, against the numbers of an output. Rows of weight 0, and the class that the loss ignores, may be anything.
+fn ids(target: &Target, loss: &Loss, classes: usize, dataset: &Dataset) -> Result<()> {
+    // Keras's key, of whatever loss has it.
+    let ignored = loss.plugin().config()?.get("ignore_class").and_then(serde_json::Value::as_f64);
+    let weight = dataset.sample_weight();
+    let counts =
+        |row: usize| weight.is_none_or(|weight| weight.slice(row..row + 1).iter().any(|&weight| weight != 0.0));
+    let is_class = |id: f64| id.fract() == 0.0 && id >= 0.0 && id < classes as f64 || ignored == Some(id);
+    let Some((row, id)) = numbers(&target.values).enumerate().find(|&(row, id)| !is_class(id) && counts(row)) else {
+        return Ok(());
+    };
+    let name = &target.name;
+    if id.fract() != 0.0 {
+        return Err(Error::usage(format!(
+            "the target \"{name}\" holds {id}, which is no class id: ids are whole numbers"
+        ))
+        .with("in", format!("row {row} (from 0)"))
+        .hint("for numbers, use a loss of numbers such as \"mse\""));
+    }
+    let found = match classes {
+        1 => "one number, so that the only class is 0".to_owned(),
+        _ => format!("{classes} numbers, the classes 0 to {}", classes - 1),
+    };
+    let known = numbers(&target.values).filter(|id| id.is_finite() && Some(*id) != ignored);
+    let (least, most) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), id| (a.min(id), b.max(id)));
+    let hint = if least >= 1.0 && most <= classes as f64 {
+        format!("class ids begin at 0: subtract 1, or give the last layer {} units", most + 1.0)
+    } else if least < 0.0 {
+        "class ids begin at 0; ignore_class leaves one out".to_owned()
+    } else if classes == 1 && most == 1.0 {
+        "for two classes and one output, use binary_crossentropy with the activation sigmoid".to_owned()
+    } else {
+        format!("give the last layer {} units, one for each class", most + 1.0)
+    };
+    Err(Error::usage(format!("the target \"{name}\" holds {id}, which is no class: the network's output has {found}"))
+        .with("in", format!("row {row} (from 0)"))
+        .hint(hint))
+}
+
+/// The numbers of an array. int64 beyond 2^53 are no class of any network, rounded or not.
+fn numbers(array: &Array) -> Box<dyn Iterator<Item = f64> + '_> {
+    match array {
+        Array::F32(rows) => Box::new(rows.values().iter().map(|&value| value.into())),
+        Array::F64(rows) => Box::new(rows.values().iter().copied()),
+        Array::I32(rows) => Box::new(rows.values().iter().map(|&value| value.into())),
+        Array::I64(rows) => Box::new(rows.values().iter().map(|&value| value as f64)),
+        Array::U8(rows) => Box::new(rows.values().iter().map(|&value| value.into())),
+    }
+}

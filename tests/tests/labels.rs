@@ -1,0 +1,52 @@
+//! Targets that don't fit an output: classes that it hasn't, and shapes.
+
+use plugfit_tests::run::{Ran, folder, plugfit};
+
+/// Runs a file of a column `a` and a target `y` with these values.
+fn fit_targets(values: &[&str], layer: &str, loss: &str, batch_size: usize) -> Ran {
+    let folder = folder();
+    let rows: String = values.iter().enumerate().map(|(i, value)| format!("{i},{value}\n")).collect();
+    std::fs::write(folder.path().join("d.csv"), format!("a,y\n{rows}")).expect("a file");
+    let text = format!(
+        "[data]\nfile = \"d.csv\"\ntarget = \"y\"\n[network]\nlayers = [\"{layer}\"]\n[compile]\noptimizer = \"sgd\"\n\
+         loss = \"{loss}\"\n[fit]\nbatch_size = {batch_size}\n"
+    );
+    std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]);
+    assert_eq!(folder.path().join("run").exists(), ran.status == Some(0), "{ran:?}");
+    ran
+}
+
+#[test]
+fn targets_that_are_no_classes_of_the_output_are_refused_before_anything_is_trained() {
+    let sparse = "sparse_categorical_crossentropy";
+    let fit = |values: &[&str], layer: &str| fit_targets(values, layer, sparse, 2);
+    fit(&["1", "2", "3"], "Dense(3, activation=softmax)").with_status(2).says(&["holds 3", "row 2", "subtract 1"]);
+    fit(&["0", "1", "1"], "Dense(1, activation=softmax)").with_status(2).says(&["holds 1", "row 1", "binary_crossent"]);
+    fit(&["0", "-1", "1"], "Dense(2, activation=softmax)").with_status(2).says(&["holds -1", "row 1", "begin at 0"]);
+    fit(&["0", "1.5", "1"], "Dense(2, activation=softmax)").with_status(2).says(&[
+        "holds 1.5",
+        "row 1",
+        "whole numbers",
+    ]);
+    fit(&["0", "7", "1"], "Dense(3, activation=softmax)").with_status(2).says(&["holds 7", "8 units"]);
+    let words = ["de", "fr", "na"];
+    let says = ["3 classes", "2 numbers", "de, fr, na", "Dense(3, activation=softmax)"];
+    fit(&words, "Dense(2, activation=softmax)").with_status(2).says(&says);
+    fit_targets(&words, "Dense(1)", "binary_crossentropy", 2).with_status(2).says(&["3 classes", "one number"]);
+    fit(&words, "Dense(3, activation=softmax)").with_status(0);
+    fit(&["0", "2", "1"], "Dense(3, activation=softmax)").with_status(0);
+    fit_targets(&["no", "yes", "no"], "Dense(1, activation=sigmoid)", "binary_crossentropy", 2).with_status(0);
+}
+
+#[test]
+fn a_target_that_does_not_fit_the_output_is_refused_whatever_the_batch_size() {
+    let values = ["0", "1", "2", "0", "1", "2", "0", "1"];
+    for loss in
+        ["mse", "huber", "binary_crossentropy", "hinge", "categorical_crossentropy", "cosine_similarity", "dice"]
+    {
+        for batch_size in [1, 3, 4, 8] {
+            fit_targets(&values, "Dense(4)", loss, batch_size).with_status(2).says(&["doesn't fit"]);
+        }
+    }
+}

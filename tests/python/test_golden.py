@@ -24,7 +24,11 @@ BETTER = {
     ],
     "metrics": [
         "RootMeanSquaredError/3d/mask*",
-        "SparseCategoricalCrossentropy/ignore_class=*",
+        "PearsonCorrelation/axis=0",
+        "PearsonCorrelation/1d",
+        "ConcordanceCorrelation/axis=0",
+        "ConcordanceCorrelation/1d",
+        "CosineSimilarity/axis=0",
         "R2Score/num_regressors=2*",
         "R2Score/class_aggregation=None,num_regressors=1*",
         "IoU/float-weight",

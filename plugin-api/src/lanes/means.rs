@@ -87,7 +87,11 @@ impl<T: MeanMetric> Values for OfRows<T> {
     fn info(&self) -> MetricInfo {
         // A column's elements are of all the rows; of how many axes there are nothing is known.
         let rows_independent = !matches!(self.0.each(), Each::Line(axis) if axis == 0 || axis < -1);
-        MetricInfo { rows_independent, zero_weight_is_absent: rows_independent, ..MetricInfo::new(T::DIRECTION) }
+        // Ids are taken as they are, so that none is rounded to that of a class.
+        let ids = ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec();
+        let dtypes = if self.0.each() == Each::ClassId { vec![ids, Vec::new()] } else { Vec::new() };
+        let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
+        MetricInfo { zero_weight_is_absent: rows_independent, ..info }
     }
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();

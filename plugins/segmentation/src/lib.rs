@@ -32,7 +32,9 @@ impl FocalTversky {
         let wrong = self.alpha * sum(&|t, p| (1.0 - t) * p) + self.beta * sum(&|t, p| t * (1.0 - p));
         let size = both + wrong;
         // Not 1 less the ratio, of which rounding would leave nothing where it is nearly right.
-        let missing = (wrong / size).max(0.0);
+        let missing = wrong / size;
+        // Not `max`, which makes 0 of NaN.
+        let missing = if missing < 0.0 { 0.0 } else { missing };
         // With gamma below 1 the slope of the power has no bound at 0.
         let slope = if missing > 0.0 { self.gamma * missing.max(1e-7).powf(self.gamma - 1.0) / size } else { 0.0 };
         (missing.powf(self.gamma), slope, both / size)

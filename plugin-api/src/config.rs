@@ -36,6 +36,24 @@ pub struct ComponentSpec {
     pub fields: &'static [FieldSpec],
     /// What it gives for small inputs, as JSON texts: see [`testing`](crate::testing#examples).
     pub examples: &'static [&'static str],
+    /// How it is tested: see [`testing`](crate::testing#what-a-component-declares).
+    pub trial: TrialSpec,
+}
+
+/// What a component declares of the tests that it is put to.
+#[derive(Clone, Copy, Debug)]
+pub struct TrialSpec {
+    /// How many columns a batch of it has; none: as many as there are.
+    pub columns: Option<u32>,
+    /// How many classes there are; none: as many as columns.
+    pub classes: Option<u32>,
+    /// The laws that don't apply to it, each with the reason.
+    pub except: &'static [(&'static str, &'static str)],
+}
+
+impl TrialSpec {
+    /// Any batch, and all laws.
+    pub const ANY: Self = TrialSpec { columns: None, classes: None, except: &[] };
 }
 
 /// One key of a configuration.

@@ -75,6 +75,8 @@
 //! it), `range = 0.0..=1.0`, `above = …` and `below = …`. What the host gives to all components of a kind is no field: `name`, a loss's
 //! `reduction`, an optimizer's `learning_rate`, `weight_decay`, `clipnorm` and so on; their defaults are set with
 //! `#[config(base(learning_rate = 0.01))]`. Conditions that bounds can't say go into a function: `#[config(check = Self::check)]`.
+//! What batches it takes, and which laws of its kind don't apply to it, is declared for its tests:
+//! [`#[config(trial(…))]`](testing#what-a-component-declares).
 //!
 //! ```
 //! use plugfit_api::prelude::*;

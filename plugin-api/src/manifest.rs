@@ -1,6 +1,6 @@
 //! The manifest as JSON, made while the plug-in is compiled, so that a reader needs no code of it to run.
 
-use crate::config::{ComponentSpec, FieldSpec};
+use crate::config::{ComponentSpec, FieldSpec, TrialSpec};
 
 /// What a plug-in says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +218,37 @@ impl Out<'_> {
         if !spec.examples.is_empty() {
             self.strings("examples", spec.examples);
         }
+        self.trial(&spec.trial);
+        self.byte(b'}');
+    }
+
+    /// Nothing, if nothing is declared.
+    const fn trial(&mut self, trial: &TrialSpec) {
+        if trial.columns.is_none() && trial.classes.is_none() && trial.except.is_empty() {
+            return;
+        }
+        self.key("trial");
+        self.raw("{\"except\":[");
+        let mut i = 0;
+        while i < trial.except.len() {
+            if i > 0 {
+                self.byte(b',');
+            }
+            self.raw("{\"test\":");
+            self.string(trial.except[i].0);
+            self.entry("reason", trial.except[i].1);
+            self.byte(b'}');
+            i += 1;
+        }
+        self.byte(b']');
+        if let Some(columns) = trial.columns {
+            self.key("columns");
+            self.number(columns);
+        }
+        if let Some(classes) = trial.classes {
+            self.key("classes");
+            self.number(classes);
+        }
         self.byte(b'}');
     }
 
@@ -264,6 +295,7 @@ mod tests {
             below: None,
         }],
         examples: &["{\"gives\": [1]}"],
+        trial: TrialSpec { columns: Some(17), classes: None, except: &[("truth", "it is \"bold\"")] },
     };
     const MANIFEST: Manifest = Manifest {
         name: "robust",
@@ -287,5 +319,7 @@ mod tests {
         assert_eq!(component["fields"][0]["optional"], true);
         assert!(component["fields"][0].get("maximum").is_none());
         assert_eq!(component["examples"][0], "{\"gives\": [1]}");
+        let except = serde_json::json!([{"test": "truth", "reason": "it is \"bold\""}]);
+        assert_eq!(component["trial"], serde_json::json!({"columns": 17, "except": except}));
     }
 }

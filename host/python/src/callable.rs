@@ -5,7 +5,7 @@ use std::cell::Cell;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArrayDyn};
 use plugfit::Identifier;
 use plugfit::identifier::Component;
-use plugfit_api::config::ComponentSpec;
+use plugfit_api::config::{ComponentSpec, TrialSpec};
 use plugfit_api::loss::{Loss, LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Error, Host, Inputs, Tensor};
 use pyo3::prelude::*;
@@ -88,6 +88,7 @@ impl Config for Callable {
         base: &[],
         fields: &[],
         examples: &[],
+        trial: TrialSpec::ANY,
     };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {

@@ -1,15 +1,14 @@
-//! The other side: a process that runs one test, and writes what it found.
+//! The other side: a process that runs a test, or several that go together, and writes what it found.
 
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plugfit_api::testing::{self, Report};
+use plugfit_api::testing::{self, Case, Report};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{LOAD, strays};
-use crate::plugin::{LoadOptions, Plugin};
+use super::{LOAD, Target, strays};
+use crate::plugin::{self, LoadOptions, Refusal};
 use crate::{Error, Host, Result};
 
 /// What a child writes once it is through; without it, the child died.
@@ -17,24 +16,47 @@ use crate::{Error, Host, Result};
 pub struct Record {
     /// What the parent said at the beginning. An exit status proves nothing: a plug-in can exit, too.
     pub nonce: String,
-    /// For [`LOAD`]: the manifest of a plug-in that was loaded.
+    /// The tests that were run; the parent knows which it asked for.
     #[serde(default)]
-    pub manifest: Option<Value>,
-    /// What was found.
-    pub report: Report,
+    pub tests: Vec<String>,
+    /// For [`LOAD`]: whether it was loaded.
+    #[serde(default)]
+    pub is_loaded: bool,
+    /// What was found, for each test.
+    pub reports: Vec<Report>,
     /// Whether some of it can be seen by the parent alone.
     #[serde(skip)]
     pub from_outside: bool,
 }
 
+impl Record {
+    /// Of one test.
+    fn of(report: Report) -> Self {
+        Record { reports: vec![report], ..Record::default() }
+    }
+
+    /// Of tests that all failed by this.
+    pub fn of_failure(tests: usize, what: &str) -> Self {
+        Record { reports: vec![Report::of_failure(what); tests], ..Record::default() }
+    }
+
+    /// Adds what was found by all of them.
+    pub fn fail(&mut self, what: &str) {
+        self.reports.iter_mut().for_each(|report| report.failures.push(what.to_owned()));
+    }
+}
+
+/// What stands between the tests that a process is begun for.
+pub const AND: char = ',';
+
 /// Where the parent finds the record, seen from the child's working directory.
 pub const RECORD: &str = "PLUGFIT_CHECK_RECORD";
 
-/// Runs one test in this process, which the parent began for it: reads the nonce from stdin, and writes the record last of all.
+/// Runs tests in this process, which the parent began for them: reads the nonce from stdin, and writes the record last of all.
 ///
 /// # Errors
 /// No parent asked for it, or the record can't be written.
-pub fn serve(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Result<()> {
+pub fn serve(file: &Path, paths: &str, seed: u64, options: &LoadOptions) -> Result<()> {
     let record_path = std::env::var_os(RECORD).ok_or_else(|| Error::usage("--child is for `plugfit check` itself"))?;
     strays::end_with_parent();
     let mut nonce = String::new();
@@ -45,15 +67,17 @@ pub fn serve(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Resul
         return Err(Error::usage("--child is for `plugfit check` itself"));
     }
     strays::adopt();
-    let mut record = match path {
+    let tests: Vec<String> = paths.split(AND).map(str::to_owned).collect();
+    let mut record = match paths {
         LOAD => load(file, options),
-        path => Record { report: run(file, path, seed, options), ..Record::default() },
+        _ => Record { reports: run(file, &tests, seed, options), ..Record::default() },
     };
     match strays::kill() {
         0 => {}
-        1 => record.report.failures.push("leaves a process running that it began".into()),
-        count => record.report.failures.push(format!("leaves {count} processes running that it began")),
+        1 => record.fail("leaves a process running that it began"),
+        count => record.fail(&format!("leaves {count} processes running that it began")),
     }
+    record.tests = tests;
     record.nonce = nonce.to_owned();
     let text = serde_json::to_string(&record).map_err(|error| Error::failure(error.to_string()))?;
     std::fs::write(record_path, text).map_err(|error| Error::failure(format!("cannot write the record: {error}")))
@@ -64,55 +88,70 @@ const SLOW: Duration = Duration::from_millis(100);
 
 /// Loads a plug-in.
 pub fn load(file: &Path, options: &LoadOptions) -> Record {
-    let mut record = Record::default();
+    let (mut report, mut is_loaded) = (Report::default(), false);
+    let before = plugin::observe();
     let started = Instant::now();
-    match Plugin::open(file, options) {
-        Err(refusal) => {
-            record.report.failures.push(refusal.line());
-            record.report.failures.extend(refusal.details);
-        }
+    match Target::of(file).load(options) {
+        Err(refusal) => report = refused(refusal),
         Ok(plugin) => {
             let time = started.elapsed();
             if time > SLOW {
-                record.report.warnings.push(format!("takes {time:.0?} to load"));
+                report.warnings.push(format!("takes {time:.0?} to load"));
             }
             for kind in crate::plugin::Kind::ALL {
                 let has = plugin.manifest().components.iter().any(|component| component.kind() == Some(kind));
                 if let (true, Some(why)) = (has, plugin.missing(kind)) {
-                    record.report.failures.push(format!("its {} can't be used: {why}", kind.plural()));
+                    report.failures.push(format!("its {} can't be used: {why}", kind.plural()));
                 }
             }
-            record.manifest = serde_json::to_value(plugin.manifest()).ok();
+            let after = plugin::observe();
+            let changes = before.keys().flat_map(|test| testing::changes(test, &before, &after));
+            report.failures.extend(changes.map(|change| format!("as it is loaded, it {change}")));
+            is_loaded = true;
         }
     }
-    record
+    Record { is_loaded, ..Record::of(report) }
 }
 
-/// Runs a test of a plug-in.
-pub fn run(file: &Path, path: &str, seed: u64, options: &LoadOptions) -> Report {
-    let plugin = match Plugin::open(file, options) {
+/// Why a file isn't loaded.
+pub fn refused(refusal: Refusal) -> Report {
+    let mut report = Report::of_failure(refusal.line());
+    report.failures.extend(refusal.details);
+    report
+}
+
+/// Runs tests of a plug-in that go together; gives a report for each.
+pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions) -> Vec<Report> {
+    let all = |why: String| vec![Report::of_failure(why); paths.len()];
+    let target = Target::of(file);
+    let plugin = match target.load(options) {
         Ok(plugin) => plugin,
-        Err(refusal) => return Report::of_failure(refusal.line()),
+        Err(refusal) => return all(refusal.line()),
     };
+    // What the file says, and not what the code makes of it since.
     let manifest = serde_json::to_value(plugin.manifest()).unwrap_or_default();
-    let Some(case) = testing::cases(&manifest).into_iter().find(|case| case.path() == path) else {
-        return Report::of_failure(format!("has no test {path}"));
-    };
+    let cases: Vec<Case> = target.cases(&manifest).into_iter().filter(|case| paths.contains(&case.path())).collect();
+    let [case, ..] = &cases[..] else { return all(format!("has no test {}", paths.join(", "))) };
+    if cases.len() != paths.len() {
+        return all(format!("doesn't have all of the tests {}", paths.join(", ")));
+    }
     // All other tests are of the library as it is.
     if case.test.name == testing::ALLOCATION {
         plugin.count_allocations();
     }
     // The plug-in comes first, so that it is what its names mean; the standard set is there for what nests.
     let host = Host::with_options(options.clone());
-    host.add_loaded(plugin.clone());
+    if let Target::Plugin(_) = target {
+        host.add_loaded(plugin.clone());
+    }
     host.add_builtin();
     if let Some((kind, _)) = &case.component
         && let Some(why) = crate::plugin::Kind::from_name(kind).and_then(|kind| plugin.missing(kind))
     {
-        return Report::of_failure(format!("can't be used: {why}"));
+        return all(format!("can't be used: {why}"));
     }
     match plugin.subject(host.door(), seed) {
-        Ok(subject) => testing::run(subject, &case),
-        Err(error) => Report::of_failure(error.to_string()),
+        Ok(subject) => testing::run(subject, &manifest, &cases),
+        Err(error) => all(error.to_string()),
     }
 }

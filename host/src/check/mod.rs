@@ -10,6 +10,7 @@ mod process;
 mod show;
 #[cfg_attr(not(target_os = "linux"), path = "no_strays.rs")]
 mod strays;
+mod target;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,13 +22,15 @@ use child::Record;
 pub use child::serve;
 pub use exclusions::Exclusions;
 pub use pattern::Pattern;
-use plugfit_api::testing::{self, Case, Report, Saved};
+use plugfit_api::testing::{Case, Report, Saved};
+use serde_json::Value;
 pub use show::{Format, shown};
 
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
 use process::Limits;
 pub use process::limit_memory;
+use target::Target;
 
 /// What became of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,35 +108,48 @@ impl Checker {
     /// The tests can't be run at all: there is no room for their records, or the program can't be started.
     pub fn check(&self, file: &Path, seen: &(dyn Fn(&Verdict) + Sync)) -> Result<Vec<Verdict>> {
         let started = Instant::now();
-        let record = self.load(file)?;
-        let manifest = record.manifest.clone();
-        let load = self.verdict(file, LOAD, ABOUT_LOAD, record, started.elapsed());
-        let Some(manifest) = manifest else {
+        let target = Target::of(file);
+        // The tests are those of what the file says, whatever its code says later.
+        let (record, manifest) = match target.manifest(&self.options) {
+            Ok(manifest) => (self.load(file)?, manifest),
+            Err(refusal) => (Record { reports: vec![child::refused(refusal)], ..Record::default() }, Value::Null),
+        };
+        let (is_loaded, from_outside) = (record.is_loaded, record.from_outside);
+        let report = record.reports.into_iter().next().unwrap_or_default();
+        let load = self.verdict(file, LOAD, ABOUT_LOAD, None, (report, from_outside), started.elapsed());
+        if !is_loaded {
             seen(&load);
             return Ok(vec![load]);
-        };
-        let cases: Vec<Case> = testing::cases(&manifest).into_iter().filter(|case| self.wants(&case.path())).collect();
+        }
+        let cases: Vec<Case> = target.cases(&manifest).into_iter().filter(|case| self.wants(&case.path())).collect();
+        let together: Vec<&[Case]> = cases.chunk_by(Case::goes_with).collect();
         let mut verdicts: Vec<Option<Verdict>> = Vec::new();
         if self.wants(LOAD) || load.outcome == Outcome::Failed {
             seen(&load);
             verdicts.push(Some(load));
         }
         let before = verdicts.len();
-        verdicts.resize(before + cases.len(), None);
+        verdicts.resize(before + together.len(), None);
+        let verdicts: Vec<Vec<Verdict>> = verdicts.into_iter().map(|verdict| verdict.into_iter().collect()).collect();
         let (next, verdicts, failure) = (AtomicUsize::new(0), Mutex::new(verdicts), Mutex::new(None));
         let work = || {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(case) = cases.get(index) else { return };
+                let Some(cases) = together.get(index) else { return };
                 let started = Instant::now();
-                match self.run(file, case) {
-                    Ok(record) => {
-                        let verdict = self.verdict(file, &case.path(), case.test.about, record, started.elapsed());
-                        seen(&verdict);
-                        lock(&verdicts)[before + index] = Some(verdict);
+                match self.run(file, cases) {
+                    Ok(Record { reports, from_outside, .. }) => {
+                        let time = started.elapsed() / cases.len() as u32;
+                        let of = |(case, report): (&Case, Report)| {
+                            let (path, found) = (case.path(), (report, from_outside));
+                            self.verdict(file, &path, case.test.about, case.exception.clone(), found, time)
+                        };
+                        let found: Vec<Verdict> = cases.iter().zip(reports).map(of).collect();
+                        found.iter().for_each(seen);
+                        lock(&verdicts)[before + index] = found;
                     }
                     Err(error) => {
-                        next.store(cases.len(), Ordering::Relaxed);
+                        next.store(together.len(), Ordering::Relaxed);
                         *lock(&failure) = Some(error);
                     }
                 }
@@ -158,12 +174,11 @@ impl Checker {
     /// # Errors
     /// As [`check`](Self::check), and where the file can't be loaded.
     pub fn list(&self, file: &Path) -> Result<Vec<(String, &'static str)>> {
-        let Record { manifest, report, .. } = self.load(file)?;
-        let Some(manifest) = manifest else {
-            let why = report.failures.first().map_or("can't be loaded", String::as_str);
-            return Err(Error::failure(format!("{}: {why}", crate::data::text::of_path(file))));
-        };
-        let cases = testing::cases(&manifest).into_iter().map(|case| (case.path(), case.test.about));
+        let target = Target::of(file);
+        let manifest = target
+            .manifest(&self.options)
+            .map_err(|refusal| Error::failure(format!("{}: {}", crate::data::text::of_path(file), refusal.line())))?;
+        let cases = target.cases(&manifest).into_iter().map(|case| (case.path(), case.test.about));
         Ok([(LOAD.to_owned(), ABOUT_LOAD)].into_iter().chain(cases).filter(|(path, _)| self.wants(path)).collect())
     }
 
@@ -173,29 +188,44 @@ impl Checker {
 
     /// Loads the file, elsewhere; its manifest, if it is loaded.
     fn load(&self, file: &Path) -> Result<Record> {
-        if self.in_process { Ok(child::load(file, &self.options)) } else { self.spawn(file, LOAD) }
+        if self.in_process { Ok(child::load(file, &self.options)) } else { self.spawn(file, vec![LOAD.into()]) }
     }
 
-    fn run(&self, file: &Path, case: &Case) -> Result<Record> {
-        if self.in_process {
-            let report = child::run(file, &case.path(), self.seed, &self.options);
-            return Ok(Record { report, ..Record::default() });
+    fn run(&self, file: &Path, cases: &[Case]) -> Result<Record> {
+        if cases.iter().any(|case| case.exception.is_some()) {
+            return Ok(Record { reports: vec![Report::default(); cases.len()], ..Record::default() });
         }
-        self.spawn(file, &case.path())
+        let paths: Vec<String> = cases.iter().map(Case::path).collect();
+        if self.in_process {
+            let reports = child::run(file, &paths, self.seed, &self.options);
+            return Ok(Record { reports, ..Record::default() });
+        }
+        self.spawn(file, paths)
     }
 
-    fn spawn(&self, file: &Path, path: &str) -> Result<Record> {
+    fn spawn(&self, file: &Path, tests: Vec<String>) -> Result<Record> {
         let limits = Limits { time: self.time, memory: self.memory };
         let mut arguments: Vec<OsString> = self.common.clone();
-        arguments.extend(["--seed".into(), self.seed.to_string().into(), "--child".into(), path.into()]);
-        process::run(&self.program, &arguments, file, limits)
+        arguments.extend(["--seed".into(), self.seed.to_string().into()]);
+        process::run(&self.program, &arguments, file, &tests, limits)
     }
 
-    fn verdict(&self, file: &Path, path: &str, about: &'static str, record: Record, time: Duration) -> Verdict {
-        let Record { report, from_outside, .. } = record;
-        let reason = self.exclusions.reason(path).filter(|_| !report.failures.is_empty() && path != LOAD);
+    /// `exception`: why the component says that the test doesn't apply, and it wasn't run.
+    fn verdict(
+        &self,
+        file: &Path,
+        path: &str,
+        about: &'static str,
+        exception: Option<String>,
+        (report, from_outside): (Report, bool),
+        time: Duration,
+    ) -> Verdict {
+        let is_declared = exception.is_some();
+        let excluded = || self.exclusions.reason(path).filter(|_| !report.failures.is_empty() && path != LOAD);
+        let reason = exception.map(|reason| format!("as it declares: {reason}")).or_else(excluded);
         let outcome = match (&report.failures[..], &reason) {
             ([_, ..], Some(_)) => Outcome::Excluded,
+            ([], Some(_)) if is_declared => Outcome::Excluded,
             ([_, ..], None) => Outcome::Failed,
             _ if report.notes.iter().any(|note| note.starts_with("not tried")) => Outcome::NotTried,
             _ if !report.warnings.is_empty() => Outcome::Warned,

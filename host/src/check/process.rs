@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use plugfit_api::testing::{self, Report};
+use plugfit_api::testing;
 
-use super::child::{RECORD, Record};
+use super::child::{AND, RECORD, Record};
 use super::strays;
 use crate::{Error, Result};
 
@@ -21,8 +21,17 @@ pub struct Limits {
     pub memory: u64,
 }
 
-/// Runs the program on a file, and reads its record; without one, the report says what it died of.
-pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Limits) -> Result<Record> {
+/// Runs the program on a file for these tests, and reads its record; without one, the reports say what it died of.
+///
+/// What the record says of the tests can't be verified from here. Its nonce says that the process came to its end, and its list of
+/// tests that they are those asked for: a component can't leave one out.
+pub fn run(
+    program: &[OsString],
+    arguments: &[OsString],
+    file: &Path,
+    tests: &[String],
+    limits: Limits,
+) -> Result<Record> {
     let failed = |what: &str, error: std::io::Error| Error::failure(format!("cannot {what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed("make a folder for the record", error))?;
     let path = folder.path().join("record.json");
@@ -34,7 +43,14 @@ pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Li
     let to = |file: &File| file.try_clone().map_err(|error| failed("start a test", error));
     let (name, first) = program.split_first().ok_or_else(|| Error::usage("there is no program to check with"))?;
     let mut command = Command::new(name);
-    command.args(first).arg("check").args(arguments).arg("--memory").arg((limits.memory >> 20).to_string());
+    command
+        .args(first)
+        .arg("check")
+        .args(arguments)
+        .arg("--child")
+        .arg(tests.join(&AND.to_string()))
+        .arg("--memory")
+        .arg((limits.memory >> 20).to_string());
     command.arg("--").arg(file).env(RECORD, &path);
     command.stdin(Stdio::piped()).stdout(to(&out)?).stderr(to(&err)?);
     #[cfg(unix)]
@@ -50,28 +66,30 @@ pub fn run(program: &[OsString], arguments: &[OsString], file: &Path, limits: Li
     let found = serde_json::from_slice::<Record>(&end_of(&record, WRITTEN)).ok();
     let warned = printed(&err);
     let end = death(ended, limits, &warned);
-    let mut record = match found.filter(|record| record.nonce == nonce) {
+    let is_whole =
+        |record: &Record| record.nonce == nonce && record.tests == tests && record.reports.len() == tests.len();
+    let mut record = match found.filter(is_whole) {
         Some(mut record) => {
             // Threads and globals end last, after the record.
             if !ended.is_some_and(|status| status.success()) {
                 record.from_outside = true;
-                record.report.failures.push(format!("after all was done, {end}"));
+                record.fail(&format!("after all was done, {end}"));
             }
             record
         }
         None => {
             strays::kill_those_with(RECORD, &path);
-            Record { report: Report::of_failure(end), from_outside: true, ..Record::default() }
+            Record { from_outside: true, ..Record::of_failure(tests.len(), &end) }
         }
     };
     if let Some(line) = warned.lines().find(|line| line.contains(testing::PANIC_IN_DROP)) {
         record.from_outside = true;
-        record.report.failures.push(shortened(line));
+        record.fail(&shortened(line));
     }
     let said = printed(&out);
     if let Some(line) = said.lines().find(|line| !line.trim().is_empty()) {
         record.from_outside = true;
-        record.report.failures.push(format!("writes to stdout, which is the program's: {:?}", shortened(line)));
+        record.fail(&format!("writes to stdout, which is the program's: {:?}", shortened(line)));
     }
     Ok(record)
 }
@@ -142,10 +160,16 @@ fn death(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> String {
             .iter()
             .any(|sign| line.contains(sign))
     });
-    let last = telling.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty()));
+    let is_own = |line: &&str| line.trim() == testing::GUARDED;
+    let last = telling.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty() && !is_own(line)));
     let said = last.map(|line| format!(" ({})", shortened(line.trim()))).unwrap_or_default();
-    format!("{how}{said}")
+    // It went well with buffers that aren't guarded.
+    let is_guarded = printed.lines().any(|line| is_own(&line)) && how.ends_with(SEGMENTATION_FAULT);
+    let why = if is_guarded { "reads or writes behind the end of a buffer: " } else { "" };
+    format!("{why}{how}{said}")
 }
+
+const SEGMENTATION_FAULT: &str = "a segmentation fault";
 
 fn status_in_words(status: ExitStatus) -> String {
     #[cfg(unix)]
@@ -156,7 +180,7 @@ fn status_in_words(status: ExitStatus) -> String {
             7 => "a bus error",
             8 => "an arithmetic error",
             9 => "being killed",
-            11 => "a segmentation fault",
+            11 => SEGMENTATION_FAULT,
             25 => "printing without end",
             _ => return format!("ended the process by signal {signal}"),
         };
@@ -195,6 +219,26 @@ mod tests {
         assert_eq!(death(None, limits, "noise\n"), "didn't come back within 10s (noise)");
         let printed = "\nthread 'main' has overflowed its stack\nfatal runtime error: stack overflow, aborting\n";
         assert!(death(None, limits, printed).contains("overflowed its stack"));
+        assert_eq!(death(None, limits, &format!("{}\n", testing::GUARDED)), "didn't come back within 10s");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_record_of_other_tests_than_were_asked_for_is_none() {
+        let limits = Limits { time: Duration::from_secs(20), memory: 1 << 30 };
+        let tests = ["metric/A/split".to_owned(), "metric/A/merge".to_owned()];
+        let failing = |tests_said: &str, reports: &str| {
+            let record = format!(r#"{{\"nonce\":\"$n\",\"tests\":{tests_said},\"reports\":{reports}}}"#);
+            let script = format!("read n; echo \"{record}\" > \"$PLUGFIT_CHECK_RECORD\"");
+            let program = ["sh", "-c", &script, "sh"].map(OsString::from);
+            let record = run(&program, &[], Path::new("lib.so"), &tests, limits).unwrap();
+            assert_eq!(record.reports.len(), 2);
+            record.reports.iter().filter(|report| !report.failures.is_empty()).count()
+        };
+        assert_eq!(failing("[]", "[]"), 2);
+        assert_eq!(failing(r#"[\"metric/A/split\",\"metric/A/merge\"]"#, "[{}]"), 2);
+        assert_eq!(failing(r#"[\"metric/A/split\",\"metric/A/rows\"]"#, "[{},{}]"), 2);
+        assert_eq!(failing(r#"[\"metric/A/split\",\"metric/A/merge\"]"#, "[{},{}]"), 0);
     }
 
     #[test]

@@ -14,9 +14,33 @@ use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
 
+/// The text of `--help` behind the options: what is tested.
+fn tests() -> String {
+    let mut text = String::from(
+        "Each test runs in a process of its own, so that a crash or an endless loop is a finding. The tests are those of what the file's\n\
+         manifest says; a C function has those of a loss that need no settings. A component can declare the batches that it takes and\n\
+         the laws that don't apply to it (#[config(trial(…))]); what is excluded is listed with its reason. `check` finds mistakes, not\n\
+         malice: code that knows that it is tested can behave.\n\nOf each file:\n  load             the file is a plug-in for this program, loads, and changes nothing of the process as it does\n",
+    );
+    let mut kind = None;
+    for test in plugfit_api::testing::tests() {
+        if test.group() != kind {
+            kind = test.group();
+            text += &match kind {
+                None => String::new(),
+                Some("component") => "\nOf each component:\n".to_owned(),
+                Some(kind) => format!("\nOf each {kind}:\n"),
+            };
+        }
+        text += &format!("  {:<16} {}\n", test.name, test.about);
+    }
+    text
+}
+
 #[derive(Args)]
+#[command(after_long_help = tests())]
 pub struct Options {
-    /// The plug-ins
+    /// The plug-ins, or C functions as LIBRARY#FUNCTION
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Run these tests alone: a path such as loss/Huber/gradient, or a part of one, such as Huber or gradient
@@ -49,7 +73,7 @@ pub struct Options {
     /// Where the arrays of failing tests are put, as .npy
     #[arg(long, default_value = "check-failures", value_name = "FOLDER")]
     failures: PathBuf,
-    /// The one test that this process was begun for
+    /// The tests that this process was begun for
     #[arg(long, hide = true)]
     child: Option<String>,
 }

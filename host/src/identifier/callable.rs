@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use plugfit_api::config::ComponentSpec;
+use plugfit_api::config::{ComponentSpec, TrialSpec};
 use plugfit_api::loss::{Loss, LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs, Tensor};
 use serde_json::{Map, Value};
@@ -80,6 +80,7 @@ impl Config for Callable {
         base: &[],
         fields: &[],
         examples: &[],
+        trial: TrialSpec::ANY,
     };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {

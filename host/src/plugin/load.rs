@@ -312,7 +312,7 @@ impl Plugin {
         &self.manifest_digest
     }
 
-    /// For the tests of a plug-in, which begin their random numbers at `seed`.
+    /// For the tests of a plug-in, which begin their random numbers at `seed`. They observe and may end this process.
     ///
     /// # Errors
     /// Its code isn't loaded into this process.
@@ -321,7 +321,8 @@ impl Plugin {
         // For ever, as the tests' host has no owner.
         std::mem::forget(door.clone());
         // SAFETY: the door is never dropped.
-        Ok(unsafe { testing::Subject::new(root, seed).with_host(door.host()) })
+        let subject = unsafe { testing::Subject::new(root, seed).with_host(door.host()) };
+        Ok(subject.in_own_process(super::observe, super::room()))
     }
 
     /// Whether its components of this kind can be used.

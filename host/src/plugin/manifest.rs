@@ -63,6 +63,39 @@ pub struct Component {
     /// What it gives for small inputs, as JSON texts; `plugfit check` holds it to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
+    /// The batches that `plugfit check` tries it with, and the laws that don't apply to it.
+    #[serde(default, skip_serializing_if = "Trial::is_any")]
+    pub trial: Trial,
+}
+
+/// What a component declares of the tests that it is put to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// How many columns a batch of it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<u64>,
+    /// How many classes there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<u64>,
+    /// The laws that don't apply to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Exception>,
+}
+
+impl Trial {
+    fn is_any(&self) -> bool {
+        *self == Trial::default()
+    }
+}
+
+/// A law that doesn't apply to a component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exception {
+    /// The test's name, such as `rosenbrock`.
+    pub test: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
 }
 
 impl Component {

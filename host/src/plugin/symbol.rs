@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plugfit_abi::LossV1;
-use plugfit_api::config::ComponentSpec;
+use plugfit_api::config::{ComponentSpec, TrialSpec};
+use plugfit_api::export::{self, AnyLoss, AnyMetric, AnyOptimizer, AnySchedule, LossByTensor};
 use plugfit_api::instance::Instance;
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs};
@@ -15,12 +16,13 @@ use serde_json::{Map, Value};
 use super::component::Owned;
 use super::isolate::{Isolated, Source};
 use super::load::Library;
-use super::{LoadOptions, Loss, Refusal, library, sha256, vet};
+use super::{Component, LoadOptions, Loss, Manifest, Plugin, Refusal, library, sha256, vet};
 use crate::{Error, Result};
 
 /// `void f(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out)`.
 type Function = unsafe extern "C" fn(*const f32, *const f32, usize, usize, *mut f32);
 
+#[derive(Clone, Copy)]
 struct Callable {
     values: Function,
     gradient: Option<Function>,
@@ -64,6 +66,10 @@ pub(super) fn instance(
     name: &str,
     in_place: bool,
 ) -> std::result::Result<Instance<LossV1>, Refusal> {
+    callable(bytes, path, name, in_place).map(plugfit_api::instance::loss)
+}
+
+fn callable(bytes: &[u8], path: &Path, name: &str, in_place: bool) -> std::result::Result<Callable, Refusal> {
     let vet::Callable { has_gradient, needed } = vet::callable(bytes, name, in_place)?;
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let library = match loaded.entry((sha256(bytes), in_place.then(|| path.to_owned()))) {
@@ -81,7 +87,63 @@ pub(super) fn instance(
     };
     let values = function(name)?;
     let gradient = if has_gradient { Some(function(&format!("{name}_gradient"))?) } else { None };
-    Ok(plugfit_api::instance::loss(Callable { values, gradient }))
+    Ok(Callable { values, gradient })
+}
+
+/// The function that [`function`] loaded; a process tests one.
+static TESTED: OnceLock<Callable> = OnceLock::new();
+
+/// The tables of a plug-in whose only component is that function.
+struct OfFunction;
+
+impl export::Plugin for OfFunction {
+    fn loss(_: &str, config: &Map<String, Value>, host: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyLoss>> {
+        (&&export::Probe::<Callable>::new()).make_loss(config, host)
+    }
+    fn metric(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyMetric>> {
+        Err(export::unknown(name))
+    }
+    fn optimizer(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyOptimizer>> {
+        Err(export::unknown(name))
+    }
+    fn schedule(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> plugfit_api::Result<Box<dyn AnySchedule>> {
+        Err(export::unknown(name))
+    }
+}
+
+/// What a plug-in of this function alone would say of itself; no code of the library runs.
+///
+/// # Errors
+/// The library is refused, or has no such function.
+pub fn function_manifest(path: &Path, name: &str, options: &LoadOptions) -> std::result::Result<Manifest, Refusal> {
+    let read = || vet::callable(&options.read(path, false)?.bytes, name, options.load_in_place);
+    read().map_err(|refusal| refusal.at(path))?;
+    let component =
+        Component { kind: "loss".into(), name: name.into(), doc: "A C function.".into(), ..Component::default() };
+    Ok(Manifest {
+        abi: plugfit_abi::ABI_VERSION,
+        name: "function".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        interfaces: vec![plugfit_abi::LOSS_V1.into()],
+        components: vec![component],
+        ..Manifest::default()
+    })
+}
+
+/// A function as a plug-in of one loss, for the tests of one. A process can have one of these.
+///
+/// # Errors
+/// The library is refused, or has no such function.
+pub fn function(path: &Path, name: &str, options: &LoadOptions) -> std::result::Result<Arc<Plugin>, Refusal> {
+    let manifest = function_manifest(path, name, options)?;
+    let load = || {
+        let (Library { bytes, real }, in_place) = (options.read(path, false)?, options.load_in_place);
+        callable(&bytes, &real, name, in_place)
+    };
+    let found = load().map_err(|refusal| refusal.at(path))?;
+    TESTED.get_or_init(|| found);
+    let json = serde_json::to_vec(&manifest).map_err(|error| Refusal::new(error.to_string()))?;
+    Plugin::built_in(Box::leak(Box::new(export::Tables::<OfFunction>::root(json.leak()))))
 }
 
 impl Config for Callable {
@@ -93,10 +155,12 @@ impl Config for Callable {
         base: &[],
         fields: &[],
         examples: &[],
+        trial: TrialSpec::ANY,
     };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
-        Err(plugfit_api::Error::unsupported("a function can't be made from a configuration"))
+        let tested = TESTED.get().copied();
+        tested.ok_or_else(|| plugfit_api::Error::unsupported("a function can't be made from a configuration"))
     }
 
     fn to_json(&self) -> Map<String, Value> {
@@ -122,24 +186,29 @@ impl plugfit_api::loss::Loss for Callable {
                 format!("y_true has the shape {y_true:?} and y_pred {y_pred:?}; a C function takes the same of both");
             return Err(plugfit_api::Error::input(message));
         }
-        let columns = if y_pred.rank() < 2 { 1 } else { y_pred.rows_and_columns().1 };
-        let rows = y_pred.len().checked_div(columns).unwrap_or(0);
+        let (rows, columns) = if y_pred.rank() < 2 { (y_pred.len(), 1) } else { y_pred.rows_and_columns() };
         let (y_true, y_pred) = (y_true.f32s("y_true")?, y_pred.f32s("y_pred")?);
-        let mut values = vec![0.0_f32; rows];
+        let (scale, upstream) = (output.scale, output.upstream);
+        let mut scratch = Vec::new();
+        let values = match output.values.as_deref_mut() {
+            Some(target) if target.len() == rows => target,
+            _ => {
+                scratch.resize(rows, 0.0_f32);
+                &mut scratch[..]
+            }
+        };
+        // As a function that adds up expects.
+        values.fill(0.0);
         // SAFETY: the signature is the caller's promise; the arrays have rows * columns and rows elements.
         unsafe { (self.values)(y_true.as_ptr(), y_pred.as_ptr(), rows, columns, values.as_mut_ptr()) };
         let mut totals = LossTotals { count: rows as f64, ..LossTotals::default() };
         for (i, value) in values.iter().enumerate() {
-            let weight = f64::from(output.upstream(i));
+            let weight = f64::from(upstream.map_or(1.0, |upstream| upstream[i]));
             if weight != 0.0 {
                 totals.value += weight * f64::from(*value);
                 totals.weight += weight;
             }
         }
-        if let Some(target) = output.values.as_deref_mut() {
-            target.copy_from_slice(&values);
-        }
-        let (scale, upstream) = (output.scale, output.upstream);
         if let Some(target) = output.gradient(1)? {
             let gradient =
                 self.gradient.ok_or_else(|| plugfit_api::Error::unsupported("this function has no gradient"))?;

@@ -2,7 +2,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, ToTokens};
 use syn::{
     punctuated::Punctuated, spanned::Spanned, Attribute, Data, DeriveInput, Error, Expr, ExprLit, ExprPath, ExprRange,
-    Fields, Lit, Meta, RangeLimits, Result, Token, Type, UnOp,
+    Fields, Lit, Meta, MetaList, RangeLimits, Result, Token, Type, UnOp,
 };
 
 #[derive(Default)]
@@ -23,6 +23,9 @@ struct StructOptions {
     base: Vec<(String, String)>,
     check: Option<ExprPath>,
     examples: Vec<String>,
+    columns: Option<String>,
+    classes: Option<String>,
+    except: Vec<(String, String)>,
 }
 
 pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
@@ -40,6 +43,14 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let doc = doc(&input.attrs);
     let version = options.version.unwrap_or(1);
     let examples = options.examples;
+    let [columns, classes] = [options.columns, options.classes].map(|number| match number {
+        Some(number) => {
+            let number: proc_macro2::Literal = number.parse().expect("whole numbers are literals");
+            quote!(::std::option::Option::Some(#number))
+        }
+        None => quote!(::std::option::Option::None),
+    });
+    let (laws, reasons): (Vec<_>, Vec<_>) = options.except.into_iter().unzip();
     let (base_keys, base_values): (Vec<_>, Vec<_>) = options.base.into_iter().unzip();
 
     let fields = match &data.fields {
@@ -89,6 +100,11 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 base: &[#((#base_keys, #base_values)),*],
                 fields: &[#(#specs),*],
                 examples: &[#(#examples),*],
+                trial: ::plugfit_api::config::TrialSpec {
+                    columns: #columns,
+                    classes: #classes,
+                    except: &[#((#laws, #reasons)),*],
+                },
             };
 
             fn from_json(
@@ -184,10 +200,46 @@ fn struct_options(attributes: &[Attribute]) -> Result<StructOptions> {
                     options.base.push((pair.path.require_ident()?.to_string(), json(&pair.value)?));
                 }
             }
-            _ => return Err(Error::new(meta.span(), "expected name, aliases(…), version, base(…), check or example")),
+            ("trial", Meta::List(list)) => trial(list, &mut options)?,
+            _ => {
+                let expected = "expected name, aliases(…), version, base(…), check, example or trial(…)";
+                return Err(Error::new(meta.span(), expected));
+            }
         }
     }
     Ok(options)
+}
+
+/// `trial(columns = …, classes = …, except(law = "reason", …))`.
+fn trial(list: &MetaList, options: &mut StructOptions) -> Result<()> {
+    for meta in list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
+        let key = meta.path().require_ident()?.to_string();
+        match (key.as_str(), &meta) {
+            ("columns", Meta::NameValue(pair)) => options.columns = Some(count(&pair.value)?),
+            ("classes", Meta::NameValue(pair)) => options.classes = Some(count(&pair.value)?),
+            ("except", Meta::List(list)) => {
+                for pair in list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
+                    let pair = pair.require_name_value()?;
+                    let reason = text(&pair.value)?;
+                    if reason.trim().is_empty() {
+                        return Err(Error::new(pair.value.span(), "the reason why this law doesn't apply"));
+                    }
+                    options.except.push((pair.path.require_ident()?.to_string(), reason));
+                }
+            }
+            _ => return Err(Error::new(meta.span(), "expected columns, classes or except(law = \"reason\")")),
+        }
+    }
+    Ok(())
+}
+
+/// A number of columns or classes.
+fn count(expression: &Expr) -> Result<String> {
+    let number = json(expression)?;
+    match number.parse::<u32>() {
+        Ok(1..=4096) => Ok(number),
+        _ => Err(Error::new(expression.span(), "a whole number from 1 to 4096")),
+    }
 }
 
 fn field_options(attributes: &[Attribute], ty: &Type) -> Result<FieldOptions> {

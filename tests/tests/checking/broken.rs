@@ -3,7 +3,7 @@
 use super::*;
 
 /// A broken component, the test that finds it, and what it says. Each test is of the component as it is by default.
-const BROKEN: [(&str, &str); 67] = [
+const BROKEN: [(&str, &str); 83] = [
     ("loss/WrongSign/gradient", "gives the slope"),
     ("loss/WrongScale/gradient", "gives the slope"),
     ("loss/WritesNoGradient/gradient", "or doesn't give it"),
@@ -68,6 +68,25 @@ const BROKEN: [(&str, &str); 67] = [
     ("optimizer/OptimizerPanicsInUpdate/finite", "told to panic in update"),
     ("optimizer/OptimizerPanicsInFinalize/finite", "told to panic in finalize"),
     ("optimizer/OptimizerPanicsInDrop/config", "a destructor panics at"),
+    ("loss/WritesPredictions/inputs", "writes into y_pred, which is an input"),
+    ("metric/WritesScores/inputs", "writes into y_true, which is an input"),
+    ("optimizer/WritesGradients/inputs", "writes into the gradient, which is an input"),
+    ("loss/WritesBehindValues/buffers", "writes behind the last number of the values"),
+    ("loss/WritesBeforeSlopes/buffers", "writes before the first number of the gradient"),
+    ("metric/ReadsBehindScores/buffers", "gives other numbers where other bytes lie around its buffers"),
+    (
+        "metric/PeeksBehindScores/buffers",
+        "reads or writes behind the end of a buffer: ended the process by a segmentation",
+    ),
+    ("metric/FlushesToZero/float_mode", "changes the subnormal results: it was kept, and is flushed to zero"),
+    ("metric/RoundsUp/float_mode", "changes the rounding: it was to nearest, and is upward"),
+    ("metric/InstallsAHandler/signals", "changes the handler of SIGINT: it was"),
+    ("metric/ChangesTheDirectory/directory", "changes the working directory: it was"),
+    ("metric/ChangesTheUmask/umask", "and is 0123"),
+    ("metric/ClosesDescriptors/descriptors", "which is /dev/null"),
+    ("metric/LeaksDescriptors/descriptors", "leaves descriptor"),
+    ("metric/MergesPairsWrongly/merge", "where states are merged in the order"),
+    ("loss/MixesMargins/rows", "gives other values where only the rows [3, 1] of 12 are there"),
     ("schedule/NanLate/finite", "has the rate NaN at step 1099511627775"),
     ("schedule/NegativeLate/not_negative", "has the rate -0.0"),
     ("schedule/SchedulePanics/finite", "fails at step 0: it panics at"),
@@ -79,7 +98,16 @@ fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let mut arguments = vec!["check", &file, "--json", "--memory", "1024", "--only", "load"];
-    let good = ["GoodLoss", "GoodMetric", "GoodOptimizer", "GoodSchedule"];
+    let good = [
+        "GoodLoss",
+        "GoodMetric",
+        "GoodOptimizer",
+        "GoodSchedule",
+        "GoodPairs",
+        "GoodMargins",
+        "GoodTwoColumns",
+        "GoodClimber",
+    ];
     BROKEN.iter().map(|(test, _)| *test).chain(good).for_each(|test| arguments.extend(["--only", test]));
     let ran = run(folder.path(), &arguments).with_status(1);
     let verdicts = Verdicts::of(&ran);
@@ -100,6 +128,40 @@ fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
         "FAIL      metric/Exits/split   a batch may be split anywhere",
         "ended the process by exit, with the status 0",
     ]);
+}
+
+#[test]
+fn the_inputs_of_an_example_are_what_a_component_of_its_own_inputs_is_tried_with() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    let ran = run(folder.path(), &["check", &file, "--json", "--only", "GoodPairs", "--only", "GoodMargins"]);
+    let verdicts = Verdicts::of(&ran.with_status(0));
+    for test in ["split", "merge", "reset", "saved", "zero_weight", "defined", "bounded", "again", "threads", "buffers"]
+    {
+        let verdict = verdicts.get("libbroken.so", &format!("metric/GoodPairs/{test}")).expect("it is there");
+        assert_eq!(verdict["outcome"], "held", "{test}: {verdict}");
+    }
+    for test in ["gradient", "fused", "weights", "rows", "line", "again", "buffers"] {
+        let verdict = verdicts.get("libbroken.so", &format!("loss/GoodMargins/{test}")).expect("it is there");
+        assert_eq!(verdict["outcome"], "held", "{test}: {verdict}");
+    }
+    // Nobody knows how good such inputs are.
+    assert_eq!(verdicts.get("libbroken.so", "loss/GoodMargins/truth").expect("it is there")["outcome"], "not_tried");
+}
+
+#[test]
+fn a_law_that_a_component_excludes_is_listed_with_its_reason_and_not_tried() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    let check = |more: &[&str]| {
+        let arguments = [&["check", &file, "--only", "GoodClimber"][..], more].concat();
+        run(folder.path(), &arguments).with_status(0)
+    };
+    check(&[]).prints(&["3 excluded", "excluded  optimizer/GoodClimber/quadratic", "as it declares: it climbs"]);
+    let verdicts = Verdicts::of(&check(&["--json"]));
+    let verdict = verdicts.get("libbroken.so", "optimizer/GoodClimber/valley").expect("it is listed");
+    assert_eq!((&verdict["outcome"], &verdict["reason"]), (&"excluded".into(), &"as it declares: it climbs".into()));
+    assert_eq!(verdicts.get("libbroken.so", "optimizer/GoodClimber/resume").expect("it is tried")["outcome"], "held");
 }
 
 #[test]

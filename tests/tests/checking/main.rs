@@ -3,6 +3,7 @@
 
 mod broken;
 mod files;
+mod functions;
 
 use plugfit_tests::{
     build::{Compiler, elsewhere, library, root},
@@ -247,7 +248,8 @@ fn verdicts_are_printed_for_programs_for_servers_and_for_pull_requests() {
 fn every_plugin_of_the_repository_holds() {
     let others = ["calibration", "agreement", "ranking", "quantile", "segmentation", "stepsize"];
     // Of the standard set what a library of its own makes a difference for; all the rest its own test tries as well.
-    let only = ["load", "manifest", "config", "instances", "allocation"].map(|test| ["--only", test]);
+    let only = ["load", "manifest", "config", "instances", "allocation", "buffers", "descriptors", "signals"]
+        .map(|test| ["--only", test]);
     for (names, only) in [(&others[..], &[][..]), (&["plugfit_standard"], only.as_flattened())] {
         let files: Vec<String> = names.iter().map(|name| library(name).display().to_string()).collect();
         let files = files.iter().map(String::as_str);

@@ -112,7 +112,13 @@ impl Isolated {
             return RResult::ROk(worker.clone());
         }
         let Source { bytes, path, in_place, function } = &self.source;
-        let worker = match Worker::start(&self.isolation, path) {
+        // As `plugfit check` takes it.
+        let mut named = path.clone().into_os_string();
+        if let Some(function) = function {
+            named.push("#");
+            named.push(function);
+        }
+        let worker = match Worker::start(&self.isolation, named.as_ref()) {
             Ok(worker) => Arc::new(worker),
             Err(error) => return RResult::RErr(other(format!("can't be isolated: {error}"))),
         };

@@ -1,7 +1,7 @@
 //! What holds for components of every kind.
 
 use super::{
-    examples,
+    examples, fences,
     report::Report,
     trial::{or_report, Tests, Trial},
 };
@@ -19,6 +19,8 @@ pub const TESTS: Tests = &[
     ("instances", "no instance changes what another gives", instances),
     ("threads", "8 threads at once give what one gives, to the bit", threads),
     ("overhead", "a call costs little", overhead),
+    (super::INPUTS, "inputs are read and never written to", fences::inputs),
+    ("buffers", "nothing before or behind a buffer is written, and nothing there is read", fences::buffers),
 ];
 
 fn round_trip(trial: &Trial<'_>, report: &mut Report) {

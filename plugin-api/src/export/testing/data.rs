@@ -76,6 +76,19 @@ impl Array {
         Array::new(&shape, values)
     }
 
+    /// The rows of all of these, one after another; all have the same number of columns.
+    pub fn joined<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Self {
+        let (mut shape, mut values) = (Vec::new(), Vec::new());
+        for array in arrays {
+            let lengths = array.shape.iter().map(|&length| length as usize);
+            let before = shape.first().copied().unwrap_or(0);
+            shape = lengths.collect();
+            shape[0] += before;
+            values.extend_from_slice(&array.f64s);
+        }
+        Array::new(&shape, values)
+    }
+
     pub fn rows(&self, rows: impl IntoIterator<Item = usize>) -> Self {
         let each = self.len() / (self.shape[0] as usize).max(1);
         let mut shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
@@ -95,6 +108,8 @@ pub struct Batch {
     pub y_pred: Array,
     /// Between what predictions lie.
     pub range: (f64, f64),
+    /// Inputs of other names, which are of an example. Those with a row for each of `y_pred` are split as it is.
+    pub others: Vec<(String, Array)>,
 }
 
 impl Batch {
@@ -103,12 +118,23 @@ impl Batch {
     }
 
     pub fn picked(&self, rows: impl IntoIterator<Item = usize> + Clone) -> Self {
-        Batch { y_true: self.y_true.rows(rows.clone()), y_pred: self.y_pred.rows(rows), range: self.range }
+        let count = self.y_pred.shape().first();
+        let of = |array: &Array| match array.shape().first() == count {
+            true => array.rows(rows.clone()),
+            false => array.copied(),
+        };
+        Batch {
+            y_true: self.y_true.rows(rows.clone()),
+            y_pred: self.y_pred.rows(rows.clone()),
+            range: self.range,
+            others: self.others.iter().map(|(name, array)| (name.clone(), of(array))).collect(),
+        }
     }
 
     /// The same labels for other predictions.
     pub fn predicting(&self, y_pred: Array) -> Self {
-        Batch { y_true: self.y_true.copied(), y_pred, range: self.range }
+        let others = self.others.iter().map(|(name, array)| (name.clone(), array.copied())).collect();
+        Batch { y_true: self.y_true.copied(), y_pred, range: self.range, others }
     }
 
     /// Where predictions can be what they are of: the labels predicted.
@@ -151,7 +177,12 @@ impl Batch {
         f: impl FnOnce(&Inputs<'_>) -> T,
     ) -> T {
         let of = |(i, name): (usize, &String)| {
-            let array = if name == "y_true" { &self.y_true } else { &self.y_pred };
+            let other = self.others.iter().find(|(other, _)| other == name);
+            let array = match other {
+                Some((_, array)) => array,
+                None if name == "y_true" => &self.y_true,
+                None => &self.y_pred,
+            };
             (i, array)
         };
         let tensors: Vec<(&str, Tensor<'_>)> = names
@@ -190,16 +221,18 @@ pub struct Task {
     pub targets: Option<Targets>,
     pub from_logits: bool,
     pub columns: usize,
+    /// How many class ids there are.
+    pub classes: usize,
     pub seed: u64,
 }
 
 /// Batches of the tasks that may be meant, the likeliest first.
 pub fn batches(task: &Task) -> Vec<Batch> {
-    let columns = task.columns;
+    let (columns, classes) = (task.columns, task.classes.max(1));
     let mut random = Random(task.seed);
     let cells = ROWS * columns;
     let shape = [ROWS, columns];
-    let ids: Vec<usize> = (0..ROWS).map(|row| (row * 7 + row / 3) % columns).collect();
+    let ids: Vec<usize> = (0..ROWS).map(|row| (row * 7 + row / 3) % classes).collect();
     let rows_that_sum_to_1 = |random: &mut Random| {
         let mut values = random.many(cells, 0.05, 1.0);
         for row in values.chunks_mut(columns) {
@@ -217,7 +250,7 @@ pub fn batches(task: &Task) -> Vec<Batch> {
     let one_hot: Vec<f64> =
         ids.iter().flat_map(|&id| (0..columns).map(move |column| f64::from(u8::from(column == id)))).collect();
     let id_column: Vec<f64> = ids.iter().map(|&id| id as f64).collect();
-    let batch = |y_true: Array, y_pred: Array, range: (f64, f64)| Batch { y_true, y_pred, range };
+    let batch = |y_true: Array, y_pred: Array, range: (f64, f64)| Batch { y_true, y_pred, range, others: Vec::new() };
     let numbers = |random: &mut Random, from: f64, to: f64| {
         let (y_true, y_pred) = (random.many(cells, from, to), random.many(cells, from, to));
         batch(Array::new(&shape, y_true), Array::new(&shape, y_pred), (from, to))
@@ -230,8 +263,8 @@ pub fn batches(task: &Task) -> Vec<Batch> {
         batch(Array::new(&[ROWS], id_column.clone()), Array::new(&shape, of_classes(&mut random)), (low, high));
     let column =
         batch(Array::new(&[ROWS, 1], id_column.clone()), Array::new(&shape, of_classes(&mut random)), (low, high));
-    let predicted = (0..ROWS).map(|row| ((row * 5 + row / 4) % columns) as f64).collect();
-    let of_ids = batch(Array::new(&[ROWS], id_column), Array::new(&[ROWS], predicted), (0.0, columns as f64));
+    let predicted = (0..ROWS).map(|row| ((row * 5 + row / 4) % classes) as f64).collect();
+    let of_ids = batch(Array::new(&[ROWS], id_column), Array::new(&[ROWS], predicted), (0.0, classes as f64));
     let positive = numbers(&mut random, 0.1, 2.0);
     // Two labels of a sequence of four, none of them the blank.
     let labels = (0..2 * ROWS).map(|i| (1 + i % 3) as f64).collect();

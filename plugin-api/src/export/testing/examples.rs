@@ -127,7 +127,8 @@ fn with_inputs<T>(
     f(&Inputs::new(&tensors, weight.as_ref().map(|weight| weight.tensor(None)), None))
 }
 
-fn array(example: &Map<String, Value>, key: &str) -> Result<Array> {
+/// An input of an example.
+pub fn array(example: &Map<String, Value>, key: &str) -> Result<Array> {
     example.get(key).ok_or_else(|| wrong(format!("it has no {key:?}"))).and_then(read)
 }
 

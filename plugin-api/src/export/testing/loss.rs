@@ -5,10 +5,11 @@ mod rows;
 mod slopes;
 
 use super::{
-    data::{batches, Array, Batch, Task, COLUMNS},
-    made::{back, with_raw, Described, Made},
+    data::{batches, weights, Array, Batch, Task},
+    made::{back, Described, Made},
+    own,
     report::{Report, PANICS},
-    trial::{or_report, Tests, Trial},
+    trial::{or_report, Extent, Tests, Trial},
 };
 use crate::{loss::LossInfo, Error, Inputs, Result, Tensor, TensorMut};
 use plugfit_abi::{
@@ -93,7 +94,7 @@ fn call_on(
     pred_shape: &[i64],
     ask: &Ask<'_>,
 ) -> Result<Output> {
-    with_raw(inputs, |raw| {
+    made.with_raw(inputs, |raw| {
         let shape = output_shape(made, raw)?;
         let count = shape.iter().try_fold(
             1_i64,
@@ -112,32 +113,36 @@ fn call_on(
         let mut values = vec![f32::NAN; if ask.values { count } else { 0 }];
         let mut valid = vec![1.0f32; count];
         let mut gradient = vec![f32::NAN; if ask.gradient { y_pred } else { 0 }];
+        let mut borders = made.borders();
         let gradients: Vec<ROption<abi::Tensor>> = info
             .inputs
             .iter()
             .map(|name| match name == "y_pred" && ask.gradient {
-                true => ROption::RSome(TensorMut::new(&mut gradient, pred_shape).raw()),
+                true => ROption::RSome(borders.output("the gradient", TensorMut::new(&mut gradient, pred_shape).raw())),
                 false => ROption::RNone,
             })
             .collect();
         let upstream: Option<Vec<f32>> =
             ask.upstream.map(|upstream| upstream.numbers().iter().map(|&weight| weight as f32).collect());
-        let some = |wanted: bool, target: &mut [f32]| match wanted {
-            true => ROption::RSome(TensorMut::new(target, &shape).raw()),
+        let mut some = |wanted: bool, name: &str, target: &mut [f32]| match wanted {
+            true => ROption::RSome(borders.output(name, TensorMut::new(target, &shape).raw())),
             false => ROption::RNone,
         };
         let output = abi::LossOutput {
-            values: some(ask.values, &mut values),
-            valid: some(info.own_mask, &mut valid),
+            values: some(ask.values, "the values", &mut values),
+            valid: some(info.own_mask, "the mask", &mut valid),
             gradients: RSlice::from_slice(&gradients),
             upstream: match &upstream {
-                Some(upstream) => ROption::RSome(Tensor::new(upstream, &shape).raw()),
+                Some(upstream) => ROption::RSome(borders.input("upstream", Tensor::new(upstream, &shape).raw())),
                 None => ROption::RNone,
             },
             scale: ask.scale,
         };
         // SAFETY: the handle belongs to this table; the targets are written by nobody else meanwhile.
-        let totals = back(unsafe { (made.table.call)(made.handle, &made.host, raw, &output) })?;
+        let totals = back(unsafe { (made.table.call)(made.handle, &made.host, raw, &output) });
+        // What was written into copies is what was given.
+        drop(borders);
+        let totals = totals?;
         values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= valid);
         Ok(Output { shape, values, gradient, totals })
     })
@@ -147,8 +152,23 @@ pub fn info(made: &Made<abi::LossV1>) -> Result<LossInfo> {
     serde_json::from_value(made.info()?).map_err(|error| Error::other(format!("it describes itself wrongly: {error}")))
 }
 
-fn task(info: &LossInfo, columns: usize, seed: u64) -> Task {
-    Task { targets: info.targets, from_logits: info.from_logits, columns, seed }
+const USUAL: [&str; 2] = ["y_true", "y_pred"];
+
+/// A batch for a loss of this configuration, and what it says of itself as far as the batch goes; none: nobody here knows one.
+fn batch_for(
+    trial: &Trial<'_>,
+    config: &serde_json::Value,
+    made: &Made<abi::LossV1>,
+    columns: usize,
+) -> Result<Option<(LossInfo, Batch)>> {
+    let mut info = info(made)?;
+    if info.inputs == USUAL {
+        let batch = fitting(made, &info, &trial.task(info.targets, info.from_logits, columns))?;
+        return Ok(Some((info, batch)));
+    }
+    // Slopes are tried for y_pred alone.
+    info.differentiable &= info.inputs.iter().any(|name| name == "y_pred");
+    Ok(own::batch(trial, config, &info.inputs).filter(|_| columns == trial.columns()).map(|batch| (info, batch)))
 }
 
 /// The first batch that it can be meant for; where it is defined for none, the first that it takes.
@@ -224,13 +244,11 @@ impl Ready {
 
 fn ready(trial: &Trial<'_>, config: &serde_json::Value, columns: usize, report: &mut Report) -> Option<Ready> {
     let made: Made<abi::LossV1> = or_report(report, "can't be made", trial.made(config))?;
-    let info = or_report(report, "can't describe itself", info(&made))?;
-    if info.inputs != ["y_true", "y_pred"] {
-        report.note(format!("not tried: only its author knows what its inputs {:?} must be", info.inputs));
+    let found = batch_for(trial, config, &made, columns);
+    let Some((info, batch)) = or_report(report, "takes no batch of its task", found)? else {
+        report.note(own::UNKNOWN);
         return None;
-    }
-    let batch = fitting(&made, &info, &task(&info, columns, trial.subject.seed));
-    let batch = or_report(report, "takes no batch of its task", batch)?;
+    };
     let output = or_report(report, "fails", call(&made, &info, &batch, &Ask::all(&info)))?;
     Some(Ready { made, info, batch, output })
 }
@@ -238,7 +256,7 @@ fn ready(trial: &Trial<'_>, config: &serde_json::Value, columns: usize, report: 
 /// Runs `f` with every configuration that can be called.
 fn each(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report)) {
     trial.each(report, |config, report| {
-        if let Some(ready) = ready(trial, config, COLUMNS, report) {
+        if let Some(ready) = ready(trial, config, trial.columns(), report) {
             f(&ready, report);
             ready.keep(report);
         }
@@ -246,16 +264,49 @@ fn each(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report)) {
     report.notes.dedup();
 }
 
-pub fn bits(made: &Made<abi::LossV1>, seed: u64) -> Result<Vec<u64>> {
-    let info = info(made)?;
-    if info.inputs != ["y_true", "y_pred"] {
-        return Ok(Vec::new());
-    }
-    let batch = fitting(made, &info, &task(&info, COLUMNS, seed))?;
-    let output = call(made, &info, &batch, &Ask::all(&info))?;
-    let numbers = output.values.iter().chain(&output.gradient).map(|value| u64::from(value.to_bits()));
-    Ok(numbers.chain([output.totals.value.to_bits(), output.totals.weight.to_bits()]).collect())
+/// The same for y_true and y_pred alone, of which it is known what numbers may come.
+fn each_usual(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report)) {
+    trial.each(report, |config, report| {
+        let Some(ready) = ready(trial, config, trial.columns(), report) else { return };
+        if ready.info.inputs != USUAL {
+            return report.note(own::OTHER);
+        }
+        f(&ready, report);
+        ready.keep(report);
+    });
+    report.notes.dedup();
 }
+
+pub fn bits(
+    trial: &Trial<'_>,
+    config: &serde_json::Value,
+    made: &Made<abi::LossV1>,
+    extent: Extent,
+) -> Result<Vec<u64>> {
+    let mut bits = Vec::new();
+    let mut add = |output: Output| {
+        let numbers = output.values.iter().chain(&output.gradient).map(|value| u64::from(value.to_bits()));
+        bits.extend(numbers.chain([output.totals.value.to_bits(), output.totals.weight.to_bits()]));
+    };
+    let Some((info, batch)) = batch_for(trial, config, made, trial.columns())? else { return Ok(Vec::new()) };
+    let output = call(made, &info, &batch, &Ask::all(&info))?;
+    let count = output.values.len();
+    add(output);
+    if extent == Extent::Thorough {
+        let upstream = weights((0..count).map(|i| 0.5 + i as f64));
+        call(made, &info, &batch, &Ask { upstream: Some(&upstream), ..Ask::all(&info) }).map(&mut add)?;
+        // Not every loss is of other columns.
+        for columns in [PAST_REGISTERS, 1].into_iter().filter(|&columns| trial.may_have(columns)) {
+            if let Ok(Some((info, batch))) = batch_for(trial, config, made, columns) {
+                let _ = call(made, &info, &batch, &Ask::all(&info)).map(&mut add);
+            }
+        }
+    }
+    Ok(bits)
+}
+
+/// Columns of more than a register holds.
+const PAST_REGISTERS: usize = 19;
 
 fn near(found: f64, expected: f64, relative: f64) -> bool {
     (found - expected).abs() <= relative * (1.0 + expected.abs())
@@ -274,6 +325,9 @@ fn ready_unless_refused(
     columns: usize,
     report: &mut Report,
 ) -> Option<Ready> {
+    if !trial.may_have(columns) {
+        return None;
+    }
     let mut quiet = Report::default();
     let ready = ready(trial, config, columns, &mut quiet);
     let panics = quiet.failures.into_iter().filter(|failure| failure.contains(PANICS));

@@ -1,6 +1,9 @@
 //! Components, made and called through their tables.
 
-use super::trial::Subject;
+use super::{
+    fences::{Borders, Fences},
+    trial::Subject,
+};
 use crate::{Error, Inputs, Result};
 use plugfit_abi::{
     self as abi,
@@ -76,6 +79,8 @@ pub struct Made<T: Table> {
     pub handle: Handle,
     /// What every call is given.
     pub host: abi::Host,
+    /// What the buffers of its calls lie between, if that is tried.
+    pub fences: Option<&'static Fences>,
 }
 
 // SAFETY: by the ABI's rules a component is shared between threads, and so is a host.
@@ -108,7 +113,7 @@ impl<T: Table> Made<T> {
         let handle = back(handle)?;
         match handle.pointer.is_null() {
             true => Err(Error::other("gave no component, and no error")),
-            false => Ok(Made { table, handle, host }),
+            false => Ok(Made { table, handle, host, fences: subject.fences }),
         }
     }
 
@@ -126,11 +131,23 @@ impl<T: Table> Drop for Made<T> {
     }
 }
 
-/// Gives `f` inputs as they cross.
-pub fn with_raw<T>(inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> T) -> T {
-    let named = inputs.tensors().iter();
-    let tensors: Vec<abi::NamedTensor<'_>> =
-        named.map(|(name, tensor)| abi::NamedTensor { name: RStr::from_str(name), tensor: tensor.raw() }).collect();
-    let weight = inputs.weight().map_or(ROption::RNone, |weight| ROption::RSome(weight.raw()));
-    f(&abi::Inputs { tensors: RSlice::from_slice(&tensors), weight, mask: ROption::RNone })
+impl<T: Table> Made<T> {
+    /// Gives `f` inputs as they cross.
+    pub fn with_raw<R>(&self, inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> R) -> R {
+        let mut borders = Borders::new(self.fences);
+        let named = inputs.tensors().iter();
+        let tensors: Vec<abi::NamedTensor<'_>> = named
+            .map(|(name, tensor)| abi::NamedTensor {
+                name: RStr::from_str(name),
+                tensor: borders.input(name, tensor.raw()),
+            })
+            .collect();
+        let weight = inputs.weight().map(|weight| borders.input("sample_weight", weight.raw()));
+        f(&abi::Inputs { tensors: RSlice::from_slice(&tensors), weight: weight.into(), mask: ROption::RNone })
+    }
+
+    /// The borders of the buffers of one call.
+    pub fn borders(&self) -> Borders {
+        Borders::new(self.fences)
+    }
 }

@@ -1,6 +1,6 @@
 //! What holds for a manifest.
 
-use super::{components, report::Report};
+use super::{components, exceptions, report::Report};
 use crate::manifest::is_name;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -35,6 +35,7 @@ pub fn check(manifest: &Value, report: &mut Report) {
         for name in aliases.into_iter().chain([own.as_str()]) {
             report.that(names.insert((kind.clone(), name.to_owned())), || format!("has two of {kind} {name:?}"));
         }
+        exceptions::check(component, &what, report);
         let mut keys = HashSet::new();
         for field in component["fields"].as_array().into_iter().flatten() {
             let key = text(field, "name");

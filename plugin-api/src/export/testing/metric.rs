@@ -1,5 +1,6 @@
 //! What holds for metrics.
 
+mod extremes;
 mod state;
 
 use state::Found;
@@ -7,10 +8,11 @@ pub use state::State;
 
 use super::{
     allocation::{counted, Asked},
-    data::{batches, weights, Array, Batch, Random, Task, COLUMNS, ROWS},
-    made::{back, with_raw, Described, Made},
+    data::{batches, weights, Array, Batch, Random, ROWS},
+    made::{back, Described, Made},
+    own,
     report::Report,
-    trial::{or_report, Tests, Trial},
+    trial::{or_report, Extent, Tests, Trial},
 };
 use crate::{
     metric::{Direction, MetricInfo},
@@ -26,9 +28,13 @@ pub const TESTS: Tests = &[
     ("zero_weight", "a row of weight 0 counts as if it weren't there, where it says so", zero_weight),
     ("direction", "the truth isn't worse than anything, by the direction it declares", direction),
     ("defined", "a result is of finite numbers, or undefined", defined),
-    ("odd", "no number makes it panic or keep a part of a batch: NaN, infinity, a class that isn't there", odd),
-    ("shapes", "inputs that don't fit are refused, and leave the state as it was", shapes),
-    ("empty", "a batch without rows changes nothing, and one without columns doesn't make it panic", empty),
+    (
+        "odd",
+        "no number makes it panic or keep a part of a batch: NaN, infinity, a class that isn't there",
+        extremes::odd,
+    ),
+    ("shapes", "inputs that don't fit are refused, and leave the state as it was", extremes::shapes),
+    ("empty", "a batch without rows changes nothing, and one without columns doesn't make it panic", extremes::empty),
     ("bounded", "the state's size doesn't grow with the rows, unless it declares so", bounded),
     (super::ALLOCATION, "an update asks for no memory once it is warm", allocation),
 ];
@@ -41,11 +47,24 @@ fn can_be_guessed(info: &MetricInfo) -> bool {
     info.inputs == ["y_true", "y_pred"] || info.inputs == ["values"]
 }
 
+/// A batch for it; none: only an example could say which.
+fn batch_for(
+    trial: &Trial<'_>,
+    config: &serde_json::Value,
+    made: &Made<abi::MetricV1>,
+    info: &MetricInfo,
+) -> Result<Option<Batch>> {
+    match can_be_guessed(info) {
+        true => fitting(trial, made, info).map(Some),
+        false => Ok(own::batch(trial, config, &info.inputs)),
+    }
+}
+
 /// The first batch that it has a result of.
-fn fitting(made: &Made<abi::MetricV1>, info: &MetricInfo, seed: u64) -> Result<Batch> {
+fn fitting(trial: &Trial<'_>, made: &Made<abi::MetricV1>, info: &MetricInfo) -> Result<Batch> {
     let mut refusal = Error::input("there is no batch for it");
     let mut taken = None;
-    for batch in batches(&Task { targets: None, from_logits: false, columns: COLUMNS, seed }) {
+    for batch in batches(&trial.task(None, false, trial.columns())) {
         match State::of(made, info, &[(&batch, None)]).and_then(|state| state.result()) {
             Ok((kind, values)) if kind != abi::RESULT_UNDEFINED && values.iter().all(|value| value.is_finite()) => {
                 return Ok(batch);
@@ -91,28 +110,37 @@ fn each_choice(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report
 fn tried(trial: &Trial<'_>, config: &serde_json::Value, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
     let Some(made) = or_report(report, "can't be made", trial.made::<abi::MetricV1>(config)) else { return };
     let Some(info) = or_report(report, "can't describe itself", info(&made)) else { return };
-    if !can_be_guessed(&info) {
-        return report.note(format!("not tried: only its author knows what its inputs {:?} must be", info.inputs));
-    }
-    let seed = trial.subject.seed;
-    let batch = fitting(&made, &info, seed);
+    let batch = batch_for(trial, config, &made, &info);
     let Some(batch) = or_report(report, "takes no batch of y_true and y_pred", batch) else { return };
-    let ready = Ready { made, info, batch, seed };
-    let result = f(&ready, report);
-    or_report(report, "fails", result);
+    let Some(batch) = batch else { return report.note(own::UNKNOWN) };
+    let ready = Ready { made, info, batch, seed: trial.subject.seed };
+    match f(&ready, report) {
+        // Rows of an example mean something together, or it takes no weights.
+        Err(error) if error.kind() == abi::ERROR_INPUT && !can_be_guessed(&ready.info) => {
+            report.note(format!("not tried: it doesn't take the rows of its example so: {}", error.message()));
+        }
+        result => drop(or_report(report, "fails", result)),
+    }
     report.keep(&[
         ("y_true", ready.batch.y_true.shape(), ready.batch.y_true.numbers().to_vec()),
         ("y_pred", ready.batch.y_pred.shape(), ready.batch.y_pred.numbers().to_vec()),
     ]);
 }
 
-pub fn bits(made: &Made<abi::MetricV1>, seed: u64) -> Result<Vec<u64>> {
+pub fn bits(
+    trial: &Trial<'_>,
+    config: &serde_json::Value,
+    made: &Made<abi::MetricV1>,
+    extent: Extent,
+) -> Result<Vec<u64>> {
     let info = info(made)?;
-    if !can_be_guessed(&info) {
-        return Ok(Vec::new());
-    }
-    let batch = fitting(made, &info, seed)?;
+    let Some(batch) = batch_for(trial, config, made, &info)? else { return Ok(Vec::new()) };
     let mut state = State::of(made, &info, &[(&batch.rows(0, 5), None)])?;
+    if extent == Extent::Thorough {
+        // Not every metric takes weights.
+        let given = weights((0..ROWS).map(|row| 0.5 + row as f64));
+        let _ = state.update(&batch, Some(&given));
+    }
     state.merge(&State::of(made, &info, &[(&batch.rows(5, ROWS), None)])?)?;
     let (kind, values) = state.result()?;
     let bytes = state.bytes()?;
@@ -301,6 +329,10 @@ fn direction(trial: &Trial<'_>, report: &mut Report) {
         return report.note("it is the mean of a loss, which is tried for this itself");
     }
     each(trial, report, |ready, report| {
+        if !can_be_guessed(&ready.info) {
+            report.note(own::OTHER);
+            return Ok(());
+        }
         let sign = match ready.info.direction {
             Direction::Maximize => 1.0,
             Direction::Minimize => -1.0,
@@ -361,69 +393,6 @@ fn defined(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-const KEEPS: &str = "keeps something of a batch that it refuses";
-
-fn odd(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
-        for (what, batch) in ready.batch.odd() {
-            for mut state in [ready.new_state()?, ready.of(&[(&ready.batch, None)])?] {
-                let before = state.bytes()?;
-                let updated = state.update(&batch, None);
-                let refused = updated.is_err();
-                match updated.and_then(|()| state.result()) {
-                    Err(error) if error.kind() == abi::ERROR_PANIC => {
-                        report.error(format!("where {what}"), &error);
-                        return Ok(());
-                    }
-                    _ if refused => report.that(state.bytes()? == before, || format!("{KEEPS}, where {what}")),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    });
-}
-
-fn shapes(trial: &Trial<'_>, report: &mut Report) {
-    each_choice(trial, report, |ready, report| {
-        if ready.info.inputs == ["values"] {
-            return Ok(());
-        }
-        let wrong = Batch { y_true: ready.batch.y_true.rows(0..5), ..ready.batch.picked(0..ROWS) };
-        let (y_true, y_pred) = (wrong.y_true.shape(), wrong.y_pred.shape());
-        let mut merged = ready.new_state()?;
-        merged.merge(&ready.new_state()?)?;
-        for mut state in [ready.of(&[(&ready.batch.rows(0, 5), None)])?, ready.new_state()?, merged] {
-            let before = state.bytes()?;
-            match state.update(&wrong, None) {
-                Ok(()) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),
-                Err(error) if error.kind() == abi::ERROR_PANIC => {
-                    report.error(format!("with y_true of the shape {y_true:?} and y_pred of {y_pred:?}"), &error);
-                }
-                Err(_) => report.that(state.bytes()? == before, || KEEPS.into()),
-            }
-        }
-        Ok(())
-    });
-}
-
-fn empty(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
-        let mut state = ready.of(&[(&ready.batch, None)])?;
-        let before = state.result()?;
-        match state.update(&ready.batch.rows(0, 0), None) {
-            Ok(()) => expect(report, "a batch without rows came last", &state.result()?, &before),
-            Err(error) if error.kind() == abi::ERROR_INPUT => {}
-            Err(error) => report.error("fails with no rows", &error),
-        }
-        let none = ready.batch.without_columns();
-        if let Some(error) = ready.of(&[(&none, None)]).err().filter(|error| error.kind() == abi::ERROR_PANIC) {
-            report.error("with no columns", &error);
-        }
-        Ok(())
-    });
-}
-
 fn bounded(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
         if !ready.info.bounded_state {
@@ -456,8 +425,8 @@ fn allocation(trial: &Trial<'_>, report: &mut Report) {
                 state => state?,
             };
             batch.with_inputs(&info.inputs, &info.dtypes, weight, |inputs| {
-                with_raw(inputs, |raw| {
-                    let metric = &ready.made;
+                let metric = &ready.made;
+                metric.with_raw(inputs, |raw| {
                     // SAFETY: the handles belong to this table.
                     let update =
                         || back(unsafe { (metric.table.update)(metric.handle, &metric.host, state.state, raw) });

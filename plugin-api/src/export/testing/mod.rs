@@ -37,33 +37,74 @@
 //!
 //! An example may also say what isn't taken: `refused`, in place of `gives`, are words of the error.
 //!
+//! The inputs of an example that a loss or a metric names itself are what its laws are tried with: its rows are split, and their states
+//! merged.
+//!
 //! `within` is how near it must be, relative to the number: 1e-5 where it isn't given. The first example's `config` is also what the
 //! other tests begin with, so that a component which needs settings can be tried; an example without `gives` is for that alone.
+
+//! # What a component declares
+//!
+//! Some components take batches of one form alone, and some laws don't hold for every component. Both are declared once, and both this
+//! test and `plugfit check` go by it:
+//!
+//! ```
+//! # use plugfit_api::prelude::*;
+//! /// How far the second of two numbers is from the first's square.
+//! #[derive(Config)]
+//! #[config(trial(columns = 2, except(direction = "its truth is a curve, on which y_true itself needn't lie")))]
+//! pub struct Parabola;
+//!
+//! impl MeanMetric for Parabola {
+//!     const DIRECTION: Direction = Direction::Minimize;
+//!     fn value(&self, _: &[f64], y_pred: &[f64]) -> f64 {
+//!         (y_pred[1] - y_pred[0] * y_pred[0]).abs()
+//!     }
+//! }
+//! # export_plugin! { metrics: [Parabola] }
+//! # fn main() {
+//! #     plugfit_api::testing::check(plugin());
+//! # }
+//! ```
+//!
+//! `columns` is the length of the last axis of `y_pred`, and `classes` the number of class ids (as many as columns where it isn't
+//! given). `except` excludes laws of the component's kind, each with its reason: they aren't tried, and every report lists them. What
+//! holds for components of every kind can't be excluded. `plugfit check --help` lists all tests.
 
 mod allocation;
 mod config;
 mod data;
 mod examples;
+mod exceptions;
+mod fences;
 mod lending;
 mod loss;
 mod made;
 mod manifest;
 mod metric;
 mod optimizer;
+mod own;
 mod report;
 mod schedule;
+mod surroundings;
 mod trial;
+mod watchdog;
 
 pub use allocation::Counting;
 #[doc(hidden)]
 pub use allocation::{asked_from_outside, count_from_outside};
+#[doc(hidden)]
+pub use fences::{Room, GUARDED};
 pub(crate) use report::where_and_what;
 pub use report::{Report, Saved};
+#[doc(hidden)]
+pub use surroundings::{changes, float_mode, Observe, Surroundings, FLOAT_MODE};
 pub use trial::Subject;
 
 use plugfit_abi::Root;
 use serde_json::Value;
 use std::{
+    panic::{catch_unwind, AssertUnwindSafe},
     sync::{
         atomic::{AtomicUsize, Ordering},
         Mutex, OnceLock, PoisonError,
@@ -71,6 +112,10 @@ use std::{
     thread,
 };
 use trial::Trial;
+use watchdog::Watchdog;
+
+/// The test that inputs stay as they are.
+const INPUTS: &str = "inputs";
 
 /// The test that counts what an update allocates.
 #[doc(hidden)]
@@ -89,6 +134,8 @@ pub struct Test {
 enum Of {
     Plugin(fn(&Value, &mut Report)),
     Any(fn(&Trial<'_>, &mut Report)),
+    /// All of a component are run at once.
+    Surroundings,
     Kind(&'static str, fn(&Trial<'_>, &mut Report)),
 }
 
@@ -98,6 +145,20 @@ impl Test {
         match self.of {
             Of::Kind(kind, _) => Some(kind),
             _ => None,
+        }
+    }
+
+    /// Whether it is run with others in one process: those of the surroundings, and one that begins nothing new.
+    fn is_together(&self) -> bool {
+        matches!(self.of, Of::Surroundings) || self.name == INPUTS
+    }
+
+    /// What it is of, in a word: a kind, or `component` where it is for all; none: it is for the plug-in as a whole.
+    pub fn group(&self) -> Option<&'static str> {
+        match self.of {
+            Of::Plugin(_) => None,
+            Of::Any(_) | Of::Surroundings => Some("component"),
+            Of::Kind(kind, _) => Some(kind),
         }
     }
 }
@@ -112,6 +173,7 @@ pub fn tests() -> &'static [Test] {
             of: Of::Plugin(manifest::check),
         }];
         tests.extend(config::TESTS.iter().map(|&(name, about, run)| Test { name, about, of: Of::Any(run) }));
+        tests.extend(surroundings::TESTS.map(|(name, about)| Test { name, about, of: Of::Surroundings }));
         let kinds: [(&str, trial::Tests); 4] = [
             ("loss", loss::TESTS),
             ("metric", metric::TESTS),
@@ -132,6 +194,8 @@ pub struct Case {
     pub test: &'static Test,
     /// The component's kind and name; none: the plug-in as a whole.
     pub component: Option<(String, String)>,
+    /// Why the component says that it doesn't apply; then it isn't run.
+    pub exception: Option<String>,
 }
 
 impl Case {
@@ -142,23 +206,30 @@ impl Case {
             None => self.test.name.to_owned(),
         }
     }
+
+    /// Whether this and another case are run at once, in one process: what one changes the other couldn't see.
+    pub fn goes_with(&self, other: &Case) -> bool {
+        self.test.is_together() && other.test.is_together() && self.component == other.component
+    }
 }
 
 /// The tests of a plug-in with this manifest, in the order they are run.
 pub fn cases(manifest: &Value) -> Vec<Case> {
     let whole = tests().iter().filter(|test| matches!(test.of, Of::Plugin(_)));
-    let mut cases: Vec<Case> = whole.map(|test| Case { test, component: None }).collect();
+    let mut cases: Vec<Case> = whole.map(|test| Case { test, component: None, exception: None }).collect();
     for component in components(manifest) {
         let text = |key: &str| component[key].as_str().unwrap_or_default().to_owned();
         let (kind, name) = (text("kind"), text("name"));
         let of_it = |test: &&Test| match test.of {
             Of::Plugin(_) => false,
-            Of::Any(_) => ["loss", "metric", "optimizer", "schedule"].contains(&kind.as_str()),
+            Of::Any(_) | Of::Surroundings => ["loss", "metric", "optimizer", "schedule"].contains(&kind.as_str()),
             Of::Kind(other, _) => other == kind,
         };
-        cases.extend(
-            tests().iter().filter(of_it).map(|test| Case { test, component: Some((kind.clone(), name.clone())) }),
-        );
+        cases.extend(tests().iter().filter(of_it).map(|test| Case {
+            test,
+            component: Some((kind.clone(), name.clone())),
+            exception: exceptions::reason(component, test),
+        }));
     }
     cases
 }
@@ -167,28 +238,48 @@ fn components(manifest: &Value) -> &[Value] {
     manifest["components"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Runs one of [`cases`].
-pub fn run(subject: Subject, case: &Case) -> Report {
-    match manifest(subject.plugin) {
-        Ok(manifest) => run_with(subject, &manifest, case, None),
-        Err(why) => Report::of_failure(why),
-    }
+/// Runs [`cases`] of a plug-in of this manifest: one, or several that [go together](Case::goes_with). Gives a report for each.
+pub fn run(subject: Subject, manifest: &Value, cases: &[Case]) -> Vec<Report> {
+    run_with(subject, manifest, cases, None)
 }
 
-fn run_with(subject: Subject, manifest: &Value, case: &Case, config: Option<&Value>) -> Report {
+fn run_with(subject: Subject, manifest: &Value, cases: &[Case], config: Option<&Value>) -> Vec<Report> {
+    let is_of_process = |case: &Case| matches!(case.test.of, Of::Surroundings);
+    // Of the process first: what another test changes, these couldn't see.
+    let together = cases.iter().position(|case| !is_of_process(case)).unwrap_or(cases.len());
+    let (of_process, others) = cases.split_at(together);
+    let mut reports = surroundings_of(subject, manifest, of_process, config);
+    reports.extend(others.iter().map(|case| run_one(subject, manifest, case, config)));
+    reports
+}
+
+/// Runs tests of the surroundings, all of one component.
+fn surroundings_of(subject: Subject, manifest: &Value, cases: &[Case], config: Option<&Value>) -> Vec<Report> {
+    let [first, ..] = cases else { return Vec::new() };
+    let Some(component) = first.component.as_ref().and_then(|component| described(manifest, component)) else {
+        return vec![Report::of_failure("isn't in the manifest"); cases.len()];
+    };
+    let trial = Trial::new(subject, manifest, component, config);
+    surroundings::run(&trial, &cases.iter().map(|case| case.test.name).collect::<Vec<_>>())
+}
+
+fn described<'a>(manifest: &'a Value, (kind, name): &(String, String)) -> Option<&'a Value> {
+    components(manifest).iter().find(|component| component["kind"] == **kind && component["name"] == **name)
+}
+
+fn run_one(subject: Subject, manifest: &Value, case: &Case, config: Option<&Value>) -> Report {
     let mut report = Report::default();
-    let Some((kind, name)) = &case.component else {
+    let Some(name) = &case.component else {
         if let Of::Plugin(run) = case.test.of {
             run(manifest, &mut report);
         }
         return report;
     };
-    let is_it = |component: &&Value| component["kind"] == **kind && component["name"] == **name;
-    let Some(component) = components(manifest).iter().find(is_it) else {
-        report.fail(format!("isn't in the manifest as a {kind}"));
+    let Some(component) = described(manifest, name) else {
+        report.fail(format!("isn't in the manifest as a {}", name.0));
         return report;
     };
-    let trial = Trial::new(subject, component, config);
+    let trial = Trial::new(subject, manifest, component, config);
     match case.test.of {
         Of::Any(run) | Of::Kind(_, run) if trial.can_be_tried(&mut report) => run(&trial, &mut report),
         _ => {}
@@ -200,6 +291,10 @@ fn run_with(subject: Subject, manifest: &Value, case: &Case, config: Option<&Val
 /// and written; that a loss's gradient is that of its values; that a metric doesn't mind how its data is split, merged and saved; that
 /// an optimizer descends, and goes on from its slots; that a schedule's rates are finite. A component that wraps another is lent those
 /// of this plug-in; one that wants another plug-in's isn't tried, and the test says so.
+///
+/// A component that doesn't come back is named on stderr, and the process ends by an abort: after 120 seconds in one test of it, or as
+/// many as the variable `PLUGFIT_TEST_TIMEOUT` says. What only a process of its own can show (signal handlers, the working directory,
+/// descriptors, reads behind a buffer that change nothing) is left to `plugfit check`.
 ///
 /// ```
 /// # use plugfit_api::prelude::*;
@@ -240,22 +335,38 @@ pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
         found.push("nothing is exported".into());
     }
     let cases = cases(&manifest);
+    let watchdog = Watchdog::new();
     // Components are tried at once, each component's tests one after another.
     let of_components: Vec<&[Case]> = cases.chunk_by(|case, next| case.component == next.component).collect();
     let (next, findings) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); of_components.len()]));
     let work = || loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
         let Some(cases) = of_components.get(index) else { return };
-        let of_it = cases.iter().flat_map(|case| findings_of(plugin, &manifest, case, configs)).collect();
+        let of_it = |case| watchdog.during(case_in_words(case), || findings_of(plugin, &manifest, case, configs));
+        let of_it = cases.iter().flat_map(of_it).collect();
         findings.lock().unwrap_or_else(PoisonError::into_inner)[index] = of_it;
     };
     thread::scope(|scope| {
+        scope.spawn(|| watchdog.watch());
         let others = thread::available_parallelism().map_or(1, usize::from) - 1;
-        (0..others).for_each(|_| drop(scope.spawn(work)));
-        work();
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        // The watch ends even where a test of this module panics.
+        let panics = [catch_unwind(AssertUnwindSafe(work)).is_err()]
+            .into_iter()
+            .chain(others.into_iter().map(|other| other.join().is_err()))
+            .fold(false, |one, other| one | other);
+        watchdog.end();
+        assert!(!panics, "a plug-in unwinds through the boundary");
     });
     found.extend(findings.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten());
     assert!(found.is_empty(), "the plug-in doesn't hold what a host relies on:\n  {}", found.join("\n  "));
+}
+
+fn case_in_words(case: &Case) -> String {
+    match &case.component {
+        Some((kind, name)) => format!("the {kind} {name}, in the test {},", case.test.name),
+        None => format!("the test {}", case.test.name),
+    }
 }
 
 /// What one test finds, unless it is left out.
@@ -266,7 +377,15 @@ fn findings_of(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[
         println!("left out: {}, {reason}", case.path());
         return Vec::new();
     }
-    let report = run_with(Subject::new(plugin, SEED), manifest, case, given(name));
+    if let Some(reason) = &case.exception {
+        println!("excluded, as it declares: {}, {reason}", case.path());
+        return Vec::new();
+    }
+    // It would be noted for every component.
+    if matches!(case.test.of, Of::Surroundings) && case.test.name != FLOAT_MODE {
+        return Vec::new();
+    }
+    let report = run_with(Subject::new(plugin, SEED), manifest, std::slice::from_ref(case), given(name)).remove(0);
     report.notes.iter().for_each(|note| println!("{}: {note}", case.path()));
     report.failures.iter().map(|failure| format!("{name} {failure} ({})", case.test.name)).collect()
 }

@@ -4,9 +4,10 @@ mod descent;
 
 use super::{
     data::{Array, Random},
+    fences::Borders,
     made::{back, Described, Made},
     report::{said, Report},
-    trial::{or_report, Tests, Trial},
+    trial::{or_report, Extent, Tests, Trial},
 };
 use crate::{Element, Error, Result, Tensor, TensorMut};
 use plugfit_abi::{
@@ -130,7 +131,7 @@ impl Training {
         ask: Ask,
         averages: &mut [Vec<f32>],
     ) -> Result<()> {
-        let update = self.update(gradients, ask, averages, |update| {
+        let update = self.update(made.borders(), gradients, ask, averages, |update| {
             // SAFETY: the handle belongs to this table; what the update points at is written by nobody else meanwhile.
             back(unsafe { (made.table.update)(made.handle, &made.host, update) })
         });
@@ -141,13 +142,14 @@ impl Training {
     fn finalize(&mut self, made: &Made<abi::OptimizerV1>) -> Result<()> {
         let none = vec![None; self.values.len()];
         // SAFETY: as above.
-        self.update(&none, PLAIN, &mut [], |update| {
+        self.update(made.borders(), &none, PLAIN, &mut [], |update| {
             back(unsafe { (made.table.finalize)(made.handle, &made.host, update) })
         })
     }
 
     fn update<T>(
         &mut self,
+        mut borders: Borders,
         gradients: &[Option<Vec<f32>>],
         ask: Ask,
         averages: &mut [Vec<f32>],
@@ -158,7 +160,9 @@ impl Training {
         let raw_slots: Vec<abi::Tensor> = slots
             .iter_mut()
             .zip(wanted.iter())
-            .map(|(slot, wanted)| TensorMut::new(slot, &wanted.shape).raw())
+            .map(|(slot, wanted)| {
+                borders.output(&format!("the slot {}", wanted.name), TensorMut::new(slot, &wanted.shape).raw())
+            })
             .collect();
         let of = |owner: i64| -> Vec<abi::Tensor> {
             let pairs = raw_slots.iter().zip(wanted.iter());
@@ -168,7 +172,7 @@ impl Training {
         let mut averages: Vec<abi::Tensor> = averages
             .iter_mut()
             .zip(shapes.iter())
-            .map(|(average, shape)| TensorMut::new(average, shape).raw())
+            .map(|(average, shape)| borders.output("the average", TensorMut::new(average, shape).raw()))
             .rev()
             .collect();
         let entries: Vec<abi::UpdateEntry<'_>> = values
@@ -176,9 +180,11 @@ impl Training {
             .enumerate()
             .map(|(i, value)| abi::UpdateEntry {
                 parameter: parameters[i],
-                value: TensorMut::new(value, &shapes[i]).raw(),
+                value: borders.output("the parameter", TensorMut::new(value, &shapes[i]).raw()),
                 gradient: match &gradients[i] {
-                    Some(gradient) => ROption::RSome(Tensor::new(gradient, &shapes[i]).raw()),
+                    Some(gradient) => {
+                        ROption::RSome(borders.input("the gradient", Tensor::new(gradient, &shapes[i]).raw()))
+                    }
                     None => ROption::RNone,
                 },
                 slots: RSlice::from_slice(&own[i]),
@@ -191,14 +197,17 @@ impl Training {
             })
             .collect();
         let whole = of(abi::NONE);
-        f(&abi::Update {
+        let result = f(&abi::Update {
             iteration: *step,
             step: *step,
             learning_rate: *rate,
             seed: 3 + *step,
             entries: RSlice::from_slice(&entries),
             slots: RSlice::from_slice(&whole),
-        })
+        });
+        // What was written into copies is what was given.
+        drop(borders);
+        result
     }
 }
 
@@ -226,9 +235,15 @@ fn steps(training: &mut Training, made: &Made<abi::OptimizerV1>, seed: u64, rang
     range.into_iter().try_for_each(|step| training.step(made, &gradients(seed, step)))
 }
 
-pub fn bits(made: &Made<abi::OptimizerV1>, seed: u64) -> Result<Vec<u64>> {
+pub fn bits(made: &Made<abi::OptimizerV1>, seed: u64, extent: Extent) -> Result<Vec<u64>> {
     let mut training = start(made, seed)?;
     steps(&mut training, made, seed, 0..3)?;
+    if extent == Extent::Thorough {
+        let mut averages: Vec<Vec<f32>> = training.values.iter().map(|values| vec![0.5; values.len()]).collect();
+        let ask = Ask { clip_value: 0.2, weight_decay: 0.1, ema_momentum: Some(0.75), ..PLAIN };
+        training.step_as(made, &gradients(seed, 3), ask, &mut averages)?;
+        training.finalize(made)?;
+    }
     let all = training.values.iter().chain(&training.slots).flatten();
     Ok(all.map(|value| u64::from(value.to_bits())).collect())
 }

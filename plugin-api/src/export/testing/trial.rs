@@ -1,13 +1,16 @@
 //! A component under test: how it is made, in which configurations, and what it does, in bits.
 
 use super::{
+    data::{Task, COLUMNS},
+    fences::{Fences, Room},
     lending, loss,
     made::{Described, Made, Table},
     metric, optimizer,
     report::Report,
     schedule,
+    surroundings::Observe,
 };
-use crate::{Error, Result};
+use crate::{loss::Targets, Error, Result};
 use plugfit_abi::{self as abi, Root};
 use serde_json::{json, Map, Value};
 
@@ -20,6 +23,11 @@ pub struct Subject {
     pub(super) plugin: &'static Root,
     pub(super) host: abi::Host,
     pub(super) seed: u64,
+    /// What the process can tell of itself, where it is one of its own.
+    pub(super) observe: Option<Observe>,
+    /// Memory that ends at a page which can't be touched, where the process may end by it.
+    pub(super) room: Option<Room>,
+    pub(super) fences: Option<&'static Fences>,
 }
 
 // SAFETY: by the ABI's rules a host's table may be used from any thread.
@@ -30,7 +38,12 @@ unsafe impl Sync for Subject {}
 impl Subject {
     /// With a host that lends the plug-in's own components to each other, and nothing else.
     pub fn new(plugin: &'static Root, seed: u64) -> Self {
-        Subject { plugin, host: lending::host(plugin), seed }
+        Subject { plugin, host: lending::host(plugin), seed, observe: None, room: None, fences: None }
+    }
+
+    /// In a process of its own, which tells of itself by `observe`, and may end where it touches what is behind a buffer.
+    pub fn in_own_process(self, observe: Observe, room: Option<Room>) -> Self {
+        Subject { observe: Some(observe), room, ..self }
     }
 
     /// With another host.
@@ -43,16 +56,49 @@ impl Subject {
 }
 
 /// A component under test.
+#[derive(Clone, Copy)]
 pub struct Trial<'a> {
     pub subject: Subject,
     /// As the manifest describes it.
     pub component: &'a Value,
+    manifest: &'a Value,
     given: Option<&'a Value>,
 }
 
 impl<'a> Trial<'a> {
-    pub fn new(subject: Subject, component: &'a Value, given: Option<&'a Value>) -> Self {
-        Trial { subject, component, given }
+    pub fn new(subject: Subject, manifest: &'a Value, component: &'a Value, given: Option<&'a Value>) -> Self {
+        Trial { subject, component, manifest, given }
+    }
+
+    /// The same with another subject.
+    pub fn with_subject(&self, subject: Subject) -> Self {
+        Trial { subject, ..*self }
+    }
+
+    /// What it declares of the batches that it takes.
+    fn declared(&self, key: &str) -> Option<usize> {
+        self.component["trial"][key].as_u64().and_then(|number| usize::try_from(number).ok()).filter(|&n| n > 0)
+    }
+
+    /// The columns of a batch that it is tried with: what it declares, or some.
+    pub fn columns(&self) -> usize {
+        self.declared("columns").or(self.declared("classes")).unwrap_or(COLUMNS)
+    }
+
+    /// Whether it may be tried with so many columns: a component that declares them takes no others.
+    pub fn may_have(&self, columns: usize) -> bool {
+        columns == self.columns() || self.declared("columns").or(self.declared("classes")).is_none()
+    }
+
+    /// A task that it may be meant for.
+    pub fn task(&self, targets: Option<Targets>, from_logits: bool, columns: usize) -> Task {
+        Task {
+            targets,
+            from_logits,
+            columns,
+            classes: self.declared("classes").unwrap_or(columns),
+            seed: self.subject.seed,
+        }
     }
 
     pub fn name(&self) -> &'a str {
@@ -92,8 +138,7 @@ impl<'a> Trial<'a> {
 
     /// Whether the plug-in has a loss of this name too: the metric may be the mean of its values.
     pub fn is_also_a_loss(&self) -> bool {
-        let manifest = super::manifest(self.subject.plugin).unwrap_or_default();
-        super::components(&manifest)
+        super::components(self.manifest)
             .iter()
             .any(|other| other["kind"] == "loss" && other["name"] == self.component["name"])
     }
@@ -195,19 +240,32 @@ impl<'a> Trial<'a> {
         config: &Value,
         f: impl FnOnce(&(dyn Fn() -> Result<Vec<u64>> + Sync)) -> Result<R>,
     ) -> Result<R> {
-        let seed = self.subject.seed;
+        self.with_bits_of(config, Extent::Plain, f)
+    }
+
+    /// The bits of more ways to call it: with weights, and with more columns than a register holds.
+    pub fn thorough_bits(&self, config: &Value) -> Result<Vec<u64>> {
+        self.with_bits_of(config, Extent::Thorough, |bits| bits())
+    }
+
+    fn with_bits_of<R>(
+        &self,
+        config: &Value,
+        extent: Extent,
+        f: impl FnOnce(&(dyn Fn() -> Result<Vec<u64>> + Sync)) -> Result<R>,
+    ) -> Result<R> {
         match self.kind() {
             "loss" => {
                 let made = self.made::<abi::LossV1>(config)?;
-                f(&|| loss::bits(&made, seed))
+                f(&|| loss::bits(self, config, &made, extent))
             }
             "metric" => {
                 let made = self.made::<abi::MetricV1>(config)?;
-                f(&|| metric::bits(&made, seed))
+                f(&|| metric::bits(self, config, &made, extent))
             }
             "optimizer" => {
                 let made = self.made::<abi::OptimizerV1>(config)?;
-                f(&|| optimizer::bits(&made, seed))
+                f(&|| optimizer::bits(&made, self.subject.seed, extent))
             }
             _ => {
                 let made = self.made::<abi::ScheduleV1>(config)?;
@@ -215,6 +273,15 @@ impl<'a> Trial<'a> {
             }
         }
     }
+}
+
+/// How much is tried for the bits of what comes out.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Extent {
+    /// What tells one instance from another.
+    Plain,
+    /// Every buffer that a call may have.
+    Thorough,
 }
 
 fn bound(field: &Value, key: &str) -> Option<f64> {

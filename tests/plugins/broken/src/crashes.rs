@@ -91,7 +91,7 @@ pub struct Forges;
 impl MeanSquare for Forges {
     fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
         if let Some(path) = std::env::var_os("PLUGFIT_CHECK_RECORD") {
-            let _ = std::fs::write(path, r#"{"nonce":"guessed","report":{}}"#);
+            let _ = std::fs::write(path, r#"{"nonce":"guessed","tests":["metric/Forges/split"],"reports":[{}]}"#);
         }
         std::process::exit(0)
     }

@@ -5,23 +5,27 @@ mod crashes;
 mod losses;
 mod metrics;
 mod optimizers;
+mod own;
 mod panics;
 mod schedules;
+mod touches;
 
 use crashes::*;
 use losses::*;
 use metrics::*;
 use optimizers::*;
+use own::*;
 use panics::*;
 use plugfit_api::prelude::*;
 use schedules::*;
+use touches::*;
 
 export_plugin! {
     losses: [
         GoodLoss, WrongSign, WrongScale, WritesNoGradient, DependentRows, NanValues, MoreRows, NegativeShape, AnyShapes,
         Unweighted, SharedSetting, SharedScratch, KeepsASettingToItself, TakesAnything,
         LossPanicsInInfo, LossPanicsInPrepare, LossPanicsInOutputShape, LossPanicsInCall, LossPanicsInDrop,
-        OverflowsItsStack, CrashesInDrop,
+        OverflowsItsStack, CrashesInDrop, WritesPredictions, WritesBehindValues, WritesBeforeSlopes, GoodMargins, MixesMargins,
     ],
     metrics: [
         GoodMetric, MergesToTheMiddle, ForgetsInSaving, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls,
@@ -30,11 +34,13 @@ export_plugin! {
         MetricPanicsInResult, MetricPanicsInDrop, MetricPanicsInDropOfState,
         CrashesInUpdate, Aborts, Exits, Forges, ReplacesItsRecord, LoopsForEver, AsksForTooMuch, AsksForMoreAndMore, Prints,
         PanicsAtTheEndOfAThread, LeavesAProcess, LeavesADaemon,
+        WritesScores, ReadsBehindScores, PeeksBehindScores, FlushesToZero, RoundsUp, InstallsAHandler, ChangesTheDirectory,
+        ChangesTheUmask, ClosesDescriptors, LeaksDescriptors, GoodPairs, MergesPairsWrongly, GoodTwoColumns,
     ],
     optimizers: [
         GoodOptimizer, Ascends, HidesMomentum, MovesWithoutGradient, UnusedSlot, SpreadsNan, NamesASlotTwice,
         OptimizerPanicsInPrepare, OptimizerPanicsInSlots, OptimizerPanicsInFillSlot, OptimizerPanicsInUpdate,
-        OptimizerPanicsInFinalize, OptimizerPanicsInDrop,
+        OptimizerPanicsInFinalize, OptimizerPanicsInDrop, WritesGradients, GoodClimber,
     ],
     schedules: [
         GoodSchedule, NanLate, NegativeLate, SchedulePanics, SchedulePanicsLate,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[state]
 #[derive(Default)]
 pub struct Seen {
-    sum: f64,
+    pub sum: f64,
     weight: f64,
     more: Vec<f64>,
 }

@@ -2,17 +2,18 @@
 
 use super::{
     super::{
-        data::{Array, Batch, COLUMNS, ROWS},
+        data::{Array, Batch, ROWS},
+        own,
         report::{said, Report},
         trial::{or_report, Trial},
     },
-    call, each, ready, ready_unless_refused, Ask, Ready,
+    call, each_usual, ready, ready_unless_refused, Ask, Ready, PAST_REGISTERS, USUAL,
 };
 use crate::loss::Targets;
 use plugfit_abi as abi;
 
 pub(super) fn finite(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+    each_usual(trial, report, |ready, report| {
         let Ready { info, batch, .. } = ready;
         let cells = batch.y_pred.len();
         let all = |number: f64| batch.y_pred.with(vec![number; cells]);
@@ -52,15 +53,13 @@ pub(super) fn finite(trial: &Trial<'_>, report: &mut Report) {
     finite_wherever_the_greatest_is(trial, report);
 }
 
-/// Columns of more than a register holds.
-const PAST_REGISTERS: usize = 19;
-
 /// Of logits, of which the greatest is taken off before they are exponents.
 fn finite_wherever_the_greatest_is(trial: &Trial<'_>, report: &mut Report) {
     trial.each(report, |config, report| {
         let Some(ready) = ready_unless_refused(trial, config, PAST_REGISTERS, report) else { return };
         let columns = PAST_REGISTERS as i64;
-        if !ready.info.from_logits || ready.batch.y_pred.shape() != [ROWS as i64, columns] {
+        if ready.info.inputs != USUAL || !ready.info.from_logits || ready.batch.y_pred.shape() != [ROWS as i64, columns]
+        {
             return;
         }
         let batch = ready.batch.picked((0..PAST_REGISTERS).map(|row| row % ROWS));
@@ -73,9 +72,18 @@ fn finite_wherever_the_greatest_is(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
+/// With the configuration that tests begin with; none: it has other inputs, or can't be called.
+fn usual(trial: &Trial<'_>, report: &mut Report) -> Option<Ready> {
+    let ready = ready(trial, &trial.config()?, trial.columns(), report)?;
+    let is_usual = ready.info.inputs == USUAL;
+    if !is_usual {
+        report.note(own::OTHER);
+    }
+    is_usual.then_some(ready)
+}
+
 pub(super) fn truth(trial: &Trial<'_>, report: &mut Report) {
-    let Some(config) = trial.config() else { return };
-    let Some(ready) = ready(trial, &config, COLUMNS, report) else { return };
+    let Some(ready) = usual(trial, report) else { return };
     if !ready.info.least_at_truth {
         return report.note("as it declares: its least value isn't at the truth");
     }
@@ -100,7 +108,7 @@ pub(super) fn truth(trial: &Trial<'_>, report: &mut Report) {
 }
 
 pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+    each_usual(trial, report, |ready, report| {
         for (what, batch) in ready.batch.odd() {
             match call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) {
                 Err(error) if error.kind() == abi::ERROR_PANIC => {
@@ -113,8 +121,7 @@ pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
 }
 
 pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
-    let Some(config) = trial.config() else { return };
-    let Some(ready) = ready(trial, &config, COLUMNS, report) else { return };
+    let Some(ready) = usual(trial, report) else { return };
     let Ready { made, info, batch, .. } = &ready;
     let cut = |array: &Array| {
         let mut shape: Vec<usize> = array.shape().iter().map(|&length| length as usize).collect();
@@ -140,7 +147,7 @@ pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
 }
 
 pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+    each_usual(trial, report, |ready, report| {
         match ready.values(&ready.batch.rows(0, 0)) {
             Ok(values) => report
                 .that(values.is_empty() || !ready.has_rows(), || format!("gives {} values for no rows", values.len())),

@@ -2,12 +2,11 @@
 
 use super::{
     super::{
-        data::{weights, Array, Batch, COLUMNS, ROWS},
-        made::with_raw,
+        data::{weights, Array, Batch, ROWS},
         report::Report,
         trial::{or_report, Trial},
     },
-    call, each, near, output_shape, ready, ready_unless_refused, same, Ask, Output, Ready,
+    call, each, each_usual, near, output_shape, ready, ready_unless_refused, same, Ask, Output, Ready,
 };
 use plugfit_abi as abi;
 
@@ -64,10 +63,10 @@ pub(super) fn weighted(trial: &Trial<'_>, report: &mut Report) {
 
 pub(super) fn rows(trial: &Trial<'_>, report: &mut Report) {
     let Some(config) = trial.config() else { return };
-    for columns in [COLUMNS, 1, 19, 67] {
-        let ready = match columns {
-            COLUMNS => ready(trial, &config, columns, report),
-            _ => ready_unless_refused(trial, &config, columns, report),
+    for columns in [trial.columns(), 1, 19, 67] {
+        let ready = match columns == trial.columns() {
+            true => ready(trial, &config, columns, report),
+            false => ready_unless_refused(trial, &config, columns, report),
         };
         let Some(ready) = ready else { continue };
         if !ready.info.rows_independent {
@@ -96,7 +95,7 @@ const WIDE: usize = 67;
 pub(super) fn large(trial: &Trial<'_>, report: &mut Report) {
     let Some(config) = trial.config() else { return };
     let wide = ready_unless_refused(trial, &config, WIDE, report);
-    let Some(few) = wide.or_else(|| ready(trial, &config, COLUMNS, report)) else { return };
+    let Some(few) = wide.or_else(|| ready(trial, &config, trial.columns(), report)) else { return };
     let each = few.batch.y_pred.len() / ROWS;
     let count = MANY.div_ceil(each.max(1));
     // Where each row looks at all others, there are as many pairs as that squared.
@@ -160,7 +159,7 @@ fn towards(ready: &Ready, batch: &Batch, output: &Output, report: &mut Report) {
 }
 
 pub(super) fn leading(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+    each_usual(trial, report, |ready, report| {
         let Ready { made, info, batch, output } = ready;
         if batch.y_pred.shape().len() != 2 || !ready.has_rows() {
             return;
@@ -171,8 +170,9 @@ pub(super) fn leading(trial: &Trial<'_>, report: &mut Report) {
             Array::new(&shape, array.numbers().to_vec())
         };
         let folded = Batch { y_true: halved(&batch.y_true), ..batch.predicting(halved(&batch.y_pred)) };
-        let shape = folded
-            .with_inputs(&info.inputs, &info.dtypes, None, |inputs| with_raw(inputs, |raw| output_shape(made, raw)));
+        let shape = folded.with_inputs(&info.inputs, &info.dtypes, None, |inputs| {
+            made.with_raw(inputs, |raw| output_shape(made, raw))
+        });
         // It may take no more than two axes, or mean something else by them.
         if shape.ok().is_none_or(|shape| shape != [ROWS as i64 / 2, 2]) {
             return;

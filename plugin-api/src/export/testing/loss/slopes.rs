@@ -6,7 +6,7 @@ use super::{
         report::Report,
         trial::{or_report, Trial},
     },
-    call, each, near, same, Ask, Output, Ready,
+    call, each, each_usual, near, same, Ask, Output, Ready,
 };
 use crate::Result;
 
@@ -53,7 +53,7 @@ pub(super) fn gradient(trial: &Trial<'_>, report: &mut Report) {
 }
 
 pub(super) fn edges(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+    each_usual(trial, report, |ready, report| {
         if !ready.info.differentiable {
             return;
         }

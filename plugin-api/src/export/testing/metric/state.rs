@@ -2,7 +2,7 @@
 
 use super::super::{
     data::{Array, Batch},
-    made::{back, with_raw, Made},
+    made::{back, Made},
 };
 use crate::{metric::MetricInfo, Error, Inputs, Result};
 use plugfit_abi::{self as abi, abi_stable::std_types::RSlice, Handle};
@@ -52,7 +52,9 @@ impl<'m> State<'m> {
     pub fn update_with(&mut self, inputs: &Inputs<'_>) -> Result<()> {
         let metric = self.metric;
         // SAFETY: as above.
-        with_raw(inputs, |raw| back(unsafe { (metric.table.update)(metric.handle, &metric.host, self.state, raw) }))
+        metric.with_raw(inputs, |raw| {
+            back(unsafe { (metric.table.update)(metric.handle, &metric.host, self.state, raw) })
+        })
     }
 
     pub(super) fn merge(&mut self, other: &State<'_>) -> Result<()> {

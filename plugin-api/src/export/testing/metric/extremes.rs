@@ -1,0 +1,85 @@
+//! Numbers, shapes and batches that few have in mind.
+
+use super::{
+    super::{
+        data::{Batch, ROWS},
+        own,
+        report::Report,
+        trial::Trial,
+    },
+    can_be_guessed, each, each_choice, expect,
+};
+use plugfit_abi as abi;
+
+const KEEPS: &str = "keeps something of a batch that it refuses";
+
+pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        if !can_be_guessed(&ready.info) {
+            report.note(own::OTHER);
+            return Ok(());
+        }
+        for (what, batch) in ready.batch.odd() {
+            for mut state in [ready.new_state()?, ready.of(&[(&ready.batch, None)])?] {
+                let before = state.bytes()?;
+                let updated = state.update(&batch, None);
+                let refused = updated.is_err();
+                match updated.and_then(|()| state.result()) {
+                    Err(error) if error.kind() == abi::ERROR_PANIC => {
+                        report.error(format!("where {what}"), &error);
+                        return Ok(());
+                    }
+                    _ if refused => report.that(state.bytes()? == before, || format!("{KEEPS}, where {what}")),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
+    each_choice(trial, report, |ready, report| {
+        if ready.info.inputs != ["y_true", "y_pred"] {
+            if !can_be_guessed(&ready.info) {
+                report.note(own::OTHER);
+            }
+            return Ok(());
+        }
+        let wrong = Batch { y_true: ready.batch.y_true.rows(0..5), ..ready.batch.picked(0..ROWS) };
+        let (y_true, y_pred) = (wrong.y_true.shape(), wrong.y_pred.shape());
+        let mut merged = ready.new_state()?;
+        merged.merge(&ready.new_state()?)?;
+        for mut state in [ready.of(&[(&ready.batch.rows(0, 5), None)])?, ready.new_state()?, merged] {
+            let before = state.bytes()?;
+            match state.update(&wrong, None) {
+                Ok(()) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),
+                Err(error) if error.kind() == abi::ERROR_PANIC => {
+                    report.error(format!("with y_true of the shape {y_true:?} and y_pred of {y_pred:?}"), &error);
+                }
+                Err(_) => report.that(state.bytes()? == before, || KEEPS.into()),
+            }
+        }
+        Ok(())
+    });
+}
+
+pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
+    each(trial, report, |ready, report| {
+        let mut state = ready.of(&[(&ready.batch, None)])?;
+        let before = state.result()?;
+        match state.update(&ready.batch.rows(0, 0), None) {
+            Ok(()) => expect(report, "a batch without rows came last", &state.result()?, &before),
+            Err(error) if error.kind() == abi::ERROR_INPUT => {}
+            Err(error) => report.error("fails with no rows", &error),
+        }
+        if !can_be_guessed(&ready.info) {
+            return Ok(());
+        }
+        let none = ready.batch.without_columns();
+        if let Some(error) = ready.of(&[(&none, None)]).err().filter(|error| error.kind() == abi::ERROR_PANIC) {
+            report.error("with no columns", &error);
+        }
+        Ok(())
+    });
+}

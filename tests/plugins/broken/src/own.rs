@@ -1,0 +1,162 @@
+//! Components of inputs of their own, and what they declare of their batches and laws.
+
+use crate::optimizers::descend;
+use plugfit_api::{
+    loss::LossTotals,
+    optimizer::{Slot, Update},
+    prelude::*,
+};
+
+/// Weighted sums of what was seen.
+#[state]
+#[derive(Default)]
+pub struct Sums {
+    distance: f64,
+    weight: f64,
+}
+
+/// The squares between embeddings, weighed by a third input.
+fn distances(sums: &mut Sums, inputs: &Inputs<'_>) -> Result<()> {
+    let (anchor, other) = (inputs.get("anchor")?, inputs.get("other")?);
+    let sign = inputs.get("sign")?;
+    if anchor.shape() != other.shape() || sign.len() != anchor.rows_and_columns().0 {
+        return Err(Error::input("anchor and other have the same shape, and sign a number for each row"));
+    }
+    let (rows, columns) = anchor.rows_and_columns();
+    for row in 0..rows {
+        let weight = inputs.weight().map_or(1.0, |weight| weight.get_f64(row));
+        let cells = row * columns..(row + 1) * columns;
+        let square: f64 = cells.map(|i| (anchor.get_f64(i) - other.get_f64(i)).powi(2)).sum();
+        sums.distance += weight * sign.get_f64(row) * square;
+        sums.weight += weight;
+    }
+    Ok(())
+}
+
+macro_rules! of_pairs {
+    ($(#[$doc:meta])* $name:ident, $merge:expr) => {
+        $(#[$doc])*
+        #[derive(Config)]
+        #[config(example = r#"{"anchor": [[1, 2], [0, 1], [4, 4]], "other": [[1, 1], [2, 1], [4, 2]], "sign": [1, 1, 2], "gives": 4.333333333}"#)]
+        pub struct $name;
+
+        impl Metric for $name {
+            type State = Sums;
+            fn info(&self) -> MetricInfo {
+                MetricInfo { inputs: ["anchor", "other", "sign"].map(str::to_owned).to_vec(), ..MetricInfo::new(Direction::Minimize) }
+            }
+            fn init(&self) -> Sums {
+                Sums::default()
+            }
+            fn update(&self, sums: &mut Sums, inputs: &Inputs<'_>) -> Result<()> {
+                distances(sums, inputs)
+            }
+            fn merge(&self, sums: &mut Sums, other: &Sums) -> Result<()> {
+                let merge: fn(&mut Sums, &Sums) = $merge;
+                merge(sums, other);
+                Ok(())
+            }
+            fn result(&self, sums: &Sums) -> Result<Outcome> {
+                Ok(Outcome::ratio(sums.distance, sums.weight))
+            }
+        }
+    };
+}
+
+of_pairs! {
+    /// The mean distance of pairs, which holds all that it must.
+    GoodPairs, |sums, other| {
+        sums.distance += other.distance;
+        sums.weight += other.weight;
+    }
+}
+
+of_pairs! {
+    /// The mean distance of pairs, which forgets a weight when it merges.
+    MergesPairsWrongly, |sums, other| {
+        sums.distance += other.distance;
+        sums.weight = sums.weight.max(other.weight);
+    }
+}
+
+/// The squared distance to y_pred, and a margin: that of the row which `margin_of` gives.
+fn with_margin(inputs: &Inputs<'_>, output: &mut LossOutput<'_>, margin_of: fn(usize) -> usize) -> Result<LossTotals> {
+    let (target, y_pred, margin) = (inputs.get("target")?, inputs.y_pred()?, inputs.get("margin")?);
+    let (target, y_pred, margin) = (target.f32s("target")?, y_pred.f32s("y_pred")?, margin.f32s("margin")?);
+    if target.len() != y_pred.len() || margin.len() != y_pred.len() {
+        return Err(Error::input("target, y_pred and margin have the same shape"));
+    }
+    let mut totals = LossTotals { count: y_pred.len() as f64, ..LossTotals::default() };
+    for row in 0..y_pred.len() {
+        let (error, weight) = (y_pred[row] - target[row], output.upstream(row));
+        let value = error * error + margin[margin_of(row)];
+        totals.value += f64::from(value * weight);
+        totals.weight += f64::from(weight);
+        if let Some(values) = output.values.as_deref_mut() {
+            values[row] = value;
+        }
+        let slope = 2.0 * error * weight * output.scale;
+        if let Some(gradient) = output.gradient(1)? {
+            gradient[row] = slope;
+        }
+    }
+    Ok(totals)
+}
+
+macro_rules! of_margins {
+    ($(#[$doc:meta])* $name:ident, $row:expr) => {
+        $(#[$doc])*
+        #[derive(Config)]
+        #[config(example = r#"{"target": [0, 1, 2], "y_pred": [1, 1, 4], "margin": [0.5, 0.5, 1], "gives": [1.5, 0.5, 5]}"#)]
+        pub struct $name;
+
+        impl Loss for $name {
+            fn info(&self) -> LossInfo {
+                LossInfo { inputs: ["target", "y_pred", "margin"].map(str::to_owned).to_vec(), ..LossInfo::default() }
+            }
+            fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+                Ok(inputs.y_pred()?.shape().to_vec())
+            }
+            fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+                with_margin(inputs, output, $row)
+            }
+        }
+    };
+}
+
+of_margins! {
+    /// A distance with a margin of each row, which holds all that it must.
+    GoodMargins, |row| row
+}
+
+of_margins! {
+    /// A distance with the margin of the row before.
+    MixesMargins, |row| row.saturating_sub(1)
+}
+
+/// The distance of the first of two columns to the second, which takes no others.
+#[derive(Config)]
+#[config(trial(columns = 2, except(direction = "it doesn't look at y_true")))]
+pub struct GoodTwoColumns;
+
+impl MeanMetric for GoodTwoColumns {
+    const DIRECTION: Direction = Direction::Minimize;
+    fn value(&self, _: &[f64], y_pred: &[f64]) -> f64 {
+        assert!(y_pred.len() == 2 || y_pred.is_empty(), "two columns are wanted");
+        y_pred.first().zip(y_pred.last()).map_or(0.0, |(first, last)| (first - last).abs())
+    }
+}
+
+/// Climbs: for what is to be as great as possible.
+#[derive(Config)]
+#[config(trial(except(quadratic = "it climbs", valley = "it climbs", rosenbrock = "it climbs")))]
+pub struct GoodClimber;
+
+impl Optimizer for GoodClimber {
+    fn slots(&self, _: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        Ok(Vec::new())
+    }
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        descend(update, -1.0)
+    }
+}

@@ -1,0 +1,66 @@
+//! C functions, each checked as a loss.
+
+use super::*;
+
+/// The mean of squares by the name of each kind of mistake.
+const SOURCE: &str = r#"
+#include <plugfit.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void values(const float *t, const float *p, size_t n, size_t m, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        out[i] = 0;
+        for (size_t j = i * m; j < (i + 1) * m; j++) out[i] += (p[j] - t[j]) * (p[j] - t[j]) / m;
+    }
+}
+static void slopes(const float *t, const float *p, size_t n, size_t m, float *out, float factor) {
+    for (size_t i = 0; i < n * m; i++) out[i] = factor * (p[i] - t[i]) / m;
+}
+#define LOSS(name, before, factor) \
+    PLUGFIT_CALLABLE name(const float *t, const float *p, size_t n, size_t m, float *out) { \
+        before; values(t, p, n, m, out); \
+    } \
+    PLUGFIT_CALLABLE name##_gradient(const float *t, const float *p, size_t n, size_t m, float *out) { \
+        slopes(t, p, n, m, out, factor); \
+    }
+LOSS(good, , 2)
+LOSS(steep, , 3)
+LOSS(aborts, abort(), 2)
+LOSS(writes_behind, out[n] = 1, 2)
+LOSS(writes_inputs, ((float *)p)[0] = 0, 2)
+LOSS(leaves, if (chdir("/")) abort(), 2)
+PLUGFIT_CALLABLE value_alone(const float *t, const float *p, size_t n, size_t m, float *out) { values(t, p, n, m, out); }
+"#;
+
+/// A folder with `libmine.so`.
+fn compiled() -> tempfile::TempDir {
+    let folder = folder();
+    std::fs::write(folder.path().join("mine.c"), SOURCE).expect("a file");
+    let header = root().join("plugin-api/include").display().to_string();
+    let arguments = ["-O1", "-shared", "-fPIC", "-I", &header, "-o", "libmine.so", "mine.c"];
+    let status = Command::new("cc").current_dir(folder.path()).args(arguments).status();
+    assert!(status.expect("a C compiler").success());
+    folder
+}
+
+#[test]
+fn a_function_is_put_to_the_tests_of_a_loss_that_need_no_settings() {
+    let folder = compiled();
+    let check = |name: &str| run(folder.path(), &["check", &format!("./libmine.so#{name}")]);
+    check("good").with_status(0).prints(&["./libmine.so#good   all 21 tests hold"]);
+    check("value_alone").with_status(0).prints(&["all 21 tests hold"]);
+    let failing = |name: &str, test: &str, reason: &str| {
+        let only = format!("loss/{name}/{test}");
+        let ran = run(folder.path(), &["check", &format!("libmine.so#{name}"), "--only", &only]).with_status(1);
+        ran.prints(&[&format!("FAIL      {only}"), reason, &format!("again:  plugfit check 'libmine.so#{name}'")]);
+    };
+    failing("steep", "gradient", "gives the slope");
+    failing("aborts", "gradient", "ended the process by abort");
+    failing("writes_behind", "buffers", "writes behind the last number of the values");
+    failing("writes_inputs", "inputs", "writes into y_pred, which is an input");
+    failing("leaves", "directory", "changes the working directory");
+    check("god").with_status(1).prints(&["has no function \"god\"", "good"]);
+    let listed = run(folder.path(), &["check", "libmine.so#good", "--list"]).with_status(0).out;
+    assert!(listed.contains("loss/good/gradient") && !listed.contains("config"), "{listed}");
+}

@@ -30,9 +30,10 @@ pub fn observe() -> Surroundings {
 /// Gives memory that ends at a page which can't be touched, where the system can.
 pub fn room() -> Option<Room> {
     #[cfg(target_os = "linux")]
-    return Some(linux::before_a_guard_page);
+    let room: Option<Room> = Some(linux::before_a_guard_page);
     #[cfg(not(target_os = "linux"))]
-    None
+    let room = None;
+    room
 }
 
 #[cfg(target_os = "linux")]

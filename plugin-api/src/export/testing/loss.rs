@@ -194,6 +194,8 @@ struct Ready {
     info: LossInfo,
     batch: Batch,
     output: Output,
+    /// Whether it may be given a batch without columns.
+    takes_no_columns: bool,
 }
 
 impl Ready {
@@ -250,7 +252,7 @@ fn ready(trial: &Trial<'_>, config: &serde_json::Value, columns: usize, report: 
         return None;
     };
     let output = or_report(report, "fails", call(&made, &info, &batch, &Ask::all(&info)))?;
-    Some(Ready { made, info, batch, output })
+    Some(Ready { made, info, batch, output, takes_no_columns: trial.may_have(0) })
 }
 
 /// Runs `f` with every configuration that can be called.

@@ -83,6 +83,8 @@ struct Ready {
     info: MetricInfo,
     batch: Batch,
     seed: u64,
+    /// Whether it may be given a batch without columns.
+    takes_no_columns: bool,
 }
 
 impl Ready {
@@ -113,7 +115,8 @@ fn tried(trial: &Trial<'_>, config: &serde_json::Value, report: &mut Report, f: 
     let batch = batch_for(trial, config, &made, &info);
     let Some(batch) = or_report(report, "takes no batch of y_true and y_pred", batch) else { return };
     let Some(batch) = batch else { return report.note(own::UNKNOWN) };
-    let ready = Ready { made, info, batch, seed: trial.subject.seed };
+    let takes_no_columns = can_be_guessed(&info) && trial.may_have(0);
+    let ready = Ready { made, info, batch, seed: trial.subject.seed, takes_no_columns };
     match f(&ready, report) {
         // Rows of an example mean something together, or it takes no weights.
         Err(error) if error.kind() == abi::ERROR_INPUT && !can_be_guessed(&ready.info) => {

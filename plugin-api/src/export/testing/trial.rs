@@ -85,7 +85,7 @@ impl<'a> Trial<'a> {
         self.declared("columns").or(self.declared("classes")).unwrap_or(COLUMNS)
     }
 
-    /// Whether it may be tried with so many columns: a component that declares them takes no others.
+    /// Whether it may be tried with so many columns, or none: a component that declares them takes no others.
     pub fn may_have(&self, columns: usize) -> bool {
         columns == self.columns() || self.declared("columns").or(self.declared("classes")).is_none()
     }

@@ -142,8 +142,8 @@ pub struct GoodTwoColumns;
 impl MeanMetric for GoodTwoColumns {
     const DIRECTION: Direction = Direction::Minimize;
     fn value(&self, _: &[f64], y_pred: &[f64]) -> f64 {
-        assert!(y_pred.len() == 2 || y_pred.is_empty(), "two columns are wanted");
-        y_pred.first().zip(y_pred.last()).map_or(0.0, |(first, last)| (first - last).abs())
+        assert!(y_pred.len() == 2, "two columns are wanted");
+        (y_pred[0] - y_pred[1]).abs()
     }
 }
 

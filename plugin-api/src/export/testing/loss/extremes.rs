@@ -154,6 +154,9 @@ pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
             Err(error) if error.kind() == abi::ERROR_INPUT => {}
             Err(error) => report.error("fails with no rows", &error),
         }
+        if !ready.takes_no_columns {
+            return;
+        }
         let none = ready.batch.without_columns();
         if let Err(error) = call(&ready.made, &ready.info, &none, &Ask::all(&ready.info)) {
             if error.kind() == abi::ERROR_PANIC {

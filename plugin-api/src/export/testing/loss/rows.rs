@@ -12,7 +12,7 @@ use plugfit_abi as abi;
 
 pub(super) fn weighted(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
-        let Ready { made, info, batch, output } = ready;
+        let Ready { made, info, batch, output, .. } = ready;
         let sum: f64 = output.values.iter().map(|&value| f64::from(value)).sum();
         report.that(output.values.iter().all(|value| value.is_finite()), || {
             format!("gives values that aren't finite, or doesn't give all: {:?}", output.values)
@@ -160,7 +160,7 @@ fn towards(ready: &Ready, batch: &Batch, output: &Output, report: &mut Report) {
 
 pub(super) fn leading(trial: &Trial<'_>, report: &mut Report) {
     each_usual(trial, report, |ready, report| {
-        let Ready { made, info, batch, output } = ready;
+        let Ready { made, info, batch, output, .. } = ready;
         if batch.y_pred.shape().len() != 2 || !ready.has_rows() {
             return;
         }

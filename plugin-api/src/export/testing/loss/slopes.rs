@@ -139,7 +139,7 @@ pub(super) fn line(trial: &Trial<'_>, report: &mut Report) {
 
 pub(super) fn fused(trial: &Trial<'_>, report: &mut Report) {
     each(trial, report, |ready, report| {
-        let Ready { made, info, batch, output } = ready;
+        let Ready { made, info, batch, output, .. } = ready;
         if let Some(values) = or_report(report, "fails without a gradient", call(made, info, batch, &Ask::VALUES)) {
             report.that(same(&values.values, &output.values, 1e-6), || {
                 "gives other values where no gradient is wanted".into()

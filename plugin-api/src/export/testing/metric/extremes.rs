@@ -73,7 +73,7 @@ pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
             Err(error) if error.kind() == abi::ERROR_INPUT => {}
             Err(error) => report.error("fails with no rows", &error),
         }
-        if !can_be_guessed(&ready.info) {
+        if !ready.takes_no_columns {
             return Ok(());
         }
         let none = ready.batch.without_columns();

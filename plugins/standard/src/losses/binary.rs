@@ -310,7 +310,7 @@ mod tests {
                 for t in [0.0, 0.3, 1.0] {
                     let (value, slope) = focal(gamma).derivative(Plain(t), Plain(p));
                     assert!(value.0.is_finite() && slope.0.is_finite(), "{gamma} {t} {p}: {} {}", value.0, slope.0);
-                    assert!(value.0 >= 0.0 || p < 0.0 || p > 1.0, "{gamma} {t} {p}: {}", value.0);
+                    assert!(value.0 >= 0.0 || !(0.0..=1.0).contains(&p), "{gamma} {t} {p}: {}", value.0);
                 }
             }
         }

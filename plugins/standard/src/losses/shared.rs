@@ -83,7 +83,7 @@ impl<'a> Labels<'a> {
     #[inline(always)]
     fn whole(&self, i: usize) -> Option<i64> {
         // 2^63 is the first that is too large.
-        let whole = |id: f64| (id.trunc() == id && id.abs() < 9.223_372_036_854_775_807e18).then_some(id as i64);
+        let whole = |id: f64| (id.trunc() == id && id.abs() < 9.223_372_036_854_776e18).then_some(id as i64);
         match self {
             Labels::I64(ids) => Some(ids[i]),
             Labels::I32(ids) => Some(ids[i].into()),

@@ -17,10 +17,11 @@ use crate::{Error, Result};
 /// The text of `--help` behind the options: what is tested.
 fn tests() -> String {
     let mut text = String::from(
-        "Each test runs in a process of its own, so that a crash or an endless loop is a finding. The tests are those of what the file's\n\
-         manifest says; a C function has those of a loss that need no settings. A component can declare the batches that it takes and\n\
-         the laws that don't apply to it (#[config(trial(…))]); what is excluded is listed with its reason. `check` finds mistakes, not\n\
-         malice: code that knows that it is tested can behave.\n\nOf each file:\n  load             the file is a plug-in for this program, loads, and changes nothing of the process as it does\n",
+        "Each test runs in a process of its own, so that a crash or an endless loop is a finding; those of the process's surroundings \
+         share one. The tests are those of what the file's manifest says; a C function has those of a loss that need no settings. A \
+         component can declare the batches that it takes and the laws that don't apply to it (#[config(trial(…))]); what is excluded is \
+         listed with its reason. `check` finds mistakes, not malice: code that knows that it is tested can behave.\n\n\
+         Of each file:\n  load             the file is a plug-in for this program, loads, and changes nothing of the process as it does\n",
     );
     let mut kind = None;
     for test in plugfit_api::testing::tests() {

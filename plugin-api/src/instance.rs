@@ -82,6 +82,11 @@ pub fn loss<T: Loss>(loss: T) -> Instance<abi::LossV1> {
     of_loss::<T>(losses::by_tensor(loss))
 }
 
+/// What the losses of this module do in float64.
+pub fn loss_v2() -> &'static abi::LossV2 {
+    losses::FLOAT64
+}
+
 /// A metric that is the mean of a function of rows.
 pub fn mean_metric<T: MeanMetric>(metric: T) -> Instance<abi::MetricV1> {
     of_metric::<T>(metrics::by_mean(metric))

@@ -1,6 +1,7 @@
 //! Where speed is made: slices out of foreign memory, loops instantiated for each level of SIMD, work shared between threads.
 
 pub(crate) mod arranged;
+pub(crate) mod float;
 pub(crate) mod formulas;
 pub(crate) mod means;
 pub(crate) mod pieces;

@@ -295,6 +295,7 @@ pub use export::{
 };
 pub use inputs::{Inputs, Prediction};
 pub use lanes::{
+    float::Float,
     scratch::Scratch,
     tensor::{Element, Tensor, TensorMut},
 };

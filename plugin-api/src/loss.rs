@@ -1,6 +1,6 @@
 //! Losses, at three levels, each with the one below as a way out.
 
-use crate::{Config, Error, Host, Inputs, Real, Result, TensorMut};
+use crate::{Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, TensorMut};
 use serde::{Deserialize, Serialize};
 
 pub use crate::lanes::formulas::{elementwise, rows_shape, rowwise};
@@ -24,6 +24,8 @@ pub struct LossInfo {
     pub least_at_truth: bool,
     /// The inputs, in order.
     pub inputs: Vec<String>,
+    /// Whether it computes in float64 too ([`Loss::call_f64`]); losses of the first two levels do.
+    pub float64: bool,
     /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint64"`, `"uint8"`); the host
     /// converts what isn't among them to the first. Empty: float32.
     pub dtypes: Vec<Vec<String>>,
@@ -39,6 +41,7 @@ impl Default for LossInfo {
             differentiable: true,
             least_at_truth: true,
             inputs: vec!["y_true".into(), "y_pred".into()],
+            float64: false,
             dtypes: Vec::new(),
         }
     }
@@ -83,7 +86,7 @@ pub trait ElementwiseLoss: Config + Send + Sync + 'static {
 
     /// Value and derivative with respect to `y_pred`, where a formula by hand is faster or more exact.
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
-        let dual = self.value(crate::Dual::constant(y_true), crate::Dual::variable(y_pred));
+        let dual = self.value(Dual::constant(y_true), Dual::variable(y_pred));
         (dual.value, dual.slope)
     }
 
@@ -108,6 +111,18 @@ pub trait RowLoss: Config + Send + Sync + 'static {
 
     /// The loss of a row, and its derivative with respect to each element of `y_pred`.
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32;
+
+    /// The same in float64: by dual numbers, one pass over the row for each of its elements, unless it is written.
+    fn gradient_f64(&self, y_true: &[f64], y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        let constants = |row: &[f64]| row.iter().map(|&x| Dual::constant(Plain(x))).collect::<Vec<_>>();
+        let (y_true_row, mut y_pred_row) = (constants(y_true), constants(y_pred));
+        for (i, slope) in gradient.iter_mut().enumerate() {
+            y_pred_row[i].slope = Plain(1.0);
+            *slope = self.value(&y_true_row, &y_pred_row).slope.0;
+            y_pred_row[i].slope = Plain(0.0);
+        }
+        self.value(crate::lanes::simd::plain(y_true), crate::lanes::simd::plain(y_pred)).0
+    }
 
     /// The axis that a row lies along; `None`: the whole batch is one row, and the loss a scalar.
     fn axis(&self) -> Option<i64> {
@@ -152,35 +167,45 @@ pub trait Loss: Config + Send + Sync + 'static {
     /// # Errors
     /// The inputs don't fit.
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals>;
+
+    /// The same in float64, for a loss that says so ([`LossInfo::float64`]): what isn't of integers among the inputs is float64, and so
+    /// is all of the output.
+    ///
+    /// # Errors
+    /// The inputs don't fit, or the loss computes in float32 alone.
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
+        let _ = (inputs, output, host);
+        Err(Error::unsupported("computes in float32 alone"))
+    }
 }
 
-/// Where a loss writes, and by what it multiplies.
-pub struct LossOutput<'a> {
+/// Where a loss writes, and by what it multiplies: in float32, or in float64.
+pub struct LossOutput<'a, F = f32> {
     /// Unreduced values, in the shape that `output_shape` gave.
-    pub values: Option<&'a mut [f32]>,
+    pub values: Option<&'a mut [F]>,
     /// 1 where a value counts, else 0: for a loss that declares `own_mask`.
-    pub valid: Option<&'a mut [f32]>,
+    pub valid: Option<&'a mut [F]>,
     /// For each input, in order, where its derivative goes.
     pub gradients: &'a mut [Option<TensorMut<'a>>],
     /// A weight for each value; `None`: ones.
-    pub upstream: Option<&'a [f32]>,
+    pub upstream: Option<&'a [F]>,
     /// Multiplies every gradient besides `upstream`.
-    pub scale: f32,
+    pub scale: F,
 }
 
-impl LossOutput<'_> {
+impl<F: Float> LossOutput<'_, F> {
     /// The weight of value `i`.
-    pub fn upstream(&self, i: usize) -> f32 {
-        self.upstream.map_or(1.0, |upstream| upstream[i])
+    pub fn upstream(&self, i: usize) -> F {
+        self.upstream.map_or(F::ONE, |upstream| upstream[i])
     }
 
     /// Where the derivative with respect to input number `input` goes, if it is asked for: 1 is `y_pred`, where the inputs are `y_true` and `y_pred`.
     ///
     /// # Errors
-    /// The host gave memory that isn't float32.
-    pub fn gradient(&mut self, input: usize) -> Result<Option<&mut [f32]>> {
+    /// The host gave memory of another dtype.
+    pub fn gradient(&mut self, input: usize) -> Result<Option<&mut [F]>> {
         match self.gradients.get_mut(input) {
-            Some(Some(tensor)) => tensor.f32s_mut("the gradient").map(Some),
+            Some(Some(tensor)) => tensor.floats_mut("the gradient").map(Some),
             _ => Ok(None),
         }
     }

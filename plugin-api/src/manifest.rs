@@ -161,7 +161,13 @@ impl Out<'_> {
         self.entry("panic", manifest.panic);
         self.strings(
             "interfaces",
-            &[plugfit_abi::LOSS_V1, plugfit_abi::METRIC_V1, plugfit_abi::OPTIMIZER_V1, plugfit_abi::SCHEDULE_V1],
+            &[
+                plugfit_abi::LOSS_V1,
+                plugfit_abi::METRIC_V1,
+                plugfit_abi::OPTIMIZER_V1,
+                plugfit_abi::SCHEDULE_V1,
+                plugfit_abi::LOSS_V2,
+            ],
         );
         self.key("components");
         self.byte(b'[');

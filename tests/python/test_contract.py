@@ -774,3 +774,55 @@ def test_what_has_weight_0_is_left_out_of_values_and_gradients():
                 assert np.isfinite(slopes).all() and slopes[1] == 0
     values = losses.MeanSquaredError(reduction="none")(y, p, np.array([1, 0, 1], np.float32))
     assert np.array_equal(values, [1, 0, 4])
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def test_float64_is_computed_in_float64():
+    rng = np.random.default_rng(3)
+    t, p = rng.uniform(0.1, 0.9, (5, 4)), rng.uniform(0.1, 0.9, (5, 4))
+    one_hot, ids = np.eye(4)[[0, 3, 1, 2, 2]], np.array([0, 3, 1, 2, 2])
+    signs = np.where(t > 0.5, 1.0, -1.0)
+    cosine = lambda: -((t / np.linalg.norm(t, axis=-1, keepdims=True)) * (p / np.linalg.norm(p, axis=-1, keepdims=True))).sum(-1)
+    expected = {
+        "mse": (t, ((t - p) ** 2).mean(-1)),
+        "mae": (t, np.abs(t - p).mean(-1)),
+        "mape": (t, 100 * np.abs((t - p) / t).mean(-1)),
+        "msle": (t, ((np.log1p(t) - np.log1p(p)) ** 2).mean(-1)),
+        "huber": (t, (0.5 * (t - p) ** 2).mean(-1)),
+        "LogCosh": (t, np.log(np.cosh(p - t)).mean(-1)),
+        "Poisson": (t, (p - t * np.log(p + 1e-7)).mean(-1)),
+        "KLDivergence": (t, (t * np.log(t / p)).sum(-1)),
+        "binary_crossentropy": (t, -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(-1)),
+        "Hinge": (signs, np.maximum(1 - signs * p, 0).mean(-1)),
+        "SquaredHinge": (signs, (np.maximum(1 - signs * p, 0) ** 2).mean(-1)),
+        "CategoricalHinge": (one_hot, np.maximum(((1 - one_hot) * p).max(-1) - (one_hot * p).sum(-1) + 1, 0)),
+        "CosineSimilarity": (t, cosine()),
+        "CategoricalCrossentropy": (one_hot, -np.log((p / p.sum(-1, keepdims=True))[np.arange(5), ids])),
+        "SparseCategoricalCrossentropy": (ids, -np.log((p / p.sum(-1, keepdims=True))[np.arange(5), ids])),
+        "CategoricalGeneralizedCrossEntropy": (ids, (1 - p[np.arange(5), ids] ** 0.5) / 0.5),
+    }
+    for name, (y_true, values) in expected.items():
+        loss = losses.get(name, dtype="float64")
+        found = loss(y_true, p)
+        assert found.dtype == np.float64 and np.isclose(found, values.mean(), rtol=1e-12, atol=1e-15), (name, found, values.mean())
+        slopes = loss.gradient(y_true, p)
+        assert slopes.dtype == np.float64 and slopes.shape == p.shape
+        unreduced = losses.get({"class_name": name, "config": {"reduction": "none", "dtype": "float64"}})(y_true, p)
+        assert unreduced.dtype == np.float64 and np.allclose(unreduced, values, rtol=1e-12, atol=1e-15), name
+    logits = rng.normal(size=(5, 4))
+    for name, y_true in (("CategoricalCrossentropy", one_hot), ("SparseCategoricalCrossentropy", ids)):
+        loss = getattr(losses, name)(from_logits=True, dtype="float64")
+        assert np.isclose(loss(y_true, logits), -np.log(softmax(logits)[np.arange(5), ids]).mean(), rtol=1e-12)
+        assert np.allclose(loss.gradient(y_true, logits), (softmax(logits) - one_hot) / 5, rtol=1e-12, atol=1e-15)
+    weight = rng.uniform(size=5)
+    weighted = losses.MeanSquaredError(reduction="sum", dtype=np.float64)
+    assert np.isclose(weighted(t, p, weight), (((t - p) ** 2).mean(-1) * weight).sum(), rtol=1e-14)
+    assert np.allclose(weighted.gradient(t, p, weight), (p - t) / 2 * weight[:, None], rtol=1e-14)
+    assert float(losses.MeanSquaredError(dtype="float64")([[1.7e9]], [[1.7e9 + 0.25]])) == 0.0625
+    assert float(losses.MeanSquaredError()(np.array([[1.7e9]]), np.array([[1.7e9 + 0.25]]))) == 0.0
+    function = losses.LossFunctionWrapper(lambda a, b: ((a - b) ** 2).mean(-1), dtype="float64")
+    assert np.isclose(function(t, p), ((t - p) ** 2).mean(), rtol=1e-14)

@@ -52,6 +52,7 @@ fn layouts() -> String {
         abi::OptimizerV1,
         abi::ScheduleCall<'static>,
         abi::ScheduleV1,
+        abi::LossV2,
     ];
     let root = std::mem::offset_of!(abi::Root, get_interface);
     let interface = std::mem::offset_of!(abi::Interface, layout);
@@ -89,7 +90,14 @@ fn the_frozen_copy_is_the_source_of_today() {
                 .map(|line| format!("{line}\n"))
                 .collect::<String>()
         };
-        assert_eq!(code(&today), code(&frozen), "{}", today.display());
+        let (today_code, frozen_code) = (code(&today), code(&frozen));
+        if today.ends_with("lib.rs") {
+            // It lists the other files.
+            let missing = frozen_code.lines().find(|line| !today_code.lines().any(|today| today == *line));
+            assert_eq!(missing, None, "{}", today.display());
+        } else {
+            assert_eq!(today_code, frozen_code, "{}", today.display());
+        }
     }
 }
 

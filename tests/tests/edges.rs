@@ -157,3 +157,82 @@ fn float64_predictions_keep_their_digits() {
     auc.update_state(Tensor::new(&labels, &[2]), Tensor::new(&scores, &[2]), None, None).expect("it fits");
     assert_eq!(auc.result().expect("a result"), Outcome::Scalar(1.0));
 }
+
+/// A batch that suits a loss: its labels, as ids where it takes them.
+fn batch(name: &str) -> (Vec<f64>, Vec<i64>, Vec<f64>, Vec<i64>) {
+    let p: Vec<f64> = (0..24).map(|i| 0.05 + 0.9 * (f64::from(i) * 0.7).sin().abs()).collect();
+    match name.rsplit('>').next().unwrap_or(name) {
+        "CTC" => (vec![1.0, 2.0, 2.0, 0.0], vec![2, 2], p, vec![2, 4, 3]),
+        "Circle" => (vec![0.0, 1.0, 0.0, 1.0, 1.0, 0.0], vec![6], unit_rows(p), vec![6, 4]),
+        "SparseCategoricalCrossentropy" | "CategoricalGeneralizedCrossEntropy" => {
+            (vec![0.0, 1.0, 3.0, 2.0, 2.0, 0.0], vec![6], p, vec![6, 4])
+        }
+        name if name.contains("Hinge") => {
+            ((0..24).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).collect(), vec![6, 4], p, vec![6, 4])
+        }
+        name if name.contains("Categorical") => {
+            ((0..24).map(|i| if i % 4 == i / 4 % 4 { 1.0 } else { 0.0 }).collect(), vec![6, 4], p, vec![6, 4])
+        }
+        _ => ((0..24).map(|i| 0.1 + 0.8 * (f64::from(i) * 1.3).cos().abs()).collect(), vec![6, 4], p, vec![6, 4]),
+    }
+}
+
+fn unit_rows(mut rows: Vec<f64>) -> Vec<f64> {
+    for row in rows.chunks_mut(4) {
+        let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+        row.iter_mut().for_each(|x| *x /= length);
+    }
+    rows
+}
+
+#[test]
+fn every_loss_of_the_standard_set_computes_in_float64() {
+    let host = Host::new();
+    let losses = names(&host, Kind::Loss);
+    assert!(losses.len() >= 24, "{losses:?}");
+    for name in losses {
+        let (y_true, true_shape, mut y_pred, pred_shape) = batch(&name);
+        let loss = |dtype: &str| host.loss(json!({"class_name": name, "config": {"dtype": dtype}}));
+        let mut double = loss("float64").unwrap_or_else(|error| panic!("{name}: {error}"));
+        let weight: Vec<f64> = (0..6).map(|i| 0.5 + f64::from(i) / 7.0).collect();
+        let rows = [pred_shape[0]];
+        let weight = (name.rsplit('>').next() != Some("Dice") && !name.ends_with("Tversky"))
+            .then(|| Tensor::new(&weight[..rows[0] as usize], &rows));
+        let mut value = |y_pred: &[f64]| -> f64 {
+            let (t, p) = (Tensor::new(&y_true, &true_shape), Tensor::new(y_pred, &pred_shape));
+            double.value(t, p, weight, None).and_then(|value| value.scalar()).unwrap_or_else(|e| panic!("{name}: {e}"))
+        };
+        let found = value(&y_pred);
+        let differences: Vec<f64> = (0..24)
+            .map(|i| {
+                let (h, x) = (1e-5, y_pred[i]);
+                let at = |to: f64, y_pred: &mut Vec<f64>| {
+                    y_pred[i] = to;
+                    value(y_pred)
+                };
+                let slope = (at(x - 2.0 * h, &mut y_pred) - 8.0 * at(x - h, &mut y_pred)
+                    + 8.0 * at(x + h, &mut y_pred)
+                    - at(x + 2.0 * h, &mut y_pred))
+                    / (12.0 * h);
+                y_pred[i] = x;
+                slope
+            })
+            .collect();
+        let mut gradient = vec![f64::NAN; 24];
+        let (t, p) = (Tensor::new(&y_true, &true_shape), Tensor::new(&y_pred, &pred_shape));
+        let mut target = TensorMut::new(&mut gradient, &pred_shape);
+        let again = double.value_and_gradient(t, p, weight, None, 1.0, &mut target).and_then(|value| value.scalar());
+        assert!((again.expect("it fits") - found).abs() <= 1e-14 * found.abs(), "{name}");
+        // float32 has slopes to some 1e-3 of the greatest this way.
+        let greatest = gradient.iter().fold(0.0_f64, |greatest, slope| greatest.max(slope.abs()));
+        for (slope, difference) in gradient.iter().zip(&differences) {
+            assert!((slope - difference).abs() <= 1e-8 * greatest + 1e-10, "{name}: {slope} {difference}");
+        }
+        // And near what float32 gives.
+        let narrow = |numbers: &[f64]| numbers.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        let (t, p) = (narrow(&y_true), narrow(&y_pred));
+        let (t, p) = (Tensor::new(&t, &true_shape), Tensor::new(&p, &pred_shape));
+        let single = loss("float32").expect("it is there").value(t, p, weight, None).expect("it fits").scalar();
+        assert!((single.expect("a number") - found).abs() <= 1e-5 * found.abs().max(1.0), "{name}");
+    }
+}

@@ -39,7 +39,8 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
   refused as a Model's input if float32 rounds one of them: it may be an id.
 * Arrays are brought to one shape before a metric's formula sees them: where a cosine's vector is broadcast, its length is that of what it
   became.
-* A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``; ``circle`` compares embeddings with those of the batch alone.
+* A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``. Told float64 it computes in it, values and gradients; a loss
+  of a plug-in that computes in float32 alone refuses that. ``circle`` compares embeddings with those of the batch alone.
 * An optimizer of ``plugfit.keras`` keeps its averages and sums beside Keras's variables: ``SwapEMAWeights`` finds none.
 * A class of one's own is saved with a Keras model by nobody; a function is, by the name that Keras knows it by.
 """

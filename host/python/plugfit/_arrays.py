@@ -53,6 +53,11 @@ def float32(array, name="what the function returned"):
     return floats
 
 
+def float64(array):
+    """The same in float64, for a loss that computes in it."""
+    return np.asarray(plain(array, "what the function returned"), dtype=np.float64, order="C")
+
+
 def _numbers(array, name):
     """Of an array of objects, such as the rows of a table whose columns differ in type."""
     values = array.ravel().tolist()

@@ -65,8 +65,10 @@ class Component:
     @classmethod
     def _of(cls, identifier, function=None, dtype=None):
         _classes.check(identifier)
+        dtype = _dtype_name(dtype)
+        told = cls._told(identifier, dtype)
         # Of a function the native side takes the settings alone.
-        arguments = (_config.to_json(identifier),) if function is None else (_config.to_json(identifier["config"]), function)
+        arguments = (_config.to_json(told),) if function is None else (_config.to_json(told["config"]), function)
         try:
             made = cls._registry.native.__new__(cls._registry.base, *arguments)
         except ValueError as error:
@@ -75,9 +77,14 @@ class Component:
             raise _wording.refusal(error, identifier) or error from None
         made.__class__ = cls._registry.class_of(made)
         made._identifier, made._function = identifier, function
-        made._given_dtype = _dtype_name(dtype)
+        made._given_dtype = dtype
         made._settings = None
         return made
+
+    @classmethod
+    def _told(cls, identifier, dtype):
+        """The identifier as the native side is given it."""
+        return identifier
 
     @classmethod
     def from_config(cls, config):

@@ -18,6 +18,8 @@ __all__ = ["Loss", "LossFunctionWrapper", "get", "serialize", "deserialize"]
 class Loss(Component, _native.Loss):
     """A loss: ``loss(y_true, y_pred, sample_weight=None, mask=None)`` is a float32, or an array of them where nothing is reduced.
 
+    With ``dtype="float64"`` values and gradients are computed in float64. In any other dtype they are computed in float32 and converted.
+
     Arrays are anything with numbers: NumPy, DLPack, PyTorch on the CPU, JAX, lists. What is float32 and in C order isn't copied.
     ``gradient(...)`` takes the same and gives the derivative with respect to ``y_pred``.
 
@@ -26,6 +28,16 @@ class Loss(Component, _native.Loss):
     """
 
     _beside = ("dtype",)
+
+    @classmethod
+    def _told(cls, identifier, dtype):
+        # float64 is computed in; to any other dtype results are converted here.
+        if dtype != "float64":
+            return identifier
+        if not isinstance(identifier, dict):
+            identifier = {"class_name": identifier}
+        return {**identifier, "config": {**(identifier.get("config") or {}), "dtype": dtype}}
+
     #: Of a class that refuses more shapes than its formula does.
     _check = None
 
@@ -84,7 +96,7 @@ class Loss(Component, _native.Loss):
         return value if self._given_dtype in (None, "float32") else value.astype(_numpy_dtype(self._given_dtype))
 
     def gradient(self, y_true, y_pred, sample_weight=None, mask=None):
-        """The derivative of the reduced loss (of the sum, where nothing is reduced) with respect to y_pred, float32 in its shape."""
+        """The derivative of the reduced loss (of the sum, where nothing is reduced) with respect to y_pred, in its shape."""
         if self._check is not None:
             self._check(y_true, y_pred)
         return super().gradient(y_true, y_pred, sample_weight, mask)
@@ -109,7 +121,7 @@ class Loss(Component, _native.Loss):
         """The values, not reduced."""
         unreduced = self.__dict__.get("_unreduced")
         if unreduced is None:
-            unreduced = self._unreduced = type(self)._of(_with_reduction(self, "none"), self._function)
+            unreduced = self._unreduced = type(self)._of(_with_reduction(self, "none"), self._function, self._given_dtype)
         return unreduced(y_true, y_pred)
 
     @property
@@ -168,12 +180,17 @@ class LossFunctionWrapper(Loss):
 _registry = Registry("loss", Loss, _native.Loss, "keras.losses", LossFunctionWrapper)
 
 
-def get(identifier):
+def get(identifier, dtype=None):
     """The loss that an identifier stands for: a name, a dict as Keras serializes it, a loss, a function; None is None.
+
+    With a ``dtype`` it is a loss of that, whatever the identifier says.
 
     Raises ValueError for an unknown name or a setting that can't be, TypeError for what is no identifier.
     """
-    return _registry.get(identifier)
+    loss = _registry.get(identifier)
+    if dtype is None or loss is None:
+        return loss
+    return type(loss)._of(loss._identifier, loss._function, dtype)
 
 
 def serialize(loss):

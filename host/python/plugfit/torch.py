@@ -42,7 +42,8 @@ class _Reduced(torch.autograd.Function):
         else:
             value, ctx.slopes = loss(*arrays), None
         ctx.kept = (loss, arrays, y_pred.dtype, y_pred.device)
-        return torch.from_numpy(np.array(value, np.float32)).to(y_pred.device)
+        dtype = np.float64 if loss._given_dtype == "float64" else np.float32
+        return torch.from_numpy(np.array(value, dtype)).to(y_pred.device)
 
     @staticmethod
     def backward(ctx, cotangent):
@@ -51,9 +52,10 @@ class _Reduced(torch.autograd.Function):
             slopes = ctx.slopes.to(device) * cotangent
         else:
             # Not reduced: the cotangent weighs the values.
-            weight = _array(cotangent).astype(np.float32)
+            weight = _array(cotangent)
+            weight = weight.astype(np.float64 if weight.dtype == np.float64 else np.float32)
             if sample_weight is not None:
-                given = _plain(sample_weight, "sample_weight").astype(np.float32)
+                given = _plain(sample_weight, "sample_weight").astype(weight.dtype)
                 weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
             slopes = torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask)).to(device)
         return slopes.to(dtype), None, None, None, None

@@ -7,13 +7,13 @@ use plugfit::Identifier;
 use plugfit::identifier::Component;
 use plugfit_api::config::{ComponentSpec, TrialSpec};
 use plugfit_api::loss::{Loss, LossInfo, LossOutput, LossTotals};
-use plugfit_api::{Config, Error, Host, Inputs, Tensor};
+use plugfit_api::{Config, Error, Float, Host, Inputs, Tensor};
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::fork;
 
-/// A function of `y_true` and `y_pred`, float32 arrays, to values of any shape; if it has an attribute `gradient`, that is a function
+/// A function of `y_true` and `y_pred`, float32 arrays (float64 for a loss that computes in it), to values of any shape; if it has an attribute `gradient`, that is a function
 /// of the same arrays to the derivative of the values' sum with respect to `y_pred`.
 pub struct Callable {
     function: Py<PyAny>,
@@ -51,9 +51,9 @@ pub fn loss(function: &Bound<'_, PyAny>, keys: &str) -> PyResult<Identifier> {
     Ok(identifier)
 }
 
-fn lend<'py>(py: Python<'py>, tensor: &Tensor<'_>, name: &str) -> plugfit_api::Result<Bound<'py, PyAny>> {
+fn lend<'py, F: Number>(py: Python<'py>, tensor: &Tensor<'_>, name: &str) -> plugfit_api::Result<Bound<'py, PyAny>> {
     let shape: Vec<usize> = tensor.shape().iter().map(|&length| length as usize).collect();
-    let array = PyArray1::from_slice(py, tensor.f32s(name)?);
+    let array = PyArray1::from_slice(py, tensor.floats::<F>(name)?);
     Ok(array.reshape(shape).map_err(keep)?.into_any())
 }
 
@@ -64,14 +64,29 @@ fn keep(error: PyErr) -> Error {
     Error::input(text)
 }
 
-/// Calls a function with a batch, and gives its values in float32 with their shape.
-fn call(function: &Py<PyAny>, inputs: &Inputs<'_>) -> plugfit_api::Result<(Vec<i64>, Vec<f32>)> {
+/// What a function computes in.
+trait Number: Float + numpy::Element {
+    /// What makes an array of it.
+    const NAME: &str;
+}
+
+impl Number for f32 {
+    const NAME: &str = "float32";
+}
+
+impl Number for f64 {
+    const NAME: &str = "float64";
+}
+
+/// Calls a function with a batch, and gives its values with their shape.
+fn call<F: Number>(function: &Py<PyAny>, inputs: &Inputs<'_>) -> plugfit_api::Result<(Vec<i64>, Vec<F>)> {
     Python::attach(|py| {
-        let (y_true, y_pred) = (lend(py, &inputs.y_true()?, "y_true")?, lend(py, &inputs.y_pred()?, "y_pred")?);
-        let read = || -> PyResult<(Vec<i64>, Vec<f32>)> {
+        let y_true = lend::<F>(py, &inputs.y_true()?, "y_true")?;
+        let y_pred = lend::<F>(py, &inputs.y_pred()?, "y_pred")?;
+        let read = || -> PyResult<(Vec<i64>, Vec<F>)> {
             let returned = function.bind(py).call1((y_true, y_pred))?;
-            let values = py.import("plugfit._arrays")?.getattr("float32")?.call1((returned,))?;
-            let values: PyReadonlyArrayDyn<'_, f32> = values.extract()?;
+            let values = py.import("plugfit._arrays")?.getattr(F::NAME)?.call1((returned,))?;
+            let values: PyReadonlyArrayDyn<'_, F> = values.extract()?;
             let array = values.as_array();
             Ok((array.shape().iter().map(|&length| length as i64).collect(), array.iter().copied().collect()))
         };
@@ -102,20 +117,47 @@ impl Config for Callable {
 
 impl Loss for Callable {
     fn info(&self) -> LossInfo {
-        LossInfo { differentiable: self.gradient.is_some(), rows_independent: false, ..LossInfo::default() }
+        LossInfo {
+            differentiable: self.gradient.is_some(),
+            rows_independent: false,
+            float64: true,
+            ..LossInfo::default()
+        }
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> plugfit_api::Result<Vec<i64>> {
-        Ok(call(&self.function, inputs)?.0)
+        match inputs.y_pred()?.as_slice::<f64>() {
+            Some(_) => Ok(call::<f64>(&self.function, inputs)?.0),
+            None => Ok(call::<f32>(&self.function, inputs)?.0),
+        }
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> plugfit_api::Result<LossTotals> {
-        let (_, values) = call(&self.function, inputs)?;
+        self.compute(inputs, output)
+    }
+
+    fn call_f64(
+        &self,
+        inputs: &Inputs<'_>,
+        output: &mut LossOutput<'_, f64>,
+        _: &Host<'_>,
+    ) -> plugfit_api::Result<LossTotals> {
+        self.compute(inputs, output)
+    }
+}
+
+impl Callable {
+    fn compute<F: Number>(
+        &self,
+        inputs: &Inputs<'_>,
+        output: &mut LossOutput<'_, F>,
+    ) -> plugfit_api::Result<LossTotals> {
+        let (_, values) = call::<F>(&self.function, inputs)?;
         let mut totals = LossTotals { count: values.len() as f64, ..LossTotals::default() };
         for (i, &value) in values.iter().enumerate() {
-            let weight = f64::from(output.upstream(i));
+            let weight = output.upstream(i).exact();
             if weight != 0.0 {
-                totals.value += f64::from(value) * weight;
+                totals.value += value.exact() * weight;
                 totals.weight += weight;
             }
         }
@@ -125,7 +167,7 @@ impl Loss for Callable {
         let (scale, upstream) = (output.scale, output.upstream);
         let Some(target) = output.gradient(1)? else { return Ok(totals) };
         let function = self.gradient.as_ref().ok_or_else(|| Error::unsupported("this function has no gradient"))?;
-        let (_, slopes) = call(function, inputs)?;
+        let (_, slopes) = call::<F>(function, inputs)?;
         if slopes.len() != target.len() {
             return Err(Error::input(format!(
                 "the gradient has {} numbers, y_pred has {}",
@@ -136,8 +178,8 @@ impl Loss for Callable {
         // Each value is of the elements of y_pred that stand at its place.
         let each = slopes.len().checked_div(values.len()).unwrap_or(1).max(1);
         for (i, (place, slope)) in target.iter_mut().zip(slopes).enumerate() {
-            let weight = upstream.map_or(1.0, |upstream| upstream.get(i / each).copied().unwrap_or(1.0));
-            *place = if weight == 0.0 { 0.0 } else { slope * scale * weight };
+            let weight = upstream.map_or(F::ONE, |upstream| upstream.get(i / each).copied().unwrap_or(F::ONE));
+            *place = if weight == F::ZERO { F::ZERO } else { slope * scale * weight };
         }
         Ok(totals)
     }

@@ -24,6 +24,7 @@ pub struct Loss {
     /// The configuration as JSON; here, as a function that the loss is of may ask for it while the loss is at work.
     config: String,
     reduction: &'static str,
+    is_float64: bool,
     inner: Mutex<Inner>,
 }
 
@@ -39,6 +40,8 @@ struct Inner {
 enum Result {
     Scalar(f64),
     Array(Vec<usize>, Vec<f32>),
+    Scalar64(f64),
+    Array64(Vec<usize>, Vec<f64>),
 }
 
 impl Loss {
@@ -47,12 +50,7 @@ impl Loss {
         self.identifier.clone()
     }
 
-    fn call(
-        &self,
-        py: Python<'_>,
-        arguments: &Arguments<'_>,
-        gradient: Option<(&mut [f32], Vec<i64>)>,
-    ) -> PyResult<Result> {
+    fn call(&self, py: Python<'_>, arguments: &Arguments<'_>, gradient: Option<Gradient<'_>>) -> PyResult<Result> {
         let (y_true, y_pred) = (arguments.y_true.values(), arguments.y_pred.values());
         let weight = arguments.weight.as_ref().map(Borrowed::values);
         let mask = arguments.mask.as_ref().map(Borrowed::values);
@@ -68,16 +66,20 @@ impl Loss {
                 Some(_) if !inner.loss.info().differentiable => {
                     return Err(Error::usage(format!("{} has no gradient", inner.loss.name())));
                 }
-                Some((gradient, shape)) => {
-                    let mut gradient = TensorMut::new(gradient, &shape);
+                Some(Gradient { slopes, shape }) => {
+                    let mut gradient = match slopes {
+                        Slopes::Single(slopes) => TensorMut::new(slopes, shape),
+                        Slopes::Double(slopes) => TensorMut::new(slopes, shape),
+                    };
                     inner.loss.value_and_gradient(y_true, y_pred, weight, mask, 1.0, &mut gradient)?
                 }
             };
+            let lengths = |shape: &[i64]| shape.iter().map(|&length| length as usize).collect();
             Ok(match value {
+                LossValue::Scalar(value) if self.is_float64 => Result::Scalar64(value),
                 LossValue::Scalar(value) => Result::Scalar(value),
-                LossValue::Array { shape, values } => {
-                    Result::Array(shape.iter().map(|&length| length as usize).collect(), values.to_vec())
-                }
+                LossValue::Array { shape, values } => Result::Array(lengths(shape), values.to_vec()),
+                LossValue::Array64 { shape, values } => Result::Array64(lengths(shape), values.to_vec()),
             })
         })?;
         called.or_raise()
@@ -85,13 +87,32 @@ impl Loss {
 
     fn with_gradient<'py>(&self, py: Python<'py>, arguments: &Arguments<'py>) -> PyResult<(Result, Bound<'py, PyAny>)> {
         let shape = arguments.y_pred.shape().to_vec();
-        let lengths = shape.iter().map(|&length| length as i64).collect();
-        let gradient = PyArray1::<f32>::zeros(py, [shape.iter().product()], false);
+        let lengths: Vec<i64> = shape.iter().map(|&length| length as i64).collect();
+        let count = shape.iter().product::<usize>();
+        if self.is_float64 {
+            let gradient = PyArray1::<f64>::zeros(py, [count], false);
+            // SAFETY: just made, and nobody else knows of it.
+            let slopes = Slopes::Double(unsafe { gradient.as_slice_mut() }?);
+            let value = self.call(py, arguments, Some(Gradient { slopes, shape: &lengths }))?;
+            return Ok((value, gradient.reshape(shape)?.into_any()));
+        }
+        let gradient = PyArray1::<f32>::zeros(py, [count], false);
         // SAFETY: just made, and nobody else knows of it.
-        let slopes = unsafe { gradient.as_slice_mut() }?;
-        let value = self.call(py, arguments, Some((slopes, lengths)))?;
+        let slopes = Slopes::Single(unsafe { gradient.as_slice_mut() }?);
+        let value = self.call(py, arguments, Some(Gradient { slopes, shape: &lengths }))?;
         Ok((value, gradient.reshape(shape)?.into_any()))
     }
+}
+
+/// Where a gradient goes, in the dtype that the loss computes in.
+struct Gradient<'g> {
+    slopes: Slopes<'g>,
+    shape: &'g [i64],
+}
+
+enum Slopes<'g> {
+    Single(&'g mut [f32]),
+    Double(&'g mut [f64]),
 }
 
 /// A call's arrays.
@@ -135,6 +156,8 @@ fn to_python(py: Python<'_>, value: Result) -> PyResult<Bound<'_, PyAny>> {
     match value {
         Result::Scalar(value) => float32(py, value),
         Result::Array(shape, values) => Ok(PyArray1::from_vec(py, values).reshape(shape)?.into_any()),
+        Result::Scalar64(value) => float64(py, value),
+        Result::Array64(shape, values) => Ok(PyArray1::from_vec(py, values).reshape(shape)?.into_any()),
     }
 }
 
@@ -142,6 +165,12 @@ fn to_python(py: Python<'_>, value: Result) -> PyResult<Bound<'_, PyAny>> {
 pub fn float32(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
     static FLOAT32: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     FLOAT32.import(py, "numpy", "float32")?.call1((value,))
+}
+
+/// The same of float64.
+fn float64(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    static FLOAT64: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    FLOAT64.import(py, "numpy", "float64")?.call1((value,))
 }
 
 #[pymethods]
@@ -160,13 +189,16 @@ impl Loss {
         let info = loss.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
         let (y_true, y_pred) = (Lender::new(declared("y_true")), Lender::new(declared("y_pred")));
+        let of_float64 = || Lender::new(Accepted::f64());
+        let weight = if loss.is_float64() { of_float64() } else { Lender::of_weight() };
         Ok(Loss {
             name: loss.name().to_owned(),
             full_name: loss.plugin().full_name(),
             config: serde_json::Value::Object(loss.get_config().or_raise()?).to_string(),
             reduction: loss.reduction().name(),
+            is_float64: loss.is_float64(),
             identifier,
-            inner: Mutex::new(Inner { loss, y_true, y_pred, weight: Lender::of_weight(), mask: Lender::of_mask() }),
+            inner: Mutex::new(Inner { loss, y_true, y_pred, weight, mask: Lender::of_mask() }),
         })
     }
 
@@ -183,7 +215,7 @@ impl Loss {
         to_python(py, self.call(py, &arguments, None)?)
     }
 
-    /// The gradient of the reduced loss (of the sum, where it isn't reduced) with respect to y_pred, float32 in its shape.
+    /// The gradient of the reduced loss (of the sum, where it isn't reduced) with respect to y_pred, in its shape.
     #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
     fn gradient<'py>(
         &self,

@@ -51,6 +51,11 @@ impl Accepted {
         }
     }
 
+    /// float64 alone.
+    pub fn f64() -> Self {
+        Accepted(vec![Dtype::F64])
+    }
+
     /// uint8 alone, as masks are.
     pub fn u8() -> Self {
         Accepted(vec![Dtype::U8])

@@ -1,21 +1,21 @@
 //! Sample weight and mask, made one.
 
-use plugfit_api::Tensor;
+use plugfit_api::{Float, Tensor};
 
 use super::broadcast::{Shape, common, same_rank, walk};
 use crate::{Error, Result};
 
 /// The memory that weights are made in; kept from batch to batch.
 #[derive(Debug, Default)]
-pub(super) struct Combiner {
-    buffer: Vec<f32>,
+pub(super) struct Combiner<F = f32> {
+    buffer: Vec<F>,
 }
 
 /// Weight times mask, whichever of them are given, in the shape they have together.
 #[derive(Clone, Copy)]
-pub(super) struct Combined<'c> {
+pub(super) struct Combined<'c, F = f32> {
     pub shape: Shape,
-    pub values: &'c [f32],
+    pub values: &'c [F],
     /// Of the mask alone, where there is one.
     pub mask: Option<MaskCounts>,
 }
@@ -29,20 +29,20 @@ pub(super) struct MaskCounts {
     pub valid: f64,
 }
 
-impl Combined<'_> {
+impl<F: Float> Combined<'_, F> {
     /// The sum of the weights as they were given.
     pub fn sum(&self) -> f64 {
-        self.values.iter().map(|&weight| f64::from(weight)).sum()
+        self.values.iter().map(|&weight| weight.exact()).sum()
     }
 }
 
-impl Combiner {
+impl<F: Float> Combiner<F> {
     /// Nothing, where there is neither.
     pub fn combine<'c>(
         &'c mut self,
         weight: Option<Tensor<'c>>,
         mask: Option<Tensor<'c>>,
-    ) -> Result<Option<Combined<'c>>> {
+    ) -> Result<Option<Combined<'c, F>>> {
         let buffer = &mut self.buffer;
         buffer.clear();
         let numeric = |tensor: &Tensor<'_>, name: &str| match tensor.is_numeric() {
@@ -60,14 +60,14 @@ impl Combiner {
             (None, None) => return Ok(None),
             (Some(weight), None) => {
                 let shape = Shape::new(weight.shape(), "sample_weight")?;
-                if let Some(values) = weight.as_slice::<f32>() {
+                if let Some(values) = weight.as_slice::<F>() {
                     return Ok(Some(Combined { shape, values, mask: None }));
                 }
-                weight.for_each_f64(|value| buffer.push(value as f32));
+                weight.for_each_f64(|value| buffer.push(F::rounded(value)));
                 shape
             }
             (None, Some(mask)) => {
-                mask.for_each_f64(|value| buffer.push(f32::from(u8::from(value != 0.0))));
+                mask.for_each_f64(|value| buffer.push(F::rounded(f64::from(u8::from(value != 0.0)))));
                 Shape::new(mask.shape(), "the mask")?
             }
             (Some(weight), Some(mask)) => {
@@ -79,7 +79,7 @@ impl Combiner {
                 walk(&shape, [&of_weight, &of_mask], |_, [weight_at, mask_at]| {
                     // What the mask leaves out may have any weight, NaN too.
                     let valid = mask.get_f64(mask_at) != 0.0;
-                    buffer.push(if valid { weight.get_f64(weight_at) as f32 } else { 0.0 });
+                    buffer.push(if valid { F::rounded(weight.get_f64(weight_at)) } else { F::ZERO });
                 });
                 shape
             }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_mask_multiplies_the_weights_at_equal_ranks() {
         let (weight, mask) = ([2.0f32, 3.0], [1u8, 0]);
-        let mut combiner = Combiner::default();
+        let mut combiner = Combiner::<f32>::default();
         let combined = combiner
             .combine(Some(Tensor::new(&weight, &[2, 1])), Some(Tensor::new(&mask, &[2])))
             .expect("they fit")
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn weights_alone_are_not_copied() {
         let weight = [2.0f32, 3.0];
-        let mut combiner = Combiner::default();
+        let mut combiner = Combiner::<f32>::default();
         let combined = combiner.combine(Some(Tensor::new(&weight, &[2])), None).expect("weights").expect("given");
         assert_eq!(combined.values.as_ptr(), weight.as_ptr());
         assert!(combiner.combine(None, None).expect("nothing").is_none());

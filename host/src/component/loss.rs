@@ -1,7 +1,7 @@
 //! A loss: a plug-in's values, weighted, masked and reduced as Keras does.
 
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals, Targets};
-use plugfit_api::{Inputs, Tensor, TensorMut};
+use plugfit_api::{Float, Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value, json};
 
 use super::broadcast::{Shape, common, same_rank, walk};
@@ -18,7 +18,10 @@ pub struct Loss {
     name: String,
     reduction: Reduction,
     loss: plugin::Loss,
-    scratch: Scratch,
+    info: LossInfo,
+    scratch: Scratch<f32>,
+    /// Where it computes in float64.
+    double: Option<Box<Double>>,
 }
 
 /// What a loss came to.
@@ -33,6 +36,13 @@ pub enum LossValue<'l> {
         /// The numbers in C order.
         values: &'l [f32],
     },
+    /// The same of a loss that computes in float64.
+    Array64 {
+        /// The length of each axis.
+        shape: &'l [i64],
+        /// The numbers in C order.
+        values: &'l [f64],
+    },
 }
 
 impl LossValue<'_> {
@@ -43,7 +53,7 @@ impl LossValue<'_> {
     pub fn scalar(&self) -> Result<f64> {
         match self {
             LossValue::Scalar(value) => Ok(*value),
-            LossValue::Array { shape, .. } => Err(Error::usage(format!(
+            LossValue::Array { shape, .. } | LossValue::Array64 { shape, .. } => Err(Error::usage(format!(
                 "the reduction \"none\" leaves values of shape {shape:?}, and a number is needed"
             ))
             .with("in", "reduction")
@@ -54,16 +64,26 @@ impl LossValue<'_> {
 
 /// Memory that is kept from batch to batch.
 #[derive(Debug, Default)]
-struct Scratch {
-    combiner: Combiner,
+struct Scratch<F> {
+    combiner: Combiner<F>,
     shapes: OutputShapes,
-    upstream: Vec<f32>,
-    values: Vec<f32>,
-    valid: Vec<f32>,
-    weighted: Vec<f32>,
+    upstream: Vec<F>,
+    values: Vec<F>,
+    valid: Vec<F>,
+    weighted: Vec<F>,
     weighted_shape: Vec<i64>,
-    spare: Spare,
+    spare: Spare<F>,
 }
+
+/// What a loss of float64 keeps besides: a gradient that is asked for in float32.
+#[derive(Debug, Default)]
+struct Double {
+    scratch: Scratch<f64>,
+    gradient: Vec<f64>,
+}
+
+/// What a batch came to; none: one number.
+type Reduced<'s, F> = (f64, Option<(&'s [i64], &'s [F])>);
 
 /// The shape of the values for inputs of the shapes seen last.
 #[derive(Debug, Default)]
@@ -104,7 +124,16 @@ impl Loss {
             }
         };
         let name = keys.name()?;
-        Ok(Loss { name, reduction, loss, scratch: Scratch::default() })
+        let mut info = loss.info().clone();
+        let double = match is_float64(keys.take("dtype").as_ref()) {
+            false => None,
+            true => {
+                loss.check_float64()?;
+                takes_float64(&mut info);
+                Some(Box::default())
+            }
+        };
+        Ok(Loss { name, reduction, loss, info, scratch: Scratch::default(), double })
     }
 
     /// What the log calls it.
@@ -122,9 +151,14 @@ impl Loss {
         self.reduction
     }
 
-    /// What depends on its configuration.
+    /// What depends on its configuration, the dtypes that it takes included: float64 for float32 where it computes in that.
     pub fn info(&self) -> &LossInfo {
-        self.loss.info()
+        &self.info
+    }
+
+    /// Whether it computes in float64.
+    pub fn is_float64(&self) -> bool {
+        self.double.is_some()
     }
 
     /// The plug-in's part of it.
@@ -154,7 +188,12 @@ impl Loss {
         weight: Option<Tensor<'_>>,
         mask: Option<Tensor<'_>>,
     ) -> Result<LossValue<'_>> {
-        self.run(y_true, y_pred, weight, mask, 1.0, None)
+        let Loss { reduction, loss, scratch, double, .. } = self;
+        let batch = Batch { y_true, y_pred, weight, mask, scale: 1.0 };
+        match double {
+            None => run(loss, *reduction, scratch, batch, None).map(single),
+            Some(double) => run(loss, *reduction, &mut double.scratch, batch, None).map(in_double),
+        }
     }
 
     /// The loss of a batch, and `scale` times its derivative with respect to `y_pred` (that of the sum, where it isn't reduced
@@ -175,124 +214,172 @@ impl Loss {
             let shapes = (gradient.shape(), y_pred.shape());
             return Err(Error::usage(format!("a gradient of shape {:?} for y_pred of shape {:?}", shapes.0, shapes.1)));
         }
-        let gradient = gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float32"))?;
-        self.run(y_true, y_pred, weight, mask, scale, Some(gradient))
+        let Loss { reduction, loss, scratch, double, .. } = self;
+        let (reduction, batch) = (*reduction, Batch { y_true, y_pred, weight, mask, scale });
+        let Some(double) = double else {
+            let gradient =
+                gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float32"))?;
+            return run(loss, reduction, scratch, batch, Some(gradient)).map(single);
+        };
+        let Double { scratch, gradient: slopes } = &mut **double;
+        if let Some(gradient) = gradient.as_mut_slice::<f64>() {
+            return run(loss, reduction, scratch, batch, Some(gradient)).map(in_double);
+        }
+        let gradient =
+            gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float64 or float32"))?;
+        slopes.resize(gradient.len(), 0.0);
+        let value = run(loss, reduction, scratch, batch, Some(slopes))?;
+        gradient.iter_mut().zip(&*slopes).for_each(|(single, &slope)| *single = slope as f32);
+        Ok(in_double(value))
     }
+}
 
-    fn run(
-        &mut self,
-        y_true: Tensor<'_>,
-        y_pred: Tensor<'_>,
-        weight: Option<Tensor<'_>>,
-        mask: Option<Tensor<'_>>,
-        scale: f64,
-        mut gradient: Option<&mut [f32]>,
-    ) -> Result<LossValue<'_>> {
-        let Loss { reduction, loss, scratch, .. } = self;
-        let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape, spare } = scratch;
-        let reduction = *reduction;
-        let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
-        check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
-        let tensors =
-            [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
-        let inputs = Inputs::new(&tensors, None, None);
-        let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
-        let combined = combiner.combine(weight, mask)?;
-        let spread = Spread::new(&shape, combined, upstream)?;
-        let keeps = reduction == Reduction::None && spread.together.rank() > 0;
-        if y_pred.is_empty() || shape.count() == 0 {
-            if let Some(gradient) = gradient {
-                gradient.fill(0.0);
-            }
-            if !keeps || spread.together.count() != 0 {
-                return Ok(LossValue::Scalar(0.0));
-            }
-            weighted_shape.clear();
-            weighted_shape.extend_from_slice(spread.together.lengths());
-            return Ok(LossValue::Array { shape: weighted_shape, values: &[] });
+/// Whether a dtype is float64: a name, or a policy as Keras serializes it.
+fn is_float64(dtype: Option<&Value>) -> bool {
+    let name = dtype.and_then(|dtype| dtype.as_str().or_else(|| dtype.get("config")?.get("name")?.as_str()));
+    name == Some("float64")
+}
+
+/// Puts float64 in the place of float32 among the dtypes that are taken.
+fn takes_float64(info: &mut LossInfo) {
+    info.dtypes.resize(info.inputs.len(), Vec::new());
+    for dtypes in &mut info.dtypes {
+        if dtypes.is_empty() {
+            dtypes.push("float64".into());
+        } else if dtypes.iter().any(|dtype| dtype == "float64") {
+            dtypes.retain(|dtype| dtype != "float32");
+        } else {
+            dtypes.iter_mut().filter(|dtype| *dtype == "float32").for_each(|dtype| *dtype = "float64".into());
         }
-        // What a loss marks itself is known after the call only.
-        let own_mask = loss.info().own_mask;
-        let known = if own_mask { None } else { Some(spread.factor(reduction)) };
-        let wants_valid = own_mask && (keeps || mask.is_some());
-        let count = shape.count();
-        if keeps {
-            values.resize(count, 0.0);
+    }
+}
+
+fn single((value, array): Reduced<'_, f32>) -> LossValue<'_> {
+    array.map_or(LossValue::Scalar(value), |(shape, values)| LossValue::Array { shape, values })
+}
+
+fn in_double((value, array): Reduced<'_, f64>) -> LossValue<'_> {
+    array.map_or(LossValue::Scalar(value), |(shape, values)| LossValue::Array64 { shape, values })
+}
+
+/// What a loss is called with.
+struct Batch<'b> {
+    y_true: Tensor<'b>,
+    y_pred: Tensor<'b>,
+    weight: Option<Tensor<'b>>,
+    mask: Option<Tensor<'b>>,
+    scale: f64,
+}
+
+fn run<'s, F: Float>(
+    loss: &plugin::Loss,
+    reduction: Reduction,
+    scratch: &'s mut Scratch<F>,
+    Batch { y_true, y_pred, weight, mask, scale }: Batch<'_>,
+    mut gradient: Option<&mut [F]>,
+) -> Result<Reduced<'s, F>> {
+    let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape, spare } = scratch;
+    let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
+    check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
+    let tensors =
+        [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+    let inputs = Inputs::new(&tensors, None, None);
+    let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
+    let combined = combiner.combine(weight, mask)?;
+    let spread = Spread::new(&shape, combined, upstream)?;
+    let keeps = reduction == Reduction::None && spread.together.rank() > 0;
+    if y_pred.is_empty() || shape.count() == 0 {
+        if let Some(gradient) = gradient {
+            gradient.fill(F::ZERO);
         }
-        if wants_valid {
-            valid.resize(count, 0.0);
-        }
-        let totals = {
-            let target = gradient.as_deref_mut().map(|gradient| TensorMut::new(gradient, pred_shape.lengths()));
-            let mut gradients = [None, target];
-            let mut output = LossOutput {
-                values: keeps.then_some(&mut values[..]),
-                valid: wants_valid.then_some(&mut valid[..]),
-                gradients: &mut gradients,
-                upstream: spread.upstream,
-                scale: (scale * known.unwrap_or(1.0)) as f32,
-            };
-            weightless::call(loss, &inputs, &shape, &mut output, spare)?
-        };
-        let factor = match known {
-            Some(factor) => factor,
-            None => {
-                let counted = match mask {
-                    None => totals.count,
-                    Some(mask) => both_valid(&shape, valid, &mask)?,
-                };
-                let factor = spread.own_mask_factor(reduction, count, counted, &totals);
-                match gradient {
-                    Some(gradient) if factor == 0.0 => gradient.fill(0.0),
-                    Some(gradient) if factor != 1.0 => {
-                        gradient.iter_mut().for_each(|slope| *slope *= factor as f32);
-                    }
-                    _ => {}
-                }
-                factor
-            }
-        };
-        if !keeps {
-            return Ok(LossValue::Scalar(totals.value * factor));
-        }
-        if wants_valid {
-            values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value = weighed(*value, valid));
+        if !keeps || spread.together.count() != 0 {
+            return Ok((0.0, None));
         }
         weighted_shape.clear();
         weighted_shape.extend_from_slice(spread.together.lengths());
-        let values = match spread.combined {
-            None => &*values,
-            Some(combined) => {
-                weighted.clear();
-                walk(&spread.together, [&spread.of_values, &combined.shape], |_, [value, weight]| {
-                    weighted.push(weighed(values[value], combined.values[weight]));
-                });
-                &*weighted
-            }
-        };
-        Ok(LossValue::Array { shape: weighted_shape, values })
+        return Ok((0.0, Some((&weighted_shape[..], &[]))));
     }
+    // What a loss marks itself is known after the call only.
+    let own_mask = loss.info().own_mask;
+    let known = if own_mask { None } else { Some(spread.factor(reduction)) };
+    let wants_valid = own_mask && (keeps || mask.is_some());
+    let count = shape.count();
+    if keeps {
+        values.resize(count, F::ZERO);
+    }
+    if wants_valid {
+        valid.resize(count, F::ZERO);
+    }
+    let totals = {
+        let target = gradient.as_deref_mut().map(|gradient| TensorMut::new(gradient, pred_shape.lengths()));
+        let mut gradients = [None, target];
+        let mut output = LossOutput {
+            values: keeps.then_some(&mut values[..]),
+            valid: wants_valid.then_some(&mut valid[..]),
+            gradients: &mut gradients,
+            upstream: spread.upstream,
+            scale: F::rounded(scale * known.unwrap_or(1.0)),
+        };
+        weightless::call(loss, &inputs, &shape, &mut output, spare)?
+    };
+    let factor = match known {
+        Some(factor) => factor,
+        None => {
+            let counted = match mask {
+                None => totals.count,
+                Some(mask) => both_valid(&shape, valid, &mask)?,
+            };
+            let factor = spread.own_mask_factor(reduction, count, counted, &totals);
+            match gradient {
+                Some(gradient) if factor == 0.0 => gradient.fill(F::ZERO),
+                Some(gradient) if factor != 1.0 => {
+                    gradient.iter_mut().for_each(|slope| *slope *= F::rounded(factor));
+                }
+                _ => {}
+            }
+            factor
+        }
+    };
+    if !keeps {
+        return Ok((totals.value * factor, None));
+    }
+    if wants_valid {
+        values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value = weighed(*value, valid));
+    }
+    weighted_shape.clear();
+    weighted_shape.extend_from_slice(spread.together.lengths());
+    let values = match spread.combined {
+        None => &values[..],
+        Some(combined) => {
+            weighted.clear();
+            walk(&spread.together, [&spread.of_values, &combined.shape], |_, [value, weight]| {
+                weighted.push(weighed(values[value], combined.values[weight]));
+            });
+            &weighted[..]
+        }
+    };
+    Ok((0.0, Some((&weighted_shape[..], values))))
 }
 
 /// A value times its weight; 0 where that is 0, even if the value is NaN.
-fn weighed(value: f32, weight: f32) -> f32 {
-    if weight == 0.0 { 0.0 } else { value * weight }
+fn weighed<F: Float>(value: F, weight: F) -> F {
+    if weight == F::ZERO { F::ZERO } else { value * weight }
 }
 
 /// The values' shape and the weights', brought together.
-struct Spread<'c> {
+struct Spread<'c, F> {
     /// The shape of the values times the weights.
     together: Shape,
     /// The values' shape, at the weights' rank.
     of_values: Shape,
     /// The weights, at the values' rank.
-    combined: Option<Combined<'c>>,
+    combined: Option<Combined<'c, F>>,
     /// For each value the sum of the weights that it is multiplied by.
-    upstream: Option<&'c [f32]>,
+    upstream: Option<&'c [F]>,
 }
 
-impl<'c> Spread<'c> {
-    fn new(shape: &Shape, combined: Option<Combined<'c>>, buffer: &'c mut Vec<f32>) -> Result<Self> {
+impl<'c, F: Float> Spread<'c, F> {
+    fn new(shape: &Shape, combined: Option<Combined<'c, F>>, buffer: &'c mut Vec<F>) -> Result<Self> {
         let Some(mut combined) = combined else {
             return Ok(Spread { together: *shape, of_values: *shape, combined: None, upstream: None });
         };
@@ -301,11 +388,11 @@ impl<'c> Spread<'c> {
         same_rank(&mut of_values, &mut combined.shape);
         let together = common(&of_values, &combined.shape)
             .ok_or_else(|| misfit("sample_weight", given.lengths(), "the loss", shape.lengths()))?;
-        let upstream: &[f32] = if combined.shape == together && of_values == together {
+        let upstream: &[F] = if combined.shape == together && of_values == together {
             combined.values
         } else {
             buffer.clear();
-            buffer.resize(of_values.count(), 0.0);
+            buffer.resize(of_values.count(), F::ZERO);
             walk(&together, [&of_values, &combined.shape], |_, [value, weight]| {
                 buffer[value] += combined.values[weight]
             });
@@ -346,7 +433,7 @@ impl<'c> Spread<'c> {
 }
 
 /// How many values both the loss and the mask let count.
-fn both_valid(shape: &Shape, valid: &[f32], mask: &Tensor<'_>) -> Result<f64> {
+fn both_valid<F: Float>(shape: &Shape, valid: &[F], mask: &Tensor<'_>) -> Result<f64> {
     let mut of_mask = Shape::new(mask.shape(), "the mask")?;
     let mut of_values = *shape;
     same_rank(&mut of_values, &mut of_mask);
@@ -355,7 +442,7 @@ fn both_valid(shape: &Shape, valid: &[f32], mask: &Tensor<'_>) -> Result<f64> {
     }
     let mut count = 0.0;
     walk(&of_values, [&of_mask], |value, [at]| {
-        if valid[value] != 0.0 && mask.get_f64(at) != 0.0 {
+        if valid[value] != F::ZERO && mask.get_f64(at) != 0.0 {
             count += 1.0;
         }
     });

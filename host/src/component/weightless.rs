@@ -1,16 +1,16 @@
 //! What has weight 0 is left out of a loss and of its gradient, whatever the plug-in computes of it.
 
-use plugfit_api::Inputs;
 use plugfit_api::loss::{LossOutput, LossTotals};
+use plugfit_api::{Float, Inputs};
 
 use super::broadcast::Shape;
 use crate::{Result, plugin};
 
 /// Memory for what is seldom computed again; kept from batch to batch.
 #[derive(Debug, Default)]
-pub(super) struct Spare {
-    values: Vec<f32>,
-    valid: Vec<f32>,
+pub(super) struct Spare<F = f32> {
+    values: Vec<F>,
+    valid: Vec<F>,
 }
 
 /// Calls a loss. Where a weight is 0, neither the sum nor the gradient has anything of the value, even if it is NaN: a plug-in may
@@ -18,26 +18,26 @@ pub(super) struct Spare {
 ///
 /// Without a weight of 0 this costs one pass over the weights. With one, the gradient of its rows is written once more. A sum that is
 /// no finite number is added up again from the values.
-pub(super) fn call(
+pub(super) fn call<F: Float>(
     loss: &plugin::Loss,
     inputs: &Inputs<'_>,
     shape: &Shape,
-    output: &mut LossOutput<'_>,
-    spare: &mut Spare,
+    output: &mut LossOutput<'_, F>,
+    spare: &mut Spare<F>,
 ) -> Result<LossTotals> {
     let mut totals = loss.call(inputs, shape.lengths(), output)?;
     let scale = output.scale;
-    if scale == 0.0
+    if scale == F::ZERO
         && let Some(gradient) = slopes(output)
     {
-        gradient.fill(0.0);
+        gradient.fill(F::ZERO);
     }
-    let Some(upstream) = output.upstream.filter(|upstream| upstream.contains(&0.0)) else { return Ok(totals) };
+    let Some(upstream) = output.upstream.filter(|upstream| upstream.contains(&F::ZERO)) else { return Ok(totals) };
     if !totals.value.is_finite() {
         totals.value = sum(loss, inputs, shape, upstream, spare)?;
     }
     // Where rows depend on each other, a value of weight 0 says nothing about the slopes of its row.
-    if scale != 0.0
+    if scale != F::ZERO
         && loss.info().rows_independent
         && let (Some(gradient), Ok(y_pred)) = (slopes(output), inputs.y_pred())
     {
@@ -47,44 +47,44 @@ pub(super) fn call(
 }
 
 /// The gradient with respect to y_pred, if it is asked for.
-fn slopes<'o>(output: &'o mut LossOutput<'_>) -> Option<&'o mut [f32]> {
+fn slopes<'o, F: Float>(output: &'o mut LossOutput<'_, F>) -> Option<&'o mut [F]> {
     output.gradients.get_mut(1)?.as_mut()?.as_mut_slice()
 }
 
 /// The weighted sum of the values, without those of weight 0.
-fn sum(
+fn sum<F: Float>(
     loss: &plugin::Loss,
     inputs: &Inputs<'_>,
     shape: &Shape,
-    upstream: &[f32],
-    Spare { values, valid }: &mut Spare,
+    upstream: &[F],
+    Spare { values, valid }: &mut Spare<F>,
 ) -> Result<f64> {
     let own_mask = loss.info().own_mask;
-    values.resize(shape.count(), 0.0);
+    values.resize(shape.count(), F::ZERO);
     valid.clear();
-    valid.resize(shape.count(), 1.0);
+    valid.resize(shape.count(), F::ONE);
     let mut again = LossOutput {
         values: Some(values),
         valid: own_mask.then_some(&mut valid[..]),
         gradients: &mut [],
         upstream: Some(upstream),
-        scale: 1.0,
+        scale: F::ONE,
     };
     loss.call(inputs, shape.lengths(), &mut again)?;
     let weighted = values.iter().zip(upstream).zip(&*valid);
-    let counts = weighted.filter(|((_, weight), valid)| **weight != 0.0 && **valid != 0.0);
-    Ok(counts.map(|((value, weight), _)| f64::from(*value) * f64::from(*weight)).sum())
+    let counts = weighted.filter(|((_, weight), valid)| **weight != F::ZERO && **valid != F::ZERO);
+    Ok(counts.map(|((value, weight), _)| value.exact() * weight.exact()).sum())
 }
 
 /// Writes 0 to the slopes of the values whose weight is 0.
-fn clear(gradient: &mut [f32], y_pred: &[i64], values: &[i64], upstream: &[f32]) {
+fn clear<F: Float>(gradient: &mut [F], y_pred: &[i64], values: &[i64], upstream: &[F]) {
     let product = |lengths: &[i64]| lengths.iter().product::<i64>() as usize;
     match row_axis(y_pred, values) {
         Some(axis) => {
             let (length, inner) = (y_pred[axis] as usize, product(&y_pred[axis + 1..]));
-            for (row, _) in upstream.iter().enumerate().filter(|(_, weight)| **weight == 0.0) {
+            for (row, _) in upstream.iter().enumerate().filter(|(_, weight)| **weight == F::ZERO) {
                 let start = row / inner * length * inner + row % inner;
-                (0..length).for_each(|i| gradient[start + i * inner] = 0.0);
+                (0..length).for_each(|i| gradient[start + i * inner] = F::ZERO);
             }
         }
         // Whole samples, where the first axis is theirs.
@@ -92,8 +92,8 @@ fn clear(gradient: &mut [f32], y_pred: &[i64], values: &[i64], upstream: &[f32])
             let samples = y_pred[0] as usize;
             let slopes = gradient.chunks_exact_mut((gradient.len() / samples).max(1));
             for (slopes, weights) in slopes.zip(upstream.chunks_exact((upstream.len() / samples).max(1))) {
-                if weights.iter().all(|weight| *weight == 0.0) {
-                    slopes.fill(0.0);
+                if weights.iter().all(|weight| *weight == F::ZERO) {
+                    slopes.fill(F::ZERO);
                 }
             }
         }
@@ -207,6 +207,14 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_loss_of_float32_alone_refuses_float64() {
+        let instance = plugfit_api::instance::loss(Naive);
+        let identifier = Identifier::instance(Component::Loss(instance.into())).with("dtype", "float64");
+        let error = crate::Host::empty().loss(identifier).expect_err("it has no float64").to_string();
+        assert!(error.contains("Naive computes in float32 alone") && error.contains("leave dtype out"), "{error}");
     }
 
     #[test]

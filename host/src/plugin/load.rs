@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use plugfit_abi::abi_stable::StableAbi;
 use plugfit_abi::abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
-use plugfit_abi::{Interface, LossV1, MetricV1, OptimizerV1, Root, ScheduleV1};
+use plugfit_abi::{Interface, LOSS_V2, LossV1, LossV2, MetricV1, OptimizerV1, Root, ScheduleV1};
 use plugfit_api::testing;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -92,6 +92,8 @@ pub struct Plugin {
     /// None: it isn't loaded into this process.
     root: Option<&'static Root>,
     pub(super) loss: Offered<LossV1>,
+    /// What its losses do in float64; a plug-in built before there was an interface for it doesn't offer it.
+    pub(super) float64: Option<&'static LossV2>,
     pub(super) metric: Offered<MetricV1>,
     pub(super) optimizer: Offered<OptimizerV1>,
     pub(super) schedule: Offered<ScheduleV1>,
@@ -225,6 +227,7 @@ impl Plugin {
         let label = format!("{} {}", manifest.name, manifest.version);
         Plugin {
             loss: offered(root, Kind::Loss, &manifest),
+            float64: interface(root, LOSS_V2).ok().map(|checked| checked.table),
             metric: offered(root, Kind::Metric, &manifest),
             optimizer: offered(root, Kind::Optimizer, &manifest),
             schedule: offered(root, Kind::Schedule, &manifest),
@@ -250,6 +253,7 @@ impl Plugin {
         let manifest = vetted.manifest;
         Plugin {
             loss: offered(isolate::loss(), Kind::Loss, &manifest),
+            float64: manifest.interfaces.iter().any(|id| id == LOSS_V2).then(isolate::loss_v2),
             metric: offered(isolate::metric(), Kind::Metric, &manifest),
             optimizer: offered(isolate::optimizer(), Kind::Optimizer, &manifest),
             schedule: offered(isolate::schedule(), Kind::Schedule, &manifest),
@@ -354,7 +358,7 @@ impl Plugin {
     /// # Errors
     /// The configuration can't be, or the plug-in fails.
     pub fn loss(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Loss> {
-        Loss::new(self.make(Kind::Loss, &self.loss, name, config, door)?)
+        Loss::new(self.make(Kind::Loss, &self.loss, name, config, door)?, self.float64)
     }
 
     /// Makes a metric.
@@ -454,12 +458,15 @@ fn not_offered(kind: Kind, manifest: &Manifest) -> Misfit {
 }
 
 fn offered<T: StableAbi>(root: &'static Root, kind: Kind, manifest: &Manifest) -> Offered<T> {
-    let id = kind.interface();
-    let misfit = |reason: String, details: Option<String>| Misfit { reason, details };
     declared(kind, manifest)?;
+    interface(root, kind.interface()).map_err(|misfit| misfit.unwrap_or_else(|| not_offered(kind, manifest)))
+}
+
+/// An interface of a plug-in; what is wrong with it, or nothing where it isn't offered.
+fn interface<T: StableAbi>(root: &'static Root, id: &str) -> std::result::Result<Checked<T>, Option<Misfit>> {
+    let misfit = |reason: String, details: Option<String>| Some(Misfit { reason, details });
     // SAFETY: the root's promise of this function; what it gives lives as long as the library, for ever.
-    let interface = unsafe { (root.get_interface)(id.as_ptr(), id.len()).as_ref() };
-    let interface = interface.ok_or_else(|| not_offered(kind, manifest))?;
+    let interface = unsafe { (root.get_interface)(id.as_ptr(), id.len()).as_ref() }.ok_or(None)?;
     let rebuild = format!(": rebuild it with plugfit-api {}", env!("CARGO_PKG_VERSION"));
     if interface.size != std::mem::size_of::<T>() || interface.functions.is_null() {
         return Err(misfit(format!("its {id} is of another size than this program's{rebuild}"), None));

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use plugfit_abi::{self as abi, Handle, Interface, LossV1};
+use plugfit_abi::{self as abi, Handle, Interface, LossV1, LossV2};
 use plugfit_api::instance::Instance;
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
-use plugfit_api::{Inputs, Tensor, TensorMut};
+use plugfit_api::{Element, Float, Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value};
 
 use super::bounds;
 use super::component::{MAX_INPUTS, Owned, with_inputs};
-use crate::Result;
+use crate::{Error, Result};
 
 /// A loss of a plug-in: unreduced values and gradients.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct Loss {
 
 struct Inner {
     owned: Owned<LossV1>,
+    /// What it does in float64, if its plug-in offers that.
+    float64: Option<&'static LossV2>,
     info: LossInfo,
 }
 
@@ -29,16 +31,16 @@ impl From<Instance<LossV1>> for Loss {
 }
 
 impl Loss {
-    pub(super) fn new(owned: Owned<LossV1>) -> Result<Self> {
+    pub(super) fn new(owned: Owned<LossV1>, float64: Option<&'static LossV2>) -> Result<Self> {
         let info = owned.info()?;
-        Ok(Loss { inner: Arc::new(Inner { owned, info }) })
+        Ok(Loss { inner: Arc::new(Inner { owned, float64, info }) })
     }
 
     /// A loss that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
     pub(crate) fn from_instance(instance: Instance<LossV1>, label: Option<&str>) -> Self {
         let owned = Owned::of_instance(instance, label);
         let info = owned.info().unwrap_or_default();
-        Loss { inner: Arc::new(Inner { owned, info }) }
+        Loss { inner: Arc::new(Inner { owned, float64: Some(plugfit_api::instance::loss_v2()), info }) }
     }
 
     /// Its name.
@@ -67,6 +69,26 @@ impl Loss {
     /// What depends on the configuration.
     pub fn info(&self) -> &LossInfo {
         &self.inner.info
+    }
+
+    /// Refuses a loss that computes in float32 alone.
+    ///
+    /// # Errors
+    /// It is one.
+    pub fn check_float64(&self) -> Result<()> {
+        if self.info().float64 && self.inner.float64.is_some() {
+            return Ok(());
+        }
+        let error = Error::usage(format!("{} computes in float32 alone", self.full_name())).with("in", "dtype");
+        Err(match self.inner.float64 {
+            None => error.hint(format!(
+                "{} offers no {}: rebuild it with plugfit-api {}, or leave dtype out",
+                self.plugin(),
+                abi::LOSS_V2,
+                env!("CARGO_PKG_VERSION")
+            )),
+            Some(_) => error.hint("leave dtype out"),
+        })
     }
 
     pub(super) fn interface(&self) -> &'static Interface {
@@ -99,24 +121,32 @@ impl Loss {
     /// as many numbers.
     ///
     /// # Errors
-    /// The inputs don't fit, or the plug-in fails.
-    pub fn call(&self, inputs: &Inputs<'_>, shape: &[i64], output: &mut LossOutput<'_>) -> Result<LossTotals> {
+    /// The inputs don't fit, the loss has no float64 where that is asked for, or the plug-in fails.
+    pub fn call<F: Float>(
+        &self,
+        inputs: &Inputs<'_>,
+        shape: &[i64],
+        output: &mut LossOutput<'_, F>,
+    ) -> Result<LossTotals> {
         let owned = &self.inner.owned;
         let mut gradients = [abi::abi_stable::std_types::ROption::RNone; MAX_INPUTS];
         for (raw, gradient) in gradients.iter_mut().zip(output.gradients.iter()) {
             *raw = gradient.as_ref().map(|gradient| gradient.raw()).into();
         }
-        let writable = |buffer: Option<&mut [f32]>| buffer.map(|buffer| TensorMut::new(buffer, shape).raw());
+        let writable = |buffer: Option<&mut [F]>| buffer.map(|buffer| TensorMut::new(buffer, shape).raw());
         let raw = abi::LossOutput {
             values: writable(output.values.as_deref_mut()).into(),
             valid: writable(output.valid.as_deref_mut()).into(),
             gradients: gradients[..output.gradients.len().min(MAX_INPUTS)].into(),
             upstream: output.upstream.map(|upstream| Tensor::new(upstream, shape).raw()).into(),
-            scale: f64::from(output.scale),
+            scale: output.scale.exact(),
         };
-        // SAFETY: the handle belongs to this table; what is lent is borrowed for the call, what is written mutably.
-        let result =
-            with_inputs(inputs, |inputs| unsafe { (owned.table.call)(owned.handle, &owned.host, inputs, &raw) })?;
+        let call = match self.inner.float64 {
+            Some(table) if F::DTYPE == f64::DTYPE => table.call,
+            _ => owned.table.call,
+        };
+        // SAFETY: the handle belongs to these tables; what is lent is borrowed for the call, what is written mutably.
+        let result = with_inputs(inputs, |inputs| unsafe { call(owned.handle, &owned.host, inputs, &raw) })?;
         owned.checked(result)
     }
 }

@@ -56,7 +56,7 @@ pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
         in_place,
         function: Some(name.to_owned()),
     };
-    Loss::new(Owned::of_function(&Isolated::new(isolation.clone(), source), &label)?)
+    Loss::new(Owned::of_function(&Isolated::new(isolation.clone(), source), &label)?, None)
 }
 
 /// The function of this name in a library of these bytes, which is from `path`.

@@ -18,6 +18,7 @@ mod error;
 mod host;
 mod interface;
 mod loss;
+mod loss2;
 mod metric;
 mod optimizer;
 mod root;
@@ -31,6 +32,7 @@ pub use crate::host::{
 };
 pub use crate::interface::{Handle, Interface};
 pub use crate::loss::{LossOutput, LossTotals, LossV1, LOSS_V1};
+pub use crate::loss2::{LossV2, LOSS_V2};
 pub use crate::metric::{MetricResult, MetricV1, SavedState, METRIC_V1};
 pub use crate::optimizer::{OptimizerV1, Parameter, Slot, Update, UpdateEntry, OPTIMIZER_V1};
 pub use crate::root::{Root, ABI_VERSION, MAGIC, MANIFEST_SECTION, ROOT_SYMBOL_PREFIX};

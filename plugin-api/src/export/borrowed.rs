@@ -1,6 +1,6 @@
 //! What a call borrows, from the ABI's types to the author's, without an allocation.
 
-use crate::{Error, Inputs, Result, Tensor, TensorMut};
+use crate::{Error, Float, Inputs, Result, Tensor, TensorMut};
 use plugfit_abi::{self as abi, abi_stable::std_types::ROption};
 
 /// Inputs that a component can have.
@@ -59,10 +59,10 @@ pub(crate) unsafe fn tensor_mut<'a>(raw: &ROption<abi::Tensor>) -> Result<Option
 
 /// # Safety
 /// As [`tensor_mut`].
-pub(crate) unsafe fn floats_mut<'a>(raw: &ROption<abi::Tensor>, name: &str) -> Result<Option<&'a mut [f32]>> {
+pub(crate) unsafe fn floats_mut<'a, F: Float>(raw: &ROption<abi::Tensor>, name: &str) -> Result<Option<&'a mut [F]>> {
     // SAFETY: the caller's promise.
     match unsafe { tensor_mut(raw) }? {
-        Some(tensor) => tensor.into_f32s(name).map(Some),
+        Some(tensor) => tensor.into_floats(name).map(Some),
         None => Ok(None),
     }
 }

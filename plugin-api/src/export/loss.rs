@@ -8,7 +8,7 @@ use super::{
 use crate::{
     lanes::formulas::{self, rows_shape},
     loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
-    Error, Host, Inputs, Result, TensorMut,
+    Element, Error, Float, Host, Inputs, Result, TensorMut,
 };
 use plugfit_abi::{
     self as abi,
@@ -27,6 +27,8 @@ pub trait AnyLoss: Send + Sync {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>>;
     #[doc(hidden)]
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals>;
+    #[doc(hidden)]
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals>;
 }
 
 struct ByTensor<T>(T);
@@ -46,6 +48,9 @@ impl<T: Loss> AnyLoss for ByTensor<T> {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
         self.0.call(inputs, output, host)
     }
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
+        self.0.call_f64(inputs, output, host)
+    }
 }
 
 impl<T: RowLoss> AnyLoss for ByRow<T> {
@@ -53,12 +58,15 @@ impl<T: RowLoss> AnyLoss for ByRow<T> {
         self.0.to_json()
     }
     fn info(&self) -> LossInfo {
-        self.0.info().along(self.0.axis())
+        LossInfo { float64: true, ..self.0.info().along(self.0.axis()) }
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         rows_shape(inputs, self.0.axis())
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        formulas::rowwise(&self.0, inputs, output, host)
+    }
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
         formulas::rowwise(&self.0, inputs, output, host)
     }
 }
@@ -68,12 +76,15 @@ impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
         self.0.to_json()
     }
     fn info(&self) -> LossInfo {
-        self.0.info().along(Some(self.0.axis()))
+        LossInfo { float64: true, ..self.0.info().along(Some(self.0.axis())) }
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         rows_shape(inputs, Some(self.0.axis()))
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        formulas::elementwise(&self.0, inputs, output, host)
+    }
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
         formulas::elementwise(&self.0, inputs, output, host)
     }
 }
@@ -152,33 +163,68 @@ unsafe extern "C" fn call(
     inputs: &abi::Inputs<'_>,
     output: &abi::LossOutput<'_>,
 ) -> RResult<LossTotals, abi::Error> {
-    wall(|| {
-        // SAFETY: a handle of `create`.
-        let loss = unsafe { &*loss.pointer.cast::<Object>() };
-        if output.gradients.len() > MAX_GRADIENTS {
-            return Err(Error::input(format!("more than {MAX_GRADIENTS} gradients were asked for")));
-        }
-        let mut gradients: [Option<TensorMut<'_>>; MAX_GRADIENTS] = Default::default();
-        for (gradient, raw) in gradients.iter_mut().zip(output.gradients.iter()) {
-            // SAFETY: the host's promise of what it lends to be written; so below.
-            *gradient = unsafe { tensor_mut(raw) }?;
-        }
-        // SAFETY: as above.
-        let (values, valid, upstream) = unsafe {
-            (
-                floats_mut(&output.values, "the memory for the values")?,
-                floats_mut(&output.valid, "the memory for the mask")?,
-                tensor(&output.upstream)?,
-            )
-        };
-        let mut output = LossOutput {
-            values,
-            valid,
-            gradients: &mut gradients[..output.gradients.len()],
-            upstream: upstream.map(|upstream| upstream.f32s("the upstream weight")).transpose()?,
-            scale: output.scale as f32,
-        };
-        // SAFETY: the host's promise of what it lends.
-        unsafe { with_inputs(inputs, |inputs| loss.call(inputs, &mut output, &Host::new(host))) }
+    // SAFETY: a handle of `create`, and the host's promise of what it lends.
+    wall(|| unsafe { called(loss, host, inputs, output, |loss, inputs, output, host| loss.call(inputs, output, host)) })
+}
+
+/// The table of `plugfit.loss/2`, of losses that any table of `plugfit.loss/1` made.
+pub(crate) const FLOAT64: &abi::LossV2 = &abi::LossV2 { call: call_v2 };
+
+unsafe extern "C" fn call_v2(
+    loss: Handle,
+    host: &abi::Host,
+    inputs: &abi::Inputs<'_>,
+    output: &abi::LossOutput<'_>,
+) -> RResult<LossTotals, abi::Error> {
+    let is_y_pred = |input: &&abi::NamedTensor<'_>| input.name.as_str() == "y_pred";
+    let y_pred = inputs.tensors.iter().find(is_y_pred).or(inputs.tensors.last());
+    if y_pred.is_some_and(|y_pred| y_pred.tensor.dtype != f64::DTYPE) {
+        // SAFETY: as below.
+        return unsafe { call(loss, host, inputs, output) };
+    }
+    // SAFETY: a handle of `create`, and the host's promise of what it lends.
+    wall(|| unsafe {
+        called(loss, host, inputs, output, |loss, inputs, output, host| loss.call_f64(inputs, output, host))
     })
+}
+
+/// A loss's call in one of the dtypes.
+type Call<F> = fn(&Object, &Inputs<'_>, &mut LossOutput<'_, F>, &Host<'_>) -> Result<LossTotals>;
+
+/// # Safety
+/// A handle of `create`, and inputs and an output that are as their fields say.
+unsafe fn called<F: Float>(
+    loss: Handle,
+    host: &abi::Host,
+    inputs: &abi::Inputs<'_>,
+    output: &abi::LossOutput<'_>,
+    call: Call<F>,
+) -> Result<LossTotals> {
+    // SAFETY: the caller's promise.
+    let loss = unsafe { &*loss.pointer.cast::<Object>() };
+    if output.gradients.len() > MAX_GRADIENTS {
+        return Err(Error::input(format!("more than {MAX_GRADIENTS} gradients were asked for")));
+    }
+    let mut gradients: [Option<TensorMut<'_>>; MAX_GRADIENTS] = Default::default();
+    for (gradient, raw) in gradients.iter_mut().zip(output.gradients.iter()) {
+        // SAFETY: the caller's promise of what is lent to be written; so below.
+        *gradient = unsafe { tensor_mut(raw) }?;
+    }
+    // SAFETY: as above.
+    let (values, valid, upstream) = unsafe {
+        (
+            floats_mut(&output.values, "the memory for the values")?,
+            floats_mut(&output.valid, "the memory for the mask")?,
+            tensor(&output.upstream)?,
+        )
+    };
+    let mut output = LossOutput {
+        values,
+        valid,
+        gradients: &mut gradients[..output.gradients.len()],
+        upstream: upstream.map(|upstream| upstream.floats("the upstream weight")).transpose()?,
+        scale: F::rounded(output.scale),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { with_inputs(inputs, |inputs| call(loss, inputs, &mut output, &Host::new(host))) }
 }

@@ -117,14 +117,14 @@ impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N
             }
             for (place, slot) in slots.iter_mut().zip(entry.slots) {
                 fits(slot.len(), "a slot")?;
-                *place = Some(Pieces::new(slot.into_f32s("a slot")?));
+                *place = Some(Pieces::new(slot.into_floats::<f32>("a slot")?));
             }
             if let Some(ema) = &entry.ema {
                 fits(ema.len(), "the average")?;
             }
-            let ema = entry.ema.map(|ema| ema.into_f32s("the average")).transpose()?;
+            let ema = entry.ema.map(|ema| ema.into_floats::<f32>("the average")).transpose()?;
             jobs.push(Job {
-                value: Pieces::new(entry.value.into_f32s("the value")?),
+                value: Pieces::new(entry.value.into_floats::<f32>("the value")?),
                 gradient,
                 slots,
                 numbers: self.0.numbers(&Step { learning_rate: entry.learning_rate, ..step }),
@@ -190,7 +190,7 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
         for (entry, (ema, momentum)) in entries.iter_mut().zip(averages) {
             if let (Some(ema), true) = (ema, entry.gradient.is_some()) {
                 let value = entry.value.f32s_mut("the value")?;
-                for (ema, value) in ema.into_f32s("the average")?.iter_mut().zip(value) {
+                for (ema, value) in ema.into_floats::<f32>("the average")?.iter_mut().zip(value) {
                     *ema = momentum * *ema + (1.0 - momentum) * *value;
                 }
             }

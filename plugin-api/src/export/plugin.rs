@@ -30,7 +30,7 @@ impl<T> Probe<T> {
     }
 }
 
-/// The four tables of a plug-in and their interfaces.
+/// The tables of a plug-in and their interfaces.
 pub struct Tables<P>(PhantomData<P>);
 
 impl<P: Plugin> Tables<P> {
@@ -38,11 +38,12 @@ impl<P: Plugin> Tables<P> {
     const METRIC: &'static abi::MetricV1 = &metric::table::<P>();
     const OPTIMIZER: &'static abi::OptimizerV1 = &optimizer::table::<P>();
     const SCHEDULE: &'static abi::ScheduleV1 = &schedule::table::<P>();
-    const INTERFACES: &'static [Interface; 4] = &[
+    const INTERFACES: &'static [Interface; 5] = &[
         Interface::of(Self::LOSS),
         Interface::of(Self::METRIC),
         Interface::of(Self::OPTIMIZER),
         Interface::of(Self::SCHEDULE),
+        Interface::of(loss::FLOAT64),
     ];
 
     /// The root's function.
@@ -56,7 +57,7 @@ impl<P: Plugin> Tables<P> {
         }
         // SAFETY: the caller's promise.
         let id = unsafe { std::slice::from_raw_parts(id, length) };
-        let ids = [abi::LOSS_V1, abi::METRIC_V1, abi::OPTIMIZER_V1, abi::SCHEDULE_V1];
+        let ids = [abi::LOSS_V1, abi::METRIC_V1, abi::OPTIMIZER_V1, abi::SCHEDULE_V1, abi::LOSS_V2];
         match ids.iter().position(|known| known.as_bytes() == id) {
             Some(index) => &Self::INTERFACES[index],
             None => std::ptr::null(),

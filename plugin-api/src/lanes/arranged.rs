@@ -1,6 +1,9 @@
 //! `y_true` and `y_pred` brought to rows along one axis: in place where they are so already, else copied.
 
-use super::scratch::{Elements, Scratch};
+use super::{
+    float::Float,
+    scratch::{Elements, Scratch},
+};
 use crate::{
     shape::{common, same_rank, Broadcast, Shape},
     Element, Error, Inputs, Result, Tensor,
@@ -85,22 +88,22 @@ impl<'a, F: Element> Arranged<'a, F> {
     }
 }
 
-impl Arranged<'_, f32> {
+impl<F: Float> Arranged<'_, F> {
     /// Runs `fill` with room for the gradient of the arranged rows, then puts it where it belongs.
     pub(crate) fn with_gradient<T>(
         &self,
-        target: Option<&mut [f32]>,
-        fill: impl FnOnce(Option<&mut [f32]>) -> Result<T>,
+        target: Option<&mut [F]>,
+        fill: impl FnOnce(Option<&mut [F]>) -> Result<T>,
     ) -> Result<T> {
         let Some(places) = &self.pred_places else { return fill(target) };
         let Some(target) = target else { return fill(None) };
         let mut arranged = Scratch::of_length(places.len());
-        arranged.fill(0.0);
+        arranged.fill(F::ZERO);
         let result = fill(Some(&mut arranged))?;
-        target.fill(0.0);
+        target.fill(F::ZERO);
         for (&place, slope) in places.iter().zip(&*arranged) {
             // Where y_pred was broadcast, one element has the slopes of all its copies.
-            target[place as usize] += slope;
+            target[place as usize] += *slope;
         }
         Ok(result)
     }

@@ -2,13 +2,14 @@
 
 use super::{
     arranged::{check_pairs, output_shape, Arranged},
+    float::Float,
     pieces::Pieces,
-    simd::{dispatch, plain, sum, Kernel},
+    simd::{sum, Kernel},
 };
 use crate::{
     loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
     shape::Shape,
-    Error, Host, Inputs, Plain, Result,
+    Error, Host, Inputs, Result,
 };
 use std::ops::Range;
 
@@ -21,49 +22,49 @@ const TASKS: usize = 64;
 
 /// Adds a value to the sums. One of weight 0 is left out: 0 times NaN is NaN.
 #[inline(always)]
-fn add(totals: &mut LossTotals, value: f32, upstream: f32) {
-    if upstream != 0.0 {
-        totals.value += f64::from(upstream * value);
-        totals.weight += f64::from(upstream);
+fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
+    if upstream != F::ZERO {
+        totals.value += (upstream * value).exact();
+        totals.weight += upstream.exact();
     }
 }
 
 /// Multiplies the slopes of a row. With a factor of 0 they are 0, even where they are NaN.
 #[inline(always)]
-fn scale_row(slopes: &mut [f32], factor: f32) {
-    if factor == 0.0 {
-        slopes.fill(0.0);
+fn scale_row<F: Float>(slopes: &mut [F], factor: F) {
+    if factor == F::ZERO {
+        slopes.fill(F::ZERO);
     } else {
         slopes.iter_mut().for_each(|slope| *slope *= factor);
     }
 }
 
 /// A formula at work on a range of rows.
-trait Rows: Sync {
+trait Rows<F>: Sync {
     /// Writes the gradient of `upstream * scale * value`, where there is room for it, and the values; returns the sums.
     fn run(
         &self,
-        batch: &Batch<'_>,
+        batch: &Batch<'_, F>,
         rows: Range<usize>,
-        values: Option<&mut [f32]>,
-        gradient: Option<&mut [f32]>,
+        values: Option<&mut [F]>,
+        gradient: Option<&mut [F]>,
     ) -> LossTotals;
 }
 
-struct Batch<'a> {
-    y_true: &'a [f32],
-    y_pred: &'a [f32],
+struct Batch<'a, F> {
+    y_true: &'a [F],
+    y_pred: &'a [F],
     columns: usize,
-    upstream: Option<&'a [f32]>,
-    scale: f32,
+    upstream: Option<&'a [F]>,
+    scale: F,
 }
 
-impl Batch<'_> {
+impl<F: Float> Batch<'_, F> {
     #[inline(always)]
-    fn upstream(&self, row: usize) -> f32 {
+    fn upstream(&self, row: usize) -> F {
         match self.upstream {
             Some(upstream) => upstream[row],
-            None => 1.0,
+            None => F::ONE,
         }
     }
 
@@ -76,11 +77,11 @@ impl Batch<'_> {
 /// Runs an element's formula over a batch; the value of a row is its mean. For a loss at the level of tensors that ends in one.
 ///
 /// # Errors
-/// The inputs don't fit each other, or aren't float32.
-pub fn elementwise<T: ElementwiseLoss>(
+/// The inputs don't fit each other, or aren't of the output's dtype.
+pub fn elementwise<T: ElementwiseLoss, F: Float>(
     formula: &T,
     inputs: &Inputs<'_>,
-    output: &mut LossOutput<'_>,
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
     run(&ByElement(formula), inputs, Some(formula.axis()), output, host)
@@ -89,11 +90,11 @@ pub fn elementwise<T: ElementwiseLoss>(
 /// Runs a row's formula over a batch. For a loss at the level of tensors that ends in one.
 ///
 /// # Errors
-/// The inputs don't fit each other, or aren't float32.
-pub fn rowwise<T: RowLoss>(
+/// The inputs don't fit each other, or aren't of the output's dtype.
+pub fn rowwise<T: RowLoss, F: Float>(
     formula: &T,
     inputs: &Inputs<'_>,
-    output: &mut LossOutput<'_>,
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
     run(&ByRow(formula), inputs, formula.axis(), output, host)
@@ -108,11 +109,11 @@ pub fn rows_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
     output_shape(inputs, axis).map(Shape::to_vec)
 }
 
-fn run(
-    formula: &impl Rows,
+fn run<F: Float>(
+    formula: &impl Rows<F>,
     inputs: &Inputs<'_>,
     axis: Option<i64>,
-    output: &mut LossOutput<'_>,
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
     check_pairs(inputs)?;
@@ -123,15 +124,15 @@ fn run(
         true => Ok(()),
         false => Err(Error::input(format!("{what} has {length} elements; the loss has {rows} values"))),
     };
-    fits(upstream.map_or(rows, <[f32]>::len), "the upstream weight")?;
+    fits(upstream.map_or(rows, <[F]>::len), "the upstream weight")?;
     fits(output.values.as_ref().map_or(rows, |values| values.len()), "the memory for the values")?;
     if let Some(valid) = output.valid.as_deref_mut() {
-        valid.fill(1.0);
+        valid.fill(F::ONE);
     }
     let batch = Batch { y_true: &arranged.y_true, y_pred: &arranged.y_pred, columns, upstream, scale: output.scale };
     let mut values = output.values.take();
     let gradient = match output.gradients.get_mut(1) {
-        Some(Some(tensor)) => Some(tensor.f32s_mut("the gradient")?),
+        Some(Some(tensor)) => Some(tensor.floats_mut::<F>("the gradient")?),
         _ => None,
     };
     let totals = arranged.with_gradient(gradient, |gradient| {
@@ -145,12 +146,12 @@ fn run(
 }
 
 /// Cuts the rows into tasks, runs them, and adds their sums in order.
-fn share(
-    formula: &impl Rows,
-    batch: &Batch<'_>,
+fn share<F: Float>(
+    formula: &impl Rows<F>,
+    batch: &Batch<'_, F>,
     rows: usize,
-    values: Option<&mut [f32]>,
-    gradient: Option<&mut [f32]>,
+    values: Option<&mut [F]>,
+    gradient: Option<&mut [F]>,
     host: &Host<'_>,
 ) -> LossTotals {
     let each = (TASK / batch.columns.max(1)).max(1).max(rows.div_ceil(TASKS));
@@ -183,51 +184,51 @@ fn share(
 
 struct ByElement<'a, T>(&'a T);
 
-impl<T: ElementwiseLoss> Rows for ByElement<'_, T> {
+impl<T: ElementwiseLoss, F: Float> Rows<F> for ByElement<'_, T> {
     fn run(
         &self,
-        batch: &Batch<'_>,
+        batch: &Batch<'_, F>,
         rows: Range<usize>,
-        values: Option<&mut [f32]>,
-        gradient: Option<&mut [f32]>,
+        values: Option<&mut [F]>,
+        gradient: Option<&mut [F]>,
     ) -> LossTotals {
-        dispatch(Elements { formula: self.0, batch, rows, values, gradient })
+        F::run(Elements { formula: self.0, batch, rows, values, gradient })
     }
 }
 
-struct Elements<'k, 'a, T> {
+struct Elements<'k, 'a, T, F> {
     formula: &'k T,
-    batch: &'k Batch<'a>,
+    batch: &'k Batch<'a, F>,
     rows: Range<usize>,
-    values: Option<&'k mut [f32]>,
-    gradient: Option<&'k mut [f32]>,
+    values: Option<&'k mut [F]>,
+    gradient: Option<&'k mut [F]>,
 }
 
-impl<T: ElementwiseLoss> Elements<'_, '_, T> {
+impl<T: ElementwiseLoss, F: Float> Elements<'_, '_, T, F> {
     /// Values, and slopes where they are asked for, of elements that fit in a block.
     #[inline(always)]
-    fn block(&self, y_true: &[f32], y_pred: &[f32], values: &mut [f32], slopes: Option<&mut [f32]>) {
+    fn block(&self, y_true: &[F], y_pred: &[F], values: &mut [F], slopes: Option<&mut [F]>) {
         let n = values.len();
-        let (y_true, y_pred) = (&plain(y_true)[..n], &plain(y_pred)[..n]);
+        let (y_true, y_pred) = (&F::numbers(y_true)[..n], &F::numbers(y_pred)[..n]);
         match slopes {
             Some(slopes) => {
                 let slopes = &mut slopes[..n];
                 for i in 0..n {
                     let (value, slope) = self.formula.derivative(y_true[i], y_pred[i]);
-                    values[i] = value.0;
-                    slopes[i] = slope.0;
+                    values[i] = F::of(value);
+                    slopes[i] = F::of(slope);
                 }
             }
             None => {
                 for i in 0..n {
-                    values[i] = self.formula.value(y_true[i], y_pred[i]).0;
+                    values[i] = F::of(self.formula.value(y_true[i], y_pred[i]));
                 }
             }
         }
     }
 }
 
-impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
+impl<T: ElementwiseLoss, F: Float> Kernel for Elements<'_, '_, T, F> {
     type Output = LossTotals;
 
     #[inline(always)]
@@ -237,7 +238,7 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
         let (y_true, y_pred) = (&self.batch.y_true[range.clone()], &self.batch.y_pred[range]);
         let (mut values, mut gradient) = (self.values.take(), self.gradient.take());
         let mut totals = LossTotals { count: self.rows.len() as f64, ..LossTotals::default() };
-        let mut block = [0.0f32; BLOCK];
+        let mut block = [F::ZERO; BLOCK];
         let per_block = (BLOCK / columns.max(1)).max(1);
         let mut row = 0;
         while row < self.rows.len() {
@@ -248,7 +249,7 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
                 let block = &mut block[..elements.len()];
                 self.block(&y_true[elements.clone()], &y_pred[elements], block, slopes.as_deref_mut());
                 for i in 0..rows {
-                    let mean = (sum(&block[i * columns..(i + 1) * columns]) / columns as f64) as f32;
+                    let mean = F::rounded(sum(&block[i * columns..(i + 1) * columns]) / columns as f64);
                     add(&mut totals, mean, self.batch.upstream(self.rows.start + row + i));
                     if let Some(values) = values.as_deref_mut() {
                         values[row + i] = mean;
@@ -264,21 +265,21 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
                     self.block(&y_true[part.clone()], &y_pred[part], &mut block[..n], slopes);
                     total += sum(&block[..n]);
                 }
-                let mean = (total / columns as f64) as f32;
+                let mean = F::rounded(total / columns as f64);
                 add(&mut totals, mean, self.batch.upstream(self.rows.start + row));
                 if let Some(values) = values.as_deref_mut() {
                     values[row] = mean;
                 }
             }
             if let Some(slopes) = slopes {
-                let scale = self.batch.scale / columns as f32;
+                let scale = self.batch.scale / F::rounded(columns as f64);
                 if self.batch.upstream.is_none() {
                     scale_row(slopes, scale);
                 } else if columns == 1 {
                     let start = self.rows.start + row;
                     for (i, slope) in slopes.iter_mut().enumerate() {
                         let factor = self.batch.upstream(start + i) * scale;
-                        *slope = if factor == 0.0 { 0.0 } else { *slope * factor };
+                        *slope = if factor == F::ZERO { F::ZERO } else { *slope * factor };
                     }
                 } else {
                     for (i, slopes) in slopes.chunks_exact_mut(columns.max(1)).enumerate() {
@@ -294,27 +295,27 @@ impl<T: ElementwiseLoss> Kernel for Elements<'_, '_, T> {
 
 struct ByRow<'a, T>(&'a T);
 
-impl<T: RowLoss> Rows for ByRow<'_, T> {
+impl<T: RowLoss, F: Float> Rows<F> for ByRow<'_, T> {
     fn run(
         &self,
-        batch: &Batch<'_>,
+        batch: &Batch<'_, F>,
         rows: Range<usize>,
-        values: Option<&mut [f32]>,
-        gradient: Option<&mut [f32]>,
+        values: Option<&mut [F]>,
+        gradient: Option<&mut [F]>,
     ) -> LossTotals {
-        dispatch(WholeRows { formula: self.0, batch, rows, values, gradient })
+        F::run(WholeRows { formula: self.0, batch, rows, values, gradient })
     }
 }
 
-struct WholeRows<'k, 'a, T> {
+struct WholeRows<'k, 'a, T, F> {
     formula: &'k T,
-    batch: &'k Batch<'a>,
+    batch: &'k Batch<'a, F>,
     rows: Range<usize>,
-    values: Option<&'k mut [f32]>,
-    gradient: Option<&'k mut [f32]>,
+    values: Option<&'k mut [F]>,
+    gradient: Option<&'k mut [F]>,
 }
 
-impl<T: RowLoss> Kernel for WholeRows<'_, '_, T> {
+impl<T: RowLoss, F: Float> Kernel for WholeRows<'_, '_, T, F> {
     type Output = LossTotals;
 
     #[inline(always)]
@@ -329,14 +330,11 @@ impl<T: RowLoss> Kernel for WholeRows<'_, '_, T> {
             let value = match self.gradient.as_deref_mut() {
                 Some(gradient) => {
                     let gradient = &mut gradient[(row - start) * columns..(row - start + 1) * columns];
-                    let value = self.formula.gradient(y_true, y_pred, gradient);
+                    let value = F::row_gradient(self.formula, y_true, y_pred, gradient);
                     scale_row(gradient, upstream * self.batch.scale);
                     value
                 }
-                None => {
-                    let value: Plain<f32> = self.formula.value(plain(y_true), plain(y_pred));
-                    value.0
-                }
+                None => F::of(self.formula.value(F::numbers(y_true), F::numbers(y_pred))),
             };
             add(&mut totals, value, upstream);
             if let Some(values) = self.values.as_deref_mut() {

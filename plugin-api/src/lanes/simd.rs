@@ -1,9 +1,10 @@
 //! The same loop, compiled for each level of SIMD, chosen when it runs.
 
+use super::float::Float;
 use crate::real::Plain;
 
 /// A loop. Its `run` must be `#[inline(always)]`, and all it calls too: what isn't inlined keeps the baseline's instructions.
-pub(crate) trait Kernel {
+pub trait Kernel {
     type Output;
     fn run(self) -> Self::Output;
 }
@@ -51,14 +52,14 @@ pub(crate) fn plain<F>(slice: &[F]) -> &[Plain<F>] {
 
 /// The sum in float64, in eight fixed lanes: the same on every machine.
 #[inline(always)]
-pub(crate) fn sum(values: &[f32]) -> f64 {
+pub(crate) fn sum<F: Float>(values: &[F]) -> f64 {
     let mut lanes = [0.0f64; 8];
     let mut chunks = values.chunks_exact(8);
     for chunk in &mut chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(*value);
+            *lane += value.exact();
         }
     }
-    let tail: f64 = chunks.remainder().iter().map(|&value| f64::from(value)).sum();
+    let tail: f64 = chunks.remainder().iter().map(|&value| value.exact()).sum();
     lanes.iter().sum::<f64>() + tail
 }

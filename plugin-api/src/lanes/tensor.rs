@@ -1,5 +1,6 @@
 //! Borrowed arrays of any rank, checked once where the slice is made.
 
+use super::float::Float;
 use crate::{Error, Result};
 use plugfit_abi as abi;
 use std::{fmt, marker::PhantomData};
@@ -223,6 +224,15 @@ impl<'a> Tensor<'a> {
     pub fn f32s(&self, name: &str) -> Result<&'a [f32]> {
         self.as_slice().ok_or_else(|| Error::input(format!("{name} isn't float32: {self:?}")))
     }
+
+    /// The elements as float32 or float64.
+    ///
+    /// # Errors
+    /// They are of another type; `name` says which argument it was.
+    pub fn floats<F: Float>(&self, name: &str) -> Result<&'a [F]> {
+        let other = || Error::input(format!("{name} isn't {}: {self:?}", std::any::type_name::<F>()));
+        self.as_slice().ok_or_else(other)
+    }
 }
 
 impl<'a> TensorMut<'a> {
@@ -258,9 +268,20 @@ impl<'a> TensorMut<'a> {
         Ok(self.as_mut_slice().expect("the dtype was just checked"))
     }
 
-    /// The elements as float32, for as long as they were borrowed.
-    pub(crate) fn into_f32s(mut self, name: &str) -> Result<&'a mut [f32]> {
-        let slice = self.f32s_mut(name)?;
+    /// The elements as float32 or float64.
+    ///
+    /// # Errors
+    /// They are of another type; `name` says which argument it was.
+    pub fn floats_mut<F: Float>(&mut self, name: &str) -> Result<&mut [F]> {
+        if self.raw.dtype != F::DTYPE {
+            return Err(Error::input(format!("{name} isn't {}: {self:?}", std::any::type_name::<F>())));
+        }
+        Ok(self.as_mut_slice().expect("the dtype was just checked"))
+    }
+
+    /// The elements as float32 or float64, for as long as they were borrowed.
+    pub(crate) fn into_floats<F: Float>(mut self, name: &str) -> Result<&'a mut [F]> {
+        let slice = self.floats_mut::<F>(name)?;
         // SAFETY: `self`, which alone could reach the memory, is gone.
         Ok(unsafe { std::slice::from_raw_parts_mut(slice.as_mut_ptr(), slice.len()) })
     }

@@ -21,6 +21,7 @@ fn value(loss: &mut Loss, y_true: &Array, y_pred: &Array, weight: Option<&Array>
     match loss.value(y_true.tensor(None), y_pred.tensor(None), weight, None).expect("it fits") {
         LossValue::Scalar(value) => vec![value],
         LossValue::Array { values, .. } => values.iter().map(|&value| f64::from(value)).collect(),
+        LossValue::Array64 { values, .. } => values.to_vec(),
     }
 }
 

@@ -39,6 +39,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
     let (shape, values) = match value {
         LossValue::Scalar(value) => (Vec::new(), vec![value]),
         LossValue::Array { shape, values } => (shape.to_vec(), values.iter().map(|&value| f64::from(value)).collect()),
+        LossValue::Array64 { shape, values } => (shape.to_vec(), values.to_vec()),
     };
     if shape != expected.shape {
         return Err(format!("has the shape {shape:?}, not {:?}", expected.shape));

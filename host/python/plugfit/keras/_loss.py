@@ -7,6 +7,7 @@ import numpy as np
 import keras
 
 from .. import losses as _losses
+from .._component import _dtype_name
 from . import _common
 
 
@@ -17,8 +18,11 @@ class Loss(keras.losses.Loss):
     def __init__(self, identifier, name=None, reduction=None, dtype=None):
         self._loss = _common.found(_losses, _losses.LossFunctionWrapper, identifier)
         super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
+        dtype = _dtype_name(dtype) or self._loss._given_dtype
         if reduction is not None and reduction != self._loss.reduction:
-            self._loss = type(self._loss)._of(_losses._with_reduction(self._loss, reduction), self._loss._function)
+            self._loss = type(self._loss)._of(_losses._with_reduction(self._loss, reduction), self._loss._function, dtype)
+        elif dtype != self._loss._given_dtype:
+            self._loss = _losses.get(self._loss, dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         mask = keras.src.backend.get_keras_mask(y_pred)
@@ -39,16 +43,16 @@ class Loss(keras.losses.Loss):
 
 
 def _value_and_slopes(loss, y_true, y_pred, sample_weight, mask, cotangent=None):
-    """The loss in float32, and what the cotangent pulls back to ``y_pred``; none is 1."""
+    """The loss, and what the cotangent pulls back to ``y_pred``; none is 1."""
     value, slopes = loss.value_and_gradient(y_true, y_pred, sample_weight, mask)
     if cotangent is None:
         return value, slopes
     if np.ndim(value) == 0:
-        return value, slopes * np.float32(cotangent)
+        return value, slopes * slopes.dtype.type(cotangent)
     # Not reduced: the cotangent weighs the values.
-    weight = np.asarray(cotangent, np.float32)
+    weight = np.asarray(cotangent, slopes.dtype)
     if sample_weight is not None:
-        given = np.asarray(sample_weight, np.float32)
+        given = np.asarray(sample_weight, slopes.dtype)
         weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
     return value, loss.gradient(y_true, y_pred, weight, mask)
 
@@ -73,18 +77,20 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
         # The shape of the values follows from the shapes alone, and so does whether they fit, which is best said here.
         zeros = {name: np.zeros(array.shape, array.dtype) for name, array in {**others, "y_pred": y_pred}.items()}
         shape = np.shape(loss(**zeros))
-    of_value = jax.ShapeDtypeStruct(shape, jnp.float32)
-    of_slopes = jax.ShapeDtypeStruct(y_pred.shape, jnp.float32)
+    # JAX has float64 where it is told so (jax_enable_x64).
+    dtype = jax.dtypes.canonicalize_dtype(np.float64 if loss._given_dtype == "float64" else np.float32)
+    of_value = jax.ShapeDtypeStruct(shape, dtype)
+    of_slopes = jax.ShapeDtypeStruct(y_pred.shape, dtype)
 
     def call(others, y_pred):
-        return np.asarray(loss(*arguments(others, y_pred)), np.float32)
+        return np.asarray(loss(*arguments(others, y_pred)), dtype)
 
     def call_both(others, y_pred):
         value, slopes = _value_and_slopes(loss, *arguments(others, y_pred))
-        return np.asarray(value, np.float32), slopes
+        return np.asarray(value, dtype), np.asarray(slopes, dtype)
 
     def call_pulled(others, y_pred, cotangent):
-        return _value_and_slopes(loss, *arguments(others, y_pred), np.asarray(cotangent))[1]
+        return np.asarray(_value_and_slopes(loss, *arguments(others, y_pred), np.asarray(cotangent))[1], dtype)
 
     @jax.custom_vjp
     def value_of(y_pred, others):

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugfit_abi::abi_stable::std_types::RResult;
-use plugfit_abi::{self as abi, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_abi::{self as abi, Handle, Interface, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
 pub use worker::{worker_main, worker_main_of};
 
@@ -146,6 +146,12 @@ macro_rules! tables {
         }
     )*};
 }
+
+/// What isolated losses do in float64.
+pub fn loss_v2() -> &'static LossV2 {
+    &proxy::LOSS_V2
+}
+
 tables! {
     loss: LossV1 = LOSS,
     metric: MetricV1 = METRIC,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString, RVec};
-use plugfit_abi::{self as abi, Error, Handle, Host, Inputs, LossV1, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_abi::{self as abi, Error, Handle, Host, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
 use super::process::{Caller, Worker, other};
 use super::wire::{Call, Reader, Way, Writer};
@@ -19,6 +19,7 @@ struct Remote {
 }
 
 pub static LOSS: LossV1 = LossV1 { create, release, config, instance_info, output_shape, call };
+pub static LOSS_V2: LossV2 = LossV2 { call };
 pub static METRIC: MetricV1 = MetricV1 {
     create,
     release,

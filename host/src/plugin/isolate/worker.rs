@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use plugfit_abi::abi_stable::std_types::{RResult, RSlice, RStr};
-use plugfit_abi::{self as abi, Handle, Inputs, LossV1, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_abi::{self as abi, Handle, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 use serde_json::Value;
 
 use super::memory::{BODY, HOST, Memory, WORKER, header};
@@ -85,6 +85,7 @@ struct Server {
 #[derive(Default)]
 struct Loaded {
     loss: Option<&'static LossV1>,
+    float64: Option<&'static LossV2>,
     metric: Option<&'static MetricV1>,
     optimizer: Option<&'static OptimizerV1>,
     schedule: Option<&'static ScheduleV1>,
@@ -190,7 +191,9 @@ impl Server {
                     let loaded = load(&self.within.0, question.r);
                     answer.give(loaded.map(|loaded| self.loaded = loaded).into(), |_, ()| ());
                 }
-                (_, Kind::Loss, Loaded { loss: Some(table), function, .. }) => loss(table, *function, question, answer),
+                (_, Kind::Loss, Loaded { loss: Some(table), float64, function, .. }) => {
+                    loss(table, *float64, *function, question, answer);
+                }
                 (_, Kind::Metric, Loaded { metric: Some(table), .. }) => metric(table, question, answer),
                 (_, Kind::Optimizer, Loaded { optimizer: Some(table), .. }) => optimizer(table, question, answer),
                 (_, Kind::Schedule, Loaded { schedule: Some(table), .. }) => schedule(table, question, answer),
@@ -223,6 +226,7 @@ fn load(host: &Host, r: &mut Reader<'_>) -> Result<Loaded, abi::Error> {
     let plugin = Plugin::load(bytes, path, path, in_place, true).map_err(refused)?;
     let loaded = Loaded {
         loss: table(&plugin.loss),
+        float64: plugin.float64,
         metric: table(&plugin.metric),
         optimizer: table(&plugin.optimizer),
         schedule: table(&plugin.schedule),
@@ -279,7 +283,13 @@ unsafe fn component<T: Table>(table: &T, Question { call, host, r }: Question<'_
     }
 }
 
-unsafe fn loss(table: &LossV1, function: Option<Handle>, question: Question<'_, '_>, answer: Answer<'_, '_>) {
+unsafe fn loss(
+    table: &LossV1,
+    float64: Option<&LossV2>,
+    function: Option<Handle>,
+    question: Question<'_, '_>,
+    answer: Answer<'_, '_>,
+) {
     let Question { call, host, r } = question;
     // SAFETY: as above.
     unsafe {
@@ -297,7 +307,9 @@ unsafe fn loss(table: &LossV1, function: Option<Handle>, question: Question<'_, 
                     let gradients = r.list(Reader::option);
                     let gradients = RSlice::from_slice(&gradients);
                     let output = abi::LossOutput { values, valid, gradients, upstream: r.option(), scale: r.float() };
-                    (table.call)(loss, host, inputs, &output)
+                    // A call of float64 comes from the host's table of that alone.
+                    let call = float64.map_or(table.call, |float64| float64.call);
+                    call(loss, host, inputs, &output)
                 });
                 answer.give(totals, |w, totals| {
                     w.float(totals.value);

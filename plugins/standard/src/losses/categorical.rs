@@ -411,7 +411,7 @@ impl RowLoss for CategoricalFocalCrossentropy {
 
 impl Loss for CategoricalFocalCrossentropy {
     fn info(&self) -> LossInfo {
-        RowLoss::info(self).along(Some(self.axis))
+        LossInfo { float64: true, ..RowLoss::info(self).along(Some(self.axis)) }
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -431,6 +431,11 @@ impl Loss for CategoricalFocalCrossentropy {
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        Loss::output_shape(self, inputs)?;
+        rowwise(self, inputs, output, host)
+    }
+
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
         Loss::output_shape(self, inputs)?;
         rowwise(self, inputs, output, host)
     }

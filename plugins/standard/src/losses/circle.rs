@@ -4,7 +4,7 @@ use super::{
     lanes, positive_slope,
     shared::{Labels, Layout, add, share},
 };
-use plugfit_api::{Plain, loss::LossTotals, prelude::*};
+use plugfit_api::{Float, Plain, loss::LossTotals, prelude::*};
 
 /// Circle loss of L2-normalised embeddings and class ids: pairs that are far from their optimum count more. Sun et al. 2020.
 ///
@@ -44,50 +44,51 @@ pub struct Circle {
 impl Circle {
     /// Of a pair's similarity: the term in its `logsumexp`, and the term's derivative.
     #[inline(always)]
-    fn term(&self, similarity: f32, same: bool) -> (f32, f32) {
-        let (gamma, margin) = (self.gamma as f32, self.margin as f32);
-        let apart = 1.0 - similarity;
-        let distance = Plain(apart).max(Plain(0.0)).0;
+    fn term<R: Real>(&self, similarity: R, same: bool) -> (R, R) {
+        let (gamma, margin) = (R::from(self.gamma), R::from(self.margin));
+        let (zero, one) = (R::from(0.0), R::from(1.0));
+        let apart = one - similarity;
+        let distance = apart.max(zero);
         // Same class: gamma (d + margin) (d - margin); other: gamma (1 + margin - d) (1 - margin - d). The first factor is how far
         // from its optimum the pair is; it is differentiated too.
         let (towards, weight, off) = if same {
             (1.0, distance + margin, distance - margin)
         } else {
-            (-1.0, 1.0 + margin - distance, 1.0 - margin - distance)
+            (-1.0, one + margin - distance, one - margin - distance)
         };
-        let positive = Plain(weight).max(Plain(0.0)).0;
-        let slope = gamma * towards * (positive_slope(Plain(weight)).0 * off + positive);
-        (gamma * positive * off, -slope * positive_slope(Plain(apart)).0)
+        let positive = weight.max(zero);
+        let slope = gamma * towards * (positive_slope(weight) * off + positive);
+        (gamma * positive * off, -slope * positive_slope(apart))
     }
 }
 
 /// The samples of a batch.
-struct Batch<'a> {
+struct Batch<'a, F> {
     labels: Vec<i32>,
-    y_pred: &'a [f32],
+    y_pred: &'a [F],
     width: usize,
 }
 
-impl<'a> Batch<'a> {
+impl<'a, F: Dot> Batch<'a, F> {
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let n = samples(inputs)? as usize;
         let ids = Labels::new(inputs.y_true()?)?;
         // A sample of weight 0 is a partner of the others all the same.
-        ids.check(None, None, None, n)?;
+        ids.check::<F>(None, None, None, n)?;
         let labels = numbered((0..n).map(|i| ids.get(i)));
         let y_pred = inputs.y_pred()?;
-        Ok(Batch { labels, y_pred: y_pred.f32s("y_pred")?, width: y_pred.shape()[1] as usize })
+        Ok(Batch { labels, y_pred: y_pred.floats("y_pred")?, width: y_pred.shape()[1] as usize })
     }
 
-    fn embedding(&self, i: usize) -> &'a [f32] {
+    fn embedding(&self, i: usize) -> &'a [F] {
         &self.y_pred[i * self.width..(i + 1) * self.width]
     }
 
     /// The similarities of sample `i` to all.
-    fn similarities(&self, i: usize, similarities: &mut [f32]) {
+    fn similarities(&self, i: usize, similarities: &mut [F]) {
         let own = self.embedding(i);
         for (j, similarity) in similarities.iter_mut().enumerate() {
-            *similarity = lanes::dot(own, self.embedding(j));
+            *similarity = F::dot(own, self.embedding(j));
         }
     }
 }
@@ -104,13 +105,13 @@ fn numbered(ids: impl Iterator<Item = i64> + Clone) -> Vec<i32> {
 }
 
 /// What the rows of similarities come to, with a number for each sample.
-struct Rows {
+struct Rows<F> {
     /// `logsumexp` over the partners of the same class, and of the others; infinity where the value has no slope.
-    same: Vec<f32>,
-    other: Vec<f32>,
-    values: Vec<f32>,
+    same: Vec<F>,
+    other: Vec<F>,
+    values: Vec<F>,
     /// The weight of the value times its derivative with respect to either.
-    slopes: Vec<f32>,
+    slopes: Vec<F>,
 }
 
 /// The number of samples, if the shapes fit.
@@ -129,6 +130,7 @@ impl Loss for Circle {
         LossInfo {
             rows_independent: false,
             own_mask: true,
+            float64: true,
             dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
             ..LossInfo::default()
         }
@@ -139,40 +141,72 @@ impl Loss for Circle {
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        let batch = Batch::new(inputs)?;
+        self.compute(inputs, output, host)
+    }
+
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
+        self.compute(inputs, output, host)
+    }
+}
+
+/// The product of two embeddings.
+trait Dot: Float {
+    fn dot(first: &[Self], second: &[Self]) -> Self;
+}
+
+impl Dot for f32 {
+    fn dot(first: &[f32], second: &[f32]) -> f32 {
+        lanes::dot(first, second)
+    }
+}
+
+impl Dot for f64 {
+    fn dot(first: &[f64], second: &[f64]) -> f64 {
+        lanes::sum!(first, second, |a, b| Plain(a * b)).0
+    }
+}
+
+impl Circle {
+    fn compute<F: Dot>(
+        &self,
+        inputs: &Inputs<'_>,
+        output: &mut LossOutput<'_, F>,
+        host: &Host<'_>,
+    ) -> Result<LossTotals> {
+        let batch = Batch::<F>::new(inputs)?;
         let n = batch.labels.len();
         let (upstream, scale) = (output.upstream, output.scale);
         if upstream.is_some_and(|upstream| upstream.len() != n) {
             return Err(Error::input(format!("the upstream weight isn't one for each of {n} samples")));
         }
-        let weight = |i: usize| upstream.map_or(1.0, |upstream| upstream[i]);
+        let weight = |i: usize| upstream.map_or(F::ONE, |upstream| upstream[i]);
         let cost = n * batch.width;
         let rows = self.rows(&batch, |i| weight(i) * scale, host)?;
         share(Layout { rows: n, values: 1, slopes: batch.width, cost }, output, host, |mut part| {
             let mut totals = LossTotals::default();
             let first = part.rows.start;
-            let mut pairs = vec![0.0; if part.gradient.is_some() { n } else { 0 }];
+            let mut pairs = vec![F::ZERO; if part.gradient.is_some() { n } else { 0 }];
             for i in part.rows.clone() {
                 let value = rows.values[i];
                 // NaN counts, so that it shows.
-                let counts = value != 0.0;
+                let counts = value != F::ZERO;
                 if let Some(values) = part.values.as_deref_mut() {
                     values[i - first] = value;
                 }
                 if let Some(valid) = part.valid.as_deref_mut() {
-                    valid[i - first] = f32::from(u8::from(counts));
+                    valid[i - first] = if counts { F::ONE } else { F::ZERO };
                 }
                 if counts {
                     add(&mut totals, value, weight(i));
                 }
                 if let Some(gradient) = part.gradient.as_deref_mut() {
                     let gradient = &mut gradient[(i - first) * batch.width..][..batch.width];
-                    gradient.fill(0.0);
+                    gradient.fill(F::ZERO);
                     batch.similarities(i, &mut pairs);
                     self.pair_slopes(&batch, &rows, i, &mut pairs);
                     for (j, &slope) in pairs.iter().enumerate() {
                         for (target, partner) in gradient.iter_mut().zip(batch.embedding(j)) {
-                            *target += slope * partner;
+                            *target += slope * *partner;
                         }
                     }
                 }
@@ -180,23 +214,21 @@ impl Loss for Circle {
             totals
         })
     }
-}
 
-impl Circle {
     /// What every row comes to; the gradient needs those of both samples of a pair.
-    fn rows(&self, batch: &Batch<'_>, weight: impl Fn(usize) -> f32, host: &Host<'_>) -> Result<Rows> {
+    fn rows<F: Dot>(&self, batch: &Batch<'_, F>, weight: impl Fn(usize) -> F, host: &Host<'_>) -> Result<Rows<F>> {
         let n = batch.labels.len();
-        let (mut same, mut other) = (vec![0.0; n], vec![0.0; n]);
+        let (mut same, mut other) = (vec![F::ZERO; n], vec![F::ZERO; n]);
         // Two numbers for each sample, written where values and mask would be.
         let mut sums = LossOutput {
             values: Some(&mut same),
             valid: Some(&mut other),
             gradients: &mut [],
             upstream: None,
-            scale: 1.0,
+            scale: F::ONE,
         };
         share(Layout { rows: n, values: 1, slopes: 0, cost: n * batch.width }, &mut sums, host, |part| {
-            let mut pairs = vec![0.0; n];
+            let mut pairs = vec![F::ZERO; n];
             let targets = part.values.into_iter().flatten().zip(part.valid.into_iter().flatten());
             for (i, (same, other)) in part.rows.zip(targets) {
                 batch.similarities(i, &mut pairs);
@@ -204,43 +236,46 @@ impl Circle {
             }
             LossTotals::default()
         })?;
-        let (mut values, mut slopes) = (vec![0.0; n], vec![0.0; n]);
+        let (mut values, mut slopes) = (vec![F::ZERO; n], vec![F::ZERO; n]);
+        let infinite = F::rounded(f64::INFINITY);
         for i in 0..n {
-            let sum = Plain(same[i] + other[i]);
-            values[i] = sum.softplus().0;
-            slopes[i] = weight(i) * sum.sigmoid().0;
-            if slopes[i] == 0.0 {
-                (same[i], other[i]) = (f32::INFINITY, f32::INFINITY);
+            let sum = (same[i] + other[i]).number();
+            values[i] = F::of(sum.softplus());
+            // A sample of weight 0 has no slope, even if its value is NaN.
+            slopes[i] = if weight(i) == F::ZERO { F::ZERO } else { weight(i) * F::of(sum.sigmoid()) };
+            if slopes[i] == F::ZERO {
+                (same[i], other[i]) = (infinite, infinite);
             }
         }
         Ok(Rows { same, other, values, slopes })
     }
 
     /// `logsumexp` over the partners of sample `i` of the same class and of the others; minus infinity of none. Similarities come in.
-    fn sums(&self, batch: &Batch<'_>, i: usize, pairs: &mut [f32]) -> (f32, f32) {
+    fn sums<F: Dot>(&self, batch: &Batch<'_, F>, i: usize, pairs: &mut [F]) -> (F, F) {
         let n = batch.labels.len();
         let (label, pairs) = (batch.labels[i], &mut pairs[..n]);
         let itself = pairs[i];
         for (pair, &other) in pairs.iter_mut().zip(&batch.labels) {
-            *pair = self.term(*pair, other == label).0;
+            *pair = F::of(self.term(pair.number(), other == label).0);
         }
         // A sample that is no partner of its own has a term that vanishes.
-        pairs[i] = if self.remove_diagonal { f32::NEG_INFINITY } else { self.term(itself, true).0 };
+        let least = F::rounded(f64::NEG_INFINITY);
+        pairs[i] = if self.remove_diagonal { least } else { F::of(self.term(itself.number(), true).0) };
         let pairs = &*pairs;
-        let none = Plain(f32::NEG_INFINITY);
+        let none = least.number();
         let labels = &batch.labels;
-        let most_same = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, Plain(x), none));
-        let most_other = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, none, Plain(x)));
-        let zero = Plain(0.0);
-        let same = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, (Plain(x) - most_same).exp(), zero));
-        let other = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, zero, (Plain(x) - most_other).exp()));
-        let logarithm = |most: Plain<f32>, sum: Plain<f32>| if most == none { none } else { most + sum.ln() };
-        (logarithm(most_same, same).0, logarithm(most_other, other).0)
+        let most_same = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, x.number(), none));
+        let most_other = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, none, x.number()));
+        let zero = F::ZERO.number();
+        let same = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, (x.number() - most_same).exp(), zero));
+        let other = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, zero, (x.number() - most_other).exp()));
+        let logarithm = |most: F::Number, sum: F::Number| if most == none { none } else { most + sum.ln() };
+        (F::of(logarithm(most_same, same)), F::of(logarithm(most_other, other)))
     }
 
     /// Similarities of sample `i` come in; the derivatives of all values with respect to them come out. A similarity is in the rows of
     /// both samples.
-    fn pair_slopes(&self, batch: &Batch<'_>, rows: &Rows, i: usize, pairs: &mut [f32]) {
+    fn pair_slopes<F: Dot>(&self, batch: &Batch<'_, F>, rows: &Rows<F>, i: usize, pairs: &mut [F]) {
         let n = batch.labels.len();
         let label = batch.labels[i];
         let (labels, pairs) = (&batch.labels[..n], &mut pairs[..n]);
@@ -248,14 +283,14 @@ impl Circle {
         let (own_same, own_other, own_slope) = (same[i], other[i], slopes[i]);
         for j in 0..n {
             let is_same = labels[j] == label;
-            let (term, slope) = self.term(pairs[j], is_same);
+            let (term, slope) = self.term(pairs[j].number(), is_same);
             let (own, theirs) = if is_same { (own_same, same[j]) } else { (own_other, other[j]) };
-            let own = own_slope * Plain(term - own).exp().0;
-            let theirs = slopes[j] * Plain(term - theirs).exp().0;
-            pairs[j] = slope * (own + theirs);
+            let own = own_slope.number() * (term - own.number()).exp();
+            let theirs = slopes[j].number() * (term - theirs.number()).exp();
+            pairs[j] = F::of(slope * (own + theirs));
         }
         if self.remove_diagonal {
-            pairs[i] = 0.0;
+            pairs[i] = F::ZERO;
         }
     }
 }

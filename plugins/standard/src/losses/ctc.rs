@@ -4,7 +4,7 @@ use super::{
     lanes,
     shared::{Labels, Layout, add, share},
 };
-use plugfit_api::{Plain, loss::LossTotals, prelude::*};
+use plugfit_api::{Float, loss::LossTotals, prelude::*};
 
 /// Connectionist temporal classification: minus the logarithm of the probability of all alignments of `y_true` with the logits
 /// `y_pred`, class 0 being the blank. Graves et al. 2006.
@@ -37,14 +37,14 @@ const BLANK: usize = 0;
 /// States are blank, label, blank, label, …, blank: the label of number `i` is state `2 i + 1`. A row of states has two more before
 /// it, which nothing comes from.
 #[derive(Default)]
-struct Room {
+struct Room<F> {
     /// The class of each state; none of an id that is no class, in a sample of weight 0.
     classes: Vec<Option<usize>>,
     /// The logarithm of the weight of skipping the state before: 0 for a label, `IMPOSSIBLE` if it repeats the one before, minus
     /// infinity for a blank.
     skips: Vec<f64>,
     /// Logarithms of probabilities, [time, classes].
-    scores: Vec<f32>,
+    scores: Vec<F>,
     /// The scores of the states in one step.
     emitted: Vec<f64>,
     /// Logarithms of the probability of all beginnings that end in a state, [1 + time, 2 + states].
@@ -58,17 +58,17 @@ const MARGIN: usize = 2;
 
 /// The logarithm of the sum of three numbers given by their logarithms.
 #[inline(always)]
-fn log_sum(a: f64, b: f64, c: f64) -> f64 {
+fn log_sum<F: Float>(a: f64, b: f64, c: f64) -> f64 {
     let most = if a > b { a } else { b };
     let most = if c > most { c } else { most };
-    // Float32 is enough for what is between 1 and 3, and its functions are fast.
-    let part = |x: f64| Plain((x - most) as f32).exp();
-    let sum = most + f64::from((part(a) + part(b) + part(c)).ln().0);
+    // For a loss in float32 that is enough for what is between 1 and 3, and its functions are fast.
+    let part = |x: f64| F::rounded(x - most).number().exp();
+    let sum = most + (part(a) + part(b) + part(c)).ln().value();
     if most == f64::NEG_INFINITY { most } else { sum }
 }
 
-impl Room {
-    fn prepare(&mut self, labels: &[i64], logits: &[f32], classes: usize) {
+impl<F: Float> Room<F> {
+    fn prepare(&mut self, labels: &[i64], logits: &[F], classes: usize) {
         let class = |label: i64| usize::try_from(label).ok().filter(|&label| label < classes);
         self.classes.clear();
         self.skips.clear();
@@ -86,9 +86,9 @@ impl Room {
         self.emitted.resize(self.classes.len(), 0.0);
         self.scores.clear();
         for row in logits.chunks_exact(classes) {
-            let most = lanes::greatest!(row, |x| Plain(x));
-            let logarithm = lanes::sum!(row, |x| (Plain(x) - most).exp()).ln();
-            self.scores.extend(row.iter().map(|&x| (Plain(x) - most - logarithm).0));
+            let most = lanes::greatest!(row, |x| x.number());
+            let logarithm = lanes::sum!(row, |x| (x.number() - most).exp()).ln();
+            self.scores.extend(row.iter().map(|&x| F::of(x.number() - most - logarithm)));
         }
     }
 
@@ -96,7 +96,7 @@ impl Room {
     fn emit(&mut self, step: usize, classes: usize) {
         let scores = &self.scores[step * classes..(step + 1) * classes];
         for (emitted, class) in self.emitted.iter_mut().zip(&self.classes) {
-            *emitted = class.map_or(0.0, |class| scores[class].into());
+            *emitted = class.map_or(0.0, |class| scores[class].exact());
         }
     }
 
@@ -115,16 +115,16 @@ impl Room {
             let (skips, emitted, last) = (&self.skips[..n], &self.emitted[..n], &last[..n + MARGIN]);
             let next = &mut next[MARGIN..MARGIN + n];
             for s in 0..n {
-                next[s] = log_sum(last[s + 2], last[s + 1], last[s] + skips[s]) + emitted[s];
+                next[s] = log_sum::<F>(last[s + 2], last[s + 1], last[s] + skips[s]) + emitted[s];
             }
         }
         // A sequence ends with its last label or with the blank behind it; one without labels with the blank.
         let last = &self.before[time * row..];
-        -log_sum(last[row - 1], last[row - 2], f64::NEG_INFINITY)
+        -log_sum::<F>(last[row - 1], last[row - 2], f64::NEG_INFINITY)
     }
 
     /// The gradient: what each class is expected to be, less how often the alignments have it.
-    fn backward(&mut self, time: usize, classes: usize, value: f64, factor: f32, gradient: &mut [f32]) {
+    fn backward(&mut self, time: usize, classes: usize, value: f64, factor: F, gradient: &mut [F]) {
         let n = self.classes.len();
         let row = MARGIN + n;
         self.after.clear();
@@ -134,12 +134,13 @@ impl Room {
             self.emit(step, classes);
             let gradient = &mut gradient[step * classes..(step + 1) * classes];
             for (slope, &score) in gradient.iter_mut().zip(&self.scores[step * classes..]) {
-                *slope = Plain(score).exp().0 * factor;
+                *slope = F::of(score.number().exp()) * factor;
             }
             let before = &self.before[(step + 1) * row + MARGIN..(step + 2) * row];
             for ((class, before), after) in self.classes.iter().zip(before).zip(&self.after) {
                 if let Some(class) = class {
-                    gradient[*class] -= Plain((before + after + value) as f32).exp().0 * factor;
+                    let often = F::of(F::rounded(before + after + value).number().exp()) * factor;
+                    gradient[*class] = F::of(gradient[*class].number() - often.number());
                 }
             }
             // What can follow from each state of the step before: states after it aren't needed any more when it is written.
@@ -149,7 +150,7 @@ impl Room {
             }
             for s in 0..n {
                 let skipped = if s + 2 < n { after[s + 2] + skips[s + 2] } else { f64::NEG_INFINITY };
-                after[s] = log_sum(after[s], after[s + 1], skipped);
+                after[s] = log_sum::<F>(after[s], after[s + 1], skipped);
             }
         }
     }
@@ -171,7 +172,12 @@ fn lengths(inputs: &Inputs<'_>) -> Result<[usize; 4]> {
 
 impl Loss for Ctc {
     fn info(&self) -> LossInfo {
-        LossInfo { from_logits: true, dtypes: vec![Labels::dtypes(), vec!["float32".into()]], ..LossInfo::default() }
+        LossInfo {
+            from_logits: true,
+            float64: true,
+            dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
+            ..LossInfo::default()
+        }
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -179,45 +185,53 @@ impl Loss for Ctc {
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        let [n, width, time, classes] = lengths(inputs)?;
-        let ids = Labels::new(inputs.y_true()?)?;
-        ids.check(Some(classes), None, output.upstream, n)?;
-        let y_pred = inputs.y_pred()?.f32s("y_pred")?;
-        let (upstream, scale) = (output.upstream, output.scale);
-        let size = time * classes;
-        // An alignment's step costs as much as some ten elements elsewhere.
-        let layout = Layout { rows: n, values: 1, slopes: size, cost: size + 20 * time * (2 * width + 1) };
-        share(layout, output, host, |mut part| {
-            let mut totals = LossTotals::default();
-            let (mut room, mut labels) = (Room::default(), Vec::new());
-            let first = part.rows.start;
-            for sample in part.rows.clone() {
-                let all = (sample * width..(sample + 1) * width).map(|i| ids.get(i));
-                let length = all.clone().filter(|&id| id != BLANK as i64).count();
-                labels.clear();
-                labels.extend(all.take(length));
-                room.prepare(&labels, &y_pred[sample * size..(sample + 1) * size], classes);
-                let value = room.forward(time, classes);
-                let upstream = upstream.map_or(1.0, |upstream| upstream[sample]);
-                if let Some(values) = part.values.as_deref_mut() {
-                    values[sample - first] = value as f32;
-                }
-                if let Some(valid) = part.valid.as_deref_mut() {
-                    valid[sample - first] = 1.0;
-                }
-                add(&mut totals, value as f32, upstream);
-                if let Some(gradient) = part.gradient.as_deref_mut() {
-                    let gradient = &mut gradient[(sample - first) * size..][..size];
-                    if upstream * scale == 0.0 {
-                        gradient.fill(0.0);
-                    } else {
-                        room.backward(time, classes, value, upstream * scale, gradient);
-                    }
+        call(inputs, output, host)
+    }
+
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
+        call(inputs, output, host)
+    }
+}
+
+fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Host<'_>) -> Result<LossTotals> {
+    let [n, width, time, classes] = lengths(inputs)?;
+    let ids = Labels::new(inputs.y_true()?)?;
+    ids.check(Some(classes), None, output.upstream, n)?;
+    let y_pred = inputs.y_pred()?.floats::<F>("y_pred")?;
+    let (upstream, scale) = (output.upstream, output.scale);
+    let size = time * classes;
+    // An alignment's step costs as much as some ten elements elsewhere.
+    let layout = Layout { rows: n, values: 1, slopes: size, cost: size + 20 * time * (2 * width + 1) };
+    share(layout, output, host, |mut part| {
+        let mut totals = LossTotals::default();
+        let (mut room, mut labels) = (Room::default(), Vec::new());
+        let first = part.rows.start;
+        for sample in part.rows.clone() {
+            let all = (sample * width..(sample + 1) * width).map(|i| ids.get(i));
+            let length = all.clone().filter(|&id| id != BLANK as i64).count();
+            labels.clear();
+            labels.extend(all.take(length));
+            room.prepare(&labels, &y_pred[sample * size..(sample + 1) * size], classes);
+            let value = room.forward(time, classes);
+            let upstream = upstream.map_or(F::ONE, |upstream| upstream[sample]);
+            if let Some(values) = part.values.as_deref_mut() {
+                values[sample - first] = F::rounded(value);
+            }
+            if let Some(valid) = part.valid.as_deref_mut() {
+                valid[sample - first] = F::ONE;
+            }
+            add(&mut totals, F::rounded(value), upstream);
+            if let Some(gradient) = part.gradient.as_deref_mut() {
+                let gradient = &mut gradient[(sample - first) * size..][..size];
+                if upstream * scale == F::ZERO {
+                    gradient.fill(F::ZERO);
+                } else {
+                    room.backward(time, classes, value, upstream * scale, gradient);
                 }
             }
-            totals
-        })
-    }
+        }
+        totals
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{lanes, positive_slope};
 use plugfit_api::{
-    Plain,
+    Float, Plain,
     loss::{LossTotals, Targets, elementwise, rows_shape},
     prelude::*,
 };
@@ -74,15 +74,15 @@ impl ElementwiseLoss for SquaredHinge {
 }
 
 /// Whether all labels that have a weight are 0 or 1: only the whole batch tells, since 1 is a label of both conventions.
-fn zero_one(inputs: &Inputs<'_>, upstream: Option<&[f32]>) -> Result<bool> {
-    let labels = inputs.y_true()?.f32s("y_true")?;
+fn zero_one<F: Float>(inputs: &Inputs<'_>, upstream: Option<&[F]>) -> Result<bool> {
+    let labels = inputs.y_true()?.floats::<F>("y_true")?;
     if let Some(upstream) = upstream {
         let each = labels.len().checked_div(upstream.len()).unwrap_or(0).max(1);
-        let is_one = |label: &f32| *label == 0.0 || *label == 1.0;
-        return Ok(labels.chunks(each).zip(upstream).all(|(row, &weight)| weight == 0.0 || row.iter().all(is_one)));
+        let is_one = |label: &F| *label == F::ZERO || *label == F::ONE;
+        return Ok(labels.chunks(each).zip(upstream).all(|(row, &weight)| weight == F::ZERO || row.iter().all(is_one)));
     }
     // A piece at a time: without a branch an element, and done at the first -1.
-    let all = |piece: &[f32]| piece.iter().fold(true, |all, &label| all & ((label == 0.0) | (label == 1.0)));
+    let all = |piece: &[F]| piece.iter().fold(true, |all, &label| all & ((label == F::ZERO) | (label == F::ONE)));
     Ok(labels.chunks(256).all(all))
 }
 
@@ -90,12 +90,15 @@ macro_rules! by_the_whole_batch {
     ($($name:ident),*) => {$(
         impl Loss for $name {
             fn info(&self) -> LossInfo {
-                LossInfo { rows_independent: false, ..LossInfo::default() }
+                LossInfo { rows_independent: false, float64: true, ..LossInfo::default() }
             }
             fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
                 rows_shape(inputs, Some(-1))
             }
             fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+                elementwise(&$name { zero_one: zero_one(inputs, output.upstream)? }, inputs, output, host)
+            }
+            fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
                 elementwise(&$name { zero_one: zero_one(inputs, output.upstream)? }, inputs, output, host)
             }
         }

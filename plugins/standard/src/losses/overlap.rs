@@ -5,6 +5,7 @@ use super::{
     shared::{Layout, Part, TASK, add, axis_of, count, share},
 };
 use plugfit_api::{
+    Float,
     config::{ConfigValue, ValueSpec},
     loss::LossTotals,
     prelude::*,
@@ -172,12 +173,12 @@ fn output_shape(axes: &Axes, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
     Ok(shape.iter().zip(summed).filter(|(_, summed)| !summed).map(|(&length, _)| length).collect())
 }
 
-fn sums(y_true: &[f32], y_pred: &[f32]) -> Sums {
+fn sums<F: Float>(y_true: &[F], y_pred: &[F]) -> Sums {
     const LANES: usize = 8;
     let mut lanes = [[0.0f64; LANES]; 3];
     let n = y_true.len().min(y_pred.len());
-    let mut count_in = |k: usize, t: f32, p: f32| {
-        let (t, p) = (f64::from(t), f64::from(p));
+    let mut count_in = |k: usize, t: F, p: F| {
+        let (t, p) = (t.exact(), p.exact());
         lanes[0][k] += t * p;
         lanes[1][k] += t;
         lanes[2][k] += p;
@@ -196,26 +197,26 @@ fn sums(y_true: &[f32], y_pred: &[f32]) -> Sums {
 }
 
 /// Writes the gradient: a line in `y_true`.
-fn line(y_true: &[f32], slope: f64, offset: f64, factor: f32, gradient: &mut [f32]) {
-    if factor == 0.0 {
-        return gradient.fill(0.0);
+fn line<F: Float>(y_true: &[F], slope: f64, offset: f64, factor: F, gradient: &mut [F]) {
+    if factor == F::ZERO {
+        return gradient.fill(F::ZERO);
     }
-    let (slope, offset) = ((slope * f64::from(factor)) as f32, (offset * f64::from(factor)) as f32);
+    let (slope, offset) = (F::rounded(slope * factor.exact()), F::rounded(offset * factor.exact()));
     for (target, t) in gradient.iter_mut().zip(y_true) {
-        *target = slope * t + offset;
+        *target = slope * *t + offset;
     }
 }
 
-fn call(
+fn call<F: Float>(
     formula: &impl OfSums,
     axes: &Axes,
     inputs: &Inputs<'_>,
-    output: &mut LossOutput<'_>,
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
     let shape = one_shape(inputs)?;
     let summed = axes.summed(shape)?;
-    let (y_true, y_pred) = (inputs.y_true()?.f32s("y_true")?, inputs.y_pred()?.f32s("y_pred")?);
+    let (y_true, y_pred) = (inputs.y_true()?.floats::<F>("y_true")?, inputs.y_pred()?.floats::<F>("y_pred")?);
     let kept = summed.iter().take_while(|&&summed| !summed).count();
     if summed[kept..].contains(&false) {
         return scattered(formula, shape, &summed, y_true, y_pred, output);
@@ -227,39 +228,39 @@ fn call(
     if columns > TASK {
         return in_pieces(formula, layout, y_true, y_pred, output, host);
     }
-    share(layout, output, host, |mut part: Part<'_>| {
+    share(layout, output, host, |mut part: Part<'_, F>| {
         let mut totals = LossTotals::default();
         let first = part.rows.start;
         for row in part.rows.clone() {
             let (y_true, y_pred) = (&y_true[row * columns..][..columns], &y_pred[row * columns..][..columns]);
             let (value, slope, offset) = formula.of_sums(sums(y_true, y_pred));
-            let upstream = upstream.map_or(1.0, |upstream| upstream[row]);
+            let upstream = upstream.map_or(F::ONE, |upstream| upstream[row]);
             if let Some(gradient) = part.gradient.as_deref_mut() {
                 line(y_true, slope, offset, upstream * scale, &mut gradient[(row - first) * columns..][..columns]);
             }
-            put(&mut part, row - first, value as f32, upstream, &mut totals);
+            put(&mut part, row - first, F::rounded(value), upstream, &mut totals);
         }
         totals
     })
 }
 
-fn put(part: &mut Part<'_>, at: usize, value: f32, upstream: f32, totals: &mut LossTotals) {
+fn put<F: Float>(part: &mut Part<'_, F>, at: usize, value: F, upstream: F, totals: &mut LossTotals) {
     if let Some(values) = part.values.as_deref_mut() {
         values[at] = value;
     }
     if let Some(valid) = part.valid.as_deref_mut() {
-        valid[at] = 1.0;
+        valid[at] = F::ONE;
     }
     add(totals, value, upstream);
 }
 
 /// Long rows, of which threads share each: the sums, then the gradient.
-fn in_pieces(
+fn in_pieces<F: Float>(
     formula: &impl OfSums,
     Layout { rows, slopes: columns, .. }: Layout,
-    y_true: &[f32],
-    y_pred: &[f32],
-    output: &mut LossOutput<'_>,
+    y_true: &[F],
+    y_pred: &[F],
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
     let pieces = columns.div_ceil(TASK);
@@ -284,7 +285,7 @@ fn in_pieces(
         })
         .collect();
     let (upstream, scale) = (output.upstream, output.scale);
-    let weight = |row: usize| upstream.and_then(|upstream| upstream.get(row)).map_or(1.0, |&weight| weight);
+    let weight = |row: usize| upstream.and_then(|upstream| upstream.get(row)).map_or(F::ONE, |&weight| weight);
     // One value after the other, without the gradient, whose rows are cut.
     let gradients = std::mem::take(&mut output.gradients);
     let layout = Layout { rows, values: 1, slopes: 0, cost: 1 };
@@ -292,12 +293,12 @@ fn in_pieces(
         let mut totals = LossTotals::default();
         let first = part.rows.start;
         for row in part.rows.clone() {
-            put(&mut part, row - first, of_rows[row].0 as f32, weight(row), &mut totals);
+            put(&mut part, row - first, F::rounded(of_rows[row].0), weight(row), &mut totals);
         }
         totals
     });
     if let Some(Some(tensor)) = gradients.get_mut(1) {
-        let gradient = tensor.f32s_mut("the gradient")?;
+        let gradient = tensor.floats_mut::<F>("the gradient")?;
         if gradient.len() != y_true.len() {
             return Err(Error::input("the memory for the gradient isn't as large as y_pred"));
         }
@@ -319,13 +320,13 @@ fn in_pieces(
 }
 
 /// Axes in any order: element by element.
-fn scattered(
+fn scattered<F: Float>(
     formula: &impl OfSums,
     shape: &[i64],
     summed: &[bool],
-    y_true: &[f32],
-    y_pred: &[f32],
-    output: &mut LossOutput<'_>,
+    y_true: &[F],
+    y_pred: &[F],
+    output: &mut LossOutput<'_, F>,
 ) -> Result<LossTotals> {
     // How far a step along each axis moves in the output.
     let mut strides = vec![0; shape.len()];
@@ -344,7 +345,7 @@ fn scattered(
     };
     let mut sums = vec![Sums::default(); rows];
     for (flat, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
-        let (sums, t, p) = (&mut sums[place(flat)], f64::from(t), f64::from(p));
+        let (sums, t, p) = (&mut sums[place(flat)], t.exact(), p.exact());
         *sums = Sums { both: sums.both + t * p, t: sums.t + t, p: sums.p + p };
     }
     let of_rows: Vec<_> = sums.into_iter().map(|sums| formula.of_sums(sums)).collect();
@@ -352,9 +353,9 @@ fn scattered(
     let layout = Layout { rows: 1, values: rows, slopes: y_pred.len(), cost: y_pred.len() };
     share(layout, output, &Host::none(), |mut part| {
         let mut totals = LossTotals::default();
-        let weight = |row: usize| upstream.map_or(1.0, |upstream| upstream[row]);
+        let weight = |row: usize| upstream.map_or(F::ONE, |upstream| upstream[row]);
         for (row, of_row) in of_rows.iter().enumerate() {
-            put(&mut part, row, of_row.0 as f32, weight(row), &mut totals);
+            put(&mut part, row, F::rounded(of_row.0), weight(row), &mut totals);
         }
         for (flat, target) in part.gradient.into_iter().flatten().enumerate() {
             let row = place(flat);
@@ -375,7 +376,7 @@ macro_rules! losses {
                     Axes::One(axis) => *axis > 0,
                     Axes::List(axes) => axes.iter().all(|axis| *axis > 0),
                 };
-                LossInfo { rows_independent, ..LossInfo::default() }
+                LossInfo { rows_independent, float64: true, ..LossInfo::default() }
             }
 
             fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -383,6 +384,15 @@ macro_rules! losses {
             }
 
             fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+                call(self, &self.axis, inputs, output, host)
+            }
+
+            fn call_f64(
+                &self,
+                inputs: &Inputs<'_>,
+                output: &mut LossOutput<'_, f64>,
+                host: &Host<'_>,
+            ) -> Result<LossTotals> {
                 call(self, &self.axis, inputs, output, host)
             }
         }

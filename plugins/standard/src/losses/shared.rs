@@ -1,6 +1,6 @@
 //! What losses at the level of tensors have in common: class ids, axes, and rows shared between threads.
 
-use plugfit_api::{loss::LossTotals, prelude::*};
+use plugfit_api::{Float, loss::LossTotals, prelude::*};
 use std::{ops::Range, sync::Mutex};
 
 /// Elements of a task: below this, threads cost more than they save.
@@ -42,11 +42,11 @@ impl<'a> Labels<'a> {
 
     /// Refuses what isn't a whole number, or is none of `classes` classes where they are counted, unless it is `ignored` or belongs to
     /// a value of weight 0. There are as many ids for each value as the lengths say.
-    pub fn check(
+    pub fn check<F: Float>(
         &self,
         classes: Option<usize>,
         ignored: Option<i64>,
-        upstream: Option<&[f32]>,
+        upstream: Option<&[F]>,
         values: usize,
     ) -> Result<()> {
         let n = self.len();
@@ -57,7 +57,7 @@ impl<'a> Labels<'a> {
         };
         let fits = |i: usize| self.whole(i).is_some_and(is_class);
         let counts =
-            |i: usize| upstream.and_then(|upstream| upstream.get(i / each)).is_none_or(|&weight| weight != 0.0);
+            |i: usize| upstream.and_then(|upstream| upstream.get(i / each)).is_none_or(|&weight| weight != F::ZERO);
         let Some(wrong) = (0..n).find(|&i| !fits(i) && counts(i)) else { return Ok(()) };
         let place = format!("y_true holds {} in row {} (from 0)", self.shown(wrong), wrong / each);
         Err(Error::input(match (self.whole(wrong), classes) {
@@ -133,11 +133,11 @@ pub fn count(shape: &[i64]) -> usize {
 }
 
 /// A range of rows and where a task writes what belongs to them.
-pub struct Part<'a> {
+pub struct Part<'a, F = f32> {
     pub rows: Range<usize>,
-    pub values: Option<&'a mut [f32]>,
-    pub valid: Option<&'a mut [f32]>,
-    pub gradient: Option<&'a mut [f32]>,
+    pub values: Option<&'a mut [F]>,
+    pub valid: Option<&'a mut [F]>,
+    pub gradient: Option<&'a mut [F]>,
 }
 
 /// How the outputs of a loss lie in memory.
@@ -153,23 +153,23 @@ pub struct Layout {
 }
 
 /// Runs `run` on all rows, shared between threads where there is enough to do, and adds what it returns in order.
-pub fn share(
+pub fn share<F: Float>(
     layout: Layout,
-    output: &mut LossOutput<'_>,
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
-    run: impl Fn(Part<'_>) -> LossTotals + Sync,
+    run: impl Fn(Part<'_, F>) -> LossTotals + Sync,
 ) -> Result<LossTotals> {
     let Layout { rows, values, slopes, cost } = layout;
     let sized = |length: Option<usize>, wanted: usize, what: &str| match length {
         Some(length) if length != wanted => Err(Error::input(format!("{what} has {length} elements, not {wanted}"))),
         _ => Ok(()),
     };
-    sized(output.upstream.map(<[f32]>::len), rows * values, "the upstream weight")?;
+    sized(output.upstream.map(<[F]>::len), rows * values, "the upstream weight")?;
     sized(output.values.as_ref().map(|values| values.len()), rows * values, "the memory for the values")?;
     sized(output.valid.as_ref().map(|valid| valid.len()), rows * values, "the memory for the mask")?;
     let LossOutput { values: all_values, valid: all_valid, gradients, .. } = output;
     let gradient = match gradients.get_mut(1) {
-        Some(Some(tensor)) => Some(tensor.f32s_mut("the gradient")?),
+        Some(Some(tensor)) => Some(tensor.floats_mut::<F>("the gradient")?),
         _ => None,
     };
     sized(gradient.as_ref().map(|gradient| gradient.len()), rows * slopes, "the memory for the gradient")?;
@@ -205,7 +205,7 @@ pub fn share(
 }
 
 /// Takes the first `n` elements off.
-fn split<'a>(rest: &mut Option<&'a mut [f32]>, n: usize) -> Option<&'a mut [f32]> {
+fn split<'a, F>(rest: &mut Option<&'a mut [F]>, n: usize) -> Option<&'a mut [F]> {
     let (first, others) = rest.take()?.split_at_mut(n);
     *rest = Some(others);
     Some(first)
@@ -213,11 +213,11 @@ fn split<'a>(rest: &mut Option<&'a mut [f32]>, n: usize) -> Option<&'a mut [f32]
 
 /// Counts one value in.
 #[inline(always)]
-pub fn add(totals: &mut LossTotals, value: f32, upstream: f32) {
+pub fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
     // A value of weight zero is as if it weren't there, even where it is no number.
-    if upstream != 0.0 {
-        totals.value += f64::from(upstream) * f64::from(value);
-        totals.weight += f64::from(upstream);
+    if upstream != F::ZERO {
+        totals.value += upstream.exact() * value.exact();
+        totals.weight += upstream.exact();
     }
     totals.count += 1.0;
 }

@@ -5,7 +5,7 @@ use super::{
     shared::{Labels, Layout, Part, add, axis_of, count, share},
 };
 use plugfit_api::{
-    Plain,
+    Float, Plain,
     loss::{LossTotals, Targets},
     prelude::*,
 };
@@ -87,6 +87,27 @@ trait OfClassId: Sync {
 
     /// The value, and its derivative with respect to each element of `y_pred`.
     fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32;
+
+    /// The same in float64.
+    fn gradient_f64(&self, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64;
+}
+
+/// Which of the two gradients a dtype has.
+trait Slopes: Float {
+    fn of_row(formula: &impl OfClassId, label: Option<usize>, y_pred: &[Self], gradient: &mut [Self]) -> Self;
+}
+
+impl Slopes for f32 {
+    #[inline(always)]
+    fn of_row(formula: &impl OfClassId, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+        formula.gradient(label, y_pred, gradient)
+    }
+}
+
+impl Slopes for f64 {
+    fn of_row(formula: &impl OfClassId, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        formula.gradient_f64(label, y_pred, gradient)
+    }
 }
 
 #[formula]
@@ -121,6 +142,26 @@ impl OfClassId for SparseCategoricalCrossentropy {
         gradient[label] = (slope * share - slope).0;
         -inside.ln().0
     }
+
+    fn gradient_f64(&self, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        gradient.fill(0.0);
+        let Some(label) = label else { return 0.0 };
+        if self.from_logits {
+            let most = lanes::greatest!(y_pred, |x| Plain(x)).0;
+            gradient.iter_mut().zip(y_pred).for_each(|(slope, x)| *slope = (x - most).exp());
+            let total: f64 = gradient.iter().sum();
+            gradient.iter_mut().for_each(|slope| *slope /= total);
+            gradient[label] -= 1.0;
+            return total.ln() - (y_pred[label] - most);
+        }
+        let total: f64 = y_pred.iter().sum();
+        let share = y_pred[label] / total;
+        let inside = share.clamp(EPSILON, UPPER);
+        let slope = clamp_slope(Plain(share), EPSILON, UPPER).0 / (inside * total);
+        gradient.fill(slope * share);
+        gradient[label] = slope * share - slope;
+        -inside.ln()
+    }
 }
 
 #[formula]
@@ -135,6 +176,14 @@ impl OfClassId for CategoricalGeneralizedCrossEntropy {
         let p = Plain(y_pred[label]);
         gradient[label] = -p.powf(self.q - 1.0).0;
         self.of(p).0
+    }
+
+    fn gradient_f64(&self, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        gradient.fill(0.0);
+        if let Some(label) = label {
+            gradient[label] = -y_pred[label].powf(self.q - 1.0);
+        }
+        self.value(label, y_pred, Plain).0
     }
 }
 
@@ -168,25 +217,25 @@ impl Rows {
 }
 
 /// Runs a formula over a batch, without the rows of class `ignored`.
-fn call(
+fn call<F: Slopes>(
     formula: &impl OfClassId,
     axis: i64,
     ignored: Option<i64>,
     inputs: &Inputs<'_>,
-    output: &mut LossOutput<'_>,
+    output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
     let (Rows { outer, classes, inner }, _) = Rows::new(inputs, axis)?;
     let labels = Labels::new(inputs.y_true()?)?;
     labels.check(Some(classes), ignored, output.upstream, outer * inner)?;
-    let y_pred = inputs.y_pred()?.f32s("y_pred")?;
+    let y_pred = inputs.y_pred()?.floats::<F>("y_pred")?;
     let (upstream, scale) = (output.upstream, output.scale);
     let layout = Layout { rows: outer, values: inner, slopes: classes * inner, cost: classes * inner };
     share(layout, output, host, |mut part| {
         let mut totals = LossTotals::default();
         // Rows that don't lie in one piece are copied out and back.
         let scattered = inner != 1;
-        let mut copies = if scattered { [vec![0.0; classes], vec![0.0; classes]] } else { Default::default() };
+        let mut copies = if scattered { [vec![F::ZERO; classes], vec![F::ZERO; classes]] } else { Default::default() };
         let first = part.rows.start;
         for row in first * inner..part.rows.end * inner {
             let (block, i) = (row / inner, row % inner);
@@ -199,11 +248,11 @@ fn call(
                 &y_pred[from..from + classes]
             };
             let label = labels.get(row);
-            let upstream = upstream.map_or(1.0, |upstream| upstream[row]);
+            let upstream = upstream.map_or(F::ONE, |upstream| upstream[row]);
             let counts = ignored != Some(label);
             let value = match part.gradient.as_deref_mut() {
-                None if !counts => 0.0,
-                None => formula.value(class(label, classes), y_pred, Plain).0,
+                None if !counts => F::ZERO,
+                None => F::of(formula.value(class(label, classes), y_pred, F::number)),
                 Some(gradient) => {
                     let slopes = if scattered { &mut slopes[..] } else { &mut gradient[at..at + classes] };
                     let value = one_row(formula, class(label, classes), y_pred, slopes, counts, upstream * scale);
@@ -228,44 +277,44 @@ fn class(label: i64, classes: usize) -> Option<usize> {
 }
 
 #[inline(always)]
-fn one_row(
+fn one_row<F: Slopes>(
     formula: &impl OfClassId,
     label: Option<usize>,
-    y_pred: &[f32],
-    slopes: &mut [f32],
+    y_pred: &[F],
+    slopes: &mut [F],
     counts: bool,
-    factor: f32,
-) -> f32 {
+    factor: F,
+) -> F {
     if !counts {
-        slopes.fill(0.0);
-        return 0.0;
+        slopes.fill(F::ZERO);
+        return F::ZERO;
     }
-    let value = formula.gradient(label, y_pred, slopes);
-    if factor == 0.0 {
-        slopes.fill(0.0);
-    } else if factor != 1.0 {
+    let value = F::of_row(formula, label, y_pred, slopes);
+    if factor == F::ZERO {
+        slopes.fill(F::ZERO);
+    } else if factor != F::ONE {
         slopes.iter_mut().for_each(|slope| *slope *= factor);
     }
     value
 }
 
 #[inline(always)]
-fn put(part: &mut Part<'_>, at: usize, value: f32, counts: bool) {
+fn put<F: Float>(part: &mut Part<'_, F>, at: usize, value: F, counts: bool) {
     if let Some(values) = part.values.as_deref_mut() {
         values[at] = value;
     }
     if let Some(valid) = part.valid.as_deref_mut() {
-        valid[at] = f32::from(u8::from(counts));
+        valid[at] = if counts { F::ONE } else { F::ZERO };
     }
 }
 
-fn gather(from: &[f32], step: usize, row: &mut [f32]) {
+fn gather<F: Float>(from: &[F], step: usize, row: &mut [F]) {
     for (value, from) in row.iter_mut().zip(from.iter().step_by(step)) {
         *value = *from;
     }
 }
 
-fn scatter(row: &[f32], step: usize, to: &mut [f32]) {
+fn scatter<F: Float>(row: &[F], step: usize, to: &mut [F]) {
     for (value, to) in row.iter().zip(to.iter_mut().step_by(step)) {
         *to = *value;
     }
@@ -276,6 +325,7 @@ impl Loss for SparseCategoricalCrossentropy {
         LossInfo {
             from_logits: self.from_logits,
             own_mask: self.ignore_class.is_some(),
+            float64: true,
             dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
             ..LossInfo::targets(Targets::Sparse).along(Some(self.axis))
         }
@@ -288,11 +338,19 @@ impl Loss for SparseCategoricalCrossentropy {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
         call(self, self.axis, self.ignore_class, inputs, output, host)
     }
+
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
+        call(self, self.axis, self.ignore_class, inputs, output, host)
+    }
 }
 
 impl Loss for CategoricalGeneralizedCrossEntropy {
     fn info(&self) -> LossInfo {
-        LossInfo { dtypes: vec![Labels::dtypes(), vec!["float32".into()]], ..LossInfo::targets(Targets::Sparse) }
+        LossInfo {
+            float64: true,
+            dtypes: vec![Labels::dtypes(), vec!["float32".into()]],
+            ..LossInfo::targets(Targets::Sparse)
+        }
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -300,6 +358,10 @@ impl Loss for CategoricalGeneralizedCrossEntropy {
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
+        call(self, -1, None, inputs, output, host)
+    }
+
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
         call(self, -1, None, inputs, output, host)
     }
 }

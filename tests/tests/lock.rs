@@ -1,7 +1,7 @@
 //! A lock: nothing is loaded that isn't in it.
 
 use plugfit_tests::{
-    build::library,
+    build::{library, root},
     run::{command, digits, folder, plugfit, plugins},
 };
 
@@ -30,6 +30,57 @@ fn what_is_in_the_lock_is_loaded_and_what_was_changed_is_not() {
     plugfit(folder.path(), &["evaluate", "run"]).with_status(2).says(&["plugfit.lock names"]);
     std::fs::write(&file, whole).expect("it can be written");
     plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+}
+
+#[test]
+fn a_lock_beside_a_run_holds_wherever_the_run_is_used_from() {
+    for (out, run) in
+        [(Some("kept"), "project/kept"), (None, "project/runs/project-1"), (Some("../away/kept"), "away/kept")]
+    {
+        let folder = folder();
+        let project = folder.path().join("project");
+        let place = plugins(&project, &[library("calibration")]);
+        digits(&project, COMPILE);
+        std::fs::create_dir(folder.path().join("away")).expect("a folder");
+        plugfit(&project, &["lock", "fit.toml"]).with_status(0);
+        let out: Vec<&str> = out.iter().flat_map(|out| ["--out", out]).collect();
+        plugfit(&project, &[&["fit", "fit.toml"], &out[..]].concat()).with_status(0);
+        let data = root().join("host/examples/digits/digits.csv").display().to_string();
+        let more = ["fit", "--resume", run, "--set", "fit.epochs=4"];
+        let uses = [&["evaluate", run][..], &["predict", run, &data, "--overwrite"], &more];
+        for arguments in uses {
+            plugfit(folder.path(), &[arguments, &["--locked"]].concat()).with_status(0);
+        }
+        let file = place.join(library("calibration").file_name().expect("a name"));
+        let whole = std::fs::read(&file).expect("it is there");
+        std::fs::write(&file, [&whole[..], b"\0"].concat()).expect("it can be written");
+        for arguments in uses {
+            let ran = plugfit(folder.path(), arguments);
+            assert!(ran.err.contains("project/plugfit.lock names"), "{run} {arguments:?}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn a_plugin_that_is_not_the_one_of_training_is_told_of() {
+    let folder = folder();
+    let place = plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), COMPILE);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
+    let data = root().join("host/examples/digits/digits.csv").display().to_string();
+    let more = ["fit", "--resume", "run", "--set", "fit.epochs=4"];
+    let uses = [&["evaluate", "run"][..], &["predict", "run", &data, "--overwrite"], &more];
+    let text = "calibration 0.1.0 isn't the file that the run began with";
+    for arguments in &uses[..2] {
+        let ran = plugfit(folder.path(), arguments).with_status(0);
+        assert!(!ran.err.contains(text), "{}", ran.err);
+    }
+    let file = place.join(library("calibration").file_name().expect("a name"));
+    let whole = std::fs::read(&file).expect("it is there");
+    std::fs::write(&file, [&whole[..], b"\0"].concat()).expect("it can be written");
+    for arguments in uses {
+        plugfit(folder.path(), arguments).with_status(0).says(&[text]);
+    }
 }
 
 #[test]
@@ -73,5 +124,5 @@ fn a_plugin_whose_name_a_lock_cannot_hold_is_left_out_by_name() {
     plugfit(folder.path(), &["lock", "fit.toml"])
         .with_status(0)
         .prints(&["holds 1 plug-ins"])
-        .says(&["left out: ./plugins/lib\u{fffd}.so has a name that isn't UTF-8"]);
+        .says(&["left out: plugins/lib\u{fffd}.so has a name that isn't UTF-8"]);
 }

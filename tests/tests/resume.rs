@@ -1,7 +1,7 @@
 //! A run that was interrupted, in whatever way, ends as one that wasn't; and what looks on while it trains.
 
 use plugfit_tests::{
-    build::library,
+    build::{library, root},
     run::{command, digits, folder, history, plugfit, plugins},
 };
 use std::{path::Path, process::Stdio, time::Duration};
@@ -88,6 +88,75 @@ fn a_damaged_checkpoint_is_refused_and_nothing_is_lost() {
             .says(&["cannot resume from", "checkpoint.safetensors"]);
         assert_eq!(weights(&folder.path().join("run")), before);
     }
+}
+
+/// How many bytes the header of a safetensors file has.
+fn header(file: &[u8]) -> usize {
+    8 + u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize
+}
+
+#[test]
+fn a_changed_bit_is_noticed_and_the_checkpoint_before_is_named_and_works() {
+    let folder = folder();
+    digits(folder.path(), "optimizer = \"Adam\"\nloss = \"sparse_categorical_crossentropy\"");
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "whole", "--set", "fit.epochs=5"]).with_status(0);
+    let run = folder.path().join("run");
+    let on = ["fit", "--resume", "run", "--set", "fit.epochs=5"];
+    let (file, weights_file) = (run.join("checkpoint.safetensors"), run.join("weights.safetensors"));
+    let (whole, before) = (std::fs::read(&file).expect("a checkpoint"), weights(&run));
+    for (bit, at) in
+        (0..30).map(|i| header(&whole) + i * (whole.len() - header(&whole)) / 30).chain([100, 3]).enumerate()
+    {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << (bit % 8);
+        std::fs::write(&file, &damaged).expect("a file");
+        plugfit(folder.path(), &on).with_status(1).says(&[
+            "cannot resume from",
+            "run/checkpoint-previous.safetensors is whole, of epoch",
+            "plugfit fit --resume run/checkpoint-previous.safetensors",
+        ]);
+        assert_eq!((weights(&run), std::fs::read(&file).expect("it is there")), (before.clone(), damaged));
+    }
+    let mut damaged = before.clone();
+    let at = header(&before) + 5;
+    damaged[at] ^= 4;
+    std::fs::write(&weights_file, &damaged).expect("a file");
+    let data = root().join("host/examples/digits/digits.csv").display().to_string();
+    for arguments in [&["evaluate", "run"][..], &["predict", "run", &data]] {
+        plugfit(folder.path(), arguments).with_status(1).says(&["cannot read the weights", "it is damaged"]);
+    }
+    let older = "run/checkpoint-previous.safetensors";
+    plugfit(folder.path(), &["fit", "--resume", older, "--set", "fit.epochs=5"]).with_status(0);
+    assert_eq!(weights(&run), weights(&folder.path().join("whole")), "from an older one it ends the same");
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+    plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=6"]).with_status(0);
+    for name in ["checkpoint.safetensors", "checkpoint-previous.safetensors"] {
+        std::fs::write(run.join(name), &whole[..whole.len() - 1]).expect("a file");
+    }
+    plugfit(folder.path(), &on).with_status(1).says(&["no older checkpoint is whole"]);
+    std::fs::remove_file(&file).expect("it is there");
+    plugfit(folder.path(), &on).with_status(1).says(&["cannot resume from", "checkpoint.safetensors"]);
+}
+
+#[test]
+fn a_run_killed_before_its_first_weights_says_how_to_go_on() {
+    let folder = folder();
+    digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
+    let mut child = command(folder.path());
+    let child = child.args(["fit", "fit.toml", "--out", "run", "--set", "fit.epochs=100000"]).stdout(Stdio::null());
+    let mut child = child.spawn().expect("the program starts");
+    while !folder.path().join("run/config.toml").exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    let data = root().join("host/examples/digits/digits.csv").display().to_string();
+    for arguments in [&["evaluate", "run"][..], &["predict", "run", &data]] {
+        plugfit(folder.path(), arguments).with_status(1).says(&["run has no weights yet", "plugfit fit --resume run"]);
+    }
+    plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=2"]).with_status(0);
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
 }
 
 #[test]

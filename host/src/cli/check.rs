@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, event, lock, plugins, print, short, table, warn, write};
+use super::{Common, absolute, event, lock, plugins, print, short, table, warn, write};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
@@ -42,7 +42,7 @@ fn tests() -> String {
 #[command(after_long_help = tests())]
 pub struct Options {
     /// The plug-ins, or C functions as LIBRARY#FUNCTION
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE", value_parser = absolute())]
     files: Vec<PathBuf>,
     /// Run these tests alone: a path such as loss/Huber/gradient, or a part of one, such as Huber or gradient
     #[arg(long, value_name = "NAME")]
@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long)]
     in_process: bool,
     /// A file of tests that needn't hold: entries [[exclude]] with test = "…" and reason = "…"
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     exclude: Option<PathBuf>,
     /// How the verdicts are printed
     #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
@@ -72,7 +72,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..1024))]
     jobs: Option<u64>,
     /// Where the arrays of failing tests are put, as .npy
-    #[arg(long, default_value = "check-failures", value_name = "FOLDER")]
+    #[arg(long, default_value = "check-failures", value_name = "FOLDER", value_parser = absolute())]
     failures: PathBuf,
     /// The tests that this process was begun for
     #[arg(long, hide = true)]

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, event, in_pool, kept, print, table, warn};
+use super::{Common, absolute, event, in_pool, kept, print, table, warn};
 use crate::Result;
 use crate::train::Trainer;
 
 #[derive(Args)]
 pub struct Options {
     /// The folder of the run, such as runs/digits-1
+    #[arg(value_parser = absolute())]
     run: PathBuf,
     /// Files to evaluate on, instead of the run's own validation data
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = absolute())]
     data: Vec<PathBuf>,
     /// Samples in a batch
     #[arg(long, default_value_t = 256, value_name = "N")]
@@ -23,7 +24,7 @@ pub struct Options {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let mut kept = kept::open(&options.run, common)?;
-    let dataset = if options.data.is_empty() { kept.own_data()? } else { kept.schema.read(&options.data)? };
+    let dataset = if options.data.is_empty() { kept.own_data()? } else { kept.schema().read(&options.data)? };
     let mut compiled = kept.compiled()?;
     let mut trainer = Trainer::new(&mut kept.network, &mut compiled, &dataset)?;
     let logs = in_pool(|| trainer.evaluate(&dataset, options.batch_size, &|| false))?;

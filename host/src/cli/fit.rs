@@ -1,6 +1,5 @@
 //! `plugfit fit`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::ending::Ending;
 use super::progress::{self, Reporter};
-use super::{Common, chance, event, in_pool, plugins, short, warn};
+use super::resumed::Resumed;
+use super::{Common, absolute, chance, event, in_pool, kept, lock, plugins, short, warn, working_folder};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
+use crate::data::names::name_of;
 use crate::network::{Network, Sequential};
-use crate::plugin::{Origin, Plugin, sha256};
 use crate::report::{Confusion, Report, Roc};
 use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint};
 use crate::{Error, Host, Result};
@@ -22,41 +22,51 @@ use crate::{Error, Host, Result};
 #[derive(Args)]
 pub struct Options {
     /// The run's file, such as fit.toml
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present = "resume", value_parser = absolute())]
     file: Option<PathBuf>,
     /// Change a key of the file, such as fit.epochs=3 or 'compile.loss=Huber(delta=2)'; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The folder to keep the run in [default: runs/NAME-1, or the next that is free]
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder to keep the run in: an empty one, or one that isn't there yet [default: runs/NAME-1, or the next that is free]
+    #[arg(long, value_name = "FOLDER", value_parser = absolute())]
     out: Option<PathBuf>,
-    /// Go on with a kept run after its last checkpoint, to the same end as if it had never stopped
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out"])]
+    /// Replace the run that --out holds, once the weights of the new one are complete
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+    /// Go on with a kept run after its last checkpoint, or after the checkpoint that is named, to the same end as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out"], value_parser = absolute())]
     resume: Option<PathBuf>,
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    let mut file = match (&options.resume, &options.file) {
-        (Some(run), _) => {
-            let (_, record) = RunFolder::open(run)?;
-            RunFile::from_json(&record.config, &run.join("run.json").display().to_string())?
-        }
+    let resumed = options.resume.as_deref().map(Resumed::open).transpose()?;
+    let mut file = match (&resumed, &options.file) {
+        (Some(resumed), _) => kept::file_of(&resumed.folder, &resumed.record)?,
         (None, Some(file)) => RunFile::read(file)?,
         (None, None) => return Err(Error::usage("name a run's file, or a run with --resume")),
     };
     for assignment in &options.set {
         file.set(assignment)?;
     }
-    run_file(&file, options, common).map_err(|error| file.located(error))
+    run_file(&file, resumed, options, common).map_err(|error| file.located(error))
 }
 
-fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
+fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common: &Common) -> Result<()> {
+    let runs = working_folder()?.join("runs");
+    if let Some(path) = &options.out {
+        // It is created later, and not at all if the data or the plug-ins can't be had.
+        RunFolder::check(path, options.overwrite)?;
+    }
     let (data, layers, compile, fit_config) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
+    let data = data.absolute(file.folder())?;
     let host = plugins::host(common, Some(file))?;
     plugins::warn_of_refusals(&host, common);
     let compiled = host.compile(compile.clone())?;
     drop(compiled);
-    let loaded = data.load(file.folder())?;
+    let loaded = match &resumed {
+        Some(resumed) => data.load_again(file.folder(), &resumed.record.schema)?,
+        None => data.load(file.folder())?,
+    };
     let mut network = Sequential::new(&layers, loaded.train.inputs().row_shape(), fit_config.seed)?;
     let compile = Compile { outputs: network.output_names().to_vec(), ..compile };
     let mut compiled = host.compile(compile)?;
@@ -64,9 +74,9 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     let history = &mut History::default();
 
     let config = json!({
-        "plugins": file.plugins()?.iter().map(|path| absolute(path)).collect::<Vec<_>>(),
+        "plugins": file.plugins()?.iter().map(|path| name_of(path)).collect::<Vec<_>>(),
         "require_signed": file.require_signed()? || common.require_signed,
-        "data": absolute_data(serde_json::to_value(&data).map_err(|error| Error::failure(error.to_string()))?, file),
+        "data": data,
         "network": layers.to_json(),
         "compile": compiled.get_compile_config()?,
         "fit": fit_config,
@@ -79,21 +89,20 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     let mut callbacks = callbacks::read(&host, &fit_config.callbacks)?;
     // The program shows its own.
     callbacks.retain(|callback| callback.name() != "ProgressBar");
-    let folder = match (&options.resume, &options.out, &options.file) {
-        (Some(run), ..) => {
-            let (folder, before) = RunFolder::open(run)?;
-            check_plugins(&before, &host, common)?;
-            if folder.checkpoint().exists() {
-                *history = checkpoint::load(&mut trainer, &mut callbacks, &folder.checkpoint())?;
-            }
-            folder
+    let lock = lock::here(common, Some(file))?.map(|lock| name_of(lock.path()));
+    let mut folder = match (resumed, &options.out, &options.file) {
+        (Some(resumed), ..) => {
+            check_plugins(&resumed.record, &host, common)?;
+            *history = resumed.restore(&mut trainer, &mut callbacks)?;
+            resumed.folder
         }
-        (None, Some(path), _) => RunFolder::create(path)?,
-        (None, None, file) => {
-            RunFolder::create_next(Path::new("runs"), &run_name(file.as_deref().unwrap_or(Path::new("run"))))?
-        }
+        (None, Some(path), _) => RunFolder::create(path, options.overwrite)?,
+        (None, None, file) => RunFolder::create_next(&runs, &run_name(file.as_deref().unwrap_or(Path::new("run"))))?,
     };
-    folder.write_record(&record(&host, config, &loaded))?;
+    if let Err(error) = folder.write_record(&RunRecord { lock, ..record(&host, config, &loaded) }) {
+        folder.discard()?;
+        return Err(error);
+    }
     start(&host, &trainer, &loaded, &fit_config, common);
 
     let mut reporter: Box<dyn Reporter> = progress::reporter(common.json, &trainer, &loaded, stop);
@@ -104,8 +113,8 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
     });
     reporter.finish();
     let result = match result {
-        Err(error) if trainer.batches() == 0 && options.resume.is_none() => {
-            // Nothing was trained: nothing is kept.
+        Err(error) if trainer.batches() == 0 => {
+            // Nothing was trained: everything is as it was.
             folder.discard()?;
             return Err(error);
         }
@@ -116,6 +125,7 @@ fn run_file(file: &RunFile, options: &Options, common: &Common) -> Result<()> {
         *history = checkpoint::load(&mut trainer, &mut callbacks, &folder.checkpoint())?;
     }
     folder.write_progress(trainer.network(), history)?;
+    folder.replace()?;
     let result = match result {
         Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|chance| (ended, chance)),
         Err(error) => Err(error),
@@ -191,11 +201,7 @@ fn report(
 
 /// A run goes on with the plug-ins that it began with.
 fn check_plugins(before: &RunRecord, host: &Host, common: &Common) -> Result<()> {
-    for (label, digest) in digests(host) {
-        if before.digests.get(&label).is_some_and(|before| *before != digest) {
-            warn(&format!("{label} isn't the file that the run began with: it may go on otherwise"), common.json);
-        }
-    }
+    kept::warn_of_changes(before, host, common);
     let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
     match before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
         None => Ok(()),
@@ -220,25 +226,6 @@ fn stop_at_interrupt(host: &Host) -> Arc<AtomicBool> {
     stop
 }
 
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-/// The data's files, no more seen from the run file's folder.
-fn absolute_data(mut data: Value, file: &RunFile) -> Value {
-    let own = |path: &str| json!(absolute(&file.folder().join(path)));
-    for key in ["file", "train", "validation"] {
-        match data.get_mut(key) {
-            Some(Value::String(path)) => data[key] = own(path),
-            Some(Value::Array(paths)) => {
-                paths.iter_mut().for_each(|path| *path = own(path.as_str().unwrap_or_default()))
-            }
-            _ => {}
-        }
-    }
-    data
-}
-
 /// The file's own name, or its folder's where it is called fit.toml as all are.
 fn run_name(path: &Path) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -251,15 +238,6 @@ fn run_name(path: &Path) -> String {
     }
 }
 
-/// The SHA-256 of each plug-in's file, by the plug-in's name and version.
-fn digests(host: &Host) -> BTreeMap<String, String> {
-    let digest = |plugin: &Arc<Plugin>| match plugin.origin() {
-        Origin::BuiltIn => None,
-        Origin::File(path) => Some((plugin.label().to_owned(), sha256(&std::fs::read(path).ok()?))),
-    };
-    host.plugins().iter().filter_map(digest).collect()
-}
-
 fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
     RunRecord {
         plugfit: env!("CARGO_PKG_VERSION").into(),
@@ -268,9 +246,11 @@ fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
             .iter()
             .map(|plugin| (plugin.label().to_owned(), plugins::place(plugin.origin())))
             .collect(),
-        digests: digests(host),
+        digests: kept::digests(host),
+        lock: None,
         config,
         schema: loaded.schema.clone(),
+        outputs: None,
     }
 }
 

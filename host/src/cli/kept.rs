@@ -1,35 +1,50 @@
 //! A run that was kept, ready to be used again.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Common, plugins};
+use super::{Common, plugins, short, warn, working_folder};
 use crate::compile::Compiled;
+use crate::data::names::path_of;
 use crate::data::{Dataset, Schema};
 use crate::network::Sequential;
-use crate::train::{RunFile, RunFolder, load_weights};
-use crate::{Host, Result};
+use crate::plugin::{Origin, Plugin, sha256};
+use crate::train::{RunFile, RunFolder, RunRecord, load_weights};
+use crate::{Error, Host, Result};
 
 /// A network with its weights, and what it was compiled with.
 pub struct Kept {
     pub file: RunFile,
     pub host: Host,
     pub network: Sequential,
-    pub schema: Schema,
+    record: RunRecord,
 }
 
 /// Reads a run's folder.
 pub fn open(path: &Path, common: &Common) -> Result<Kept> {
     let (folder, record) = RunFolder::open(path)?;
-    let file = RunFile::from_json(&record.config, &path.join("run.json").display().to_string())?;
+    let file = file_of(&folder, &record)?;
     let host = plugins::host(common, Some(&file))?;
     plugins::warn_of_refusals(&host, common);
+    warn_of_changes(&record, &host, common);
     let config = file.network()?;
     let mut network = Sequential::new(&config, &record.schema.input_shape, 0)?;
+    if !folder.weights().exists() {
+        let run = short(path);
+        return Err(Error::failure(format!("{run} has no weights yet: the run ended before it wrote them"))
+            .hint(format!("`plugfit fit --resume {run}` goes on with it, and writes them at its end")));
+    }
     load_weights(&mut network, &folder.weights())?;
-    Ok(Kept { file, host, network, schema: record.schema })
+    Ok(Kept { file, host, network, record })
 }
 
 impl Kept {
+    /// How its data were read.
+    pub fn schema(&self) -> &Schema {
+        &self.record.schema
+    }
+
     /// What it was compiled with.
     pub fn compiled(&self) -> Result<Compiled> {
         let mut compile = self.file.compile()?;
@@ -39,7 +54,51 @@ impl Kept {
 
     /// Its validation data, or all of its data where there were none.
     pub fn own_data(&self) -> Result<Dataset> {
-        let loaded = self.file.data()?.load(self.file.folder())?;
+        let loaded = self.file.data()?.load_again(self.file.folder(), self.schema())?;
         Ok(loaded.validation.unwrap_or(loaded.train))
+    }
+}
+
+/// The configuration of a kept run.
+pub fn file_of(folder: &RunFolder, record: &RunRecord) -> Result<RunFile> {
+    let name = folder.work().join("run.json").display().to_string();
+    let file = RunFile::from_json(&record.config, &name, &working_folder()?)?;
+    Ok(file.with_folders_beside(folders_beside(folder.path(), record)))
+}
+
+/// The folders in which a lock is looked for on behalf of a kept run: that of the lock in training, the run's folder, its parent, and the
+/// parent's parent if the parent is called `runs`.
+fn folders_beside(run: &Path, record: &RunRecord) -> Vec<PathBuf> {
+    let then = record.lock.as_ref().map(|lock| path_of(lock, Path::new("")));
+    let then = then.and_then(|lock| lock.parent().map(Path::to_owned));
+    let around = run.ancestors().skip(1).take(2).map(Path::to_owned);
+    let is_in_runs = run.parent().is_some_and(|parent| parent.ends_with("runs"));
+    then.into_iter().chain([run.to_owned()]).chain(around.take(if is_in_runs { 2 } else { 1 })).collect()
+}
+
+/// The SHA-256 of each plug-in's file, by the plug-in's name and version.
+pub fn digests(host: &Host) -> BTreeMap<String, String> {
+    let digest = |plugin: &Arc<Plugin>| match plugin.origin() {
+        Origin::BuiltIn => None,
+        Origin::File(path) => Some((plugin.label().to_owned(), sha256(&std::fs::read(path).ok()?))),
+    };
+    host.plugins().iter().filter_map(digest).collect()
+}
+
+/// Warns of plug-ins that differ from those that the run was trained with.
+pub fn warn_of_changes(record: &RunRecord, host: &Host, common: &Common) {
+    let name = |label: &str| label.rsplit_once(' ').map_or(label.to_owned(), |(name, _)| name.to_owned());
+    for (label, digest) in digests(host) {
+        let text = match record.digests.get(&label) {
+            Some(before) if *before == digest => continue,
+            Some(_) => format!("{label} isn't the file that the run began with: it may go on otherwise"),
+            None => match record.plugins.iter().find(|(before, _)| name(before) == name(&label)) {
+                Some((before, _)) if *before != label => {
+                    format!("the run began with {before}, and {label} is loaded now: it may go on otherwise")
+                }
+                _ => continue,
+            },
+        };
+        warn(&text, common.json);
     }
 }

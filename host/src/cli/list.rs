@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Common, event, plugins, print, short, table};
+use super::{Common, absolute, event, plugins, print, short, table};
 use crate::data::text::of_path;
 use crate::plugin::Kind;
 use crate::plugin::find::{State, Verdict};
@@ -20,7 +20,7 @@ pub struct Options {
     #[arg(long)]
     why: bool,
     /// A run's file, whose plug-ins are listed too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     run: Option<PathBuf>,
 }
 

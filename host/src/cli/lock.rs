@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, event, plugins, print, short, warn};
+use super::{Common, absolute, event, plugins, print, short, warn, working_folder};
 use crate::plugin::find::{self, Source};
 use crate::plugin::{Lock, Locked};
 use crate::train::RunFile;
@@ -14,6 +14,7 @@ use crate::{Error, Result};
 #[derive(Args)]
 pub struct Options {
     /// A run's file, whose plug-ins are locked, in a plugfit.lock beside it [default: those of the folders that are looked in always]
+    #[arg(value_parser = absolute())]
     file: Option<PathBuf>,
 }
 
@@ -41,7 +42,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             Err(refusal) => warn(&format!("left out: {} {}", short(&path), refusal.line()), common.json),
         }
     }
-    let folder = file.as_ref().map_or(Path::new("."), |file| file.folder());
+    let folder = file.as_ref().map_or_else(working_folder, |file| Ok(file.folder().to_owned()))?;
     let lock = Lock::new(folder.join(Lock::NAME), locked);
     lock.write()?;
     if common.json {
@@ -63,10 +64,12 @@ fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
     find::libraries(folder).map_err(|error| Error::failure(format!("cannot read {}: {error}", folder.display())))
 }
 
-/// The lock that holds here: beside the run's file, or else in the current folder.
+/// The lock that holds here: beside the run's file or the kept run, or else in the current folder.
 pub fn here(common: &Common, file: Option<&RunFile>) -> Result<Option<Lock>> {
-    let beside = file.map(|file| file.folder().join(Lock::NAME));
-    let paths: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from(Lock::NAME)]).collect();
+    let beside = file.map(RunFile::beside).unwrap_or_default().iter().map(|folder| folder.join(Lock::NAME));
+    let mut paths: Vec<PathBuf> = beside.chain([working_folder()?.join(Lock::NAME)]).collect();
+    let mut seen = std::collections::HashSet::new();
+    paths.retain(|path| seen.insert(path.clone()));
     for path in &paths {
         if let Some(lock) = Lock::at(path)? {
             return Ok(Some(lock));

@@ -13,6 +13,7 @@ mod new;
 mod plugins;
 mod predict;
 mod progress;
+mod resumed;
 mod schema;
 mod show;
 mod table;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -44,7 +46,7 @@ struct Cli {
 #[derive(Args)]
 struct Common {
     /// A plug-in or a folder of plug-ins; may be given several times
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_parser = absolute())]
     plugins: Vec<PathBuf>,
     /// Begin without the standard set that is built in
     #[arg(long, global = true)]
@@ -164,7 +166,36 @@ fn report(error: &Error, json: bool) {
             error.details().iter().map(|(label, text)| json!({"label": label, "text": text})).collect();
         event("error", json!({"message": error.message(), "details": details, "status": error.exit_code()}));
     }
-    eprintln!("error: {}", text::shown(&error.to_string()));
+    eprintln!("error: {}", text::shown(&seen_from_here(&error.to_string())));
+}
+
+/// Parses a path of the command line and makes it absolute, so that a plug-in that changes the working directory can't redirect it.
+fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
+}
+
+/// The folder that the program runs in.
+fn working_folder() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::failure(format!("the working directory can't be found: {error}")))
+}
+
+/// Makes paths below the working directory relative to it, for a person to read.
+fn seen_from_here(text: &str) -> String {
+    let here = working_folder().map(|here| format!("{}/", here.display())).unwrap_or_default();
+    let mut parts = text.split(here.as_str());
+    // At the root every path would lose its first slash.
+    if here.len() < 2 {
+        return text.to_owned();
+    }
+    let mut seen = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // In the middle of another path it isn't the working directory.
+        if seen.ends_with(|before: char| !before.is_whitespace() && !"\"'`(=".contains(before)) {
+            seen.push_str(&here);
+        }
+        seen.push_str(part);
+    }
+    seen
 }
 
 /// A line of `--json`.
@@ -193,7 +224,7 @@ fn warn(text: &str, json: bool) {
     if json {
         event("warning", json!({"message": text}));
     } else {
-        eprintln!("warning: {}", text::shown(text));
+        eprintln!("warning: {}", text::shown(&seen_from_here(text)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, print};
+use super::{Common, absolute, print, short};
 use crate::{Error, Result};
 
 #[derive(Args)]
@@ -14,7 +14,7 @@ pub struct Options {
     /// The crate's name, such as my-metric
     name: String,
     /// The folder to make it in [default: NAME]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = absolute())]
     path: Option<PathBuf>,
     /// Where its plugfit-api comes from: a folder, a git address, or a version
     #[arg(long, value_name = "PATH|URL|VERSION")]
@@ -56,10 +56,13 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     std::fs::write(folder.join("src/lib.rs"), source).map_err(failed)?;
     let library = format!("target/release/{}", library_file(&name));
     if common.json {
-        super::event("end", serde_json::json!({"folder": folder, "component": type_name, "library": library}));
+        super::event(
+            "end",
+            serde_json::json!({"folder": folder.display().to_string(), "component": type_name, "library": library}),
+        );
         return Ok(());
     }
-    let place = folder.display();
+    let place = short(&folder);
     print(&format!(
         "{place} holds the {kind} {type_name}\n  test    cd {place} && cargo test\n  build   cargo build --release\n  \
          use     copy {library} into a plug-in folder, and name \"{type_name}\" in a run's file\n"

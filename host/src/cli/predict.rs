@@ -5,40 +5,63 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, event, in_pool, kept, print, short};
-use crate::Result;
+use super::{Common, absolute, event, in_pool, kept, print, short};
 use crate::data::text::grouped;
 use crate::data::write_predictions;
 use crate::network::Network;
 use crate::train::predict;
+use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
     /// The folder of the run, such as runs/digits-1
+    #[arg(value_parser = absolute())]
     run: PathBuf,
     /// Files to predict for, with the inputs of the run's data
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required = true, value_parser = absolute())]
     data: Vec<PathBuf>,
     /// Where to write the predictions: .csv, .npy or .npz
-    #[arg(long, value_name = "FILE", default_value = "predictions.csv")]
+    #[arg(long, value_name = "FILE", default_value = "predictions.csv", value_parser = absolute())]
     out: PathBuf,
+    /// Replace the file of --out, if there is one
+    #[arg(long)]
+    overwrite: bool,
     /// Samples in a batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     batch_size: usize,
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
+    check_out(options)?;
     let mut kept = kept::open(&options.run, common)?;
-    let inputs = kept.schema.read_inputs(&options.data)?;
+    let inputs = kept.schema().read_inputs(&options.data)?;
     let names = kept.network.output_names().to_vec();
     let network = &mut kept.network;
     let predictions = in_pool(|| predict(network, &inputs, options.batch_size))?;
     let outputs: Vec<_> = names.iter().map(String::as_str).zip(predictions.iter().map(|array| array.view())).collect();
     write_predictions(&options.out, &outputs)?;
     if common.json {
-        event("end", json!({"samples": inputs.len(), "file": options.out}));
+        event("end", json!({"samples": inputs.len(), "file": options.out.display().to_string()}));
     } else {
         print(&format!("{} predictions in {}\n", grouped(inputs.len()), short(&options.out)));
     }
     Ok(())
+}
+
+/// Refuses to overwrite an existing file without `--overwrite`, and an input in any case.
+fn check_out(options: &Options) -> Result<()> {
+    let out = &options.out;
+    if !out.exists() {
+        return Ok(());
+    }
+    let shown = out.display();
+    let place = out.canonicalize().ok();
+    if options.data.iter().any(|file| file.canonicalize().ok() == place) {
+        return Err(Error::usage(format!("{shown} is a file to predict for")).hint("name another one with --out"));
+    }
+    match options.overwrite {
+        true => Ok(()),
+        false => Err(Error::usage(format!("{shown} is there already"))
+            .hint("name another file with --out, or replace it with --overwrite")),
+    }
 }

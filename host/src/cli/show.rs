@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, event, plugins, print, table};
+use super::{Common, absolute, event, plugins, print, table};
 use crate::plugin::{Component, Field, Kind};
 use crate::train::RunFile;
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ pub struct Options {
     /// A loss, metric, optimizer or schedule, such as Huber or "robust>Tukey"
     name: String,
     /// A run's file, whose plug-ins are looked at too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     run: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// What to train on: the `[data]` table. Paths are seen from the folder that it is loaded with, and may be patterns
-/// such as `part-*.csv`, whose files are read in sorted order.
+/// such as `part-*.csv`, whose files are read in sorted order. A `file://` URL, percent-encoded, names one file and is never a pattern.
 ///
 /// Files mean the same in every format:
 /// - Inputs and weights are float32. A number that is too large for it is refused, with its row and column, as NaN, infinity and missing

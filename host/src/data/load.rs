@@ -5,9 +5,10 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::array::{Array, Rows};
-use super::config::{DataConfig, OneOrMany, memory_limit};
+use super::config::{DataConfig, OneOrMany, TargetConfig, memory_limit};
 use super::dataset::{Dataset, Target};
 use super::inputs::{DiskRows, Inputs};
+use super::names::{is_pattern, name_of, path_of};
 use super::npy::read_npy;
 use super::npz::Npz;
 use super::schema::{Schema, TargetSchema, only, read_npz};
@@ -33,11 +34,66 @@ pub struct LoadedData {
 }
 
 impl DataConfig {
+    /// The same table with names and patterns, which are relative to the folder `base`, replaced by absolute paths. Patterns are expanded
+    /// here, so that files created later aren't added. A path that isn't UTF-8, or could be read as a pattern, becomes a `file://` URL.
+    ///
+    /// # Errors
+    /// No file fits a pattern, or the files' formats aren't known.
+    pub fn absolute(&self, base: &Path) -> Result<Self> {
+        let base = std::path::absolute(base)
+            .map_err(|error| Error::failure(format!("cannot find the folder {}: {error}", base.display())))?;
+        let files = |names: &Option<OneOrMany>| -> Result<Option<OneOrMany>> {
+            let Some(names) = names else { return Ok(None) };
+            let paths = expand(names, &base)?;
+            Ok(Some(match &paths[..] {
+                [path] => OneOrMany::One(name_of(path)),
+                paths => OneOrMany::Many(paths.iter().map(|path| name_of(path)).collect()),
+            }))
+        };
+        let mut config = DataConfig {
+            file: files(&self.file)?,
+            train: files(&self.train)?,
+            validation: files(&self.validation)?,
+            ..self.clone()
+        };
+        let npy = |names: &Option<OneOrMany>| match names.as_ref().map(OneOrMany::as_slice) {
+            Some([name, ..]) => Format::of(&path_of(name, &base)).is_ok_and(|format| format == Format::Npy),
+            _ => false,
+        };
+        if npy(&config.file) || npy(&config.train) {
+            let own = |name: &String| name_of(&path_of(name, &base));
+            let all = |names: &OneOrMany| match names {
+                OneOrMany::One(name) => OneOrMany::One(own(name)),
+                OneOrMany::Many(names) => OneOrMany::Many(names.iter().map(own).collect()),
+            };
+            config.target = config.target.as_ref().map(|target| match target {
+                TargetConfig::Columns(names) => TargetConfig::Columns(all(names)),
+                TargetConfig::Outputs(outputs) => {
+                    TargetConfig::Outputs(outputs.iter().map(|(output, names)| (output.clone(), all(names))).collect())
+                }
+            });
+            config.sample_weight = config.sample_weight.as_ref().map(own);
+        }
+        Ok(config)
+    }
+
     /// Reads the files, seen from the folder `base`.
     ///
     /// # Errors
     /// If the table asks for what can't be, or a file can't be read as asked; with file, line and column.
     pub fn load(&self, base: &Path) -> Result<LoadedData> {
+        self.load_as(base, None)
+    }
+
+    /// Reads the files for a run that was trained on data of this schema.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and where the files or the table don't fit the schema.
+    pub fn load_again(&self, base: &Path, schema: &Schema) -> Result<LoadedData> {
+        self.load_as(base, Some(schema))
+    }
+
+    fn load_as(&self, base: &Path, known: Option<&Schema>) -> Result<LoadedData> {
         let scale = self.scale.unwrap_or(1.0);
         if !scale.is_finite() || scale == 0.0 {
             return Err(Error::usage(format!("data.scale must be a number other than 0, not {scale}")));
@@ -58,14 +114,25 @@ impl DataConfig {
         }
         let train_paths = expand(train_files, base)?;
         let mut notes = Vec::new();
-        let (train, mut schema) = match Format::of_all(&train_paths)? {
-            Format::Csv | Format::Parquet => self.load_table(&train_paths, &mut notes)?,
-            Format::Npz => self.load_npz(&train_paths)?,
-            Format::Npy => self.load_npy(&train_paths, base)?,
+        let format = Format::of_all(&train_paths)?;
+        if let Some(schema) = known {
+            schema.check_config(self, format)?;
+        }
+        let (train, mut schema) = match (format, known) {
+            (Format::Npy, known) => self.load_npy(&train_paths, base, known)?,
+            (_, Some(schema)) => (schema.read_within(&train_paths, memory_limit(self.in_memory))?, schema.clone()),
+            (Format::Csv | Format::Parquet, None) => self.load_table(&train_paths, &mut notes)?,
+            (Format::Npz, None) => self.load_npz(&train_paths)?,
         };
-        schema.input_shape = train.inputs().row_shape().to_vec();
-        for (target, loaded) in schema.targets.iter_mut().zip(train.targets()) {
-            target.class_names.clone_from(&loaded.class_names);
+        match known {
+            Some(known) => known.check(&train, &train_paths)?,
+            None => {
+                schema.input_shape = train.inputs().row_shape().to_vec();
+                for (target, loaded) in schema.targets.iter_mut().zip(train.targets()) {
+                    target.class_names.clone_from(&loaded.class_names);
+                    target.shape = Some(loaded.values.row_shape().to_vec());
+                }
+            }
         }
         if train.is_empty() {
             return Err(Error::failure(format!("{} has no samples", names_of(&train_paths))));
@@ -128,10 +195,10 @@ impl DataConfig {
         if inputs.is_empty() {
             return Err(Error::usage(format!("{} has no column of numbers beside the target", path.display())));
         }
-        let plan = TablePlan { inputs, targets, sample_weight: self.sample_weight.clone() };
-        let dataset = read_table(paths, &plan, self.scale, memory_limit(self.in_memory))?;
+        let plan = TablePlan { inputs, kinds: Vec::new(), targets, sample_weight: self.sample_weight.clone() };
+        let (dataset, kinds) = read_table(paths, &plan, self.scale, memory_limit(self.in_memory))?;
         let targets = plan.targets.into_iter().map(|target| (target.name, target.columns)).collect();
-        Ok((dataset, self.schema(plan.inputs, targets)))
+        Ok((dataset, Schema { kinds, ..self.schema(plan.inputs, targets) }))
     }
 
     fn load_npz(&self, paths: &[PathBuf]) -> Result<(Dataset, Schema)> {
@@ -153,7 +220,7 @@ impl DataConfig {
         Ok((dataset, schema))
     }
 
-    fn load_npy(&self, paths: &[PathBuf], base: &Path) -> Result<(Dataset, Schema)> {
+    fn load_npy(&self, paths: &[PathBuf], base: &Path, known: Option<&Schema>) -> Result<(Dataset, Schema)> {
         if self.inputs.is_some() {
             return Err(Error::usage("an .npy file is one array; \"inputs\" has nothing to choose from"));
         }
@@ -164,15 +231,24 @@ impl DataConfig {
         })?;
         let mut targets = Vec::new();
         let mut named = Vec::new();
-        for (name, files) in target.named() {
+        let files = target.named();
+        if let Some(known) = known.filter(|known| known.targets.len() != files.len()) {
+            let count = known.targets.len();
+            return Err(Error::usage(format!("data.target has {} files; the run was trained on {count}", files.len()))
+                .with("in", "data.target"));
+        }
+        for (index, (name, files)) in files.into_iter().enumerate() {
             let [file] = &files[..] else {
                 return Err(Error::usage(format!("the target \"{name}\" must be one .npy file")));
             };
-            let path = base.join(file);
+            let path = path_of(file, base);
             // A target of the only output is called after its file.
-            let name = name.strip_suffix(".npy").map_or(name.clone(), |stem| {
-                Path::new(stem).file_name().map_or(stem.to_owned(), |stem| stem.to_string_lossy().into_owned())
-            });
+            let stem = || path.file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned());
+            let name = match known {
+                Some(known) => known.targets[index].name.clone(),
+                None if name == *file => stem(),
+                None => name,
+            };
             let values = read_npy_file(&path)?.check_finite(&path, &name)?;
             values.check_targets(&format!("{}, {name}", path.display()))?;
             targets.push(Target { name: name.clone(), values, class_names: None });
@@ -181,14 +257,14 @@ impl DataConfig {
         let sample_weight = match &self.sample_weight {
             None => None,
             Some(file) => {
-                let path = base.join(file);
+                let path = path_of(file, base);
                 let weight = read_npy_file(&path)?.check_finite(&path, "sample_weight")?;
                 Some(weight.into_weights(&format!("{}, sample_weight", path.display()))?)
             }
         };
         let mut schema = self.schema(vec!["x".to_owned()], named);
         schema.sample_weight = None;
-        Ok((Dataset::new(inputs, targets, sample_weight)?, schema))
+        Ok((Dataset::new(inputs, targets, sample_weight)?, known.cloned().unwrap_or(schema)))
     }
 
     fn npy_inputs(&self, path: &Path) -> Result<Inputs> {
@@ -211,9 +287,10 @@ impl DataConfig {
     }
 
     fn schema(&self, inputs: Vec<String>, targets: Vec<(String, Vec<String>)>) -> Schema {
-        let target = |(name, columns)| TargetSchema { name, columns, class_names: None };
+        let target = |(name, columns)| TargetSchema { name, columns, class_names: None, shape: None };
         Schema {
             inputs,
+            kinds: Vec::new(),
             input_shape: Vec::new(),
             targets: targets.into_iter().map(target).collect(),
             sample_weight: self.sample_weight.clone(),
@@ -291,8 +368,8 @@ impl Format {
 fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for name in names.as_slice() {
-        let path = base.join(name);
-        if path.exists() || !name.contains(['*', '?', '[']) {
+        let path = path_of(name, base);
+        if path.exists() || !is_pattern(name) {
             paths.push(path);
             continue;
         }

@@ -17,6 +17,7 @@ mod inputs;
 mod load;
 #[cfg(test)]
 mod load_tests;
+pub(crate) mod names;
 mod npy;
 mod npz;
 mod order;
@@ -41,5 +42,5 @@ pub use inputs::{DiskRows, Inputs};
 pub use load::LoadedData;
 pub(crate) use npy::write_npy_doubles;
 pub use order::shuffled_order;
-pub use schema::{Schema, TargetSchema};
+pub use schema::{InputKind, Schema, TargetSchema};
 pub use write::write_predictions;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::memory_limit;
+use super::config::{DataConfig, memory_limit};
 use super::dataset::{Dataset, Target};
 use super::inputs::Inputs;
 use super::load::{Format, read_npy_inputs};
@@ -12,11 +12,30 @@ use super::npz::Npz;
 use super::table::{Classes, PlannedTarget, TablePlan, read_table};
 use crate::{Error, Result};
 
+/// What an input column of a `.csv` or `.parquet` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// Numbers alone.
+    Number,
+    /// Booleans alone.
+    Boolean,
+    /// Both.
+    Mixed,
+}
+
 /// The columns or arrays that a run was trained on, and what its classes are called.
+///
+/// A run keeps it in `run.json`. `fit --resume`, `evaluate` and `predict` read their files by it: columns are found by name, whatever
+/// their order and whatever other columns there are; a column that is missing or of another kind, a class that isn't among the run's, and
+/// samples or targets of another shape are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
     /// The input columns (CSV), or the one input array (.npz; .npy: none).
     pub inputs: Vec<String>,
+    /// The kind of each input column; empty where the inputs are one array, and in runs of older versions of plugfit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<InputKind>,
     /// The shape of one sample.
     pub input_shape: Vec<usize>,
     /// The targets.
@@ -36,28 +55,69 @@ pub struct TargetSchema {
     pub columns: Vec<String>,
     /// What the labels 0, 1, ... stand for, if the values were words.
     pub class_names: Option<Vec<String>>,
+    /// The shape of one sample's target; none in runs of older versions of plugfit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Vec<usize>>,
 }
 
 impl Schema {
+    /// Refuses a `[data]` table that asks for other columns than the run was trained on: `--set` may have changed it.
+    ///
+    /// # Errors
+    /// A usage error that names the key.
+    pub(super) fn check_config(&self, config: &DataConfig, format: Format) -> Result<()> {
+        let wrong = |key: &str, was: String| {
+            Err(Error::usage(format!("data.{key} isn't what the run was trained with"))
+                .with("in", format!("data.{key}"))
+                .with("was", was)
+                .hint("a run goes on with the data that it began with: begin a new one"))
+        };
+        if config.scale.unwrap_or(1.0) != self.scale.unwrap_or(1.0) {
+            return wrong("scale", self.scale.unwrap_or(1.0).to_string());
+        }
+        // The targets and weights of .npy files are files themselves.
+        if format == Format::Npy {
+            return Ok(());
+        }
+        if config.inputs.as_ref().is_some_and(|inputs| inputs.as_slice() != self.inputs) {
+            return wrong("inputs", self.inputs.join(", "));
+        }
+        let targets = || self.targets.iter().map(|target| (target.name.clone(), target.columns.clone()));
+        if config.target.as_ref().is_some_and(|target| !targets().eq(target.named())) {
+            return wrong("target", targets().map(|(_, columns)| columns.join(", ")).collect::<Vec<_>>().join("; "));
+        }
+        if config.sample_weight != self.sample_weight {
+            return wrong("sample_weight", self.sample_weight.clone().unwrap_or_else(|| "none".into()));
+        }
+        Ok(())
+    }
+
     /// Reads files with inputs, targets and weights: to validate or evaluate.
     ///
     /// # Errors
     /// If a file can't be read, lacks a column or array, or its samples have another shape.
     pub fn read(&self, paths: &[PathBuf]) -> Result<Dataset> {
+        self.read_within(paths, memory_limit(None))
+    }
+
+    /// As [`read`](Self::read), with up to `limit` bytes of inputs in memory.
+    pub(super) fn read_within(&self, paths: &[PathBuf], limit: usize) -> Result<Dataset> {
         let targets = self.targets.iter().map(|target| PlannedTarget {
             name: target.name.clone(),
             columns: target.columns.clone(),
             classes: target.class_names.clone().map_or(Classes::None, Classes::Known),
         });
         let dataset = match Format::of_all(paths)? {
-            Format::Csv | Format::Parquet => self.read_table(paths, targets.collect(), self.sample_weight.clone())?,
+            Format::Csv | Format::Parquet => {
+                self.read_table(paths, targets.collect(), self.sample_weight.clone(), limit)?
+            }
             Format::Npz => read_npz(paths, self)?,
             Format::Npy => {
                 return Err(Error::usage("an .npy file holds inputs alone")
                     .hint("put inputs and targets into one file with numpy.savez, as arrays \"x\" and \"y\""));
             }
         };
-        self.check_shape(dataset.inputs(), paths)?;
+        self.check(&dataset, paths)?;
         Ok(dataset)
     }
 
@@ -67,7 +127,7 @@ impl Schema {
     /// If a file can't be read, lacks an input, or its samples have another shape.
     pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Inputs> {
         let dataset = match Format::of_all(paths)? {
-            Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None)?,
+            Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None))?,
             Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?,
             Format::Npy => Dataset::new(read_npy_inputs(only(paths)?, self.scale)?, Vec::new(), None)?,
         };
@@ -80,19 +140,37 @@ impl Schema {
         paths: &[PathBuf],
         targets: Vec<PlannedTarget>,
         sample_weight: Option<String>,
+        limit: usize,
     ) -> Result<Dataset> {
-        let plan = TablePlan { inputs: self.inputs.clone(), targets, sample_weight };
-        read_table(paths, &plan, self.scale, memory_limit(None))
+        let plan = TablePlan { inputs: self.inputs.clone(), kinds: self.kinds.clone(), targets, sample_weight };
+        read_table(paths, &plan, self.scale, limit).map(|(dataset, _)| dataset)
+    }
+
+    /// Refuses samples and targets of other shapes.
+    pub(super) fn check(&self, dataset: &Dataset, paths: &[PathBuf]) -> Result<()> {
+        self.check_shape(dataset.inputs(), paths)?;
+        for (target, found) in self.targets.iter().zip(dataset.targets()) {
+            let found = found.values.row_shape();
+            if let Some(want) = target.shape.as_ref().filter(|shape| *shape != found) {
+                let name = &target.name;
+                let message = format!("the target \"{name}\" has the shape {found:?}; it was trained on {want:?}");
+                return Err(Error::usage(message).with("in", shown(paths)));
+            }
+        }
+        Ok(())
     }
 
     fn check_shape(&self, inputs: &Inputs, paths: &[PathBuf]) -> Result<()> {
         if inputs.row_shape() == self.input_shape {
             return Ok(());
         }
-        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let (got, want) = (inputs.row_shape(), &self.input_shape);
-        Err(Error::usage(format!("{} has samples of shape {got:?}; it was trained on {want:?}", names.join(", "))))
+        Err(Error::usage(format!("{} has samples of shape {got:?}; it was trained on {want:?}", shown(paths))))
     }
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the arrays that the schema names from one .npz.
@@ -124,7 +202,6 @@ pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<Dataset> {
 pub fn only(paths: &[PathBuf]) -> Result<&Path> {
     match paths {
         [path] => Ok(path),
-        _ => Err(Error::usage("several files at once are read only as .csv or .parquet")
-            .with("found", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))),
+        _ => Err(Error::usage("several files at once are read only as .csv or .parquet").with("found", shown(paths))),
     }
 }

@@ -11,6 +11,7 @@ use super::float32::{ROUNDED, ROUNDED_HINT, TOO_LARGE};
 use super::inputs::Growing;
 use super::load::Format;
 use super::parquet_file::ParquetFile;
+use super::schema::InputKind;
 use super::text::nearest;
 use crate::{Error, Result};
 
@@ -103,7 +104,11 @@ impl dyn Table + '_ {
 
     /// A cell of the current row as a finite number.
     fn number(&self, column: usize) -> Result<f64> {
-        match self.cell(column) {
+        self.number_of(&self.cell(column), column)
+    }
+
+    fn number_of(&self, cell: &Cell<'_>, column: usize) -> Result<f64> {
+        match *cell {
             Cell::Number(number) if number.is_finite() => Ok(number),
             Cell::Integer(integer) => Ok(integer as f64),
             Cell::Flag(flag) => Ok(f64::from(u8::from(flag))),
@@ -119,15 +124,30 @@ impl dyn Table + '_ {
 
     /// A cell of the current row as a finite float32, multiplied by `scale`.
     fn float32(&self, column: usize, scale: f64) -> Result<f32> {
-        let number = (self.number(column)? * scale) as f32;
+        self.finite(self.number(column)? * scale, column)
+    }
+
+    fn finite(&self, number: f64, column: usize) -> Result<f32> {
+        let number = number as f32;
         if number.is_finite() { Ok(number) } else { Err(self.bad_cell(TOO_LARGE, column)) }
     }
 
     /// A cell of the current row as an input. An integer that float32 rounds may be an id, and is refused, unless it is multiplied: what
     /// is scaled is a quantity.
-    fn input(&self, column: usize, scale: f64) -> Result<f32> {
+    fn input(&self, column: usize, scale: f64, kind: &mut SeenKind) -> Result<f32> {
+        let cell = self.cell(column);
+        if !kind.take(&cell) {
+            let (was, other) = match kind.known {
+                Some(InputKind::Boolean) => ("booleans", "a number that is neither 0 nor 1"),
+                _ => ("numbers", "a boolean"),
+            };
+            return Err(self.bad_cell(&format!("a column of {was} has {other}"), column).hint(format!(
+                "the run was trained on {was} in \"{}\": correct the file, or name one like the run's",
+                self.header()[column]
+            )));
+        }
         if scale == 1.0
-            && let Cell::Integer(integer) = self.cell(column)
+            && let Cell::Integer(integer) = cell
         {
             const EXACT: u128 = 1 << f32::MANTISSA_DIGITS;
             let rounded = integer as f32;
@@ -136,7 +156,7 @@ impl dyn Table + '_ {
             }
             return Ok(rounded);
         }
-        self.float32(column, scale)
+        self.finite(self.number_of(&cell, column)? * scale, column)
     }
 
     fn bad_cell(&self, what: &str, column: usize) -> Error {
@@ -150,6 +170,8 @@ impl dyn Table + '_ {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TablePlan {
     pub inputs: Vec<String>,
+    /// The kinds that the inputs must be of; empty if any will do.
+    pub kinds: Vec<InputKind>,
     pub targets: Vec<PlannedTarget>,
     pub sample_weight: Option<String>,
 }
@@ -171,6 +193,41 @@ pub enum Classes {
     Learn,
     /// Words with ids from before.
     Known(Vec<String>),
+}
+
+/// The kind of an input column, as far as it was read.
+struct SeenKind {
+    /// The kind that it must be of.
+    known: Option<InputKind>,
+    flags: bool,
+    numbers: bool,
+}
+
+impl SeenKind {
+    fn new(known: Option<InputKind>) -> Self {
+        SeenKind { known, flags: false, numbers: false }
+    }
+
+    /// Takes a cell; false if it isn't of the known kind.
+    fn take(&mut self, cell: &Cell<'_>) -> bool {
+        let flag = matches!(cell, Cell::Flag(_));
+        self.flags |= flag;
+        self.numbers |= !flag;
+        match (self.known, cell) {
+            (Some(InputKind::Number), Cell::Flag(_)) => false,
+            (Some(InputKind::Boolean), Cell::Number(number)) => *number == 0.0 || *number == 1.0,
+            (Some(InputKind::Boolean), Cell::Integer(integer)) => matches!(integer, 0 | 1),
+            _ => true,
+        }
+    }
+
+    fn kind(&self) -> InputKind {
+        match (self.flags, self.numbers) {
+            (true, false) => InputKind::Boolean,
+            (true, true) => InputKind::Mixed,
+            (false, _) => InputKind::Number,
+        }
+    }
 }
 
 /// What a column's cells are, as far as its first ones tell.
@@ -227,13 +284,20 @@ impl Columns {
 }
 
 /// Reads files of the same columns one after the other. Inputs are multiplied by `scale`, and
-/// kept in memory up to `limit` bytes.
+/// kept in memory up to `limit` bytes. Gives the inputs' kinds, too.
 ///
 /// # Errors
 /// With file, line and column for a cell that isn't what its column holds; for a column that isn't there; for a row
 /// of another length; for no rows at all.
-pub fn read_table(paths: &[PathBuf], plan: &TablePlan, scale: Option<f64>, limit: usize) -> Result<Dataset> {
+pub fn read_table(
+    paths: &[PathBuf],
+    plan: &TablePlan,
+    scale: Option<f64>,
+    limit: usize,
+) -> Result<(Dataset, Vec<InputKind>)> {
     let mut inputs = Growing::new(limit);
+    let mut kinds: Vec<SeenKind> =
+        (0..plan.inputs.len()).map(|index| SeenKind::new(plan.kinds.get(index).copied())).collect();
     let mut targets: Vec<TargetReader> = plan.targets.iter().map(TargetReader::new).collect();
     let mut sample_weight = Vec::new();
     let mut len = 0;
@@ -245,8 +309,8 @@ pub fn read_table(paths: &[PathBuf], plan: &TablePlan, scale: Option<f64>, limit
         let weight_column = plan.sample_weight.as_ref().map(|name| file.find(name)).transpose()?;
         file.select(&[&input_columns[..], &target_columns.concat(), weight_column.as_slice()].concat())?;
         while file.read_row()? {
-            for &column in &input_columns {
-                inputs.push(file.input(column, scale.unwrap_or(1.0))?)?;
+            for (&column, kind) in input_columns.iter().zip(&mut kinds) {
+                inputs.push(file.input(column, scale.unwrap_or(1.0), kind)?)?;
             }
             for (target, columns) in targets.iter_mut().zip(&target_columns) {
                 target.read(&*file, columns)?;
@@ -263,7 +327,7 @@ pub fn read_table(paths: &[PathBuf], plan: &TablePlan, scale: Option<f64>, limit
     let inputs = inputs.finish(&[len, plan.inputs.len()])?;
     let targets = targets.into_iter().map(|target| target.finish(len)).collect::<Result<_>>()?;
     let sample_weight = plan.sample_weight.is_some().then(|| Rows::new(sample_weight, &[len])).transpose()?;
-    Dataset::new(inputs, targets, sample_weight)
+    Ok((Dataset::new(inputs, targets, sample_weight)?, kinds.iter().map(SeenKind::kind).collect()))
 }
 
 fn find(header: &[String], name: &str, path: &Path) -> Result<usize> {

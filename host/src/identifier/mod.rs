@@ -27,6 +27,7 @@ pub use call::Call;
 pub use callable::Callable;
 pub(crate) use package::package;
 
+use crate::data::names::{name_of, path_of};
 use crate::plugin;
 use crate::{Error, Result};
 
@@ -191,7 +192,7 @@ impl Identifier {
                     Ok(Meaning::Name(class_name)) => Spec { class_name, config: Map::new() },
                     Ok(Meaning::Config(spec)) => spec,
                     Ok(Meaning::Symbol(symbol)) => Spec {
-                        class_name: format!("{}#{}", symbol.library.display(), symbol.symbol),
+                        class_name: format!("{}#{}", name_of(&symbol.library), symbol.symbol),
                         config: symbol.config,
                     },
                     Ok(Meaning::Nothing | Meaning::Instance(_)) | Err(_) => return self,
@@ -354,9 +355,7 @@ fn with_symbol(spec: Spec, folder: Option<&Path>) -> Meaning {
     match spec.class_name.rsplit_once('#') {
         None => Meaning::Config(spec),
         Some((path, symbol)) => {
-            let path = Path::new(path);
-            let library =
-                folder.map_or_else(|| path.to_owned(), |folder| folder.join(path.strip_prefix("./").unwrap_or(path)));
+            let library = folder.map_or_else(|| PathBuf::from(path), |folder| path_of(path, folder));
             Meaning::Symbol(Symbol { library, symbol: symbol.to_owned(), config: spec.config })
         }
     }

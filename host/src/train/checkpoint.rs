@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde_json::{Value, json};
 
 use super::callbacks::Callback;
+use super::checksum::{self, Verdict};
 use super::history::History;
 use super::trainer::Trainer;
 use crate::component::OptimizerState;
@@ -50,8 +51,10 @@ impl View for Numbers {
 const WEIGHT: &str = "weight:";
 const SLOT: &str = "slot:";
 const CALLBACK: &str = "callback:";
-/// The version of this file.
-const VERSION: u64 = 1;
+/// The version of this file: its checksum is over the whole of it.
+const VERSION: u64 = 2;
+/// The version before, which had no checksum; it is read as it is.
+const WITHOUT_CHECKSUM: u64 = 1;
 
 /// Writes a checkpoint.
 ///
@@ -84,70 +87,109 @@ pub fn save(trainer: &Trainer<'_>, history: &History, callbacks: &[Box<dyn Callb
         "history": history.to_saved(),
         "callbacks": states,
     });
-    let metadata = HashMap::from([("plugfit".to_owned(), about.to_string())]);
     let views = tensors.into_iter().map(|(name, values)| (name, Numbers { shape: [values.len()], values }));
-    let bytes = safetensors::serialize(views, Some(metadata))
+    let bytes = checksum::serialize(views, Some(("plugfit", about.to_string())))
         .map_err(|error| Error::failure(format!("the checkpoint can't be written: {error}")))?;
     write_atomically(path, |writer| writer.write_all(&bytes))
+}
+
+/// A checkpoint that was read and is whole.
+pub struct Checkpoint {
+    place: String,
+    about: Value,
+    tensors: HashMap<String, SlotValues>,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// The file can't be read, is damaged, or is no checkpoint.
+    pub fn read(path: &Path) -> Result<Self> {
+        let place = path.display().to_string();
+        let bad = |why: String| Error::failure(format!("cannot resume from {place}: {why}"));
+        let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        let damaged = || bad("it is damaged: its checksum is another one".into());
+        let verdict = checksum::check(&bytes);
+        if verdict == Verdict::Damaged {
+            return Err(damaged());
+        }
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
+        let about = header.metadata().as_ref().and_then(|metadata| metadata.get("plugfit"));
+        let about: Value =
+            about.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| bad("it is no checkpoint".into()))?;
+        match (about["version"].as_u64(), verdict) {
+            (Some(WITHOUT_CHECKSUM), _) | (Some(VERSION), Verdict::Whole) => {}
+            (Some(VERSION), _) => return Err(damaged()),
+            _ => return Err(bad(format!("it is of version {}; this program reads {VERSION}", about["version"]))),
+        }
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
+        let mut tensors: HashMap<String, SlotValues> = HashMap::new();
+        for (name, tensor) in file.tensors() {
+            let (singles, doubles) = (tensor.data().as_chunks::<4>().0, tensor.data().as_chunks::<8>().0);
+            let values = match tensor.dtype() {
+                Dtype::F32 => SlotValues::Single(singles.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+                Dtype::F64 => SlotValues::Double(doubles.iter().map(|b| f64::from_le_bytes(*b)).collect()),
+                other => return Err(bad(format!("\"{name}\" is of {other:?}"))),
+            };
+            tensors.insert(name, values);
+        }
+        Ok(Checkpoint { place, about, tensors })
+    }
+
+    /// The last epoch in it.
+    pub fn epoch(&self) -> u64 {
+        let history = History::from_saved(&self.about["history"]);
+        history.and_then(|history| history.epochs.last().map(|epoch| epoch.epoch)).unwrap_or(0)
+    }
+
+    /// Makes the network, the optimizer and the callbacks as they were, and gives the history back.
+    ///
+    /// # Errors
+    /// It is of another run; the trainer may be partly changed then.
+    pub fn restore(mut self, trainer: &mut Trainer<'_>, callbacks: &mut [Box<dyn Callback>]) -> Result<History> {
+        let place = self.place;
+        let bad = |why: String| Error::failure(format!("cannot resume from {place}: {why}"));
+        let single = |tensors: &mut HashMap<String, SlotValues>, name: &str| match tensors.remove(name) {
+            Some(SlotValues::Single(values)) => Some(values),
+            _ => None,
+        };
+        let parameters = trainer.network().parameters();
+        let paths: Vec<String> = parameters.iter().map(|parameter| parameter.path.clone()).collect();
+        let mut weights = Vec::new();
+        for path in &paths {
+            let values = single(&mut self.tensors, &format!("{WEIGHT}{path}"));
+            weights.push(values.ok_or_else(|| bad(format!("it has no \"{path}\"")))?);
+        }
+        trainer.set_weights(&weights).map_err(|error| bad(error.to_string()))?;
+        let saved = self.about["callbacks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let names = |saved: &[Value]| {
+            saved.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        };
+        if names(saved) != callbacks.iter().map(|callback| callback.name().to_owned()).collect::<Vec<_>>() {
+            return Err(bad(format!("it was written with the callbacks {}", names(saved).join(", ")))
+                .hint("resume with the same callbacks"));
+        }
+        for (index, (callback, saved)) in callbacks.iter_mut().zip(saved).enumerate() {
+            let each = (0..).map_while(|i| single(&mut self.tensors, &format!("{CALLBACK}{index}:{i}")));
+            callback.restore(&saved["state"], each.collect())?;
+        }
+        let slots =
+            self.tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(SLOT)?.to_owned(), values)));
+        let state = OptimizerState {
+            steps: self.about["steps"].as_u64().unwrap_or(0),
+            learning_rate: self.about["learning_rate"].as_f64(),
+            tensors: slots.collect(),
+        };
+        trainer.restore_optimizer(&state)?;
+        History::from_saved(&self.about["history"]).ok_or_else(|| bad("its history can't be read".into()))
+    }
 }
 
 /// Reads a checkpoint: the network, the optimizer and the callbacks are as they were, and the history is given back.
 ///
 /// # Errors
-/// The file can't be read, or is of another run; the trainer may be partly changed then.
+/// The file can't be read, is damaged, or is of another run; the trainer may be partly changed then.
 pub fn load(trainer: &mut Trainer<'_>, callbacks: &mut [Box<dyn Callback>], path: &Path) -> Result<History> {
-    let bad = |why: String| Error::failure(format!("cannot resume from {}: {why}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
-    let about = header.metadata().as_ref().and_then(|metadata| metadata.get("plugfit"));
-    let about: Value =
-        about.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| bad("it is no checkpoint".into()))?;
-    if about["version"] != VERSION {
-        return Err(bad(format!("it is of version {}; this program reads {VERSION}", about["version"])));
-    }
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
-    let mut tensors: HashMap<String, SlotValues> = HashMap::new();
-    for (name, tensor) in file.tensors() {
-        let values = match tensor.dtype() {
-            Dtype::F32 => {
-                SlotValues::Single(tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
-            }
-            Dtype::F64 => {
-                SlotValues::Double(tensor.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
-            }
-            other => return Err(bad(format!("\"{name}\" is of {other:?}"))),
-        };
-        tensors.insert(name, values);
-    }
-    let single = |tensors: &mut HashMap<String, SlotValues>, name: &str| match tensors.remove(name) {
-        Some(SlotValues::Single(values)) => Some(values),
-        _ => None,
-    };
-    let paths: Vec<String> = trainer.network().parameters().iter().map(|parameter| parameter.path.clone()).collect();
-    let mut weights = Vec::new();
-    for path in &paths {
-        let values = single(&mut tensors, &format!("{WEIGHT}{path}"));
-        weights.push(values.ok_or_else(|| bad(format!("it has no \"{path}\"")))?);
-    }
-    trainer.set_weights(&weights).map_err(|error| bad(error.to_string()))?;
-    let saved = about["callbacks"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = |saved: &[Value]| {
-        saved.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
-    };
-    if names(saved) != callbacks.iter().map(|callback| callback.name().to_owned()).collect::<Vec<_>>() {
-        return Err(bad(format!("it was written with the callbacks {}", names(saved).join(", ")))
-            .hint("resume with the same callbacks"));
-    }
-    for (index, (callback, saved)) in callbacks.iter_mut().zip(saved).enumerate() {
-        let each = (0..).map_while(|i| single(&mut tensors, &format!("{CALLBACK}{index}:{i}")));
-        callback.restore(&saved["state"], each.collect())?;
-    }
-    let slots = tensors.into_iter().filter_map(|(name, values)| Some((name.strip_prefix(SLOT)?.to_owned(), values)));
-    let state = OptimizerState {
-        steps: about["steps"].as_u64().unwrap_or(0),
-        learning_rate: about["learning_rate"].as_f64(),
-        tensors: slots.collect(),
-    };
-    trainer.restore_optimizer(&state)?;
-    History::from_saved(&about["history"]).ok_or_else(|| bad("its history can't be read".into()))
+    Checkpoint::read(path)?.restore(trainer, callbacks)
 }

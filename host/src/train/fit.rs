@@ -292,6 +292,7 @@ impl Fit<'_> {
             if let Some(folder) =
                 self.folder.filter(|_| is_last || written.is_none_or(|at| at.elapsed() >= BETWEEN_CHECKPOINTS))
             {
+                folder.keep_checkpoint();
                 checkpoint::save(trainer, history, self.callbacks, &folder.checkpoint())?;
                 written = Some(Instant::now());
             }
@@ -312,7 +313,7 @@ impl Fit<'_> {
     ) -> Result<Option<String>> {
         let mut stop = None;
         for (index, callback) in self.callbacks.iter_mut().enumerate() {
-            let (folder, steps) = (self.folder.map(RunFolder::path), steps as u64);
+            let (folder, steps) = (self.folder, steps as u64);
             let mut run = Run { trainer, history, epoch, steps, validates, folder, stop: &mut stop };
             act(&mut **callback, &mut run).map_err(|error| error.with("in", format!("fit.callbacks[{index}]")))?;
         }

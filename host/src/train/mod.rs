@@ -2,18 +2,22 @@
 
 pub mod callbacks;
 pub mod checkpoint;
+mod checksum;
 mod classes;
 mod feed;
 mod fit;
+mod folder_lock;
 mod history;
 mod run_file;
 mod run_folder;
+mod run_record;
 mod trainer;
 mod weights;
 
 pub use fit::{Ended, Fit, FitConfig, Watch, fit};
 pub use history::{Epoch, History};
 pub use run_file::RunFile;
-pub use run_folder::{RunFolder, RunRecord};
+pub use run_folder::RunFolder;
+pub use run_record::RunRecord;
 pub use trainer::{Trainer, predict};
 pub use weights::{load_weights, save_weights};

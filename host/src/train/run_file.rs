@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::fit::FitConfig;
 use crate::compile::Compile;
 use crate::data::DataConfig;
+use crate::data::names::path_of;
 use crate::data::text::nearest;
 use crate::network::NetworkConfig;
 use crate::{Error, Result};
@@ -30,6 +31,7 @@ pub struct RunFile {
     folder: PathBuf,
     table: Map<String, Value>,
     places: BTreeMap<String, Place>,
+    beside: Vec<PathBuf>,
 }
 
 impl RunFile {
@@ -59,7 +61,13 @@ impl RunFile {
         let parsed = DeTable::parse(text).map_err(not_toml)?;
         let read = Read::of(parsed.get_ref());
         let places = read.offsets.into_iter().map(|(path, offset)| (path, Place::Line(line(offset)))).collect();
-        let file = RunFile { name: name.to_owned(), folder: folder.to_owned(), table: read.table, places };
+        let file = RunFile {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            table: read.table,
+            places,
+            beside: vec![folder.to_owned()],
+        };
         if let Some((path, what)) = read.misfit {
             return Err(file.located(Error::usage(format!("{path} {what}")).with("in", path)));
         }
@@ -67,14 +75,20 @@ impl RunFile {
         Ok(file)
     }
 
-    /// A run's configuration that was read before; paths in it are absolute.
+    /// A run's configuration that was read before. Paths in it are absolute; those that [`set`](Self::set) adds are seen from `folder`.
     ///
     /// # Errors
     /// It isn't an object.
-    pub fn from_json(config: &Value, name: &str) -> Result<Self> {
+    pub fn from_json(config: &Value, name: &str, folder: &Path) -> Result<Self> {
         let table =
             config.as_object().cloned().ok_or_else(|| Error::failure(format!("{name} has no configuration")))?;
-        Ok(RunFile { name: name.to_owned(), folder: PathBuf::from("/"), table, places: BTreeMap::new() })
+        Ok(RunFile {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            table,
+            places: BTreeMap::new(),
+            beside: Vec::new(),
+        })
     }
 
     /// Changes a key, as `--set fit.epochs=3`: the value is TOML, or else a string.
@@ -125,6 +139,17 @@ impl RunFile {
         &self.folder
     }
 
+    /// The folders in which a `plugfit.lock` holds for the run: the file's own, unless it was read from a run.
+    pub fn beside(&self) -> &[PathBuf] {
+        &self.beside
+    }
+
+    /// The same run, for which a `plugfit.lock` holds in these folders.
+    #[must_use]
+    pub fn with_folders_beside(self, beside: Vec<PathBuf>) -> Self {
+        RunFile { beside, ..self }
+    }
+
     /// The files and folders of `plugins`, seen from here.
     ///
     /// # Errors
@@ -139,7 +164,7 @@ impl RunFile {
             }
             Some(_) => return Err(wrong()),
         };
-        Ok(paths.into_iter().map(|path| self.folder.join(path)).collect())
+        Ok(paths.into_iter().map(|path| path_of(path, &self.folder)).collect())
     }
 
     /// Whether it loads no plug-in that isn't signed with a trusted key.

@@ -1,40 +1,98 @@
 //! What a run leaves behind: `weights.safetensors`, `history.json`, `checkpoint.safetensors`, `config.toml` and `run.json`.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::folder_lock::FolderLock;
 use super::history::History;
+use super::run_record::{RECORD, RunRecord, has_run, read_record};
 use super::weights::save_weights;
-use crate::data::{Schema, write_atomically};
+use crate::data::names::{name_of, path_of};
+use crate::data::write_atomically;
 use crate::network::Network;
 use crate::{Error, Result};
 
-/// What `evaluate` and `predict` need to know of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunRecord {
-    /// The version of plugfit that wrote it.
-    pub plugfit: String,
-    /// The plug-ins that were loaded: name and version, and where from.
-    pub plugins: Vec<(String, String)>,
-    /// The SHA-256 of each plug-in's file.
-    #[serde(default)]
-    pub digests: BTreeMap<String, String>,
-    /// The run's configuration, defaults filled in, its paths absolute.
-    pub config: Value,
-    /// How the data were read.
-    pub schema: Schema,
-}
+const CONFIG: &str = "config.toml";
+const WEIGHTS: &str = "weights.safetensors";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const PREVIOUS: &str = "checkpoint-previous.safetensors";
+/// Where a run that is to replace the one in the folder is written until its weights are complete.
+const UNFINISHED: &str = ".unfinished";
+/// What locks the folder where folders themselves can't be locked.
+pub(super) const LOCK_FILE: &str = ".lock";
+/// The names that no callback can write to.
+const RESERVED: [&str; 10] =
+    [RECORD, CONFIG, WEIGHTS, CHECKPOINT, PREVIOUS, UNFINISHED, LOCK_FILE, "history.json", "report.html", "curves"];
 
 /// A folder of one run.
-#[derive(Clone, Debug)]
+///
+/// A run has its own folder. [`create`](Self::create) makes it or takes an empty one. A run overwrites and deletes only files that it has
+/// written. The process that writes to a folder holds a lock on it.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Where files are written: `path`, or a subfolder of it while the run in `path` is being replaced.
+    work: PathBuf,
+    /// The folders that were created for the run, outermost first.
+    created: Vec<PathBuf>,
+    /// The files written by callbacks of the run that is being replaced; none if its record has no such list.
+    replaced: Option<Vec<String>>,
+    /// The files that [`discard`](Self::discard) restores, with their contents.
+    before: Vec<(PathBuf, Vec<u8>)>,
+    written: Mutex<Written>,
+    _lock: Option<FolderLock>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    record: Option<RunRecord>,
+    outputs: Option<Vec<String>>,
+}
+
+/// What a folder holds.
+enum Contents {
+    Nothing,
+    Run,
+    /// Something else, such as this.
+    Other(String),
+}
+
+impl Contents {
+    fn of(path: &Path) -> Result<Self> {
+        let cannot = |error: std::io::Error| Error::failure(format!("cannot read {}: {error}", path.display()));
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+                return Ok(Contents::Nothing);
+            }
+            Err(error) => return Err(cannot(error)),
+        };
+        if has_run(path) || has_run(&path.join(UNFINISHED)) {
+            return Ok(Contents::Run);
+        }
+        for entry in entries {
+            let name = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
+            // A killed process may have left these.
+            let ours = name == LOCK_FILE || name.starts_with(&format!(".{RECORD}.")) && name.ends_with(".tmp");
+            if !ours {
+                return Ok(Contents::Other(name));
+            }
+        }
+        Ok(Contents::Nothing)
+    }
 }
 
 impl RunFolder {
+    fn new(path: &Path, work: PathBuf) -> Self {
+        let written = Mutex::new(Written { record: None, outputs: Some(Vec::new()) });
+        let (created, before, replaced) = (Vec::new(), Vec::new(), None);
+        RunFolder { path: path.to_owned(), work, created, replaced, before, written, _lock: None }
+    }
+
     /// Creates `runs/NAME-1`, or the next number that is free, in the folder `parent`.
     ///
     /// # Errors
@@ -44,56 +102,145 @@ impl RunFolder {
             Error::failure(format!("cannot create a run folder in {}: {error}", parent.display()))
                 .hint("name another one with --out")
         };
-        std::fs::create_dir_all(parent).map_err(failed)?;
+        let mut created = create_folders(parent).map_err(failed)?;
         let mut number = 1_u32;
         loop {
             let path = parent.join(format!("{name}-{number}"));
-            match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(RunFolder { path }),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    let lock = FolderLock::acquire(&path)?;
+                    created.push(path.clone());
+                    return Ok(RunFolder { created, _lock: Some(lock), ..Self::new(&path, path.clone()) });
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+                // Another run that failed has removed the parent that it had created.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    created = create_folders(parent).map_err(failed)?;
+                }
                 Err(error) => return Err(failed(error)),
             }
         }
     }
 
-    /// Creates this folder.
+    /// Checks whether [`create`](Self::create) would succeed, without changing anything.
     ///
     /// # Errors
-    /// It can't be created, or holds a run already.
-    pub fn create(path: &Path) -> Result<Self> {
-        let folder = RunFolder { path: path.to_owned() };
-        if folder.file("run.json").exists() {
-            return Err(Error::usage(format!("{} holds a run already", path.display()))
-                .hint("name another folder, or remove it"));
+    /// As [`create`](Self::create).
+    pub fn check(path: &Path, overwrite: bool) -> Result<()> {
+        let shown = path.display();
+        if path.exists() && !path.is_dir() {
+            return Err(Error::usage(format!("{shown} is no folder")).hint("name a folder with --out"));
         }
-        std::fs::create_dir_all(path)
-            .map_err(|error| Error::failure(format!("cannot create {}: {error}", path.display())))?;
-        Ok(folder)
+        match Contents::of(path)? {
+            Contents::Nothing => Ok(()),
+            Contents::Run if overwrite => Ok(()),
+            Contents::Run => Err(Error::usage(format!("{shown} holds a run already"))
+                .hint("name another folder, go on with the run with --resume, or replace it with --overwrite")),
+            Contents::Other(name) => Err(Error::usage(format!("{shown} isn't empty, and is no folder of a run"))
+                .with("has", name)
+                .hint("a run has a folder of its own: name one that is empty, or isn't there yet")),
+        }
     }
 
-    /// A folder that a run was kept in.
+    /// Creates this folder, or takes one that is empty; with `overwrite` also one that holds a run, which is replaced when the weights
+    /// of the new one are complete.
+    ///
+    /// # Errors
+    /// It can't be created, holds something else, or another process trains in it.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
+        let failed = |error: std::io::Error| Error::failure(format!("cannot create {}: {error}", path.display()));
+        Self::check(path, overwrite)?;
+        let created = create_folders(path).map_err(failed)?;
+        let lock = FolderLock::acquire(path)?;
+        // Another process may have used the folder before it was locked.
+        Self::check(path, overwrite)?;
+        let mut folder = Self::new(path, path.to_owned());
+        if let Contents::Run = Contents::of(path)? {
+            folder.work = path.join(UNFINISHED);
+            match Contents::of(&folder.work)? {
+                Contents::Nothing => {}
+                // An earlier replacement was killed.
+                Contents::Run => fs::remove_dir_all(&folder.work).map_err(failed)?,
+                Contents::Other(name) => {
+                    return Err(Error::failure(format!("{} holds what is no run", folder.work.display()))
+                        .with("has", name)
+                        .hint("move it elsewhere"));
+                }
+            }
+            fs::create_dir_all(&folder.work).map_err(failed)?;
+            folder.replaced = read_record(path).ok().and_then(|record| record.outputs);
+        }
+        Ok(RunFolder { created, _lock: Some(lock), ..folder })
+    }
+
+    /// Opens the folder of a kept run for reading.
     ///
     /// # Errors
     /// It holds no run.
     pub fn open(path: &Path) -> Result<(Self, RunRecord)> {
-        let folder = RunFolder { path: path.to_owned() };
-        let file = folder.file("run.json");
-        let text = std::fs::read_to_string(&file).map_err(|error| {
-            Error::usage(format!("{} is no folder of a run: run.json: {error}", path.display()))
-                .hint("`plugfit fit` makes one and says its name in its last line")
+        let record = read_record(path).map_err(|error| match has_run(&path.join(UNFINISHED)) {
+            true => Error::failure(format!("the run in {} was being replaced and isn't complete", path.display()))
+                .hint(format!("go on with `plugfit fit --resume {}`", path.display())),
+            false => error,
         })?;
-        let record = serde_json::from_str(&text)
-            .map_err(|error| Error::failure(format!("{} can't be read: {error}", file.display())))?;
-        Ok((folder, record))
+        Ok((Self::new(path, path.to_owned()), record))
     }
 
-    /// Takes away the folder of a run that didn't begin.
+    /// Opens and locks the folder of a kept run to continue it. If a replacement of the run was begun, that is continued.
+    ///
+    /// # Errors
+    /// It holds no run, or another process trains in it.
+    pub fn resume(path: &Path) -> Result<(Self, RunRecord)> {
+        let path = if path.ends_with(UNFINISHED) { path.parent().unwrap_or(path) } else { path };
+        let unfinished = path.join(UNFINISHED);
+        if !has_run(&unfinished) {
+            read_record(path)?;
+        }
+        let lock = FolderLock::acquire(path)?;
+        // The process that held the lock may have finished the replacement.
+        let work = if has_run(&unfinished) { unfinished } else { path.to_owned() };
+        let record = read_record(&work)?;
+        let mut folder = Self::new(path, work);
+        if folder.work != folder.path {
+            folder.replaced = read_record(path).ok().and_then(|record| record.outputs);
+        }
+        for name in [RECORD, CONFIG] {
+            let file = folder.file(name);
+            if let Ok(bytes) = fs::read(&file) {
+                folder.before.push((file, bytes));
+            }
+        }
+        folder.written.get_mut().unwrap_or_else(PoisonError::into_inner).outputs.clone_from(&record.outputs);
+        Ok((RunFolder { _lock: Some(lock), ..folder }, record))
+    }
+
+    /// Undoes what was written before the first batch. Of a new run, its record is removed, and its folder if it was created for the run and
+    /// is empty. Of a resumed run, the record of before is restored.
     ///
     /// # Errors
     /// The file system refuses.
     pub fn discard(self) -> Result<()> {
-        std::fs::remove_dir_all(&self.path)
-            .map_err(|error| Error::failure(format!("cannot remove {}: {error}", self.path.display())))
+        for (file, bytes) in &self.before {
+            write_atomically(file, |writer| writer.write_all(bytes))?;
+        }
+        if !self.before.is_empty() {
+            return Ok(());
+        }
+        for name in [RECORD, CONFIG] {
+            let file = self.file(name);
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::failure(format!("cannot remove {}: {error}", file.display())));
+                }
+                _ => {}
+            }
+        }
+        let staged = (self.work != self.path).then_some(&self.work);
+        for folder in staged.into_iter().chain(self.created.iter().rev()) {
+            // One that isn't empty stays.
+            let _ = fs::remove_dir(folder);
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -101,18 +248,59 @@ impl RunFolder {
         &self.path
     }
 
+    /// Where its files are written: another folder than [`path`](Self::path) while a run is being replaced.
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
     /// What a run is resumed from.
     pub fn checkpoint(&self) -> PathBuf {
-        self.file("checkpoint.safetensors")
+        self.file(CHECKPOINT)
+    }
+
+    /// The checkpoint before, if it was kept.
+    pub fn previous_checkpoint(&self) -> PathBuf {
+        self.file(PREVIOUS)
     }
 
     /// The weights.
     pub fn weights(&self) -> PathBuf {
-        self.file("weights.safetensors")
+        self.file(WEIGHTS)
+    }
+
+    /// The history of every epoch.
+    pub fn history(&self) -> PathBuf {
+        self.file("history.json")
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.work.join(name)
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the current checkpoint under another name before it is replaced, as a hard link. None is kept if the disk has room for fewer
+    /// than eight checkpoints.
+    pub(super) fn keep_checkpoint(&self) {
+        let (current, previous) = (self.checkpoint(), self.previous_checkpoint());
+        let Ok(length) = fs::metadata(&current).map(|metadata| metadata.len()) else { return };
+        let _ = fs::remove_file(&previous);
+        if has_room(&self.work, length.saturating_mul(8)) {
+            // On a file system without hard links, none is kept.
+            let _ = fs::hard_link(&current, &previous);
+        }
+    }
+
+    /// Puts the previous checkpoint in the place of the last one, which is damaged.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn go_back(&self) -> Result<()> {
+        let previous = self.previous_checkpoint();
+        fs::rename(&previous, self.checkpoint())
+            .map_err(|error| Error::failure(format!("cannot rename {}: {error}", previous.display())))
     }
 
     /// Writes what is known before training.
@@ -120,11 +308,53 @@ impl RunFolder {
     /// # Errors
     /// A file can't be written.
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
-        let text = serde_json::to_string_pretty(record).map_err(|error| Error::failure(error.to_string()))?;
-        write_atomically(&self.file("run.json"), |writer| writer.write_all(text.as_bytes()))?;
+        let mut written = self.written();
+        written.record = Some(record.clone());
+        self.write_written(&written)?;
         let config = without_nulls(record.config.clone());
         let text = toml::to_string(&config).map_err(|error| Error::failure(error.to_string()))?;
-        write_atomically(&self.file("config.toml"), |writer| writer.write_all(text.as_bytes()))
+        write_atomically(&self.file(CONFIG), |writer| writer.write_all(text.as_bytes()))
+    }
+
+    fn write_written(&self, written: &Written) -> Result<()> {
+        let Some(record) = &written.record else { return Ok(()) };
+        let record = RunRecord { outputs: written.outputs.clone(), ..record.clone() };
+        let text = serde_json::to_string_pretty(&record).map_err(|error| Error::failure(error.to_string()))?;
+        write_atomically(&self.file(RECORD), |writer| writer.write_all(text.as_bytes()))
+    }
+
+    /// The path of a file that a callback will write: in the run's folder, unless the name is an absolute path. The file is recorded as the
+    /// run's, so that a resumed run may write it again.
+    ///
+    /// # Errors
+    /// The file exists and this run hasn't written it, or its name is one that every run uses.
+    pub fn claim(&self, name: &str) -> Result<PathBuf> {
+        let named = straight(&path_of(name, &self.path));
+        let (key, path) = match named.strip_prefix(&self.path) {
+            Ok(inside) => {
+                let first = inside.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+                if first.is_none_or(|first| RESERVED.contains(&&*first)) {
+                    return Err(Error::usage(format!("\"{name}\" is a name that every run uses itself"))
+                        .hint("name another file"));
+                }
+                (inside.to_string_lossy().into_owned(), self.work.join(inside))
+            }
+            Err(_) => (name_of(&named), named.clone()),
+        };
+        let mut written = self.written();
+        // The record of an older version has no list of outputs.
+        let Some(outputs) = &mut written.outputs else { return Ok(path) };
+        if outputs.contains(&key) {
+            return Ok(path);
+        }
+        let of_replaced = self.work != self.path && self.replaced.as_ref().is_none_or(|names| names.contains(&key));
+        if named.symlink_metadata().is_ok() && !of_replaced {
+            return Err(Error::usage(format!("{} is there already, and this run hasn't written it", named.display()))
+                .hint("move it elsewhere, or name another file"));
+        }
+        outputs.push(key);
+        self.write_written(&written)?;
+        Ok(path)
     }
 
     /// Writes what was trained so far.
@@ -135,8 +365,92 @@ impl RunFolder {
         save_weights(network, &self.weights())?;
         let text =
             serde_json::to_string_pretty(&history.to_json()).map_err(|error| Error::failure(error.to_string()))?;
-        write_atomically(&self.file("history.json"), |writer| writer.write_all(text.as_bytes()))
+        write_atomically(&self.history(), |writer| writer.write_all(text.as_bytes()))
     }
+
+    /// Moves a run whose weights are complete to where the run that it replaces is. Files of the same names are replaced, the old run's
+    /// checkpoints are removed, and all other files stay.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn replace(&mut self) -> Result<()> {
+        if self.work == self.path {
+            return Ok(());
+        }
+        let (work, path) = (self.work.clone(), self.path.clone());
+        let replaced = || -> std::io::Result<()> {
+            // Until the new record is in place, nothing pairs one run's record with the other's weights.
+            for name in [RECORD, CHECKPOINT, PREVIOUS] {
+                match fs::remove_file(path.join(name)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            move_all(&work, &path, &|name| name != RECORD)?;
+            fs::rename(work.join(RECORD), path.join(RECORD))?;
+            fs::remove_dir(&work)
+        };
+        replaced().map_err(|error| {
+            Error::failure(format!("cannot move the new run from {} to {}: {error}", work.display(), path.display()))
+        })?;
+        self.work.clone_from(&self.path);
+        Ok(())
+    }
+}
+
+/// Creates a folder and its missing parents; returns the created ones, outermost first.
+fn create_folders(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let missing: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .map(Path::to_owned)
+        .collect();
+    fs::create_dir_all(path)?;
+    Ok(missing.into_iter().rev().collect())
+}
+
+/// Moves the entries of one folder to another. Folders are merged, files replaced.
+fn move_all(from: &Path, to: &Path, which: &dyn Fn(&str) -> bool) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if !which(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() && target.is_dir() {
+            move_all(&entry.path(), &target, &|_| true)?;
+            fs::remove_dir(entry.path())?;
+        } else {
+            fs::rename(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// A path without `.` and `..`, resolved lexically.
+fn straight(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                straight.pop();
+            }
+            Component::CurDir => {}
+            part => straight.push(part),
+        }
+    }
+    straight
+}
+
+/// Whether the file system of this folder has this many free bytes.
+#[cfg(unix)]
+fn has_room(folder: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) >= bytes)
+}
+
+#[cfg(not(unix))]
+fn has_room(_: &Path, _: u64) -> bool {
+    true
 }
 
 /// TOML has no null: what is null is left out, in lists it is false to none.

@@ -6,6 +6,7 @@ use std::path::Path;
 use ndarray::{ArrayView, IxDyn};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
+use super::checksum::{self, Verdict};
 use crate::data::write_atomically;
 use crate::network::Network;
 use crate::{Error, Result};
@@ -30,26 +31,31 @@ impl View for Weight<'_> {
     }
 }
 
-/// Writes every parameter by its path, float32.
+/// Writes every parameter by its path, float32, with a checksum in the file's metadata.
 ///
 /// # Errors
 /// The file can't be written; what was there before stays.
 pub fn save_weights(network: &dyn Network, path: &Path) -> Result<()> {
     let weights = network.parameters().iter().enumerate().map(|(index, parameter)| {
-        (parameter.path.as_str(), Weight { shape: &parameter.shape, values: network.parameter(index) })
+        (parameter.path.clone(), Weight { shape: &parameter.shape, values: network.parameter(index) })
     });
-    let bytes = safetensors::serialize(weights, None)
+    let bytes = checksum::serialize(weights, None)
         .map_err(|error| Error::failure(format!("the weights can't be written: {error}")))?;
     write_atomically(path, |writer| writer.write_all(&bytes))
 }
 
-/// Reads every parameter of the network from a file.
+/// Reads every parameter of the network from a file. One without a checksum is taken as it is: older versions of plugfit wrote none, and
+/// other programs don't.
 ///
 /// # Errors
-/// The file can't be read, or is of another network; the network may be partly changed then.
+/// The file can't be read, is damaged, or is of another network; the network may be partly changed then.
 pub fn load_weights(network: &mut dyn Network, path: &Path) -> Result<()> {
     let bad = |why: String| Error::failure(format!("cannot read the weights in {}: {why}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    if checksum::check(&bytes) == Verdict::Damaged {
+        return Err(bad("it is damaged: its checksum is another one".into())
+            .hint("copy it again from where it is whole, or write it again with `plugfit fit --resume` of its run"));
+    }
     let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
     let paths: Vec<String> = network.parameters().iter().map(|parameter| parameter.path.clone()).collect();
     if let Some(stranger) = file.names().iter().find(|name| !paths.iter().any(|path| path == **name)) {

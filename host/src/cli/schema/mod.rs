@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{Common, plugins, print};
+use super::{Common, absolute, plugins, print};
 use crate::plugin::Kind;
 use crate::train::RunFile;
 use crate::{Host, Result};
@@ -18,6 +18,7 @@ use crate::{Host, Result};
 #[derive(Args)]
 pub struct Options {
     /// A run's file, whose plug-ins are loaded for it
+    #[arg(value_parser = absolute())]
     file: Option<PathBuf>,
 }
 

@@ -26,6 +26,10 @@ impl Callback for CsvLogger {
         "CSVLogger"
     }
 
+    fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        file_of(run, &self.filename).map(drop)
+    }
+
     fn epoch_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let separator = u8::try_from(self.separator)
             .map_err(|_| Error::usage("CSVLogger: separator must be one ASCII character"))?;
@@ -51,6 +55,6 @@ impl Callback for CsvLogger {
                 .map_err(failed)?;
         }
         let bytes = writer.into_inner().map_err(|error| Error::failure(format!("CSVLogger can't write: {error}")))?;
-        write_atomically(&file_of(run, &self.filename), |writer| writer.write_all(&bytes))
+        write_atomically(&file_of(run, &self.filename)?, |writer| writer.write_all(&bytes))
     }
 }

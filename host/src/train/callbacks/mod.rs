@@ -18,13 +18,13 @@ pub use rate::{LearningRateScheduler, ReduceLrOnPlateau};
 pub use tensor_board::TensorBoard;
 pub use terminate_on_nan::TerminateOnNan;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{History, Trainer};
+use super::{History, RunFolder, Trainer};
 use crate::data::text::nearest;
 use crate::identifier::Call;
 use crate::{Error, Host, Result};
@@ -120,7 +120,7 @@ pub struct Run<'r, 't> {
     /// Whether there are validation data.
     pub validates: bool,
     /// Where the run is kept, if it is.
-    pub folder: Option<&'r Path>,
+    pub folder: Option<&'r RunFolder>,
     /// Set to end the run after this batch or epoch: the reason.
     pub stop: &'r mut Option<String>,
 }
@@ -208,9 +208,10 @@ fn settings<T: DeserializeOwned>(class: &str, config: Map<String, Value>) -> Res
     serde_json::from_value(Value::Object(config)).map_err(|error| Error::usage(format!("{class}: {error}")))
 }
 
-/// A file of a run: in its folder, unless it is named in full.
-fn file_of(run: &Run<'_, '_>, path: &str) -> PathBuf {
-    run.folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+/// A file that a callback is going to write: in the run's folder, unless it is named in full. A run that is kept writes over no file that
+/// isn't its own; without a folder it is as the caller says.
+fn file_of(run: &Run<'_, '_>, path: &str) -> Result<PathBuf> {
+    run.folder.map_or_else(|| Ok(PathBuf::from(path)), |folder| folder.claim(path))
 }
 
 /// The parameters of the network.

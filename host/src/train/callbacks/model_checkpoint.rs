@@ -70,6 +70,10 @@ impl Callback for ModelCheckpoint {
     }
 
     fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        // What a name with fields stands for isn't known before the epoch's end.
+        if !self.filepath.contains('{') {
+            file_of(run, &self.filepath)?;
+        }
         if self.save_best_only { direction(run, &self.monitor, self.mode).map(drop) } else { Ok(()) }
     }
 
@@ -81,7 +85,7 @@ impl Callback for ModelCheckpoint {
                 _ => return Ok(()),
             }
         }
-        save_weights(run.trainer.network(), &file_of(run, &self.file(run)?))
+        save_weights(run.trainer.network(), &file_of(run, &self.file(run)?)?)
     }
 
     fn state(&self) -> Value {

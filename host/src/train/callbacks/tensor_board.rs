@@ -1,6 +1,6 @@
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,13 @@ impl Callback for TensorBoard {
         "TensorBoard"
     }
 
+    fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        self.file(run, "train")?;
+        if run.validates { self.file(run, "validation").map(drop) } else { Ok(()) }
+    }
+
     fn epoch_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let Some(epoch) = run.history.epochs.last() else { return Ok(()) };
-        let folder = file_of(run, &self.log_dir);
         let numbers = || epoch.logs.entries().iter().filter_map(|(name, value)| Some((name, value.number()?)));
         let validation: Vec<(String, f64)> =
             numbers().filter_map(|(name, value)| Some((tag(name.strip_prefix("val_")?), value))).collect();
@@ -38,22 +42,32 @@ impl Callback for TensorBoard {
         training.push((tag("learning_rate"), epoch.learning_rate));
         // Keras counts epochs from 0.
         let step = epoch.epoch - 1;
-        write(&folder.join("train"), step, &training)?;
-        if validation.is_empty() { Ok(()) } else { write(&folder.join("validation"), step, &validation) }
+        write(&self.file(run, "train")?, step, &training)?;
+        if validation.is_empty() { Ok(()) } else { write(&self.file(run, "validation")?, step, &validation) }
     }
 }
+
+impl TensorBoard {
+    /// The event file of `train` or `validation`.
+    fn file(&self, run: &Run<'_, '_>, part: &str) -> Result<PathBuf> {
+        file_of(run, &format!("{}/{part}/{NAME}", self.log_dir))
+    }
+}
+
+const NAME: &str = "events.out.tfevents.1.plugfit.v2";
 
 fn tag(name: &str) -> String {
     format!("epoch_{name}")
 }
 
-/// Adds an event to the file of a folder.
-fn write(folder: &Path, step: u64, values: &[(String, f64)]) -> Result<()> {
-    let path = folder.join("events.out.tfevents.1.plugfit.v2");
+/// Adds an event to a file.
+fn write(path: &Path, step: u64, values: &[(String, f64)]) -> Result<()> {
     let failed =
         |error: std::io::Error| Error::failure(format!("TensorBoard: cannot write {}: {error}", path.display()));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     if file.metadata().map_err(failed)?.len() == 0 {
         let mut event = wall_time();
@@ -121,9 +135,9 @@ mod tests {
     fn events_are_added_as_records_with_checksums() {
         let folder = tempfile::tempdir().expect("a folder");
         for step in [0, 300] {
-            write(folder.path(), step, &[("epoch_loss".into(), 0.5)]).expect("it is written");
+            write(&folder.path().join("train").join(NAME), step, &[("epoch_loss".into(), 0.5)]).expect("it is written");
         }
-        let file = std::fs::read(folder.path().join("events.out.tfevents.1.plugfit.v2")).expect("a file");
+        let file = std::fs::read(folder.path().join("train").join(NAME)).expect("a file");
         let (mut rest, mut events) = (&file[..], Vec::new());
         while !rest.is_empty() {
             let length = u64::from_le_bytes(rest[..8].try_into().expect("8")) as usize;

@@ -206,7 +206,7 @@ fn every_loss_of_the_standard_set_computes_in_float64() {
         let differences: Vec<f64> = (0..24)
             .map(|i| {
                 let (h, x) = (1e-5, y_pred[i]);
-                let at = |to: f64, y_pred: &mut Vec<f64>| {
+                let mut at = |to: f64, y_pred: &mut Vec<f64>| {
                     y_pred[i] = to;
                     value(y_pred)
                 };

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, absolute, event, lock, plugins, print, short, table, warn, write};
+use super::{Common, event, lock, plugins, print, short, table, warn, write};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
@@ -38,11 +38,12 @@ fn tests() -> String {
     text
 }
 
+/// Paths stay as they are given: plug-ins run in processes of their own, and can't change the working directory of this one.
 #[derive(Args)]
 #[command(after_long_help = tests())]
 pub struct Options {
     /// The plug-ins, or C functions as LIBRARY#FUNCTION
-    #[arg(required = true, value_name = "FILE", value_parser = absolute())]
+    #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Run these tests alone: a path such as loss/Huber/gradient, or a part of one, such as Huber or gradient
     #[arg(long, value_name = "NAME")]
@@ -57,7 +58,7 @@ pub struct Options {
     #[arg(long)]
     in_process: bool,
     /// A file of tests that needn't hold: entries [[exclude]] with test = "…" and reason = "…"
-    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
     /// How the verdicts are printed
     #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
@@ -72,7 +73,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..1024))]
     jobs: Option<u64>,
     /// Where the arrays of failing tests are put, as .npy
-    #[arg(long, default_value = "check-failures", value_name = "FOLDER", value_parser = absolute())]
+    #[arg(long, default_value = "check-failures", value_name = "FOLDER")]
     failures: PathBuf,
     /// The tests that this process was begun for
     #[arg(long, hide = true)]

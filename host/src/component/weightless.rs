@@ -136,6 +136,7 @@ mod tests {
             base: &[],
             fields: &[],
             examples: &[],
+            trial: plugfit_api::config::TrialSpec::ANY,
         };
         fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
             Ok(Naive)

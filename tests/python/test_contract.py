@@ -130,7 +130,9 @@ def test_a_model_trains_with_the_rate_that_was_set():
 
 
 def test_no_columns_and_none_are_told_of():
-    assert losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 1), "f"), np.float32(1)).shape == (4, 1)
+    assert losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 0), "f"), np.float32(1)).shape == (4, 0)
+    with pytest.raises(ValueError, match="doesn't fit"):
+        losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 1), "f"), np.float32(1))
     for call in (losses.get("mse"), losses.get("mse").gradient):
         with pytest.raises(TypeError, match="y_true is None"):
             call(None, [[1.0]])

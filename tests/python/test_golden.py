@@ -21,6 +21,7 @@ BETTER = {
         "BinaryFocalCrossentropy/edge/large-logits",
         "CategoricalFocalCrossentropy/edge/large-logits",
         "CTC/impossible*",
+        "SparseCategoricalCrossentropy/edge/label-out-of-range",
     ],
     "metrics": [
         "RootMeanSquaredError/3d/mask*",

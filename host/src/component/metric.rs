@@ -19,7 +19,7 @@ pub struct Metric {
 
 enum Source {
     Metric { metric: plugin::Metric, state: MetricState },
-    Loss(LossMean),
+    Loss(Box<LossMean>),
 }
 
 impl Metric {
@@ -41,7 +41,7 @@ impl Metric {
         // A loss's, but a metric has a reduction of its own.
         base.remove("reduction");
         let name = Keys::new(Kind::Metric, loss.name(), base)?.name()?;
-        Ok(Metric { name, source: Source::Loss(LossMean::new(loss)), combiner: Combiner::default() })
+        Ok(Metric { name, source: Source::Loss(Box::new(LossMean::new(loss))), combiner: Combiner::default() })
     }
 
     /// What the log calls it.

@@ -42,10 +42,9 @@ mod platform {
     /// The locked folder; none if another process has locked it.
     pub fn lock(folder: &Path) -> io::Result<Option<File>> {
         let opened = File::open(folder)?;
-        match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            // Any other error means that the file system has no locks.
-            Ok(()) | Err(_) => {}
+        // Any other error means that the file system has no locks.
+        if let Err(Errno::WOULDBLOCK) = flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+            return Ok(None);
         }
         // The process that held the lock may have removed the folder.
         let (ours, there) = (opened.metadata()?, fs::metadata(folder)?);

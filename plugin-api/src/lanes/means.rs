@@ -1,7 +1,7 @@
 //! Metrics that are the weighted mean of a value for each row: a function of an author's, or a loss's formula.
 
 use super::{
-    arranged::{output_shape, Arranged},
+    arranged::{check_pairs, output_shape, Arranged},
     formulas,
     scratch::{Elements, Scratch},
 };
@@ -185,6 +185,7 @@ fn sums(
     if y_pred.is_empty() {
         return output_shape(inputs, axis).map(|_| Total::default());
     }
+    check_pairs(inputs)?;
     if y_true.as_slice::<f64>().is_some() || y_pred.as_slice::<f64>().is_some() {
         let (y_true, y_pred) = (numbers(y_true, |value| value), numbers(y_pred, |value| value));
         let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));

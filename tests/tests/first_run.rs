@@ -84,16 +84,10 @@ fn the_best_epoch_is_by_what_is_monitored() {
     assert!(!ran.out.contains("best val_accuracy"), "{}", ran.out);
     let ran = plugfit(folder.path(), &["fit", "fit.toml", "--json", "--set", set]).with_status(0);
     assert_eq!(events(&ran, "end")[0]["best"]["name"], "val_loss");
-    // A regression, of whose numbers none is met exactly.
+    // A regression without metrics.
     let network = "target = \"share\"\nscale = 1e-4\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(1)\"]";
-    unscaled(
-        folder.path(),
-        network,
-        "optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"\nmetrics = [\"accuracy\"]",
-        "epochs = 2",
-    );
-    let ran = plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0).prints(&["best val_loss"]);
-    assert!(!ran.out.contains("best val_accuracy"), "{}", ran.out);
+    unscaled(folder.path(), network, "optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"", "epochs = 2");
+    plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0).prints(&["best val_loss"]);
 }
 
 #[test]

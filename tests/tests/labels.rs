@@ -46,7 +46,9 @@ fn a_target_that_does_not_fit_the_output_is_refused_whatever_the_batch_size() {
         ["mse", "huber", "binary_crossentropy", "hinge", "categorical_crossentropy", "cosine_similarity", "dice"]
     {
         for batch_size in [1, 3, 4, 8] {
-            fit_targets(&values, "Dense(4)", loss, batch_size).with_status(2).says(&["doesn't fit"]);
+            // The host refuses them, or the plug-in of a loss that doesn't say what its labels are.
+            let ran = fit_targets(&values, "Dense(4)", loss, batch_size).says(&["doesn't fit"]);
+            assert!(matches!(ran.status, Some(1 | 2)), "{ran:?}");
         }
     }
 }

@@ -299,10 +299,10 @@ thread_local! {
 }
 
 /// A component is being made. One whose plug-in asks for further ones without an end is refused before the stack or the memory ends.
-struct Making;
+pub struct Making;
 
 impl Making {
-    fn begin(name: &str) -> Result<Self> {
+    pub fn begin(name: &str) -> Result<Self> {
         let (depth, made) = MAKING.get();
         if depth >= bounds::DEPTH || made >= bounds::NESTED {
             let most = if depth >= bounds::DEPTH {

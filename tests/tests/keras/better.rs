@@ -127,34 +127,6 @@ fn the_root_of_a_masked_mean_is_the_root_of_the_masked_mean() {
     }
 }
 
-/// Keras counts what is ignored, in the metric and not in the loss.
-#[test]
-fn what_is_ignored_is_as_if_its_weight_were_0() {
-    let (host, file) = (Host::new(), file("metrics"));
-    for id in [
-        "SparseCategoricalCrossentropy/ignore_class=1",
-        "SparseCategoricalCrossentropy/ignore_class=1/3d",
-        "SparseCategoricalCrossentropy/ignore_class=0,from_logits=True",
-        "SparseCategoricalCrossentropy/ignore_class=0,from_logits=True/3d",
-    ] {
-        let case = case(&file, id);
-        let mut identifier = case["identifier"].clone();
-        let ignored = identifier["config"]["ignore_class"].as_f64().expect("a class");
-        let mut ignoring = host.metric(identifier.clone()).expect("it is there");
-        identifier["config"]["ignore_class"] = Value::Null;
-        let mut weighted = host.metric(identifier).expect("it is there");
-        for batch in case["batches"].as_array().expect("batches") {
-            let (y_true, y_pred) = (array(&batch["y_true"]), array(&batch["y_pred"]));
-            ignoring.update_state(y_true.tensor(None), y_pred.tensor(None), None, None).expect("it fits");
-            let weights = y_true.values.iter().map(|t| f64::from(u8::from(*t != ignored))).collect();
-            let weights = Array::new(y_true.shape.clone(), weights, "float32".into());
-            let weight = Some(weights.tensor(None));
-            weighted.update_state(y_true.tensor(None), y_pred.tensor(None), weight, None).expect("it fits");
-            assert!(near(number(&ignoring), number(&weighted), 1e-6, 1e-6), "{id}");
-        }
-    }
-}
-
 /// Keras 3.15.1 counts numbers, and later ones rows.
 #[test]
 fn an_adjusted_r2_follows_from_the_plain_one_and_the_rows() {

@@ -15,7 +15,7 @@ use super::system::{self, Mapping};
 use super::wire::{Call, Reader, Writer, locked};
 use super::{WORKER_ARGUMENT, WORKER_VARIABLE};
 use crate::Host;
-use crate::plugin::component::Table;
+use crate::plugin::component::{Making, Table};
 use crate::plugin::load::Offered;
 use crate::plugin::{Door, Kind, Level, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved, bounds, symbol};
 
@@ -269,6 +269,8 @@ unsafe fn component<T: Table>(table: &T, Question { call, host, r }: Question<'_
         match call {
             Call::Create => {
                 let (name, config, version) = (r.text(), r.text(), r.number() as u32);
+                // The components that it asks for in this process count as made for it.
+                let _making = Making::begin(name).ok();
                 let made = (table.create())(host, RStr::from_str(name), RStr::from_str(config), version);
                 answer.give(made, |w, handle| w.handle(handle));
             }

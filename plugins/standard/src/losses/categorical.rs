@@ -37,11 +37,11 @@ impl Smoothing {
     }
 }
 
-/// The product; 0 where the weight is, whatever is weighed: a class of weight 0 may have a logit of minus infinity.
+/// The product, which is 0 for a weight of 0 and an infinite term: a class of weight 0 may have a logit of minus infinity.
 #[inline(always)]
 fn weighted<R: Real>(weight: R, term: R) -> R {
     let zero = R::from(0.0);
-    R::select(weight == zero, zero, weight * term)
+    R::select((weight == zero) & (term == R::from(f64::INFINITY)), zero, weight * term)
 }
 
 /// Cross-entropy of one-hot labels or probabilities, `-sum(y_true ln(y_pred))` over the classes; `y_pred` is divided by its sum first.

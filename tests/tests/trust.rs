@@ -31,10 +31,10 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// Does what a refusal says between backticks.
-fn mend(said: &str) {
+/// Does what a refusal says between backticks, in the folder where the program was run.
+fn mend(folder: &Path, said: &str) {
     let line = said.split('`').find(|part| part.contains("chmod ") || part.contains("chown ")).expect("a command");
-    assert!(Command::new("sh").args(["-c", line]).status().expect("a shell").success(), "{line}");
+    assert!(Command::new("sh").current_dir(folder).args(["-c", line]).status().expect("a shell").success(), "{line}");
 }
 
 /// A C library with the loss `squares`, which leaves a file at `mark` as soon as it is loaded.
@@ -89,7 +89,7 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
         "error: plugins can be written by others (mode 0777, owner uid",
         "code in it runs with your rights: `chmod go-w",
     ];
-    mend(&show().with_status(1).says(&said).err);
+    mend(folder.path(), &show().with_status(1).says(&said).err);
     show().with_status(0);
     digits(folder.path(), COMPILE);
     set_mode(&place, 0o757);
@@ -102,10 +102,11 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
         .with_status(0)
         .says(&["warning: plugins/libcalibration.so: can be written by others (mode 0666"]);
     let named = ["show", "BrierScore", "--plugins", "plugins/libcalibration.so"];
-    mend(&plugfit(folder.path(), &named).with_status(1).says(&["or name another file"]).err);
+    mend(folder.path(), &plugfit(folder.path(), &named).with_status(1).says(&["or name another file"]).err);
     show().with_status(0);
     set_mode(folder.path(), 0o777);
     mend(
+        folder.path(),
         &show()
             .with_status(1)
             .says(&["plugins can be replaced by others: ", "can be written by them (mode 0777", "copy it to"])
@@ -117,7 +118,7 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
             chown(path, Some(1002), None).expect("root can");
             let status = if *path == file { 0 } else { 1 };
             let said = plugfit(folder.path(), &["list", "--plugins", "plugins"]).with_status(status);
-            mend(&said.says(&["user", "owner uid 1002", "`chown 0 "]).err);
+            mend(folder.path(), &said.says(&["user", "owner uid 1002", "`chown 0 "]).err);
             show().with_status(0);
         }
     }
@@ -223,7 +224,10 @@ fn a_lock_that_is_lost_or_that_others_can_write_is_no_missing_lock() {
     let lock = folder.path().join(Lock::NAME);
     set_mode(&lock, 0o666);
     let list = || plugfit(folder.path(), &["list"]);
-    mend(&list().with_status(1).says(&["plugfit.lock can be written by others", "it says what may run"]).err);
+    mend(
+        folder.path(),
+        &list().with_status(1).says(&["plugfit.lock can be written by others", "it says what may run"]).err,
+    );
     list().with_status(0);
     std::fs::rename(&lock, folder.path().join("moved")).expect("it can be");
     symlink("nowhere", &lock).expect("a link");
@@ -241,7 +245,10 @@ fn under_a_lock_a_variable_adds_no_folder_and_its_plugins_are_not_locked() {
     assert!(run(&["list", "optimizers"]).contains("Prodigy"));
     assert!(run(&["lock"]).contains("holds 0 plug-ins"));
     let why = run(&["list", "--why"]);
-    assert!(why.contains("($PLUGFIT_PLUGINS)\n  refused: isn't looked into with plugfit.lock: name it"), "{why}");
+    assert!(
+        why.contains("($PLUGFIT_PLUGINS)\n  refused: isn't looked into with ") && why.contains("plugfit.lock: name it"),
+        "{why}"
+    );
     std::fs::remove_file(folder.path().join(Lock::NAME)).expect("it is there");
     assert!(run(&["list", "optimizers"]).contains("Prodigy"));
     let signed = run(&["list", "optimizers", "--require-signed"]);

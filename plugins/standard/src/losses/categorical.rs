@@ -37,9 +37,16 @@ impl Smoothing {
     }
 }
 
-/// The product, which is 0 for a weight of 0 and an infinite term: a class of weight 0 may have a logit of minus infinity.
+/// The product; 0 where the weight is, whatever is weighed: a class of weight 0 may have a logit of minus infinity.
 #[inline(always)]
 fn weighted<R: Real>(weight: R, term: R) -> R {
+    let zero = R::from(0.0);
+    R::select(weight == zero, zero, weight * term)
+}
+
+/// The product; 0 for a weight of 0 and an infinite term. A term that is NaN stays NaN.
+#[inline(always)]
+fn weighted_unless_nan<R: Real>(weight: R, term: R) -> R {
     let zero = R::from(0.0);
     R::select((weight == zero) & (term == R::from(f64::INFINITY)), zero, weight * term)
 }
@@ -95,7 +102,7 @@ impl RowLoss for CategoricalCrossentropy {
         if self.from_logits {
             let most = lanes::greatest!(y_pred, |x| x);
             let logarithm = lanes::sum!(y_pred, |x| (x - most).exp()).ln();
-            return lanes::sum!(y_true, y_pred, |t, x| weighted(smoothing.of(t), logarithm - (x - most)));
+            return lanes::sum!(y_true, y_pred, |t, x| weighted_unless_nan(smoothing.of(t), logarithm - (x - most)));
         }
         let total = lanes::sum!(y_pred, |p| p);
         -lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * (p / total).clamp(EPSILON, UPPER).ln())
@@ -111,8 +118,11 @@ impl RowLoss for CategoricalCrossentropy {
             for (slope, &t) in gradient.iter_mut().zip(y_true) {
                 *slope = *slope * share - smoothing.of(Plain(t)).0;
             }
-            return lanes::sum!(y_true, y_pred, |t, x| weighted(smoothing.of(Plain(t)), logarithm - (Plain(x) - most)))
-                .0;
+            return lanes::sum!(y_true, y_pred, |t, x| weighted_unless_nan(
+                smoothing.of(Plain(t)),
+                logarithm - (Plain(x) - most)
+            ))
+            .0;
         }
         let total = lanes::sum!(y_pred, |p| Plain(p));
         let zero = Plain(0.0);

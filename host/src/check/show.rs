@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Outcome, Verdict};
-use crate::data::text::of_path;
+use crate::data::text::{of_path, one_line};
 
 /// How verdicts are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -89,8 +89,9 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
                 continue;
             }
             let _ = writeln!(text, "  {word:<9} {}   {}", verdict.path, verdict.about);
-            lines.iter().for_each(|line| {
-                let _ = writeln!(text, "              {line}");
+            // A failure may have a component's words in it, of several lines: each is indented, so that none looks like one of ours.
+            lines.iter().flat_map(|line| line.lines()).for_each(|line| {
+                let _ = writeln!(text, "              {}", one_line(line));
             });
             if verdict.outcome == Outcome::Failed {
                 let _ = writeln!(text, "            again:  {}", verdict.repeat);
@@ -100,7 +101,8 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
             }
         }
         for (component, why) in not_tried {
-            let _ = writeln!(text, "  not tried {component}   {}", why.strip_prefix("not tried: ").unwrap_or(why));
+            let why = one_line(why.strip_prefix("not tried: ").unwrap_or(why));
+            let _ = writeln!(text, "  not tried {component}   {why}");
         }
     }
     text
@@ -251,6 +253,15 @@ mod tests {
         let text = shown(&[(Path::new("lib<x>.so"), verdicts())], Format::Text);
         assert!(text.starts_with("lib<x>.so   1 of 2 tests fail\n  FAIL      loss/A/gradient"), "{text}");
         assert!(text.contains("again:  plugfit check again") && !text.contains("load"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_of_several_lines_makes_no_line_that_looks_like_a_verdict() {
+        let mut verdicts = verdicts();
+        verdicts[1].report.failures = vec!["wrong\n  FAIL      load\r\u{1b}[2J".into()];
+        let text = shown(&[(Path::new("lib<x>.so"), verdicts)], Format::Text);
+        assert_eq!(text.lines().filter(|line| line.starts_with("  FAIL")).count(), 1, "{text}");
+        assert!(!text.contains(['\u{1b}', '\r']), "{text}");
     }
 
     #[test]

@@ -460,7 +460,15 @@ impl Inner {
 impl Resolve for Inner {
     /// Nested components have no keys of the host: what wraps them reduces, names and rates.
     fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved> {
-        let Resolution { component, .. } = self.resolution(kind, &identifier.clone().into())?;
+        let identifier = Identifier::from(identifier.clone());
+        if let Meaning::Symbol(symbol) = identifier.read()?
+            && !symbol.library.is_absolute()
+        {
+            // The folder that the path is seen from isn't known here, and the working directory may be any.
+            return Err(Error::usage(format!("{identifier} is given to another component by a relative path"))
+                .hint("write the library's path in full"));
+        }
+        let Resolution { component, .. } = self.resolution(kind, &identifier)?;
         match (&component, kind) {
             (Resolved::Loss(_), Kind::Loss)
             | (Resolved::Metric(_), Kind::Metric)

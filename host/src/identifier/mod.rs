@@ -72,6 +72,12 @@ pub struct Symbol {
     pub config: Map<String, Value>,
 }
 
+impl Symbol {
+    fn into_spec(self) -> Spec {
+        Spec { class_name: format!("{}#{}", name_of(&self.library), self.symbol), config: self.config }
+    }
+}
+
 /// A component that exists already, with the host's keys (name, reduction, ...) for it.
 #[derive(Clone)]
 pub struct Instance {
@@ -191,10 +197,7 @@ impl Identifier {
                 let spec = match read(written, None) {
                     Ok(Meaning::Name(class_name)) => Spec { class_name, config: Map::new() },
                     Ok(Meaning::Config(spec)) => spec,
-                    Ok(Meaning::Symbol(symbol)) => Spec {
-                        class_name: format!("{}#{}", name_of(&symbol.library), symbol.symbol),
-                        config: symbol.config,
-                    },
+                    Ok(Meaning::Symbol(symbol)) => symbol.into_spec(),
                     Ok(Meaning::Nothing | Meaning::Instance(_)) | Err(_) => return self,
                 };
                 let mut config = spec.config;
@@ -223,10 +226,17 @@ impl Identifier {
         }
     }
 
-    /// As it was written; an instance as `{"class_name", "config"}` with the host's keys alone.
+    /// As it was written, except that the path of a library is seen from the folder of [`seen_from`](Self::seen_from); an instance as
+    /// `{"class_name", "config"}` with the host's keys alone.
     pub fn to_json(&self) -> Value {
         match &self.form {
-            Form::Written(value) => value.clone(),
+            Form::Written(value) => match self.folder.as_deref().map(|folder| read(value, Some(folder))) {
+                Some(Ok(Meaning::Symbol(symbol))) => match symbol.into_spec() {
+                    Spec { class_name, config } if config.is_empty() => class_name.into(),
+                    spec => spec.to_json(),
+                },
+                _ => value.clone(),
+            },
             Form::Instance(instance) => {
                 json!({ "class_name": instance.component.name(), "config": instance.config })
             }
@@ -413,6 +423,10 @@ mod tests {
         let want = ("/run/lib/a.so".into(), "my_loss".to_owned(), json!({}));
         assert_eq!(symbol(Identifier::from("lib/a.so#my_loss").seen_from("/run")), want);
         assert_eq!(symbol(Identifier::from("/run/lib/a.so#my_loss").seen_from("/elsewhere")), want);
+        assert_eq!(Identifier::from("lib/a.so#f").seen_from("/run").to_json(), "/run/lib/a.so#f");
+        let json = json!({"class_name": "/run/a.so#f", "config": {"name": "x"}});
+        assert_eq!(Identifier::from("./a.so#f(name=x)").seen_from("/run").to_json(), json);
+        assert_eq!(Identifier::from("mse").seen_from("/run").to_json(), "mse");
         let named = ("a b.so".into(), "f".to_owned(), json!({"name": "x"}));
         assert_eq!(symbol("a b.so#f(name=x)".into()), named);
         assert_eq!(symbol(Identifier::from("a b.so#f").with("name", "x")), named);

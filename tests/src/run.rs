@@ -1,10 +1,12 @@
 //! The program, run as a user runs it.
 
 use crate::build::{program, root};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a run of the program left.
 #[derive(Debug)]
@@ -130,4 +132,44 @@ pub fn left_behind(mark: &str) -> Vec<String> {
     let entries = std::fs::read_dir("/proc").expect("it is Linux").flatten().map(|entry| entry.path());
     let found = entries.filter(|path| has(path));
     found.map(|path| std::fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
+}
+
+/// Every file below a folder with its bytes, and every folder.
+pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && !path.is_symlink() {
+                found.insert(path.clone(), None);
+                folders.push(path);
+            } else {
+                found.insert(path.clone(), Some(std::fs::read(&path).unwrap_or_default()));
+            }
+        }
+    }
+    found
+}
+
+/// Starts a run that takes its time, and waits until it has begun and this file is there.
+pub fn begin(folder: &Path, arguments: &[&str], until: &Path) -> Child {
+    let mut command = command(folder);
+    let mut child =
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    lines.next().expect("a line").expect("text");
+    std::thread::spawn(move || lines.for_each(drop));
+    let since = Instant::now();
+    while !until.exists() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{} never came", until.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// Kills a process at once.
+pub fn kill(mut child: Child) {
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
 }

@@ -134,7 +134,7 @@ fn a_changed_bit_is_noticed_and_the_checkpoint_before_is_named_and_works() {
     for name in ["checkpoint.safetensors", "checkpoint-previous.safetensors"] {
         std::fs::write(run.join(name), &whole[..whole.len() - 1]).expect("a file");
     }
-    plugfit(folder.path(), &on).with_status(1).says(&["no older checkpoint is whole"]);
+    plugfit(folder.path(), &on).with_status(1).says(&["no other checkpoint is whole"]);
     std::fs::remove_file(&file).expect("it is there");
     plugfit(folder.path(), &on).with_status(1).says(&["cannot resume from", "checkpoint.safetensors"]);
 }

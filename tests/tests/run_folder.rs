@@ -1,35 +1,15 @@
 //! A run's folder: what a run writes into, what it leaves alone, and who may write.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use plugfit_tests::{
     build::{library, root},
-    run::{Ran, command, digits, folder, plugfit, plugins},
+    run::{Ran, begin, command, digits, folder, kill, listing, plugfit, plugins},
 };
 
 const COMPILE: &str = "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"";
-
-/// Every file below a folder with its bytes, and every folder.
-fn listing(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(&next).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() && !path.is_symlink() {
-                found.insert(path.clone(), None);
-                folders.push(path);
-            } else {
-                found.insert(path.clone(), Some(std::fs::read(&path).unwrap_or_default()));
-            }
-        }
-    }
-    found
-}
 
 /// A folder of the user's own files, some of which are called as a run's are.
 fn bystanders(folder: &Path) {
@@ -57,6 +37,7 @@ fn weights(run: &Path) -> Vec<u8> {
 
 /// A loss that doesn't take class ids: it fails in the first batch.
 const MISFIT: [&str; 2] = ["--set", "compile.loss=categorical_crossentropy"];
+
 /// A metric of a plug-in that panics in the first batch.
 const PANICS: [&str; 2] = ["--set", "compile.metrics=[{class_name = \"BadMetric\", config = {at = \"update\"}}]"];
 
@@ -193,48 +174,6 @@ fn files_in_a_runs_folder_outlive_a_resumption_and_a_replacement_whether_they_fa
     plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=3"]).with_status(0);
 }
 
-/// Starts a run that takes its time, and waits until it has begun and this file is there.
-fn begin(folder: &Path, arguments: &[&str], until: &Path) -> Child {
-    let mut command = command(folder);
-    let mut child =
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    lines.next().expect("a line").expect("text");
-    std::thread::spawn(move || lines.for_each(drop));
-    let since = Instant::now();
-    while !until.exists() {
-        assert!(since.elapsed() < Duration::from_secs(60), "{} never came", until.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child
-}
-
-fn kill(mut child: Child) {
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
-}
-
-#[test]
-fn the_old_weights_stay_until_the_new_ones_are_complete_and_a_killed_replacement_goes_on() {
-    let folder = folder();
-    digits(folder.path(), COMPILE);
-    let run = folder.path().join("run");
-    fit(folder.path(), &["--out", "run"]).with_status(0);
-    let old = weights(&run);
-    let other = ["--set", "network.layers=[\"Dense(10, activation=softmax)\"]", "--set", "fit.epochs=2000"];
-    let arguments = [&["fit", "fit.toml", "--out", "run", "--overwrite"], &other[..]].concat();
-    for _ in 0..2 {
-        kill(begin(folder.path(), &arguments, &run.join(".unfinished/checkpoint.safetensors")));
-        assert_eq!(weights(&run), old);
-        plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
-    }
-    plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=40"]).with_status(0);
-    assert!(!run.join(".unfinished").exists());
-    assert_ne!(weights(&run), old);
-    plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
-    plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(0);
-}
-
 #[test]
 fn one_process_at_a_time_trains_in_a_folder() {
     let folder = folder();
@@ -346,4 +285,105 @@ fn a_file_that_a_callback_writes_elsewhere_is_its_runs_alone() {
     assert!(std::fs::read(&log).expect("a log").len() > of_one.len());
     fit(folder.path(), &["--out", "one", "--overwrite", "--set", &callbacks]).with_status(0);
     assert_eq!(std::fs::read_to_string(&log).expect("a log").lines().count(), 4);
+}
+
+#[test]
+fn a_run_is_the_same_run_however_its_folder_is_named() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let inside = folder.path().join("sub/deep");
+    std::fs::create_dir_all(&inside).expect("a folder");
+    let run = folder.path().join("run");
+    let callbacks = "fit.callbacks=[\"CSVLogger\", \"TensorBoard(log_dir='')\"]";
+    plugfit(&inside, &["fit", "../../fit.toml", "--out", "../../run", "--set", callbacks]).with_status(0);
+    for file in ["history.csv", "train/events.out.tfevents.1.plugfit.v2"] {
+        assert!(run.join(file).exists(), "{file}");
+    }
+    std::os::unix::fs::symlink("run", folder.path().join("link")).expect("a link");
+    let resumptions =
+        [(&inside, "../../run"), (&run, "."), (&run.join("train"), ".."), (&folder.path().to_owned(), "link")];
+    for (epochs, (from, name)) in (4..).zip(resumptions) {
+        let epochs = format!("fit.epochs={epochs}");
+        plugfit(from, &["fit", "--resume", name, "--set", &epochs]).with_status(0);
+        plugfit(from, &["evaluate", name]).with_status(0);
+    }
+    let reserved = "fit.callbacks=[\"ModelCheckpoint(filepath='weights.safetensors')\"]";
+    plugfit(&inside, &["fit", "../../fit.toml", "--out", "../../other", "--set", reserved])
+        .with_status(2)
+        .says(&["is a name that every run uses itself"]);
+    // A run without weights names itself and what to do.
+    std::fs::remove_file(run.join("weights.safetensors")).expect("weights");
+    plugfit(&run, &["evaluate", "."]).with_status(1).says(&[". has no weights yet", "`plugfit fit --resume .`"]);
+}
+
+#[test]
+fn a_failed_resumption_from_the_previous_checkpoint_leaves_the_last_one() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    fit(folder.path(), &["--out", "run"]).with_status(0);
+    let before = listing(&run);
+    let previous = "run/checkpoint-previous.safetensors";
+    plugfit(folder.path(), &[&["fit", "--resume", previous], &MISFIT[..]].concat()).with_status(2);
+    assert!(listing(&run) == before);
+    let mut damaged = before[&run.join("checkpoint-previous.safetensors")].clone().expect("a file");
+    damaged.truncate(100);
+    std::fs::write(folder.path().join(previous), damaged).expect("a file");
+    plugfit(folder.path(), &["fit", "--resume", previous])
+        .with_status(1)
+        .says(&["run/checkpoint.safetensors is whole", "`plugfit fit --resume run/checkpoint.safetensors`"]);
+}
+
+#[test]
+fn a_run_that_failed_before_its_first_checkpoint_starts_again() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let first = folder.path().join("w-1.safetensors");
+    std::fs::write(&first, "mine").expect("a file");
+    let name = folder.path().join("w-{epoch}.safetensors").display().to_string();
+    let callbacks = format!("fit.callbacks=[{{class_name = \"ModelCheckpoint\", config = {{filepath = \"{name}\"}}}}]");
+    fit(folder.path(), &["--out", "run", "--set", &callbacks])
+        .with_status(2)
+        .says(&["w-1.safetensors is there already"]);
+    assert_eq!(std::fs::read_to_string(&first).expect("it is still there"), "mine");
+    std::fs::remove_file(&first).expect("it is moved elsewhere");
+    plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(0);
+}
+
+/// A C function in `FOLDER/libmean.so` that is this multiple of the error.
+fn function(folder: &Path, factor: f32) {
+    let header = root().join("plugin-api/include").display().to_string();
+    let source = format!(
+        "#include <plugfit.h>\n\
+         PLUGFIT_CALLABLE error_of(const float *t, const float *p, size_t rows, size_t columns, float *out) {{\n\
+             for (size_t i = 0; i < rows; i++) out[i] = {factor:?}f * (p[i * columns] - t[i]);\n\
+         }}\n"
+    );
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::write(folder.join("mean.c"), source).expect("a file");
+    let arguments = ["-O2", "-shared", "-fPIC", "-I", &header, "-o", "libmean.so", "mean.c"];
+    assert!(Command::new("cc").current_dir(folder).args(arguments).status().expect("a C compiler").success());
+}
+
+#[test]
+fn a_kept_run_uses_the_c_function_that_it_was_trained_with_wherever_the_program_is_run() {
+    let folder = folder();
+    let project = folder.path().join("project");
+    function(&project, 1.0);
+    function(&folder.path().join("elsewhere"), 1000.0);
+    for metrics in
+        ["[\"./libmean.so#error_of\"]", "[{class_name = \"./libmean.so#error_of\", config = {name = \"error_of\"}}]"]
+    {
+        digits(&project, &format!("optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"\nmetrics = {metrics}"));
+        let set = ["--set", "network.layers=[\"Dense(1)\"]"];
+        plugfit(folder.path(), &[&["fit", "project/fit.toml", "--out", "run", "--overwrite"], &set[..]].concat())
+            .with_status(0);
+        let here = plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+        for (from, run) in [("project", "../run"), ("elsewhere", "../run")] {
+            let there = plugfit(&folder.path().join(from), &["evaluate", run]).with_status(0);
+            assert_eq!(there.out, here.out, "{from}");
+        }
+        let elsewhere = folder.path().join("elsewhere");
+        plugfit(&elsewhere, &["fit", "--resume", "../run", "--set", "fit.epochs=4"]).with_status(0);
+    }
 }

@@ -94,14 +94,17 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
         (Some(resumed), ..) => {
             check_plugins(&resumed.record, &host, common)?;
             *history = resumed.restore(&mut trainer, &mut callbacks)?;
+            if resumed.folder.work() != resumed.folder.path() {
+                let text = format!("the run goes on with the replacement in {}", short(resumed.folder.work()));
+                warn(&text, common.json);
+            }
             resumed.folder
         }
         (None, Some(path), _) => RunFolder::create(path, options.overwrite)?,
         (None, None, file) => RunFolder::create_next(&runs, &run_name(file.as_deref().unwrap_or(Path::new("run"))))?,
     };
     if let Err(error) = folder.write_record(&RunRecord { lock, ..record(&host, config, &loaded) }) {
-        folder.discard()?;
-        return Err(error);
+        return Err(undone(folder, error));
     }
     start(&host, &trainer, &loaded, &fit_config, common);
 
@@ -114,23 +117,30 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
     reporter.finish();
     let result = match result {
         Err(error) if trainer.batches() == 0 => {
-            // Nothing was trained: everything is as it was.
-            folder.discard()?;
-            return Err(error);
+            return Err(undone(folder, error));
         }
         result => result,
     };
-    if result.as_ref().is_err() && folder.checkpoint().exists() {
+    if result.is_err() {
         // What a failure left may be anything.
-        *history = checkpoint::load(&mut trainer, &mut callbacks, &folder.checkpoint())?;
+        let last = folder.last_checkpoint();
+        *history = match last.exists() {
+            true => checkpoint::load(&mut trainer, &mut callbacks, &last)?,
+            false => History::default(),
+        };
     }
     folder.write_progress(trainer.network(), history)?;
-    folder.replace()?;
+    if let Ok(Ended::Done | Ended::Early { .. }) = result {
+        folder.replace()?;
+    }
     let result = match result {
         Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|chance| (ended, chance)),
         Err(error) => Err(error),
     };
-    let kept = format!("{} holds weights, history, report.html", short(folder.path()));
+    let mut kept = format!("{} holds weights, history, report.html", short(folder.work()));
+    if folder.work() != folder.path() {
+        kept += &format!("; the run in {} is as it was", short(folder.path()));
+    }
     let (ended, chance) = result.map_err(|error| error.with("kept", kept.clone()))?;
     let (compiled, validated) = (trainer.compiled(), loaded.validation.is_some());
     let ending = Ending { history, compiled, callbacks: &callbacks, validated, chance, kept: &kept };
@@ -149,6 +159,14 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
                 .with("kept", kept)
                 .hint(format!("go on with `plugfit fit --resume {}`", short(folder.path()))))
         }
+    }
+}
+
+/// The error, after everything is as it was before the run.
+fn undone(folder: RunFolder, error: Error) -> Error {
+    match folder.discard() {
+        Ok(()) => error,
+        Err(left) => error.with("also", left.to_string()),
     }
 }
 
@@ -176,7 +194,7 @@ fn report(
             chance = chance::in_predictions(&target.values, &scores.view(), found, epochs, chance);
         }
     }
-    let (_, record) = RunFolder::open(folder.path())?;
+    let (_, record) = RunFolder::open(folder.work())?;
     let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     let summary = [
         (loaded.source.clone(), loaded.description.clone()),
@@ -195,7 +213,7 @@ fn report(
         plugins: &record.plugins,
         config: &record.config,
     };
-    report.write(folder.path())?;
+    report.write(folder.work())?;
     Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.inputs)))
 }
 

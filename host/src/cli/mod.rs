@@ -232,7 +232,10 @@ fn warn(text: &str, json: bool) {
 fn short(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
     let path = without_detours(path);
-    text::of_path(here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path))
+    match here.as_deref().and_then(|here| path.strip_prefix(here).ok()) {
+        Some(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
+        inside => text::of_path(inside.unwrap_or(&path)),
+    }
 }
 
 /// `a/b/../c` is `a/c`, unless b is a link to elsewhere.

@@ -1,5 +1,6 @@
 //! A kept run that is to go on.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -25,14 +26,23 @@ impl Resumed {
             let checkpoint = folder.checkpoint();
             return Ok(Resumed { folder, record, checkpoint });
         }
-        let (folder, record) = RunFolder::resume(path.parent().unwrap_or(path))?;
+        let parent = path.parent().unwrap_or(path);
+        let (folder, record) = RunFolder::resume(parent)?;
         let checkpoints = [folder.checkpoint(), folder.previous_checkpoint()];
-        let named = checkpoints.into_iter().find(|checkpoint| checkpoint.file_name() == path.file_name());
-        match named {
-            Some(checkpoint) => Ok(Resumed { folder, record, checkpoint }),
-            None => Err(Error::usage(format!("{} is no checkpoint of a run", path.display()))
-                .hint("name the run's folder, or its checkpoint.safetensors or checkpoint-previous.safetensors")),
+        let Some(checkpoint) = checkpoints.into_iter().find(|checkpoint| checkpoint.file_name() == path.file_name())
+        else {
+            return Err(Error::usage(format!("{} is no checkpoint of a run", path.display()))
+                .hint("name the run's folder, or its checkpoint.safetensors or checkpoint-previous.safetensors"));
+        };
+        // The replacement of a run is in a subfolder.
+        if fs::canonicalize(parent).ok().as_deref() != Some(folder.work()) {
+            return Err(Error::usage(format!("{} is of a run that is being replaced", short(path))).hint(format!(
+                "go on with the replacement by `plugfit fit --resume {}`, or remove {} to keep the run",
+                short(folder.path()),
+                short(folder.work())
+            )));
         }
+        Ok(Resumed { folder, record, checkpoint })
     }
 
     /// Makes the trainer and the callbacks as they were, and gives the epochs that are done.
@@ -42,31 +52,33 @@ impl Resumed {
             // It ended before its first checkpoint: it starts again.
             return Ok(History::default());
         }
-        let checkpoint = Checkpoint::read(path).map_err(|error| self.with_older(error))?;
+        let checkpoint = Checkpoint::read(path).map_err(|error| self.with_other(error))?;
         let history = checkpoint.restore(trainer, callbacks)?;
         if *path == previous {
-            self.folder.go_back()?;
+            self.folder.go_back();
         }
         Ok(history)
     }
 
     /// Whether epochs were trained.
     fn has_begun(&self) -> bool {
-        let history = std::fs::read(self.folder.history()).ok();
+        let history = fs::read(self.folder.history()).ok();
         let history: Option<Value> = history.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         self.folder.previous_checkpoint().exists()
             || history.and_then(|history| history.as_array().map(|epochs| !epochs.is_empty())).unwrap_or(false)
     }
 
-    /// Says which older checkpoint can be used.
-    fn with_older(&self, error: Error) -> Error {
-        let previous = self.folder.previous_checkpoint();
-        let older = if self.checkpoint == previous { None } else { Checkpoint::read(&previous).ok() };
-        match older {
-            Some(older) => error
-                .with("older", format!("{} is whole, of epoch {}", short(&previous), older.epoch()))
-                .hint(format!("go on from it with `plugfit fit --resume {}`", short(&previous))),
-            None => error.hint("no older checkpoint is whole: begin a new run with `plugfit fit`"),
+    /// Says which other checkpoint can be used.
+    fn with_other(&self, error: Error) -> Error {
+        let other = [self.folder.previous_checkpoint(), self.folder.checkpoint()]
+            .into_iter()
+            .filter(|path| *path != self.checkpoint)
+            .find_map(|path| Some((Checkpoint::read(&path).ok()?, path)));
+        match other {
+            Some((other, path)) => error
+                .with("other", format!("{} is whole, of epoch {}", short(&path), other.epoch()))
+                .hint(format!("go on from it with `plugfit fit --resume {}`", short(&path))),
+            None => error.hint("no other checkpoint is whole: begin a new run with `plugfit fit`"),
         }
     }
 }

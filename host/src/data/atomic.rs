@@ -1,5 +1,6 @@
 //! Files that are there whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -83,6 +84,18 @@ fn create_beside(target: &Path, options: &OpenOptions) -> io::Result<(File, Temp
     }
 }
 
+/// Whether this is the name of a file that [`write_atomically`] writes before it is renamed to one that `is_target` holds for. A process
+/// that was killed leaves such a file.
+pub fn is_temporary(name: &OsStr, is_target: impl FnOnce(&OsStr) -> bool) -> bool {
+    let target = || {
+        let (target, ending) = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+        let (process, counter) = ending.split_once('-')?;
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (is_number(process) && is_number(counter)).then_some(OsStr::new(target))
+    };
+    target().is_some_and(is_target)
+}
+
 /// Makes the rename last through a power cut. Not every file system can, and the file is whole anyway.
 fn sync_folder(target: &Path) {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -111,6 +124,20 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
         }
         assert_eq!(names_in(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn what_is_written_beside_a_file_is_known_by_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.b.txt");
+        let mut options = OpenOptions::new();
+        let (_, beside) = create_beside(&path, options.write(true).create_new(true)).expect("it can be created");
+        let name = beside.path.file_name().expect("it has a name");
+        assert!(is_temporary(name, |of| of == "a.b.txt"));
+        assert!(!is_temporary(name, |of| of == "b.txt"));
+        for other in ["a.b.txt", ".a.b.txt.tmp", ".a.b.txt.1-.tmp", ".a.b.txt.x-1.tmp", "a.b.txt.1-1.tmp", ".1-1.tmp"] {
+            assert!(!is_temporary(OsStr::new(other), |_| true), "{other}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod thrift;
 mod write;
 
 pub use array::{Array, ArrayRef, Rows};
-pub use atomic::{write_atomically, write_privately};
+pub use atomic::{is_temporary, write_atomically, write_privately};
 pub use config::{DataConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, Target};
 pub use inputs::{DiskRows, Inputs};

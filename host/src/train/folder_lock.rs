@@ -71,12 +71,12 @@ mod platform {
             const DELETE_ON_CLOSE: u32 = 0x0400_0000;
             const SHARING_VIOLATION: i32 = 32;
             options.share_mode(0).custom_flags(DELETE_ON_CLOSE);
-            match options.open(folder.join(super::super::run_folder::LOCK_FILE)) {
+            match options.open(folder.join(super::super::run_contents::LOCK_FILE)) {
                 Err(error) if error.raw_os_error() == Some(SHARING_VIOLATION) => return Ok(None),
                 other => return other.map(Some),
             }
         }
         #[cfg(not(windows))]
-        options.open(folder.join(super::super::run_folder::LOCK_FILE)).map(Some)
+        options.open(folder.join(super::super::run_contents::LOCK_FILE)).map(Some)
     }
 }

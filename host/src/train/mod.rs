@@ -8,6 +8,7 @@ mod feed;
 mod fit;
 mod folder_lock;
 mod history;
+mod run_contents;
 mod run_file;
 mod run_folder;
 mod run_record;

@@ -3,30 +3,22 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
 use super::folder_lock::FolderLock;
 use super::history::History;
+use super::run_contents::{
+    self, CHECKPOINT, CONFIG, HISTORY, LOCK_FILE, PREVIOUS, UNFINISHED, WEIGHTS, is_reserved, place_of,
+};
 use super::run_record::{RECORD, RunRecord, has_run, read_record};
 use super::weights::save_weights;
 use crate::data::names::{name_of, path_of};
-use crate::data::write_atomically;
+use crate::data::{is_temporary, write_atomically};
 use crate::network::Network;
 use crate::{Error, Result};
-
-const CONFIG: &str = "config.toml";
-const WEIGHTS: &str = "weights.safetensors";
-const CHECKPOINT: &str = "checkpoint.safetensors";
-const PREVIOUS: &str = "checkpoint-previous.safetensors";
-/// Where a run that is to replace the one in the folder is written until its weights are complete.
-const UNFINISHED: &str = ".unfinished";
-/// What locks the folder where folders themselves can't be locked.
-pub(super) const LOCK_FILE: &str = ".lock";
-/// The names that no callback can write to.
-const RESERVED: [&str; 10] =
-    [RECORD, CONFIG, WEIGHTS, CHECKPOINT, PREVIOUS, UNFINISHED, LOCK_FILE, "history.json", "report.html", "curves"];
 
 /// A folder of one run.
 ///
@@ -39,18 +31,31 @@ pub struct RunFolder {
     work: PathBuf,
     /// The folders that were created for the run, outermost first.
     created: Vec<PathBuf>,
-    /// The files written by callbacks of the run that is being replaced; none if its record has no such list.
-    replaced: Option<Vec<String>>,
     /// The files that [`discard`](Self::discard) restores, with their contents.
     before: Vec<(PathBuf, Vec<u8>)>,
     written: Mutex<Written>,
+    /// Whether the run was resumed from its previous checkpoint and has saved none since.
+    went_back: AtomicBool,
     _lock: Option<FolderLock>,
 }
 
 #[derive(Debug, Default)]
 struct Written {
     record: Option<RunRecord>,
-    outputs: Option<Vec<String>>,
+    outputs: Vec<String>,
+    /// Whether every file in the folder may be an output: an older version has recorded none.
+    unlisted: bool,
+}
+
+impl Written {
+    /// What a run has written before.
+    fn by(record: &RunRecord) -> Self {
+        Written {
+            record: None,
+            outputs: record.outputs.clone().unwrap_or_default(),
+            unlisted: record.outputs.is_none(),
+        }
+    }
 }
 
 /// What a folder holds.
@@ -75,11 +80,11 @@ impl Contents {
             return Ok(Contents::Run);
         }
         for entry in entries {
-            let name = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
+            let name = entry.map_err(cannot)?.file_name();
             // A killed process may have left these.
-            let ours = name == LOCK_FILE || name.starts_with(&format!(".{RECORD}.")) && name.ends_with(".tmp");
+            let ours = name == LOCK_FILE || is_temporary(&name, |of| of == RECORD);
             if !ours {
-                return Ok(Contents::Other(name));
+                return Ok(Contents::Other(name.to_string_lossy().into_owned()));
             }
         }
         Ok(Contents::Nothing)
@@ -88,9 +93,8 @@ impl Contents {
 
 impl RunFolder {
     fn new(path: &Path, work: PathBuf) -> Self {
-        let written = Mutex::new(Written { record: None, outputs: Some(Vec::new()) });
-        let (created, before, replaced) = (Vec::new(), Vec::new(), None);
-        RunFolder { path: path.to_owned(), work, created, replaced, before, written, _lock: None }
+        let (created, before, written) = (Vec::new(), Vec::new(), Mutex::default());
+        RunFolder { path: path.to_owned(), work, created, before, written, went_back: false.into(), _lock: None }
     }
 
     /// Creates `runs/NAME-1`, or the next number that is free, in the folder `parent`.
@@ -108,6 +112,7 @@ impl RunFolder {
             let path = parent.join(format!("{name}-{number}"));
             match fs::create_dir(&path) {
                 Ok(()) => {
+                    let path = canonical(&path)?;
                     let lock = FolderLock::acquire(&path)?;
                     created.push(path.clone());
                     return Ok(RunFolder { created, _lock: Some(lock), ..Self::new(&path, path.clone()) });
@@ -151,6 +156,7 @@ impl RunFolder {
         let failed = |error: std::io::Error| Error::failure(format!("cannot create {}: {error}", path.display()));
         Self::check(path, overwrite)?;
         let created = create_folders(path).map_err(failed)?;
+        let path = &*canonical(path)?;
         let lock = FolderLock::acquire(path)?;
         // Another process may have used the folder before it was locked.
         Self::check(path, overwrite)?;
@@ -160,7 +166,7 @@ impl RunFolder {
             match Contents::of(&folder.work)? {
                 Contents::Nothing => {}
                 // An earlier replacement was killed.
-                Contents::Run => fs::remove_dir_all(&folder.work).map_err(failed)?,
+                Contents::Run => run_contents::clear(&folder.work)?,
                 Contents::Other(name) => {
                     return Err(Error::failure(format!("{} holds what is no run", folder.work.display()))
                         .with("has", name)
@@ -168,7 +174,12 @@ impl RunFolder {
                 }
             }
             fs::create_dir_all(&folder.work).map_err(failed)?;
-            folder.replaced = read_record(path).ok().and_then(|record| record.outputs);
+            // The new run may replace what the old one has written.
+            if let Ok(record) = read_record(path) {
+                let mut written = Written::by(&record);
+                written.outputs.retain(|name| path_of(name, path).exists());
+                folder.written = Mutex::new(written);
+            }
         }
         Ok(RunFolder { created, _lock: Some(lock), ..folder })
     }
@@ -178,6 +189,7 @@ impl RunFolder {
     /// # Errors
     /// It holds no run.
     pub fn open(path: &Path) -> Result<(Self, RunRecord)> {
+        let path = &*canonical(path)?;
         let record = read_record(path).map_err(|error| match has_run(&path.join(UNFINISHED)) {
             true => Error::failure(format!("the run in {} was being replaced and isn't complete", path.display()))
                 .hint(format!("go on with `plugfit fit --resume {}`", path.display())),
@@ -191,6 +203,7 @@ impl RunFolder {
     /// # Errors
     /// It holds no run, or another process trains in it.
     pub fn resume(path: &Path) -> Result<(Self, RunRecord)> {
+        let path = &*canonical(path)?;
         let path = if path.ends_with(UNFINISHED) { path.parent().unwrap_or(path) } else { path };
         let unfinished = path.join(UNFINISHED);
         if !has_run(&unfinished) {
@@ -198,19 +211,25 @@ impl RunFolder {
         }
         let lock = FolderLock::acquire(path)?;
         // The process that held the lock may have finished the replacement.
-        let work = if has_run(&unfinished) { unfinished } else { path.to_owned() };
+        let replacing = has_run(&unfinished);
+        let work = if replacing && path.join(RECORD).exists() {
+            unfinished
+        } else {
+            if replacing {
+                // The replacement was killed while its files were moved.
+                run_contents::move_to(&unfinished, path)?;
+            }
+            path.to_owned()
+        };
         let record = read_record(&work)?;
         let mut folder = Self::new(path, work);
-        if folder.work != folder.path {
-            folder.replaced = read_record(path).ok().and_then(|record| record.outputs);
-        }
         for name in [RECORD, CONFIG] {
             let file = folder.file(name);
             if let Ok(bytes) = fs::read(&file) {
                 folder.before.push((file, bytes));
             }
         }
-        folder.written.get_mut().unwrap_or_else(PoisonError::into_inner).outputs.clone_from(&record.outputs);
+        folder.written = Mutex::new(Written::by(&record));
         Ok((RunFolder { _lock: Some(lock), ..folder }, record))
     }
 
@@ -270,7 +289,7 @@ impl RunFolder {
 
     /// The history of every epoch.
     pub fn history(&self) -> PathBuf {
-        self.file("history.json")
+        self.file(HISTORY)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -281,9 +300,17 @@ impl RunFolder {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The checkpoint that the run went on from or saved last.
+    pub fn last_checkpoint(&self) -> PathBuf {
+        if self.went_back.load(Ordering::Relaxed) { self.previous_checkpoint() } else { self.checkpoint() }
+    }
+
     /// Keeps the current checkpoint under another name before it is replaced, as a hard link. None is kept if the disk has room for fewer
-    /// than eight checkpoints.
+    /// than eight checkpoints. After [`go_back`](Self::go_back) the previous checkpoint stays, and the current one is replaced.
     pub(super) fn keep_checkpoint(&self) {
+        if self.went_back.swap(false, Ordering::Relaxed) {
+            return;
+        }
         let (current, previous) = (self.checkpoint(), self.previous_checkpoint());
         let Ok(length) = fs::metadata(&current).map(|metadata| metadata.len()) else { return };
         let _ = fs::remove_file(&previous);
@@ -293,14 +320,9 @@ impl RunFolder {
         }
     }
 
-    /// Puts the previous checkpoint in the place of the last one, which is damaged.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub fn go_back(&self) -> Result<()> {
-        let previous = self.previous_checkpoint();
-        fs::rename(&previous, self.checkpoint())
-            .map_err(|error| Error::failure(format!("cannot rename {}: {error}", previous.display())))
+    /// Continues from the previous checkpoint: the next one that is saved replaces the current one.
+    pub fn go_back(&self) {
+        self.went_back.store(true, Ordering::Relaxed);
     }
 
     /// Writes what is known before training.
@@ -318,41 +340,46 @@ impl RunFolder {
 
     fn write_written(&self, written: &Written) -> Result<()> {
         let Some(record) = &written.record else { return Ok(()) };
-        let record = RunRecord { outputs: written.outputs.clone(), ..record.clone() };
+        let record = RunRecord { outputs: Some(written.outputs.clone()), ..record.clone() };
         let text = serde_json::to_string_pretty(&record).map_err(|error| Error::failure(error.to_string()))?;
         write_atomically(&self.file(RECORD), |writer| writer.write_all(text.as_bytes()))
     }
 
-    /// The path of a file that a callback will write: in the run's folder, unless the name is an absolute path. The file is recorded as the
-    /// run's, so that a resumed run may write it again.
+    /// The path of a file that a callback will write: in the run's folder, unless the name is an absolute path. Folders in the run's
+    /// folder are created. The file is recorded as the run's, so that a resumed run may write it again. While a run is being replaced,
+    /// the path is in the folder of the unfinished run.
     ///
     /// # Errors
     /// The file exists and this run hasn't written it, or its name is one that every run uses.
     pub fn claim(&self, name: &str) -> Result<PathBuf> {
         let named = straight(&path_of(name, &self.path));
-        let (key, path) = match named.strip_prefix(&self.path) {
+        let key = match named.strip_prefix(&self.path) {
             Ok(inside) => {
                 let first = inside.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
-                if first.is_none_or(|first| RESERVED.contains(&&*first)) {
+                if first.is_none_or(|first| is_reserved(&first)) {
                     return Err(Error::usage(format!("\"{name}\" is a name that every run uses itself"))
                         .hint("name another file"));
                 }
-                (inside.to_string_lossy().into_owned(), self.work.join(inside))
+                name_of(inside)
             }
-            Err(_) => (name_of(&named), named.clone()),
+            Err(_) => name_of(&named),
         };
+        let staged = (self.work != self.path).then(|| place_of(&key)).flatten();
+        let path = staged.map_or_else(|| named.clone(), |place| self.work.join(place));
+        if let Some(parent) = path.parent().filter(|parent| parent.starts_with(&self.path)) {
+            fs::create_dir_all(parent)
+                .map_err(|error| Error::failure(format!("cannot create {}: {error}", parent.display())))?;
+        }
         let mut written = self.written();
-        // The record of an older version has no list of outputs.
-        let Some(outputs) = &mut written.outputs else { return Ok(path) };
-        if outputs.contains(&key) {
+        if written.outputs.contains(&key) {
             return Ok(path);
         }
-        let of_replaced = self.work != self.path && self.replaced.as_ref().is_none_or(|names| names.contains(&key));
-        if named.symlink_metadata().is_ok() && !of_replaced {
+        let may_be_ours = written.unlisted && named.starts_with(&self.path);
+        if named.symlink_metadata().is_ok() && !may_be_ours {
             return Err(Error::usage(format!("{} is there already, and this run hasn't written it", named.display()))
                 .hint("move it elsewhere, or name another file"));
         }
-        outputs.push(key);
+        written.outputs.push(key);
         self.write_written(&written)?;
         Ok(path)
     }
@@ -372,29 +399,24 @@ impl RunFolder {
     /// checkpoints are removed, and all other files stay.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// A file of the user's has the name of one that is to be moved, or the file system refuses.
     pub fn replace(&mut self) -> Result<()> {
         if self.work == self.path {
             return Ok(());
         }
-        let (work, path) = (self.work.clone(), self.path.clone());
-        let replaced = || -> std::io::Result<()> {
-            // Until the new record is in place, nothing pairs one run's record with the other's weights.
-            for name in [RECORD, CHECKPOINT, PREVIOUS] {
-                match fs::remove_file(path.join(name)) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-            move_all(&work, &path, &|name| name != RECORD)?;
-            fs::rename(work.join(RECORD), path.join(RECORD))?;
-            fs::remove_dir(&work)
-        };
-        replaced().map_err(|error| {
-            Error::failure(format!("cannot move the new run from {} to {}: {error}", work.display(), path.display()))
-        })?;
+        run_contents::move_to(&self.work, &self.path)?;
         self.work.clone_from(&self.path);
         Ok(())
+    }
+}
+
+/// The folder's path without symbolic links, `.` and `..`, so that one folder has one path; as it is if there is no such folder.
+fn canonical(path: &Path) -> Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::failure(format!("cannot open the folder {}: {error}", path.display())))
+        }
+        found => Ok(found.unwrap_or_else(|_| path.to_owned())),
     }
 }
 
@@ -407,24 +429,6 @@ fn create_folders(path: &Path) -> std::io::Result<Vec<PathBuf>> {
         .collect();
     fs::create_dir_all(path)?;
     Ok(missing.into_iter().rev().collect())
-}
-
-/// Moves the entries of one folder to another. Folders are merged, files replaced.
-fn move_all(from: &Path, to: &Path, which: &dyn Fn(&str) -> bool) -> std::io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if !which(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() && target.is_dir() {
-            move_all(&entry.path(), &target, &|_| true)?;
-            fs::remove_dir(entry.path())?;
-        } else {
-            fs::rename(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 /// A path without `.` and `..`, resolved lexically.

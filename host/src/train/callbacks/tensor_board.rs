@@ -50,7 +50,8 @@ impl Callback for TensorBoard {
 impl TensorBoard {
     /// The event file of `train` or `validation`.
     fn file(&self, run: &Run<'_, '_>, part: &str) -> Result<PathBuf> {
-        file_of(run, &format!("{}/{part}/{NAME}", self.log_dir))
+        let folder = if self.log_dir.is_empty() { "." } else { self.log_dir.trim_end_matches('/') };
+        file_of(run, &format!("{folder}/{part}/{NAME}"))
     }
 }
 

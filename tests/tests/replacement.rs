@@ -1,0 +1,183 @@
+//! `fit --overwrite`: a run in the folder of another, which stays until the new one is complete.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use plugfit_tests::run::{Ran, begin, digits, folder, kill, listing, plugfit};
+
+const COMPILE: &str = "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"";
+
+fn fit(folder: &Path, more: &[&str]) -> Ran {
+    plugfit(folder, &[&["fit", "fit.toml"], more].concat())
+}
+
+fn weights(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("weights.safetensors")).expect("weights")
+}
+
+#[test]
+fn the_old_weights_stay_until_the_new_ones_are_complete_and_a_killed_replacement_goes_on() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    fit(folder.path(), &["--out", "run"]).with_status(0);
+    let old = weights(&run);
+    let other = ["--set", "network.layers=[\"Dense(10, activation=softmax)\"]", "--set", "fit.epochs=2000"];
+    let arguments = [&["fit", "fit.toml", "--out", "run", "--overwrite"], &other[..]].concat();
+    for _ in 0..2 {
+        kill(begin(folder.path(), &arguments, &run.join(".unfinished/checkpoint.safetensors")));
+        assert_eq!(weights(&run), old);
+        plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+    }
+    plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=40"]).with_status(0);
+    assert!(!run.join(".unfinished").exists());
+    assert_ne!(weights(&run), old);
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+    plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(0);
+}
+
+#[test]
+fn an_unfinished_replacement_is_cleared_of_its_own_files_alone() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    fit(folder.path(), &["--out", "run"]).with_status(0);
+    let old = weights(&run);
+    let callbacks = "fit.callbacks=[{class_name = \"CSVLogger\", config = {filename = \"logs/all.csv\"}}]";
+    let long = ["--set", "fit.epochs=2000", "--set", callbacks];
+    let arguments = [&["fit", "fit.toml", "--out", "run", "--overwrite"], &long[..]].concat();
+    let unfinished = run.join(".unfinished");
+    kill(begin(folder.path(), &arguments, &unfinished.join("checkpoint.safetensors")));
+    assert!(unfinished.join("logs/all.csv").exists());
+    std::fs::write(unfinished.join(".weights.safetensors.12345-6.tmp"), "half").expect("a file");
+    for name in ["thesis.txt", "logs/mine.csv", ".weights.safetensors.tmp", "curves/deep/mine.svg"] {
+        let mine = unfinished.join(name);
+        std::fs::create_dir_all(mine.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&mine, "mine").expect("a file");
+        fit(folder.path(), &["--out", "run", "--overwrite"]).with_status(1).says(&["move it elsewhere"]);
+        assert_eq!(std::fs::read_to_string(&mine).expect("it is still there"), "mine");
+        assert_eq!(weights(&run), old);
+        std::fs::remove_file(&mine).expect("it is moved elsewhere");
+        for folder in mine.ancestors().skip(1).take_while(|folder| **folder != unfinished) {
+            std::fs::remove_dir(folder).expect("it was left because it had a file");
+        }
+        // What is left is a folder of nothing.
+        assert!(std::fs::read_dir(&unfinished).expect("a folder").next().is_none(), "{name}");
+        kill(begin(folder.path(), &arguments, &unfinished.join("checkpoint.safetensors")));
+    }
+    fit(folder.path(), &["--out", "run", "--overwrite", "--set", callbacks]).with_status(0);
+    assert!(!unfinished.exists() && run.join("logs/all.csv").exists());
+}
+
+#[test]
+fn a_replacement_that_was_killed_while_its_files_were_moved_is_completed() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    fit(folder.path(), &["--out", "run", "--set", "compile.optimizer=Adam", "--set", "fit.epochs=1"]).with_status(0);
+    let old = weights(&run);
+    let arguments = ["fit", "fit.toml", "--out", "run", "--overwrite", "--set", "fit.epochs=2000"];
+    let unfinished = run.join(".unfinished");
+    kill(begin(folder.path(), &arguments, &unfinished.join("checkpoint.safetensors")));
+    // The record of the old run is removed first, and that of the new one is moved last.
+    std::fs::remove_file(run.join("run.json")).expect("a record");
+    std::fs::rename(unfinished.join("checkpoint.safetensors"), run.join("checkpoint.safetensors")).expect("a file");
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(1).says(&["--resume run"]);
+    plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=1"]).with_status(0);
+    assert!(!unfinished.exists());
+    assert!(weights(&run) != old, "the new run's checkpoint was used");
+}
+
+#[test]
+fn a_replacement_moves_no_file_over_one_that_came_meanwhile() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    fit(folder.path(), &["--out", "run"]).with_status(0);
+    let callbacks = "fit.callbacks=[{class_name = \"CSVLogger\", config = {filename = \"log.csv\"}}]";
+    let arguments = ["fit", "fit.toml", "--out", "run", "--overwrite", "--set", "fit.epochs=2000", "--set", callbacks];
+    kill(begin(folder.path(), &arguments, &run.join(".unfinished/checkpoint.safetensors")));
+    std::fs::write(run.join("log.csv"), "mine").expect("a file");
+    let resume = ["fit", "--resume", "run", "--set", "fit.epochs=1"];
+    plugfit(folder.path(), &resume).with_status(1).says(&["log.csv is there already"]);
+    assert_eq!(std::fs::read_to_string(run.join("log.csv")).expect("it is still there"), "mine");
+    std::fs::rename(run.join("log.csv"), folder.path().join("mine.csv")).expect("it can be moved");
+    plugfit(folder.path(), &resume).with_status(0);
+    assert!(!run.join(".unfinished").exists() && run.join("log.csv").exists());
+}
+
+/// Stops a process as Ctrl-C does; gives its exit status.
+fn interrupt(mut child: Child) -> Option<i32> {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
+    assert!(sent.success());
+    child.wait().expect("it ends").code()
+}
+
+/// The files of a run without those of an unfinished replacement.
+fn without_unfinished(run: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut files = listing(run);
+    files.retain(|path, _| !path.starts_with(run.join(".unfinished")));
+    files
+}
+
+#[test]
+fn a_replacement_that_fails_or_is_stopped_leaves_the_old_run_as_it_was() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    let best = folder.path().join("best.safetensors");
+    let callbacks = format!("fit.callbacks=[\"ModelCheckpoint(filepath='{}')\"]", best.display());
+    fit(folder.path(), &["--out", "run", "--set", &callbacks]).with_status(0);
+    let (before, best_before) = (listing(&run), std::fs::read(&best).expect("weights"));
+    let is_unchanged = |what: &str| {
+        assert!(without_unfinished(&run) == before, "{what}");
+        assert!(std::fs::read(&best).expect("weights") == best_before, "{what}");
+        plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+    };
+    let overwrite = ["--out", "run", "--overwrite", "--set", &callbacks];
+    let diverges = ["--set", "compile.optimizer=SGD(learning_rate=1e30)", "--set", "fit.batch_size=16"];
+    fit(folder.path(), &[&overwrite[..], &diverges].concat())
+        .with_status(1)
+        .says(&["the loss became", "the run in run is as it was"]);
+    is_unchanged("the loss is infinite");
+    let long = [&["fit", "fit.toml"], &overwrite[..], &["--set", "fit.epochs=1000000"]].concat();
+    let child = begin(folder.path(), &long, &run.join(".unfinished/checkpoint.safetensors"));
+    assert_eq!(interrupt(child), Some(130));
+    is_unchanged("it was interrupted");
+    plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=1"]).with_status(0);
+    assert!(!run.join(".unfinished").exists() && !run.join(".elsewhere").exists());
+    assert!(std::fs::read(&best).expect("weights") != best_before);
+}
+
+#[test]
+fn a_checkpoint_of_a_run_that_is_being_replaced_is_not_taken_for_the_replacements() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let run = folder.path().join("run");
+    fit(folder.path(), &["--out", "run"]).with_status(0);
+    let arguments = ["fit", "fit.toml", "--out", "run", "--overwrite", "--set", "fit.epochs=2000"];
+    kill(begin(folder.path(), &arguments, &run.join(".unfinished/checkpoint.safetensors")));
+    let before = listing(&run);
+    plugfit(folder.path(), &["fit", "--resume", "run/checkpoint.safetensors"])
+        .with_status(2)
+        .says(&["is of a run that is being replaced", "plugfit fit --resume run"]);
+    assert!(listing(&run) == before);
+    plugfit(folder.path(), &["fit", "--resume", "run/.unfinished/checkpoint.safetensors", "--set", "fit.epochs=1"])
+        .with_status(0)
+        .says(&["the run goes on with the replacement"]);
+}
+
+#[test]
+fn what_a_replaced_run_has_written_may_be_written_again() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let callbacks = ["--set", "fit.callbacks=[\"ModelCheckpoint(filepath='w/{epoch}.safetensors')\"]"];
+    fit(folder.path(), &[&["--out", "run"], &callbacks[..]].concat()).with_status(0);
+    let overwrite = ["--out", "run", "--overwrite"];
+    fit(folder.path(), &overwrite).with_status(0);
+    std::fs::write(folder.path().join("run/mine.txt"), "mine").expect("a file");
+    fit(folder.path(), &[&overwrite[..], &callbacks].concat()).with_status(0);
+    let mine = ["--set", "fit.callbacks=[\"CSVLogger(filename='mine.txt')\"]"];
+    fit(folder.path(), &[&overwrite[..], &mine].concat()).with_status(2).says(&["mine.txt is there already"]);
+}

@@ -30,7 +30,7 @@ pub struct Options {
     /// The folder to keep the run in: an empty one, or one that isn't there yet [default: runs/NAME-1, or the next that is free]
     #[arg(long, value_name = "FOLDER", value_parser = absolute())]
     out: Option<PathBuf>,
-    /// Replace the run that --out holds, once the weights of the new one are complete
+    /// Replace the run that --out holds, once the new one has ended
     #[arg(long, requires = "out")]
     overwrite: bool,
     /// Go on with a kept run after its last checkpoint, or after the checkpoint that is named, to the same end as if it had never stopped

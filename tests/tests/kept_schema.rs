@@ -90,6 +90,31 @@ fn booleans_stay_booleans() {
 }
 
 #[test]
+fn an_array_of_booleans_takes_no_other_numbers_later() {
+    let folder = folder();
+    let folder = folder.path();
+    npy(&folder.join("y.npy"), &[1.0, 0.0, 1.0]);
+    let x = |name: &str, bytes: [u8; 3], descr: &str| {
+        let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (3, 1), }}");
+        header.push_str(&" ".repeat(117 - header.len()));
+        header.push('\n');
+        let file = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &bytes].concat();
+        std::fs::write(folder.join(name), file).expect("a file");
+    };
+    x("x.npy", [1, 0, 1], "|b1");
+    run_file(folder, "file = \"x.npy\"\ntarget = \"y.npy\"", 0);
+    plugfit(folder, &["fit", "fit.toml", "--out", "r"]).with_status(0);
+    x("same.npy", [0, 1, 1], "|u1");
+    plugfit(folder, &["predict", "r", "same.npy"]).with_status(0);
+    x("pixels.npy", [0, 1, 255], "|u1");
+    let says =
+        ["the run was trained on booleans, and a number is neither 0 nor 1", "pixels.npy, inputs, row 2 (from 0)"];
+    plugfit(folder, &["predict", "r", "pixels.npy"]).with_status(1).says(&says);
+    x("x.npy", [0, 1, 255], "|u1");
+    plugfit(folder, &MORE).with_status(1).says(&says[..1]);
+}
+
+#[test]
 fn classes_keep_their_ids_and_new_ones_are_refused() {
     let folder = folder();
     let folder = folder.path();

@@ -214,6 +214,24 @@ impl Array {
         }
     }
 
+    /// Whether each row is 1 in one place and 0 in all others.
+    pub fn is_one_hot(&self) -> bool {
+        fn one_hot<T: Copy + PartialEq>(rows: &Rows<T>, zero: T, one: T) -> bool {
+            let is_one_hot = |row: &[T]| {
+                row.iter().all(|value| *value == zero || *value == one)
+                    && row.iter().filter(|value| **value == one).count() == 1
+            };
+            rows.row_len() > 0 && rows.values().chunks_exact(rows.row_len()).all(is_one_hot)
+        }
+        match self {
+            Array::F32(rows) => one_hot(rows, 0.0, 1.0),
+            Array::F64(rows) => one_hot(rows, 0.0, 1.0),
+            Array::I32(rows) => one_hot(rows, 0, 1),
+            Array::I64(rows) => one_hot(rows, 0, 1),
+            Array::U8(rows) => one_hot(rows, 0, 1),
+        }
+    }
+
     /// How many rows it has.
     pub fn len(&self) -> usize {
         for_any!(self, rows => rows.len())

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::num::IntErrorKind;
 use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
@@ -68,7 +70,11 @@ impl Table for CsvFile {
         }
         match cell.parse::<f64>() {
             Ok(number) if number.is_nan() => Cell::Missing,
-            Ok(number) => cell.parse().map_or(Cell::Number(number), Cell::Integer),
+            Ok(number) => match cell.parse::<i128>().map_err(|error| *error.kind()) {
+                Ok(integer) => Cell::Integer(integer),
+                Err(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => Cell::Huge(number),
+                Err(_) => Cell::Number(number),
+            },
             Err(_) if is_missing(cell) => Cell::Missing,
             Err(_) => flag(cell).map_or(Cell::Word(cell), Cell::Flag),
         }
@@ -77,8 +83,26 @@ impl Table for CsvFile {
         Cow::Borrowed(&self.row[column])
     }
     fn place(&self) -> String {
-        format!("{}:{}", self.path.display(), self.row.position().map_or(0, csv::Position::line))
+        format!("{}:{}", self.path.display(), self.row.position().map_or(0, |position| line(&self.path, position)))
     }
+}
+
+/// The line of a row. The reader's own count takes `\n` alone for an end, and a row to begin at the blank lines before it.
+fn line(path: &Path, position: &csv::Position) -> u64 {
+    let counted = || -> io::Result<u64> {
+        let (mut line, mut after_return) = (1, false);
+        for (at, byte) in (0..).zip(BufReader::new(File::open(path)?).bytes()) {
+            let byte = byte?;
+            if at >= position.byte() && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            // "\r\n" is one end.
+            line += u64::from(byte == b'\r' || byte == b'\n' && !after_return);
+            after_return = byte == b'\r';
+        }
+        Ok(line)
+    };
+    counted().unwrap_or(position.line())
 }
 
 fn is_missing(cell: &str) -> bool {
@@ -87,7 +111,7 @@ fn is_missing(cell: &str) -> bool {
 
 fn unreadable(path: &Path, error: &csv::Error) -> Error {
     let shown = path.display();
-    let line = error.position().map_or(1, csv::Position::line);
+    let line = error.position().map_or(1, |position| line(path, position));
     match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
             Error::failure(format!("a row has {len} cells; the header has {expected_len}"))
@@ -99,5 +123,44 @@ fn unreadable(path: &Path, error: &csv::Error) -> Error {
             .hint("save the file as UTF-8"),
         ErrorKind::Io(error) => Error::failure(format!("cannot read {shown}: {error}")),
         _ => Error::failure(format!("cannot read {shown}: {error}")).with("in", format!("{shown}:{line}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_row_is_that_of_an_editor_whatever_ends_the_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.csv");
+        // In each, the row of 7 begins in line 5.
+        for (what, text) in [
+            ("plain", "a,b\n1,1\n2,2\n3,3\n7,7\n4,4"),
+            ("blank lines", "a,b\n\n1,1\n\n7,7\n4,4\n"),
+            ("a blank line first", "\na,b\n1,1\n2,2\n7,7\n"),
+            ("a byte order mark", "\u{feff}a,b\n1,1\n2,2\n3,3\n7,7\n"),
+            ("a line within quotes", "a,b\n1,\"x\ny\"\n2,2\n7,7\n"),
+            ("lines within quotes", "a,b\n1,\"x\n\ny\"\n7,7\n"),
+        ] {
+            for end in ["\n", "\r\n", "\r"] {
+                let text = text.replace('\n', end);
+                std::fs::write(&path, &text).expect("it can be written");
+                let mut file = CsvFile::open(&path).expect("it has a header");
+                while file.read_row().expect("it is whole") && file.row[0] != *"7" {}
+                assert_eq!(file.place(), format!("{}:5", path.display()), "{what}, {end:?}");
+                // What the reader itself refuses.
+                std::fs::write(&path, text.replace("7,7", "7,7,7")).expect("it can be written");
+                let mut file = CsvFile::open(&path).expect("it has a header");
+                let error = std::iter::from_fn(|| Some(file.read_row())).find_map(Result::err).expect("three cells");
+                assert!(error.to_string().contains("rows.csv:5"), "{what}, {end:?}: {error}");
+                let at = text.find("7,7").expect("it is there");
+                let bytes = [&text.as_bytes()[..at], b"\xff,7", &text.as_bytes()[at + 3..]].concat();
+                std::fs::write(&path, bytes).expect("it can be written");
+                let mut file = CsvFile::open(&path).expect("it has a header");
+                let error = std::iter::from_fn(|| Some(file.read_row())).find_map(Result::err).expect("no UTF-8");
+                assert!(error.to_string().contains("rows.csv:5"), "{what}, {end:?}: {error}");
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::{Error, Result};
 
 pub const NOT_FINITE: &str = "a number is NaN or infinite";
 pub const TOO_LARGE: &str = "a number is too large for float32";
+pub const NO_BOOLEAN: &str = "the run was trained on booleans, and a number is neither 0 nor 1";
 pub const ROUNDED: &str = "an integer can't be an input, since float32 rounds it";
 pub const ROUNDED_HINT: &str = "an id is no input: leave it out; a quantity is stored as floating point (in a CSV, with a decimal point), or scaled by data.scale";
 
@@ -81,6 +82,7 @@ pub fn misfit_error(what: &'static str, array: &str, at: usize, row_shape: &[usi
     error.hint(match what {
         NOT_FINITE => "leave such samples out before saving the file",
         ROUNDED => ROUNDED_HINT,
+        NO_BOOLEAN => "correct the file, or name one like the run's",
         _ => "scale such numbers, or leave the samples out",
     })
 }

@@ -78,9 +78,135 @@ fn booleans_are_0_and_1_in_every_format_and_role() {
         assert!(data.notes.is_empty(), "{config}");
     }
     // A run that was trained on one format reads the other.
-    let data = load(&folder, json!({"file": "rows.csv", "target": "y"})).expect("it is read");
-    let again = data.schema.read(&[path("rows.parquet")]).expect("it is read");
-    assert_eq!(again, data.train);
+    for (file, other) in [("rows.csv", "rows.parquet"), ("rows.parquet", "rows.csv")] {
+        let data = load(&folder, json!({"file": file, "target": "y"})).expect("it is read");
+        let again = data.schema.read(&[path(other)]).expect("it is read");
+        assert_eq!(again, data.train, "{other}");
+    }
+}
+
+#[test]
+fn an_array_of_booleans_is_read_again_as_booleans_and_one_of_numbers_as_numbers() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let y = npy("|u1", "(3,)", &[0, 1, 1]);
+    let write = |name: &str, x: Vec<u8>| {
+        npz(&path(&format!("{name}.npz")), &[("x", x.clone()), ("y", y.clone())]);
+        fs::write(path(&format!("{name}.npy")), x).expect("written");
+    };
+    fs::write(path("y.npy"), &y).expect("written");
+    write("booleans", npy("|b1", "(3, 1)", &[1, 0, 1]));
+    write("bytes01", npy("|u1", "(3, 1)", &[1, 0, 1]));
+    write("bytes", npy("|u1", "(3, 1)", &[1, 0, 255]));
+    write("floats", npy("<f4", "(3, 1)", &[1.0_f32, 0.0, 0.5].map(f32::to_le_bytes).concat()));
+    for scale in [1.0, 0.1] {
+        for in_memory in [true, false] {
+            let config = |name: &str| json!({"file": format!("{name}.npy"), "target": "y.npy", "scale": scale, "in_memory": in_memory});
+            let again = |schema: &super::Schema, name: &str| -> Result<()> {
+                let config: DataConfig = serde_json::from_value(config(name)).expect("a data table");
+                let data = config.load_again(folder.path(), schema)?;
+                data.train.gather_into(&[0, 1, 2], &mut data.train.new_batch())?;
+                schema.read(&[path(&format!("{name}.npz"))])?;
+                schema.read_inputs(&[path(&format!("{name}.npy"))]).map(drop)
+            };
+            let booleans = load(&folder, config("booleans")).expect("it is read").schema;
+            let of_npz = load(&folder, json!({"file": "booleans.npz", "scale": scale})).expect("it is read").schema;
+            assert_eq!((&booleans.kinds, &of_npz.kinds), (&vec![super::InputKind::Boolean], &booleans.kinds));
+            for name in ["booleans", "bytes01"] {
+                again(&booleans, name).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            for name in ["bytes", "floats"] {
+                let error = again(&booleans, name).expect_err(name).to_string();
+                assert!(
+                    error.starts_with("the run was trained on booleans, and a number is neither 0 nor 1"),
+                    "{error}"
+                );
+                assert!(error.contains(&format!("{name}.np")) && error.contains("row 2 (from 0)"), "{error}");
+            }
+            let numbers = load(&folder, config("bytes")).expect("it is read").schema;
+            again(&numbers, "bytes01").expect("numbers");
+            let error = again(&numbers, "booleans").expect_err("booleans").to_string();
+            assert!(error.starts_with("the run was trained on numbers, and these inputs are booleans"), "{error}");
+            // As of a run of a version before.
+            let any = super::Schema { kinds: Vec::new(), ..numbers };
+            again(&any, "booleans").expect("of any kind");
+        }
+    }
+}
+
+#[test]
+fn unsigned_integers_mean_the_same_wherever_they_are_kept() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let x = |numbers: [u64; 2]| npy("<u8", "(2, 1)", &numbers.map(u64::to_le_bytes).concat());
+    fs::write(path("y.npy"), npy("|u1", "(2,)", &[0, 1])).expect("written");
+    let values = |numbers: [u64; 2], in_memory: bool| -> Result<Vec<f32>> {
+        fs::write(path("x.npy"), x(numbers)).expect("written");
+        let data = load(&folder, json!({"file": "x.npy", "target": "y.npy", "in_memory": in_memory}))?;
+        let mut batch = data.train.new_batch();
+        data.train.gather_into(&[0, 1], &mut batch)?;
+        Ok(batch.inputs().in_memory().expect("a batch").values().to_vec())
+    };
+    for in_memory in [true, false] {
+        assert_eq!(
+            values([1 << 63, 3 << 62], in_memory).expect("float32 holds them"),
+            [2f32.powi(63), 3.0 * 2f32.powi(62)]
+        );
+        let error = values([1 << 63, (1 << 63) + 1], in_memory).expect_err("it is rounded").to_string();
+        assert!(error.contains("float32 rounds it") && error.contains("x.npy, inputs, row 1 (from 0)"), "{error}");
+    }
+    npz(&path("a.npz"), &[("x", x([1 << 63, 0])), ("y", x([1 << 63, 0]))]);
+    let data = load(&folder, json!({"file": "a.npz", "target": "x"})).expect_err("a target is int64").to_string();
+    assert!(data.contains("an integer is too large for int64"), "{data}");
+    npz(&path("a.npz"), &[("x", x([1 << 63, 0])), ("y", x([1, 0]))]);
+    let data = load(&folder, json!({"file": "a.npz"})).expect("float32 holds it");
+    assert_eq!(data.train.inputs().in_memory().expect("small").values(), [2f32.powi(63), 0.0]);
+}
+
+#[test]
+fn the_row_of_a_number_in_fortran_order_is_that_of_the_array() {
+    let folder = folder();
+    fs::write(folder.path().join("y.npy"), npy("|u1", "(2,)", &[0, 1])).expect("written");
+    // [[1, 2, 3], [4, NaN, 6]], column by column.
+    let data = [1.0_f32, 4.0, 2.0, f32::NAN, 3.0, 6.0].map(f32::to_le_bytes).concat();
+    let mut file = npy("<f4", "(2, 3)", &data);
+    let at = file.windows(5).position(|bytes| bytes == b"False").expect("it is there");
+    file[at..at + 5].copy_from_slice(b"True ");
+    fs::write(folder.path().join("x.npy"), file).expect("written");
+    let error = refused(&folder, json!({"file": "x.npy", "target": "y.npy"}));
+    assert!(error.contains("x.npy, inputs, row 1 (from 0), column 1"), "{error}");
+}
+
+#[test]
+fn targets_of_npy_files_belong_to_the_outputs_that_they_are_given_for() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("x.npy"), npy("|u1", "(2, 1)", &[0, 1])).expect("written");
+    for (name, values) in [("one.npy", [1, 1]), ("two.npy", [2, 2])] {
+        fs::write(path(name), npy("|u1", "(2,)", &values)).expect("written");
+    }
+    let config = |targets: Value| json!({"file": "x.npy", "target": targets});
+    let data = load(&folder, config(json!({"a": "one.npy", "b": "two.npy"}))).expect("it is read");
+    let again = |targets: Value| {
+        let config: DataConfig = serde_json::from_value(config(targets)).expect("a data table");
+        config.load_again(folder.path(), &data.schema).map(|again| again.train)
+    };
+    assert_eq!(again(json!({"b": "two.npy", "a": "one.npy"})).expect("it is read"), data.train);
+    let swapped = again(json!({"b": "one.npy", "a": "two.npy"})).expect("it is read");
+    assert_eq!((swapped.targets()[0].name.as_str(), swapped.targets()[0].values.label_count()), ("a", None));
+    for (targets, says) in [
+        (json!({"a": "one.npy", "c": "two.npy"}), "the run was trained on no target \"c\""),
+        (json!({"a": "one.npy"}), "the run was trained on a target \"b\", and data.target has no file for it"),
+        (json!("one.npy"), "the run was trained on no target \"one.npy\""),
+    ] {
+        let error = again(targets).expect_err("refused").to_string();
+        assert!(error.starts_with(says) && error.contains("data.target"), "{error}");
+    }
+    // A single file may be another one.
+    let one = load(&folder, config(json!("one.npy"))).expect("it is read");
+    let config: DataConfig = serde_json::from_value(config(json!("two.npy"))).expect("a data table");
+    let two = config.load_again(folder.path(), &one.schema).expect("it is read");
+    assert_eq!(two.train.targets()[0].name, "one");
 }
 
 #[test]
@@ -108,6 +234,9 @@ fn numbers_of_a_csv_that_float32_does_not_hold_are_refused_with_their_line() {
         ("inf", "a number is infinite"),
         ("-Infinity", "a number is infinite"),
         ("340282366920938463463374607431768211456000", "a number is too large for float32"),
+        ("170141183460469231731687303715884105727", "an integer can't be an input, since float32 rounds it"),
+        ("170141183460469231731687303715884105729", "an integer can't be an input, since float32 rounds it"),
+        ("-170141183460469231731687303715884105729", "an integer can't be an input, since float32 rounds it"),
         ("nan", "a value is missing"),
         ("-nan", "a value is missing"),
         ("NA", "a value is missing"),
@@ -162,8 +291,16 @@ fn targets_of_a_csv_are_exact_or_refused() {
     assert_eq!(ids.values(), [16_777_217, 2, 30]);
     let Ok(Array::F32(values)) = target("3 0.5 20000001") else { panic!("float32") };
     assert_eq!(values.values(), [3.0, 0.5, 2e7]);
+    let Ok(Array::F32(values)) = target("0.5 3.4028235e38 -3.4028235e38") else { panic!("float32") };
+    assert_eq!(values.values(), [0.5, f32::MAX, f32::MIN]);
     for (cells, says) in [
         ("1 9223372036854775808", "an integer is too large for int64"),
+        ("1 170141183460469231731687303715884105729", "an integer is too large for int64"),
+        ("0.5 999999999999999999999999999999999999999", "a number is too large for float32"),
+        ("1 true", "a target mixes booleans and numbers"),
+        ("true 1", "a target mixes booleans and numbers"),
+        ("true 0.5", "a target mixes booleans and numbers"),
+        ("0.5 FALSE", "a target mixes booleans and numbers"),
         ("1 1e39", "a number is too large for float32"),
         ("0.5 inf", "a number is infinite"),
         ("0.5 0x10", "a cell is no number"),

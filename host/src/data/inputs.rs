@@ -10,7 +10,8 @@ use ndarray::ArrayViewD;
 
 use super::array::Rows;
 use super::float32::misfit_error;
-use super::npy::{Decode, Layout};
+use super::npy::{Decoder, Layout};
+use super::schema::InputKind;
 use crate::{Error, Result};
 
 /// Inputs `[N, ...]` of float32.
@@ -118,10 +119,7 @@ pub struct DiskRows {
     place: String,
     /// Where the first number of the file begins.
     start: u64,
-    /// The bytes of a number.
-    width: usize,
-    decode: Decode,
-    scale: f64,
+    decoder: Decoder,
     row_shape: Vec<usize>,
     /// Those of the file's rows that are meant.
     rows: Range<usize>,
@@ -135,15 +133,15 @@ impl PartialEq for DiskRows {
 }
 
 impl DiskRows {
-    /// The rows of an .npy file; none if they aren't in C order.
+    /// The rows of an .npy file, of this kind where one is known, and of which kind they are; none if they aren't in C order.
     ///
     /// # Errors
-    /// It is no such file, is shorter than its header says, or not of numbers.
-    pub fn of_npy(path: &Path, scale: Option<f64>) -> Result<Option<Self>> {
+    /// It is no such file, is shorter than its header says, or not of numbers of that kind.
+    pub fn of_npy(path: &Path, scale: Option<f64>, known: Option<InputKind>) -> Result<Option<(Self, InputKind)>> {
         let place = path.display().to_string();
         let unreadable = |error: io::Error| Error::failure(format!("cannot read {place}: {error}"));
         let file = File::open(path).map_err(unreadable)?;
-        let layout = Layout::read(&mut io::BufReader::new(&file), &place)?;
+        let layout = Layout::read(&mut io::BufReader::new(&file), &place, scale, known)?;
         let length = file.metadata().map_err(unreadable)?.len();
         layout.check_length(length, &place)?;
         let Some((&len, row_shape)) = layout.shape.split_first() else {
@@ -153,17 +151,16 @@ impl DiskRows {
             return Ok(None);
         }
         let row_shape = row_shape.to_vec();
-        Ok(Some(DiskRows {
+        let rows = DiskRows {
             file: Arc::new(file),
             place,
             start: layout.start,
-            width: layout.width,
-            decode: layout.decode,
-            scale: scale.unwrap_or(1.0),
+            decoder: layout.decoder,
             row_shape,
             rows: 0..len,
             bytes: Arc::default(),
-        }))
+        };
+        Ok(Some((rows, layout.kind)))
     }
 
     /// Adds rows to `values`.
@@ -172,14 +169,14 @@ impl DiskRows {
         let count = rows.len() * row_len;
         let first = self.rows.start + rows.start;
         let mut bytes = self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        bytes.resize(count * self.width, 0);
-        let at = self.start + (first * row_len * self.width) as u64;
+        bytes.resize(count * self.decoder.width, 0);
+        let at = self.start + (first * row_len * self.decoder.width) as u64;
         read_exact_at(&self.file, &mut bytes, at).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Error::failure(format!("{} was cut short while it was read", self.place))
                 .with("in", format!("row {first} (from 0)")),
             _ => Error::failure(format!("cannot read {}: {error}", self.place)),
         })?;
-        match (self.decode)(&bytes, self.scale, values) {
+        match self.decoder.read(&bytes, values) {
             None => Ok(()),
             Some((at, what)) => {
                 let array = format!("{}, inputs", self.place);
@@ -257,14 +254,11 @@ impl Growing {
             return Err(Error::usage("an array of samples needs at least one axis"));
         };
         let file = file.into_inner().map_err(|error| cannot_keep(error.into_error()))?;
-        let layout = Layout::float32();
         Ok(Inputs::Disk(DiskRows {
             file: Arc::new(file),
             place: "the copy of the data".into(),
             start: 0,
-            width: layout.width,
-            decode: layout.decode,
-            scale: 1.0,
+            decoder: Decoder::float32(),
             row_shape: row_shape.to_vec(),
             rows: 0..len,
             bytes: Arc::default(),
@@ -297,7 +291,8 @@ mod tests {
     #[test]
     fn rows_on_disk_are_those_of_the_file_scaled_and_split() {
         let (_folder, path) = file(10);
-        let mut first = Inputs::Disk(DiskRows::of_npy(&path, Some(2.0)).expect("an array").expect("in C order"));
+        let mut first =
+            Inputs::Disk(DiskRows::of_npy(&path, Some(2.0), None).expect("an array").expect("in C order").0);
         let rest = first.split_off(7);
         assert_eq!((first.len(), rest.len(), rest.row_shape()), (7, 3, &[3][..]));
         let mut batch = first.empty_like();
@@ -312,7 +307,7 @@ mod tests {
     #[test]
     fn a_file_that_is_cut_short_or_has_a_nan_is_an_error_with_its_row() {
         let (_folder, path) = file(10);
-        let inputs = Inputs::Disk(DiskRows::of_npy(&path, None).expect("an array").expect("in C order"));
+        let inputs = Inputs::Disk(DiskRows::of_npy(&path, None, None).expect("an array").expect("in C order").0);
         let bytes = std::fs::read(&path).expect("it is there");
         let mut damaged = bytes.clone();
         let last = damaged.len() - 4;
@@ -324,7 +319,7 @@ mod tests {
         std::fs::write(&path, &bytes[..bytes.len() - 40]).expect("it can be written");
         let error = inputs.gather_into(&[9], &mut batch).expect_err("cut short").to_string();
         assert!(error.contains("x.npy was cut short"), "{error}");
-        let error = DiskRows::of_npy(&path, None).expect_err("cut short").to_string();
+        let error = DiskRows::of_npy(&path, None, None).expect_err("cut short").to_string();
         assert!(error.contains("is cut short: its header claims 30 numbers"), "{error}");
     }
 

@@ -9,10 +9,11 @@ use super::config::{DataConfig, OneOrMany, TargetConfig, memory_limit};
 use super::dataset::{Dataset, Target};
 use super::inputs::{DiskRows, Inputs};
 use super::names::{is_pattern, name_of, path_of};
-use super::npy::read_npy;
+use super::npy::{read_inputs, read_npy};
 use super::npz::Npz;
-use super::schema::{Schema, TargetSchema, only, read_npz};
-use super::table::{Classes, Columns, Kind, PlannedTarget, TablePlan, Unusable, read_table};
+use super::schema::{InputKind, Schema, TargetSchema, only, read_npz};
+use super::table::{Columns, Kind, TablePlan, Unusable, read_table};
+use super::target_column::{Classes, PlannedTarget};
 use super::text::grouped;
 use crate::{Error, Result};
 
@@ -157,7 +158,11 @@ impl DataConfig {
 
     fn load_table(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<(Dataset, Schema)> {
         let path = &paths[0];
-        let columns = Columns::of(path)?;
+        let used = self.inputs.as_ref().map(|inputs| {
+            let targets = self.target.iter().flat_map(TargetConfig::named).flat_map(|(_, columns)| columns);
+            inputs.as_slice().iter().cloned().chain(targets).chain(self.sample_weight.clone()).collect::<Vec<_>>()
+        });
+        let columns = Columns::of(path, used.as_deref())?;
         let target = self.target.as_ref().ok_or_else(|| {
             Error::usage("data names no target").hint(match columns.names.last() {
                 Some(last) => format!("a column, such as target = \"{last}\""),
@@ -206,7 +211,7 @@ impl DataConfig {
         let targets =
             self.target.as_ref().map_or_else(|| vec![("y".to_owned(), vec!["y".to_owned()])], |target| target.named());
         let schema = self.schema(inputs, targets);
-        let dataset = read_npz(paths, &schema).map_err(|error| {
+        let (dataset, kind) = read_npz(paths, &schema).map_err(|error| {
             // Which arrays were meant may have been our guess.
             let guessed = self.inputs.is_none() || self.target.is_none();
             let names = only(paths).ok().and_then(|path| Npz::open(path).ok()).map(|file| file.names().join(", "));
@@ -217,7 +222,7 @@ impl DataConfig {
                 _ => error,
             }
         })?;
-        Ok((dataset, schema))
+        Ok((dataset, Schema { kinds: vec![kind], ..schema }))
     }
 
     fn load_npy(&self, paths: &[PathBuf], base: &Path, known: Option<&Schema>) -> Result<(Dataset, Schema)> {
@@ -225,30 +230,20 @@ impl DataConfig {
             return Err(Error::usage("an .npy file is one array; \"inputs\" has nothing to choose from"));
         }
         let path = only(paths)?;
-        let inputs = self.npy_inputs(path)?;
+        let (inputs, kind) = self.npy_inputs(path, known.and_then(Schema::array_kind))?;
         let target = self.target.as_ref().ok_or_else(|| {
             Error::usage("data names no target").hint("with an .npy file, the target is another: target = \"y.npy\"")
         })?;
         let mut targets = Vec::new();
         let mut named = Vec::new();
-        let files = target.named();
-        if let Some(known) = known.filter(|known| known.targets.len() != files.len()) {
-            let count = known.targets.len();
-            return Err(Error::usage(format!("data.target has {} files; the run was trained on {count}", files.len()))
-                .with("in", "data.target"));
-        }
-        for (index, (name, files)) in files.into_iter().enumerate() {
+        for (name, files) in npy_targets(target, known)? {
             let [file] = &files[..] else {
                 return Err(Error::usage(format!("the target \"{name}\" must be one .npy file")));
             };
             let path = path_of(file, base);
             // A target of the only output is called after its file.
             let stem = || path.file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned());
-            let name = match known {
-                Some(known) => known.targets[index].name.clone(),
-                None if name == *file => stem(),
-                None => name,
-            };
+            let name = if known.is_none() && name == *file { stem() } else { name };
             let values = read_npy_file(&path)?.check_finite(&path, &name)?;
             values.check_targets(&format!("{}, {name}", path.display()))?;
             targets.push(Target { name: name.clone(), values, class_names: None });
@@ -262,17 +257,18 @@ impl DataConfig {
                 Some(weight.into_weights(&format!("{}, sample_weight", path.display()))?)
             }
         };
-        let mut schema = self.schema(vec!["x".to_owned()], named);
+        let mut schema = Schema { kinds: vec![kind], ..self.schema(vec!["x".to_owned()], named) };
         schema.sample_weight = None;
         Ok((Dataset::new(inputs, targets, sample_weight)?, known.cloned().unwrap_or(schema)))
     }
 
-    fn npy_inputs(&self, path: &Path) -> Result<Inputs> {
+    /// The inputs of an array, of this kind where one is known, and of which kind they are.
+    fn npy_inputs(&self, path: &Path, known: Option<InputKind>) -> Result<(Inputs, InputKind)> {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
         let left_on_disk = usize::try_from(length).unwrap_or(usize::MAX) > memory_limit(self.in_memory);
         if left_on_disk && Format::of(path)? == Format::Npy {
-            match DiskRows::of_npy(path, self.scale)? {
-                Some(rows) => return Ok(Inputs::Disk(rows)),
+            match DiskRows::of_npy(path, self.scale, known)? {
+                Some((rows, kind)) => return Ok((Inputs::Disk(rows), kind)),
                 None if self.in_memory == Some(false) => {
                     return Err(Error::usage(format!(
                         "{} is in Fortran order, and can't be read row by row",
@@ -283,7 +279,7 @@ impl DataConfig {
                 None => {}
             }
         }
-        Ok(read_npy_inputs(path, self.scale)?.into())
+        read_npy_inputs(path, self.scale, known).map(|(rows, kind)| (rows.into(), kind))
     }
 
     fn schema(&self, inputs: Vec<String>, targets: Vec<(String, Vec<String>)>) -> Schema {
@@ -310,7 +306,7 @@ fn numeric_inputs(columns: &Columns, is_taken: impl Fn(&String) -> bool, notes: 
             Kind::Text => words.push(name.as_str()),
             Kind::Unknown => empty.push(name.as_str()),
             Kind::Unusable(Unusable::Time | Unusable::Duration) => times.push(name.as_str()),
-            Kind::Unusable(Unusable::Lists | Unusable::Type(_)) => others.push(name.as_str()),
+            Kind::Unusable(Unusable::Lists | Unusable::Bytes | Unusable::Type(_)) => others.push(name.as_str()),
         }
     }
     let left_out = [
@@ -391,21 +387,45 @@ fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
     if paths.is_empty() { Err(Error::usage("data names no file")) } else { Ok(paths) }
 }
 
-/// Reads an .npy file as inputs.
-pub fn read_npy_inputs(path: &Path, scale: Option<f64>) -> Result<Rows<f32>> {
-    let inputs = read_npy_file(path)?.check_finite(path, "inputs")?;
-    inputs.into_inputs(scale, &format!("{}, inputs", path.display()))
+/// The targets' files by the outputs' names: those of the run, in its order, where it is known.
+fn npy_targets(target: &TargetConfig, known: Option<&Schema>) -> Result<Vec<(String, Vec<String>)>> {
+    let mut files = target.named();
+    let Some(known) = known else { return Ok(files) };
+    let names: Vec<&str> = known.targets.iter().map(|target| target.name.as_str()).collect();
+    // A single file may have been moved, and has no other name than its own.
+    if let (TargetConfig::Columns(_), [name], [(was, _)]) = (target, &names[..], &mut files[..]) {
+        (*name).clone_into(was);
+    }
+    let wrong = |what: String| Err(Error::usage(what).with("in", "data.target").with("has", names.join(", ")));
+    if let Some((name, _)) = files.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+        return wrong(format!("the run was trained on no target \"{name}\""));
+    }
+    let file = |name: &&str| files.iter().position(|(of, _)| of == name);
+    match names.iter().map(|name| file(name).ok_or(name)).collect::<Result<Vec<_>, _>>() {
+        Ok(order) => Ok(order.into_iter().map(|index| files[index].clone()).collect()),
+        Err(name) => wrong(format!("the run was trained on a target \"{name}\", and data.target has no file for it")),
+    }
+}
+
+/// Reads an .npy file as inputs, of this kind where one is known, and says of which kind they are.
+pub fn read_npy_inputs(path: &Path, scale: Option<f64>, known: Option<InputKind>) -> Result<(Rows<f32>, InputKind)> {
+    let place = path.display().to_string();
+    read_inputs(&mut open_npy(path)?, &place, &format!("{place}, inputs"), scale, known)
 }
 
 /// Reads an .npy file.
 pub fn read_npy_file(path: &Path) -> Result<Array> {
+    read_npy(&mut open_npy(path)?, &path.display().to_string())
+}
+
+fn open_npy(path: &Path) -> Result<BufReader<File>> {
     if Format::of(path)? != Format::Npy {
         return Err(
             Error::usage(format!("{} is no .npy file", path.display())).hint("inputs and targets are .npy both")
         );
     }
     let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
-    read_npy(&mut BufReader::new(file), &path.display().to_string())
+    Ok(BufReader::new(file))
 }
 
 fn names_of(paths: &[PathBuf]) -> String {

@@ -19,6 +19,7 @@ mod load;
 mod load_tests;
 pub(crate) mod names;
 mod npy;
+mod npy_header;
 mod npz;
 mod order;
 mod parquet_cells;
@@ -27,9 +28,12 @@ mod parquet_damaged_tests;
 mod parquet_file;
 mod parquet_pages;
 #[cfg(test)]
+mod parquet_structs_tests;
+#[cfg(test)]
 mod parquet_tests;
 mod schema;
 mod table;
+mod target_column;
 pub(crate) mod text;
 mod thrift;
 mod write;

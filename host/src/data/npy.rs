@@ -7,10 +7,10 @@ use std::io::{self, Read, Write};
 use ndarray::{ArrayD, ArrayViewD, IxDyn, ShapeBuilder};
 
 use super::array::{Array, Rows};
-use super::float32::{Number, misfit, misfit_error};
+use super::float32::{NO_BOOLEAN, Number, misfit, misfit_error};
+use super::npy_header::{Header, MAGIC, cut_short, io_failed, not_npy};
+use super::schema::InputKind;
 use crate::{Error, Result};
-
-const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Reads an array from the beginning of `reader` to its end; `place` says where it is, for errors.
 ///
@@ -18,29 +18,50 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// If it isn't in that format, of a type that isn't numbers, cut short, or too long.
 pub fn read_npy(reader: &mut dyn Read, place: &str) -> Result<Array> {
     let (header, _) = Header::read(reader, place)?;
-    let array = read_numbers(reader, &header, header.count(place)?, place)?;
+    let array = read_numbers(reader, &header, place)?;
+    check_end(reader, place)?;
+    Ok(array)
+}
+
+/// Reads an array of inputs, of this kind where one is known, multiplied; says of which kind they are. `place` says where the array is,
+/// and `numbers` where its numbers are, for errors.
+///
+/// # Errors
+/// As [`read_npy`], and where a number isn't taken as an input or isn't of the known kind.
+pub fn read_inputs(
+    reader: &mut dyn Read,
+    place: &str,
+    numbers: &str,
+    scale: Option<f64>,
+    known: Option<InputKind>,
+) -> Result<(Rows<f32>, InputKind)> {
+    let (header, _) = Header::read(reader, place)?;
+    let (decoder, kind) = header.decoder(scale, known, place)?;
+    let shape = header.shape.clone();
+    let rows = Numbers { reader, header: &header, place }.read(decoder.width, |bytes, values| {
+        let before = values.len();
+        match decoder.read(bytes, values) {
+            None => Ok(()),
+            Some((at, what)) => {
+                let at = header.in_c_order(before + at);
+                Err(misfit_error(what, numbers, at, shape.get(1..).unwrap_or_default()))
+            }
+        }
+    })?;
+    check_end(reader, place)?;
+    Ok((rows, kind))
+}
+
+fn check_end(reader: &mut dyn Read, place: &str) -> Result<()> {
     match reader.read(&mut [0]) {
-        Ok(0) => Ok(array),
+        Ok(0) => Ok(()),
         Ok(_) => Err(not_npy(place, "more follows after its last number")),
         Err(error) => Err(io_failed(place, &error)),
     }
 }
 
-fn not_npy(place: &str, what: &str) -> Error {
-    Error::failure(format!("{place} is no .npy array: {what}"))
-}
-
-fn io_failed(place: &str, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            Error::failure(format!("{place} is cut short in its header")).hint("copy it, or write it, again")
-        }
-        _ => Error::failure(format!("cannot read {place}: {error}")),
-    }
-}
-
 /// Adds the numbers that lie in bytes, multiplied, to a list of inputs. Gives the place of the first one that isn't taken, and why.
-pub type Decode = fn(bytes: &[u8], scale: f64, values: &mut Vec<f32>) -> Option<(usize, &'static str)>;
+type Decode = fn(bytes: &[u8], scale: f64, values: &mut Vec<f32>) -> Option<(usize, &'static str)>;
 
 fn decode<T: Number, const WIDTH: usize>(
     bytes: &[u8],
@@ -64,14 +85,44 @@ fn decode<T: Number, const WIDTH: usize>(
     each.iter().enumerate().find_map(misfit)
 }
 
-/// Where and how the numbers of a file lie.
+/// How numbers that lie in bytes are read as inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// The bytes of one.
+    pub width: usize,
+    decode: Decode,
+    scale: f64,
+    /// Whether 0 and 1 alone are taken.
+    booleans: bool,
+}
+
+impl Decoder {
+    /// Of float32 in little-endian order, as they are.
+    pub fn float32() -> Self {
+        let decode: Decode = |bytes, scale, values| decode(bytes, scale, values, f32::from_le_bytes);
+        Decoder { width: size_of::<f32>(), decode, scale: 1.0, booleans: false }
+    }
+
+    /// Adds the numbers, multiplied, to a list of inputs. Gives the place of the first one that isn't taken, and why.
+    pub fn read(&self, bytes: &[u8], values: &mut Vec<f32>) -> Option<(usize, &'static str)> {
+        let (before, one) = (values.len(), self.scale as f32);
+        let misfit = (self.decode)(bytes, self.scale, values);
+        if misfit.is_some() || !self.booleans {
+            return misfit;
+        }
+        let at = values[before..].iter().position(|value| *value != 0.0 && *value != one)?;
+        Some((at, NO_BOOLEAN))
+    }
+}
+
+/// Where the numbers of a file lie.
 pub struct Layout {
     /// Where the first one begins.
     pub start: u64,
-    /// The bytes of one.
-    pub width: usize,
     /// How they are read.
-    pub decode: Decode,
+    pub decoder: Decoder,
+    /// Which kind they are of.
+    pub kind: InputKind,
     /// The array's shape.
     pub shape: Vec<usize>,
     /// Whether the first axis lies closest together.
@@ -79,14 +130,33 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Reads a header.
+    /// Reads the header of an array of inputs, as [`read_inputs`] does.
     ///
     /// # Errors
-    /// It is none, or of a type that isn't numbers.
-    pub fn read(reader: &mut dyn Read, place: &str) -> Result<Self> {
+    /// It is none, or of a type that isn't numbers, or not of the known kind.
+    pub fn read(reader: &mut dyn Read, place: &str, scale: Option<f64>, known: Option<InputKind>) -> Result<Self> {
         let (header, start) = Header::read(reader, place)?;
-        header.count(place)?;
-        let (big, kind) = header.kind();
+        let (decoder, kind) = header.decoder(scale, known, place)?;
+        Ok(Layout { start, decoder, kind, shape: header.shape, fortran_order: header.fortran_order })
+    }
+
+    /// # Errors
+    /// The file, of `length` bytes, isn't as long as the header says.
+    pub fn check_length(&self, length: u64, place: &str) -> Result<()> {
+        let count: usize = self.shape.iter().product();
+        let numbers = (count as u64).saturating_mul(self.decoder.width as u64);
+        match length.cmp(&self.start.saturating_add(numbers)) {
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Less => Err(cut_short(place, count, &self.shape)),
+            std::cmp::Ordering::Greater => Err(not_npy(place, "more follows after its last number")),
+        }
+    }
+}
+
+impl Header {
+    /// How its numbers are read as inputs, and which kind they are of.
+    fn decoder(&self, scale: Option<f64>, known: Option<InputKind>, place: &str) -> Result<(Decoder, InputKind)> {
+        let (big, kind) = self.kind();
         macro_rules! decode {
             ($type:ty) => {
                 decode!($type, |number| number)
@@ -112,151 +182,21 @@ impl Layout {
             "u8" => decode!(u64),
             "u1" => decode!(u8),
             "b1" => decode!(u8, |byte| u8::from(byte != 0)),
-            _ => return Err(header.no_numbers(place)),
+            _ => return Err(self.no_numbers(place)),
         };
-        Ok(Layout { start, width, decode, shape: header.shape, fortran_order: header.fortran_order })
-    }
-
-    /// Of float32 in little-endian order, from the beginning on, of no shape yet.
-    pub fn float32() -> Self {
-        let decode: Decode = |bytes, scale, values| decode(bytes, scale, values, f32::from_le_bytes);
-        Layout { start: 0, width: 4, decode, shape: Vec::new(), fortran_order: false }
-    }
-
-    /// # Errors
-    /// The file, of `length` bytes, isn't as long as the header says.
-    pub fn check_length(&self, length: u64, place: &str) -> Result<()> {
-        let count: usize = self.shape.iter().product();
-        let numbers = (count as u64).saturating_mul(self.width as u64);
-        match length.cmp(&self.start.saturating_add(numbers)) {
-            std::cmp::Ordering::Equal => Ok(()),
-            std::cmp::Ordering::Less => Err(cut_short(place, count, &self.shape)),
-            std::cmp::Ordering::Greater => Err(not_npy(place, "more follows after its last number")),
+        let found = if kind == "b1" { InputKind::Boolean } else { InputKind::Number };
+        if (found, known) == (InputKind::Boolean, Some(InputKind::Number)) {
+            return Err(Error::failure("the run was trained on numbers, and these inputs are booleans")
+                .with("in", place)
+                .hint("correct the file, or name one like the run's"));
         }
+        let booleans = known == Some(InputKind::Boolean);
+        Ok((Decoder { width, decode, scale: scale.unwrap_or(1.0), booleans }, found))
     }
 }
 
-fn cut_short(place: &str, count: usize, shape: &[usize]) -> Error {
-    Error::failure(format!("{place} is cut short: its header claims {count} numbers of shape {shape:?}"))
-        .hint("copy it, or write it, again")
-}
-
-/// What the header says.
-#[derive(Debug, PartialEq)]
-struct Header {
-    descr: String,
-    fortran_order: bool,
-    shape: Vec<usize>,
-}
-
-impl Header {
-    /// Reads it; gives also where the numbers begin.
-    fn read(reader: &mut dyn Read, place: &str) -> Result<(Header, u64)> {
-        let failed = |error: io::Error| io_failed(place, &error);
-        let mut start = [0; 8];
-        reader.read_exact(&mut start).map_err(failed)?;
-        if &start[..6] != MAGIC {
-            return Err(not_npy(place, "it doesn't begin as one"));
-        }
-        let (begin, length) = match start[6] {
-            1 => {
-                let mut length = [0; 2];
-                reader.read_exact(&mut length).map_err(failed)?;
-                (10, u64::from(u16::from_le_bytes(length)))
-            }
-            2 | 3 => {
-                let mut length = [0; 4];
-                reader.read_exact(&mut length).map_err(failed)?;
-                (12, u64::from(u32::from_le_bytes(length)))
-            }
-            version => return Err(not_npy(place, &format!("version {version} of the format isn't known"))),
-        };
-        const LONGEST: u64 = 1 << 16;
-        if length > LONGEST {
-            return Err(not_npy(place, "its header is too long"));
-        }
-        let mut header = vec![0; length as usize];
-        reader.read_exact(&mut header).map_err(failed)?;
-        let header = Header::parse(&String::from_utf8_lossy(&header));
-        Ok((header.ok_or_else(|| not_npy(place, "its header can't be understood"))?, begin + length))
-    }
-
-    /// How many numbers there are.
-    fn count(&self, place: &str) -> Result<usize> {
-        let count = self.shape.iter().try_fold(1_usize, |count, &axis| count.checked_mul(axis));
-        count.ok_or_else(|| not_npy(place, "its header claims more numbers than there can be"))
-    }
-
-    /// Whether the most significant byte comes first, and the type.
-    fn kind(&self) -> (bool, &str) {
-        let (order, kind) = match self.descr.split_at_checked(1) {
-            Some((order @ ("<" | ">" | "|" | "="), kind)) => (order, kind),
-            _ => ("<", self.descr.as_str()),
-        };
-        (order == ">" || (order == "=" && cfg!(target_endian = "big")), kind)
-    }
-
-    fn no_numbers(&self, place: &str) -> Error {
-        let what = match self.kind().1 {
-            "O" => "Python objects",
-            kind if kind.starts_with('[') => "records of several fields",
-            kind if kind.starts_with('M') || kind.starts_with('m') => "dates, times or durations",
-            kind if kind.starts_with('U') || kind.starts_with('S') => "text",
-            kind if kind.starts_with('c') => "complex numbers",
-            _ => "values that aren't read",
-        };
-        Error::failure(format!("{place} holds {what}, of type \"{}\"", self.descr))
-            .with("has", "float16, float32, float64, int8 to int64, uint8 to uint64, bool")
-            .hint("convert it with astype before saving it")
-    }
-
-    /// Reads the Python dict `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
-    fn parse(text: &str) -> Option<Header> {
-        let (mut descr, mut fortran_order, mut shape) = (None, None, None);
-        let mut rest = text.trim().strip_prefix('{')?.trim_start();
-        while !rest.starts_with('}') {
-            let (key, after) = quoted(rest)?;
-            rest = after.trim_start().strip_prefix(':')?.trim_start();
-            match key {
-                "descr" => {
-                    // A list of fields, each with its type.
-                    let (value, after) = match rest.starts_with('[') {
-                        true => rest.split_at(rest.rfind("]")? + 1),
-                        false => quoted(rest)?,
-                    };
-                    (descr, rest) = (Some(value.to_owned()), after);
-                }
-                "fortran_order" => {
-                    if let Some(after) = rest.strip_prefix("True") {
-                        (fortran_order, rest) = (Some(true), after);
-                    } else {
-                        (fortran_order, rest) = (Some(false), rest.strip_prefix("False")?);
-                    }
-                }
-                "shape" => {
-                    let (axes, after) = rest.strip_prefix('(')?.split_once(')')?;
-                    let axes = axes.split(',').map(str::trim).filter(|axis| !axis.is_empty());
-                    // Python 2 wrote 3L.
-                    let axes = axes.map(|axis| axis.strip_suffix('L').unwrap_or(axis).parse().ok());
-                    (shape, rest) = (Some(axes.collect::<Option<Vec<usize>>>()?), after);
-                }
-                _ => return None,
-            }
-            rest = rest.trim_start();
-            rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-        }
-        Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
-    }
-}
-
-/// The quoted text that `text` begins with, and what follows.
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let quote = text.chars().next().filter(|quote| *quote == '\'' || *quote == '"')?;
-    text[1..].split_once(quote)
-}
-
-fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &str) -> Result<Array> {
-    let mut numbers = Numbers { reader, header, count, place };
+fn read_numbers(reader: &mut dyn Read, header: &Header, place: &str) -> Result<Array> {
+    let mut numbers = Numbers { reader, header, place };
     let (big, kind) = header.kind();
     macro_rules! number {
         ($type:ty) => {
@@ -264,38 +204,38 @@ fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &st
         };
     }
     Ok(match kind {
-        "f4" => Array::F32(numbers.read(number!(f32))?),
-        "f8" => Array::F64(numbers.read(number!(f64))?),
+        "f4" => Array::F32(numbers.each(number!(f32))?),
+        "f8" => Array::F64(numbers.each(number!(f64))?),
         "f2" => {
             let bits = number!(u16);
-            Array::F32(numbers.read(move |bytes| half_to_f32(bits(bytes)))?)
+            Array::F32(numbers.each(move |bytes| half_to_f32(bits(bytes)))?)
         }
-        "i1" => Array::I32(numbers.read(|[byte]| i32::from(byte as i8))?),
+        "i1" => Array::I32(numbers.each(|[byte]| i32::from(byte as i8))?),
         "i2" => {
             let number = number!(i16);
-            Array::I32(numbers.read(move |bytes| i32::from(number(bytes)))?)
+            Array::I32(numbers.each(move |bytes| i32::from(number(bytes)))?)
         }
         "u2" => {
             let number = number!(u16);
-            Array::I32(numbers.read(move |bytes| i32::from(number(bytes)))?)
+            Array::I32(numbers.each(move |bytes| i32::from(number(bytes)))?)
         }
-        "i4" => Array::I32(numbers.read(number!(i32))?),
+        "i4" => Array::I32(numbers.each(number!(i32))?),
         "u4" => {
             let number = number!(u32);
-            Array::I64(numbers.read(move |bytes| i64::from(number(bytes)))?)
+            Array::I64(numbers.each(move |bytes| i64::from(number(bytes)))?)
         }
-        "i8" => Array::I64(numbers.read(number!(i64))?),
+        "i8" => Array::I64(numbers.each(number!(i64))?),
         "u8" => {
             let number = number!(u64);
             // What int64 doesn't hold comes out negative.
-            let rows = numbers.read(move |bytes| number(bytes).cast_signed())?;
+            let rows = numbers.each(move |bytes| number(bytes).cast_signed())?;
             match rows.values().iter().position(|number| *number < 0) {
                 None => Array::I64(rows),
                 Some(at) => return Err(misfit_error("an integer is too large for int64", place, at, rows.row_shape())),
             }
         }
-        "u1" => Array::U8(numbers.read(|[byte]| byte)?),
-        "b1" => Array::U8(numbers.read(|[byte]| u8::from(byte != 0))?),
+        "u1" => Array::U8(numbers.each(|[byte]| byte)?),
+        "b1" => Array::U8(numbers.each(|[byte]| u8::from(byte != 0))?),
         _ => return Err(header.no_numbers(place)),
     })
 }
@@ -304,25 +244,37 @@ fn read_numbers(reader: &mut dyn Read, header: &Header, count: usize, place: &st
 struct Numbers<'a> {
     reader: &'a mut dyn Read,
     header: &'a Header,
-    count: usize,
     place: &'a str,
 }
 
 impl Numbers<'_> {
-    fn read<T: Copy, const SIZE: usize>(&mut self, number: impl Fn([u8; SIZE]) -> T) -> Result<Rows<T>> {
+    fn each<T: Copy, const SIZE: usize>(&mut self, number: impl Fn([u8; SIZE]) -> T) -> Result<Rows<T>> {
+        self.read(SIZE, |bytes, values| {
+            values.extend(bytes.as_chunks::<SIZE>().0.iter().map(|bytes| number(*bytes)));
+            Ok(())
+        })
+    }
+
+    /// Reads them block by block, `width` bytes each; `add` makes numbers of the bytes.
+    fn read<T: Copy>(
+        &mut self,
+        width: usize,
+        mut add: impl FnMut(&[u8], &mut Vec<T>) -> Result<()>,
+    ) -> Result<Rows<T>> {
         const BLOCK: usize = 1 << 16;
         let mut block = vec![0; BLOCK];
         let mut values: Vec<T> = Vec::new();
         let too_large = || Error::failure(format!("{} doesn't fit in memory", self.place));
-        while values.len() < self.count {
-            let wanted = BLOCK.min((self.count - values.len()).saturating_mul(SIZE));
-            let wanted = wanted - wanted % SIZE;
+        let count: usize = self.header.shape.iter().product();
+        while values.len() < count {
+            let wanted = BLOCK.min((count - values.len()).saturating_mul(width));
+            let wanted = wanted - wanted % width;
             self.reader.read_exact(&mut block[..wanted]).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => cut_short(self.place, self.count, &self.header.shape),
+                io::ErrorKind::UnexpectedEof => cut_short(self.place, count, &self.header.shape),
                 _ => Error::failure(format!("cannot read {}: {error}", self.place)),
             })?;
-            values.try_reserve(wanted / SIZE).map_err(|_| too_large())?;
-            values.extend(block[..wanted].as_chunks::<SIZE>().0.iter().map(|bytes| number(*bytes)));
+            values.try_reserve(wanted / width).map_err(|_| too_large())?;
+            add(&block[..wanted], &mut values)?;
         }
         let shape = &self.header.shape;
         if self.header.fortran_order && shape.len() > 1 {

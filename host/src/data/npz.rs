@@ -1,15 +1,16 @@
 //! numpy's .npz: a zip of named .npy arrays.
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use ndarray::ArrayViewD;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::array::Array;
-use super::npy::{read_npy, write_npy};
+use super::array::{Array, Rows};
+use super::npy::{read_inputs, read_npy, write_npy};
+use super::schema::InputKind;
 use super::text::nearest;
 use crate::{Error, Result};
 
@@ -46,12 +47,32 @@ impl Npz {
     /// # Errors
     /// If there is none, or it can't be read.
     pub fn read(&mut self, name: &str) -> Result<Array> {
+        let (mut array, place) = self.array(name)?;
+        read_npy(&mut array, &place)
+    }
+
+    /// Reads the array of that name as [inputs](read_inputs).
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and where a number isn't taken as an input or isn't of the known kind.
+    pub fn read_inputs(
+        &mut self,
+        name: &str,
+        scale: Option<f64>,
+        known: Option<InputKind>,
+    ) -> Result<(Rows<f32>, InputKind)> {
+        let numbers = format!("{}, {name}", self.path);
+        let (mut array, place) = self.array(name)?;
+        read_inputs(&mut array, &place, &numbers, scale, known)
+    }
+
+    /// The array of that name, and what errors call it.
+    fn array(&mut self, name: &str) -> Result<(impl Read, String)> {
         let place = format!("{}, array \"{name}\"", self.path);
-        let entry = self.archive.index_for_name(&format!("{name}.npy"));
-        if let Some(entry) = entry {
+        if let Some(entry) = self.archive.index_for_name(&format!("{name}.npy")) {
             let entry = self.archive.by_index(entry);
-            let mut entry = entry.map_err(|error| Error::failure(format!("cannot read {place}: {error}")))?;
-            return read_npy(&mut entry, &place);
+            let entry = entry.map_err(|error| Error::failure(format!("cannot read {place}: {error}")))?;
+            return Ok((entry, place));
         }
         let names = self.names();
         let mut error = Error::usage(format!("{} has no array \"{name}\"", self.path));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal256Type, Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Decimal256Array, Float64Array, Int64Array, StringArray};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal256Array, Float64Array, Int64Array, StringArray, make_array,
+};
+use arrow_buffer::NullBuffer;
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DECIMAL256_MAX_PRECISION, DataType};
 
@@ -12,12 +15,15 @@ use super::table::{Cell, Unusable};
 
 /// A block of a column's cells.
 pub enum Cells {
-    /// Integers of up to 64 bits, and booleans as 0 and 1.
+    Flags(BooleanArray),
+    /// Integers of up to 64 bits.
     Integers(Int64Array),
     /// Integers that int64 may not hold: uint64 and decimals without a fraction.
     Wide(Decimal256Array),
     Numbers(Float64Array),
     Words(StringArray),
+    /// Without an annotation that says what they are: some writers leave it out for text.
+    Bytes(BinaryArray),
     /// The column has nothing but missing values.
     Missing,
 }
@@ -43,7 +49,7 @@ impl Cells {
     /// Reads an array of a type that isn't [`unusable`](Self::unusable).
     ///
     /// # Errors
-    /// A value doesn't fit, or bytes aren't UTF-8 text.
+    /// A value doesn't fit.
     pub fn read(array: &ArrayRef) -> Result<Self, ArrowError> {
         use DataType as T;
         // An error where a value doesn't fit, and not a missing value.
@@ -55,30 +61,35 @@ impl Cells {
             T::Decimal32(_, 0) | T::Decimal64(_, 0) | T::Decimal128(_, 0) | T::Decimal256(_, 0) => {
                 Cells::Wide(cast(&whole_decimal())?.as_primitive::<Decimal256Type>().clone())
             }
-            T::Boolean => Cells::Integers(cast(&T::Int64)?.as_primitive::<Int64Type>().clone()),
+            T::Boolean => Cells::Flags(array.as_boolean().clone()),
             integer if integer.is_integer() => Cells::Integers(cast(&T::Int64)?.as_primitive::<Int64Type>().clone()),
             number if number.is_numeric() => Cells::Numbers(cast(&T::Float64)?.as_primitive::<Float64Type>().clone()),
-            T::Utf8 | T::LargeUtf8 | T::Utf8View => Cells::Words(cast(&T::Utf8)?.as_string().clone()),
-            // Without an annotation that says what they are: some writers leave it out for text.
-            _ => Cells::Words(StringArray::try_from_binary(cast(&T::Binary)?.as_binary::<i32>().clone())?),
+            T::Binary | T::LargeBinary | T::BinaryView => Cells::Bytes(cast(&T::Binary)?.as_binary::<i32>().clone()),
+            T::Dictionary(_, values) => Self::read(&cast(values)?)?,
+            _ => Cells::Words(cast(&T::Utf8)?.as_string().clone()),
         })
     }
 
     /// The cell of a row of the block.
     pub fn get(&self, row: usize) -> Cell<'_> {
         match self {
+            Cells::Flags(cells) if cells.is_valid(row) => Cell::Flag(cells.value(row)),
             Cells::Integers(cells) if cells.is_valid(row) => Cell::Integer(cells.value(row).into()),
             Cells::Wide(cells) if cells.is_valid(row) => {
                 let wide = cells.value(row);
                 match wide.to_i128() {
                     Some(integer) => Cell::Integer(integer),
-                    None => Cell::Number(wide.to_string().parse().unwrap_or(f64::INFINITY)),
+                    None => Cell::Huge(wide.to_string().parse().unwrap_or(f64::INFINITY)),
                 }
             }
             Cells::Numbers(cells) if cells.is_valid(row) && !cells.value(row).is_nan() => {
                 Cell::Number(cells.value(row))
             }
             Cells::Words(cells) if cells.is_valid(row) => Cell::Word(cells.value(row)),
+            Cells::Bytes(cells) if cells.is_valid(row) => {
+                let bytes = cells.value(row);
+                std::str::from_utf8(bytes).map_or(Cell::Bytes(bytes), Cell::Word)
+            }
             _ => Cell::Missing,
         }
     }
@@ -88,13 +99,24 @@ fn whole_decimal() -> DataType {
     DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0)
 }
 
-/// The columns of flat arrays within structs, in the order of the file.
-pub fn leaves(array: &ArrayRef, found: &mut Vec<ArrayRef>) {
-    match array.as_struct_opt() {
-        // What is missing in a struct is missing in its columns, as they are read.
-        Some(fields) => fields.columns().iter().for_each(|field| leaves(field, found)),
-        None => found.push(Arc::clone(array)),
+/// The columns of flat arrays within structs, in the order of the file. What the struct around them, which has these nulls, lacks is
+/// missing in them too: where a column can't be null by itself, Arrow has any values there.
+///
+/// # Errors
+/// An array can't have these nulls.
+pub fn leaves(array: &ArrayRef, around: Option<&NullBuffer>, found: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
+    if let Some(fields) = array.as_struct_opt() {
+        let nulls = NullBuffer::union(around, array.nulls());
+        return fields.columns().iter().try_for_each(|field| leaves(field, nulls.as_ref(), found));
     }
+    found.push(match around {
+        Some(around) if around.null_count() > 0 && *array.data_type() != DataType::Null => {
+            let nulls = NullBuffer::union(Some(around), array.nulls());
+            make_array(array.to_data().into_builder().nulls(nulls).build()?)
+        }
+        _ => Arc::clone(array),
+    });
+    Ok(())
 }
 
 /// The types of the flat columns within these, in the order of the file.

@@ -99,15 +99,18 @@ impl ParquetFile {
             self.block = self.left.min(BLOCK);
         } else if let Some(reader) = &mut self.reader {
             let failed = |error: ArrowError| unreadable(&self.path, &error.into());
-            let batch = whole(|| Ok(reader.next().transpose())).map_err(|error| unreadable(&self.path, &error))?;
-            let Some(batch) = batch.map_err(failed)? else {
+            let batch = whole(|| Ok(reader.next().transpose()?)).map_err(|error| {
+                let hint = "copy it, or write it, again; a column that isn't used isn't read where `inputs` names those that are";
+                unreadable(&self.path, &error).hint(hint)
+            })?;
+            let Some(batch) = batch else {
                 return match self.left {
                     0 => Ok(false),
                     _ => Err(Error::failure(format!("{} has fewer rows than it says", self.path.display()))),
                 };
             };
             let mut arrays = Vec::with_capacity(self.selected.len());
-            batch.columns().iter().for_each(|array| leaves(array, &mut arrays));
+            batch.columns().iter().try_for_each(|array| leaves(array, None, &mut arrays)).map_err(failed)?;
             for (&index, array) in self.selected.iter().zip(&arrays) {
                 let cells = whole(|| Ok(Cells::read(array)?)).map_err(|error| {
                     let rows = self.before + 1..=self.before + batch.num_rows();
@@ -170,10 +173,11 @@ impl Table for ParquetFile {
     }
     fn text(&self, column: usize) -> Cow<'_, str> {
         match self.cell(column) {
-            Cell::Number(number) => number.to_string().into(),
+            Cell::Number(number) | Cell::Huge(number) => number.to_string().into(),
             Cell::Integer(number) => number.to_string().into(),
             Cell::Flag(flag) => flag.to_string().into(),
             Cell::Word(word) => word.into(),
+            Cell::Bytes(bytes) => String::from_utf8_lossy(bytes),
             Cell::Missing => "".into(),
         }
     }

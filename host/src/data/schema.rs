@@ -9,10 +9,11 @@ use super::dataset::{Dataset, Target};
 use super::inputs::Inputs;
 use super::load::{Format, read_npy_inputs};
 use super::npz::Npz;
-use super::table::{Classes, PlannedTarget, TablePlan, read_table};
+use super::table::{TablePlan, read_table};
+use super::target_column::{Classes, PlannedTarget};
 use crate::{Error, Result};
 
-/// What an input column of a `.csv` or `.parquet` holds.
+/// What an input column of a `.csv` or `.parquet`, or an array of inputs, holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
@@ -33,7 +34,7 @@ pub enum InputKind {
 pub struct Schema {
     /// The input columns (CSV), or the one input array (.npz; .npy: none).
     pub inputs: Vec<String>,
-    /// The kind of each input column; empty where the inputs are one array, and in runs of older versions of plugfit.
+    /// The kind of each input column, or of the one input array; empty in runs of older versions of plugfit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<InputKind>,
     /// The shape of one sample.
@@ -111,7 +112,7 @@ impl Schema {
             Format::Csv | Format::Parquet => {
                 self.read_table(paths, targets.collect(), self.sample_weight.clone(), limit)?
             }
-            Format::Npz => read_npz(paths, self)?,
+            Format::Npz => read_npz(paths, self)?.0,
             Format::Npy => {
                 return Err(Error::usage("an .npy file holds inputs alone")
                     .hint("put inputs and targets into one file with numpy.savez, as arrays \"x\" and \"y\""));
@@ -128,11 +129,20 @@ impl Schema {
     pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Inputs> {
         let dataset = match Format::of_all(paths)? {
             Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None))?,
-            Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?,
-            Format::Npy => Dataset::new(read_npy_inputs(only(paths)?, self.scale)?, Vec::new(), None)?,
+            Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?.0,
+            Format::Npy => {
+                let (inputs, _) = read_npy_inputs(only(paths)?, self.scale, self.array_kind())?;
+                Dataset::new(inputs, Vec::new(), None)?
+            }
         };
         self.check_shape(dataset.inputs(), paths)?;
         Ok(dataset.into_inputs())
+    }
+
+    /// The kind that an array of all inputs must be of; none if any will do.
+    pub(super) fn array_kind(&self) -> Option<InputKind> {
+        let (first, rest) = self.kinds.split_first()?;
+        rest.iter().all(|kind| kind == first).then_some(*first)
     }
 
     fn read_table(
@@ -173,16 +183,16 @@ fn shown(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads the arrays that the schema names from one .npz.
-pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<Dataset> {
+/// Reads the arrays that the schema names from one .npz. Gives the inputs' kind, too.
+pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKind)> {
     let path = only(paths)?;
     let mut file = Npz::open(path)?;
     let place = |name: &str| format!("{}, {name}", path.display());
-    let mut read = |name: &str| file.read(name)?.check_finite(path, name);
     let [inputs] = &schema.inputs[..] else {
         return Err(Error::usage("an .npz has its inputs in one array").with("found", schema.inputs.join(", ")));
     };
-    let inputs = read(inputs)?.into_inputs(schema.scale, &place(inputs))?;
+    let (inputs, kind) = file.read_inputs(inputs, schema.scale, schema.array_kind())?;
+    let mut read = |name: &str| file.read(name)?.check_finite(path, name);
     let mut targets = Vec::new();
     for target in &schema.targets {
         let [array] = &target.columns[..] else {
@@ -195,7 +205,7 @@ pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<Dataset> {
     }
     let weights = |name: &str| read(name)?.into_weights(&place(name));
     let sample_weight = schema.sample_weight.as_deref().map(weights).transpose()?;
-    Dataset::new(inputs, targets, sample_weight)
+    Ok((Dataset::new(inputs, targets, sample_weight)?, kind))
 }
 
 /// The one path there is.

@@ -1,17 +1,17 @@
 //! Files of rows with named columns: which columns are what, and their numbers.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::array::{Array, Rows};
+use super::array::Rows;
 use super::csv_file::CsvFile;
-use super::dataset::{Dataset, Target};
+use super::dataset::Dataset;
 use super::float32::{ROUNDED, ROUNDED_HINT, TOO_LARGE};
 use super::inputs::Growing;
 use super::load::Format;
 use super::parquet_file::ParquetFile;
 use super::schema::InputKind;
+use super::target_column::{PlannedTarget, TargetReader};
 use super::text::nearest;
 use crate::{Error, Result};
 
@@ -42,11 +42,17 @@ pub enum Cell<'a> {
     Number(f64),
     /// What is of an integer type, or written without a point and an exponent.
     Integer(i128),
-    /// The word for a boolean.
+    /// The same, of more than 128 bits: rounded.
+    Huge(f64),
+    /// A boolean, or the word for it.
     Flag(bool),
     Word(&'a str),
+    /// Bytes that are no text.
+    Bytes(&'a [u8]),
     Missing,
 }
+
+pub(super) const BYTES: &str = "bytes that aren't text";
 
 /// Why a column can't be used at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub enum Unusable {
     Duration,
     /// It holds several values a row.
     Lists,
+    /// It holds bytes that aren't text.
+    Bytes,
     /// It is of a type that isn't read; the type's name, or what is wrong with it.
     Type(String),
 }
@@ -67,6 +75,7 @@ impl Unusable {
             Unusable::Time => "dates or times",
             Unusable::Duration => "durations",
             Unusable::Lists => "lists",
+            Unusable::Bytes => BYTES,
             Unusable::Type(_) => "values of a type that can't be read",
         };
         let error = Error::usage(format!("the column \"{name}\" holds {what}"));
@@ -75,6 +84,7 @@ impl Unusable {
             Unusable::Time => (error, "store it as the number that is meant, such as days since a fixed date"),
             Unusable::Duration => (error, "store it as a number, such as seconds"),
             Unusable::Lists => (error, "store each value in a column of its own"),
+            Unusable::Bytes => (error, "store it as numbers, booleans or text in UTF-8"),
             Unusable::Type(found) => (error.with("found", found.clone()), "store it as numbers, booleans or text"),
         };
         error.hint(format!("{instead}, or leave it out: `inputs` names the columns to use"))
@@ -107,16 +117,17 @@ impl dyn Table + '_ {
         self.number_of(&self.cell(column), column)
     }
 
-    fn number_of(&self, cell: &Cell<'_>, column: usize) -> Result<f64> {
+    pub(super) fn number_of(&self, cell: &Cell<'_>, column: usize) -> Result<f64> {
         match *cell {
-            Cell::Number(number) if number.is_finite() => Ok(number),
+            Cell::Number(number) | Cell::Huge(number) if number.is_finite() => Ok(number),
             Cell::Integer(integer) => Ok(integer as f64),
             Cell::Flag(flag) => Ok(f64::from(u8::from(flag))),
             Cell::Number(_) => Err(self.bad_cell("a number is infinite", column)),
+            Cell::Huge(_) => Err(self.bad_cell(TOO_LARGE, column)),
             Cell::Missing => Err(self
                 .bad_cell("a value is missing", column)
                 .hint("fill it in, leave the row out, or name the columns to use with `inputs`")),
-            Cell::Word(_) => Err(self
+            Cell::Word(_) | Cell::Bytes(_) => Err(self
                 .bad_cell("a cell is no number", column)
                 .hint("correct it, or, if the column isn't to be used, name the others with `inputs`")),
         }
@@ -127,7 +138,7 @@ impl dyn Table + '_ {
         self.finite(self.number(column)? * scale, column)
     }
 
-    fn finite(&self, number: f64, column: usize) -> Result<f32> {
+    pub(super) fn finite(&self, number: f64, column: usize) -> Result<f32> {
         let number = number as f32;
         if number.is_finite() { Ok(number) } else { Err(self.bad_cell(TOO_LARGE, column)) }
     }
@@ -146,20 +157,19 @@ impl dyn Table + '_ {
                 self.header()[column]
             )));
         }
-        if scale == 1.0
-            && let Cell::Integer(integer) = cell
-        {
-            const EXACT: u128 = 1 << f32::MANTISSA_DIGITS;
-            let rounded = integer as f32;
-            if integer.unsigned_abs() > EXACT && rounded as i128 != integer {
-                return Err(self.bad_cell(ROUNDED, column).hint(ROUNDED_HINT));
-            }
-            return Ok(rounded);
+        let float = self.finite(self.number_of(&cell, column)? * scale, column)?;
+        let is_rounded = match cell {
+            Cell::Integer(integer) => !float32_holds(integer),
+            Cell::Huge(_) => true,
+            _ => false,
+        };
+        if is_rounded && scale == 1.0 {
+            return Err(self.bad_cell(ROUNDED, column).hint(ROUNDED_HINT));
         }
-        self.finite(self.number_of(&cell, column)? * scale, column)
+        Ok(float)
     }
 
-    fn bad_cell(&self, what: &str, column: usize) -> Error {
+    pub(super) fn bad_cell(&self, what: &str, column: usize) -> Error {
         Error::failure(what)
             .with("in", format!("{}, column \"{}\"", self.place(), self.header()[column]))
             .with("found", format!("\"{}\"", self.text(column)))
@@ -174,25 +184,6 @@ pub struct TablePlan {
     pub kinds: Vec<InputKind>,
     pub targets: Vec<PlannedTarget>,
     pub sample_weight: Option<String>,
-}
-
-/// A target's columns.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedTarget {
-    pub name: String,
-    pub columns: Vec<String>,
-    pub classes: Classes,
-}
-
-/// What a target's cells are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Classes {
-    /// Numbers.
-    None,
-    /// Words; their sorted order gives the ids.
-    Learn,
-    /// Words with ids from before.
-    Known(Vec<String>),
 }
 
 /// The kind of an input column, as far as it was read.
@@ -234,7 +225,7 @@ impl SeenKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Number,
-    /// Words for booleans.
+    /// Booleans.
     Flag,
     Text,
     /// Nothing but missing values.
@@ -249,23 +240,30 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Reads the header, and as many rows as it takes to tell every column's kind.
-    pub fn of(path: &Path) -> Result<Self> {
+    /// Reads the header, and as many rows as it takes to tell every column's kind. Where the columns to use are known, the kinds of the
+    /// others stay unknown: one that can't be read harms nobody.
+    pub fn of(path: &Path, used: Option<&[String]>) -> Result<Self> {
         let mut file = open(path)?;
         let kind = |column| file.unusable(column).map_or(Kind::Unknown, |why| Kind::Unusable(why.clone()));
         let mut kinds: Vec<Kind> = (0..file.header().len()).map(kind).collect();
-        let readable = kinds.contains(&Kind::Unknown);
+        let is_used = |column: &usize| used.is_none_or(|names| names.contains(&file.header()[*column]));
+        let mut unknown: Vec<usize> = (0..kinds.len()).filter(|column| kinds[*column] == Kind::Unknown).collect();
+        unknown.retain(is_used);
+        let readable = !unknown.is_empty();
+        file.select(&unknown)?;
         let mut rows = 0;
-        while kinds.contains(&Kind::Unknown) && file.read_row()? {
+        while !unknown.is_empty() && file.read_row()? {
             rows += 1;
-            for (column, kind) in kinds.iter_mut().enumerate().filter(|(_, kind)| **kind == Kind::Unknown) {
-                *kind = match file.cell(column) {
+            for &column in &unknown {
+                kinds[column] = match file.cell(column) {
                     Cell::Missing => Kind::Unknown,
-                    Cell::Number(_) | Cell::Integer(_) => Kind::Number,
+                    Cell::Number(_) | Cell::Integer(_) | Cell::Huge(_) => Kind::Number,
                     Cell::Flag(_) => Kind::Flag,
                     Cell::Word(_) => Kind::Text,
+                    Cell::Bytes(_) => Kind::Unusable(Unusable::Bytes),
                 };
             }
+            unknown.retain(|column| kinds[*column] == Kind::Unknown);
         }
         if rows == 0 && readable {
             return Err(without_rows(&[path.to_owned()]));
@@ -349,144 +347,11 @@ fn without_rows(paths: &[PathBuf]) -> Error {
     Error::failure(format!("{} has no rows below its header", names.join(", ")))
 }
 
-/// Collects a target.
-struct TargetReader<'a> {
-    plan: &'a PlannedTarget,
-    numbers: Numbers,
-    ids: Vec<i32>,
-    id_of: HashMap<String, i32>,
-}
-
-impl<'a> TargetReader<'a> {
-    fn new(plan: &'a PlannedTarget) -> Self {
-        let id_of = match &plan.classes {
-            Classes::Known(names) => names.iter().cloned().zip(0..).collect(),
-            Classes::None | Classes::Learn => HashMap::new(),
-        };
-        TargetReader { plan, numbers: Numbers::Whole(Vec::new()), ids: Vec::new(), id_of }
-    }
-
-    /// Takes this target's cells of the current row.
-    fn read(&mut self, file: &dyn Table, columns: &[usize]) -> Result<()> {
-        if self.plan.classes == Classes::None {
-            for &column in columns {
-                if let Cell::Integer(integer) = file.cell(column) {
-                    if !self.numbers.push_integer(integer) {
-                        return Err(file
-                            .bad_cell("an integer is too large for int64", column)
-                            .hint("of a quantity, store it as floating point; of a class, number the classes from 0"));
-                    }
-                    continue;
-                }
-                let number = file.number(column)?;
-                if number.abs() > f64::from(f32::MAX) {
-                    return Err(file.bad_cell(TOO_LARGE, column));
-                }
-                self.numbers.push(number);
-            }
-            return Ok(());
-        }
-        for &column in columns {
-            let word = &*file.text(column);
-            if word.is_empty() {
-                return Err(file.bad_cell("a class name is missing", column).hint("fill it in, or leave the row out"));
-            }
-            let id = match (self.id_of.get(word), &self.plan.classes) {
-                (Some(id), _) => *id,
-                (None, Classes::Known(names)) => {
-                    let error = file.bad_cell("a class isn't among those that were trained", column);
-                    return Err(error.with("has", names.join(", ")));
-                }
-                (None, _) => {
-                    let id = self.id_of.len() as i32;
-                    self.id_of.insert(word.to_owned(), id);
-                    id
-                }
-            };
-            self.ids.push(id);
-        }
-        Ok(())
-    }
-
-    fn finish(self, len: usize) -> Result<Target> {
-        let shape = match self.plan.columns.len() {
-            1 => vec![len],
-            columns => vec![len, columns],
-        };
-        let name = self.plan.name.clone();
-        match &self.plan.classes {
-            Classes::None => Ok(Target { name, values: self.numbers.finish(&shape)?, class_names: None }),
-            Classes::Known(names) => {
-                let values = Array::I32(Rows::new(self.ids, &shape)?);
-                Ok(Target { name, values, class_names: Some(names.clone()) })
-            }
-            Classes::Learn => {
-                // Where each of them is a boolean, they are 0 and 1, as in files that know booleans.
-                if self.id_of.keys().all(|word| flag(word).is_some()) {
-                    let mut flags = vec![0; self.id_of.len()];
-                    for (word, id) in &self.id_of {
-                        flags[*id as usize] = i32::from(flag(word) == Some(true));
-                    }
-                    let flags = self.ids.into_iter().map(|id| flags[id as usize]).collect();
-                    return Ok(Target { name, values: Array::I32(Rows::new(flags, &shape)?), class_names: None });
-                }
-                let mut words: Vec<(String, i32)> = self.id_of.into_iter().collect();
-                words.sort_unstable();
-                let mut sorted_id = vec![0; words.len()];
-                for (sorted, (_, id)) in (0..).zip(&words) {
-                    sorted_id[*id as usize] = sorted;
-                }
-                let ids = self.ids.into_iter().map(|id| sorted_id[id as usize]).collect();
-                let class_names = words.into_iter().map(|(word, _)| word).collect();
-                Ok(Target { name, values: Array::I32(Rows::new(ids, &shape)?), class_names: Some(class_names) })
-            }
-        }
-    }
-}
-
-/// A target's numbers: whole ones are kept exactly until one with a fraction comes.
-enum Numbers {
-    Whole(Vec<i64>),
-    Floats(Vec<f32>),
-}
-
-impl Numbers {
-    /// Takes an integer; false if int64 can't hold it and all are whole.
-    fn push_integer(&mut self, integer: i128) -> bool {
-        match self {
-            Numbers::Whole(numbers) => match i64::try_from(integer) {
-                Ok(integer) => numbers.push(integer),
-                Err(_) => return false,
-            },
-            Numbers::Floats(numbers) => numbers.push(integer as f32),
-        }
-        true
-    }
-
-    /// Takes a number that isn't too large for float32.
-    fn push(&mut self, number: f64) {
-        const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
-        match self {
-            Numbers::Whole(numbers) if number.fract() == 0.0 && number.abs() < TWO_TO_63 => numbers.push(number as i64),
-            Numbers::Whole(numbers) => {
-                let mut floats: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
-                floats.push(number as f32);
-                *self = Numbers::Floats(floats);
-            }
-            Numbers::Floats(numbers) => numbers.push(number as f32),
-        }
-    }
-
-    /// Whole numbers as int32 or int64, anything else as float32.
-    fn finish(self, shape: &[usize]) -> Result<Array> {
-        Ok(match self {
-            Numbers::Whole(numbers) if numbers.iter().all(|&number| i32::try_from(number).is_ok()) => {
-                Array::I32(Rows::new(numbers.into_iter().map(|number| number as i32).collect(), shape)?)
-            }
-            Numbers::Whole(numbers) => Array::I64(Rows::new(numbers, shape)?),
-            Numbers::Floats(numbers) => Array::F32(Rows::new(numbers, shape)?),
-        })
-    }
+/// Whether float32 holds an integer exactly.
+fn float32_holds(integer: i128) -> bool {
+    // What float32 holds ends in as many zeros as it has bits beyond the mantissa.
+    let bits = i128::BITS - integer.unsigned_abs().leading_zeros();
+    integer.trailing_zeros() + f32::MANTISSA_DIGITS >= bits
 }
 
 /// The boolean that a word stands for.

@@ -1,0 +1,209 @@
+//! Targets of files of rows: numbers, booleans, or words that are the names of classes.
+
+use std::collections::HashMap;
+
+use super::array::{Array, Rows};
+use super::dataset::Target;
+use super::table::{BYTES, Cell, Table, flag};
+use crate::Result;
+
+/// A target's columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTarget {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub classes: Classes,
+}
+
+/// What a target's cells are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Classes {
+    /// Numbers.
+    None,
+    /// Words; their sorted order gives the ids.
+    Learn,
+    /// Words with ids from before.
+    Known(Vec<String>),
+}
+
+/// Collects a target.
+pub struct TargetReader<'a> {
+    plan: &'a PlannedTarget,
+    numbers: Numbers,
+    ids: Vec<i32>,
+    id_of: HashMap<String, i32>,
+    /// What each of its columns holds, as far as it was read.
+    held: Vec<Held>,
+}
+
+/// What was read of a target's column.
+#[derive(Clone, Default)]
+struct Held {
+    flags: bool,
+    numbers: bool,
+    words: bool,
+}
+
+impl Held {
+    /// Takes a cell; false where booleans and numbers are mixed, whose meaning would depend on which comes first.
+    fn take(&mut self, cell: &Cell<'_>) -> bool {
+        match cell {
+            Cell::Flag(_) => self.flags = true,
+            Cell::Number(_) | Cell::Integer(_) | Cell::Huge(_) => self.numbers = true,
+            Cell::Word(_) | Cell::Bytes(_) | Cell::Missing => self.words = true,
+        }
+        !(self.flags && self.numbers)
+    }
+}
+
+impl<'a> TargetReader<'a> {
+    pub fn new(plan: &'a PlannedTarget) -> Self {
+        let id_of = match &plan.classes {
+            Classes::Known(names) => names.iter().cloned().zip(0..).collect(),
+            Classes::None | Classes::Learn => HashMap::new(),
+        };
+        let held = vec![Held::default(); plan.columns.len()];
+        TargetReader { plan, numbers: Numbers::Whole(Vec::new()), ids: Vec::new(), id_of, held }
+    }
+
+    /// Takes this target's cells of the current row.
+    pub fn read(&mut self, file: &dyn Table, columns: &[usize]) -> Result<()> {
+        for (held, &column) in self.held.iter_mut().zip(columns) {
+            if !matches!(self.plan.classes, Classes::Known(_)) && !held.take(&file.cell(column)) {
+                return Err(file
+                    .bad_cell("a target mixes booleans and numbers", column)
+                    .hint("write all of them as true and false, or all of them as 1 and 0"));
+            }
+        }
+        if self.plan.classes == Classes::None {
+            for &column in columns {
+                let cell = file.cell(column);
+                let is_taken = match cell {
+                    Cell::Integer(integer) => self.numbers.push_integer(integer),
+                    Cell::Huge(_) if self.numbers.are_whole() => false,
+                    _ => {
+                        let number = file.number_of(&cell, column)?;
+                        file.finite(number, column)?;
+                        self.numbers.push(number);
+                        true
+                    }
+                };
+                if !is_taken {
+                    return Err(file
+                        .bad_cell("an integer is too large for int64", column)
+                        .hint("of a quantity, store it as floating point; of a class, number the classes from 0"));
+                }
+            }
+            return Ok(());
+        }
+        for &column in columns {
+            if let Cell::Bytes(_) = file.cell(column) {
+                return Err(file
+                    .bad_cell(&format!("a class name holds {BYTES}"), column)
+                    .hint("write it as text in UTF-8"));
+            }
+            let word = &*file.text(column);
+            if word.is_empty() {
+                return Err(file.bad_cell("a class name is missing", column).hint("fill it in, or leave the row out"));
+            }
+            let id = match (self.id_of.get(word), &self.plan.classes) {
+                (Some(id), _) => *id,
+                (None, Classes::Known(names)) => {
+                    let error = file.bad_cell("a class isn't among those that were trained", column);
+                    return Err(error.with("has", names.join(", ")));
+                }
+                (None, _) => {
+                    let id = self.id_of.len() as i32;
+                    self.id_of.insert(word.to_owned(), id);
+                    id
+                }
+            };
+            self.ids.push(id);
+        }
+        Ok(())
+    }
+
+    pub fn finish(self, len: usize) -> Result<Target> {
+        let shape = match self.plan.columns.len() {
+            1 => vec![len],
+            columns => vec![len, columns],
+        };
+        let name = self.plan.name.clone();
+        match &self.plan.classes {
+            Classes::None => Ok(Target { name, values: self.numbers.finish(&shape)?, class_names: None }),
+            Classes::Known(names) => {
+                let values = Array::I32(Rows::new(self.ids, &shape)?);
+                Ok(Target { name, values, class_names: Some(names.clone()) })
+            }
+            Classes::Learn => {
+                // Booleans are 0 and 1. Text of a Parquet file is words, even if the words are "true" and "false".
+                if self.held.iter().all(|held| held.flags && !held.words) {
+                    let mut flags = vec![0; self.id_of.len()];
+                    for (word, id) in &self.id_of {
+                        flags[*id as usize] = i32::from(flag(word) == Some(true));
+                    }
+                    let flags = self.ids.into_iter().map(|id| flags[id as usize]).collect();
+                    return Ok(Target { name, values: Array::I32(Rows::new(flags, &shape)?), class_names: None });
+                }
+                let mut words: Vec<(String, i32)> = self.id_of.into_iter().collect();
+                words.sort_unstable();
+                let mut sorted_id = vec![0; words.len()];
+                for (sorted, (_, id)) in (0..).zip(&words) {
+                    sorted_id[*id as usize] = sorted;
+                }
+                let ids = self.ids.into_iter().map(|id| sorted_id[id as usize]).collect();
+                let class_names = words.into_iter().map(|(word, _)| word).collect();
+                Ok(Target { name, values: Array::I32(Rows::new(ids, &shape)?), class_names: Some(class_names) })
+            }
+        }
+    }
+}
+
+/// A target's numbers: whole ones are kept exactly until one with a fraction comes.
+enum Numbers {
+    Whole(Vec<i64>),
+    Floats(Vec<f32>),
+}
+
+impl Numbers {
+    fn are_whole(&self) -> bool {
+        matches!(self, Numbers::Whole(_))
+    }
+
+    /// Takes an integer; false if int64 can't hold it and all are whole.
+    fn push_integer(&mut self, integer: i128) -> bool {
+        match self {
+            Numbers::Whole(numbers) => match i64::try_from(integer) {
+                Ok(integer) => numbers.push(integer),
+                Err(_) => return false,
+            },
+            Numbers::Floats(numbers) => numbers.push(integer as f32),
+        }
+        true
+    }
+
+    /// Takes a number that isn't too large for float32.
+    fn push(&mut self, number: f64) {
+        const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+        match self {
+            Numbers::Whole(numbers) if number.fract() == 0.0 && number.abs() < TWO_TO_63 => numbers.push(number as i64),
+            Numbers::Whole(numbers) => {
+                let mut floats: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
+                floats.push(number as f32);
+                *self = Numbers::Floats(floats);
+            }
+            Numbers::Floats(numbers) => numbers.push(number as f32),
+        }
+    }
+
+    /// Whole numbers as int32 or int64, anything else as float32.
+    fn finish(self, shape: &[usize]) -> Result<Array> {
+        Ok(match self {
+            Numbers::Whole(numbers) if numbers.iter().all(|&number| i32::try_from(number).is_ok()) => {
+                Array::I32(Rows::new(numbers.into_iter().map(|number| number as i32).collect(), shape)?)
+            }
+            Numbers::Whole(numbers) => Array::I64(Rows::new(numbers, shape)?),
+            Numbers::Floats(numbers) => Array::F32(Rows::new(numbers, shape)?),
+        })
+    }
+}

@@ -53,8 +53,8 @@ impl Dataset {
     /// ids or one-hot rows. Classes that aren't named count 1.
     ///
     /// # Errors
-    /// There are several targets, or they hold no classes; a key is no class of the data, or is given twice; a weight is negative or
-    /// no finite number.
+    /// There are several targets, or they hold no classes; a key is no class of the data, or is given twice; a weight is negative, or it
+    /// or its product with a sample's weight is no number of float32, which has neither 1e39 nor 1e-50.
     pub fn weighted_by_class(mut self, weights: &BTreeMap<String, f64>) -> Result<Self> {
         let wrong = |what: String| Error::usage(what).with("in", "fit.class_weight");
         let [target] = &self.targets[..] else {
@@ -70,9 +70,9 @@ impl Dataset {
                 wrong(format!("{} has no class \"{key}\" among the samples to train on", target.name))
                     .with("classes", target.listed(&classes))
             })?;
-            if !(weight.is_finite() && weight >= 0.0) {
-                return Err(wrong(format!("the weight of class \"{key}\" is {weight}"))
-                    .hint("a weight is a finite number of at least 0"));
+            if !(weight >= 0.0 && is_held(weight)) {
+                return Err(wrong(format!("the weight of class \"{key}\" is {weight:?}"))
+                    .hint("a weight is a number of at least 0 that float32 holds"));
             }
             if of_class.insert(class, weight).is_some() {
                 return Err(wrong(format!("class \"{key}\" has two weights, one by its name and one by its number")));
@@ -81,9 +81,18 @@ impl Dataset {
         if self.sample_weight.as_ref().is_some_and(|weight| !weight.row_shape().is_empty()) {
             return Err(wrong("class_weight can't be combined with a weight for each element".into()));
         }
-        let before = |i: usize| self.sample_weight.as_ref().map_or(1.0, |weight| weight.values()[i]);
-        let weight = |(i, class): (usize, &usize)| before(i) * of_class.get(class).copied().unwrap_or(1.0) as f32;
-        let combined: Vec<f32> = ids.iter().enumerate().map(weight).collect();
+        let weight = |(row, class): (usize, &usize)| {
+            let before = self.sample_weight.as_ref().map_or(1.0, |weight| weight.values()[row]);
+            let of_class = of_class.get(class).copied().unwrap_or(1.0);
+            let weight = f64::from(before) * of_class;
+            if before.is_finite() && !is_held(weight) {
+                return Err(wrong(format!("{before:?} and the weight of its class, {of_class:?}, make {weight:?}"))
+                    .with("row", format!("{row} (from 0)"))
+                    .hint("a weight is a number that float32 holds"));
+            }
+            Ok(before * of_class as f32)
+        };
+        let combined = ids.iter().enumerate().map(weight).collect::<Result<Vec<f32>>>()?;
         let shape = [combined.len()];
         self.sample_weight = Some(Rows::new(combined, &shape)?);
         Ok(self)
@@ -182,6 +191,11 @@ impl Dataset {
         };
         Ok((self, validation))
     }
+}
+
+/// Whether float32 makes neither infinity nor 0 of a weight that isn't.
+fn is_held(weight: f64) -> bool {
+    (weight as f32).is_finite() && (weight as f32 != 0.0 || weight == 0.0)
 }
 
 impl Target {
@@ -289,11 +303,31 @@ mod tests {
             assert!(error.contains(&format!("kind has no class \"{key}\"")), "{error}");
             assert!(error.contains(&format!("classes {classes}")) && error.contains("fit.class_weight"), "{error}");
         }
-        for weight in [-1.0, f64::NAN, f64::INFINITY] {
+        for weight in [-1.0, f64::NAN, f64::INFINITY, 1e39, 1e-50] {
             let error = of(ids(), None, &[("0", weight)]).expect_err("no weight").to_string();
-            assert!(error.contains("the weight of class \"0\" is"), "{error}");
+            assert!(error.contains(&format!("the weight of class \"0\" is {weight:?}")), "{error}");
         }
+        assert_eq!(of(ids(), None, &[("0", 3e38), ("2", 1e-45)]).expect("float32 holds them")[0], 3e38);
         assert!(of(ids(), words(), &[("high", 1.0), ("2", 2.0)]).is_err(), "one class twice");
+    }
+
+    #[test]
+    fn a_product_of_weights_that_float32_does_not_hold_is_refused_with_its_row() {
+        let weighted = |of_class: f64, weights: [f32; 3]| {
+            let inputs = Rows::new(vec![0.0; 3], &[3, 1]).expect("a column");
+            let values = Array::I32(Rows::new(vec![0, 1, 1], &[3]).expect("a vector"));
+            let target = Target { name: "y".into(), values, class_names: None };
+            let weights = Rows::new(weights.to_vec(), &[3]).expect("a vector");
+            let dataset = Dataset::new(inputs, vec![target], Some(weights)).expect("as many rows each");
+            let dataset = dataset.weighted_by_class(&BTreeMap::from([("1".to_owned(), of_class)]));
+            dataset.map(|dataset| dataset.sample_weight.expect("weights").values().to_vec())
+        };
+        for (of_class, weight) in [(1e30, 1e20), (1e-30, 1e-20)] {
+            let error = weighted(of_class, [1.0, 1.0, weight]).expect_err("it isn't held").to_string();
+            assert!(error.contains("row     2 (from 0)") && error.contains("fit.class_weight"), "{error}");
+        }
+        assert_eq!(weighted(1e-30, [1.0, 1.0, 0.0]).expect("a weight of 0 stays 0")[2], 0.0);
+        assert_eq!(weighted(0.0, [1.0, 1.0, 1e-20]).expect("a class may count nothing"), [1.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -84,6 +84,8 @@ fn the_best_epoch_is_by_what_is_monitored() {
     assert!(!ran.out.contains("best val_accuracy"), "{}", ran.out);
     let ran = plugfit(folder.path(), &["fit", "fit.toml", "--json", "--set", set]).with_status(0);
     assert_eq!(events(&ran, "end")[0]["best"]["name"], "val_loss");
+    let once = ["fit", "fit.toml", "--set", "fit.epochs=1"];
+    plugfit(folder.path(), &once).with_status(0).prints(&["best val_accuracy 0.", "at epoch 1"]);
     // A regression without metrics.
     let network = "target = \"share\"\nscale = 1e-4\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(1)\"]";
     unscaled(folder.path(), network, "optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"", "epochs = 2");
@@ -109,6 +111,30 @@ fn a_run_that_is_no_better_than_chance_says_so_once_with_the_likely_reason() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let text = warnings[0]["message"].as_str().expect("a text");
     assert!(text.contains("no better than chance") && text.contains("data.scale"), "{text}");
+}
+
+#[test]
+fn a_regression_of_several_columns_has_no_classes() {
+    let folder = folder();
+    let row = |i: usize| {
+        let (a, b) = ((i * 37 % 100) as f32 / 100.0, (i * 91 % 100) as f32 / 100.0);
+        format!("{a},{b},{},{}\n", 10.0 + a, 0.5 - b)
+    };
+    let rows: String = (0..200).map(row).collect();
+    std::fs::write(folder.path().join("rows.csv"), format!("a,b,u,v\n{rows}")).expect("a file");
+    // Of each row, the first column is the greatest.
+    for metrics in ["", "metrics = [\"categorical_accuracy\"]"] {
+        let text = format!(
+            "[data]\nfile = \"rows.csv\"\ntarget = [\"u\", \"v\"]\n[network]\nlayers = [\"Dense(2)\"]\n[compile]\n\
+             optimizer = \"Adam(learning_rate=0.1)\"\nloss = \"mse\"\n{metrics}\n[fit]\nepochs = 60\n"
+        );
+        std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+        let ran = plugfit(folder.path(), &["fit", "fit.toml", "--out", "r"]).with_status(0);
+        assert_eq!(ran.err, "");
+        let page = std::fs::read_to_string(folder.path().join("r/report.html")).expect("a page");
+        assert!(!page.contains("ROC"), "it has a ROC curve");
+        std::fs::remove_dir_all(folder.path().join("r")).expect("a run");
+    }
 }
 
 #[test]
@@ -155,4 +181,6 @@ fn a_weight_of_a_class_that_is_not_there_is_an_error() {
     fit("{ 10 = 2.0 }").with_status(2).says(&["label has no class \"10\"", "classes 0, 1, 2, 3", "fit.class_weight"]);
     fit("{ 3 = -1.0 }").with_status(2).says(&["the weight of class \"3\" is -1"]);
     fit("{ 3 = nan }").with_status(2).says(&["fit.class_weight"]);
+    fit("{ 3 = 1e39 }").with_status(2).says(&["the weight of class \"3\" is 1e39", "float32"]);
+    fit("{ 3 = 1e-50 }").with_status(2).says(&["the weight of class \"3\" is 1e-50", "float32"]);
 }

@@ -7,12 +7,12 @@ use crate::compile::Compiled;
 use crate::data::text::grouped;
 use crate::data::{Array, Dataset, Inputs};
 use crate::report::{Confusion, Roc};
-use crate::train::History;
+use crate::train::{History, classes};
 
 /// Of fewer samples a share or an area may be that of chance by chance.
 const FEWEST: usize = 30;
 
-/// Predictions are the same if they differ by no more than this share of what the targets differ by.
+/// Predictions are the same if they differ by no more than this share of what the targets' middle half differs by.
 const SAME: f64 = 1e-4;
 
 /// As [`SAME`], where their order is better than chance: that of saturated probabilities, 1e-30 and 1e-31, means nothing.
@@ -67,7 +67,7 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
             [target] => target,
             targets => targets.iter().find(|target| outputs.get(output) == Some(&target.name))?,
         };
-        let ids = target.values.class_ids()?;
+        let ids = classes::of_rows(compiled, output, &target.values)?;
         let mut counts = std::collections::BTreeMap::<usize, usize>::new();
         ids.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
         let share = counts.values().copied().max()? as f64 / ids.len() as f64;
@@ -156,14 +156,16 @@ fn ranges(inputs: &Inputs, columns: &[String]) -> Vec<Range> {
     ranges
 }
 
-/// By how much the targets differ at most.
+/// By how much the targets differ: the middle half of them, so that an outlier among them counts nothing, or all where that half is the
+/// same, as labels may be. Of several columns, the one that differs most.
 fn spread(targets: &Array) -> f64 {
     fn of<T: Copy>(values: &[T], width: usize, number: impl Fn(T) -> f64) -> f64 {
         let column = |column: usize| {
-            let values = values.iter().skip(column).step_by(width).map(|value| number(*value));
-            let (least, most) =
-                values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
-            (most - least).max(0.0)
+            let mut values: Vec<f64> = values.iter().skip(column).step_by(width).map(|value| number(*value)).collect();
+            let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+            let mut ranked = |rank: usize| *values.select_nth_unstable_by(rank, f64::total_cmp).1;
+            let middle = ranked(last * 3 / 4) - ranked(last / 4);
+            if middle > 0.0 { middle } else { ranked(last) - ranked(0) }
         };
         (0..width).map(column).fold(0.0, f64::max)
     }
@@ -270,6 +272,18 @@ mod tests {
         let of = |values: Vec<f32>| Array2::from_shape_vec((100, 1), values).expect("a column").into_dyn();
         assert_eq!(in_predictions(&targets, &of(column(0.9e-7)).view(), (None, &[]), 2, None), None);
         assert!(in_predictions(&targets, &of(vec![3e-7; 100]).view(), (None, &[]), 2, None).is_some());
+    }
+
+    #[test]
+    fn an_outlier_among_the_targets_makes_no_predictions_the_same() {
+        let mut targets: Vec<f32> = (0..100).map(|row| (row % 7) as f32).collect();
+        targets[50] = 1e6;
+        let scores = targets.iter().map(|target| target.min(7.0) * 0.9).collect();
+        let scores = Array2::from_shape_vec((100, 1), scores).expect("a column").into_dyn();
+        let targets = Array::F32(Rows::new(targets, &[100]).expect("a vector"));
+        assert_eq!(in_predictions(&targets, &scores.view(), (None, &[]), 2, None), None);
+        let same = Array2::from_elem((100, 1), 3.0).into_dyn();
+        assert!(in_predictions(&targets, &same.view(), (None, &[]), 2, None).is_some());
     }
 
     #[test]

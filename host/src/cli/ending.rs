@@ -50,7 +50,7 @@ impl Ending<'_> {
         if !numbers(self.history, &loss).any(|(_, value)| value.is_finite()) {
             return None;
         }
-        let metrics = self.metrics().into_iter().filter(|(name, _)| varies(self.history, name));
+        let metrics = self.metrics().into_iter().filter(|(name, direction)| tells(self.history, name, *direction));
         let losses = [(loss, Direction::Minimize), ("loss".into(), Direction::Minimize)];
         self.monitored().into_iter().chain(metrics).chain(losses).find_map(|(name, direction)| {
             let (epoch, value) = self.history.best(&name, direction)?;
@@ -93,10 +93,15 @@ fn numbers<'h>(history: &'h History, name: &'h str) -> impl Iterator<Item = (u64
     history.epochs.iter().filter_map(number)
 }
 
-/// Whether a value isn't the same in every epoch. One that is says nothing of the epochs: the accuracy of a regression is 0 in each.
-fn varies(history: &History, name: &str) -> bool {
-    let mut values = numbers(history, name).map(|(_, value)| value).filter(|value| value.is_finite());
-    values.next().is_some_and(|first| values.any(|value| value != first))
+/// Whether a value tells epochs apart. One that is the same in every epoch doesn't, such as the accuracy of a regression, which is 0 in
+/// each; of a single epoch, any but this 0 does.
+fn tells(history: &History, name: &str, direction: Direction) -> bool {
+    let values: Vec<f64> = numbers(history, name).map(|(_, value)| value).filter(|value| value.is_finite()).collect();
+    match values[..] {
+        [] => false,
+        [only] => direction != Direction::Maximize || only != 0.0,
+        [first, ..] => values.iter().any(|value| *value != first),
+    }
 }
 
 /// From which epoch on a loss is no finite number, if it isn't at the end.
@@ -161,6 +166,11 @@ mod tests {
         assert_eq!(best(&regression, None, true), is("val_loss", 2));
         assert_eq!(best(&regression, None, false), is("loss", 2));
         assert_eq!(best(&history(&[&[("loss", 0.9), ("accuracy", 0.0)]]), None, true), is("loss", 1), "none validated");
+        let only = history(&[&[("loss", 0.9), ("accuracy", 0.5), ("val_loss", 0.7), ("val_accuracy", 0.6)]]);
+        assert_eq!(best(&only, None, true), is("val_accuracy", 1), "a single epoch");
+        assert_eq!(best(&only, None, false), is("accuracy", 1));
+        let once = history(&[&[("loss", 0.9), ("val_accuracy", 0.6)], &[("loss", 0.8)]]);
+        assert_eq!(best(&once, None, true), is("val_accuracy", 1), "validated once");
         assert_eq!(best(&History::default(), None, true), None);
     }
 

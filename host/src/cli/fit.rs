@@ -16,7 +16,9 @@ use crate::data::LoadedData;
 use crate::data::names::name_of;
 use crate::network::{Network, Sequential};
 use crate::report::{Confusion, Report, Roc};
-use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint};
+use crate::train::{
+    Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint, classes,
+};
 use crate::{Error, Host, Result};
 
 #[derive(Args)]
@@ -184,7 +186,7 @@ fn report(
     // What doesn't fit into memory isn't gone through once more.
     if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
         let scores = trainer.predict(data.inputs(), 256)?;
-        if let (Some(ids), [scores]) = (target.values.class_ids(), &scores[..]) {
+        if let (Some(ids), [scores]) = (classes::of_rows(trainer.compiled(), 0, &target.values), &scores[..]) {
             let names = target.class_names.as_deref();
             confusion = Confusion::new(&ids, &scores.view(), names);
             roc = Roc::of(&ids, &scores.view(), names);

@@ -29,6 +29,15 @@ pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize
     Ok(())
 }
 
+/// The class of each row of an output's target; none where they are no classes: by the loss of the output, and of several columns where
+/// the rows aren't one-hot.
+pub fn of_rows(compiled: &Compiled, output: usize, target: &Array) -> Option<Vec<usize>> {
+    let (_, loss) = compiled.component_losses().find(|(of, _)| *of == output)?;
+    let is_one = target.row_shape().iter().product::<usize>() == 1;
+    let has_classes = loss.info().targets != Some(Targets::Regression) && (is_one || target.is_one_hot());
+    if has_classes { target.class_ids() } else { None }
+}
+
 /// The names of classes, against the numbers of an output.
 fn words(target: &Target, loss: &Loss, numbers: usize) -> Result<()> {
     let Some(names) = target.class_names.as_ref() else { return Ok(()) };

@@ -3,7 +3,7 @@
 pub mod callbacks;
 pub mod checkpoint;
 mod checksum;
-mod classes;
+pub(crate) mod classes;
 mod feed;
 mod fit;
 mod folder_lock;

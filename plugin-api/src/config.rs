@@ -75,6 +75,8 @@ pub struct FieldSpec {
     pub above: Option<&'static str>,
     /// The value must be less than this.
     pub below: Option<&'static str>,
+    /// Whether infinity has a meaning. NaN has none.
+    pub infinite: bool,
 }
 
 /// The type of a value.
@@ -107,6 +109,11 @@ pub trait ConfigValue: Sized {
 
     /// Writes it.
     fn write(&self) -> Value;
+
+    /// Gives `see` each floating-point number in it.
+    fn each_number(&self, see: &mut dyn FnMut(f64)) {
+        let _ = see;
+    }
 }
 
 fn must_be(what: &str, value: &Value) -> Error {
@@ -140,6 +147,9 @@ impl ConfigValue for f64 {
     fn write(&self) -> Value {
         write_number(*self)
     }
+    fn each_number(&self, see: &mut dyn FnMut(f64)) {
+        see(*self);
+    }
 }
 
 impl ConfigValue for f32 {
@@ -154,6 +164,9 @@ impl ConfigValue for f32 {
     fn write(&self) -> Value {
         // By way of the shortest decimal: 0.2 comes back as 0.2 and not as 0.20000000298023224.
         write_number(self.to_string().parse().unwrap_or(f64::from(*self)))
+    }
+    fn each_number(&self, see: &mut dyn FnMut(f64)) {
+        see(f64::from(*self));
     }
 }
 
@@ -218,6 +231,9 @@ impl<T: ConfigValue> ConfigValue for Option<T> {
     fn write(&self) -> Value {
         self.as_ref().map_or(Value::Null, T::write)
     }
+    fn each_number(&self, see: &mut dyn FnMut(f64)) {
+        self.iter().for_each(|value| value.each_number(see));
+    }
 }
 
 impl<T: ConfigValue> ConfigValue for Vec<T> {
@@ -231,6 +247,9 @@ impl<T: ConfigValue> ConfigValue for Vec<T> {
     }
     fn write(&self) -> Value {
         self.iter().map(T::write).collect()
+    }
+    fn each_number(&self, see: &mut dyn FnMut(f64)) {
+        self.iter().for_each(|value| value.each_number(see));
     }
 }
 
@@ -296,9 +315,25 @@ pub fn read_field<T: ConfigValue>(config: &Map<String, Value>, field: &FieldSpec
     let read = T::read(value).map_err(|error| error.inside(field.name))?;
     // A default may lie outside of the bounds on purpose ("-1: none").
     if config.contains_key(field.name) {
+        check_finite(&read, value, field)?;
         check_bounds(value, field)?;
     }
     Ok(read)
+}
+
+fn check_finite<T: ConfigValue>(read: &T, value: &Value, field: &FieldSpec) -> Result<()> {
+    let mut fits = true;
+    read.each_number(&mut |number| fits &= number.is_finite() || number.is_infinite() && field.infinite);
+    // A default that is written out is read back.
+    if fits
+        || field
+            .default
+            .is_some_and(|default| serde_json::from_str(default).is_ok_and(|default: Value| default == *value))
+    {
+        return Ok(());
+    }
+    let what = if field.infinite { "a number" } else { "finite" };
+    Err(Error::config(field.name, format!("must be {what}, not {value}")))
 }
 
 fn check_bounds(value: &Value, field: &FieldSpec) -> Result<()> {

@@ -72,7 +72,7 @@
 //!
 //! [`derive(Config)`](macro@Config) makes a component of a struct. Its name is the struct's, its aliases the name in snake case and those of
 //! `#[config(aliases("…"))]`; its documentation is the doc comment. Each field is a setting, with `default = …` (an `Option` has none without
-//! it), `range = 0.0..=1.0`, `above = …` and `below = …`. What the host gives to all components of a kind is no field: `name`, a loss's
+//! it), `range = 0.0..=1.0`, `above = …` and `below = …`. A number is finite, unless the setting is marked `infinite`. What the host gives to all components of a kind is no field: `name`, a loss's
 //! `reduction`, an optimizer's `learning_rate`, `weight_decay`, `clipnorm` and so on; their defaults are set with
 //! `#[config(base(learning_rate = 0.01))]`. Conditions that bounds can't say go into a function: `#[config(check = Self::check)]`.
 //! What batches it takes, and which laws of its kind don't apply to it, is declared for its tests:

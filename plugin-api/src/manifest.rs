@@ -275,6 +275,10 @@ impl Out<'_> {
         self.optional("maximum", field.maximum);
         self.optional("above", field.above);
         self.optional("below", field.below);
+        if field.infinite {
+            self.key("infinite");
+            self.raw("true");
+        }
         self.byte(b'}');
     }
 }
@@ -299,6 +303,7 @@ mod tests {
             maximum: None,
             above: None,
             below: None,
+            infinite: true,
         }],
         examples: &["{\"gives\": [1]}"],
         trial: TrialSpec { columns: Some(17), classes: None, except: &[("truth", "it is \"bold\"")] },
@@ -323,6 +328,7 @@ mod tests {
         assert_eq!(component["fields"][0]["doc"], "où");
         assert_eq!(component["fields"][0]["default"], 4.685);
         assert_eq!(component["fields"][0]["optional"], true);
+        assert_eq!(component["fields"][0]["infinite"], true);
         assert!(component["fields"][0].get("maximum").is_none());
         assert_eq!(component["examples"][0], "{\"gives\": [1]}");
         let except = serde_json::json!([{"test": "truth", "reason": "it is \"bold\""}]);

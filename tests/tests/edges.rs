@@ -236,3 +236,59 @@ fn every_loss_of_the_standard_set_computes_in_float64() {
         assert!((single.expect("a number") - found).abs() <= 1e-5 * found.abs().max(1.0), "{name}");
     }
 }
+
+#[test]
+fn settings_are_no_nan_and_infinite_only_where_that_has_a_meaning() {
+    let host = host();
+    let made = |kind: Kind, identifier: Value| match kind {
+        Kind::Loss => host.loss(identifier).err(),
+        Kind::Metric => host.metric(identifier).err(),
+        Kind::Optimizer => host.optimizer(identifier).err(),
+        Kind::Schedule => host.schedule(identifier).err(),
+    };
+    let (mut refused, mut taken) = (0, Vec::new());
+    for kind in Kind::ALL {
+        for (plugin, component) in host.components(kind) {
+            let name = format!("{}>{}", plugin.name(), component.name);
+            let mut base = identifier(&name);
+            for field in component.fields.iter().filter(|field| field.default.is_none()) {
+                if base["config"].get(&field.name).is_none() {
+                    base["config"][&field.name] = match field.type_.as_str() {
+                        "array" if field.name == "boundaries" => json!([10]),
+                        "array" => json!([0.1, 0.2]),
+                        "integer" => json!(3),
+                        _ => json!(0.5),
+                    };
+                }
+            }
+            if made(kind, base.clone()).is_some() {
+                continue;
+            }
+            for field in component.fields.iter().filter(|field| field.type_ == "number") {
+                for word in ["nan", "inf", "-inf"] {
+                    let mut config = base.clone();
+                    config["config"][&field.name] = json!(word);
+                    match made(kind, config) {
+                        Some(error) => {
+                            let error = error.to_string();
+                            assert!(error.contains(&field.name) && error.contains(word), "{name}: {error}");
+                            assert!(!error.contains("plug-in's mistake"), "{name}: {error}");
+                            refused += 1;
+                        }
+                        None => taken.push(format!("{}.{} = {word}", component.name, field.name)),
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 150, "{refused} are refused");
+    assert_eq!(taken, ["Huber.delta = inf", "Adafactor.clip_threshold = inf"]);
+    let decay = |values: Value| {
+        host.schedule(
+            json!({"class_name": "PiecewiseConstantDecay", "config": {"boundaries": [1, 2], "values": values}}),
+        )
+    };
+    let error = decay(json!([0.1, "nan", 0.1])).err().expect("a NaN").to_string();
+    assert!(error.contains("values must be finite"), "{error}");
+    assert!(decay(json!([0.1, 0.2, 0.1])).is_ok());
+}

@@ -13,6 +13,7 @@ struct FieldOptions {
     maximum: Option<String>,
     above: Option<String>,
     below: Option<String>,
+    infinite: bool,
 }
 
 #[derive(Default)]
@@ -69,7 +70,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let options = field_options(&field.attrs, &field.ty)?;
         let key = options.name.unwrap_or_else(|| member.to_string().trim_start_matches("r#").to_string());
         let doc = self::doc(&field.attrs);
-        let ty = &field.ty;
+        let (ty, infinite) = (&field.ty, options.infinite);
         let [default, minimum, maximum, above, below] =
             [options.default, options.minimum, options.maximum, options.above, options.below].map(option);
         specs.push(quote! {
@@ -82,6 +83,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 maximum: #maximum,
                 above: #above,
                 below: #below,
+                infinite: #infinite,
             }
         });
         members.push(member);
@@ -248,6 +250,11 @@ fn field_options(attributes: &[Attribute], ty: &Type) -> Result<FieldOptions> {
         options.default = Some("null".into());
     }
     for meta in metas(attributes)? {
+        if meta.path().is_ident("infinite") {
+            meta.require_path_only()?;
+            options.infinite = true;
+            continue;
+        }
         let pair = meta.require_name_value()?;
         let key = pair.path.require_ident()?.to_string();
         match key.as_str() {
@@ -266,7 +273,7 @@ fn field_options(attributes: &[Attribute], ty: &Type) -> Result<FieldOptions> {
                     RangeLimits::HalfOpen(_) => options.below = end,
                 }
             }
-            _ => return Err(Error::new(pair.span(), "expected name, default, range, above, below or skip")),
+            _ => return Err(Error::new(pair.span(), "expected name, default, range, above, below, infinite or skip")),
         }
     }
     Ok(options)

@@ -123,7 +123,7 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
 )]
 pub struct Huber {
     /// Where it turns from quadratic to linear, in units of y.
-    #[config(default = 1.0, above = 0.0)]
+    #[config(default = 1.0, above = 0.0, infinite)]
     delta: f64,
 }
 

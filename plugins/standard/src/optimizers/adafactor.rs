@@ -40,7 +40,7 @@ pub struct Adafactor {
     #[config(default = 0.001, range = 0.0..)]
     epsilon_2: f64,
     /// The greatest root mean square of a step.
-    #[config(default = 1.0, above = 0.0)]
+    #[config(default = 1.0, above = 0.0, infinite)]
     clip_threshold: f64,
     /// Whether the rate is at most `1 / sqrt(step)`; as in Keras it is in any case.
     #[config(default = true)]

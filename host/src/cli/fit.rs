@@ -63,6 +63,7 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
     let data = data.absolute(file.folder())?;
     let host = plugins::host(common, Some(file))?;
     plugins::warn_of_refusals(&host, common);
+    file.check_infinite(&host)?;
     let compiled = host.compile(compile.clone())?;
     drop(compiled);
     let loaded = match &resumed {

@@ -12,6 +12,7 @@ mod run_contents;
 mod run_file;
 mod run_folder;
 mod run_record;
+mod run_toml;
 mod trainer;
 mod weights;
 

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::fit::FitConfig;
+use super::run_toml::{INFINITE, Read};
 use crate::compile::Compile;
 use crate::data::DataConfig;
 use crate::data::names::path_of;
 use crate::data::text::nearest;
 use crate::network::NetworkConfig;
-use crate::{Error, Result};
+use crate::plugin::Kind;
+use crate::{Error, Host, Result};
 
 const SECTIONS: [&str; 6] = ["plugins", "require_signed", "data", "network", "compile", "fit"];
 
@@ -31,6 +33,8 @@ pub struct RunFile {
     folder: PathBuf,
     table: Map<String, Value>,
     places: BTreeMap<String, Place>,
+    /// The paths of the numbers that are infinite.
+    infinite: Vec<String>,
     beside: Vec<PathBuf>,
 }
 
@@ -66,9 +70,11 @@ impl RunFile {
             folder: folder.to_owned(),
             table: read.table,
             places,
+            infinite: read.infinite,
             beside: vec![folder.to_owned()],
         };
-        if let Some((path, what)) = read.misfit {
+        let infinite = file.infinite.iter().find(|path| !may_be_infinite(path));
+        if let Some((path, what)) = read.misfit.or_else(|| infinite.map(|path| (path.clone(), INFINITE))) {
             return Err(file.located(Error::usage(format!("{path} {what}")).with("in", path)));
         }
         file.known("", file.table.keys(), &SECTIONS)?;
@@ -87,6 +93,7 @@ impl RunFile {
             folder: folder.to_owned(),
             table,
             places: BTreeMap::new(),
+            infinite: Vec::new(),
             beside: Vec::new(),
         })
     }
@@ -104,12 +111,23 @@ impl RunFile {
         let text = format!("value = {value}");
         let read =
             DeTable::parse(&text).map(|table| Read::of(table.get_ref())).ok().filter(|read| read.table.len() == 1);
+        let at = |within: &str| format!("{path}{}", within.strip_prefix("value").unwrap_or_default());
         let value = match read {
             None => Value::String(value.trim().to_owned()),
-            Some(Read { misfit: Some((within, what)), .. }) => {
-                return Err(wrong(format!("{path}{} {what}", within.trim_start_matches("value"))));
+            Some(Read { misfit: Some((within, what)), .. }) => return Err(wrong(format!("{} {what}", at(&within)))),
+            Some(read) => {
+                let is_replaced = |old: &String| {
+                    old.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                };
+                self.infinite.retain(|old| !is_replaced(old));
+                for path in read.infinite.iter().map(|within| at(within)) {
+                    if !may_be_infinite(&path) {
+                        return Err(wrong(format!("{path} {INFINITE}")));
+                    }
+                    self.infinite.push(path);
+                }
+                read.table.into_values().next().unwrap_or_default()
             }
-            Some(read) => read.table.into_values().next().unwrap_or_default(),
         };
         let keys: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();
         const DEEPEST: usize = 64;
@@ -216,6 +234,36 @@ impl RunFile {
         Compile::from_json(compile, Some(&self.folder))
     }
 
+    /// Refuses an infinite number in `[compile]` that is no setting of a component whose values are numbers: any other setting might
+    /// take it for a text.
+    ///
+    /// # Errors
+    /// A usage error that names the setting.
+    pub fn check_infinite(&self, host: &Host) -> Result<()> {
+        let wrong = self.infinite.iter().find(|path| !self.is_number(path, host).unwrap_or(false));
+        wrong.map_or(Ok(()), |path| Err(Error::usage(format!("{path} {INFINITE}")).with("in", path)))
+    }
+
+    /// Whether a path leads to a setting of numbers, of the innermost component around it.
+    fn is_number(&self, path: &str, host: &Host) -> Option<bool> {
+        let mut keys = path.split(['.', '[']).map(|key| key.trim_end_matches(']')).peekable();
+        let mut value = self.table.get(keys.next()?)?;
+        let mut setting = None;
+        while let Some(key) = keys.next() {
+            if let (Some(class), "config", Some(name)) = (value["class_name"].as_str(), key, keys.peek()) {
+                setting = Some((class, *name));
+            }
+            value = match value {
+                Value::Array(items) => items.get(key.parse::<usize>().ok()?)?,
+                other => other.get(key)?,
+            };
+        }
+        let (class, name) = setting?;
+        let components = Kind::ALL.into_iter().filter_map(|kind| host.find(kind, class).ok());
+        let mut types = components.flat_map(|(_, component)| component.fields).filter(|field| field.name == name);
+        Some(types.any(|field| matches!(field.type_.as_str(), "number" | "array")))
+    }
+
     /// The `[fit]` table; its keys all have defaults.
     ///
     /// # Errors
@@ -284,6 +332,11 @@ impl RunFile {
     }
 }
 
+/// Whether a setting of that path may be infinite: some of components' are.
+fn may_be_infinite(path: &str) -> bool {
+    path.starts_with("compile.")
+}
+
 /// The place of a path in a tree, made where a table lacks it; what is no table on the way otherwise.
 fn place<'v, 'k>(value: &'v mut Value, keys: &'k [String]) -> Result<&'v mut Value, &'k str> {
     let Some((key, rest)) = keys.split_first() else { return Ok(value) };
@@ -297,74 +350,6 @@ fn place<'v, 'k>(value: &'v mut Value, keys: &'k [String]) -> Result<&'v mut Val
             place(item, rest)
         }
         _ => Err(key),
-    }
-}
-
-/// A TOML table as JSON.
-#[derive(Default)]
-struct Read {
-    table: Map<String, Value>,
-    /// Where each key and each item of a list begins, by its path.
-    offsets: Vec<(String, usize)>,
-    /// The path of the first value that no setting can have, and what is wrong with it.
-    misfit: Option<(String, &'static str)>,
-}
-
-impl Read {
-    fn of(table: &DeTable<'_>) -> Self {
-        let mut read = Read::default();
-        read.table = read.entries(table, "");
-        read
-    }
-
-    fn entries(&mut self, table: &DeTable<'_>, path: &str) -> Map<String, Value> {
-        let mut entries = Map::new();
-        for (key, value) in table.iter() {
-            let name = key.get_ref().as_ref();
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            self.offsets.push((path.clone(), key.span().start));
-            entries.insert(name.to_owned(), self.value(value.get_ref(), &path));
-        }
-        entries
-    }
-
-    fn value(&mut self, value: &DeValue<'_>, path: &str) -> Value {
-        match value {
-            DeValue::String(text) => return text.as_ref().into(),
-            DeValue::Boolean(flag) => return (*flag).into(),
-            DeValue::Integer(number) => {
-                let (text, radix) = (number.as_str(), number.radix());
-                if let Ok(number) = i64::from_str_radix(text, radix) {
-                    return number.into();
-                } else if let Ok(number) = u64::from_str_radix(text, radix) {
-                    return number.into();
-                }
-                self.misfit(path, "is too large an integer");
-            }
-            DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                // JSON has no such numbers. As in a call, `Huber(delta=inf)`, they are words, which some settings take.
-                Ok(number) if number.is_nan() => return "nan".into(),
-                Ok(_) if number.as_str().ends_with("inf") => return number.as_str().trim_start_matches('+').into(),
-                Ok(number) if number.is_finite() => return number.into(),
-                _ => self.misfit(path, "is too large a number"),
-            },
-            DeValue::Datetime(_) => self.misfit(path, "can't be a date or a time"),
-            DeValue::Array(items) => {
-                let mut list = Vec::new();
-                for (index, item) in items.iter().enumerate() {
-                    let path = format!("{path}[{index}]");
-                    self.offsets.push((path.clone(), item.span().start));
-                    list.push(self.value(item.get_ref(), &path));
-                }
-                return list.into();
-            }
-            DeValue::Table(table) => return self.entries(table, path).into(),
-        }
-        Value::Null
-    }
-
-    fn misfit(&mut self, path: &str, what: &'static str) {
-        self.misfit.get_or_insert_with(|| (path.to_owned(), what));
     }
 }
 
@@ -441,21 +426,38 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_not_finite_are_words_and_no_number_of_a_setting() {
-        for (value, word) in
-            [("nan", "nan"), ("-nan", "nan"), ("+nan", "nan"), ("inf", "inf"), ("+inf", "inf"), ("-inf", "-inf")]
-        {
-            let text = format!("[data]\nscale = {value}\n[fit]\nclass_weight = {{ 0 = {value} }}\n");
-            let read = RunFile::parse(&text, "fit.toml", Path::new(".")).expect("it is TOML");
-            assert_eq!(read.table["data"]["scale"], word);
-            let error = read.located(read.data().expect_err("no scale")).to_string();
-            assert!(error.starts_with("data.scale can't be that") && error.contains("fit.toml:2"), "{error}");
-            let error = read.located(read.fit().expect_err("no weight")).to_string();
-            assert!(error.starts_with("fit.class_weight can't be that") && error.contains("fit.toml:4"), "{error}");
-            let mut file = file();
-            file.set(&format!("data.validation_split={value}")).expect("it can be set");
-            assert!(file.data().expect_err("no share").message().starts_with("data.validation_split can't be that"));
+    fn infinity_is_a_setting_of_components_where_numbers_are() {
+        let host = Host::new();
+        let read = |compile: &str| RunFile::parse(&format!("[compile]\n{compile}\n"), "fit.toml", Path::new("."));
+        for compile in [
+            "loss = { class_name = \"Huber\", config = { delta = inf } }",
+            "loss = [\"mse\", { class_name = \"huber\", config = { delta = +inf } }]",
+            "metrics = { a = [{ class_name = \"AUC\", config = { thresholds = [0.5, inf] } }] }",
+        ] {
+            let file = read(compile).expect("it may be infinite");
+            file.check_infinite(&host).unwrap_or_else(|error| panic!("{compile}: {error}"));
         }
+        for (compile, path) in [
+            ("loss = inf", "compile.loss"),
+            ("loss_weights = [1.0, -inf]", "compile.loss_weights[1]"),
+            ("groups = [{ match = inf }]", "compile.groups[0].match"),
+            ("loss = { class_name = \"Huber\", config = { name = inf } }", "compile.loss.config.name"),
+            ("loss = { class_name = \"Huber\", config = { dtype = inf } }", "compile.loss.config.dtype"),
+            ("metrics = [{ class_name = \"AUC\", config = { curve = -inf } }]", "compile.metrics[0].config.curve"),
+            (
+                "optimizer = { class_name = \"SGD\", config = { learning_rate = inf } }",
+                "compile.optimizer.config.learning_rate",
+            ),
+        ] {
+            let file = read(compile).expect("it may be infinite");
+            let error = file.located(file.check_infinite(&host).expect_err(compile)).to_string();
+            assert_eq!(error, format!("{path} {INFINITE}\n  in      fit.toml:2, {path}"));
+        }
+        let mut file = read("loss = { class_name = \"Huber\", config = { name = inf } }").expect("it may be infinite");
+        file.set("compile.loss.config.name=\"inf\"").expect("it can be set");
+        file.check_infinite(&host).expect("it is a text now");
+        file.set("compile.loss.config.name=inf").expect("it may be infinite");
+        assert!(file.check_infinite(&host).is_err());
     }
 
     #[test]

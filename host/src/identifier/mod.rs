@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 pub use call::Call;
 pub use callable::Callable;
 pub(crate) use package::package;
+pub(crate) use serialized::{KEYS, check_keys};
 
 use crate::data::names::{name_of, path_of};
 use crate::plugin;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Spec, package};
+use crate::data::text::nearest;
 use crate::{Error, Result};
 
 /// What a serialized object stands for.
@@ -17,7 +18,22 @@ pub(super) enum Object {
 /// Keras's wrappers of a function, which are the function's own component here.
 const WRAPPERS: [&str; 2] = ["MeanMetricWrapper", "LossFunctionWrapper"];
 
-/// Reads a serialized object; keys besides those four are passed over.
+/// What Keras writes of an object, and "args", which is refused with a message of its own.
+pub(crate) const KEYS: [&str; 8] =
+    ["module", "class_name", "config", "registered_name", "build_config", "compile_config", "shared_object_id", "args"];
+
+/// Refuses keys that Keras doesn't write: they are misspelt, or belong into "config".
+pub(crate) fn check_keys(object: &Map<String, Value>) -> Result<()> {
+    let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
+    let error = Error::usage(format!("an object with a \"class_name\" has no key \"{key}\""))
+        .with("found", shortened(&Value::Object(object.clone())));
+    Err(match nearest(key, KEYS)[..] {
+        [near, ..] => error.hint(format!("did you mean \"{near}\"?")),
+        [] => error.hint("settings stand in its \"config\""),
+    })
+}
+
+/// Reads a serialized object.
 pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
     let class_name = match object.get("class_name") {
         Some(Value::String(name)) => name.as_str(),
@@ -27,6 +43,7 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
                 .with("found", shortened(&Value::Object(object.clone()))));
         }
     };
+    check_keys(object)?;
     if let Some(args) = object.get("args") {
         return Err(Error::usage(format!("the values of {class_name} need their names"))
             .with("found", args.to_string())
@@ -110,8 +127,8 @@ fn plain_object(object: &Map<String, Value>) -> Value {
         Some("__tensor__" | "__numpy__") if inner("value").is_some() => inner("value").map_or(Value::Null, plain),
         Some("__tuple__") if object.contains_key("items") => plain(&object["items"]),
         Some("DTypePolicy") if inner("name").is_some() => inner("name").cloned().unwrap_or_default(),
-        // Keys such as "args" stay, so that whoever reads the object can say what is wrong with it.
-        Some(_) if !object.contains_key("args") => match read(object) {
+        // What isn't read stays as it is, so that whoever does read it can say what is wrong with it.
+        Some(_) => match read(object) {
             Ok(Object::Class(spec)) => spec.to_json(),
             Ok(Object::Function(name)) => name.into(),
             Err(_) => Value::Object(object.clone()),
@@ -146,7 +163,7 @@ mod tests {
     #[test]
     fn objects_of_keras_are_read_unchanged() {
         let huber = json!({"module": "keras.losses", "class_name": "Huber", "config": {"delta": 2.0},
-            "registered_name": null, "shared_object_id": 3});
+            "registered_name": null, "shared_object_id": 3, "build_config": {}, "compile_config": {}});
         assert_eq!(class(huber), ("Huber".into(), json!({"delta": 2.0})));
         assert_eq!(class(json!({"class_name": "Huber"})), ("Huber".into(), json!({})));
         assert_eq!(class(json!({"class_name": "Huber", "config": null})), ("Huber".into(), json!({})));
@@ -223,12 +240,14 @@ mod tests {
             "e": {"module": "keras.optimizers.schedules", "class_name": "S", "config": {"x": 1}, "registered_name": null},
             "f": {"class_name": "function", "config": "relu"},
             "g": {"plain": {"key": 1}},
+            "h": {"class_name": "CosineDecay", "confg": {"decay_steps": 1}},
         });
         assert_eq!(
             plain(&config),
             json!({
                 "a": [1.0, 2.0], "b": 3, "c": [[1, 2]], "d": "float32",
                 "e": {"class_name": "S", "config": {"x": 1}}, "f": "relu", "g": {"plain": {"key": 1}},
+                "h": {"class_name": "CosineDecay", "confg": {"decay_steps": 1}},
             })
         );
     }
@@ -240,6 +259,13 @@ mod tests {
             (json!({"class_name": 3}), "must be a string"),
             (json!({"class_name": "Huber", "config": [1]}), "must be an object"),
             (json!({"class_name": "Huber", "args": [1]}), "need their names"),
+            (json!({"class_name": "SGD", "confg": {"learning_rate": 1}}), "did you mean \"config\""),
+            (json!({"class_name": "Huber", "delta": 5}), "settings stand in its \"config\""),
+            (json!({"class_name": "function", "config": "mse", "nam": "x"}), "has no key \"nam\""),
+            (
+                json!({"class_name": "LossFunctionWrapper", "config": {"fn": {"class_name": "Huber", "confg": {}}}}),
+                "\"confg\"",
+            ),
             (json!({"class_name": "function", "config": null}), "needs its name"),
             (json!({"class_name": "MeanMetricWrapper", "config": {"fn": 3}}), "a function's name"),
         ] {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::component::serialized;
 use super::text::{self, Keys};
 use crate::train::callbacks;
 
@@ -21,7 +22,7 @@ pub fn definition(schedule: &str) -> Value {
             defaults.iter().map(|(key, default)| (key.clone(), setting(key, default))).collect();
         settings.push(json!({
             "if": {"properties": {"class_name": {"const": class}}, "required": ["class_name"]},
-            "then": {"properties": {"config": {"type": ["object", "null"], "properties": properties, "additionalProperties": false}, "args": false}},
+            "then": {"properties": {"config": {"type": ["object", "null"], "properties": properties, "additionalProperties": false}}},
         }));
     }
     let names: Vec<&str> = classes.iter().map(|(class, _)| *class).collect();
@@ -29,7 +30,8 @@ pub fn definition(schedule: &str) -> Value {
         {"enum": names},
         {"anyOf": texts},
         {
-            "type": "object", "properties": {"class_name": {"enum": names}}, "required": ["class_name"], "allOf": settings,
+            "type": "object", "properties": serialized(json!({"enum": names})), "required": ["class_name"],
+            "additionalProperties": false, "allOf": settings,
         },
     ]})
 }
@@ -40,9 +42,9 @@ fn pattern(key: &str, default: &Value, schedule: &str) -> String {
     match default {
         _ if key == "mode" => text::words(MODES, false),
         _ if key == "schedule" => schedule.to_owned(),
-        Value::Number(_) => text::number(),
+        Value::Number(_) => text::FINITE.into(),
         Value::Bool(_) => text::BOOLEAN.into(),
-        Value::Null => format!("(?:{}|{})", text::number(), text::NOTHING),
+        Value::Null => format!("(?:{}|{})", text::FINITE, text::NOTHING),
         _ => text::value(),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::text::{self, Keys};
 use crate::Host;
 use crate::component::{base_keys, silent_keys};
+use crate::identifier::KEYS;
 use crate::plugin::{Component, Field, Kind};
 use crate::registry::snake_case;
 
@@ -17,6 +18,11 @@ struct Named {
     component: Component,
     /// What the host finds it by.
     spellings: Vec<String>,
+}
+
+/// The settings that have to be given.
+fn required(component: &Component) -> impl Iterator<Item = &str> {
+    component.fields.iter().filter(|field| field.default.is_none()).map(|field| field.name.as_str())
 }
 
 impl Named {
@@ -144,12 +150,14 @@ impl Values<'_> {
             }
         }
         let keys: Vec<Keys> = keys.into_iter().map(|(value, names)| Keys { names, value }).collect();
-        text::call(&named.pattern(), &[], &keys)
+        let needed: String = required(component).map(|key| format!(r"(?=.*\b{key}\s*=)")).collect();
+        format!("{needed}{}", text::call(&named.pattern(), &[], &keys))
     }
 
     fn field(&self, field: &Field) -> String {
         let value = match (&field.choices[..], field.type_.as_str()) {
-            ([], "number" | "integer") => text::number(),
+            ([], "number") if field.infinite => text::number(),
+            ([], "number" | "integer") => text::FINITE.into(),
             ([], "boolean") => text::BOOLEAN.into(),
             ([], "identifier") => self.nested.map_or_else(text::value, |nested| nested.any.clone()),
             ([], _) => return text::value(),
@@ -176,8 +184,8 @@ pub fn identifier(host: &Host, kind: Kind, nested: &Nested) -> Value {
     let named = named(host, kind);
     let values = Values { nested: Some(nested) };
     let mut names: Vec<&str> = auto(kind).to_vec();
-    names
-        .extend(named.iter().flat_map(|named| &named.spellings).map(String::as_str).filter(|name| !name.contains('>')));
+    let alone = named.iter().filter(|named| required(&named.component).next().is_none());
+    names.extend(alone.flat_map(|named| &named.spellings).map(String::as_str).filter(|name| !name.contains('>')));
     names.sort_unstable();
     names.dedup();
 
@@ -228,15 +236,21 @@ pub fn identifier(host: &Host, kind: Kind, nested: &Nested) -> Value {
         {"anyOf": texts},
         {
             "type": "object",
-            "properties": {
-                "class_name": {"type": "string", "pattern": exactly(&or_never(&classes)), "examples": examples},
-                "config": {"type": ["object", "string", "null"]},
-                "args": false,
-            },
+            "properties": serialized(json!({"type": "string", "pattern": exactly(&or_never(&classes)), "examples": examples})),
             "required": ["class_name"],
+            "additionalProperties": false,
             "allOf": settings,
         },
     ]})
+}
+
+/// The keys of an object with this class name.
+pub fn serialized(class_name: Value) -> Map<String, Value> {
+    let any = KEYS.iter().filter(|key| **key != "args").map(|key| ((*key).to_owned(), json!({})));
+    let mut keys: Map<String, Value> = any.collect();
+    keys.insert("class_name".into(), class_name);
+    keys.insert("config".into(), json!({"type": ["object", "string", "null"]}));
+    keys
 }
 
 /// A library and a function of it.
@@ -263,8 +277,7 @@ fn config(kind: Kind, component: &Component) -> Value {
     for (name, type_) in silent_keys(kind) {
         properties.entry(*name).or_insert_with(|| base(type_));
     }
-    let required: Vec<&str> =
-        component.fields.iter().filter(|field| field.default.is_none()).map(|field| field.name.as_str()).collect();
+    let required: Vec<&str> = required(component).collect();
     let mut schema = json!({
         "type": ["object", "null"], "description": component.doc, "properties": properties, "additionalProperties": false,
     });
@@ -287,8 +300,8 @@ fn base(type_: &str) -> Value {
 }
 
 /// JSON has no such numbers, so that they are strings.
-fn not_finite() -> Value {
-    json!({"enum": ["inf", "-inf", "Infinity", "-Infinity", "nan", "NaN"]})
+fn infinite() -> Value {
+    json!({"enum": ["inf", "-inf", "Infinity", "-Infinity"]})
 }
 
 /// A setting of a plug-in's.
@@ -306,7 +319,7 @@ fn setting(field: &Field) -> Value {
         ([], "identifier") => {
             Some(Kind::ALL.into_iter().map(|kind| json!({"$ref": format!("#/$defs/{kind}")})).collect())
         }
-        ([], "number") => Some(vec![json!({"type": "number"}), not_finite()]),
+        ([], "number") if field.infinite => Some(vec![json!({"type": "number"}), infinite()]),
         ([], type_) => Some(vec![json!({"type": type_})]),
         (choices, _) => {
             let pattern = exactly(&text::alternatives(choices.iter().map(String::as_str), true));

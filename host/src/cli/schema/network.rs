@@ -65,10 +65,10 @@ impl Layer {
     }
 
     fn pattern(&self) -> String {
-        let of = |key: &&str| {
-            self.keys().find(|(name, _)| name == key).map_or_else(text::value, |(_, type_)| type_.pattern())
+        let of = |key: &str| {
+            self.keys().find(|(name, _)| *name == key).map_or_else(text::value, |(_, type_)| type_.pattern())
         };
-        let positional: Vec<String> = self.positional.iter().map(of).collect();
+        let positional: Vec<String> = self.positional.iter().map(|key| or_null(&of(key))).collect();
         let keys = self.keys().map(|(name, type_)| Keys { names: vec![name.into()], value: or_null(&type_.pattern()) });
         text::whole(&text::call(self.class, &positional, &keys.collect::<Vec<_>>()))
     }
@@ -90,13 +90,13 @@ fn or_null(pattern: &str) -> String {
 impl Type {
     fn pattern(self) -> String {
         match self {
-            Type::Whole(_) | Type::Share => text::number(),
+            Type::Whole(_) | Type::Share => text::FINITE.into(),
             Type::Flag => text::BOOLEAN.into(),
             Type::Activation => text::words(Activation::names(), false),
             Type::Initializer => {
                 let names = text::words(initializers().iter().map(String::as_str), false);
                 let keys = ["seed", "mean", "stddev", "minval", "maxval", "input_axes", "output_axes"];
-                let keys = Keys { names: keys.map(str::to_owned).to_vec(), value: or_null(&text::number()) };
+                let keys = Keys { names: keys.map(str::to_owned).to_vec(), value: or_null(text::FINITE) };
                 text::call(&names, &[], &[keys])
             }
             Type::Text([]) | Type::Any => text::value(),

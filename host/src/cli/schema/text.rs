@@ -5,7 +5,7 @@
 
 const QUOTED: &str = r#"(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"#;
 const WORD: &str = r#"[^\s()\[\]{},='"]+"#;
-const NOT_FINITE: &str = "[+-]?inf|-?Infinity|nan|NaN";
+const INFINITE: &str = "[+-]?inf|-?Infinity";
 
 /// How deep brackets may be nested in a value.
 const DEEPEST: usize = 3;
@@ -27,9 +27,9 @@ pub fn value() -> String {
 /// A number.
 pub const FINITE: &str = r"(?:[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)";
 
-/// A number, or what isn't finite, which is a word.
+/// A number, or infinity, which is a word.
 pub fn number() -> String {
-    format!(r"(?:{FINITE}|{NOT_FINITE}|[\x22'](?:{NOT_FINITE})[\x22'])")
+    format!(r"(?:{FINITE}|{INFINITE}|[\x22'](?:{INFINITE})[\x22'])")
 }
 
 pub const BOOLEAN: &str = "(?:[Tt]rue|[Ff]alse)";

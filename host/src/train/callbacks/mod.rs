@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 
 use super::{History, RunFolder, Trainer};
 use crate::data::text::nearest;
-use crate::identifier::Call;
+use crate::identifier::{Call, check_keys};
 use crate::{Error, Host, Result};
 
 /// Looks on while a network is trained.
@@ -155,12 +155,17 @@ fn read_one(host: &Host, identifier: &Value) -> Result<Box<dyn Callback>> {
         other => other.clone(),
     };
     let class = object["class_name"].as_str().ok_or_else(|| Error::usage(format!("{object} is no callback")))?;
+    object.as_object().map_or(Ok(()), check_keys)?;
     if object.get("args").is_some() {
         return Err(
             Error::usage(format!("{class} takes its settings by name")).hint(format!("write {class}(key=value)"))
         );
     }
-    let config = object["config"].as_object().cloned().unwrap_or_default();
+    let config = match &object["config"] {
+        Value::Null => Map::new(),
+        Value::Object(config) => config.clone(),
+        other => return Err(Error::usage(format!("the \"config\" of {class} must be an object, not {other}"))),
+    };
     Ok(match class {
         "CSVLogger" => Box::new(settings::<CsvLogger>(class, config)?),
         "EarlyStopping" => Box::new(settings::<EarlyStopping>(class, config)?),

@@ -153,32 +153,111 @@ def test_masked_settings_are_refused():
         losses.CategoricalFocalCrossentropy(alpha=np.ma.masked_array([0.5, 0.5], [True, False]))
 
 
-def test_columns_of_pyarrow_with_missing_values_are_refused():
+def test_tables_of_pyarrow_with_missing_values_are_refused():
     pyarrow = pytest.importorskip("pyarrow")
-    for values in ([0, 1, None, 0], [0.0, 1.0, None, 0.0], [False, True, None, False]):
-        for column in (pyarrow.array(values), pyarrow.chunked_array([values[:1], values[1:]])):
-            for entry in ("loss y_true", "metric y_true", "score y_true", "fit y", "evaluate y"):
-                with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
-                    ENTRIES[entry](column)
     assert losses.get("mse")(pyarrow.array([1.0, 2.0]), pyarrow.chunked_array([[1.0], [2.0]])) == 0
     table = pyarrow.table({"a": [0.0, 1.0, None, 0.0], "b": [1.0, 2.0, 3.0, 4.0]})
     with pytest.raises(ValueError, match="lacks 1 of its 8 values, the first in row 2"):
         compiled().fit(table, T)
 
 
-def test_columns_of_pandas_and_polars_with_missing_values_are_refused():
-    for name, made in (
-        ("pandas", lambda module: [module.Series([0, 1, None, 0], dtype="Int64"), module.Series([0.0, 1.0, None, 0.0], dtype="Float64")]),
-        ("polars", lambda module: [module.Series([0, 1, None, 0])]),
-    ):
-        try:
-            module = __import__(name)
-        except ImportError:
-            continue
-        for column in made(module):
-            for entry in ("loss y_true", "metric y_true", "score y_true", "fit y"):
-                with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
-                    ENTRIES[entry](column)
+def pandas_columns(pandas):
+    made = [pandas.Series([0, 1, None, 0], dtype=dtype) for dtype in ("Int64", "Float64", "Int8", "boolean")]
+    try:
+        return [*made, pandas.Series([0.0, 1.0, None, 0.0], dtype="double[pyarrow]"), pandas.array([0, 1, None, 0], dtype="Int64")]
+    except ImportError:  # no pyarrow
+        return made
+
+
+def polars_columns(polars):
+    return [polars.Series([0, 1, None, 0]), polars.Series([0.0, 1.0, None, 0.0]), polars.Series([False, True, None, False])]
+
+
+def pyarrow_columns(pyarrow):
+    values = [0.0, 1.0, None, 0.0]
+    null_value = pyarrow.DictionaryArray.from_arrays([0, 1, 2, 0], pyarrow.array([0.0, 1.0, None]))
+    return [
+        *map(pyarrow.array, ([0, 1, None, 0], values, [False, True, None, False])),
+        pyarrow.chunked_array([values[:1], values[1:]]),
+        pyarrow.array(values).dictionary_encode(),
+        null_value,
+        pyarrow.chunked_array([null_value]),
+    ]
+
+
+COLUMNS = {"pandas": pandas_columns, "polars": polars_columns, "pyarrow": pyarrow_columns}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_tables_with_missing_values_are_refused(name):
+    for column in COLUMNS[name](pytest.importorskip(name)):
+        for entry in ("loss y_true", "metric y_true", "score y_true", "fit y", "evaluate y"):
+            with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
+                ENTRIES[entry](column)
+        whole = np.array([0.0, 1.0, 2.0, 3.0])
+        for rows in ([whole, column], (column, whole), [[column], [whole]], [column, column]):
+            with pytest.raises(ValueError, match="lacks [12] of its 8 values"):
+                losses.get("mse")(rows, np.zeros(np.shape(np.asarray(rows, object))[:2] + (4,)))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_tables_that_are_whole_are_taken(name):
+    module = pytest.importorskip(name)
+    right = losses.get("mse")([0.0, 1.0, 3.0, 0.0], P)
+    make = {"pandas": lambda: module.Series([0, 1, 3, 0], dtype="Int64"), "polars": lambda: module.Series([0, 1, 3, 0])}
+    column = make.get(name, lambda: module.array([0, 1, 3, 0]))()
+    assert losses.get("mse")(column, P) == right
+    assert losses.get("mse")([column, column], [P, P]).shape == (), "a list of columns"
+    assert losses.get("mse")([column, column], np.stack([P, P])) == pytest.approx(right)
+
+
+def test_a_nan_in_a_column_of_pandas_is_a_number():
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series([0.0, np.nan, 1.0, 0.0])
+    assert np.isnan(losses.get("mse")(column, P))
+    assert np.isnan(losses.get("mse")([column, column], [P, P]))
+    assert np.isnan(losses.get("mse")(pandas.DataFrame({"a": column, "b": column}), np.zeros((4, 2))))
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", "double[pyarrow]"])
+def test_tables_of_pandas_with_missing_values_are_refused(dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    for whole in ([1.0, 2.0, np.nan, 4.0], [1, 2, 3, 4]):
+        table = pandas.DataFrame({"a": whole, "b": pandas.array([0, 1, None, 0], dtype=dtype)})
+        with pytest.raises(ValueError, match="x lacks 1 of its 8 values, the first in row 2"):
+            compiled().fit(table, T)
+
+
+def test_tables_and_arrays_of_polars_with_missing_values_are_refused():
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0, 1, None, 0]})
+    with pytest.raises(ValueError, match="x lacks 1 of its 8 values, the first in row 2"):
+        compiled().fit(table, T)
+    rows = [[0.0, 1.0], [2.0, 3.0], [4.0, None], [5.0, 6.0]]
+    with pytest.raises(ValueError, match="x lacks 1 of its 8 values, the first in row 2"):
+        compiled().fit(polars.Series(rows, dtype=polars.Array(polars.Float64, 2)), T)
+    with pytest.raises(ValueError, match="lacks 1 of its 4 values, the first in row 2"):
+        compiled().fit(polars.Series([*rows[:2], None, rows[3]], dtype=polars.Array(polars.Float64, 2)), T)
+    deep = polars.Series([[row, row] for row in rows], dtype=polars.Array(polars.Float64, (2, 2)))
+    with pytest.raises(ValueError, match="lacks 2 of its 16 values, the first in row 2"):
+        losses.get("mse")(deep, np.zeros((4, 2, 2)))
+    whole = polars.Series([[row[:1] * 2] * 2 for row in rows], dtype=polars.Array(polars.Float64, (2, 2)))
+    assert losses.get("mse")(whole, np.zeros((4, 2, 2))) == pytest.approx(11.25)
+
+
+def test_integers_among_other_objects_are_exact_or_refused():
+    for values in ([2**53 + 1, 0.5], [0.5, np.int64(2**53 + 1)], [decimal.Decimal("0.5"), 2**53 + 1]):
+        with pytest.raises(ValueError, match=f"holds {2**53 + 1} in row [01] among numbers .* float64 rounds it"):
+            losses.get("mse")(np.array(values, object), np.zeros(2))
+    assert losses.get("mse")(np.array([2**24, 0.5], object), [2.0**24, 0.5]) == 0
+
+
+def test_decimals_that_are_not_finite_are_numbers():
+    decimals = np.array([decimal.Decimal("Infinity"), decimal.Decimal("1")], object)
+    assert losses.get("mse")(decimals, [0.0, 1.0]) == np.inf
+    assert np.isnan(losses.get("mse")(np.array([decimal.Decimal("NaN"), np.True_], object), [0.0, 1.0]))
 
 
 @pytest.mark.parametrize("adapter", ["keras", "torch"])

@@ -75,8 +75,19 @@ def _numbers(array, name):
             return array.astype(np.int64)
         except OverflowError:
             raise ValueError(f"{name} holds {max(values, key=abs)}, which int64 doesn't hold") from None
-    finite = np.array([value - value == 0 for value in values], bool).reshape(array.shape)
-    return _doubles(array, finite, name)
+    finite = np.array([_is_finite(value) for value in values], bool).reshape(array.shape)
+    floats = _doubles(array, finite, name)
+    for index, (value, number) in enumerate(zip(values, floats.ravel().tolist())):
+        if isinstance(value, numbers.Integral) and int(value) != number:
+            row = np.unravel_index(index, array.shape)[0] if array.ndim else 0
+            raise ValueError(f"{name} holds {value} in row {row} among numbers that aren't integers, and float64 rounds it")
+    return floats
+
+
+def _is_finite(value):
+    if isinstance(value, decimal.Decimal):
+        return value.is_finite()
+    return isinstance(value, np.bool_) or value - value == 0
 
 
 def _doubles(array, finite, name):
@@ -105,29 +116,55 @@ def lacking(missing, name):
     )
 
 
-def _has_masked(rows):
-    """Whether there are masked arrays in a list: NumPy makes plain numbers of what they mask."""
+def _may_lack(kind):
+    """Whether arrays of a type may lack values of which NumPy makes plain numbers: masked arrays, and columns of tables."""
+    return issubclass(kind, np.ma.MaskedArray) or hasattr(kind, "isna") or hasattr(kind, "is_null")
+
+
+def _has_lacking(rows):
+    """Whether there are such arrays in a list."""
     kinds = set(map(type, rows))
-    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+    if any(map(_may_lack, kinds)):
         return True
     return any(issubclass(kind, (list, tuple)) for kind in kinds) and any(
-        _has_masked(row) for row in rows if isinstance(row, (list, tuple))
+        _has_lacking(row) for row in rows if isinstance(row, (list, tuple))
     )
 
 
 def _stacked(rows):
-    """A list of masked arrays, or of lists of them, as one."""
-    return np.ma.stack([_stacked(row) if isinstance(row, (list, tuple)) else np.ma.asanyarray(row) for row in rows])
+    """A list of such arrays, or of lists of them, as one masked array."""
+    return np.ma.stack([_stacked(row) if isinstance(row, (list, tuple)) else _masked(row) for row in rows])
 
 
-def _null_count(array):
-    """How many values a column or a table of pyarrow or polars lacks; None where it doesn't say."""
-    count = getattr(array, "null_count", None)
-    if count is None:  # a table of pyarrow's
-        columns = getattr(array, "columns", None)
-        return sum(_null_count(column) or 0 for column in columns) if isinstance(columns, list) else None
-    count = count() if callable(count) else count
-    return sum(count.row(0)) if hasattr(count, "row") else count
+def _masked(row):
+    if not _may_lack(type(row)):
+        return np.ma.asanyarray(row)
+    missing = _missing(row)
+    return np.ma.asanyarray(row) if missing is None else np.ma.masked_array(np.asarray(row), missing)
+
+
+def _missing(array):
+    """Which values a column or a table of pandas, pyarrow or polars lacks; None where it isn't one, or can lack none."""
+    if hasattr(array, "isna"):  # pandas
+        own = [hasattr(dtype, "na_value") for dtype in (array.dtypes if array.ndim == 2 else [array.dtype])]
+        # What is missing in a column of a dtype of NumPy's is NaN, which is a number.
+        return np.asarray(array.isna()) & (own if array.ndim == 2 else own[0]) if any(own) else None
+    columns = array.get_columns() if hasattr(array, "get_columns") else getattr(array, "columns", None)
+    if isinstance(columns, list) and columns:
+        missing = [_missing(column) for column in columns]
+        if all(column is None for column in missing):
+            return None
+        return np.stack([column.reshape(len(column), -1).any(1) for column in missing], 1)
+    if not hasattr(array, "is_null"):
+        return None
+    if hasattr(getattr(array, "type", None), "index_type"):  # a dictionary of pyarrow's, which may have a null among its values
+        array = array.cast(array.type.value_type)
+    missing = np.asarray(array.is_null())
+    while type(getattr(array, "dtype", None)).__name__ == "Array" and not missing.any():  # several values a row, of polars
+        shape = missing.shape + array.dtype.shape[:1]
+        array = array.explode()
+        missing = np.reshape(np.asarray(array.is_null()), shape)
+    return missing
 
 
 def _to_numpy(array, name):
@@ -137,14 +174,13 @@ def _to_numpy(array, name):
         return np.ma.getdata(array)
     if isinstance(array, np.ndarray):
         return array
-    if isinstance(array, (list, tuple)) and _has_masked(array):
-        return _to_numpy(_stacked(array), name)
-    if _null_count(array):
-        values = np.asarray(array)
-        missing = np.reshape([_is_missing(value) or value != value for value in values.ravel().tolist()], values.shape)
-        raise lacking(missing, name)
-    if hasattr(getattr(array, "dtype", None), "na_value") and array.isna().any():  # pandas' own dtypes
-        raise lacking(np.asarray(array.isna()), name)
+    if isinstance(array, (list, tuple)):
+        if _has_lacking(array):
+            return _to_numpy(_stacked(array), name)
+    else:
+        missing = _missing(array)
+        if missing is not None and missing.any():
+            raise lacking(missing, name)
     detach = getattr(array, "detach", None)
     if callable(detach):  # PyTorch
         array = detach()

@@ -105,8 +105,8 @@ class Model(_native.Model):
         run's file (``"EarlyStopping(patience=5)"``), ``on_epoch_end`` a function of the epoch's number from 0 and its logs. Ctrl-C ends it
         after the batch with a KeyboardInterrupt; the weights are those trained until then.
         """
-        x = _array(x)
-        self.build(np.shape(x)[1:])
+        x = _arrays.plain(x, "x")
+        self.build(x.shape[1:])
         config = {
             "epochs": _count("epochs", epochs, 0),
             "initial_epoch": _count("initial_epoch", initial_epoch, 0),
@@ -141,15 +141,15 @@ class Model(_native.Model):
 
     def evaluate(self, x, y, batch_size=None, sample_weight=None, verbose=0):
         """The losses and metrics, a dict by name. Nothing is printed, whatever ``verbose`` is."""
-        x = _array(x)
-        self.build(np.shape(x)[1:])
+        x = _arrays.plain(x, "x")
+        self.build(x.shape[1:])
         return {name: _number(value) for name, value in json.loads(self._evaluate(x, y, sample_weight, batch_size or 32))}
 
     def predict(self, x, batch_size=None, verbose=0):
         """The predictions, float32 ``[N, ...]``; a dict of them by name where there are several outputs. Nothing is printed, whatever
         ``verbose`` is."""
-        x = _array(x)
-        self.build(np.shape(x)[1:])
+        x = _arrays.plain(x, "x")
+        self.build(x.shape[1:])
         outputs = self._predict(x, batch_size or 32)
         return outputs[0][1] if len(outputs) == 1 else dict(outputs)
 
@@ -168,10 +168,6 @@ class Model(_native.Model):
 
 
 _metrics_module = metrics
-
-
-def _array(x):
-    return x if hasattr(x, "shape") else _arrays.plain(x, "x")
 
 
 def _per_output(tree, module):

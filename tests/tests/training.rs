@@ -186,6 +186,21 @@ fn trained(optimizer: &mut Optimizer, parameters: &[Parameter], gradients: &[f32
 }
 
 #[test]
+fn a_gradient_that_is_nan_is_not_hidden() {
+    let (host, all) = optimizers();
+    let parameters = [shaped("kernel", &[2, 2]), shaped("bias", &[3])];
+    for identifier in all {
+        // What scales the loss skips such a step, and tries a smaller scale.
+        if identifier["class_name"] == "LossScaleOptimizer" {
+            continue;
+        }
+        let mut optimizer = host.optimizer(identifier.clone()).expect("it is there");
+        let values = trained(&mut optimizer, &parameters, &[0.5, f32::NAN, 0.25]);
+        assert!(values.iter().flatten().all(|value| value.is_nan()), "{identifier}: {values:?}");
+    }
+}
+
+#[test]
 fn a_parameter_without_elements_is_nothing_to_do_and_the_others_are_trained_as_without_it() {
     let (host, all) = optimizers();
     let whole = [shaped("kernel", &[2, 2]), shaped("bias", &[2])];

@@ -81,6 +81,6 @@ impl ElementwiseOptimizer<2> for Ftrl {
         let linear = linear + gradient + n.shrinkage * parameter - (after - before) / n.rate * parameter;
         let size = after / n.rate + n.l2;
         let moved = (linear.clamp(-n.l1, n.l1) - linear) / size;
-        (if size > 0.0 { moved } else { parameter }, [grown, linear])
+        (if size == 0.0 { parameter } else { moved }, [grown, linear])
     }
 }

@@ -45,7 +45,7 @@ impl ElementwiseOptimizer<1> for Lion {
         [m]: [f32; 1],
     ) -> (f32, [f32; 1]) {
         let blend = step[0] * m + step[1] * gradient;
-        let sign = if blend == 0.0 { 0.0 } else { 1.0_f32.copysign(blend) };
+        let sign = if blend == 0.0 || blend.is_nan() { blend } else { 1.0_f32.copysign(blend) };
         (parameter - rate * sign, [kept[0] * m + kept[1] * gradient])
     }
 }

@@ -21,11 +21,20 @@ impl Moments {
         Moments { weight, mean_true: y_true, mean_pred: y_pred, ..Moments::default() }
     }
 
-    /// Of one line, each element with the weight 1.
+    /// Of one line, each element with the weight 1: the means, then the products of what lies between the elements and them. What is
+    /// summed is what lies between the elements and the first, so that equal numbers have themselves for a mean and no variance.
     fn of_line(y_true: &[f64], y_pred: &[f64]) -> Self {
-        let mut moments = Moments::default();
-        y_true.iter().zip(y_pred).for_each(|(&t, &p)| moments.add(&Moments::of(t, p, 1.0)));
-        moments
+        let (Some(&first_true), Some(&first_pred)) = (y_true.first(), y_pred.first()) else {
+            return Moments::default();
+        };
+        let weight = y_true.len() as f64;
+        let [of_true, of_pred] = sums(y_true, y_pred, |t, p| [t - first_true, p - first_pred]).map(|sum| sum / weight);
+        let [true_squares, pred_squares, products] = sums(y_true, y_pred, |t, p| {
+            let (t, p) = (t - first_true - of_true, p - first_pred - of_pred);
+            [t * t, p * p, t * p]
+        });
+        let (mean_true, mean_pred) = (first_true + of_true, first_pred + of_pred);
+        Moments { weight, mean_true, mean_pred, true_squares, pred_squares, products }
     }
 
     /// Chan, Golub & LeVeque 1979.
@@ -48,6 +57,27 @@ impl Moments {
         self.mean_pred += apart[1] * share;
         self.weight = weight;
     }
+}
+
+/// The sums of some terms over a line, in eight lanes.
+fn sums<const N: usize>(y_true: &[f64], y_pred: &[f64], terms: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
+    const LANES: usize = 8;
+    let mut lanes = [[0.0; LANES]; N];
+    let (y_true, true_rest) = y_true.as_chunks::<LANES>();
+    let (y_pred, pred_rest) = y_pred.as_chunks::<LANES>();
+    for (t, p) in y_true.iter().zip(y_pred) {
+        for k in 0..LANES {
+            for (lanes, term) in lanes.iter_mut().zip(terms(t[k], p[k])) {
+                lanes[k] += term;
+            }
+        }
+    }
+    for (k, (&t, &p)) in true_rest.iter().zip(pred_rest).enumerate() {
+        for (lanes, term) in lanes.iter_mut().zip(terms(t, p)) {
+            lanes[k] += term;
+        }
+    }
+    lanes.map(|lanes| lanes.iter().sum())
 }
 
 /// What was seen along an axis: of all samples, or line by line.
@@ -141,4 +171,36 @@ fn mixed(axis: i64) -> Error {
     Error::input(format!(
         "axis {axis} is that of the samples in one batch and not in another: give all batches one rank"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_moments_of_its_elements_one_by_one() {
+        for n in [0, 1, 2, 7, 8, 9, 100] {
+            for shift in [0.0, 1e9] {
+                let line = |step: f64| (0..n).map(|i| shift + (f64::from(i) * step).sin()).collect::<Vec<f64>>();
+                let (t, p) = (line(1.3), line(0.7));
+                let mut each = Moments::default();
+                t.iter().zip(&p).for_each(|(&t, &p)| each.add(&Moments::of(t, p, 1.0)));
+                let line = Moments::of_line(&t, &p);
+                let all =
+                    |m: &Moments| [m.weight, m.mean_true, m.mean_pred, m.true_squares, m.pred_squares, m.products];
+                for (a, b) in all(&line).into_iter().zip(all(&each)) {
+                    assert!((a - b).abs() <= 1e-6 * (1.0 + b.abs()), "{n} {shift}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_numbers_have_no_variance() {
+        let line = Moments::of_line(&[0.1; 11], &[0.7; 11]);
+        assert_eq!((line.true_squares, line.pred_squares, line.products), (0.0, 0.0, 0.0));
+        assert_eq!((line.mean_true, line.mean_pred), (0.1, 0.7));
+        let line = Moments::of_line(&[0.1, f64::NAN, 0.1], &[0.7; 3]);
+        assert!(line.mean_true.is_nan() && line.true_squares.is_nan());
+    }
 }

@@ -93,6 +93,10 @@ impl LossMean {
         // As in Keras, what the loss itself leaves out (`ignore_class`) is a value of 0 without weights, and has no weight beside them.
         let sum = if weighted { totals.weight } else { shape.count() as f64 };
         let (total, count) = match scalar_weight {
+            // Keras gives each value that the loss doesn't leave out the weight.
+            Some(weight) if loss.info().own_mask => {
+                (totals.value * weight / per_sample(&of_values), totals.count * weight / per_sample(&of_values))
+            }
             Some(weight) => (divide_no_nan(totals.value, sum) * weight, weight),
             None => (totals.value / per_sample(&of_values), sum / per_sample(&of_values)),
         };
@@ -136,4 +140,36 @@ impl LossMean {
 /// A batch counts as many samples as its first axis is long.
 fn per_sample(shape: &Shape) -> f64 {
     shape.lengths().iter().skip(1).map(|&length| length as f64).product::<f64>().max(1.0)
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_loss_leaves_out_has_no_weight_beside_one_weight_for_all() {
+        let identifier = json!({"class_name": "SparseCategoricalCrossentropy", "config": {"ignore_class": 0}});
+        let (ids, predictions) = ([0i64, 1, 2], [0.7f32, 0.2, 0.1, 0.1, 0.3, 0.6, 0.2, 0.3, 0.5]);
+        let of = |weight: Option<&[f32]>| {
+            let mut metric = crate::Host::new().metric(identifier.clone()).expect("it is there");
+            let (t, p) = (Tensor::new(&ids, &[3]), Tensor::new(&predictions, &[3, 3]));
+            let weight = weight.map(|weight| match weight {
+                [_] => Tensor::new(weight, &[]),
+                _ => Tensor::new(weight, &[3]),
+            });
+            metric.update_state(t, p, weight, None).expect("it fits");
+            match metric.result().expect("a result") {
+                Outcome::Scalar(value) => value,
+                other => panic!("{other:?}"),
+            }
+        };
+        let sum = -(0.3f64.ln() + 0.5f64.ln());
+        for (weight, expected) in
+            [(None, sum / 3.0), (Some(&[2.0f32][..]), sum / 2.0), (Some(&[2.0, 2.0, 2.0]), sum / 2.0)]
+        {
+            assert!((of(weight) - expected).abs() < 1e-6, "{weight:?}: {} {expected}", of(weight));
+        }
+    }
 }

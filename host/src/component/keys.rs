@@ -84,6 +84,27 @@ pub fn split(
     Ok((base, own))
 }
 
+/// The names of dtypes that Keras has. What isn't float64 is computed in float32.
+const DTYPES: [&str; 17] = [
+    "bfloat16",
+    "bool",
+    "float",
+    "float16",
+    "float32",
+    "float64",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "int",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
+];
+
 fn is_base(kind: Kind, key: &str) -> bool {
     base_keys(kind).iter().any(|(name, ..)| *name == key) || silent_keys(kind).iter().any(|(name, _)| *name == key)
 }
@@ -135,6 +156,16 @@ impl<'a> Keys<'a> {
             None => Ok(snake_case(self.class)),
             Some(Value::String(name)) if !name.is_empty() => Ok(name),
             Some(other) => Err(self.wrong("name", "a string that isn't empty", &other)),
+        }
+    }
+
+    /// A dtype: a name, or a policy as Keras serializes it.
+    pub fn dtype(&mut self) -> Result<Option<String>> {
+        let Some(value) = self.take("dtype") else { return Ok(None) };
+        let name = value.as_str().or_else(|| value.get("config")?.get("name")?.as_str());
+        match name.filter(|name| DTYPES.contains(&name.strip_prefix("mixed_").unwrap_or(name))) {
+            Some(name) => Ok(Some(name.to_owned())),
+            None => Err(self.wrong("dtype", "the name of a dtype such as \"float32\" or \"float64\"", &value)),
         }
     }
 
@@ -209,6 +240,21 @@ mod tests {
         let config = object(json!({"learning_rate": 0.1}));
         let (base, _) = split(Kind::Optimizer, &component, config).expect("known keys");
         assert_eq!(json!(base), json!({"weight_decay": 0.004, "learning_rate": 0.1}));
+    }
+
+    #[test]
+    fn a_dtype_that_is_none_is_refused() {
+        let dtype = |value: Value| Keys::new(Kind::Loss, "Huber", object(json!({"dtype": value})))?.dtype();
+        for name in ["float64", "float32", "mixed_bfloat16"] {
+            assert_eq!(dtype(json!(name)).expect("a dtype").as_deref(), Some(name));
+        }
+        let policy = json!({"class_name": "DTypePolicy", "config": {"name": "float64"}});
+        assert_eq!(dtype(policy).expect("a policy").as_deref(), Some("float64"));
+        assert_eq!(dtype(Value::Null).expect("none"), None);
+        for wrong in [json!("flaot64"), json!(64), json!({"config": {}})] {
+            let error = dtype(wrong).expect_err("no dtype").to_string();
+            assert!(error.starts_with("Huber: dtype must be the name of a dtype"), "{error}");
+        }
     }
 
     #[test]

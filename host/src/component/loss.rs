@@ -125,7 +125,7 @@ impl Loss {
         };
         let name = keys.name()?;
         let mut info = loss.info().clone();
-        let double = match is_float64(keys.take("dtype").as_ref()) {
+        let double = match keys.dtype()?.as_deref() == Some("float64") {
             false => None,
             true => {
                 loss.check_float64()?;
@@ -232,12 +232,6 @@ impl Loss {
         gradient.iter_mut().zip(&*slopes).for_each(|(single, &slope)| *single = slope as f32);
         Ok(in_double(value))
     }
-}
-
-/// Whether a dtype is float64: a name, or a policy as Keras serializes it.
-fn is_float64(dtype: Option<&Value>) -> bool {
-    let name = dtype.and_then(|dtype| dtype.as_str().or_else(|| dtype.get("config")?.get("name")?.as_str()));
-    name == Some("float64")
 }
 
 /// Puts float64 in the place of float32 among the dtypes that are taken.

@@ -28,7 +28,7 @@ impl Metric {
     /// # Errors
     /// One of them can't be, or the plug-in fails.
     pub fn new(metric: plugin::Metric, base: Map<String, Value>) -> Result<Self> {
-        let name = Keys::new(Kind::Metric, metric.name(), base)?.name()?;
+        let name = Self::named(metric.name(), base)?;
         let state = metric.new_state()?;
         Ok(Metric { name, source: Source::Metric { metric, state }, combiner: Combiner::default() })
     }
@@ -40,8 +40,15 @@ impl Metric {
     pub fn of_loss(loss: plugin::Loss, mut base: Map<String, Value>) -> Result<Self> {
         // A loss's, but a metric has a reduction of its own.
         base.remove("reduction");
-        let name = Keys::new(Kind::Metric, loss.name(), base)?.name()?;
+        let name = Self::named(loss.name(), base)?;
         Ok(Metric { name, source: Source::Loss(Box::new(LossMean::new(loss))), combiner: Combiner::default() })
+    }
+
+    /// The name among the host's keys. What the dtype is doesn't matter, but it must be one.
+    fn named(class: &str, base: Map<String, Value>) -> Result<String> {
+        let mut keys = Keys::new(Kind::Metric, class, base)?;
+        keys.dtype()?;
+        keys.name()
     }
 
     /// What the log calls it.

@@ -214,8 +214,8 @@ impl Lender {
         }
         let lent = self.conversions.get(values, &self.accepted);
         let lent = lent.ok_or_else(|| plugfit::Error::usage(format!("{name} can't be lent")))?;
-        if lent.as_slice::<f32>().is_some()
-            && let Some((row, number)) = values.too_large_for_f32()
+        if let Some(converted) = lent.as_slice::<f32>()
+            && let Some((row, number)) = values.too_large_for_f32(converted)
         {
             let error = plugfit::Error::usage(format!("{name} holds {number:e}, which is too large for float32"));
             return Err(error.with("in", format!("row {row} (from 0)")));

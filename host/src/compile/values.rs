@@ -79,9 +79,13 @@ impl<'a> Values<'a> {
         self.shape().first().map_or(1, |&samples| samples as usize)
     }
 
-    /// The row of the first number that float32 makes infinite, and the number, if these are float64.
-    pub fn too_large_for_f32(&self) -> Option<(usize, f64)> {
+    /// The row of the first number that float32 makes infinite, and the number, if these are float64: `converted` is what they became.
+    pub fn too_large_for_f32(&self, converted: &[f32]) -> Option<(usize, f64)> {
         let Numbers::F64(numbers) = self.numbers else { return None };
+        // Without an early exit the loop is vectorized.
+        if !converted.iter().fold(false, |any, number| any | !number.is_finite()) {
+            return None;
+        }
         let at = numbers.iter().position(|number| number.is_finite() && (*number as f32).is_infinite())?;
         let row_len = (numbers.len() / self.samples().max(1)).max(1);
         Some((at / row_len, numbers[at]))

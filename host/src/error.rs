@@ -27,6 +27,8 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     details: Vec<(&'static str, String)>,
+    /// The row of the batch that is at fault.
+    row: Option<usize>,
 }
 
 /// What the host's functions return.
@@ -34,7 +36,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), details: Vec::new() }
+        Error { kind, message: message.into(), details: Vec::new(), row: None }
     }
 
     /// The caller asked for something that can't be.
@@ -73,6 +75,27 @@ impl Error {
     #[must_use]
     pub fn hint(self, text: impl Into<String>) -> Self {
         self.with("", text)
+    }
+
+    /// With the row of the batch that is at fault.
+    #[must_use]
+    pub(crate) fn at_row(self, row: Option<usize>) -> Self {
+        Error { row, ..self }
+    }
+
+    /// Says which row of the data the row of the batch is.
+    #[must_use]
+    pub(crate) fn in_data(mut self, row_of: impl FnOnce(usize) -> Option<usize>) -> Self {
+        match self.row.take().and_then(|row| row_of(row).map(|of_data| (row, of_data))) {
+            Some((row, of_data)) => self.with("row", format!("{row} of the batch is {of_data} of the data (from 0)")),
+            None => self,
+        }
+    }
+
+    /// The same as a mistake of whoever asked.
+    #[must_use]
+    pub(crate) fn as_usage(self) -> Self {
+        Error { kind: ErrorKind::Usage, ..self }
     }
 
     /// Rewrites the text of every line with this label.

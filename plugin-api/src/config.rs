@@ -117,7 +117,7 @@ pub trait ConfigValue: Sized {
 }
 
 fn must_be(what: &str, value: &Value) -> Error {
-    Error { kind: plugfit_abi::ERROR_CONFIG, message: format!("must be {what}, not {value}"), field: None, place: None }
+    Error { kind: plugfit_abi::ERROR_CONFIG, ..Error::other(format!("must be {what}, not {value}")) }
 }
 
 /// JSON has no word for them, so they are strings.

@@ -13,6 +13,7 @@ pub struct Error {
     pub(crate) message: String,
     pub(crate) field: Option<String>,
     pub(crate) place: Option<String>,
+    pub(crate) row: Option<usize>,
 }
 
 /// What a component's functions return.
@@ -20,7 +21,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     fn new(kind: u32, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), field: None, place: None }
+        Error { kind, message: message.into(), field: None, place: None, row: None }
     }
 
     /// A configuration that can't be. `field` is the key's path, such as `"schedule.decay_steps"`.
@@ -65,6 +66,12 @@ impl Error {
         Error { place, ..Self::new(abi::ERROR_PANIC, message) }
     }
 
+    /// With the row of the inputs that is at fault, from 0: a host knows which row of the data it is.
+    #[must_use]
+    pub fn at_row(self, row: usize) -> Self {
+        Error { row: Some(row), ..self }
+    }
+
     /// One of the `ERROR_…` codes of `plugfit_abi`.
     pub fn kind(&self) -> u32 {
         self.kind
@@ -78,6 +85,17 @@ impl Error {
     /// The path of the configuration key at fault.
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
+    }
+
+    /// The row of the inputs that is at fault.
+    pub fn row(&self) -> Option<usize> {
+        self.row
+    }
+
+    /// The row that the field of an error of inputs holds as it crosses.
+    #[doc(hidden)]
+    pub fn row_of(field: &str) -> Option<usize> {
+        field.strip_prefix(ROW)?.parse().ok()
     }
 
     /// Where a panic was: file and line.
@@ -107,12 +125,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What the field of an error of inputs begins with, before the row.
+const ROW: &str = "row ";
+
 impl From<Error> for abi::Error {
     fn from(error: Error) -> Self {
         abi::Error {
             kind: error.kind,
             message: error.message.into(),
-            field: error.field.map(Into::into).into(),
+            // Inputs have no keys: their errors have the row here, which older hosts don't look at.
+            field: error.field.or(error.row.map(|row| format!("{ROW}{row}"))).map(Into::into).into(),
             place: error.place.map(Into::into).into(),
         }
     }
@@ -120,11 +142,28 @@ impl From<Error> for abi::Error {
 
 impl From<abi::Error> for Error {
     fn from(error: abi::Error) -> Self {
+        let field: Option<String> = error.field.into_option().map(Into::into);
+        let row = field.as_deref().filter(|_| error.kind == abi::ERROR_INPUT).and_then(Self::row_of);
         Error {
             kind: error.kind,
             message: error.message.into(),
-            field: error.field.into_option().map(Into::into),
+            field: field.filter(|_| row.is_none()),
             place: error.place.into_option().map(Into::into),
+            row,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_crosses_the_boundary_and_is_no_field() {
+        let error = Error::input("y_true holds 2 in row 7").at_row(7);
+        let back = Error::from(abi::Error::from(error.clone()));
+        assert_eq!((back.row(), back.field(), back.to_string()), (Some(7), None, error.to_string()));
+        let config = Error::from(abi::Error::from(Error::config("row 7", "is no key")));
+        assert_eq!((config.row(), config.field()), (None, Some("row 7")));
     }
 }

@@ -1,9 +1,10 @@
-//! What labels may be: the ids of classes, or one of a few numbers.
+//! What labels may be: the ids of classes, one of a few numbers, or any within a range.
 
 use crate::{
+    lanes::{arranged::Arranged, simd::Kernel},
     shape::{same_rank, Shape},
     walk::{numeric, Weights},
-    Error, Inputs, Result, Tensor,
+    Error, Float, Inputs, Result, Tensor,
 };
 
 /// Not by `trunc`, which is a call on processors without SSE4.1.
@@ -23,7 +24,7 @@ pub(crate) fn check_ids(
 ) -> Result<()> {
     let limit = classes.map_or(f64::INFINITY, |classes| classes as f64);
     let wrong = |id: f64| !(id >= 0.0 && id < limit && is_whole(id));
-    find(ids, wrong, absent).map_or(Ok(()), |place| {
+    ids.find(wrong, absent).map_or(Ok(()), |place| {
         let ids_are = match classes {
             Some(0) => "y_pred has no classes".to_owned(),
             Some(1) => "the only class is 0".to_owned(),
@@ -34,31 +35,59 @@ pub(crate) fn check_ids(
     })
 }
 
-/// The first element that is wrong and not absent.
-fn find(tensor: &Tensor<'_>, wrong: impl Fn(f64) -> bool, absent: impl Fn(usize) -> bool) -> Option<usize> {
-    let mut start = 0;
-    loop {
-        let place = tensor.position(start, &wrong)?;
-        if !absent(place) {
-            return Some(place);
-        }
-        start = place + 1;
+fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
+    let number = match (tensor.as_slice::<f32>(), tensor.as_slice::<f64>(), tensor.get_whole(flat)) {
+        (Some(numbers), ..) => numbers[flat].to_string(),
+        (None, None, Some(whole)) => whole.to_string(),
+        _ => tensor.get_f64(flat).to_string(),
+    };
+    let each = tensor.shape().iter().skip(1).product::<i64>().max(1) as usize;
+    let (row, column) = (flat / each, flat % each);
+    let place = match tensor.shape() {
+        [] => String::new(),
+        [_, columns] if *columns > 1 => format!(" in row {row}, column {column}"),
+        _ => format!(" in row {row}"),
+    };
+    Error::input(format!("{name} holds {number}{place}, and {rule}; what has weight 0 isn't looked at")).at_row(row)
+}
+
+/// How far beyond its range a label may lie: averaged or smoothed ones are rounded.
+pub const ROUNDING: f64 = 1e-6;
+
+/// Whether a label lies outside of a range.
+struct Outside<'a, F> {
+    labels: &'a [F],
+    low: F,
+    high: F,
+}
+
+impl<F: Float> Kernel for Outside<'_, F> {
+    type Output = bool;
+    #[inline(always)]
+    fn run(self) -> bool {
+        self.labels.iter().fold(false, |any, &label| any | (label < self.low) | (label > self.high))
     }
 }
 
-fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
-    let number = match (tensor.get_whole(flat), tensor.as_slice::<f32>()) {
-        (Some(whole), _) => whole.to_string(),
-        (None, Some(numbers)) => numbers[flat].to_string(),
-        (None, None) => tensor.get_f64(flat).to_string(),
-    };
-    let place = match tensor.shape() {
-        [] => String::new(),
-        [_] | [_, 1] => format!(" in row {flat}"),
-        [_, columns] => format!(" in row {}, column {}", flat / *columns as usize, flat % *columns as usize),
-        [_, rest @ ..] => format!(" in row {}", flat / rest.iter().product::<i64>().max(1) as usize),
-    };
-    Error::input(format!("{name} holds {number}{place}, and {rule}; what has weight 0 isn't looked at"))
+/// Refuses a label outside of a range, in rows that aren't absent. NaN is none: it makes the value NaN.
+pub(crate) fn check_range<F: Float>(
+    rows: &Arranged<'_, F>,
+    y_true: &Tensor<'_>,
+    (low, high): (f64, f64),
+    absent: impl Fn(usize) -> bool,
+) -> Result<()> {
+    let (labels, columns) = (&*rows.y_true, rows.columns);
+    let (least, most) = (F::rounded(low - ROUNDING), F::rounded(high + ROUNDING));
+    if !F::run(Outside { labels, low: least, high: most }) {
+        return Ok(());
+    }
+    let wrong = |label: &F| *label < least || *label > most;
+    let found = (0..rows.rows).filter(|&row| !absent(row)).find_map(|row| {
+        let first = row * columns;
+        labels[first..first + columns].iter().position(wrong).map(|column| first + column)
+    });
+    let rule = || format!("labels lie between {low} and {high}");
+    found.map_or(Ok(()), |place| Err(wrong_at(y_true, "y_true", rows.place(place), &rule())))
 }
 
 impl Inputs<'_> {
@@ -79,7 +108,7 @@ impl Inputs<'_> {
     pub fn check_whole_numbers(&self, name: &str, absent: impl Fn(usize) -> bool) -> Result<()> {
         let ids = numeric(self.get(name)?, name)?;
         let wrong = |id: f64| !is_whole(id);
-        find(&ids, wrong, absent).map_or(Ok(()), |place| Err(wrong_at(&ids, name, place, "ids are whole numbers")))
+        ids.find(wrong, absent).map_or(Ok(()), |place| Err(wrong_at(&ids, name, place, "ids are whole numbers")))
     }
 
     /// Refuses a label of `y_true` whose weight isn't 0 and which is none of the numbers `allowed`; with `column` only labels of that
@@ -90,17 +119,18 @@ impl Inputs<'_> {
     pub fn check_labels<const N: usize>(&self, allowed: [f64; N], column: Option<usize>) -> Result<()> {
         let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, self.y_pred()?);
         let wrong = |label: f64| allowed.iter().fold(true, |wrong, allowed| wrong & (label != *allowed));
-        if y_true.position(0, wrong).is_none() {
-            return Ok(());
-        }
         let (mut shape, mut of_pred) = (Shape::new(y_true.shape(), "y_true")?, Shape::new(y_pred.shape(), "y_pred")?);
         same_rank(&mut shape, &mut of_pred);
         let weights = Weights::new(self.weight, &shape)?;
         let columns = shape.last().unwrap_or(1).max(1);
         let absent = |place: usize| weights.get(place) == 0.0 || column.is_some_and(|column| place % columns != column);
-        find(&y_true, wrong, absent).map_or(Ok(()), |place| {
+        y_true.find(wrong, absent).map_or(Ok(()), |place| {
             let numbers = allowed.map(|number| number.to_string()).join(" or ");
-            Err(wrong_at(&y_true, "y_true", place, &format!("labels are {numbers}")))
+            let hint = match y_true.get_f64(place) {
+                -1.0 if allowed.contains(&0.0) => ": write 0 for -1, or leave the metric out",
+                _ => "",
+            };
+            Err(wrong_at(&y_true, "y_true", place, &format!("labels are {numbers}{hint}")))
         })
     }
 }
@@ -136,6 +166,22 @@ mod tests {
         y_true[4321] = 0.5;
         let error = labels(&y_true, None, None).unwrap_err();
         assert!(error.message().contains("0.5 in row 2160, column 1"), "{error}");
+    }
+
+    #[test]
+    fn a_label_of_minus_1_is_refused_with_what_to_write() {
+        let error = labels(&[0.0, 1.0, -1.0, 1.0], None, None).unwrap_err();
+        assert!(error.message().contains("write 0 for -1") && error.row() == Some(1), "{error}");
+        assert!(!labels(&[0.0, 2.0], None, None).unwrap_err().message().contains("write"));
+    }
+
+    #[test]
+    fn what_is_absent_is_passed_over_in_every_chunk() {
+        let ids: Vec<f64> = (0..9000).map(|i| if i % 2 == 0 { -1.0 } else { 1.0 }).collect();
+        let tensor = Tensor::new(&ids, &[9000]);
+        assert!(check_ids(&tensor, "y_true", Some(2), |place| place % 2 == 0).is_ok());
+        let error = check_ids(&tensor, "y_true", Some(2), |place| place % 2 == 0 && place != 8500).unwrap_err();
+        assert_eq!(error.row(), Some(8500));
     }
 
     #[test]

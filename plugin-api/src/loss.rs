@@ -3,6 +3,7 @@
 use crate::{Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, TensorMut};
 use serde::{Deserialize, Serialize};
 
+pub use crate::labels::ROUNDING;
 pub use crate::lanes::formulas::{elementwise, rows_shape, rowwise};
 pub use plugfit_abi::LossTotals;
 
@@ -24,6 +25,9 @@ pub struct LossInfo {
     pub least_at_truth: bool,
     /// The inputs, in order.
     pub inputs: Vec<String>,
+    /// Between which numbers labels lie. None: any. A host may refuse others before it trains; the first two levels refuse them with
+    /// their row ([`ElementwiseLoss::labels`]).
+    pub labels: Option<(f64, f64)>,
     /// Whether it computes in float64 too ([`Loss::call_f64`]); losses of the first two levels do.
     pub float64: bool,
     /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint64"`, `"uint8"`); the host
@@ -41,6 +45,7 @@ impl Default for LossInfo {
             differentiable: true,
             least_at_truth: true,
             inputs: vec!["y_true".into(), "y_pred".into()],
+            labels: None,
             float64: false,
             dtypes: Vec::new(),
         }
@@ -95,6 +100,11 @@ pub trait ElementwiseLoss: Config + Send + Sync + 'static {
         -1
     }
 
+    /// Between which numbers labels lie: one further outside than rounding explains (1e-6) is refused with its row, if the row has weight.
+    fn labels(&self) -> Option<(f64, f64)> {
+        None
+    }
+
     /// See [`LossInfo`].
     fn info(&self) -> LossInfo {
         LossInfo::default()
@@ -127,6 +137,11 @@ pub trait RowLoss: Config + Send + Sync + 'static {
     /// The axis that a row lies along; `None`: the whole batch is one row, and the loss a scalar.
     fn axis(&self) -> Option<i64> {
         Some(-1)
+    }
+
+    /// As [`ElementwiseLoss::labels`].
+    fn labels(&self) -> Option<(f64, f64)> {
+        None
     }
 
     /// See [`LossInfo`].

@@ -99,24 +99,6 @@ pub(crate) fn same_rank(first: &mut Shape, second: &mut Shape) {
     }
 }
 
-/// The shape that both broadcast to, aligned at the last axis as NumPy does.
-pub(crate) fn common(y_true: &Shape, y_pred: &Shape) -> Result<Shape> {
-    let rank = y_true.rank().max(y_pred.rank());
-    let mut lengths = [0; MAX_RANK];
-    for (i, length) in lengths[..rank].iter_mut().enumerate() {
-        let of = |shape: &Shape| (i + shape.rank()).checked_sub(rank).map_or(1, |i| shape.lengths()[i]);
-        *length = match (of(y_true), of(y_pred)) {
-            (a, b) if a == b => a,
-            (1, b) => b,
-            (a, 1) => a,
-            _ => {
-                return Err(Error::input(format!("y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}")))
-            }
-        };
-    }
-    Ok(Shape { lengths, rank })
-}
-
 /// Where in a smaller array the element is that belongs to a place in a larger one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Broadcast {
@@ -209,7 +191,5 @@ mod tests {
         let middle = Broadcast::from_the_left(&shape(&[2, 1, 2]), &shape(&[2, 2, 2])).unwrap();
         assert_eq!((0..8).map(|i| middle.place(i)).collect::<Vec<_>>(), [0, 1, 0, 1, 2, 3, 2, 3]);
         assert!(Broadcast::from_the_left(&shape(&[3]), &shape(&[2, 3])).is_none());
-        assert!(common(&shape(&[2, 3]), &shape(&[2, 2])).is_err());
-        assert_eq!(common(&shape(&[2, 1]), &shape(&[3])).unwrap().to_vec(), [2, 3]);
     }
 }

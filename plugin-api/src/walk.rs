@@ -2,6 +2,7 @@
 
 use crate::{
     labels::check_ids,
+    lanes::arranged::pairs,
     metric::Each,
     shape::{same_rank, Broadcast, Shape},
     Error, Inputs, Result, Scratch, Tensor,
@@ -48,14 +49,17 @@ impl<'a> Tensor<'a> {
         with_elements!(self, slice => slice.iter().for_each(|&value| f(value as f64)), ());
     }
 
-    /// Where the first element from `start` on is that `wanted` holds for.
-    pub(crate) fn position(&self, start: usize, wanted: impl Fn(f64) -> bool) -> Option<usize> {
+    /// Where the first element is that is wrong, but for those of places that are absent.
+    pub(crate) fn find(&self, wrong: impl Fn(f64) -> bool, absent: impl Fn(usize) -> bool) -> Option<usize> {
         with_elements!(self, slice => {
-            // Whole chunks first: without an early exit the loop over one is vectorized.
-            let mut chunks = slice[start..].chunks(BLOCK);
-            let chunk = chunks.position(|chunk| chunk.iter().fold(false, |any, &value| any | wanted(value as f64)))?;
-            let start = start + chunk * BLOCK;
-            slice[start..].iter().position(|&value| wanted(value as f64)).map(|place| start + place)
+            slice.chunks(BLOCK).zip((0..).step_by(BLOCK)).find_map(|(chunk, start)| {
+                // Whole chunks first: without an early exit the loop over one is vectorized.
+                if !chunk.iter().fold(false, |any, &value| any | wrong(value as f64)) {
+                    return None;
+                }
+                let place = |(place, &value): (usize, _)| (wrong(value as f64) && !absent(place)).then_some(place);
+                (start..).zip(chunk).find_map(place)
+            })
         }, None)
     }
 
@@ -98,14 +102,7 @@ impl<'a> Together<'a> {
     #[inline]
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let (y_true, y_pred) = (numeric(inputs.y_true()?, "y_true")?, numeric(inputs.y_pred()?, "y_pred")?);
-        let (mut true_shape, mut pred_shape) =
-            (Shape::new(y_true.shape(), "y_true")?, Shape::new(y_pred.shape(), "y_pred")?);
-        same_rank(&mut true_shape, &mut pred_shape);
-        if true_shape != pred_shape {
-            let (y_true, y_pred) = (y_true.shape(), y_pred.shape());
-            return Err(Error::input(format!("y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}")));
-        }
-        Ok(Together { y_true, y_pred, shape: pred_shape })
+        Ok(Together { y_true, y_pred, shape: pairs(inputs)? })
     }
 
     /// Calls `f` for each line along the axis, or for each element; for none that has no elements.

@@ -1,4 +1,4 @@
-//! Targets that don't fit an output: classes that it hasn't, and shapes.
+//! Targets that don't fit an output or its loss: classes that it hasn't, shapes, and labels that are no probabilities.
 
 use plugfit_tests::run::{Ran, folder, plugfit};
 
@@ -47,8 +47,48 @@ fn a_target_that_does_not_fit_the_output_is_refused_whatever_the_batch_size() {
     {
         for batch_size in [1, 3, 4, 8] {
             // The host refuses them, or the plug-in of a loss that doesn't say what its labels are.
-            let ran = fit_targets(&values, "Dense(4)", loss, batch_size).says(&["doesn't fit"]);
-            assert!(matches!(ran.status, Some(1 | 2)), "{ran:?}");
+            fit_targets(&values, "Dense(4)", loss, batch_size).with_status(2).says(&["doesn't fit"]);
         }
     }
+}
+
+#[test]
+fn labels_that_are_no_probabilities_are_refused_before_anything_is_trained() {
+    let fit = |values: &[&str], loss: &str| fit_targets(values, "Dense(1, activation=sigmoid)", loss, 2);
+    for loss in ["binary_crossentropy", "binary_focal_crossentropy"] {
+        fit(&["0", "1", "2"], loss).with_status(2).says(&["holds 2", "row 2", "between 0 and 1", "Dense(3"]);
+        fit(&["1", "-1", "1"], loss).with_status(2).says(&["holds -1", "row 1", "write 0 for -1"]);
+        fit(&["1", "0.5", "1.5"], loss).with_status(2).says(&["holds 1.5", "row 2", "mse"]);
+        fit(&["1", "0.5", "1.0000001"], loss).with_status(0);
+    }
+    let folder = folder();
+    std::fs::write(folder.path().join("d.csv"), "a,y,z\n0,1,0\n1,0,1\n2,-1,1\n").expect("a file");
+    let text = "[data]\nfile = \"d.csv\"\ntarget = [\"y\", \"z\"]\n[network]\nlayers = [\"Dense(2, activation=softmax)\"]\n\
+                [compile]\noptimizer = \"sgd\"\nloss = \"categorical_crossentropy\"\n";
+    std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+    let ran = plugfit(folder.path(), &["fit", "fit.toml"]);
+    ran.with_status(2).says(&["holds -1", "row 2, column 0"]);
+}
+
+#[test]
+fn a_label_of_weight_0_may_be_anything() {
+    let folder = folder();
+    std::fs::write(folder.path().join("d.csv"), "a,y,w\n0,1,1\n1,0,2\n2,-1,0\n3,1,1\n").expect("a file");
+    let text = "[data]\nfile = \"d.csv\"\ntarget = \"y\"\nsample_weight = \"w\"\n[network]\n\
+                layers = [\"Dense(1, activation=sigmoid)\"]\n[compile]\noptimizer = \"sgd\"\nloss = \"binary_crossentropy\"\n";
+    std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+    plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0);
+}
+
+#[test]
+fn a_label_that_a_metric_refuses_is_named_by_its_row_of_the_data() {
+    let folder = folder();
+    let rows: String = (0..40).map(|i| format!("{i},{}\n", if i == 23 { -1 } else { 1 })).collect();
+    std::fs::write(folder.path().join("d.csv"), format!("a,y\n{rows}")).expect("a file");
+    let text = "[data]\nfile = \"d.csv\"\ntarget = \"y\"\n[network]\nlayers = [\"Dense(1)\"]\n[compile]\noptimizer = \"sgd\"\n\
+                loss = \"mse\"\nweighted_metrics = [\"BinaryAccuracy\"]\n[fit]\nbatch_size = 4\n";
+    std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+    plugfit(folder.path(), &["fit", "fit.toml", "--set", "compile.optimizer=SGD(learning_rate=1e-6)"])
+        .with_status(1)
+        .says(&["holds -1", "of the batch is 23 of the data", "write 0 for -1"]);
 }

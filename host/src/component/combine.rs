@@ -90,14 +90,16 @@ impl<F: Float> Combiner<F> {
 
 /// Refuses weights that are NaN; negative ones count as they are.
 pub(super) fn check_weight(weight: &Tensor<'_>) -> Result<()> {
-    let place = match weight.as_slice::<f32>() {
-        Some(weights) => weights.iter().position(|weight| weight.is_nan()),
-        None => (0..weight.len()).find(|&place| weight.get_f64(place).is_nan()),
+    // Without an early exit the loop is vectorized.
+    let any = match weight.as_slice::<f32>() {
+        Some(weights) => weights.iter().fold(false, |any, weight| any | weight.is_nan()),
+        None => true,
     };
-    let Some(place) = place else { return Ok(()) };
-    let each = weight.shape().iter().skip(1).product::<i64>().max(1) as usize;
-    Err(Error::usage(format!("sample_weight is NaN in row {}", place / each))
-        .hint("give what mustn't count the weight 0"))
+    let Some(place) = (0..weight.len()).find(|&place| any && weight.get_f64(place).is_nan()) else { return Ok(()) };
+    let row = place / weight.shape().iter().skip(1).product::<i64>().max(1) as usize;
+    Err(Error::usage(format!("sample_weight is NaN in row {row}"))
+        .hint("give what mustn't count the weight 0")
+        .at_row(Some(row)))
 }
 
 /// Two arrays don't broadcast.

@@ -9,6 +9,7 @@ use super::combine::{Combined, Combiner, misfit};
 use super::keys::Keys;
 use super::reduction::{Reduction, divide_no_nan};
 use super::weightless::{self, Spare};
+use crate::error::ErrorKind;
 use crate::plugin::{self, Kind};
 use crate::{Error, Result};
 
@@ -175,6 +176,31 @@ impl Loss {
         config.insert("name".into(), json!(self.name));
         config.insert("reduction".into(), json!(self.reduction.name()));
         Ok(config)
+    }
+
+    /// Refuses targets and predictions whose rows have these shapes, if the plug-in does.
+    ///
+    /// # Errors
+    /// What the plug-in says.
+    pub(crate) fn check_shapes(&self, y_true: &[usize], y_pred: &[usize]) -> Result<()> {
+        // What has dtypes of its own is asked with the first batch.
+        if !self.loss.info().dtypes.is_empty() {
+            return Ok(());
+        }
+        // Not a single row, whose length is that of an axis that broadcasts.
+        let of_rows = |row: &[usize]| [&[2], row].concat().iter().map(|&length| length as i64).collect::<Vec<_>>();
+        let shapes = [y_true, y_pred].map(of_rows);
+        let zeros = [y_true, y_pred].map(|row| vec![0.0f32; 2 * row.iter().product::<usize>()]);
+        let (y_true, y_pred) = (Tensor::new(&zeros[0], &shapes[0]), Tensor::new(&zeros[1], &shapes[1]));
+        let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
+        check_pairs(&self.loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
+        let tensors =
+            [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+        match self.loss.output_shape(&Inputs::new(&tensors, None, None)) {
+            Err(error) if error.kind() == ErrorKind::Failure => Err(error.as_usage()),
+            // What else goes wrong is told with the batch that it goes wrong with.
+            _ => Ok(()),
+        }
     }
 
     /// The loss of a batch. `weight` and `mask` broadcast to the values as in Keras.

@@ -257,7 +257,9 @@ impl<T: Table> Owned<T> {
                     .with("panic", format!("{message:?}{place} of {}", self.plugin))
             }
             abi::ERROR_INPUT | abi::ERROR_UNSUPPORTED => {
-                Error::failure(format!("{}: {}", self.full_name(), self.said(message)))
+                let field = error.field.as_ref().map(Self::lossy).into_option();
+                let row = field.as_deref().and_then(plugfit_api::Error::row_of);
+                Error::failure(format!("{}: {}", self.full_name(), self.said(message))).at_row(row)
             }
             abi::ERROR_CANCELLED => Error::interrupted(format!("{} was stopped", self.full_name())),
             _ => Error::plugin(format!("{} failed: {}", self.full_name(), self.said(message)))

@@ -1,6 +1,6 @@
-//! Whether the classes that a dataset's targets name are outputs of the network: looked at once, before anything is trained.
+//! Whether a dataset's targets fit the network's outputs and their losses: looked at once, before anything is trained.
 
-use plugfit_api::loss::Targets;
+use plugfit_api::loss::{ROUNDING, Targets};
 
 use crate::compile::Compiled;
 use crate::component::Loss;
@@ -8,17 +8,21 @@ use crate::data::{Array, Dataset, Target};
 use crate::network::Network;
 use crate::{Error, Result};
 
-/// Refuses class ids that are no class of the output they belong to, and words of more classes than it has numbers. `targets` has for
-/// each output the index of its target.
+/// Refuses targets of a shape that their loss doesn't take, labels outside of its range, class ids that are no class of the output they
+/// belong to, and words of more classes than it has numbers. `targets` has for each output the index of its target.
 ///
 /// Ids of more than one number a sample, and of outputs of more than one axis, are left to the loss, which looks at every batch.
 ///
 /// # Errors
-/// The target, and the row of the first id that is none.
+/// The target, and the row of the first label or id that is none.
 pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize>], dataset: &Dataset) -> Result<()> {
     for (output, loss) in compiled.component_losses() {
         let Some(target) = targets.get(output).copied().flatten() else { continue };
         let target = &dataset.targets()[target];
+        loss.check_shapes(target.values.row_shape(), network.output_shape(output))?;
+        if let Some(range) = loss.info().labels {
+            labels(target, loss, range, dataset)?;
+        }
         let is_one = target.values.row_shape().iter().product::<usize>() == 1;
         let (true, [numbers]) = (is_one, network.output_shape(output)) else { continue };
         words(target, loss, *numbers)?;
@@ -57,15 +61,50 @@ fn words(target: &Target, loss: &Loss, numbers: usize) -> Result<()> {
     )))
 }
 
+/// Whether a row has a weight that isn't 0.
+fn counts(dataset: &Dataset, row: usize) -> bool {
+    dataset.sample_weight().is_none_or(|weight| weight.slice(row..row + 1).iter().any(|&weight| weight != 0.0))
+}
+
+/// Labels, against the range of a loss. Rows of weight 0 may hold anything.
+fn labels(target: &Target, loss: &Loss, (low, high): (f64, f64), dataset: &Dataset) -> Result<()> {
+    let columns = target.values.row_shape().iter().product::<usize>().max(1);
+    let wrong = |label: f64| label < low - ROUNDING || label > high + ROUNDING;
+    let found = numbers(&target.values).enumerate().find(|&(at, label)| wrong(label) && counts(dataset, at / columns));
+    let Some((at, label)) = found else { return Ok(()) };
+    let name = loss.name();
+    let all = || numbers(&target.values).filter(|label| label.is_finite());
+    let hint = if all().all(|label| label == -1.0 || label == 1.0) {
+        "write 0 for -1, or use the loss hinge".to_owned()
+    } else if columns == 1 && all().all(|label| label.fract() == 0.0 && label >= 0.0) {
+        format!(
+            "for class ids, use sparse_categorical_crossentropy with one unit for each class, Dense({}, activation=softmax)",
+            all().fold(0.0, f64::max) + 1.0
+        )
+    } else {
+        "for numbers, use a loss of numbers such as \"mse\"".to_owned()
+    };
+    let row = at / columns;
+    let place = if columns == 1 {
+        format!("row {row} (from 0)")
+    } else {
+        format!("row {row}, column {} (from 0)", at % columns)
+    };
+    Err(Error::usage(format!(
+        "the target \"{}\" holds {label}, and {name} takes labels between {low} and {high}",
+        target.name
+    ))
+    .with("in", place)
+    .hint(hint))
+}
+
 /// Class ids, against the numbers of an output. Rows of weight 0, and the class that the loss ignores, may be anything.
 fn ids(target: &Target, loss: &Loss, classes: usize, dataset: &Dataset) -> Result<()> {
     // Keras's key, of whatever loss has it.
     let ignored = loss.plugin().config()?.get("ignore_class").and_then(serde_json::Value::as_f64);
-    let weight = dataset.sample_weight();
-    let counts =
-        |row: usize| weight.is_none_or(|weight| weight.slice(row..row + 1).iter().any(|&weight| weight != 0.0));
     let is_class = |id: f64| id.fract() == 0.0 && id >= 0.0 && id < classes as f64 || ignored == Some(id);
-    let Some((row, id)) = numbers(&target.values).enumerate().find(|&(row, id)| !is_class(id) && counts(row)) else {
+    let Some((row, id)) = numbers(&target.values).enumerate().find(|&(row, id)| !is_class(id) && counts(dataset, row))
+    else {
         return Ok(());
     };
     let name = &target.name;

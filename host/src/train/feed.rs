@@ -8,21 +8,25 @@ use crate::data::{Dataset, shuffled_order};
 use crate::{Error, Result};
 
 /// Pass after pass over the samples, each in an order of its own.
-pub struct Batches<'d> {
-    dataset: &'d Dataset,
+pub struct Order<'d> {
+    /// How many samples there are.
+    len: usize,
     config: &'d FitConfig,
     order: Vec<usize>,
     /// The pass that `order` is of, from 1; 0: none yet.
     pass: u64,
-    /// The batches that came before, from the run's beginning.
-    next: u64,
 }
 
-impl Batches<'_> {
-    fn fill(&mut self, batch: &mut Dataset) -> Result<()> {
-        let (len, size) = (self.dataset.len(), self.config.batch_size);
+impl<'d> Order<'d> {
+    pub fn new(len: usize, config: &'d FitConfig) -> Self {
+        Order { len, config, order: Vec::new(), pass: 0 }
+    }
+
+    /// The samples of a batch, by its number from the run's beginning.
+    pub fn batch(&mut self, number: u64) -> &[usize] {
+        let (len, size) = (self.len, self.config.batch_size);
         let count = len.div_ceil(size) as u64;
-        let (pass, within) = (self.next / count + 1, (self.next % count) as usize);
+        let (pass, within) = (number / count + 1, (number % count) as usize);
         if self.pass != pass {
             if self.config.shuffle {
                 shuffled_order(len, self.config.seed, pass, &mut self.order);
@@ -31,8 +35,23 @@ impl Batches<'_> {
             }
             self.pass = pass;
         }
+        &self.order[within * size..len.min((within + 1) * size)]
+    }
+}
+
+/// The batches of a dataset in their order.
+pub struct Batches<'d> {
+    dataset: &'d Dataset,
+    order: Order<'d>,
+    /// The batches that came before, from the run's beginning.
+    next: u64,
+}
+
+impl Batches<'_> {
+    fn fill(&mut self, batch: &mut Dataset) -> Result<()> {
+        let rows = self.order.batch(self.next);
         self.next += 1;
-        self.dataset.gather_into(&self.order[within * size..len.min((within + 1) * size)], batch)
+        self.dataset.gather_into(rows, batch)
     }
 }
 
@@ -54,7 +73,7 @@ pub struct Ahead {
 impl<'d> Feed<'d> {
     /// All batches from number `next` on, counted over all epochs. The thread, if there is one, ends when the feed is dropped.
     pub fn new<'s>(scope: &'s Scope<'s, 'd>, dataset: &'d Dataset, config: &'d FitConfig, next: u64) -> Self {
-        let mut batches = Batches { dataset, config, order: Vec::new(), pass: 0, next };
+        let mut batches = Batches { dataset, order: Order::new(dataset.len(), config), next };
         if dataset.inputs().in_memory().is_some() {
             return Feed::Now(Box::new((batches, dataset.new_batch())));
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::callbacks::{Callback, Run};
 use super::checkpoint;
-use super::feed::Feed;
+use super::feed::{Feed, Order};
 use super::history::{Epoch, History};
 use super::run_folder::RunFolder;
 use super::trainer::Trainer;
@@ -224,15 +224,15 @@ impl Fit<'_> {
         let count = self.count(train);
         std::thread::scope(|scope| {
             let feed = Feed::new(scope, train, self.config, self.done(history) * count as u64);
-            self.steps(trainer, (feed, count), validation, history, watch)
+            self.steps(trainer, (feed, count, train.len()), validation, history, watch)
         })
     }
 
-    /// All epochs, of `count` batches each.
+    /// All epochs, of `count` batches of `len` samples in all.
     fn steps(
         &mut self,
         trainer: &mut Trainer<'_>,
-        (mut feed, count): (Feed<'_>, usize),
+        (mut feed, count, len): (Feed<'_>, usize, usize),
         validation: Option<&Dataset>,
         history: &mut History,
         watch: &mut dyn Watch,
@@ -249,7 +249,10 @@ impl Fit<'_> {
             for index in 0..count {
                 let batch = feed.next().map_err(|error| placed(error, epoch, index + 1))?;
                 let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
-                let loss = trainer.train_on_batch(batch, training).map_err(|error| placed(error, epoch, index + 1))?;
+                let row_of = |row: usize| Order::new(len, config).batch(training.step).get(row).copied();
+                let loss = trainer
+                    .train_on_batch(batch, training)
+                    .map_err(|error| placed(error.in_data(row_of), epoch, index + 1))?;
                 tell_of_crashes(trainer, watch, |error| placed(error, epoch, index + 1));
                 watch.batch_ended(epoch, index + 1, count, trainer.compiled());
                 if watch.is_stopped() {

@@ -171,20 +171,25 @@ impl<'a> Trainer<'a> {
             if stop() {
                 return Err(Error::interrupted("stopped in the middle of an evaluation"));
             }
-            self.network.forward(&dataset.inputs().rows(rows.clone(), &mut self.buffer)?, None)?;
-            self.compiled.begin_batch(rows.len());
-            for (index, &target) in self.targets.iter().enumerate() {
-                let output = output(dataset, target, rows.clone(), self.network.output(index));
-                if self.trained.contains(&index) {
-                    self.compiled.output_loss(index, &output, None)?;
-                }
-                self.compiled.update_output_metrics(index, &output)?;
-            }
-            self.compiled.end_batch(self.network.penalty())?;
+            let mut of_batch = rows.clone();
+            self.evaluate_batch(dataset, rows).map_err(|error| error.in_data(|row| of_batch.nth(row)))?;
         }
         let logs = self.compiled.logs()?;
         self.compiled.reset_metrics()?;
         Ok(logs)
+    }
+
+    fn evaluate_batch(&mut self, dataset: &Dataset, rows: std::ops::Range<usize>) -> Result<()> {
+        self.network.forward(&dataset.inputs().rows(rows.clone(), &mut self.buffer)?, None)?;
+        self.compiled.begin_batch(rows.len());
+        for (index, &target) in self.targets.iter().enumerate() {
+            let output = output(dataset, target, rows.clone(), self.network.output(index));
+            if self.trained.contains(&index) {
+                self.compiled.output_loss(index, &output, None)?;
+            }
+            self.compiled.update_output_metrics(index, &output)?;
+        }
+        self.compiled.end_batch(self.network.penalty()).map(drop)
     }
 
     /// As [`predict`], of this network.

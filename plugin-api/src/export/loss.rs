@@ -58,7 +58,7 @@ impl<T: RowLoss> AnyLoss for ByRow<T> {
         self.0.to_json()
     }
     fn info(&self) -> LossInfo {
-        LossInfo { float64: true, ..self.0.info().along(self.0.axis()) }
+        LossInfo { float64: true, labels: self.0.labels(), ..self.0.info().along(self.0.axis()) }
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         rows_shape(inputs, self.0.axis())
@@ -76,7 +76,7 @@ impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
         self.0.to_json()
     }
     fn info(&self) -> LossInfo {
-        LossInfo { float64: true, ..self.0.info().along(Some(self.0.axis())) }
+        LossInfo { float64: true, labels: self.0.labels(), ..self.0.info().along(Some(self.0.axis())) }
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         rows_shape(inputs, Some(self.0.axis()))

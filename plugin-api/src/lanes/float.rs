@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign};
 
 /// `f32` or `f64`: what a loss computes in.
 pub trait Float:
-    Element + Default + PartialEq + Add<Output = Self> + AddAssign + Mul<Output = Self> + MulAssign + Div<Output = Self>
+    Element + Default + PartialOrd + Add<Output = Self> + AddAssign + Mul<Output = Self> + MulAssign + Div<Output = Self>
 {
     /// The [`Plain`] of it.
     type Number: Real;

@@ -1,12 +1,13 @@
 //! The loops around an element's or a row's formula: values, gradients and their sums in one pass, shared between threads.
 
 use super::{
-    arranged::{check_pairs, output_shape, Arranged},
+    arranged::{output_shape, Arranged},
     float::Float,
     pieces::Pieces,
     simd::{sum, Kernel},
 };
 use crate::{
+    labels::check_range,
     loss::{ElementwiseLoss, LossOutput, LossTotals, RowLoss},
     shape::Shape,
     Error, Host, Inputs, Result,
@@ -41,6 +42,9 @@ fn scale_row<F: Float>(slopes: &mut [F], factor: F) {
 
 /// A formula at work on a range of rows.
 trait Rows<F>: Sync {
+    /// Between which numbers labels lie.
+    fn labels(&self) -> Option<(f64, f64)>;
+
     /// Writes the gradient of `upstream * scale * value`, where there is room for it, and the values; returns the sums.
     fn run(
         &self,
@@ -105,7 +109,6 @@ pub fn rowwise<T: RowLoss, F: Float>(
 /// # Errors
 /// The inputs don't fit each other.
 pub fn rows_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
-    check_pairs(inputs)?;
     output_shape(inputs, axis).map(Shape::to_vec)
 }
 
@@ -116,7 +119,6 @@ fn run<F: Float>(
     output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
-    check_pairs(inputs)?;
     let arranged = Arranged::new(inputs, axis)?;
     let (rows, columns) = (arranged.rows, arranged.columns);
     let upstream = output.upstream;
@@ -126,6 +128,10 @@ fn run<F: Float>(
     };
     fits(upstream.map_or(rows, <[F]>::len), "the upstream weight")?;
     fits(output.values.as_ref().map_or(rows, |values| values.len()), "the memory for the values")?;
+    if let Some(range) = formula.labels() {
+        let absent = |row: usize| upstream.is_some_and(|upstream| upstream[row] == F::ZERO);
+        check_range(&arranged, &inputs.y_true()?, range, absent)?;
+    }
     if let Some(valid) = output.valid.as_deref_mut() {
         valid.fill(F::ONE);
     }
@@ -185,6 +191,10 @@ fn share<F: Float>(
 struct ByElement<'a, T>(&'a T);
 
 impl<T: ElementwiseLoss, F: Float> Rows<F> for ByElement<'_, T> {
+    fn labels(&self) -> Option<(f64, f64)> {
+        self.0.labels()
+    }
+
     fn run(
         &self,
         batch: &Batch<'_, F>,
@@ -296,6 +306,10 @@ impl<T: ElementwiseLoss, F: Float> Kernel for Elements<'_, '_, T, F> {
 struct ByRow<'a, T>(&'a T);
 
 impl<T: RowLoss, F: Float> Rows<F> for ByRow<'_, T> {
+    fn labels(&self) -> Option<(f64, f64)> {
+        self.0.labels()
+    }
+
     fn run(
         &self,
         batch: &Batch<'_, F>,

@@ -1,12 +1,13 @@
 //! Metrics that are the weighted mean of a value for each row: a function of an author's, or a loss's formula.
 
 use super::{
-    arranged::{check_pairs, output_shape, Arranged},
+    arranged::{output_shape, Arranged},
     formulas,
     scratch::{Elements, Scratch},
 };
 use crate::{
     config::ComponentSpec,
+    labels::check_range,
     loss::{ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
     metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
     walk::{numeric, per_sample, Weights},
@@ -133,6 +134,7 @@ impl<T: ElementwiseLoss> Values for OfElements<T> {
         sums(
             inputs,
             Some(self.0.axis()),
+            self.0.labels(),
             |inputs, output| formulas::elementwise(&self.0, inputs, output, &Host::none()),
             |y_true, y_pred| {
                 let pairs = y_true.iter().zip(y_pred);
@@ -161,6 +163,7 @@ impl<T: RowLoss> Values for OfWholeRows<T> {
         sums(
             inputs,
             self.0.axis(),
+            self.0.labels(),
             |inputs, output| formulas::rowwise(&self.0, inputs, output, &Host::none()),
             |y_true, y_pred| self.0.value(super::simd::plain(y_true), super::simd::plain(y_pred)).0,
         )
@@ -176,6 +179,7 @@ fn of_loss(loss: LossInfo) -> MetricInfo {
 fn sums(
     inputs: &Inputs<'_>,
     axis: Option<i64>,
+    labels: Option<(f64, f64)>,
     single: impl Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>,
     double: impl Fn(&[f64], &[f64]) -> f64,
 ) -> Result<Total> {
@@ -185,13 +189,12 @@ fn sums(
     if y_pred.is_empty() {
         return output_shape(inputs, axis).map(|_| Total::default());
     }
-    check_pairs(inputs)?;
     if y_true.as_slice::<f64>().is_some() || y_pred.as_slice::<f64>().is_some() {
         let (y_true, y_pred) = (numbers(y_true, |value| value), numbers(y_pred, |value| value));
         let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));
         let tensors = [("y_true", y_true), ("y_pred", y_pred)];
         let inputs = Inputs::new(&tensors, inputs.weight(), None);
-        in_double(&inputs, axis, double)
+        in_double(&inputs, axis, labels, double)
     } else {
         let (y_true, y_pred) = (numbers(y_true, |value| value as f32), numbers(y_pred, |value| value as f32));
         let (y_true, y_pred) = (Tensor::new(&y_true, true_shape), Tensor::new(&y_pred, pred_shape));
@@ -244,10 +247,18 @@ fn in_single(
     })
 }
 
-fn in_double(inputs: &Inputs<'_>, axis: Option<i64>, formula: impl Fn(&[f64], &[f64]) -> f64) -> Result<Total> {
+fn in_double(
+    inputs: &Inputs<'_>,
+    axis: Option<i64>,
+    labels: Option<(f64, f64)>,
+    formula: impl Fn(&[f64], &[f64]) -> f64,
+) -> Result<Total> {
     let shape = output_shape(inputs, axis)?;
     let weights = Weights::new(inputs.weight(), &shape)?;
     let arranged = Arranged::<f64>::new(inputs, axis)?;
+    if let Some(range) = labels {
+        check_range(&arranged, &inputs.y_true()?, range, |row| weights.get(row) == 0.0)?;
+    }
     let columns = arranged.columns;
     let mut total = Total::default();
     for row in 0..arranged.rows {

@@ -9,8 +9,8 @@
 //! * The mask counts for RootMeanSquaredError too.
 //! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).
 //! * A metric of NaN is NaN, where Keras's accuracies, counts and F-scores take it for a number. What has weight 0 isn't looked at.
-//! * Labels of two classes are 0 and 1, where a metric counts them; class ids are whole, and those of a class. Others are refused with their
-//!   row. Labels aren't broadcast. Integers are compared as integers.
+//! * Labels of two classes are 0 and 1, where a metric counts them, and lie between 0 and 1 for a cross-entropy; class ids are whole, and
+//!   those of a class. Others are refused with their row. Labels aren't broadcast. Integers are compared as integers.
 //! * Along the first axis PearsonCorrelation, ConcordanceCorrelation and the metric CosineSimilarity are those of all samples, where Keras has
 //!   the mean of the batches'.
 //! * AUC tells apart logits whose probabilities are 0 or 1 in float32.
@@ -18,7 +18,7 @@
 //!   slope there.
 //! * Where Keras has NaN or infinity on the way to a number, the number is given: of the cosine of zeros and of very long vectors, of
 //!   focal losses with a gamma below 1, of a generalized cross-entropy's edge, of Huber's with a large delta, of cross-entropies with a
-//!   logit of minus infinity for a class that is no label.
+//!   logit of minus infinity for a class that is no label, or with an infinite one that is right.
 //! * Sums are float64, and metrics take float64 predictions as they are.
 //! * Averages of squares stay finite, and what is added to them is never so small that a step without a gradient is NaN. A step of Ftrl
 //!   at a learning rate of 0 changes nothing. A loss scale stays at 1 at least, or at what it starts at if that is less.

@@ -221,7 +221,10 @@ impl Ready {
             [&[0.0][..], &[0.5], &[1.0], &[-0.5], &[1.5], &[1.5, -0.5, 0.5]].iter().map(of).collect();
         // Labels that nobody means have slopes all the same.
         if self.batch.truth().is_some() {
-            let labels = [0.25, 1.5, -0.5];
+            let labels = match self.info.labels {
+                Some((low, high)) => [low + 0.25 * (high - low), high, low],
+                None => [0.25, 1.5, -0.5],
+            };
             let y_true = again(&self.batch.y_true, &labels);
             let batch = Batch { y_true, ..self.batch.predicting(self.batch.y_pred.copied()) };
             edges.push((format!("y_true is {labels:?}, again and again"), batch));

@@ -1,6 +1,6 @@
 //! Cross-entropies of independent yes-or-no outputs, averaged over an axis.
 
-use super::{EPSILON, clamp_slope};
+use super::{EPSILON, clamp_slope, weighted};
 use plugfit_api::prelude::*;
 
 /// Probabilities are kept between these, so that their logarithms are finite.
@@ -37,7 +37,7 @@ fn of_logit<R: Real>(t: R, x: R) -> (R, R) {
     let positive = x > R::from(0.0);
     let e = (-x.abs()).exp();
     let other = R::from(1.0) - t;
-    let value = R::select(positive, x * other, -(x * t)) + e.ln_1p();
+    let value = R::select(positive, weighted(other, x), -weighted(t, x)) + e.ln_1p();
     let slope = R::select(positive, other - t * e, other * e - t) / (e + 1.0);
     (value, slope)
 }
@@ -67,6 +67,7 @@ fn of_logit<R: Real>(t: R, x: R) -> (R, R) {
 )]
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
+#[config(example = r#"{"y_true": [[0, 1], [2, 0]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "2 in row 1"}"#)]
 pub struct BinaryCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -90,6 +91,9 @@ impl ElementwiseLoss for BinaryCrossentropy {
     }
     fn axis(&self) -> i64 {
         self.axis
+    }
+    fn labels(&self) -> Option<(f64, f64)> {
+        Some((0.0, 1.0))
     }
     fn info(&self) -> LossInfo {
         // No targets: with several columns "accuracy" means CategoricalAccuracy beside it, as in Keras.
@@ -121,6 +125,7 @@ impl ElementwiseLoss for BinaryCrossentropy {
 #[config(
     example = r#"{"config": {"axis": 1, "gamma": 1.0}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.1660683, 0.05405576], [0.1397322, 0.6465125]], "gradient": [[[-0.5643824, 0.1577145], [0.2617488, -0.2617488], [0.1577145, 0.07215723]], [[0.07215723, -1.462098], [-0.3924974, 0.5643824], [0.3924974, -0.5714286]]]}"#
 )]
+#[config(example = r#"{"y_true": [[0, 1], [2, 0]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "2 in row 1"}"#)]
 pub struct BinaryFocalCrossentropy {
     /// Whether class 1 is weighed by `alpha` and class 0 by `1 - alpha`.
     #[config(default = false)]
@@ -162,7 +167,7 @@ impl ElementwiseLoss for BinaryFocalCrossentropy {
         };
         let (factor, factor_slope) = focus(missing, self.gamma, least);
         let value = factor * entropy;
-        let slope = factor_slope * missing_slope * entropy + factor * entropy_slope;
+        let slope = weighted(factor_slope * missing_slope, entropy) + factor * entropy_slope;
         if self.apply_class_balancing {
             let weight = t * self.alpha + (one - t) * (1.0 - self.alpha);
             return (value * weight, slope * weight);
@@ -171,6 +176,9 @@ impl ElementwiseLoss for BinaryFocalCrossentropy {
     }
     fn axis(&self) -> i64 {
         self.axis
+    }
+    fn labels(&self) -> Option<(f64, f64)> {
+        Some((0.0, 1.0))
     }
     fn info(&self) -> LossInfo {
         // No targets: with several columns "accuracy" means CategoricalAccuracy beside it, as in Keras.
@@ -299,6 +307,29 @@ mod tests {
                         assert!(near(slope.0, exact_slope), "{gamma} {t} {x}: {} {exact_slope}", slope.0);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn an_infinite_logit_costs_nothing_where_it_is_right_and_has_a_finite_slope_where_it_is_wrong() {
+        for gamma in [0.0, 0.5, 1.0, 1.5, 2.0, 3.0] {
+            let loss = BinaryFocalCrossentropy { from_logits: true, ..focal(gamma) };
+            for (t, x) in [(0.0f32, f32::NEG_INFINITY), (1.0, f32::INFINITY)] {
+                for (value, slope) in
+                    [entropy(true).derivative(Plain(t), Plain(x)), loss.derivative(Plain(t), Plain(x))]
+                {
+                    assert_eq!((value.0, slope.0), (0.0, 0.0), "{gamma} {t} {x}");
+                }
+                for (value, slope) in
+                    [entropy(true).derivative(Plain(t), Plain(-x)), loss.derivative(Plain(t), Plain(-x))]
+                {
+                    assert_eq!((value.0, slope.0), (f32::INFINITY, 1.0f32.copysign(-x)), "{gamma} {t} {x}");
+                }
+            }
+            for t in [0.0f32, 1.0] {
+                assert!(loss.derivative(Plain(t), Plain(f32::NAN)).0.0.is_nan());
+                assert!(entropy(true).derivative(Plain(t), Plain(f32::NAN)).0.0.is_nan());
             }
         }
     }

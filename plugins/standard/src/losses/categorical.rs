@@ -5,6 +5,7 @@ use super::{
     binary::{SMALLEST, focus},
     clamp_slope,
     lanes::{self, BLOCK, LANES},
+    weighted,
 };
 use plugfit_api::{
     Plain,
@@ -35,13 +36,6 @@ impl Smoothing {
     fn of<R: Real>(self, y_true: R) -> R {
         y_true * self.factor + self.added
     }
-}
-
-/// The product; 0 where the weight is, whatever is weighed: a class of weight 0 may have a logit of minus infinity.
-#[inline(always)]
-fn weighted<R: Real>(weight: R, term: R) -> R {
-    let zero = R::from(0.0);
-    R::select(weight == zero, zero, weight * term)
 }
 
 /// The product; 0 for a weight of 0 and an infinite term. A term that is NaN stays NaN.
@@ -83,6 +77,7 @@ fn weighted_unless_nan<R: Real>(weight: R, term: R) -> R {
 )]
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
+#[config(example = r#"{"y_true": [[0, 1], [-1, 1]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "-1 in row 1"}"#)]
 pub struct CategoricalCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -152,6 +147,10 @@ impl RowLoss for CategoricalCrossentropy {
 
     fn axis(&self) -> Option<i64> {
         Some(self.axis)
+    }
+
+    fn labels(&self) -> Option<(f64, f64)> {
+        Some((0.0, 1.0))
     }
 
     fn info(&self) -> LossInfo {
@@ -230,6 +229,7 @@ impl Alpha {
 )]
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
+#[config(example = r#"{"y_true": [[0, 1], [-1, 1]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "-1 in row 1"}"#)]
 pub struct CategoricalFocalCrossentropy {
     /// The weight of every class, or a list with one for each.
     #[config(default = 0.25, range = 0.0..)]
@@ -276,10 +276,21 @@ impl<R: Real> Logits<R> {
     fn new<T: Copy>(row: &[T], number: impl Fn(T) -> R + Copy) -> Self {
         let (zero, one) = (R::from(0.0), R::from(1.0));
         let most = lanes::greatest!(row, |x| number(x));
-        let below = lanes::sum!(row, |x| R::select(number(x) < most, (number(x) - most).exp(), zero));
-        let equal = lanes::sum!(row, |x| R::select(number(x) < most, zero, one));
+        let (mut below, mut equal) = ([zero; LANES], [zero; LANES]);
+        let (mut terms, mut ones) = ([zero; BLOCK], [zero; BLOCK]);
+        lanes::for_each_block!(row, row, |_at, x, _y, used| {
+            let n = x.len();
+            let (terms, ones) = (&mut terms[..n], &mut ones[..n]);
+            for k in 0..n {
+                let x = number(x[k]);
+                terms[k] = R::select(x < most, (x - most).exp(), zero);
+                ones[k] = R::select(x < most, zero, one);
+            }
+            lanes::add(&mut below, terms, used);
+            lanes::add(&mut equal, ones, used);
+        });
         // Without the 1 of the greatest, beside which small ones would be lost.
-        let others = below + (equal - 1.0);
+        let others = lanes::total(below) + (lanes::total(equal) - 1.0);
         Logits { most, others, logarithm: others.ln_1p() }
     }
 
@@ -414,6 +425,10 @@ impl RowLoss for CategoricalFocalCrossentropy {
         Some(self.axis)
     }
 
+    fn labels(&self) -> Option<(f64, f64)> {
+        Some((0.0, 1.0))
+    }
+
     fn info(&self) -> LossInfo {
         LossInfo { from_logits: self.from_logits, ..LossInfo::targets(Targets::Categorical) }
     }
@@ -421,7 +436,7 @@ impl RowLoss for CategoricalFocalCrossentropy {
 
 impl Loss for CategoricalFocalCrossentropy {
     fn info(&self) -> LossInfo {
-        LossInfo { float64: true, ..RowLoss::info(self).along(Some(self.axis)) }
+        LossInfo { float64: true, labels: self.labels(), ..RowLoss::info(self).along(Some(self.axis)) }
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {

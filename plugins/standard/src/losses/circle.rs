@@ -72,10 +72,10 @@ struct Batch<'a, F> {
 impl<'a, F: Dot> Batch<'a, F> {
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let n = samples(inputs)? as usize;
-        let ids = Labels::new(inputs.y_true()?)?;
         // A sample of weight 0 is a partner of the others all the same.
-        ids.check::<F>(None, None, None, n)?;
-        let labels = numbered((0..n).map(|i| ids.get(i)));
+        inputs.check_whole_numbers("y_true", |_| false)?;
+        let ids = inputs.y_true()?;
+        let labels = numbered((0..n).map(|i| ids.get_whole(i).unwrap_or_default()));
         let y_pred = inputs.y_pred()?;
         Ok(Batch { labels, y_pred: y_pred.floats("y_pred")?, width: y_pred.shape()[1] as usize })
     }
@@ -94,11 +94,11 @@ impl<'a, F: Dot> Batch<'a, F> {
 }
 
 /// Small numbers that are equal where the ids are.
-fn numbered(ids: impl Iterator<Item = i64> + Clone) -> Vec<i32> {
+fn numbered(ids: impl Iterator<Item = i128> + Clone) -> Vec<i32> {
     if let Ok(small) = ids.clone().map(i32::try_from).collect() {
         return small;
     }
-    let mut distinct: Vec<i64> = ids.clone().collect();
+    let mut distinct: Vec<i128> = ids.clone().collect();
     distinct.sort_unstable();
     distinct.dedup();
     ids.map(|id| distinct.partition_point(|&other| other < id) as i32).collect()

@@ -2,7 +2,7 @@
 
 use super::{
     lanes,
-    shared::{Labels, Layout, add, share},
+    shared::{Labels, Layout, add, check_ids, share},
 };
 use plugfit_api::{Float, loss::LossTotals, prelude::*};
 
@@ -196,7 +196,7 @@ impl Loss for Ctc {
 fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Host<'_>) -> Result<LossTotals> {
     let [n, width, time, classes] = lengths(inputs)?;
     let ids = Labels::new(inputs.y_true()?)?;
-    ids.check(Some(classes), None, output.upstream, n)?;
+    check_ids(inputs, classes, None, output.upstream, n)?;
     let y_pred = inputs.y_pred()?.floats::<F>("y_pred")?;
     let (upstream, scale) = (output.upstream, output.scale);
     let size = time * classes;
@@ -292,7 +292,7 @@ mod tests {
     fn ids_that_are_no_class_are_refused_and_empty_sequences_do_not_panic() {
         for (labels, wrong) in [([1i32, 9], "9"), ([-1, 1], "-1")] {
             let error = call(&Ctc, (&labels, &[1, 2]), (&logits(12), &[1, 4, 3])).unwrap_err().to_string();
-            assert!(error.contains(&format!("holds {wrong} in row 0")) && error.contains("3 classes"), "{error}");
+            assert!(error.contains(&format!("holds {wrong} in row 0")) && error.contains("from 0 to 2"), "{error}");
         }
         assert!(call(&Ctc, (&[1i32, 2], &[1, 2]), (&[], &[1, 0, 3])).unwrap().values[0] > 9e4);
         assert_eq!(call(&Ctc, (&[] as &[i32], &[1, 0]), (&[0.0; 2], &[1, 2, 1])).unwrap().values, [0.0]);

@@ -46,3 +46,10 @@ fn positive_slope<R: Real>(x: R) -> R {
     let zero = R::from(0.0);
     R::select(x > zero, R::from(1.0), R::select(x < zero, zero, R::from(0.5)))
 }
+
+/// The product; 0 where the weight is, whatever is weighed: a label of 0 may have an infinite logit.
+#[inline(always)]
+fn weighted<R: Real>(weight: R, term: R) -> R {
+    let zero = R::from(0.0);
+    R::select(weight == zero, zero, weight * term)
+}

@@ -40,70 +40,7 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// Refuses what isn't a whole number, or is none of `classes` classes where they are counted, unless it is `ignored` or belongs to
-    /// a value of weight 0. There are as many ids for each value as the lengths say.
-    pub fn check<F: Float>(
-        &self,
-        classes: Option<usize>,
-        ignored: Option<i64>,
-        upstream: Option<&[F]>,
-        values: usize,
-    ) -> Result<()> {
-        let n = self.len();
-        let each = n.checked_div(values).unwrap_or(1).max(1);
-        let is_class = |id: i64| match classes {
-            Some(classes) => (id >= 0 && (id as u64) < classes as u64) || ignored == Some(id),
-            None => true,
-        };
-        let fits = |i: usize| self.whole(i).is_some_and(is_class);
-        let counts =
-            |i: usize| upstream.and_then(|upstream| upstream.get(i / each)).is_none_or(|&weight| weight != F::ZERO);
-        let Some(wrong) = (0..n).find(|&i| !fits(i) && counts(i)) else { return Ok(()) };
-        let place = format!("y_true holds {} in row {} (from 0)", self.shown(wrong), wrong / each);
-        Err(Error::input(match (self.whole(wrong), classes) {
-            (Some(_), Some(0)) => format!("{place}, and y_pred has no classes"),
-            (Some(_), Some(classes)) => {
-                format!("{place}, which is no class: y_pred has {classes} classes, whose ids are 0 to {}", classes - 1)
-            }
-            _ => format!("{place}, which is no class id: ids are whole numbers"),
-        }))
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Labels::I64(ids) => ids.len(),
-            Labels::I32(ids) => ids.len(),
-            Labels::U8(ids) => ids.len(),
-            Labels::F32(ids) => ids.len(),
-            Labels::F64(ids) => ids.len(),
-        }
-    }
-
-    /// Number `i`, if it is whole.
-    #[inline(always)]
-    fn whole(&self, i: usize) -> Option<i64> {
-        // 2^63 is the first that is too large.
-        let whole = |id: f64| (id.trunc() == id && id.abs() < 9.223_372_036_854_776e18).then_some(id as i64);
-        match self {
-            Labels::I64(ids) => Some(ids[i]),
-            Labels::I32(ids) => Some(ids[i].into()),
-            Labels::U8(ids) => Some(ids[i].into()),
-            Labels::F32(ids) => whole(ids[i].into()),
-            Labels::F64(ids) => whole(ids[i]),
-        }
-    }
-
-    fn shown(&self, i: usize) -> String {
-        match self {
-            Labels::I64(ids) => ids[i].to_string(),
-            Labels::I32(ids) => ids[i].to_string(),
-            Labels::U8(ids) => ids[i].to_string(),
-            Labels::F32(ids) => ids[i].to_string(),
-            Labels::F64(ids) => ids[i].to_string(),
-        }
-    }
-
-    /// Number `i`, which was [checked](Self::check); anything where it has no weight.
+    /// Number `i`, which was [checked](check_ids); anything where it has no weight.
     #[inline(always)]
     pub fn get(&self, i: usize) -> i64 {
         match self {
@@ -114,6 +51,23 @@ impl<'a> Labels<'a> {
             Labels::F64(ids) => ids[i] as i64,
         }
     }
+}
+
+/// Refuses a class id of `y_true` that is none of `classes`, unless it is `ignored` or belongs to a value of weight 0. There are as many ids
+/// for each of the `values` as the lengths say.
+pub fn check_ids<F: Float>(
+    inputs: &Inputs<'_>,
+    classes: usize,
+    ignored: Option<i64>,
+    upstream: Option<&[F]>,
+    values: usize,
+) -> Result<()> {
+    let ids = inputs.y_true()?;
+    let each = ids.len().checked_div(values).unwrap_or(1).max(1);
+    let has_weight =
+        |i: usize| upstream.and_then(|upstream| upstream.get(i / each)).is_none_or(|&weight| weight != F::ZERO);
+    let is_ignored = |i: usize| ignored.is_some_and(|ignored| ids.get_whole(i) == Some(ignored.into()));
+    inputs.check_class_ids("y_true", Some(classes), |i| !has_weight(i) || is_ignored(i))
 }
 
 /// The axis with this number, which counts from the end if it is negative.

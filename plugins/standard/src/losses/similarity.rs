@@ -57,7 +57,11 @@ impl RowLoss for CosineSimilarity {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
         let (true_scale, of_true) = scale_and_inverse(y_true, |t| t);
         let (pred_scale, of_pred) = scale_and_inverse(y_pred, |p| p);
-        -(lanes::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)) * of_true * of_pred)
+        let dot = match true_scale.value() == 1.0 && pred_scale.value() == 1.0 {
+            true => lanes::sum!(y_true, y_pred, |t, p| t * p),
+            false => lanes::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)),
+        };
+        -(dot * of_true * of_pred)
     }
 
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {

@@ -2,7 +2,7 @@
 
 use super::{
     EPSILON, clamp_slope, lanes,
-    shared::{Labels, Layout, Part, add, axis_of, count, share},
+    shared::{Labels, Layout, Part, add, axis_of, check_ids, count, share},
 };
 use plugfit_api::{
     Float, Plain,
@@ -227,7 +227,7 @@ fn call<F: Slopes>(
 ) -> Result<LossTotals> {
     let (Rows { outer, classes, inner }, _) = Rows::new(inputs, axis)?;
     let labels = Labels::new(inputs.y_true()?)?;
-    labels.check(Some(classes), ignored, output.upstream, outer * inner)?;
+    check_ids(inputs, classes, ignored, output.upstream, outer * inner)?;
     let y_pred = inputs.y_pred()?.floats::<F>("y_pred")?;
     let (upstream, scale) = (output.upstream, output.scale);
     let layout = Layout { rows: outer, values: inner, slopes: classes * inner, cost: classes * inner };
@@ -404,7 +404,7 @@ mod tests {
         for loss in [&LOGITS, &PROBABILITIES, &SparseCategoricalCrossentropy { ignore_class: Some(-2), ..LOGITS }] {
             for id in [2.0, -1.0, 1e18, 9e99, f64::INFINITY] {
                 let error = call(loss, (&[0.0, id], &[2]), y_pred).unwrap_err().to_string();
-                assert!(error.contains("in row 1 (from 0)") && error.contains(&id.to_string()), "{error}");
+                assert!(error.contains("in row 1,") && error.contains(&id.to_string()), "{error}");
             }
             let error = call(loss, (&[1.5f32, 0.0], &[2, 1]), y_pred).unwrap_err().to_string();
             assert!(error.contains("1.5 in row 0") && error.contains("whole numbers"), "{error}");

@@ -828,3 +828,7 @@ def test_float64_is_computed_in_float64():
     assert float(losses.MeanSquaredError()(np.array([[1.7e9]]), np.array([[1.7e9 + 0.25]]))) == 0.0
     function = losses.LossFunctionWrapper(lambda a, b: ((a - b) ** 2).mean(-1), dtype="float64")
     assert np.isclose(function(t, p), ((t - p) ** 2).mean(), rtol=1e-14)
+    for double in (losses.MeanSquaredError(dtype="float64"), losses.get({"class_name": "mse", "config": {"dtype": "float64"}})):
+        single = losses.get(double, dtype="float32")
+        assert single(t, p).dtype == np.float32 and single.gradient(t, p).dtype == np.float32 and single.dtype == "float32"
+        assert losses.get(single, dtype="float64").gradient(t, p).dtype == np.float64

@@ -31,12 +31,13 @@ class Loss(Component, _native.Loss):
 
     @classmethod
     def _told(cls, identifier, dtype):
-        # float64 is computed in; to any other dtype results are converted here.
-        if dtype != "float64":
+        if dtype is None:
             return identifier
         if not isinstance(identifier, dict):
             identifier = {"class_name": identifier}
-        return {**identifier, "config": {**(identifier.get("config") or {}), "dtype": dtype}}
+        config = {key: value for key, value in (identifier.get("config") or {}).items() if key != "dtype"}
+        # float64 is computed in; to any other dtype results are converted here.
+        return {**identifier, "config": {**config, "dtype": dtype} if dtype == "float64" else config}
 
     #: Of a class that refuses more shapes than its formula does.
     _check = None

@@ -17,8 +17,8 @@ class Loss(keras.losses.Loss):
 
     def __init__(self, identifier, name=None, reduction=None, dtype=None):
         self._loss = _common.found(_losses, _losses.LossFunctionWrapper, identifier)
-        super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
         dtype = _dtype_name(dtype) or self._loss._given_dtype
+        super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
         if reduction is not None and reduction != self._loss.reduction:
             self._loss = type(self._loss)._of(_losses._with_reduction(self._loss, reduction), self._loss._function, dtype)
         elif dtype != self._loss._given_dtype:
@@ -31,7 +31,7 @@ class Loss(keras.losses.Loss):
         if isinstance(y_pred, np.ndarray):
             y_pred = keras.ops.convert_to_tensor(y_pred)
         reduced = _jax_loss if _common.backend() == "jax" else _torch_loss
-        return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), self.dtype)
+        return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), _common.held(self.dtype))
 
     def call(self, y_true, y_pred):
         """The values, not reduced."""
@@ -77,8 +77,7 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
         # The shape of the values follows from the shapes alone, and so does whether they fit, which is best said here.
         zeros = {name: np.zeros(array.shape, array.dtype) for name, array in {**others, "y_pred": y_pred}.items()}
         shape = np.shape(loss(**zeros))
-    # JAX has float64 where it is told so (jax_enable_x64).
-    dtype = jax.dtypes.canonicalize_dtype(np.float64 if loss._given_dtype == "float64" else np.float32)
+    dtype = np.dtype(_common.held("float64" if loss._given_dtype == "float64" else "float32"))
     of_value = jax.ShapeDtypeStruct(shape, dtype)
     of_slopes = jax.ShapeDtypeStruct(y_pred.shape, dtype)
 

@@ -2,5 +2,6 @@
 
 pub mod boundary;
 pub mod build;
+pub mod components;
 pub mod golden;
 pub mod run;

@@ -6,35 +6,8 @@ use plugfit::{
     plugin::Kind,
 };
 use plugfit_api::{Tensor, TensorMut, metric::Outcome};
-use plugfit_tests::build::library;
-use serde_json::{Value, json};
-
-fn host() -> Host {
-    ["calibration", "agreement", "quantile", "ranking", "segmentation"]
-        .iter()
-        .fold(Host::new(), |host, plugin| host.with_plugins(library(plugin)).expect("it loads"))
-}
-
-/// What components without defaults for everything are made with.
-fn identifier(name: &str) -> Value {
-    let config = match name.rsplit('>').next().unwrap_or(name) {
-        "IoU" | "OneHotIoU" => json!({"num_classes": 4, "target_class_ids": [0, 2]}),
-        "MeanIoU" | "OneHotMeanIoU" => json!({"num_classes": 4}),
-        "PrecisionAtRecall" => json!({"recall": 0.5}),
-        "RecallAtPrecision" => json!({"precision": 0.5}),
-        "SensitivityAtSpecificity" => json!({"specificity": 0.5}),
-        "SpecificityAtSensitivity" => json!({"sensitivity": 0.5}),
-        _ => json!({}),
-    };
-    json!({"class_name": name, "config": config})
-}
-
-fn names(host: &Host, kind: Kind) -> Vec<String> {
-    let all = host.components(kind);
-    all.into_iter()
-        .map(|(plugin, component)| format!("{}>{}", plugin.label().split(' ').next().unwrap(), component.name))
-        .collect()
-}
+use plugfit_tests::components::{host, identifier, names};
+use serde_json::json;
 
 /// What is strange, and shape and values of y_true and of y_pred.
 type Strange = (&'static str, Vec<i64>, Vec<f32>, Vec<i64>, Vec<f32>);
@@ -79,7 +52,7 @@ fn no_panic(component: &str, what: &str, error: Option<plugfit::Error>) {
 fn no_loss_panics() {
     let host = host();
     let losses = names(&host, Kind::Loss);
-    assert!(losses.len() >= 22, "{losses:?}");
+    assert!(losses.len() >= 24, "{losses:?}");
     for name in losses {
         for (what, true_shape, y_true, pred_shape, y_pred) in strange() {
             let mut loss: Loss = host.loss(identifier(&name)).unwrap_or_else(|error| panic!("{error}"));

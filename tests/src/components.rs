@@ -1,0 +1,39 @@
+//! Every component that a plug-in here has, as identifiers.
+
+use plugfit::{Host, plugin::Kind};
+use serde_json::{Value, json};
+
+use crate::build::library;
+
+/// A host with the plug-ins whose losses and metrics take labels and predictions.
+///
+/// # Panics
+/// One can't be built or loaded.
+pub fn host() -> Host {
+    ["calibration", "agreement", "quantile", "ranking", "segmentation"]
+        .iter()
+        .fold(Host::new(), |host, plugin| host.with_plugins(library(plugin)).expect("it loads"))
+}
+
+/// The full names of a kind.
+pub fn names(host: &Host, kind: Kind) -> Vec<String> {
+    let all = host.components(kind).into_iter();
+    all.map(|(plugin, component)| {
+        format!("{}>{}", plugin.label().split(' ').next().unwrap_or_default(), component.name)
+    })
+    .collect()
+}
+
+/// A component with what it can't be made without.
+pub fn identifier(name: &str) -> Value {
+    let config = match name.rsplit('>').next().unwrap_or(name) {
+        "IoU" | "OneHotIoU" => json!({"num_classes": 4, "target_class_ids": [0, 2]}),
+        "MeanIoU" | "OneHotMeanIoU" => json!({"num_classes": 4}),
+        "PrecisionAtRecall" => json!({"recall": 0.5}),
+        "RecallAtPrecision" => json!({"precision": 0.5}),
+        "SensitivityAtSpecificity" => json!({"specificity": 0.5}),
+        "SpecificityAtSensitivity" => json!({"sensitivity": 0.5}),
+        _ => json!({}),
+    };
+    json!({"class_name": name, "config": config})
+}

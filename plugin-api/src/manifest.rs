@@ -1,6 +1,7 @@
 //! The manifest as JSON, made while the plug-in is compiled, so that a reader needs no code of it to run.
 
 use crate::config::{ComponentSpec, FieldSpec, TrialSpec};
+use serde_json::Value;
 
 /// What a plug-in says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,29 @@ pub fn is_name(text: &str) -> bool {
     let starts = text.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
     let rest = text.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character));
     starts && rest && text.len() <= 80
+}
+
+/// Whether a character is an instruction to a terminal and not a part of the text: a control character, an end of a line, or one that
+/// changes the direction in which the text around it is shown.
+pub fn is_instruction(character: char) -> bool {
+    let changes_direction = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
+    // From U+2028: the separators of lines and paragraphs, then embeddings and overrides.
+    character.is_control() || changes_direction || matches!(character, '\u{2028}'..='\u{202e}')
+}
+
+/// A text that a terminal would obey and not show. Documentation may have several lines.
+pub fn not_shown(value: &Value, is_documentation: bool) -> Option<&str> {
+    let wrong = |character: char| is_instruction(character) && !(is_documentation && "\n\t".contains(character));
+    let is_text = |key: &str| matches!(key, "doc" | "description" | "examples");
+    match value {
+        Value::String(text) => text.contains(wrong).then_some(text),
+        Value::Array(list) => list.iter().find_map(|value| not_shown(value, is_documentation)),
+        Value::Object(map) => map.iter().find_map(|(key, value)| {
+            let key_is_wrong = key.contains(is_instruction).then_some(key.as_str());
+            key_is_wrong.or_else(|| not_shown(value, is_documentation || is_text(key)))
+        }),
+        _ => None,
+    }
 }
 
 /// The length in bytes of the manifest's JSON.

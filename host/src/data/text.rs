@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+pub(crate) use plugfit_api::manifest::is_instruction;
+
 /// The names most like `name`, best first, at most three; none if nothing is near.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     const NEAR_ENOUGH: f64 = 0.75;
@@ -21,14 +23,6 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 fn likeness(wanted: &str, candidate: &str) -> f64 {
     let slip = wanted.len() > 2 && strsim::osa_distance(wanted, candidate) == 1;
     strsim::jaro_winkler(wanted, candidate).max(if slip { 0.9 } else { 0.0 })
-}
-
-/// Whether a character is an instruction to a terminal and not a part of the text: a control character, an end of a line, or one that
-/// changes the direction in which the text around it is shown.
-pub(crate) fn is_instruction(character: char) -> bool {
-    let changes_direction = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
-    // From U+2028: the separators of lines and paragraphs, then embeddings and overrides.
-    character.is_control() || changes_direction || matches!(character, '\u{2028}'..='\u{202e}')
 }
 
 /// The text with U+FFFD in place of what `is_replaced`.

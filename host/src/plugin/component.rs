@@ -8,10 +8,11 @@ use plugfit_abi::abi_stable::std_types::{ROption, RResult, RStr, RString};
 use plugfit_abi::{self as abi, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
 use plugfit_api::Inputs;
 use plugfit_api::instance::Instance;
+use plugfit_api::manifest::not_shown;
 use serde_json::{Map, Value};
 
 use super::load::Checked;
-use super::{Door, Kind, Plugin, bounds, isolate, vet};
+use super::{Door, Kind, Plugin, bounds, isolate};
 use crate::data::text::{cut, one_line};
 use crate::{Error, Result};
 
@@ -167,7 +168,7 @@ impl<T: Table> Owned<T> {
     /// What depends on the configuration; unknown keys are passed over.
     pub fn info<I: serde::de::DeserializeOwned>(&self) -> Result<I> {
         let info = self.json::<Value>("instance_info", self.table.instance_info())?;
-        if let Some(text) = vet::not_shown(&info, false) {
+        if let Some(text) = not_shown(&info, false) {
             return Err(self.mistake(&format!("gave an instance_info with control characters: {text:?}")));
         }
         serde_json::from_value(info).map_err(|error| self.unreadable("instance_info", &error))

@@ -5,12 +5,12 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _}
 use object::{BinaryFormat, Endianness, Object, ObjectSection, ObjectSymbol};
 use std::collections::{BTreeSet, HashSet};
 
-use plugfit_api::manifest::is_name;
+use plugfit_api::manifest::{is_name, not_shown};
 use serde_json::Value;
 
 use super::dynamic::Links;
 use super::{Manifest, Refusal, bounds, foreign, headers, image};
-use crate::data::text::{grouped, is_instruction};
+use crate::data::text::grouped;
 
 /// What a plug-in's file holds.
 #[derive(Debug)]
@@ -141,21 +141,6 @@ fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
 fn misnamed(what: &str, name: &str) -> Refusal {
     Refusal::new(format!("{what} called {name:?}"))
         .hint("a name is of letters, digits, _ - and ., and begins with a letter")
-}
-
-/// A text that a terminal would obey and not show. Documentation may have several lines.
-pub fn not_shown(value: &Value, is_documentation: bool) -> Option<&str> {
-    let wrong = |character: char| is_instruction(character) && !(is_documentation && "\n\t".contains(character));
-    let is_text = |key: &str| matches!(key, "doc" | "description" | "examples");
-    match value {
-        Value::String(text) => text.contains(wrong).then_some(text),
-        Value::Array(list) => list.iter().find_map(|value| not_shown(value, is_documentation)),
-        Value::Object(map) => map.iter().find_map(|(key, value)| {
-            let key_is_wrong = key.contains(is_instruction).then_some(key.as_str());
-            key_is_wrong.or_else(|| not_shown(value, is_documentation || is_text(key)))
-        }),
-        _ => None,
-    }
 }
 
 fn library(bytes: &[u8]) -> Result<(object::File<'_>, Links), Refusal> {

@@ -226,6 +226,9 @@ fn trial(list: &MetaList, options: &mut StructOptions) -> Result<()> {
                     if reason.trim().is_empty() {
                         return Err(Error::new(pair.value.span(), "the reason why this law doesn't apply"));
                     }
+                    if reason.contains(char::is_control) {
+                        return Err(Error::new(pair.value.span(), "a reason of one line, without control characters"));
+                    }
                     options.except.push((pair.path.require_ident()?.to_string(), reason));
                 }
             }
@@ -342,4 +345,23 @@ pub fn snake_case(name: &str) -> String {
         snake.extend(character.to_lowercase());
     }
     snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syn::parse_quote;
+
+    #[test]
+    fn a_reason_is_of_one_line() {
+        let of = |reason: &str| {
+            expand(&parse_quote!(
+                #[config(trial(except(truth = #reason)))]
+                struct A;
+            ))
+            .is_ok()
+        };
+        assert!(of("it is a bound"));
+        assert!(!of("two\nlines") && !of("\u{1b}[2J") && !of(" "));
+    }
 }

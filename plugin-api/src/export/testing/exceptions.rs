@@ -22,11 +22,13 @@ pub fn reason(component: &Value, test: &Test) -> Option<String> {
     found.map(|(_, reason)| reason.to_owned())
 }
 
-/// That what it declares can be.
-pub fn check(component: &Value, what: &str, report: &mut Report) {
+/// That what it declares can be. What is listed under several kinds is one struct, which declares laws of each of them.
+pub fn check(component: &Value, components: &[Value], what: &str, report: &mut Report) {
+    let of_its_name = components.iter().filter(|other| other["name"] == component["name"]);
+    let kinds: Vec<&Value> = of_its_name.map(|other| &other["kind"]).collect();
     for (name, reason) in declared(component) {
-        let known = tests().iter().any(|test| test.name == name && can_be_excepted(test, &component["kind"]));
-        report.that(known, || {
+        let is_law = |test: &Test| test.name == name && kinds.iter().any(|kind| can_be_excepted(test, kind));
+        report.that(tests().iter().any(is_law), || {
             format!("{what} excludes {name:?}, which is no law of its kind: only those can be excluded")
         });
         report.that(!reason.trim().is_empty(), || format!("{what} excludes {name:?} without a reason"));

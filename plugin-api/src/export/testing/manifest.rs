@@ -1,7 +1,7 @@
 //! What holds for a manifest.
 
 use super::{components, exceptions, report::Report};
-use crate::manifest::is_name;
+use crate::manifest::{is_name, not_shown};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -17,6 +17,9 @@ pub fn check(manifest: &Value, report: &mut Report) {
         format!("has the version {version:?}; write three numbers, such as 0.1.0")
     });
     report.that(!components(manifest).is_empty(), || "has no component".into());
+    if let Some(text) = not_shown(manifest, false) {
+        report.fail(format!("has control characters in {text:?}: only documentation may have several lines"));
+    }
     let mut names = HashSet::new();
     for component in components(manifest) {
         let (kind, own) = (text(component, "kind"), text(component, "name"));
@@ -35,7 +38,7 @@ pub fn check(manifest: &Value, report: &mut Report) {
         for name in aliases.into_iter().chain([own.as_str()]) {
             report.that(names.insert((kind.clone(), name.to_owned())), || format!("has two of {kind} {name:?}"));
         }
-        exceptions::check(component, &what, report);
+        exceptions::check(component, components(manifest), &what, report);
         let mut keys = HashSet::new();
         for field in component["fields"].as_array().into_iter().flatten() {
             let key = text(field, "name");
@@ -75,4 +78,38 @@ fn setting(report: &mut Report, what: &str, key: &str, field: &Value) {
             _ => true,
         };
     report.that(fits, || format!("{what}: the default of {key}, {default}, is no {type_} that it takes"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn failures(components: Value) -> Vec<String> {
+        let mut report = Report::default();
+        check(&json!({"name": "a", "version": "0.1.0", "components": components}), &mut report);
+        report.failures
+    }
+
+    fn excluding(kind: &str, test: &str, reason: &str) -> Value {
+        let except = json!([{"test": test, "reason": reason}]);
+        json!({"kind": kind, "name": "A", "doc": "A.", "trial": {"except": except}})
+    }
+
+    #[test]
+    fn what_is_a_loss_and_a_metric_excludes_laws_of_both() {
+        let both = |test: &str| json!([excluding("loss", test, "so"), excluding("metric", test, "so")]);
+        assert_eq!(failures(both("truth")), [""; 0]);
+        assert_eq!(failures(both("merge")), [""; 0]);
+        assert_eq!(failures(both("quadratic")).len(), 2);
+        assert_eq!(failures(json!([excluding("loss", "merge", "so")])).len(), 1);
+    }
+
+    #[test]
+    fn texts_that_a_terminal_would_obey_are_none_of_a_manifest() {
+        for reason in ["two\nlines", "\u{1b}[2J", "\u{202e}"] {
+            assert_eq!(failures(json!([excluding("loss", "truth", reason)])).len(), 1, "{reason:?}");
+        }
+        assert_eq!(failures(json!([{"kind": "loss", "name": "A", "doc": "Two\n\nparagraphs."}])), [""; 0]);
+    }
 }

@@ -137,11 +137,20 @@
 //! batch, with inputs of their own, or with a mask of their own. A formula of the first two kinds may be listed under `metrics` as well, and
 //! then is the weighted mean of its values; the host does the same with the name of any loss among the metrics.
 //!
+//! ## In float64
+//!
+//! A loss is called with float32 tensors, unless its user asks for `dtype="float64"`. Formulas of the first two kinds do both: `R` is float64
+//! then, and a [`RowLoss`](loss::RowLoss) has its gradient from dual numbers unless
+//! [`gradient_f64`](loss::RowLoss::gradient_f64) is written. A [`Loss`](loss::Loss) that computes in float64 implements
+//! [`call_f64`](loss::Loss::call_f64) and says so by [`LossInfo::float64`](loss::LossInfo::float64); any other refuses float64. Write both
+//! calls as one function, generic over [`Float`].
+//!
 //! # Metrics
 //!
 //! [`MeanMetric`](metric::MeanMetric) is the mean of a value for each row, element or class id. Everything else is a
 //! [`Metric`](metric::Metric): a state, how a batch gets into it, how two are merged, and what they come to. There is no value of a batch that
-//! somebody could average. [`Inputs`] walks over labels and predictions with their weights.
+//! somebody could average. [`Inputs`] walks over labels and predictions with their weights. A row of weight 0 changes nothing, even where it
+//! is NaN, and NaN in any other row gives NaN or an error: a comparison loses NaN, and a result is good by mistake.
 //!
 //! ```
 //! use plugfit_api::prelude::*;
@@ -153,6 +162,11 @@
 //! #[state]
 //! #[derive(Default)]
 //! pub struct Greatest(Option<f64>);
+//!
+//! /// The greater of two, or NaN if one is NaN, which `f64::max` would leave out.
+//! fn greater(one: f64, other: f64) -> f64 {
+//!     if one > other || one.is_nan() { one } else { other }
+//! }
 //!
 //! impl Metric for MaxError {
 //!     type State = Greatest;
@@ -166,7 +180,7 @@
 //!         let mut found = greatest.0;
 //!         inputs.for_each(|y_true, y_pred, weight| {
 //!             if weight != 0.0 {
-//!                 found = Some(found.unwrap_or(0.0).max((y_pred - y_true).abs()));
+//!                 found = Some(greater(found.unwrap_or(0.0), (y_pred - y_true).abs()));
 //!             }
 //!         })?;
 //!         greatest.0 = found; // on an error the state is as it was
@@ -174,7 +188,7 @@
 //!     }
 //!     fn merge(&self, greatest: &mut Greatest, other: &Greatest) -> Result<()> {
 //!         if let Some(other) = other.0 {
-//!             greatest.0 = Some(greatest.0.unwrap_or(0.0).max(other));
+//!             greatest.0 = Some(greater(greatest.0.unwrap_or(0.0), other));
 //!         }
 //!         Ok(())
 //!     }

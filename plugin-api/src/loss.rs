@@ -81,7 +81,7 @@ pub enum Targets {
 /// Level 1: the formula for one element; its mean over the last axis is a sample's value.
 ///
 /// The derivative comes from the formula itself ([`Real`]), or by hand from [`derivative`](Self::derivative). Rank handling,
-/// broadcasting, weights, SIMD and threads come with it. Write [`#[formula]`](macro@crate::formula) before the `impl`, without which
+/// weights, SIMD and threads come with it. Write [`#[formula]`](macro@crate::formula) before the `impl`, without which
 /// the loop is slow.
 ///
 /// Listed under `metrics` it is a metric too: the weighted mean of its values, in float64 for float64 predictions.
@@ -113,7 +113,7 @@ pub trait ElementwiseLoss: Config + Send + Sync + 'static {
 
 /// Level 2: one row of `y_true` and `y_pred` (all leading axes folded) gives one value.
 ///
-/// Broadcasting, other axes than the last, weights and threads come with it; write [`#[formula]`](macro@crate::formula) before the `impl`.
+/// Other axes than the last, weights and threads come with it; write [`#[formula]`](macro@crate::formula) before the `impl`.
 /// Listed under `metrics` it is a metric too.
 pub trait RowLoss: Config + Send + Sync + 'static {
     /// The loss of a row.

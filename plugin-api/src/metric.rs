@@ -115,7 +115,7 @@ pub enum Each {
 
 /// A metric whose value is the weighted mean of a value for each row, or for each element: one function.
 ///
-/// Broadcasting, weights, masks, merging and saving come with it; what has weight 0 isn't asked for.
+/// Weights, masks, merging and saving come with it; what has weight 0 isn't asked for.
 pub trait MeanMetric: Config + Send + Sync + 'static {
     /// Which way is better.
     const DIRECTION: Direction;
@@ -164,7 +164,8 @@ pub trait Metric: Config + Send + Sync + 'static {
     /// A state that has seen nothing.
     fn init(&self) -> Self::State;
 
-    /// Takes in a batch. On an error the state is as it was.
+    /// Takes in a batch. On an error the state is as it was. A row of weight 0 changes nothing, even where it is NaN; NaN in any other
+    /// row gives NaN or an error.
     ///
     /// # Errors
     /// The inputs don't fit.

@@ -1,4 +1,4 @@
-//! Walking over inputs in float64, whatever their dtype, with broadcasting and weights, and nothing allocated per batch.
+//! Walking over inputs in float64, whatever their dtype, with weights, and nothing allocated per batch.
 
 use crate::{
     labels::check_ids,

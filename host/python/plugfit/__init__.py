@@ -23,7 +23,7 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
   weight 0 is a partner of the others in Circle all the same.
 * A loss refuses labels of another shape than the predictions, where Keras broadcasts them, and class ids that are no whole number or no
   class, but for ``ignore_class`` and where the weight is 0. A Model refuses them before it trains.
-  A row is squeezed against a column in the metrics made of losses too, where Keras broadcasts to a square; Dice and Tversky want one shape.
+  A row is squeezed against a column in the metrics made of losses too, where Keras broadcasts to a square.
 * A ``mask`` counts in every metric, where Keras sees it in means alone; ``plugfit.keras`` passes it to those.
 * ScheduleFreeAdamW's ``finalize`` moves the parameters to where they are evaluated. A learning rate, a decay, a clip of less than 0 is
   refused, and a threshold out of range.
@@ -37,8 +37,6 @@ What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-i
 * Values that are missing or masked are refused with their row, where Keras makes NaN of them or uses what is masked, and so are arrays of
   objects that are no numbers. A number that float32 doesn't hold is refused where float32 is computed with. An array of integers is
   refused as a Model's input if float32 rounds one of them: it may be an id.
-* Arrays are brought to one shape before a metric's formula sees them: where a cosine's vector is broadcast, its length is that of what it
-  became.
 * A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``. Told float64 it computes in it, values and gradients; a loss
   of a plug-in that computes in float32 alone refuses that. ``circle`` compares embeddings with those of the batch alone.
 * An optimizer of ``plugfit.keras`` keeps its averages and sums beside Keras's variables: ``SwapEMAWeights`` finds none.

@@ -23,8 +23,8 @@ class Loss(Component, _native.Loss):
     Arrays are anything with numbers: NumPy, DLPack, PyTorch on the CPU, JAX, lists. What is float32 and in C order isn't copied.
     ``gradient(...)`` takes the same and gives the derivative with respect to ``y_pred``.
 
-    A class of one's own writes ``call(y_true, y_pred)``, the values for float32 arrays, and has everything else from here but for the
-    gradient.
+    A class of one's own writes ``call(y_true, y_pred)``, the values for float32 arrays (float64 with ``dtype="float64"``), and has
+    everything else from here but for the gradient.
     """
 
     _beside = ("dtype",)
@@ -152,7 +152,8 @@ def _with_reduction(loss, reduction):
 
 
 class LossFunctionWrapper(Loss):
-    """A Python function of ``y_true`` and ``y_pred``, float32 arrays, to a value for each sample (or more).
+    """A Python function of ``y_true`` and ``y_pred``, float32 arrays (float64 with ``dtype="float64"``), to a value for each sample (or
+    more).
 
     It trains if it has an attribute ``gradient``: a function of the same arrays to the derivative with respect to ``y_pred``.
     """

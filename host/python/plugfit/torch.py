@@ -69,7 +69,10 @@ class Loss(torch.nn.Module):
         self.loss = _losses.get(identifier)
 
     def forward(self, y_true, y_pred, sample_weight=None, mask=None):
-        """The loss in Keras's order of arguments, a float32 tensor that can be differentiated with respect to ``y_pred``."""
+        """The loss in Keras's order of arguments, a tensor that can be differentiated with respect to ``y_pred``.
+
+        It is float32, or float64 where the loss was told ``dtype="float64"``.
+        """
         return _Reduced.apply(y_pred, self.loss, y_true, sample_weight, mask)
 
 

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// Run each plug-in's file in a process of its own, so that a crash of it ends neither this program nor the run
+    /// Run each plug-in's file in a process of its own, so that a crash ends that process, and a run goes on without a metric
     #[arg(long, global = true)]
     isolate: bool,
     /// With --isolate: what is done when a metric crashes [default: continue]

@@ -70,7 +70,7 @@ pub fn serve(file: &Path, paths: &str, seed: u64, options: &LoadOptions) -> Resu
     let tests: Vec<String> = paths.split(AND).map(str::to_owned).collect();
     let mut record = match paths {
         LOAD => load(file, options),
-        _ => Record { reports: run(file, &tests, seed, options), ..Record::default() },
+        _ => Record { reports: run(file, &tests, seed, options, true), ..Record::default() },
     };
     match strays::kill() {
         0 => {}
@@ -120,8 +120,8 @@ pub fn refused(refusal: Refusal) -> Report {
     report
 }
 
-/// Runs tests of a plug-in that go together; gives a report for each.
-pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions) -> Vec<Report> {
+/// Runs tests of a plug-in that go together; gives a report for each. `is_child`: a parent reads what this process prints.
+pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions, is_child: bool) -> Vec<Report> {
     let all = |why: String| vec![Report::of_failure(why); paths.len()];
     let target = Target::of(file);
     let plugin = match target.load(options) {
@@ -151,6 +151,7 @@ pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions) -> V
         return all(format!("can't be used: {why}"));
     }
     match plugin.subject(host.door(), seed) {
+        Ok(subject) if is_child => testing::run(subject.telling_parent(), &manifest, &cases),
         Ok(subject) => testing::run(subject, &manifest, &cases),
         Err(error) => all(error.to_string()),
     }

@@ -71,8 +71,9 @@ pub struct Verdict {
 }
 
 /// The first test of every file: that it can be loaded at all.
-const LOAD: &str = "load";
-const ABOUT_LOAD: &str = "the file is a plug-in for this program, and loads";
+pub const LOAD: &str = "load";
+/// What holds where it passes.
+pub const ABOUT_LOAD: &str = "the file is a plug-in for this program, or a library with the function, and loading it changes nothing of the process";
 
 /// How plug-ins are checked.
 #[derive(Clone, Debug)]
@@ -197,7 +198,7 @@ impl Checker {
         }
         let paths: Vec<String> = cases.iter().map(Case::path).collect();
         if self.in_process {
-            let reports = child::run(file, &paths, self.seed, &self.options);
+            let reports = child::run(file, &paths, self.seed, &self.options, false);
             return Ok(Record { reports, ..Record::default() });
         }
         self.spawn(file, paths)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -21,8 +21,10 @@ fn tests() -> String {
          share one. The tests are those of what the file's manifest says; a C function has those of a loss that need no settings. A \
          component can declare the batches that it takes and the laws that don't apply to it (#[config(trial(…))]); what is excluded is \
          listed with its reason. `check` finds mistakes, not malice: code that knows that it is tested can behave.\n\n\
-         Of each file:\n  load             the file is a plug-in for this program, loads, and changes nothing of the process as it does\n",
+         Of each file:\n",
     );
+    let line = |name: &str, about: &str| format!("  {name:<16} {about}\n");
+    text += &line(check::LOAD, check::ABOUT_LOAD);
     let mut kind = None;
     for test in plugfit_api::testing::tests() {
         if test.group() != kind {
@@ -33,12 +35,11 @@ fn tests() -> String {
                 Some(kind) => format!("\nOf each {kind}:\n"),
             };
         }
-        text += &format!("  {:<16} {}\n", test.name, test.about);
+        text += &line(test.name, test.about);
     }
     text
 }
 
-/// Paths stay as they are given: plug-ins run in processes of their own, and can't change the working directory of this one.
 #[derive(Args)]
 #[command(after_long_help = tests())]
 pub struct Options {
@@ -104,7 +105,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             .jobs
             .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |jobs| jobs as usize),
         in_process: options.in_process,
-        failures: Some(options.failures.clone()),
+        failures: Some(seen_from_anywhere(options, &options.failures)?),
         options: load,
     };
     let format = if common.json { Format::Json } else { options.format };
@@ -112,8 +113,9 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         return list(options, &checker, format);
     }
     let bar = bar();
+    let paths = options.files.iter().map(|file| seen_from_anywhere(options, file)).collect::<Result<Vec<_>>>()?;
     let mut files = Vec::new();
-    for file in &options.files {
+    for file in &paths {
         if let Some(bar) = &bar {
             bar.set_prefix(crate::data::text::of_path(file));
         }
@@ -134,9 +136,9 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         Format::Json | Format::Junit => write(&text),
     }
     let all = || files.iter().flat_map(|(_, verdicts)| verdicts);
-    let paths: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
+    let tests: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
     if let (Some(file), []) = (&options.exclude, &options.only[..]) {
-        for test in checker.exclusions.unused(&paths) {
+        for test in checker.exclusions.unused(&tests) {
             let (file, test) = (crate::data::text::of_path(file), test.to_string());
             warn(&format!("{file} excludes \"{test}\", and there is no such test: remove the entry"), common.json);
         }
@@ -146,11 +148,19 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         event("end", json!({"tests": all().count(), "failed": failed}));
     }
     if failed == 0 {
-        return refuse_unknown(options, &checker, &paths);
+        return refuse_unknown(options, &checker, &tests);
     }
     let tests = if failed == 1 { "test fails" } else { "tests fail" };
     Err(Error::failure(format!("{failed} {tests}"))
         .hint("what a plug-in doesn't hold, no run that uses it can rely on"))
+}
+
+/// A path as it is given; where a plug-in runs in this process, and may change the working directory of it, an absolute one.
+fn seen_from_anywhere(options: &Options, path: &Path) -> Result<PathBuf> {
+    if !options.in_process {
+        return Ok(path.to_owned());
+    }
+    std::path::absolute(path).map_err(|error| Error::usage(format!("{}: {error}", crate::data::text::of_path(path))))
 }
 
 fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {

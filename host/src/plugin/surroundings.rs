@@ -116,20 +116,20 @@ mod linux {
         entries.filter_map(of).collect()
     }
 
-    /// So many bytes, behind which a page follows that can't be touched. They are never freed.
-    pub fn before_a_guard_page(bytes: usize) -> *mut u8 {
+    /// So many bytes, behind which a page follows that can't be touched. They are never freed. None: the system refuses.
+    pub fn before_a_guard_page(bytes: usize) -> Option<*mut u8> {
         let page = rustix::param::page_size();
         let length = bytes.div_ceil(page) * page;
         let flags = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: new memory, of which nobody else knows; its last page is nobody's.
-        let guarded = unsafe {
+        unsafe {
             mmap_anonymous(ptr::null_mut(), length + page, flags, MapFlags::PRIVATE).and_then(|start| {
                 let start = start.cast::<u8>();
                 mprotect(start.add(length).cast(), page, MprotectFlags::empty())?;
                 Ok(start.add(length - bytes))
             })
-        };
-        guarded.unwrap_or_else(|_| Vec::leak(vec![0_u64; bytes.div_ceil(8)]).as_mut_ptr().cast())
+        }
+        .ok()
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn memory_before_a_guard_page_can_be_used_to_its_end() {
         let Some(room) = room() else { return };
-        let start = room(5000);
+        let start = room(5000).unwrap();
         // SAFETY: as many bytes as were asked for.
         unsafe {
             start.write_bytes(7, 5000);

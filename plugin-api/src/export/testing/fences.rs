@@ -11,13 +11,25 @@ use super::{
 };
 use crate::Result;
 use plugfit_abi as abi;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    Mutex, PoisonError,
+};
 
-/// Gives so many bytes that end at a page which can't be touched. They are never freed.
-pub type Room = fn(bytes: usize) -> *mut u8;
+/// Gives so many bytes that end at a page which can't be touched, if the system has them. They are never freed.
+pub type Room = fn(bytes: usize) -> Option<*mut u8>;
 
 /// The line on stderr by which a process tells that its buffers end at such pages from now on.
 pub const GUARDED: &str = "plugfit: buffers end at guard pages";
+
+/// What is never freed, as a plug-in may keep a pointer into it, by its address: so that a leak checker finds the way to it.
+static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// Keeps what is never freed.
+fn kept<T>(pointer: *mut T) -> *mut T {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(pointer as usize);
+    pointer
+}
 
 /// Bytes before and behind a buffer; enough for a wide register, and for an index that is off by a few rows.
 const MARGIN: usize = 256;
@@ -28,6 +40,8 @@ pub struct Fences {
     fill: u8,
     written: Mutex<Vec<String>>,
     beyond: Mutex<Vec<String>>,
+    /// Whether there was no room for a buffer.
+    is_unguarded: AtomicBool,
 }
 
 /// A copy of a tensor between margins.
@@ -44,7 +58,10 @@ pub struct Fenced<'a> {
 
 impl Fences {
     fn leaked(room: Option<Room>, fill: u8) -> &'static Self {
-        Box::leak(Box::new(Fences { room, fill, written: Mutex::default(), beyond: Mutex::default() }))
+        let (written, beyond) = (Mutex::default(), Mutex::default());
+        let fences = Fences { room, fill, written, beyond, is_unguarded: AtomicBool::new(false) };
+        // SAFETY: memory of a box, which is never freed.
+        unsafe { &*kept(Box::into_raw(Box::new(fences))) }
     }
 
     /// Copies a tensor in C order; `is_input`: nothing may be written to it.
@@ -55,13 +72,13 @@ impl Fences {
             rank => unsafe { std::slice::from_raw_parts(tensor.shape, rank as usize) },
         };
         let bytes = shape.iter().product::<i64>() as usize * usize::from(tensor.dtype.bits / 8);
-        let behind = if self.room.is_some() { 0 } else { MARGIN };
+        let guarded = self.room.and_then(|room| room(MARGIN + bytes));
+        self.is_unguarded.fetch_or(self.room.is_some() && guarded.is_none(), Ordering::Relaxed);
+        let behind = if guarded.is_some() { 0 } else { MARGIN };
         let all = MARGIN + bytes + behind;
-        let memory = match self.room {
-            Some(room) => room(all),
-            // Never freed, as a plug-in may keep a pointer into it; of u64, so that the buffer is aligned.
-            None => Vec::leak(vec![0_u64; all.div_ceil(8)]).as_mut_ptr().cast(),
-        };
+        // Of u64, so that the buffer is aligned.
+        let margins = || kept(Vec::leak(vec![0_u64; all.div_ceil(8)]).as_mut_ptr()).cast();
+        let memory: *mut u8 = guarded.unwrap_or_else(margins);
         // SAFETY: the memory is as long as was asked for and nobody else's; the tensor has as many bytes as its shape says.
         let start = unsafe {
             memory.write_bytes(self.fill, all);
@@ -178,7 +195,31 @@ pub fn buffers(trial: &Trial<'_>, report: &mut Report) {
     into_report(&more.beyond, report);
     report.that(one == other, || "gives other numbers where other bytes lie around its buffers".into());
     if let (Some(room), true) = (trial.subject.room, report.failures.is_empty()) {
-        eprintln!("{GUARDED}");
-        into_report(&run(trial, Some(room), FILLS[0]).1.beyond, report);
+        if trial.subject.tells_parent {
+            eprintln!("{GUARDED}");
+        }
+        let (_, fences) = run(trial, Some(room), FILLS[0]);
+        into_report(&fences.beyond, report);
+        if fences.is_unguarded.load(Ordering::Relaxed) {
+            report.warn("has buffers that didn't end at guard pages: the system had no memory for them");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TensorMut;
+
+    #[test]
+    fn a_buffer_without_a_guard_page_has_a_margin_and_is_told_of() {
+        let fences = Fences::leaked(Some(|_| None), FILLS[0]);
+        let (mut numbers, shape) = ([1.0_f32, 2.0], [2]);
+        let fenced = fences.put("the values", TensorMut::new(&mut numbers, &shape).raw(), false);
+        // SAFETY: there is a margin behind the numbers.
+        unsafe { fenced.start.add(8).write(0) };
+        fenced.end();
+        assert!(fences.is_unguarded.load(Ordering::Relaxed));
+        assert_eq!(*fences.beyond.lock().unwrap(), ["writes behind the last number of the values"]);
     }
 }

@@ -27,6 +27,8 @@ pub struct Subject {
     pub(super) observe: Option<Observe>,
     /// Memory that ends at a page which can't be touched, where the process may end by it.
     pub(super) room: Option<Room>,
+    /// Whether a parent reads what this process says of itself on stderr.
+    pub(super) tells_parent: bool,
     pub(super) fences: Option<&'static Fences>,
 }
 
@@ -38,12 +40,25 @@ unsafe impl Sync for Subject {}
 impl Subject {
     /// With a host that lends the plug-in's own components to each other, and nothing else.
     pub fn new(plugin: &'static Root, seed: u64) -> Self {
-        Subject { plugin, host: lending::host(plugin), seed, observe: None, room: None, fences: None }
+        Subject {
+            plugin,
+            host: lending::host(plugin),
+            seed,
+            observe: None,
+            room: None,
+            tells_parent: false,
+            fences: None,
+        }
     }
 
     /// In a process of its own, which tells of itself by `observe`, and may end where it touches what is behind a buffer.
     pub fn in_own_process(self, observe: Observe, room: Option<Room>) -> Self {
         Subject { observe: Some(observe), room, ..self }
+    }
+
+    /// In a process whose parent reads the [line](super::GUARDED) by which it tells of guard pages.
+    pub fn telling_parent(self) -> Self {
+        Subject { tells_parent: true, ..self }
     }
 
     /// With another host.
@@ -243,7 +258,7 @@ impl<'a> Trial<'a> {
         self.with_bits_of(config, Extent::Plain, f)
     }
 
-    /// The bits of more ways to call it: with weights, and with more columns than a register holds.
+    /// The bits of all ways to call it: with weights, with more columns than a register holds, and through every function of a kind.
     pub fn thorough_bits(&self, config: &Value) -> Result<Vec<u64>> {
         self.with_bits_of(config, Extent::Thorough, |bits| bits())
     }

@@ -17,6 +17,19 @@ pub struct Watchdog {
     limit: Duration,
 }
 
+/// An entry of what runs, until its test is over: by a panic too.
+struct Running<'a> {
+    watchdog: &'a Watchdog,
+    id: u64,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.watchdog.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running.retain(|(id, ..)| *id != self.id);
+    }
+}
+
 #[derive(Default)]
 struct State {
     running: Vec<(u64, String, Instant)>,
@@ -40,9 +53,8 @@ impl Watchdog {
             state.running.push((id, name, Instant::now()));
             id
         };
-        let result = f();
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).running.retain(|(other, ..)| *other != id);
-        result
+        let _running = Running { watchdog: self, id };
+        f()
     }
 
     /// Watches until [`end`](Self::end).
@@ -66,5 +78,20 @@ impl Watchdog {
     pub fn end(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
         self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{catch_unwind, AssertUnwindSafe};
+
+    #[test]
+    fn a_test_that_panics_is_watched_no_longer() {
+        let watchdog = Watchdog::new();
+        let panicked = catch_unwind(AssertUnwindSafe(|| watchdog.during("it".into(), || panic!("told to"))));
+        assert!(panicked.is_err());
+        assert_eq!(watchdog.during("another".into(), || watchdog.state.lock().unwrap().running.len()), 1);
+        assert!(watchdog.state.lock().unwrap().running.is_empty());
     }
 }

@@ -6,7 +6,6 @@ use object::{BinaryFormat, Endianness, Object, ObjectSection, ObjectSymbol};
 use std::collections::{BTreeSet, HashSet};
 
 use plugfit_api::manifest::{is_name, not_shown};
-use serde_json::Value;
 
 use super::dynamic::Links;
 use super::{Manifest, Refusal, bounds, foreign, headers, image};

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A broken component, the test that finds it, and what it says. Each test is of the component as it is by default.
-const BROKEN: [(&str, &str); 83] = [
+const BROKEN: [(&str, &str); 89] = [
     ("loss/WrongSign/gradient", "gives the slope"),
     ("loss/WrongScale/gradient", "gives the slope"),
     ("loss/WritesNoGradient/gradient", "or doesn't give it"),
@@ -87,6 +87,12 @@ const BROKEN: [(&str, &str); 83] = [
     ("metric/LeaksDescriptors/descriptors", "leaves descriptor"),
     ("metric/MergesPairsWrongly/merge", "where states are merged in the order"),
     ("loss/MixesMargins/rows", "gives other values where only the rows [3, 1] of 12 are there"),
+    ("loss/OtherInDouble/float64", "gives the value 0.5 at 0 in float64, and"),
+    ("metric/RefusesToMerge/merge", "fails: the other state has another shape"),
+    ("metric/LosesNan/nan", "gives 0 for predictions that are NaN in all rows but one, and 0 for the truth"),
+    ("metric/WeighsNan/zero_weight", "gives NaN where all rows but [0, 1, 2, 3, 4] have the weight 0 and are NaN"),
+    ("optimizer/WritesBehindSlots/buffers", "writes behind the last number of the slot"),
+    ("optimizer/ChangesTheUmaskAtLast/umask", "and is 0123"),
     ("schedule/NanLate/finite", "has the rate NaN at step 1099511627775"),
     ("schedule/NegativeLate/not_negative", "has the rate -0.0"),
     ("schedule/SchedulePanics/finite", "fails at step 0: it panics at"),
@@ -107,6 +113,12 @@ fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
         "GoodMargins",
         "GoodTwoColumns",
         "GoodClimber",
+        "GoodGroups",
+        "GoodGroupMean",
+        "GoodLevel",
+        "GoodWide",
+        "GoodBoth",
+        "GoodIds",
     ];
     BROKEN.iter().map(|(test, _)| *test).chain(good).for_each(|test| arguments.extend(["--only", test]));
     let ran = run(folder.path(), &arguments).with_status(1);
@@ -144,6 +156,23 @@ fn the_inputs_of_an_example_are_what_a_component_of_its_own_inputs_is_tried_with
     for test in ["gradient", "fused", "weights", "rows", "line", "again", "buffers"] {
         let verdict = verdicts.get("libbroken.so", &format!("loss/GoodMargins/{test}")).expect("it is there");
         assert_eq!(verdict["outcome"], "held", "{test}: {verdict}");
+    }
+    // Where an input is about the rows together, the example is used as it stands.
+    let ran = run(folder.path(), &["check", &file, "--json", "--only", "GoodGroups", "--only", "GoodGroupMean"]);
+    let of_groups = Verdicts::of(&ran.with_status(0));
+    for (of_rows, tests) in [
+        (false, &["again", "threads", "overhead", "buffers", "examples"][..]),
+        (true, &["loss/GoodGroups/rows", "loss/GoodGroups/gradient", "metric/GoodGroupMean/split"]),
+    ] {
+        for test in tests {
+            let matching = of_groups.0.iter().filter(|((_, path), _)| path.ends_with(test));
+            let outcomes: Vec<&Value> = matching.map(|(_, verdict)| &verdict["outcome"]).collect();
+            let expected = if of_rows { "not_tried" } else { "held" };
+            assert!(
+                !outcomes.is_empty() && outcomes.iter().all(|outcome| **outcome == expected),
+                "{test}: {outcomes:?}"
+            );
+        }
     }
     // Nobody knows how good such inputs are.
     assert_eq!(verdicts.get("libbroken.so", "loss/GoodMargins/truth").expect("it is there")["outcome"], "not_tried");
@@ -214,4 +243,38 @@ fn what_goes_wrong_as_a_library_is_loaded_or_left_is_a_finding_of_check_and_does
         }
     }
     run(folder.path(), &["check", "plugins/libat_load.so", "--only", "load"]).with_status(0);
+}
+
+#[test]
+fn a_test_of_the_surroundings_finds_the_same_beside_any_other_test() {
+    let folder = folder();
+    let file = library("broken").display().to_string();
+    for other in ["inputs", "buffers", "umask", "split"] {
+        let only = [format!("InstallsAHandler/{other}"), "InstallsAHandler/signals".to_owned()];
+        let ran = run(folder.path(), &["check", &file, "--json", "--only", &only[0], "--only", &only[1]]);
+        let complaint = Verdicts::of(&ran.with_status(1)).complaint(
+            "libbroken.so",
+            "metric/InstallsAHandler/signals",
+            "changes the handler of SIGINT",
+        );
+        all_are_right([complaint.map(|complaint| format!("beside {other}, {complaint}"))]);
+    }
+}
+
+#[test]
+fn what_runs_in_the_program_itself_tells_no_parent_and_loses_no_path() {
+    let folder = folder();
+    std::fs::copy(library("broken"), folder.path().join("libbroken.so")).expect("a copy");
+    // One changes the working directory, and another is tried after it.
+    let tests =
+        ["--only", "GoodLoss/buffers", "--only", "ChangesTheDirectory/directory", "--only", "Ascends/quadratic"];
+    let ran = run(folder.path(), &[&["check", "libbroken.so", "--in-process", "--json"][..], &tests].concat());
+    let ran = ran.with_status(1);
+    assert!(!ran.err.contains("guard pages"), "{}", ran.err);
+    let verdicts = Verdicts::of(&ran);
+    assert_eq!(verdicts.get("libbroken.so", "loss/GoodLoss/buffers").expect("it was tried")["outcome"], "held");
+    all_are_right([
+        verdicts.complaint("libbroken.so", "metric/ChangesTheDirectory/directory", "changes the working directory"),
+        verdicts.complaint("libbroken.so", "optimizer/Ascends/quadratic", "at the best of 14 rates"),
+    ]);
 }

@@ -30,6 +30,10 @@ LOSS(aborts, abort(), 2)
 LOSS(writes_behind, out[n] = 1, 2)
 LOSS(writes_inputs, ((float *)p)[0] = 0, 2)
 LOSS(leaves, if (chdir("/")) abort(), 2)
+PLUGFIT_CALLABLE writes_nothing(const float *t, const float *p, size_t n, size_t m, float *out) { }
+PLUGFIT_CALLABLE adds(const float *t, const float *p, size_t n, size_t m, float *out) {
+    for (size_t i = 0; i < n * m; i++) out[i / m] += (p[i] - t[i]) * (p[i] - t[i]) / m;
+}
 PLUGFIT_CALLABLE value_alone(const float *t, const float *p, size_t n, size_t m, float *out) { values(t, p, n, m, out); }
 "#;
 
@@ -49,7 +53,11 @@ fn a_function_is_put_to_the_tests_of_a_loss_that_need_no_settings() {
     let folder = compiled();
     let check = |name: &str| run(folder.path(), &["check", &format!("./libmine.so#{name}")]);
     check("good").with_status(0).prints(&["./libmine.so#good   all 21 tests hold"]);
-    check("value_alone").with_status(0).prints(&["all 21 tests hold"]);
+    check("value_alone").with_status(0).prints(&[
+        "18 of 21 tests hold, 3 not tried",
+        "not tried loss/value_alone   as it declares, it has no gradient",
+    ]);
+    check("adds").with_status(0).prints(&["18 of 21 tests hold, 3 not tried"]);
     let failing = |name: &str, test: &str, reason: &str| {
         let only = format!("loss/{name}/{test}");
         let ran = run(folder.path(), &["check", &format!("libmine.so#{name}"), "--only", &only]).with_status(1);
@@ -59,6 +67,7 @@ fn a_function_is_put_to_the_tests_of_a_loss_that_need_no_settings() {
     failing("aborts", "gradient", "ended the process by abort");
     failing("writes_behind", "buffers", "writes behind the last number of the values");
     failing("writes_inputs", "inputs", "writes into y_pred, which is an input");
+    failing("writes_nothing", "weights", "aren't finite, or doesn't give all");
     failing("leaves", "directory", "changes the working directory");
     check("god").with_status(1).prints(&["has no function \"god\"", "good"]);
     let listed = run(folder.path(), &["check", "libmine.so#good", "--list"]).with_status(0).out;

@@ -1,31 +1,34 @@
 //! Batches to try components with.
 
-use crate::{loss::Targets, Inputs, Tensor};
+use crate::{loss::Targets, Element, Inputs, Tensor};
+use std::sync::OnceLock;
 
 /// Rows in a whole batch.
 pub const ROWS: usize = 12;
 /// Columns of one, if nothing else is asked for.
 pub const COLUMNS: usize = 4;
 
-/// Numbers in every dtype that a component may want.
+/// Numbers, and what each dtype that a component may want makes of them, once it is asked for.
 pub struct Array {
     shape: Vec<i64>,
-    f32s: Vec<f32>,
     f64s: Vec<f64>,
-    i32s: Vec<i32>,
-    i64s: Vec<i64>,
-    u8s: Vec<u8>,
+    f32s: OnceLock<Vec<f32>>,
+    i32s: OnceLock<Vec<i32>>,
+    i64s: OnceLock<Vec<i64>>,
+    u8s: OnceLock<Vec<u8>>,
+    u64s: OnceLock<Vec<u64>>,
 }
 
 impl Array {
     pub fn new(shape: &[usize], values: Vec<f64>) -> Self {
         Array {
             shape: shape.iter().map(|&length| length as i64).collect(),
-            f32s: values.iter().map(|&value| value as f32).collect(),
-            i32s: values.iter().map(|&value| value as i32).collect(),
-            i64s: values.iter().map(|&value| value as i64).collect(),
-            u8s: values.iter().map(|&value| value as u8).collect(),
             f64s: values,
+            f32s: OnceLock::new(),
+            i32s: OnceLock::new(),
+            i64s: OnceLock::new(),
+            u8s: OnceLock::new(),
+            u64s: OnceLock::new(),
         }
     }
 
@@ -35,11 +38,17 @@ impl Array {
         let holds = |dtype: &&String| dtype.starts_with("float") || whole();
         match wanted.and_then(|dtypes| dtypes.iter().find(holds)).map(String::as_str) {
             Some("float64") => Tensor::new(&self.f64s, &self.shape),
-            Some("int32") => Tensor::new(&self.i32s, &self.shape),
-            Some("int64") => Tensor::new(&self.i64s, &self.shape),
-            Some("uint8") => Tensor::new(&self.u8s, &self.shape),
-            _ => Tensor::new(&self.f32s, &self.shape),
+            Some("int32") => self.of(&self.i32s, |value| value as i32),
+            Some("int64") => self.of(&self.i64s, |value| value as i64),
+            Some("uint8") => self.of(&self.u8s, |value| value as u8),
+            Some("uint64") => self.of(&self.u64s, |value| value as u64),
+            _ => self.of(&self.f32s, |value| value as f32),
         }
+    }
+
+    fn of<'a, T: Element>(&'a self, converted: &'a OnceLock<Vec<T>>, convert: fn(f64) -> T) -> Tensor<'a> {
+        let convert = || self.f64s.iter().map(|&value| convert(value)).collect();
+        Tensor::new(converted.get_or_init(convert), &self.shape)
     }
 
     pub fn shape(&self) -> &[i64] {
@@ -108,8 +117,12 @@ pub struct Batch {
     pub y_pred: Array,
     /// Between what predictions lie.
     pub range: (f64, f64),
-    /// Inputs of other names, which are of an example. Those with a row for each of `y_pred` are split as it is.
+    /// Inputs of other names, which are of an example.
     pub others: Vec<(String, Array)>,
+    /// The rows of the first input. Every input of as many is split as it is.
+    pub count: usize,
+    /// A number that is no class id.
+    pub past: usize,
 }
 
 impl Batch {
@@ -118,28 +131,46 @@ impl Batch {
     }
 
     pub fn picked(&self, rows: impl IntoIterator<Item = usize> + Clone) -> Self {
-        let count = self.y_pred.shape().first();
-        let of = |array: &Array| match array.shape().first() == count {
+        let of = |array: &Array| match array.shape().first() == Some(&(self.count as i64)) {
             true => array.rows(rows.clone()),
             false => array.copied(),
         };
         Batch {
-            y_true: self.y_true.rows(rows.clone()),
-            y_pred: self.y_pred.rows(rows.clone()),
-            range: self.range,
+            y_true: of(&self.y_true),
+            y_pred: of(&self.y_pred),
             others: self.others.iter().map(|(name, array)| (name.clone(), of(array))).collect(),
+            count: rows.clone().into_iter().count(),
+            ..*self
         }
     }
 
     /// The same labels for other predictions.
     pub fn predicting(&self, y_pred: Array) -> Self {
         let others = self.others.iter().map(|(name, array)| (name.clone(), array.copied())).collect();
-        Batch { y_true: self.y_true.copied(), y_pred, range: self.range, others }
+        Batch { y_true: self.y_true.copied(), y_pred, others, ..*self }
     }
 
     /// Where predictions can be what they are of: the labels predicted.
     pub fn truth(&self) -> Option<Self> {
         (self.y_true.shape() == self.y_pred.shape()).then(|| self.predicting(self.y_true.copied()))
+    }
+
+    /// With each number as this function gives it.
+    pub fn changed(&self, f: impl Fn(f64) -> f64) -> Self {
+        let of = |array: &Array| array.with(array.numbers().iter().map(|&number| f(number)).collect());
+        Batch {
+            y_true: of(&self.y_true),
+            y_pred: of(&self.y_pred),
+            others: self.others.iter().map(|(name, array)| (name.clone(), of(array))).collect(),
+            ..*self
+        }
+    }
+
+    /// With NaN for the predictions of the rows that `is_nan`.
+    pub fn without_predictions(&self, is_nan: impl Fn(usize) -> bool) -> Self {
+        let each = self.y_pred.len() / self.count.max(1);
+        let of = |(i, &number): (usize, &f64)| if is_nan(i / each.max(1)) { f64::NAN } else { number };
+        self.predicting(self.y_pred.with(self.y_pred.numbers().iter().enumerate().map(of).collect()))
     }
 
     /// With as many rows, and nothing in them.
@@ -151,8 +182,7 @@ impl Batch {
 
     /// With what nobody means and what may come all the same, in some places.
     pub fn odd(&self) -> impl Iterator<Item = (String, Self)> + '_ {
-        let past = *self.y_pred.shape().last().unwrap_or(&1) as f64;
-        let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, -1.0, past];
+        let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, -1.0, self.past as f64];
         // Behind rows that have none.
         let some = |array: &Array, number: f64| {
             let is_odd = |i: usize| i % 3 == 1 && i >= array.len() / 2;
@@ -250,7 +280,14 @@ pub fn batches(task: &Task) -> Vec<Batch> {
     let one_hot: Vec<f64> =
         ids.iter().flat_map(|&id| (0..columns).map(move |column| f64::from(u8::from(column == id)))).collect();
     let id_column: Vec<f64> = ids.iter().map(|&id| id as f64).collect();
-    let batch = |y_true: Array, y_pred: Array, range: (f64, f64)| Batch { y_true, y_pred, range, others: Vec::new() };
+    let batch = |y_true: Array, y_pred: Array, range: (f64, f64)| Batch {
+        y_true,
+        y_pred,
+        range,
+        others: Vec::new(),
+        count: ROWS,
+        past: classes.max(columns),
+    };
     let numbers = |random: &mut Random, from: f64, to: f64| {
         let (y_true, y_pred) = (random.many(cells, from, to), random.many(cells, from, to));
         batch(Array::new(&shape, y_true), Array::new(&shape, y_pred), (from, to))
@@ -267,7 +304,7 @@ pub fn batches(task: &Task) -> Vec<Batch> {
     let of_ids = batch(Array::new(&[ROWS], id_column), Array::new(&[ROWS], predicted), (0.0, classes as f64));
     let positive = numbers(&mut random, 0.1, 2.0);
     // Two labels of a sequence of four, none of them the blank.
-    let labels = (0..2 * ROWS).map(|i| (1 + i % 3) as f64).collect();
+    let labels = (0..2 * ROWS).map(|i| (1 + i % 3.min(classes - 1).max(1)) as f64).collect();
     let sequence = batch(
         Array::new(&[ROWS, 2], labels),
         Array::new(&[ROWS, 4, columns], (0..4).flat_map(|_| rows_that_sum_to_1(&mut random)).collect()),
@@ -279,5 +316,57 @@ pub fn batches(task: &Task) -> Vec<Batch> {
         Some(Targets::Regression) => vec![regression, positive],
         Some(Targets::Sparse) => vec![sparse, column],
         None => vec![binary, categorical, regression, positive, sparse, column, sequence, of_ids],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(columns: usize, classes: usize) -> Vec<Batch> {
+        batches(&Task { targets: None, from_logits: false, columns, classes, seed: 7 })
+    }
+
+    #[test]
+    fn a_class_that_isnt_there_is_none_of_a_component_with_more_classes_than_columns() {
+        for (columns, classes, past) in [(4, 4, "4"), (2, 10, "10"), (4, 2, "4")] {
+            for batch in of(columns, classes) {
+                let odd: Vec<String> = batch.odd().map(|(what, _)| what).collect();
+                assert!(odd.contains(&format!("{past} is in y_true")), "{columns} columns, {classes} classes: {odd:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn labels_of_a_sequence_are_classes() {
+        for columns in [2, 3, 4, 9] {
+            let sequences = of(columns, columns).into_iter().filter(|batch| batch.y_pred.shape().len() == 3);
+            let all: Vec<f64> = sequences.flat_map(|batch| batch.y_true.numbers().to_vec()).collect();
+            assert!(!all.is_empty() && all.iter().all(|&id| (1.0..columns as f64).contains(&id)), "{columns}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_of_the_integers_that_are_wanted() {
+        let array = Array::new(&[2], vec![1.0, 3.0]);
+        let wanted = |dtype: &str| vec![dtype.to_owned()];
+        assert_eq!(array.tensor(Some(&wanted("uint64"))).as_slice::<u64>(), Some(&[1, 3][..]));
+        assert_eq!(array.tensor(Some(&wanted("int32"))).as_slice::<i32>(), Some(&[1, 3][..]));
+        assert!(Array::new(&[1], vec![0.5]).tensor(Some(&wanted("uint64"))).as_slice::<f32>().is_some());
+    }
+
+    #[test]
+    fn inputs_without_a_row_for_each_are_given_whole() {
+        let batch = Batch {
+            y_true: Array::new(&[3], vec![0.0, 1.0, 2.0]),
+            y_pred: Array::new(&[1], vec![0.5]),
+            range: (0.0, 1.0),
+            others: vec![("level".into(), Array::new(&[], vec![4.0]))],
+            count: 3,
+            past: 1,
+        };
+        let picked = batch.picked([2, 0, 1, 2]);
+        assert_eq!((picked.y_true.numbers(), picked.y_pred.numbers()), (&[2.0, 0.0, 1.0, 2.0][..], &[0.5][..]));
+        assert_eq!((picked.count, picked.others[0].1.numbers()), (4, &[4.0][..]));
     }
 }

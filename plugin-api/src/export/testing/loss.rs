@@ -1,20 +1,22 @@
 //! What holds for losses.
 
 mod extremes;
+mod float64;
 mod rows;
 mod slopes;
 
 use super::{
-    data::{batches, weights, Array, Batch, Task},
+    data::{batches, weights, Array, Batch, Task, ROWS},
     made::{back, Described, Made},
     own,
     report::{Report, PANICS},
     trial::{or_report, Extent, Tests, Trial},
 };
-use crate::{loss::LossInfo, Error, Inputs, Result, Tensor, TensorMut};
+use crate::{loss::LossInfo, Error, Float, Inputs, Result, Tensor, TensorMut};
 use plugfit_abi::{
     self as abi,
-    abi_stable::std_types::{ROption, RSlice},
+    abi_stable::std_types::{ROption, RResult, RSlice},
+    Handle,
 };
 
 pub const TESTS: Tests = &[
@@ -22,6 +24,7 @@ pub const TESTS: Tests = &[
     ("edges", "at ties, at bounds and beyond them a slope lies between those of its two sides", slopes::edges),
     ("line", "along a line the values change by the sum of the slopes, without a jump", slopes::line),
     ("fused", "values and gradients are the same whether asked for together or alone", slopes::fused),
+    ("float64", "in float64 it gives what it gives in float32, to the digits of that", float64::same_as_single),
     ("weights", "weights and the scale multiply gradients, and the sums are those of the values", rows::weighted),
     ("rows", "a row's value doesn't depend on the others, where it says so", rows::rows),
     ("large", "many wide rows give what few give, and their slopes are those of the values", rows::large),
@@ -38,10 +41,10 @@ pub const TESTS: Tests = &[
 ];
 
 /// What a call gave.
-struct Output {
+struct Output<F = f32> {
     shape: Vec<i64>,
-    values: Vec<f32>,
-    gradient: Vec<f32>,
+    values: Vec<F>,
+    gradient: Vec<F>,
     totals: abi::LossTotals,
 }
 
@@ -61,9 +64,30 @@ impl Ask<'_> {
     }
 }
 
+/// A function of a table that computes values and gradients.
+type Call = unsafe extern "C" fn(
+    Handle,
+    &abi::Host,
+    &abi::Inputs<'_>,
+    &abi::LossOutput<'_>,
+) -> RResult<abi::LossTotals, abi::Error>;
+
 fn call(made: &Made<abi::LossV1>, info: &LossInfo, batch: &Batch, ask: &Ask<'_>) -> Result<Output> {
+    call_in(made, made.table.call, info, batch, ask)
+}
+
+/// The same in the dtype of the function.
+fn call_in<F: Float>(
+    made: &Made<abi::LossV1>,
+    function: Call,
+    info: &LossInfo,
+    batch: &Batch,
+    ask: &Ask<'_>,
+) -> Result<Output<F>> {
     let (y_pred, shape) = (batch.y_pred.len(), batch.y_pred.shape());
-    batch.with_inputs(&info.inputs, &info.dtypes, None, |inputs| call_on(made, info, inputs, y_pred, shape, ask))
+    batch.with_inputs(&info.inputs, &info.dtypes, None, |inputs| {
+        call_on(made, function, info, inputs, (y_pred, shape), ask)
+    })
 }
 
 /// Values of inputs of any names, and where it is wanted the gradient for `y_pred`.
@@ -74,9 +98,13 @@ pub fn values_of(
     gradient: bool,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let wide = |numbers: Vec<f32>| numbers.into_iter().map(f64::from).collect();
+    let function: Call = made.table.call;
     let output = match gradient {
-        true => call_on(made, info, inputs, inputs.y_pred()?.len(), inputs.y_pred()?.shape(), &Ask::all(info))?,
-        false => call_on(made, info, inputs, 0, &[0], &Ask::VALUES)?,
+        true => {
+            let y_pred = inputs.y_pred()?;
+            call_on(made, function, info, inputs, (y_pred.len(), y_pred.shape()), &Ask::all(info))?
+        }
+        false => call_on(made, function, info, inputs, (0, &[0]), &Ask::VALUES)?,
     };
     Ok((wide(output.values), wide(output.gradient)))
 }
@@ -86,14 +114,14 @@ fn output_shape(made: &Made<abi::LossV1>, raw: &abi::Inputs<'_>) -> Result<Vec<i
     Ok(back(unsafe { (made.table.output_shape)(made.handle, raw) })?.into())
 }
 
-fn call_on(
+fn call_on<F: Float>(
     made: &Made<abi::LossV1>,
+    function: Call,
     info: &LossInfo,
     inputs: &Inputs<'_>,
-    y_pred: usize,
-    pred_shape: &[i64],
+    (y_pred, pred_shape): (usize, &[i64]),
     ask: &Ask<'_>,
-) -> Result<Output> {
+) -> Result<Output<F>> {
     made.with_raw(inputs, |raw| {
         let shape = output_shape(made, raw)?;
         let count = shape.iter().try_fold(
@@ -110,9 +138,10 @@ fn call_on(
         let count =
             count.ok_or_else(|| Error::other(format!("it says that its values have the shape {shape:?}")))? as usize;
         // What isn't written is seen.
-        let mut values = vec![f32::NAN; if ask.values { count } else { 0 }];
-        let mut valid = vec![1.0f32; count];
-        let mut gradient = vec![f32::NAN; if ask.gradient { y_pred } else { 0 }];
+        let unwritten = F::rounded(f64::NAN);
+        let mut values = vec![unwritten; if ask.values { count } else { 0 }];
+        let mut valid = vec![F::ONE; count];
+        let mut gradient = vec![unwritten; if ask.gradient { y_pred } else { 0 }];
         let mut borders = made.borders();
         let gradients: Vec<ROption<abi::Tensor>> = info
             .inputs
@@ -122,9 +151,9 @@ fn call_on(
                 false => ROption::RNone,
             })
             .collect();
-        let upstream: Option<Vec<f32>> =
-            ask.upstream.map(|upstream| upstream.numbers().iter().map(|&weight| weight as f32).collect());
-        let mut some = |wanted: bool, name: &str, target: &mut [f32]| match wanted {
+        let upstream: Option<Vec<F>> =
+            ask.upstream.map(|upstream| upstream.numbers().iter().map(|&weight| F::rounded(weight)).collect());
+        let mut some = |wanted: bool, name: &str, target: &mut [F]| match wanted {
             true => ROption::RSome(borders.output(name, TensorMut::new(target, &shape).raw())),
             false => ROption::RNone,
         };
@@ -139,11 +168,11 @@ fn call_on(
             scale: ask.scale,
         };
         // SAFETY: the handle belongs to this table; the targets are written by nobody else meanwhile.
-        let totals = back(unsafe { (made.table.call)(made.handle, &made.host, raw, &output) });
+        let totals = back(unsafe { function(made.handle, &made.host, raw, &output) });
         // What was written into copies is what was given.
         drop(borders);
         let totals = totals?;
-        values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= valid);
+        values.iter_mut().zip(&valid).for_each(|(value, valid)| *value *= *valid);
         Ok(Output { shape, values, gradient, totals })
     })
 }
@@ -154,21 +183,28 @@ pub fn info(made: &Made<abi::LossV1>) -> Result<LossInfo> {
 
 const USUAL: [&str; 2] = ["y_true", "y_pred"];
 
-/// A batch for a loss of this configuration, and what it says of itself as far as the batch goes; none: nobody here knows one.
+/// A batch for a loss of this configuration, and what it says of itself as far as the batch goes.
 fn batch_for(
     trial: &Trial<'_>,
     config: &serde_json::Value,
     made: &Made<abi::LossV1>,
     columns: usize,
-) -> Result<Option<(LossInfo, Batch)>> {
+) -> Result<(LossInfo, own::Found)> {
     let mut info = info(made)?;
     if info.inputs == USUAL {
         let batch = fitting(made, &info, &trial.task(info.targets, info.from_logits, columns))?;
-        return Ok(Some((info, batch)));
+        return Ok((info, own::Found::Rows(batch)));
     }
     // Slopes are tried for y_pred alone.
     info.differentiable &= info.inputs.iter().any(|name| name == "y_pred");
-    Ok(own::batch(trial, config, &info.inputs).filter(|_| columns == trial.columns()).map(|batch| (info, batch)))
+    if columns != trial.columns() {
+        return Ok((info, own::Found::Unknown));
+    }
+    let found = own::batch(trial, config, &info.inputs, |rows| {
+        let parts = [rows, &rows.rows(0, 5), &rows.rows(5, ROWS)];
+        parts.iter().try_for_each(|part| call(made, &info, part, &Ask::all(&info)).map(drop))
+    });
+    Ok((info, found))
 }
 
 /// The first batch that it can be meant for; where it is defined for none, the first that it takes.
@@ -233,7 +269,8 @@ impl Ready {
     }
 
     fn has_rows(&self) -> bool {
-        self.info.rows_independent && self.output.shape.first() == self.batch.y_pred.shape().first()
+        let count = Some(&(self.batch.count as i64));
+        self.info.rows_independent && self.output.shape.first() == count && self.batch.y_pred.shape().first() == count
     }
 
     fn keep(&self, report: &mut Report) {
@@ -250,10 +287,8 @@ impl Ready {
 fn ready(trial: &Trial<'_>, config: &serde_json::Value, columns: usize, report: &mut Report) -> Option<Ready> {
     let made: Made<abi::LossV1> = or_report(report, "can't be made", trial.made(config))?;
     let found = batch_for(trial, config, &made, columns);
-    let Some((info, batch)) = or_report(report, "takes no batch of its task", found)? else {
-        report.note(own::UNKNOWN);
-        return None;
-    };
+    let (info, batch) = or_report(report, "takes no batch of its task", found)?;
+    let batch = batch.rows(report)?;
     let output = or_report(report, "fails", call(&made, &info, &batch, &Ask::all(&info)))?;
     Some(Ready { made, info, batch, output, takes_no_columns: trial.may_have(0) })
 }
@@ -293,7 +328,10 @@ pub fn bits(
         let numbers = output.values.iter().chain(&output.gradient).map(|value| u64::from(value.to_bits()));
         bits.extend(numbers.chain([output.totals.value.to_bits(), output.totals.weight.to_bits()]));
     };
-    let Some((info, batch)) = batch_for(trial, config, made, trial.columns())? else { return Ok(Vec::new()) };
+    let (info, batch) = match batch_for(trial, config, made, trial.columns())? {
+        (info, own::Found::Rows(batch) | own::Found::Whole(batch)) => (info, batch),
+        (_, own::Found::Unknown) => return Ok(Vec::new()),
+    };
     let output = call(made, &info, &batch, &Ask::all(&info))?;
     let count = output.values.len();
     add(output);
@@ -302,7 +340,7 @@ pub fn bits(
         call(made, &info, &batch, &Ask { upstream: Some(&upstream), ..Ask::all(&info) }).map(&mut add)?;
         // Not every loss is of other columns.
         for columns in [PAST_REGISTERS, 1].into_iter().filter(|&columns| trial.may_have(columns)) {
-            if let Ok(Some((info, batch))) = batch_for(trial, config, made, columns) {
+            if let Ok((info, own::Found::Rows(batch))) = batch_for(trial, config, made, columns) {
                 let _ = call(made, &info, &batch, &Ask::all(&info)).map(&mut add);
             }
         }

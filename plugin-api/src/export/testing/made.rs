@@ -55,14 +55,17 @@ table! {
     ScheduleV1, SCHEDULE_V1;
 }
 
-/// The table of a kind.
-fn table<T: Table>(plugin: &'static Root) -> Result<&'static T> {
+/// The table of a plug-in with this id.
+///
+/// # Safety
+/// `T` is the table that the ABI has for the id.
+pub unsafe fn table<T>(plugin: &'static Root, id: &str) -> Result<&'static T> {
     // SAFETY: as the ABI says, an interface that lives as long as the process, or null.
-    let interface = unsafe { (plugin.get_interface)(T::ID.as_ptr(), T::ID.len()).as_ref() };
+    let interface = unsafe { (plugin.get_interface)(id.as_ptr(), id.len()).as_ref() };
     match interface.filter(|interface: &&Interface| interface.size == std::mem::size_of::<T>()) {
         // SAFETY: the same crate made both, so that the layout is this one.
         Some(interface) => Ok(unsafe { &*interface.functions.cast::<T>() }),
-        None => Err(Error::unsupported(format!("the plug-in offers no {}", T::ID))),
+        None => Err(Error::unsupported(format!("the plug-in offers no {id}"))),
     }
 }
 
@@ -106,7 +109,8 @@ impl<T: Table> Described for Made<T> {
 
 impl<T: Table> Made<T> {
     pub fn new(subject: Subject, name: &str, config: &Value) -> Result<Self> {
-        let table = table::<T>(subject.plugin)?;
+        // SAFETY: the id of this table.
+        let table = unsafe { table::<T>(subject.plugin, T::ID) }?;
         let (config, host) = (config.to_string(), subject.host);
         // SAFETY: a function of a table, called as the ABI says; so below.
         let handle = unsafe { (table.create())(&host, RStr::from_str(name), RStr::from_str(&config), 1) };

@@ -33,6 +33,7 @@ pub const TESTS: Tests = &[
         "no number makes it panic or keep a part of a batch: NaN, infinity, a class that isn't there",
         extremes::odd,
     ),
+    ("nan", "predictions that are NaN aren't as good as the truth", extremes::nan),
     ("shapes", "inputs that don't fit are refused, and leave the state as it was", extremes::shapes),
     ("empty", "a batch without rows changes nothing, and one without columns doesn't make it panic", extremes::empty),
     ("bounded", "the state's size doesn't grow with the rows, unless it declares so", bounded),
@@ -47,17 +48,20 @@ fn can_be_guessed(info: &MetricInfo) -> bool {
     info.inputs == ["y_true", "y_pred"] || info.inputs == ["values"]
 }
 
-/// A batch for it; none: only an example could say which.
+/// A batch for it.
 fn batch_for(
     trial: &Trial<'_>,
     config: &serde_json::Value,
     made: &Made<abi::MetricV1>,
     info: &MetricInfo,
-) -> Result<Option<Batch>> {
-    match can_be_guessed(info) {
-        true => fitting(trial, made, info).map(Some),
-        false => Ok(own::batch(trial, config, &info.inputs)),
+) -> Result<own::Found> {
+    if can_be_guessed(info) {
+        return fitting(trial, made, info).map(own::Found::Rows);
     }
+    Ok(own::batch(trial, config, &info.inputs, |rows| {
+        let parts = [&rows.rows(0, 5), &rows.rows(5, ROWS), rows];
+        parts.iter().try_for_each(|part| State::of(made, info, &[(part, None)]).map(drop))
+    }))
 }
 
 /// The first batch that it has a result of.
@@ -114,11 +118,11 @@ fn tried(trial: &Trial<'_>, config: &serde_json::Value, report: &mut Report, f: 
     let Some(info) = or_report(report, "can't describe itself", info(&made)) else { return };
     let batch = batch_for(trial, config, &made, &info);
     let Some(batch) = or_report(report, "takes no batch of y_true and y_pred", batch) else { return };
-    let Some(batch) = batch else { return report.note(own::UNKNOWN) };
+    let Some(batch) = batch.rows(report) else { return };
     let takes_no_columns = can_be_guessed(&info) && trial.may_have(0);
     let ready = Ready { made, info, batch, seed: trial.subject.seed, takes_no_columns };
     match f(&ready, report) {
-        // Rows of an example mean something together, or it takes no weights.
+        // Only an update can refuse inputs: rows of an example mean something together, or it takes no weights.
         Err(error) if error.kind() == abi::ERROR_INPUT && !can_be_guessed(&ready.info) => {
             report.note(format!("not tried: it doesn't take the rows of its example so: {}", error.message()));
         }
@@ -137,14 +141,27 @@ pub fn bits(
     extent: Extent,
 ) -> Result<Vec<u64>> {
     let info = info(made)?;
-    let Some(batch) = batch_for(trial, config, made, &info)? else { return Ok(Vec::new()) };
-    let mut state = State::of(made, &info, &[(&batch.rows(0, 5), None)])?;
+    let (batch, parts) = match batch_for(trial, config, made, &info)? {
+        own::Found::Rows(batch) => {
+            let parts = [batch.rows(0, 5), batch.rows(5, ROWS)];
+            (batch, Some(parts))
+        }
+        own::Found::Whole(batch) => (batch, None),
+        own::Found::Unknown => return Ok(Vec::new()),
+    };
+    let [first, second] = parts.as_ref().map_or([&batch, &batch], |[first, second]| [first, second]);
+    let mut state = State::of(made, &info, &[(first, None)])?;
     if extent == Extent::Thorough {
         // Not every metric takes weights.
-        let given = weights((0..ROWS).map(|row| 0.5 + row as f64));
+        let given = weights((0..batch.count).map(|row| 0.5 + row as f64));
         let _ = state.update(&batch, Some(&given));
+        let mut copy = state.copy()?;
+        copy.reset()?;
+        copy.update(first, None)?;
+        let saved = state.saved()?;
+        state = state.loaded(&saved)?;
     }
-    state.merge(&State::of(made, &info, &[(&batch.rows(5, ROWS), None)])?)?;
+    state.merge(&State::of(made, &info, &[(second, None)])?)?;
     let (kind, values) = state.result()?;
     let bytes = state.bytes()?;
     let word = |bytes: &[u8]| {
@@ -321,9 +338,55 @@ fn zero_weight(trial: &Trial<'_>, report: &mut Report) {
             let absent = ready.of(&[(&ready.batch.picked(picked), Some(&some))])?;
             let what = format!("all rows but {picked:?} have the weight 0");
             expect(report, &what, &masked.result()?, &absent.result()?);
+            if !can_be_guessed(&ready.info) {
+                continue;
+            }
+            let spoiled = ready.batch.without_predictions(|row| !picked.contains(&row));
+            match ready.of(&[(&spoiled, Some(&mask))]) {
+                // A batch may be refused as a whole.
+                Err(error) if error.kind() == abi::ERROR_INPUT => {}
+                spoiled => expect(report, &format!("{what} and are NaN"), &spoiled?.result()?, &absent.result()?),
+            }
         }
         Ok(())
     });
+}
+
+/// The truth of a batch as predictions, where it is known.
+fn truth_of(batch: &Batch) -> Option<Batch> {
+    let by_id = |id: f64| (0..batch.y_pred.len() / ROWS).map(move |column| f64::from(u8::from(column as f64 == id)));
+    match batch.truth() {
+        Some(truth) => Some(truth),
+        // Of class ids the truth is a row that is sure of it.
+        None if batch.y_true.len() == ROWS && batch.y_pred.shape().len() == 2 => {
+            let sure = batch.y_true.numbers().iter().flat_map(|&id| by_id(id)).collect();
+            Some(batch.predicting(batch.y_pred.with(sure)))
+        }
+        None => None,
+    }
+}
+
+/// 1 where more is better and -1 where less is, and what nothing is better than; where that isn't known it is noted.
+fn best_of(ready: &Ready, report: &mut Report) -> Option<(f64, Batch)> {
+    let truth = match can_be_guessed(&ready.info) {
+        true => truth_of(&ready.batch),
+        false => {
+            report.note(own::OTHER);
+            return None;
+        }
+    };
+    match (ready.info.direction, truth) {
+        (Direction::Maximize, Some(truth)) => Some((1.0, truth)),
+        (Direction::Minimize, Some(truth)) => Some((-1.0, truth)),
+        (Direction::Neither, _) => {
+            report.note("not tried: as it declares, neither way is better");
+            None
+        }
+        (_, None) => {
+            report.note("not tried: its truth isn't known");
+            None
+        }
+    }
 }
 
 fn direction(trial: &Trial<'_>, report: &mut Report) {
@@ -332,26 +395,7 @@ fn direction(trial: &Trial<'_>, report: &mut Report) {
         return report.note("it is the mean of a loss, which is tried for this itself");
     }
     each(trial, report, |ready, report| {
-        if !can_be_guessed(&ready.info) {
-            report.note(own::OTHER);
-            return Ok(());
-        }
-        let sign = match ready.info.direction {
-            Direction::Maximize => 1.0,
-            Direction::Minimize => -1.0,
-            Direction::Neither => return Ok(()),
-        };
-        let by_id =
-            |id: f64| (0..ready.batch.y_pred.len() / ROWS).map(move |column| f64::from(u8::from(column as f64 == id)));
-        let truth = match ready.batch.truth() {
-            Some(truth) => truth,
-            // Of class ids the truth is a row that is sure of it.
-            None if ready.batch.y_true.len() == ROWS && ready.batch.y_pred.shape().len() == 2 => {
-                let sure = ready.batch.y_true.numbers().iter().flat_map(|&id| by_id(id)).collect();
-                ready.batch.predicting(ready.batch.y_pred.with(sure))
-            }
-            None => return Ok(()),
-        };
+        let Some((sign, truth)) = best_of(ready, report) else { return Ok(()) };
         let (kind, best) = ready.of(&[(&truth, None)])?.result()?;
         let (_, found) = ready.of(&[(&ready.batch, None)])?.result()?;
         let worse =
@@ -369,7 +413,7 @@ fn defined(trial: &Trial<'_>, report: &mut Report) {
         for state in
             [ready.new_state()?, ready.of(&[(&ready.batch, None)])?, ready.of(&[(&ready.batch.rows(0, 1), None)])?]
         {
-            let result = state.raw_result()?;
+            let result = state.whole_result()?;
             let (count, names) = (result.values.len(), result.names.len());
             let product = result.shape.iter().product::<i64>();
             report.that(result.values.iter().all(|value| value.is_finite()), || {

@@ -38,7 +38,7 @@
 //! An example may also say what isn't taken: `refused`, in place of `gives`, are words of the error.
 //!
 //! The inputs of an example that a loss or a metric names itself are what its laws are tried with: its rows are split, and their states
-//! merged.
+//! merged. Where an input belongs to all rows together (the sizes of groups), laws about rows aren't tried.
 //!
 //! `within` is how near it must be, relative to the number: 1e-5 where it isn't given. The first example's `config` is also what the
 //! other tests begin with, so that a component which needs settings can be tried; an example without `gives` is for that alone.
@@ -67,9 +67,10 @@
 //! # }
 //! ```
 //!
-//! `columns` is the length of the last axis of `y_pred`, and `classes` the number of class ids (as many as columns where it isn't
-//! given). `except` excludes laws of the component's kind, each with its reason: they aren't tried, and every report lists them. What
-//! holds for components of every kind can't be excluded. `plugfit check --help` lists all tests.
+//! `columns` is the length of the last axis of `y_pred`, and `classes` the number of class ids; where one of them isn't given, it is the
+//! other. `except` excludes laws of the component's kind, each with its reason: they aren't tried. `plugfit check` lists them; [`check`]
+//! prints them, which `cargo test` shows with `--nocapture`, or where the test fails. What is listed under several kinds excludes laws of
+//! each of them by their names. What holds for components of every kind can't be excluded. `plugfit check --help` lists all tests.
 
 mod allocation;
 mod config;
@@ -114,9 +115,6 @@ use std::{
 use trial::Trial;
 use watchdog::Watchdog;
 
-/// The test that inputs stay as they are.
-const INPUTS: &str = "inputs";
-
 /// The test that counts what an update allocates.
 #[doc(hidden)]
 pub const ALLOCATION: &str = "allocation";
@@ -148,9 +146,9 @@ impl Test {
         }
     }
 
-    /// Whether it is run with others in one process: those of the surroundings, and one that begins nothing new.
+    /// Whether it is run with others of its kind in one process: a test of the surroundings.
     fn is_together(&self) -> bool {
-        matches!(self.of, Of::Surroundings) || self.name == INPUTS
+        matches!(self.of, Of::Surroundings)
     }
 
     /// What it is of, in a word: a kind, or `component` where it is for all; none: it is for the plug-in as a whole.
@@ -244,13 +242,10 @@ pub fn run(subject: Subject, manifest: &Value, cases: &[Case]) -> Vec<Report> {
 }
 
 fn run_with(subject: Subject, manifest: &Value, cases: &[Case], config: Option<&Value>) -> Vec<Report> {
-    let is_of_process = |case: &Case| matches!(case.test.of, Of::Surroundings);
-    // Of the process first: what another test changes, these couldn't see.
-    let together = cases.iter().position(|case| !is_of_process(case)).unwrap_or(cases.len());
-    let (of_process, others) = cases.split_at(together);
-    let mut reports = surroundings_of(subject, manifest, of_process, config);
-    reports.extend(others.iter().map(|case| run_one(subject, manifest, case, config)));
-    reports
+    match cases.iter().all(|case| case.test.is_together()) {
+        true => surroundings_of(subject, manifest, cases, config),
+        false => cases.iter().map(|case| run_one(subject, manifest, case, config)).collect(),
+    }
 }
 
 /// Runs tests of the surroundings, all of one component.
@@ -281,8 +276,12 @@ fn run_one(subject: Subject, manifest: &Value, case: &Case, config: Option<&Valu
     };
     let trial = Trial::new(subject, manifest, component, config);
     match case.test.of {
-        Of::Any(run) | Of::Kind(_, run) if trial.can_be_tried(&mut report) => run(&trial, &mut report),
-        _ => {}
+        Of::Any(run) | Of::Kind(_, run) => {
+            if trial.can_be_tried(&mut report) {
+                run(&trial, &mut report);
+            }
+        }
+        Of::Plugin(_) | Of::Surroundings => report.fail("can't be put to this test together with others"),
     }
     report
 }
@@ -382,7 +381,7 @@ fn findings_of(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[
         return Vec::new();
     }
     // It would be noted for every component.
-    if matches!(case.test.of, Of::Surroundings) && case.test.name != FLOAT_MODE {
+    if case.test.is_together() && case.test.name != FLOAT_MODE {
         return Vec::new();
     }
     let report = run_with(Subject::new(plugin, SEED), manifest, std::slice::from_ref(case), given(name)).remove(0);

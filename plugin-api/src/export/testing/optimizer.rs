@@ -103,15 +103,21 @@ impl Training {
                 _ => vec![slot.value as f32; count],
             };
             if slot.start == abi::SLOT_FILLED {
+                let mut borders = made.borders();
                 let parameter = match own {
-                    Some(own) => ROption::RSome(Tensor::new(&values[own], &shapes[own]).raw()),
+                    Some(own) => {
+                        let parameter = Tensor::new(&values[own], &shapes[own]).raw();
+                        ROption::RSome(borders.input("the parameter", parameter))
+                    }
                     None => ROption::RNone,
                 };
-                let target = TensorMut::new(&mut start, &slot.shape).raw();
+                let target = borders.output("the slot", TensorMut::new(&mut start, &slot.shape).raw());
                 // SAFETY: as above; the target is written by nobody else.
-                back(unsafe {
+                let filled = back(unsafe {
                     (made.table.fill_slot)(made.handle, &made.host, all, index as u64, &parameter, 5, &target)
-                })?;
+                });
+                drop(borders);
+                filled?;
             }
             slots.push(start);
         }

@@ -80,7 +80,7 @@ fn exercise(trial: &Trial<'_>) -> Result<(), Report> {
         if let Ok(made) = trial.described(&config) {
             let _ = (made.config(), made.info());
         }
-        let _ = trial.bits(&config);
+        let _ = trial.thorough_bits(&config);
     }
     Ok(())
 }

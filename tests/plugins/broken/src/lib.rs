@@ -26,6 +26,7 @@ export_plugin! {
         Unweighted, SharedSetting, SharedScratch, KeepsASettingToItself, TakesAnything,
         LossPanicsInInfo, LossPanicsInPrepare, LossPanicsInOutputShape, LossPanicsInCall, LossPanicsInDrop,
         OverflowsItsStack, CrashesInDrop, WritesPredictions, WritesBehindValues, WritesBeforeSlopes, GoodMargins, MixesMargins,
+        OtherInDouble, GoodGroups, GoodLevel, GoodWide, GoodBoth,
     ],
     metrics: [
         GoodMetric, MergesToTheMiddle, ForgetsInSaving, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls,
@@ -36,11 +37,13 @@ export_plugin! {
         PanicsAtTheEndOfAThread, LeavesAProcess, LeavesADaemon,
         WritesScores, ReadsBehindScores, PeeksBehindScores, FlushesToZero, RoundsUp, InstallsAHandler, ChangesTheDirectory,
         ChangesTheUmask, ClosesDescriptors, LeaksDescriptors, GoodPairs, MergesPairsWrongly, GoodTwoColumns,
+        GoodGroupMean, RefusesToMerge, GoodIds, GoodBoth, LosesNan, WeighsNan,
     ],
     optimizers: [
         GoodOptimizer, Ascends, HidesMomentum, MovesWithoutGradient, UnusedSlot, SpreadsNan, NamesASlotTwice,
         OptimizerPanicsInPrepare, OptimizerPanicsInSlots, OptimizerPanicsInFillSlot, OptimizerPanicsInUpdate,
         OptimizerPanicsInFinalize, OptimizerPanicsInDrop, WritesGradients, GoodClimber,
+        WritesBehindSlots, ChangesTheUmaskAtLast,
     ],
     schedules: [
         GoodSchedule, NanLate, NegativeLate, SchedulePanics, SchedulePanicsLate,

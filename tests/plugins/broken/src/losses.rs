@@ -268,3 +268,26 @@ impl Loss for TakesAnything {
         squares(inputs, output)
     }
 }
+
+/// Gives another value in float64 than in float32.
+#[derive(Config)]
+pub struct OtherInDouble;
+
+impl Loss for OtherInDouble {
+    fn info(&self) -> LossInfo {
+        LossInfo { float64: true, ..LossInfo::default() }
+    }
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        squares(inputs, output)
+    }
+    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, _: &Host<'_>) -> Result<LossTotals> {
+        let (rows, columns) = inputs.y_pred()?.rows_and_columns();
+        if let Some(values) = output.values.as_deref_mut() {
+            values.fill(0.5);
+        }
+        if let Some(gradient) = output.gradient(1)? {
+            gradient[..rows * columns].fill(0.0);
+        }
+        Ok(LossTotals { value: 0.5 * rows as f64, weight: rows as f64, count: rows as f64 })
+    }
+}

@@ -49,10 +49,16 @@ pub fn add(seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
         return Err(Error::input("y_true and y_pred have the same shape"));
     }
     inputs.for_each_row(|y_true, y_pred, weight| {
-        let square: f64 = y_true.iter().zip(y_pred).map(|(t, p)| (p - t).powi(2)).sum();
-        seen.sum += weight * square;
-        seen.weight += weight;
+        // What has no weight may be NaN.
+        if weight != 0.0 {
+            seen.sum += weight * square(y_true, y_pred);
+            seen.weight += weight;
+        }
     })
+}
+
+fn square(y_true: &[f64], y_pred: &[f64]) -> f64 {
+    y_true.iter().zip(y_pred).map(|(t, p)| (p - t).powi(2)).sum()
 }
 
 macro_rules! metrics {
@@ -84,7 +90,7 @@ pub(crate) use metrics;
 
 metrics! {
     GoodMetric, MergesToTheMiddle, KeepsThroughReset, NanResult, WrongShape, Grows, CountsCalls, WrongDirection,
-    CountsWeightless, Allocates, KeepsAPart,
+    CountsWeightless, Allocates, KeepsAPart, LosesNan, WeighsNan,
 }
 
 /// Holds all that it must.
@@ -248,5 +254,41 @@ impl MeanSquare for Allocates {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
         std::hint::black_box(vec![seen.sum; 3]);
         add(seen, inputs)
+    }
+}
+
+/// The greatest error, of which a comparison loses those that are NaN.
+#[derive(Config)]
+pub struct LosesNan;
+
+impl MeanSquare for LosesNan {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        inputs.for_each(|y_true, y_pred, weight| {
+            if weight != 0.0 {
+                seen.sum = seen.sum.max((y_pred - y_true).abs());
+                seen.weight = 1.0;
+            }
+        })
+    }
+    fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
+        seen.sum = seen.sum.max(other.sum);
+        seen.weight = seen.weight.max(other.weight);
+        Ok(())
+    }
+}
+
+/// Multiplies rows of weight 0 by it, whatever they are.
+#[derive(Config)]
+pub struct WeighsNan;
+
+impl MeanSquare for WeighsNan {
+    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+        if inputs.y_true()?.shape() != inputs.y_pred()?.shape() {
+            return Err(Error::input("y_true and y_pred have the same shape"));
+        }
+        inputs.for_each_row(|y_true, y_pred, weight| {
+            seen.sum += weight * square(y_true, y_pred);
+            seen.weight += weight;
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Components of inputs of their own, and what they declare of their batches and laws.
 
-use crate::optimizers::descend;
+use crate::{losses::squares, optimizers::descend};
 use plugfit_api::{
     loss::LossTotals,
     optimizer::{Slot, Update},
@@ -52,9 +52,8 @@ macro_rules! of_pairs {
                 distances(sums, inputs)
             }
             fn merge(&self, sums: &mut Sums, other: &Sums) -> Result<()> {
-                let merge: fn(&mut Sums, &Sums) = $merge;
-                merge(sums, other);
-                Ok(())
+                let merge: fn(&mut Sums, &Sums) -> Result<()> = $merge;
+                merge(sums, other)
             }
             fn result(&self, sums: &Sums) -> Result<Outcome> {
                 Ok(Outcome::ratio(sums.distance, sums.weight))
@@ -68,6 +67,7 @@ of_pairs! {
     GoodPairs, |sums, other| {
         sums.distance += other.distance;
         sums.weight += other.weight;
+        Ok(())
     }
 }
 
@@ -76,6 +76,7 @@ of_pairs! {
     MergesPairsWrongly, |sums, other| {
         sums.distance += other.distance;
         sums.weight = sums.weight.max(other.weight);
+        Ok(())
     }
 }
 
@@ -158,5 +159,160 @@ impl Optimizer for GoodClimber {
     }
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
         descend(update, -1.0)
+    }
+}
+
+/// Checks that groups of these sizes are all of the rows.
+fn check_groups(groups: Tensor<'_>, rows: usize) -> Result<()> {
+    let sum: f64 = (0..groups.len()).map(|i| groups.get_f64(i)).sum();
+    match sum == rows as f64 {
+        true => Ok(()),
+        false => Err(Error::input(format!("groups of {sum} rows together, and there are {rows}"))),
+    }
+}
+
+/// The mean square of rows in groups, whose sizes are an input.
+#[derive(Config)]
+#[config(
+    example = r#"{"y_true": [[0], [1], [2], [4]], "y_pred": [[1], [1], [2], [2]], "groups": [1, 3], "gives": [1, 0, 0, 4]}"#
+)]
+pub struct GoodGroups;
+
+impl Loss for GoodGroups {
+    fn info(&self) -> LossInfo {
+        LossInfo { inputs: ["y_true", "y_pred", "groups"].map(str::to_owned).to_vec(), ..LossInfo::default() }
+    }
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        check_groups(inputs.get("groups")?, inputs.y_pred()?.rows_and_columns().0)?;
+        squares(inputs, output)
+    }
+}
+
+/// The mean of scores in groups, whose sizes are an input.
+#[derive(Config)]
+#[config(example = r#"{"scores": [1, 2, 3, 6], "groups": [1, 3], "gives": 3}"#)]
+pub struct GoodGroupMean;
+
+impl Metric for GoodGroupMean {
+    type State = Sums;
+    fn info(&self) -> MetricInfo {
+        let inputs = ["scores", "groups"].map(str::to_owned).to_vec();
+        MetricInfo { inputs, ..MetricInfo::new(Direction::Maximize) }
+    }
+    fn init(&self) -> Sums {
+        Sums::default()
+    }
+    fn update(&self, sums: &mut Sums, inputs: &Inputs<'_>) -> Result<()> {
+        let scores = inputs.get("scores")?;
+        check_groups(inputs.get("groups")?, scores.len())?;
+        scores.for_each_f64(|score| sums.distance += score);
+        sums.weight += scores.len() as f64;
+        Ok(())
+    }
+    fn merge(&self, sums: &mut Sums, other: &Sums) -> Result<()> {
+        sums.distance += other.distance;
+        sums.weight += other.weight;
+        Ok(())
+    }
+    fn result(&self, sums: &Sums) -> Result<Outcome> {
+        Ok(Outcome::ratio(sums.distance, sums.weight))
+    }
+}
+
+of_pairs! {
+    /// The mean distance of pairs, which says of its own state that it is an input of the wrong shape.
+    RefusesToMerge, |_, _| Err(Error::input("the other state has another shape"))
+}
+
+/// The squared distance of each target to one prediction for all.
+#[derive(Config)]
+#[config(example = r#"{"target": [0, 1, 2], "y_pred": [1], "gives": [1, 0, 1]}"#)]
+pub struct GoodLevel;
+
+impl Loss for GoodLevel {
+    fn info(&self) -> LossInfo {
+        LossInfo { inputs: ["target", "y_pred"].map(str::to_owned).to_vec(), ..LossInfo::default() }
+    }
+    fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
+        Ok(inputs.get("target")?.shape().to_vec())
+    }
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        let (target, y_pred) = (inputs.get("target")?.f32s("target")?, inputs.y_pred()?.f32s("y_pred")?);
+        let &[level] = y_pred else { return Err(Error::input("y_pred is a single number")) };
+        let mut totals = LossTotals { count: target.len() as f64, ..LossTotals::default() };
+        let mut slope = 0.0;
+        for (row, target) in target.iter().enumerate() {
+            let weight = output.upstream(row);
+            totals.value += f64::from((level - target).powi(2) * weight);
+            totals.weight += f64::from(weight);
+            slope += 2.0 * (level - target) * weight * output.scale;
+            if let Some(values) = output.values.as_deref_mut() {
+                values[row] = (level - target).powi(2);
+            }
+        }
+        if let Some(gradient) = output.gradient(1)? {
+            gradient[0] = slope;
+        }
+        Ok(totals)
+    }
+}
+
+/// The mean square of rows of very many columns.
+#[derive(Config)]
+#[config(trial(columns = 4096))]
+pub struct GoodWide;
+
+impl Loss for GoodWide {
+    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
+        squares(inputs, output)
+    }
+}
+
+/// A distance that is least beside the truth: a loss, and a metric by the same name.
+#[derive(Config)]
+#[config(trial(except(truth = "its least value is beside the truth")))]
+pub struct GoodBoth;
+
+#[formula]
+impl ElementwiseLoss for GoodBoth {
+    fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+        let off = y_pred - y_true - R::from(0.25);
+        off * off
+    }
+}
+
+/// How many ids are right, of ids that are given as unsigned integers of 64 bits alone.
+#[derive(Config)]
+pub struct GoodIds;
+
+impl Metric for GoodIds {
+    type State = Sums;
+    fn info(&self) -> MetricInfo {
+        MetricInfo { dtypes: vec![vec!["uint64".to_owned()]; 2], ..MetricInfo::new(Direction::Maximize) }
+    }
+    fn init(&self) -> Sums {
+        Sums::default()
+    }
+    fn update(&self, sums: &mut Sums, inputs: &Inputs<'_>) -> Result<()> {
+        let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
+        let ids = (y_true.as_slice::<u64>(), y_pred.as_slice::<u64>());
+        let (Some(y_true), Some(y_pred)) = ids else { return Err(Error::input("ids are uint64")) };
+        if y_true.len() != y_pred.len() {
+            return Err(Error::input("y_true and y_pred have the same shape"));
+        }
+        for (row, (y_true, y_pred)) in y_true.iter().zip(y_pred).enumerate() {
+            let weight = inputs.weight().map_or(1.0, |weight| weight.get_f64(row));
+            sums.distance += weight * f64::from(u8::from(y_true == y_pred));
+            sums.weight += weight;
+        }
+        Ok(())
+    }
+    fn merge(&self, sums: &mut Sums, other: &Sums) -> Result<()> {
+        sums.distance += other.distance;
+        sums.weight += other.weight;
+        Ok(())
+    }
+    fn result(&self, sums: &Sums) -> Result<Outcome> {
+        Ok(Outcome::ratio(sums.distance, sums.weight))
     }
 }

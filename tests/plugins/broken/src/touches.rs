@@ -228,3 +228,57 @@ impl MeanSquare for LeaksDescriptors {
         add(seen, inputs)
     }
 }
+
+/// Fills a number too many of its slot.
+#[derive(Config)]
+pub struct WritesBehindSlots;
+
+impl Optimizer for WritesBehindSlots {
+    fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        let of = |(i, parameter): (usize, &Parameter<'_>)| Slot {
+            name: "start".into(),
+            parameter: Some(i),
+            shape: parameter.shape.to_vec(),
+            start: Start::Filled,
+        };
+        Ok(parameters.iter().enumerate().map(of).collect())
+    }
+    fn fill_slot(
+        &self,
+        _: &[Parameter<'_>],
+        _: usize,
+        parameter: Option<Tensor<'_>>,
+        _: u64,
+        target: &mut TensorMut<'_>,
+        _: &Host<'_>,
+    ) -> Result<()> {
+        let target = target.f32s_mut("the slot")?;
+        if let Some(parameter) = parameter {
+            target.copy_from_slice(parameter.f32s("the parameter")?);
+        }
+        // SAFETY: none, that is what it is for.
+        unsafe { target.as_mut_ptr().add(target.len()).write_volatile(1.0) };
+        Ok(())
+    }
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        descend(update, 1.0)
+    }
+}
+
+/// Decides who may use new files, at the end of a training.
+#[derive(Config)]
+pub struct ChangesTheUmaskAtLast;
+
+impl Optimizer for ChangesTheUmaskAtLast {
+    fn slots(&self, _: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
+        Ok(Vec::new())
+    }
+    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        descend(update, 1.0)
+    }
+    fn finalize(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+        // SAFETY: any mask may be set.
+        unsafe { umask(0o123) };
+        Ok(())
+    }
+}

@@ -41,7 +41,7 @@ pub(super) fn weighted(trial: &Trial<'_>, report: &mut Report) {
             return;
         }
         let each = output.gradient.len() / output.values.len().max(1);
-        let last = output.shape == batch.y_pred.shape()[..batch.y_pred.shape().len() - 1];
+        let last = batch.y_pred.shape().split_last().is_some_and(|(_, leading)| output.shape == leading);
         for (index, (&found, &slope)) in weighted.gradient.iter().zip(&output.gradient).enumerate() {
             if !found.is_finite() {
                 return report.fail(format!("gives the slope {found} for y_pred[{index}] with weights"));
@@ -75,7 +75,7 @@ pub(super) fn rows(trial: &Trial<'_>, report: &mut Report) {
         if !ready.has_rows() {
             continue;
         }
-        let each = ready.output.values.len() / ready.batch.y_pred.shape()[0] as usize;
+        let each = ready.output.values.len() / ready.batch.count;
         for picked in [vec![0], vec![3, 1], (0..5).collect(), (0..12).rev().collect()] {
             let part = ready.batch.picked(picked.iter().copied());
             let Some(values) = or_report(report, "fails with fewer rows", ready.values(&part)) else { return };
@@ -134,7 +134,7 @@ pub(super) fn large(trial: &Trial<'_>, report: &mut Report) {
 
 /// The slope from each row towards the next, all at once.
 fn towards(ready: &Ready, batch: &Batch, output: &Output, report: &mut Report) {
-    let next = ready.batch.picked((0..batch.y_pred.shape()[0] as usize).map(|row| (row + 1) % ROWS));
+    let next = ready.batch.picked((0..batch.count).map(|row| (row + 1) % ROWS));
     let steps: Vec<f64> =
         next.y_pred.numbers().iter().zip(batch.y_pred.numbers()).map(|(next, here)| next - here).collect();
     let sum = |share: f64| {

@@ -7,7 +7,7 @@ use super::{
         report::Report,
         trial::Trial,
     },
-    can_be_guessed, each, each_choice, expect,
+    best_of, can_be_guessed, each, each_choice, expect,
 };
 use plugfit_abi as abi;
 
@@ -33,6 +33,35 @@ pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
                     _ => {}
                 }
             }
+        }
+        Ok(())
+    });
+}
+
+/// Of the truth with NaN in all rows but the first: what leaves NaN out, or loses it in a comparison, is as good as ever. What takes NaN
+/// for a class or for no hit is worse; that can't be told from a mistake in a prediction.
+pub(super) fn nan(trial: &Trial<'_>, report: &mut Report) {
+    each_choice(trial, report, |ready, report| {
+        let Some((sign, truth)) = best_of(ready, report) else { return Ok(()) };
+        let (best_kind, best) = ready.of(&[(&truth, None)])?.result()?;
+        let (_, guess) = ready.of(&[(&ready.batch, None)])?.result()?;
+        let updated = ready.of(&[(&truth.without_predictions(|row| row > 0), None)]);
+        let (kind, found) = match updated.and_then(|state| state.result()) {
+            Ok(found) => found,
+            // Another test's finding, if it is a panic.
+            Err(_) => return Ok(()),
+        };
+        if kind != best_kind || ![abi::RESULT_SCALAR, abi::RESULT_ARRAY].contains(&kind) || found.len() != best.len() {
+            return Ok(());
+        }
+        let is_good = |((best, guess), found): &((&f64, &f64), &f64)| {
+            let matters = sign * (**best - **guess) > 1e-6 * (1.0 + guess.abs());
+            matters && sign * (**found - **best) >= -1e-6 * (1.0 + best.abs())
+        };
+        if let Some(((best, _), found)) = best.iter().zip(&guess).zip(&found).find(is_good) {
+            report.fail(format!(
+                "gives {found} for predictions that are NaN in all rows but one, and {best} for the truth: NaN gives NaN, or is refused"
+            ));
         }
         Ok(())
     });

@@ -1,11 +1,18 @@
 //! A metric's state, called as a host calls it.
+//!
+//! Only an update is given inputs. An error of inputs from another call is made one of another kind, so that it isn't taken for a batch
+//! which the metric isn't for.
 
 use super::super::{
     data::{Array, Batch},
     made::{back, Made},
 };
 use crate::{metric::MetricInfo, Error, Inputs, Result};
-use plugfit_abi::{self as abi, abi_stable::std_types::RSlice, Handle};
+use plugfit_abi::{
+    self as abi,
+    abi_stable::std_types::{RResult, RSlice},
+    Handle,
+};
 
 /// What a metric has seen, by way of its table.
 pub struct State<'m> {
@@ -21,13 +28,25 @@ impl Drop for State<'_> {
     }
 }
 
+/// What a call gave that has no inputs to refuse.
+fn without_inputs<T>(result: RResult<T, abi::Error>) -> Result<T> {
+    back(result).map_err(of_no_inputs)
+}
+
+fn of_no_inputs(error: Error) -> Error {
+    match error.kind() {
+        abi::ERROR_INPUT => Error::other(error.message()),
+        _ => error,
+    }
+}
+
 /// The kind of a result, and its numbers.
 pub(super) type Found = (u32, Vec<f64>);
 
 impl<'m> State<'m> {
     pub fn new(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
         // SAFETY: the handles belong to this table; so below.
-        let state = back(unsafe { (metric.table.new_state)(metric.handle, &metric.host) })?;
+        let state = without_inputs(unsafe { (metric.table.new_state)(metric.handle, &metric.host) })?;
         match state.pointer.is_null() {
             true => Err(Error::other("gave no state, and no error")),
             false => Ok(State { metric, info, state }),
@@ -59,23 +78,25 @@ impl<'m> State<'m> {
 
     pub(super) fn merge(&mut self, other: &State<'_>) -> Result<()> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.merge)(self.metric.handle, &self.metric.host, self.state, other.state) })
+        without_inputs(unsafe {
+            (self.metric.table.merge)(self.metric.handle, &self.metric.host, self.state, other.state)
+        })
     }
 
     pub(super) fn reset(&mut self) -> Result<()> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host, self.state) })
+        without_inputs(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host, self.state) })
     }
 
     pub(super) fn copy(&self) -> Result<State<'m>> {
         // SAFETY: as above.
-        let state = back(unsafe { (self.metric.table.clone_state)(self.metric.handle, self.state) })?;
+        let state = without_inputs(unsafe { (self.metric.table.clone_state)(self.metric.handle, self.state) })?;
         Ok(State { state, ..*self })
     }
 
     pub(super) fn saved(&self) -> Result<abi::SavedState> {
         // SAFETY: as above.
-        back(unsafe { (self.metric.table.save)(self.metric.handle, self.state) })
+        without_inputs(unsafe { (self.metric.table.save)(self.metric.handle, self.state) })
     }
 
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
@@ -85,7 +106,7 @@ impl<'m> State<'m> {
     pub(super) fn loaded(&self, saved: &abi::SavedState) -> Result<State<'m>> {
         let (metric, bytes) = (self.metric, RSlice::from_slice(&saved.bytes));
         // SAFETY: as above.
-        let state = back(unsafe { (metric.table.load)(metric.handle, &metric.host, saved.version, bytes) })?;
+        let state = without_inputs(unsafe { (metric.table.load)(metric.handle, &metric.host, saved.version, bytes) })?;
         Ok(State { metric, info: self.info, state })
     }
 
@@ -94,8 +115,12 @@ impl<'m> State<'m> {
         back(unsafe { (self.metric.table.result)(self.metric.handle, &self.metric.host, self.state) })
     }
 
+    pub(super) fn whole_result(&self) -> Result<abi::MetricResult> {
+        self.raw_result().map_err(of_no_inputs)
+    }
+
     pub(super) fn result(&self) -> Result<Found> {
-        let result = self.raw_result()?;
+        let result = self.whole_result()?;
         Ok((result.kind, result.values.into()))
     }
 }

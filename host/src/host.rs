@@ -1,5 +1,6 @@
 //! The host: the plug-ins that are loaded, and what identifiers stand for among them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::compile::{Compile, Compiled};
 use crate::component;
-use crate::data::text::of_path;
+use crate::data::text::{of_path, one_line};
 use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
 use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, State, Verdict};
 use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved};
@@ -280,8 +281,17 @@ impl Host {
         registry.find(kind, name).map(|(plugin, component)| (plugin.clone(), component.clone()))
     }
 
+    /// The plug-in and the component that each spelling of a name stands for, by their names; see [`Registry::spellings`].
+    pub(crate) fn spellings(&self, kind: Kind) -> BTreeMap<String, Option<(String, String)>> {
+        let registry = read(&self.inner.registry);
+        let names = |(plugin, component): (&Arc<Plugin>, &plugin::Component)| {
+            (plugin.name().to_owned(), component.name.clone())
+        };
+        registry.spellings(kind).into_iter().map(|(spelling, found)| (spelling, found.map(names))).collect()
+    }
+
     /// Whether a plug-in has a component of this name, usable or not.
-    pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
+    pub fn has(&self, kind: Kind, name: &str) -> bool {
         read(&self.inner.registry).has(kind, name)
     }
 
@@ -449,7 +459,11 @@ impl Inner {
     fn symbol(&self, kind: Kind, symbol: Symbol) -> Result<Resolution> {
         let Symbol { library, symbol, mut config } = symbol;
         if !matches!(kind, Kind::Loss | Kind::Metric) {
-            return Err(Error::usage(format!("{}#{symbol} is a function, and no {kind} is one", library.display())));
+            return Err(Error::usage(format!(
+                "{}#{} is a function, and no {kind} is one",
+                of_path(&library),
+                one_line(&symbol)
+            )));
         }
         let loss = plugin::symbol(&library, &symbol, &self.options)?;
         config.entry("name").or_insert_with(|| json!(symbol));

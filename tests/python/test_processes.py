@@ -260,11 +260,19 @@ try:
 except plugfit.PluginError as error:
     print(str(error).splitlines()[0])
 try:
+    plugfit.metrics.BrierScore
+except AttributeError as error:
+    print(str(error).splitlines()[0])
+assert not hasattr(plugfit.metrics, "Nothing")
+try:
     plugfit.metrics.get("BrierScore")
 except ValueError as error:
     print(error)
 """
-    first, *lines = fresh(code, one, other)
+    first, attribute, *lines = fresh(code, one, other)
+    expected = "module 'plugfit.metrics' has no attribute 'BrierScore': there are different files of calibration 0.1.0"
+    assert attribute == expected
+    assert any(line.split() == ["file", str(other)] for line in lines), lines
     assert first == f"{other} conflicts with {one}: both are calibration 0.1.0, and they differ"
     assert lines[0] == "there are different files of calibration 0.1.0" and "remove all but one" in lines[-1]
     # In a folder it is a warning, which the first component asked for gives where nobody has named the folder.

@@ -251,11 +251,19 @@ class Registry:
             for kind in (self.kind, "loss") if self.kind == "metric" else (self.kind,):
                 try:
                     found = json.loads(_native.find(kind, name))
-                except ValueError:
+                except ValueError as error:
+                    if _native.has(kind, name):
+                        raise self.missing(name, error) from None
                     continue
                 if found["name"] == name:
                     return self._class(found, kind != self.kind)
-        raise AttributeError(f"module 'plugfit.{self.base.__module__.rpartition('.')[2]}' has no attribute {name!r}")
+        raise self.missing(name)
+
+    def missing(self, name, error=None):
+        """The AttributeError for this name; `error` says why a component that there is can't be used."""
+        module = self.base.__module__.rpartition(".")[2]
+        why = "" if error is None else f": {error}"
+        return AttributeError(f"module 'plugfit.{module}' has no attribute {name!r}{why}")
 
     def make_standard(self):
         """Makes the classes of the standard set."""

@@ -215,8 +215,8 @@ def _function(name):
     """Keras's functions: the values of a loss, not reduced."""
     try:
         _native.find("loss", name)
-    except ValueError:
-        raise AttributeError(f"module 'plugfit.losses' has no attribute {name!r}") from None
+    except ValueError as error:
+        raise _registry.missing(name, error if _native.has("loss", name) else None) from None
 
     def function(y_true, y_pred, **settings):
         return get({"class_name": name, "config": dict(settings, reduction="none")})(y_true, y_pred)

@@ -134,6 +134,12 @@ pub fn find(of: &str, name: &str) -> PyResult<String> {
     Ok(description(plugin.name(), kind, &component))
 }
 
+/// Whether a plug-in has a component of this name, usable or not.
+#[pyfunction]
+pub fn has(of: &str, name: &str) -> PyResult<bool> {
+    Ok(host()?.has(kind(of)?, name))
+}
+
 /// Loads a plug-in, or those of a folder; gives the files that were refused, each with why.
 #[pyfunction]
 pub fn load_plugins(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(PathBuf, String)>> {

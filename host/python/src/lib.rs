@@ -40,6 +40,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fork::after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(host::components, module)?)?;
     module.add_function(wrap_pyfunction!(host::find, module)?)?;
+    module.add_function(wrap_pyfunction!(host::has, module)?)?;
     module.add_function(wrap_pyfunction!(host::load_plugins, module)?)?;
     module.add_function(wrap_pyfunction!(host::standard, module)?)?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;

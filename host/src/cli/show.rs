@@ -44,14 +44,12 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     if shown > 0 {
         return Ok(());
     }
-    Err(nothing(&options.name, &errors))
+    // A component of that name which can't be used, as one that two files have, has an error of its own.
+    let unusable = errors.iter().find(|(kind, _)| host.has(*kind, &options.name));
+    Err(unusable.map_or_else(|| nothing(&options.name, &errors), |(_, error)| error.clone()))
 }
 
 fn nothing(name: &str, errors: &[(Kind, Error)]) -> Error {
-    // A name that two plug-ins have says so itself.
-    if let Some((_, error)) = errors.iter().find(|(_, error)| error.message().contains(" is in ")) {
-        return error.clone();
-    }
     let near: Vec<String> = errors
         .iter()
         .flat_map(|(_, error)| {

@@ -8,7 +8,7 @@ use crate::plugin::Component;
 pub(super) fn of_one_version<P: Listed>(plugin: &P, others: &[&P]) -> Error {
     let mut error = Error::usage(format!("there are different files of {}", plugin.label()));
     for one in std::iter::once(&plugin).chain(others) {
-        error = error.with("in", one.place());
+        error = error.with("file", one.place());
     }
     error.hint("remove all but one of them, or raise the version of the one that is meant")
 }

@@ -11,6 +11,8 @@ mod tests;
 mod unknown;
 mod version;
 
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use name::snake_case;
@@ -131,19 +133,21 @@ impl<P: Listed> Registry<P> {
             let is_same = there_version == *version && there.manifest_digest() == plugin.manifest_digest();
             return if is_same { Added::Same { place } } else { Added::Reserved };
         }
-        if there_version == *version {
-            let same = |other: &P| other.digest() == plugin.digest();
-            if same(there) || self.conflicting.iter().any(same) {
-                return Added::Same { place };
+        match version::compare(version, &there_version) {
+            Ordering::Equal => {
+                let same = |other: &P| other.digest() == plugin.digest();
+                if same(there) || self.conflicting.iter().any(same) {
+                    return Added::Same { place };
+                }
+                self.conflicting.push(plugin);
+                Added::Conflict { place }
             }
-            self.conflicting.push(plugin);
-            Added::Conflict { place }
-        } else if version::newer(version, &there_version) {
-            self.conflicting.retain(|other| other.manifest().name != *name);
-            *there = plugin;
-            Added::Replaced { version: there_version, place }
-        } else {
-            Added::Older { version: there_version, place }
+            Ordering::Greater => {
+                self.conflicting.retain(|other| other.manifest().name != *name);
+                *there = plugin;
+                Added::Replaced { version: there_version, place }
+            }
+            Ordering::Less => Added::Older { version: there_version, place },
         }
     }
 
@@ -169,16 +173,8 @@ impl<P: Listed> Registry<P> {
     /// # Errors
     /// A usage error if there is none, which names the nearest ones; or if several plug-ins have it, which lists them.
     pub fn find(&self, kind: Kind, name: &str) -> Result<(&P, &Component)> {
-        let (package, short) = match name.rsplit_once('>') {
-            Some((package, short)) => (Some(package), short),
-            None => (None, name),
-        };
-        let found: Vec<(&P, &Component)> = self
-            .plugins
-            .iter()
-            .filter(|plugin| package.is_none_or(|package| plugin.manifest().name == package))
-            .filter_map(|plugin| Some((plugin, best(plugin, kind, short)?)))
-            .collect();
+        let (package, short) = parts(name);
+        let found = fitting(self.all(kind), kind, name);
         match found[..] {
             [] => Err(unknown::error(self, kind, name, package, short)),
             [(plugin, component)] => match plugin.unusable(kind) {
@@ -187,6 +183,36 @@ impl<P: Listed> Registry<P> {
             },
             ref several => Err(conflict::error(short, several)),
         }
+    }
+
+    /// What each name, alias and `package>Name` stands for, as [`find`](Self::find) says, and their snake-case forms; none: it can't be used, or
+    /// several plug-ins have it.
+    pub fn spellings(&self, kind: Kind) -> BTreeMap<String, Option<(&P, &Component)>> {
+        // The letters of an optimizer's name may be of any case.
+        let key = |name: &str| if kind == Kind::Optimizer { name.to_lowercase() } else { name.to_owned() };
+        let mut having: HashMap<String, Vec<(&P, &Component)>> = HashMap::new();
+        let mut spellings = BTreeSet::new();
+        for (plugin, component) in self.all(kind) {
+            let names = component.aliases.iter().chain([&component.name]);
+            for name in names.flat_map(|name| [name.clone(), snake_case(name)]).filter(|name| !name.is_empty()) {
+                let having = having.entry(key(&name)).or_default();
+                if having.last().is_none_or(|(_, last)| !std::ptr::eq(*last, component)) {
+                    having.push((plugin, component));
+                }
+                spellings.extend([format!("{}>{name}", plugin.manifest().name), name]);
+            }
+        }
+        let meaning = |spelling: String| {
+            let having = having.get(&key(parts(&spelling).1)).into_iter().flatten().copied();
+            match fitting(having, kind, &spelling)[..] {
+                [] => None,
+                [one] if one.0.unusable(kind).is_none() && self.undisputed(one.0).is_ok() => {
+                    Some((spelling, Some(one)))
+                }
+                _ => Some((spelling, None)),
+            }
+        };
+        spellings.into_iter().filter_map(meaning).collect()
     }
 
     /// Refuses a plug-in of which there are two that differ.
@@ -198,28 +224,45 @@ impl<P: Listed> Registry<P> {
 
     /// Whether a plug-in has a component of this name, usable or not.
     pub fn has(&self, kind: Kind, name: &str) -> bool {
-        let (package, short) = name.rsplit_once('>').map_or((None, name), |(package, short)| (Some(package), short));
-        self.plugins.iter().any(|plugin| {
-            package.is_none_or(|package| plugin.manifest().name == package) && best(plugin, kind, short).is_some()
-        })
+        !fitting(self.all(kind), kind, name).is_empty()
     }
 
     fn usable(&self, kind: Kind) -> impl Iterator<Item = (&P, &Component)> {
-        self.plugins
-            .iter()
-            .filter(move |plugin| plugin.unusable(kind).is_none())
-            .flat_map(move |plugin| of_kind(plugin, kind).map(move |component| (plugin, component)))
+        let usable = self.plugins.iter().filter(move |plugin| plugin.unusable(kind).is_none());
+        usable.flat_map(move |plugin| of_kind(plugin, kind))
+    }
+
+    fn all(&self, kind: Kind) -> impl Iterator<Item = (&P, &Component)> {
+        self.plugins.iter().flat_map(move |plugin| of_kind(plugin, kind))
     }
 }
 
-fn of_kind<P: Listed>(plugin: &P, kind: Kind) -> impl Iterator<Item = &Component> {
-    plugin.manifest().components.iter().filter(move |component| component.kind() == Some(kind))
+fn of_kind<P: Listed>(plugin: &P, kind: Kind) -> impl Iterator<Item = (&P, &Component)> {
+    let components = plugin.manifest().components.iter().filter(move |component| component.kind() == Some(kind));
+    components.map(move |component| (plugin, component))
 }
 
-/// The component of a plug-in that a short name fits best.
-fn best<'p, P: Listed>(plugin: &'p P, kind: Kind, short: &str) -> Option<&'p Component> {
-    of_kind(plugin, kind)
-        .filter_map(|component| Some((name::fit(component, kind, short)?, component)))
-        .min_by_key(|(fit, _)| *fit)
-        .map(|(_, component)| component)
+/// The plug-in that a name asks for, if it does, and the name without that.
+fn parts(name: &str) -> (Option<&str>, &str) {
+    name.rsplit_once('>').map_or((None, name), |(package, short)| (Some(package), short))
+}
+
+/// Of each plug-in the component that a name fits best.
+fn fitting<'p, P: Listed>(
+    all: impl Iterator<Item = (&'p P, &'p Component)>,
+    kind: Kind,
+    name: &str,
+) -> Vec<(&'p P, &'p Component)> {
+    let (package, short) = parts(name);
+    let mut found: Vec<(name::Fit, &P, &Component)> = Vec::new();
+    for (plugin, component) in all.filter(|(plugin, _)| package.is_none_or(|package| plugin.manifest().name == package))
+    {
+        let Some(fit) = name::fit(component, kind, short) else { continue };
+        match found.last_mut().filter(|last| std::ptr::eq(last.1, plugin)) {
+            Some(last) if fit < last.0 => *last = (fit, plugin, component),
+            Some(_) => {}
+            None => found.push((fit, plugin, component)),
+        }
+    }
+    found.into_iter().map(|(_, plugin, component)| (plugin, component)).collect()
 }

@@ -168,8 +168,8 @@ fn two_files_of_one_version_that_differ_are_a_conflict_until_a_newer_one_comes()
         assert_eq!(
             found(&registry, Kind::Loss, name),
             "there are different files of robust 0.9.0\n  \
-             in      a.so\n  \
-             in      b.so\n  \
+             file    a.so\n  \
+             file    b.so\n  \
              remove all but one of them, or raise the version of the one that is meant"
         );
     }
@@ -181,6 +181,42 @@ fn two_files_of_one_version_that_differ_are_a_conflict_until_a_newer_one_comes()
     let replaced = Added::Replaced { version: "0.9.0".into(), place: "a.so".into() };
     assert_eq!(registry.add(robust("0.9.1", "e.so", "4")), replaced);
     assert_eq!(found(&registry, Kind::Loss, "Tukey"), "robust 0.9.1 Tukey");
+}
+
+#[test]
+fn versions_that_differ_in_how_they_were_built_alone_are_one() {
+    for versions in [["1.0.0", "1.0.0+x"], ["1.0.0+x", "1.0.0"], ["1.0.0+x", "1.0.0+y"]] {
+        let [first, second] =
+            versions.map(|version| plugin(&format!("robust {version}"), "a.so", &[("loss", "Tukey", &[])]));
+        let mut registry = registry([first]);
+        assert_eq!(
+            registry.add(Fake { digest: "1", from: "b.so", ..second }),
+            Added::Conflict { place: "a.so".into() }
+        );
+        assert!(registry.find(Kind::Loss, "Tukey").is_err(), "{versions:?}");
+    }
+}
+
+#[test]
+fn a_list_of_all_spellings_says_what_each_of_them_finds() {
+    let robust =
+        plugin("robust 0.2.0", "robust.so", &[("loss", "Tukey", &["MSE"]), ("optimizer", "ADAM", &["Prodigy"])]);
+    let odd = plugin("odd 1.0.0", "odd.so", &[("loss", "First", &["Second"]), ("loss", "Second", &[])]);
+    let broken = Fake { broken: Some(Kind::Metric), ..plugin("broken 1.0.0", "broken.so", &[("metric", "AUC", &[])]) };
+    let mut registry = registry([standard(), robust, odd, broken]);
+    registry.add(Fake { digest: "1", ..plugin("odd 1.0.0", "other.so", &[]) });
+    for kind in [Kind::Loss, Kind::Metric, Kind::Optimizer] {
+        let spellings = registry.spellings(kind);
+        for name in ["huber_loss", "robust>MSE", "Second", "prodigy", "adam", "AUC", "auc", "standard>auc"] {
+            assert_eq!(spellings.contains_key(name), registry.has(kind, name), "{kind} {name}");
+        }
+        for (spelling, found) in spellings {
+            let found = found.map(|(plugin, component)| (plugin.label(), &component.name));
+            let expected =
+                registry.find(kind, &spelling).ok().map(|(plugin, component)| (plugin.label(), &component.name));
+            assert_eq!(found, expected, "{kind} {spelling}");
+        }
+    }
 }
 
 #[test]

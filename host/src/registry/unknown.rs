@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Listed, Registry, best};
+use super::{Listed, Registry};
 use crate::Error;
 use crate::data::text::{grouped, nearest};
 use crate::plugin::Kind;
@@ -34,11 +34,7 @@ pub(super) fn error<P: Listed>(
     if !near.is_empty() {
         error = error.with("near", near.join(", "));
     }
-    let elsewhere = KINDS.into_iter().filter(|other| *other != kind).find(|other| {
-        registry.plugins.iter().any(|plugin| {
-            package.is_none_or(|package| plugin.manifest().name == package) && best(plugin, *other, short).is_some()
-        })
-    });
+    let elsewhere = KINDS.into_iter().filter(|other| *other != kind).find(|other| registry.has(*other, name));
     if let Some(other) = elsewhere {
         error = error.with("but", format!("there is {} {other} of that name", article(other)));
     }

@@ -2,12 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// Whether `version` is newer than `other`: numbers compare as numbers, and a pre-release comes before its release.
-pub(super) fn newer(version: &str, other: &str) -> bool {
-    compare(version, other) == Ordering::Greater
-}
-
-fn compare(a: &str, b: &str) -> Ordering {
+/// Numbers compare as numbers, and a pre-release comes before its release. What is behind a `+` says how it was built, and not which it is.
+pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let [(a, a_pre), (b, b_pre)] = [a, b].map(|version| {
         let version = version.split('+').next().unwrap_or(version);
         version.split_once('-').map_or((version, None), |(release, pre)| (release, Some(pre)))
@@ -47,9 +43,9 @@ mod tests {
         let ascending = ["0.1.0-alpha", "0.1.0-alpha.2", "0.1.0-beta", "0.1.0", "0.1.1", "0.2.0", "0.10.0", "1.0.0"];
         for (i, version) in ascending.iter().enumerate() {
             for (j, other) in ascending.iter().enumerate() {
-                assert_eq!(newer(version, other), i > j, "{version} {other}");
+                assert_eq!(compare(version, other), i.cmp(&j), "{version} {other}");
             }
         }
-        assert!(!newer("1.0.0+build", "1.0.0"));
+        assert_eq!(compare("1.0.0+build", "1.0.0"), Ordering::Equal);
     }
 }

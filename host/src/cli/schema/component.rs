@@ -1,6 +1,6 @@
 //! The schemas of identifiers: of losses, metrics, optimizers and schedules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,6 @@ use crate::Host;
 use crate::component::{base_keys, silent_keys};
 use crate::identifier::KEYS;
 use crate::plugin::{Component, Field, Kind};
-use crate::registry::snake_case;
 
 /// What is called a name in an identifier of a kind.
 struct Named {
@@ -60,33 +59,27 @@ impl Named {
 /// Every component that an identifier of this kind may name. The host is asked what each spelling stands for, so that one that two
 /// plug-ins have is no name of either.
 fn named(host: &Host, kind: Kind) -> Vec<Named> {
-    let mut found: BTreeMap<(String, String), Named> = BTreeMap::new();
+    let mut all: BTreeMap<(String, String), Named> = BTreeMap::new();
+    let own = host.spellings(kind);
     let kinds: &[Kind] = if kind == Kind::Metric { &[Kind::Metric, Kind::Loss] } else { &[kind] };
     for &of in kinds {
-        for (plugin, component) in host.components(of) {
-            let names = component.aliases.iter().chain([&component.name]);
-            let mut names: Vec<String> = names.flat_map(|name| [name.clone(), snake_case(name)]).collect();
-            names.retain(|name| !name.is_empty());
-            names.sort();
-            names.dedup();
-            for name in names {
-                for spelling in [name.clone(), format!("{}>{name}", plugin.name())] {
-                    // No loss is meant where there is a metric.
-                    if of != kind && host.has(kind, &spelling) {
-                        continue;
-                    }
-                    let Ok((owner, component)) = host.find(of, &spelling) else { continue };
-                    let key = (owner.name().to_owned(), format!("{of} {}", component.name));
-                    let named =
-                        found.entry(key).or_insert_with(|| Named { kind: of, component, spellings: Vec::new() });
-                    if !named.spellings.contains(&spelling) {
-                        named.spellings.push(spelling);
-                    }
-                }
+        let components = host.components(of).into_iter();
+        let components: HashMap<(String, String), Component> = components
+            .map(|(plugin, component)| ((plugin.name().to_owned(), component.name.clone()), component))
+            .collect();
+        for (spelling, found) in host.spellings(of) {
+            // No loss is meant where there is a metric.
+            if of != kind && own.contains_key(&spelling) {
+                continue;
             }
+            let Some(owner) = found else { continue };
+            let Some(component) = components.get(&owner) else { continue };
+            let key = (owner.0, format!("{of} {}", owner.1));
+            let new = || Named { kind: of, component: component.clone(), spellings: Vec::new() };
+            all.entry(key).or_insert_with(new).spellings.push(spelling);
         }
     }
-    found.into_values().collect()
+    all.into_values().collect()
 }
 
 /// The words whose meaning depends on the output.

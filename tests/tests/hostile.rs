@@ -38,8 +38,12 @@ fn loss(at: &str) -> Option<String> {
 }
 
 fn loss_of(host: &Host, at: &str) -> Option<String> {
+    weighted_loss_of(host, at, None)
+}
+
+fn weighted_loss_of(host: &Host, at: &str, weight: Option<Tensor<'_>>) -> Option<String> {
     let made = host.loss(json!({"class_name": "BadLoss", "config": {"at": at}}));
-    let tried = made.and_then(|mut loss| loss.value(y(), y(), None, None).and_then(|value| value.scalar()));
+    let tried = made.and_then(|mut loss| loss.value(y(), y(), weight, None).and_then(|value| value.scalar()));
     tried.err().map(|error| error.to_string())
 }
 
@@ -127,6 +131,23 @@ fn wrong_shapes_and_numbers_are_refused() {
     names_it(schedule.learning_rate(&when).err().map(|error| error.to_string()), "BadSchedule", "nan");
 }
 
+#[test]
+fn the_shape_of_a_losss_values_is_compared_with_the_batch() {
+    for host in [host(), isolated()] {
+        for (at, shape) in [
+            ("shape of other rows", "[5]"),
+            ("shape of more rows", "[8, 4]"),
+            ("shape of a terabyte", "[17592186044416, 4]"),
+        ] {
+            for weight in [None, Some(Tensor::new(&[1.0, 0.0, 1.0, 2.0_f32], &[4]))] {
+                let said = weighted_loss_of(&host, at, weight).unwrap_or_else(|| panic!("{at}: no error"));
+                let expected = format!("BadLoss says that its values have the shape {shape}, of inputs of [4, 2]");
+                assert!(said.contains(&expected), "{at}: {said}");
+            }
+        }
+    }
+}
+
 /// In this process and isolated, each case fails with these words, on time.
 #[track_caller]
 fn says(what: fn(&Host, &str) -> Option<String>, cases: &[(&str, &str)]) {
@@ -159,6 +180,7 @@ fn what_a_plugin_gives_too_much_of_is_refused() {
         &[
             ("too many slots", "gave 200000 slots, of which at most 128 are taken"),
             ("slot of many axes", "gave 33 axes, of which at most 32 are taken"),
+            ("slot of two million", "asks for a slot \"slot\" of shape [2097152], which can't be"),
             ("slot of a terabyte", "asks for a slot \"slot\" of shape [274877906944], which can't be"),
         ],
     );
@@ -305,6 +327,28 @@ fn a_name_declared_twice_is_refused_and_the_others_load() {
         "libcalibration.so",
         "loaded",
     ]);
+}
+
+#[test]
+fn two_files_of_one_version_are_told_of_by_whatever_asks_for_them() {
+    let folder = folder();
+    let place = plugins(folder.path(), &[library("calibration")]);
+    let first = place.join(library("calibration").file_name().expect("a name"));
+    let bytes = std::fs::read(&first).expect("it is there");
+    std::fs::write(place.join("libother.so"), [&bytes[..], b"\0"].concat()).expect("a file");
+    digits(
+        folder.path(),
+        "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\", \"BrierScore\"]",
+    );
+    let told = [
+        "error: there are different files of calibration 0.1.0",
+        "file    plugins/libcalibration.so\n",
+        "file    plugins/libother.so\n",
+        "remove all but one of them",
+    ];
+    plugfit(folder.path(), &["show", "BrierScore", "--plugins", "plugins"]).with_status(2).says(&told);
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(2).says(&told);
+    assert!(ran.err.contains("compile.metrics[1]") && !ran.err.contains("config."), "{}", ran.err);
 }
 
 #[test]

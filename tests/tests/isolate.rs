@@ -334,8 +334,9 @@ fn a_c_function_is_isolated_too() {
     fit("-DCALLS=1000", "within", &[]).with_status(0);
     fit("-DCALLS=1000", "isolated", &["--isolate"]).with_status(0);
     assert_eq!(history(&folder.path().join("within")), history(&folder.path().join("isolated")));
-    fit("-DCALLS=30", "aborted", &["--isolate"]).with_status(1).says(&[
+    fit("-DCALLS=30", "aborted", &["--isolate", "--load-in-place"]).with_status(1).says(&[
         "libsquares.so#squares crashed",
+        "`plugfit check 'libsquares.so#squares' --load-in-place` shows what is wrong with it",
         "SIGABRT",
         "kept",
     ]);

@@ -26,6 +26,7 @@ use plugfit_api::testing::{Case, Report, Saved};
 use serde_json::Value;
 pub use show::{Format, shown};
 
+use crate::data::text::shell_word;
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
 use process::Limits;
@@ -240,13 +241,13 @@ impl Checker {
         };
         let common: String = self.common.iter().map(|word| format!(" {}", word.display())).collect();
         let (name, seed) = (file.display().to_string(), self.seed);
-        let file_word = if name.starts_with('-') { word(&format!("./{name}")) } else { word(&name) };
+        let file_word = if name.starts_with('-') { shell_word(&format!("./{name}")) } else { shell_word(&name) };
         // What the process of a test leaves, prints or dies of can't be seen from within.
         let how = match from_outside {
             true => format!(" --timeout {} --memory {}", self.time.as_secs_f64(), self.memory >> 20),
             false => " --in-process".to_owned(),
         };
-        let repeat = format!("plugfit check {file_word} --only {} --seed {seed}{common}{how}", word(path));
+        let repeat = format!("plugfit check {file_word} --only {} --seed {seed}{common}{how}", shell_word(path));
         Verdict { file: file.to_owned(), path: path.to_owned(), about, outcome, report, reason, time, repeat, arrays }
     }
 }
@@ -264,23 +265,6 @@ fn keep(folder: &Path, arrays: &[Saved]) -> Vec<PathBuf> {
     arrays.iter().filter_map(write).collect()
 }
 
-/// As a shell reads it as one word.
-fn word(text: &str) -> String {
-    let plain = |character: char| character.is_alphanumeric() || "/._-+=,:@".contains(character);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_a_word_as_what_it_is() {
-        assert_eq!(word("loss/A/gradient"), "loss/A/gradient");
-        assert_eq!(word("it's a.so"), r"'it'\''s a.so'");
-    }
 }

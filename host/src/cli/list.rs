@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Common, absolute, event, plugins, print, short, table};
-use crate::data::text::of_path;
+use crate::data::text::{of_path, one_line};
 use crate::plugin::Kind;
 use crate::plugin::find::{State, Verdict};
 use crate::train::RunFile;
@@ -130,7 +130,14 @@ fn why(host: &Host, common: &Common) {
                 (name, word, reason)
             })
             .collect();
+        let (state, why) = match &report.state {
+            State::Exists => ("exists", None),
+            State::Missing => ("missing", None),
+            State::Unreadable(why) => ("unreadable", Some(one_line(why).into_owned())),
+            State::Refused(refusal) => ("refused", Some(refusal.line())),
+        };
         if common.json {
+            event("folder", json!({"folder": folder, "source": source, "state": state, "why": why}));
             for (name, word, reason) in verdicts {
                 event(
                     "file",
@@ -140,12 +147,12 @@ fn why(host: &Host, common: &Common) {
             continue;
         }
         print(&format!("{folder}  ({source})\n"));
-        match &report.state {
-            State::Exists if verdicts.is_empty() => print("  has no library\n"),
-            State::Exists => {}
-            State::Missing => print("  does not exist\n"),
-            State::Unreadable(why) => print(&format!("  cannot be read: {why}\n")),
-            State::Refused(refusal) => print(&format!("  refused: {}\n", refusal.line())),
+        match (&report.state, why) {
+            (State::Exists, _) if verdicts.is_empty() => print("  has no library\n"),
+            (State::Missing, _) => print("  does not exist\n"),
+            (State::Unreadable(_), Some(why)) => print(&format!("  cannot be read: {why}\n")),
+            (State::Refused(_), Some(why)) => print(&format!("  refused: {why}\n")),
+            _ => {}
         }
         let rows: Vec<Vec<String>> =
             verdicts.into_iter().map(|(name, word, reason)| vec![name, word.to_owned(), reason]).collect();

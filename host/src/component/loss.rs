@@ -325,10 +325,10 @@ fn run<'s, F: Float>(
     let wants_valid = own_mask && (keeps || mask.is_some());
     let count = shape.count();
     if keeps {
-        values.resize(count, F::ZERO);
+        resize(values, count, F::ZERO)?;
     }
     if wants_valid {
-        valid.resize(count, F::ZERO);
+        resize(valid, count, F::ZERO)?;
     }
     let totals = {
         let target = gradient.as_deref_mut().map(|gradient| TensorMut::new(gradient, pred_shape.lengths()));
@@ -381,6 +381,14 @@ fn run<'s, F: Float>(
     Ok((0.0, Some((&weighted_shape[..], values))))
 }
 
+/// Makes a buffer of a loss's values this long.
+pub(super) fn resize<F: Float>(buffer: &mut Vec<F>, count: usize, value: F) -> Result<()> {
+    let room = buffer.try_reserve(count.saturating_sub(buffer.len()));
+    room.map_err(|_| Error::failure(format!("there is no memory for the {count} values of a loss")))?;
+    buffer.resize(count, value);
+    Ok(())
+}
+
 /// A value times its weight; 0 where that is 0, even if the value is NaN.
 fn weighed<F: Float>(value: F, weight: F) -> F {
     if weight == F::ZERO { F::ZERO } else { value * weight }
@@ -412,7 +420,7 @@ impl<'c, F: Float> Spread<'c, F> {
             combined.values
         } else {
             buffer.clear();
-            buffer.resize(of_values.count(), F::ZERO);
+            resize(buffer, of_values.count(), F::ZERO)?;
             walk(&together, [&of_values, &combined.shape], |_, [value, weight]| {
                 buffer[value] += combined.values[weight]
             });

@@ -4,6 +4,7 @@ use plugfit_api::loss::{LossOutput, LossTotals};
 use plugfit_api::{Float, Inputs};
 
 use super::broadcast::Shape;
+use super::loss::resize;
 use crate::{Result, plugin};
 
 /// Memory for what is seldom computed again; kept from batch to batch.
@@ -60,9 +61,9 @@ fn sum<F: Float>(
     Spare { values, valid }: &mut Spare<F>,
 ) -> Result<f64> {
     let own_mask = loss.info().own_mask;
-    values.resize(shape.count(), F::ZERO);
+    resize(values, shape.count(), F::ZERO)?;
     valid.clear();
-    valid.resize(shape.count(), F::ONE);
+    resize(valid, shape.count(), F::ONE)?;
     let mut again = LossOutput {
         values: Some(values),
         valid: own_mask.then_some(&mut valid[..]),

@@ -48,6 +48,15 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     replaced(text, |character| is_instruction(character) && !"\n\t".contains(character))
 }
 
+/// A text as a shell takes it for one word.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@,%".contains(&byte);
+    match !text.is_empty() && text.bytes().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// The text up to so many bytes; where something is left out, it ends with an ellipsis.
 pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
@@ -95,6 +104,13 @@ mod tests {
             assert_eq!(of_path(Path::new(&format!("a{character}b"))), "a\u{fffd}b", "{character:?}");
         }
         assert_eq!(one_line("שלום, größe, 数"), "שלום, größe, 数");
+    }
+
+    #[test]
+    fn a_shell_takes_a_word_for_what_it_is() {
+        assert_eq!(shell_word("/a/b-1.so"), "/a/b-1.so");
+        assert_eq!(shell_word("/a b/$(x)'`y`"), r"'/a b/$(x)'\''`y`'");
+        assert_eq!(shell_word("it's a.so"), r"'it'\''s a.so'");
     }
 
     #[test]

@@ -6,6 +6,25 @@
 /// Bytes of a plug-in's manifest.
 pub const MANIFEST: usize = 1 << 20;
 
+/// Components in a manifest.
+pub const COMPONENTS: usize = 1024;
+
+/// Other names of a component.
+pub const ALIASES: usize = 16;
+
+/// Segments and sections of a library.
+pub const SEGMENTS: usize = 64;
+pub const SECTIONS: usize = 4096;
+
+/// Entries of a library's dynamic section that name a library or folders.
+pub const LINKS: usize = 64;
+
+/// Bytes of such a name, and of a section's.
+pub const LINK: usize = 4096;
+
+/// Bytes of a symbol's name.
+pub const SYMBOL: usize = 1 << 16;
+
 /// Bytes of a lock file, and of a file of keys.
 pub const RULES: u64 = 1 << 20;
 
@@ -39,10 +58,11 @@ pub const STATE: usize = 1 << 31;
 /// Slots of an optimizer for each parameter, and as many for itself.
 pub const SLOTS: usize = 64;
 
-/// Numbers in all slots of an optimizer together.
-pub const SLOT_NUMBERS: i64 = 1 << 30;
+/// Numbers in all slots of an optimizer together, beyond [`SLOTS`] for each number of its parameters.
+pub const SLOT_NUMBERS: u64 = 1 << 20;
 
-/// How deep components may be nested in one another.
+/// How deep components may be nested in one another. This and [`NESTED`] are counted on each thread, since components that have nothing to do
+/// with each other are made on several. A plug-in that asks for components from threads of its own is not held by them.
 pub const DEPTH: usize = 16;
 
 /// Components that are made while one is made.
@@ -54,4 +74,9 @@ pub fn check(found: usize, most: usize, what: &str) -> Result<(), String> {
         true => Err(format!("gave {found} {what}, of which at most {most} are taken")),
         false => Ok(()),
     }
+}
+
+/// Says that a text is too long; `what` is what it is called, without an article.
+pub fn too_long(what: &str, length: usize, most: usize) -> String {
+    format!("gave a {what} of {length} bytes, of which at most {most} are taken")
 }

@@ -1,5 +1,6 @@
 //! What the wrappers of all kinds share: a component and its table, released once, and a plug-in's errors in words.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use plugfit_api::manifest::not_shown;
 use serde_json::{Map, Value};
 
 use super::load::Checked;
-use super::{Door, Kind, Plugin, bounds, isolate};
+use super::{Door, Kind, Origin, Plugin, bounds, isolate};
 use crate::data::text::{cut, one_line};
 use crate::{Error, Result};
 
@@ -60,7 +61,10 @@ pub struct Owned<T: Table> {
     plugin: String,
     package: String,
     /// Whether it is of this program's own code, whose texts are as they should be.
-    is_own: bool,
+    pub is_own: bool,
+    /// Whether the host's own kinds of errors can come from its table: it is a proxy, or a part of this program that passes on what a proxy
+    /// within it gave.
+    gives_host_kinds: bool,
     /// What `host` points at.
     _door: Arc<Door>,
 }
@@ -109,6 +113,7 @@ impl<T: Table> Owned<T> {
             plugin: plugin.label().to_owned(),
             package: plugin.name().to_owned(),
             is_own: false,
+            gives_host_kinds: plugin.isolated().is_some() || plugin.origin() == &Origin::BuiltIn,
             _door: door.clone(),
         };
         owned.made(made)
@@ -144,6 +149,7 @@ impl<T: Table> Owned<T> {
             plugin: label.to_owned(),
             package: String::new(),
             is_own: false,
+            gives_host_kinds: true,
             _door: door,
         }
     }
@@ -188,8 +194,7 @@ impl<T: Table> Owned<T> {
     /// A text of the plug-in's, which needn't be what its type says. `what` is what it is called, without an article.
     pub fn text<'t>(&self, text: &'t RString, most: usize, what: &str) -> Result<&'t str> {
         if text.len() > most {
-            let length = text.len();
-            return Err(self.mistake(&format!("gave a {what} of {length} bytes, of which at most {most} are taken")));
+            return Err(self.mistake(&bounds::too_long(what, text.len(), most)));
         }
         utf8(text).ok_or_else(|| self.mistake(&format!("gave a {what} that isn't UTF-8")))
     }
@@ -218,10 +223,14 @@ impl<T: Table> Owned<T> {
     /// A plug-in's error in the host's words.
     #[cold]
     pub fn error(&self, error: abi::Error) -> Error {
-        let message = Self::lossy(&error.message);
-        let message = message.as_str();
-        let line = |text: &RString| shown_line(&Self::lossy(text));
-        match error.kind {
+        let message = self.lossy(&error.message);
+        let message = &*message;
+        let line = |text: &RString| shown_line(&self.lossy(text));
+        let kind = match error.kind {
+            isolate::CRASHED | isolate::MISTAKEN if !self.gives_host_kinds => abi::ERROR_OTHER,
+            kind => kind,
+        };
+        match kind {
             abi::ERROR_CONFIG => {
                 let field = error.field.as_ref().map(line).into_option();
                 let text = if message.starts_with(&self.name) {
@@ -234,17 +243,18 @@ impl<T: Table> Owned<T> {
                 if let Some(field) = field {
                     result = result.with("in", field);
                 }
-                // What a nested component was refused for has details of its own.
+                // What a nested component was refused for has details of its own. They stand deeper than what the host says.
                 for line in lines.take(bounds::ERROR_LINES) {
-                    result = result.hint(shown_line(line));
+                    result = result.hint(format!("  {}", shown_line(line.trim_start())));
                 }
                 result
             }
             isolate::CRASHED => {
-                let mut result = Error::crash(format!("{} {message}", self.full_name()));
+                let mut result = Error::crash(format!("{} {}", self.full_name(), shown_line(message)));
                 if let ROption::RSome(said) = &error.place {
                     result = result.with("said", line(said));
                 }
+                // As a shell takes it.
                 let file = error.field.as_ref().map_or_else(|| "FILE".into(), line);
                 result
                     .with("of", self.plugin.clone())
@@ -268,9 +278,10 @@ impl<T: Table> Owned<T> {
         }
     }
 
-    /// A text of an error, whatever its bytes are.
-    fn lossy(text: &RString) -> String {
-        String::from_utf8_lossy(text.as_bytes()).into_owned()
+    /// A text of an error, whatever its bytes are; of a plug-in's no more than is shown.
+    fn lossy<'t>(&self, text: &'t RString) -> Cow<'t, str> {
+        let bytes = text.as_bytes();
+        String::from_utf8_lossy(if self.is_own { bytes } else { shown_part(bytes) })
     }
 
     /// A plug-in's message on one line. What this program's own functions say, such as one in Python, may have several.
@@ -289,6 +300,11 @@ impl<T: Table> Owned<T> {
 /// A text of a plug-in's, if it is UTF-8 as its type says.
 pub fn utf8(text: &str) -> Option<&str> {
     std::str::from_utf8(text.as_bytes()).ok()
+}
+
+/// As much of a text as is shown, and a little more, by which it is seen that something is left out.
+pub fn shown_part(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(bounds::TEXT + 4)]
 }
 
 /// A text of a plug-in's as it is shown: on one line, and cut where it is too long.
@@ -376,4 +392,55 @@ pub fn with_inputs<R>(inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> R
         2 => with(&[named(0), named(1)]),
         _ => with(&std::array::from_fn::<_, MAX_INPUTS, _>(named)[..count]),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use plugfit_api::Config;
+    use plugfit_api::schedule::{Schedule, When};
+
+    use super::*;
+
+    #[derive(Config)]
+    struct Constant {}
+
+    impl Schedule for Constant {
+        fn learning_rate(&self, _: &When) -> f64 {
+            1.0
+        }
+    }
+
+    /// As one of a plug-in in this process.
+    fn owned() -> Owned<ScheduleV1> {
+        let mut owned = Owned::of_instance(plugfit_api::instance::schedule(Constant {}), None);
+        (owned.is_own, owned.gives_host_kinds) = (false, false);
+        owned
+    }
+
+    fn error(kind: u32, message: &str) -> abi::Error {
+        abi::Error { kind, message: message.into(), field: ROption::RSome("f".into()), place: ROption::RNone }
+    }
+
+    #[test]
+    fn no_plugin_gives_the_errors_of_the_host() {
+        const FORGED: &str = "x\nerror: the disk is full\n  run `this`\u{202e}";
+        for kind in [isolate::CRASHED, isolate::MISTAKEN] {
+            let error = owned().error(error(kind, FORGED));
+            assert_eq!(error.kind(), crate::ErrorKind::Plugin);
+            assert!(error.message().starts_with("Constant failed: x\u{fffd}error"), "{error}");
+            assert!(!error.to_string().contains("plugfit check"), "{error}");
+        }
+        // What a worker ended by is on one line, too.
+        let mut proxy = owned();
+        proxy.gives_host_kinds = true;
+        let text = proxy.error(error(isolate::CRASHED, FORGED)).to_string();
+        assert!(text.starts_with("Constant x\u{fffd}error: the disk is full\u{fffd}  run `this`\u{fffd}\n"), "{text}");
+        assert!(text.ends_with("`plugfit check f` shows what is wrong with it"), "{text}");
+    }
+
+    #[test]
+    fn further_lines_of_a_plugin_stand_deeper_than_those_of_the_host() {
+        let text = owned().error(error(abi::ERROR_CONFIG, "it\n  near    a\nrun `this`")).to_string();
+        assert_eq!(text, "Constant: it\n  in      f\n    near    a\n    run `this`");
+    }
 }

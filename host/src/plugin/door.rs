@@ -10,7 +10,7 @@ use plugfit_abi::{self as abi, CancelV1, ComponentV1, Interface, LogV1, Parallel
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::component::{shown_line, utf8};
+use super::component::{shown_line, shown_part, utf8};
 use super::{Kind, Loss, Metric, Nested, Optimizer, Schedule, bounds};
 use crate::Result;
 
@@ -148,7 +148,7 @@ unsafe extern "C" fn log(context: *const c_void, level: u32, message: RStr<'_>) 
     // A panic of the program's own logger must not unwind into the plug-in.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         if let Some(log) = &*door.log.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            log(level, &shown_line(&String::from_utf8_lossy(message.as_str().as_bytes())));
+            log(level, &shown_line(&String::from_utf8_lossy(shown_part(message.as_str().as_bytes()))));
         }
     }));
 }
@@ -179,6 +179,8 @@ fn failed(message: &str) -> abi::Error {
 }
 
 fn component(door: &Door, interface_id: &str, identifier: &str) -> Result<abi::Component, String> {
+    bounds::check(interface_id.len(), bounds::NAME, "bytes")?;
+    let interface_id = utf8(interface_id).ok_or("an interface's id isn't UTF-8")?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.interface() == interface_id);
     let kind = kind.ok_or_else(|| format!("this host has no {interface_id}"))?;
     bounds::check(identifier.len(), bounds::JSON, "bytes")?;

@@ -1,13 +1,11 @@
 //! The dynamic section of an ELF library: what the loader does with it.
 
-use std::ops::Range;
-
 use object::Endianness;
 use object::elf;
 use object::read::elf::{Dyn as _, ProgramHeader as _, SectionHeader as _};
 
-use super::Refusal;
-use super::headers::{Library, Section, damaged, holds};
+use super::headers::{Library, Section, Strings, damaged, holds};
+use super::{Refusal, bounds};
 
 /// What a library is linked with.
 #[derive(Debug, Default)]
@@ -19,8 +17,8 @@ pub struct Links {
 }
 
 // Younger than the crate's list.
-const DT_RELRSZ: u32 = 35;
-const DT_RELR: u32 = 36;
+pub const DT_RELRSZ: u32 = 35;
+pub const DT_RELR: u32 = 36;
 const DT_RELRENT: u32 = 37;
 const DT_CONFIG: u32 = 0x6fff_fefa;
 const DT_DEPAUDIT: u32 = 0x6fff_fefb;
@@ -145,55 +143,35 @@ impl Library<'_> {
     fn links(&self, dynamic: &Dynamic) -> Result<Links, Refusal> {
         let start = dynamic.get(elf::DT_STRTAB)?.unwrap_or(0);
         let end = start.saturating_add(dynamic.get(elf::DT_STRSZ)?.unwrap_or(0));
-        let strings = self.place(&(start..end)).and_then(|place| self.bytes.get(place)).unwrap_or_default();
-        let text = |offset: u64| {
-            let text = usize::try_from(offset).ok().and_then(|offset| strings.get(offset..))?;
-            let length = text.iter().position(|byte| *byte == 0)?;
-            Some(String::from_utf8_lossy(&text[..length]).into_owned())
-        };
-        let texts = |tags: &[u32]| -> Result<Vec<String>, Refusal> {
+        let strings = Strings(self.loaded(&(start..end)).unwrap_or_default());
+        let of = |tags: &[u32]| -> Vec<u64> {
             let named = |tag: u64| tags.iter().any(|wanted| u64::from(*wanted) == tag);
-            let found = dynamic.0.iter().filter(|(tag, _)| named(*tag));
-            found.map(|(_, offset)| text(*offset).ok_or_else(|| damaged("a name in it has no end"))).collect()
+            dynamic.0.iter().filter(|(tag, _)| named(*tag)).map(|(_, offset)| *offset).collect()
         };
-        Ok(Links { needed: texts(&[elf::DT_NEEDED])?, searched: texts(&[elf::DT_RPATH, elf::DT_RUNPATH])? })
-    }
-
-    fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
-        let endian = self.endian;
-        let range = |start: u32, size: u32| -> Result<Range<u64>, Refusal> {
-            let start = dynamic.get(start)?.unwrap_or(0);
-            Ok(start..start.saturating_add(dynamic.get(size)?.unwrap_or(0)))
-        };
-        let known = [range(elf::DT_RELA, elf::DT_RELASZ)?, range(elf::DT_JMPREL, elf::DT_PLTRELSZ)?];
-        let relocations = || self.loaded_sections().filter(|one| one.sh_type(endian) == elf::SHT_RELA);
-        for section in relocations() {
-            let addresses = self.addresses(section);
-            let is_known = known.iter().any(|known| known.start <= addresses.start && addresses.end <= known.end);
-            holds(is_known, || format!("{} would not be applied", self.name(section)))?;
+        let (needed, searched) = (of(&[elf::DT_NEEDED]), of(&[elf::DT_RPATH, elf::DT_RUNPATH]));
+        if needed.len() + searched.len() > bounds::LINKS {
+            return Err(Refusal::new(format!("names {} libraries and folders", needed.len() + searched.len()))
+                .hint(format!("a plug-in names at most {}", bounds::LINKS)));
         }
-        // So many are taken to be relative without a look at each.
-        let Some(relative) = dynamic.get(elf::DT_RELACOUNT)? else { return Ok(()) };
-        let first = relocations().find(|section| section.sh_addr(endian) == known[0].start);
-        let entries = first.map(|section| section.rela(endian, self.bytes));
-        let entries = entries.transpose().map_err(|error| damaged(&error.to_string()))?.flatten();
-        let kind = if cfg!(target_arch = "aarch64") { elf::R_AARCH64_RELATIVE } else { elf::R_X86_64_RELATIVE };
-        let leading = entries.map_or(0, |(entries, _)| {
-            entries.iter().take_while(|entry| entry.r_type(endian, false) == kind).count() as u64
-        });
-        holds(relative <= leading, || format!("its entry {:#x} counts too many", elf::DT_RELACOUNT))
+        let texts = |offsets: Vec<u64>| -> Result<Vec<String>, Refusal> {
+            let texts = offsets.into_iter().map(|offset| strings.text(offset, bounds::LINK));
+            texts.map(|text| text.map(|text| String::from_utf8_lossy(text).into_owned())).collect()
+        };
+        let links = Links { needed: texts(needed)?, searched: texts(searched)? };
+        self.check_versions(dynamic, &strings, &links.needed)?;
+        Ok(links)
     }
 }
 
 /// The entries of the dynamic section: tag and value.
-struct Dynamic(Vec<(u64, u64)>);
+pub struct Dynamic(Vec<(u64, u64)>);
 
 impl Dynamic {
     fn has(&self, tag: u32) -> bool {
         self.0.iter().any(|(other, _)| *other == u64::from(tag))
     }
 
-    fn get(&self, tag: u32) -> Result<Option<u64>, Refusal> {
+    pub fn get(&self, tag: u32) -> Result<Option<u64>, Refusal> {
         let mut all = self.0.iter().filter(|(other, _)| *other == u64::from(tag)).map(|(_, value)| *value);
         let first = all.next();
         holds(all.next().is_none(), || format!("its dynamic section has two entries {tag:#x}"))?;

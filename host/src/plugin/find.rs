@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{LoadOptions, Plugin, Refusal, foreign, ownership};
+use crate::data::text::of_path;
 
 /// Who named a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Flag => f.write_str("--plugins"),
-            Source::Config(path) => write!(f, "{}", path.display()),
+            Source::Config(path) => f.write_str(&of_path(path)),
             Source::Environment => f.write_str("$PLUGFIT_PLUGINS"),
             Source::Program => f.write_str("beside the program"),
             Source::User => f.write_str("user"),

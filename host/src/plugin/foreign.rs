@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use object::{Object, ObjectSection, ObjectSymbol};
+use object::elf::{FileHeader32, FileHeader64};
+use object::{Endianness, FileKind, Object, ObjectSection, ObjectSymbol};
 
-use super::ownership;
+use super::{headers, ownership};
 
 /// Longer than any library that is read.
 const TOO_LONG: u64 = 2 << 30;
@@ -28,6 +29,12 @@ pub fn what(path: &Path) -> Option<&'static str> {
 }
 
 fn of_bytes(bytes: &[u8]) -> Option<&'static str> {
+    let counts = match object::FileKind::parse(bytes).ok()? {
+        FileKind::Elf64 => headers::check_counts::<FileHeader64<Endianness>>(bytes),
+        FileKind::Elf32 => headers::check_counts::<FileHeader32<Endianness>>(bytes),
+        _ => Ok(()),
+    };
+    counts.ok()?;
     let file = object::File::parse(bytes).ok()?;
     if is_of_python(&file) {
         return Some("is an extension module of Python");

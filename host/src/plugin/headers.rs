@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use object::Endianness;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
+use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _, SectionTable, Sym as _};
+use object::{Endianness, SectionIndex};
 
-use super::Refusal;
 use super::dynamic::Links;
+use super::{Refusal, bounds};
 
 pub type Header = FileHeader64<Endianness>;
 pub type Section = SectionHeader64<Endianness>;
@@ -20,6 +20,7 @@ pub type Segment = ProgramHeader64<Endianness>;
 /// Refuses a library, whole and of this machine, whose headers contradict one another. Gives what it is linked with.
 pub fn check(bytes: &[u8]) -> Result<Links, Refusal> {
     let damaged = |error: object::read::Error| damaged(&error.to_string());
+    check_counts::<Header>(bytes)?;
     let header = Header::parse(bytes).map_err(damaged)?;
     let endian = header.endian().map_err(damaged)?;
     let segments = header.program_headers(endian, bytes).map_err(damaged)?;
@@ -37,12 +38,55 @@ pub fn check(bytes: &[u8]) -> Result<Links, Refusal> {
     library.check_dynamic()
 }
 
+/// Refuses more segments or sections than any plug-in has, and names of sections and symbols so long that to read each of them takes for ever.
+pub fn check_counts<H: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<(), Refusal> {
+    let damaged = |error: object::read::Error| damaged(&error.to_string());
+    let header = H::parse(bytes).map_err(damaged)?;
+    let endian = header.endian().map_err(damaged)?;
+    let segments = header.program_headers(endian, bytes).map_err(damaged)?;
+    let sections = header.sections(endian, bytes).map_err(damaged)?;
+    for (found, most, what) in
+        [(segments.len(), bounds::SEGMENTS, "segments"), (sections.len(), bounds::SECTIONS, "sections")]
+    {
+        if found > most {
+            return Err(Refusal::new(format!("has {found} {what}")).hint(format!("a plug-in has at most {most}")));
+        }
+    }
+    if sections.is_empty() {
+        return Ok(());
+    }
+    let strings = |index: SectionIndex| -> Result<Strings<'_>, Refusal> {
+        let section = sections.section(index).map_err(damaged)?;
+        section.data(endian, bytes).map(Strings).map_err(damaged)
+    };
+    let names = strings(SectionIndex(header.shstrndx(endian, bytes).map_err(damaged)? as usize))?;
+    sections.iter().try_for_each(|section| names.text(u64::from(section.sh_name(endian)), bounds::LINK).map(drop))?;
+    let symbols = sections.symbols(endian, bytes, elf::SHT_DYNSYM).map_err(damaged)?;
+    if symbols.is_empty() {
+        return Ok(());
+    }
+    let names = strings(symbols.string_section())?;
+    symbols.iter().try_for_each(|symbol| names.text(u64::from(symbol.st_name(endian)), bounds::SYMBOL).map(drop))
+}
+
 pub fn damaged(what: &str) -> Refusal {
     Refusal::new(format!("is damaged: {what}")).hint("copy or build it again")
 }
 
 pub fn holds(agrees: bool, what: impl FnOnce() -> String) -> Result<(), Refusal> {
     if agrees { Ok(()) } else { Err(damaged(&what())) }
+}
+
+/// Strings that other tables point into.
+pub struct Strings<'b>(pub &'b [u8]);
+
+impl<'b> Strings<'b> {
+    /// What stands there, to its end, of at most so many bytes.
+    pub fn text(&self, offset: u64, most: usize) -> Result<&'b [u8], Refusal> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)).unwrap_or_default();
+        let length = rest.iter().take(most + 1).position(|byte| *byte == 0);
+        length.map(|length| &rest[..length]).ok_or_else(|| damaged("a name in it has no end"))
+    }
 }
 
 /// Memory is protected by pages, and no page is smaller.
@@ -102,6 +146,16 @@ impl<'b> Library<'b> {
             usize::try_from(load.p_offset(self.endian).checked_add(within)?).ok()
         };
         Some(place(addresses.start)?..place(addresses.end)?)
+    }
+
+    /// What is loaded to these addresses, if all of it is in the file.
+    pub fn loaded(&self, addresses: &Range<u64>) -> Option<&'b [u8]> {
+        self.bytes.get(self.place(addresses)?)
+    }
+
+    /// Whether these addresses are loaded with all of these flags.
+    pub fn allows(&self, addresses: &Range<u64>, flags: u32) -> bool {
+        self.load_of(addresses).is_some_and(|load| load.p_flags(self.endian) & flags == flags)
     }
 
     /// Whether what is at this offset of the file comes to this address, so many bytes of it.
@@ -374,6 +428,44 @@ pub mod tests {
                 let reason =
                     check(&with(&bytes, at, flags << 32 | u64::from(elf::PT_LOAD))).expect_err("refused").reason;
                 assert_eq!(reason, "has code that can be written while it runs");
+            }
+        }
+    }
+
+    #[test]
+    fn more_segments_and_sections_than_a_plugin_has_are_refused() {
+        let with_count = |bytes: &[u8], at: usize, count: u16| {
+            let mut bytes = bytes.to_vec();
+            bytes[at..at + 2].copy_from_slice(&count.to_ne_bytes());
+            bytes
+        };
+        for bytes in libraries() {
+            let segments = with_count(&bytes, 56, 65);
+            assert_eq!(check(&segments).expect_err("too many").reason, "has 65 segments");
+            let longer = [&bytes[..], &[0; 4097 * size_of::<Section>()]].concat();
+            let sections = with_count(&longer, 60, 4097);
+            assert_eq!(check(&sections).expect_err("too many").reason, "has 4097 sections");
+        }
+    }
+
+    #[test]
+    fn a_name_without_an_end_within_reach_is_refused() {
+        for bytes in libraries() {
+            let header = Header::parse(&bytes[..]).expect("a header");
+            let endian = header.endian().expect("its order");
+            let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
+            let names = usize::from(header.e_shstrndx(endian));
+            let at = header.e_shoff(endian) as usize + names * size_of::<Section>();
+            // Without its last byte, the last name has no end.
+            let cut = with(&bytes, at + 32, sections[names].sh_size(endian) - 1);
+            assert_eq!(check(&cut).expect_err("it has no end").reason, "is damaged: a name in it has no end");
+            let strings = sections.iter().find(|section| section.sh_type(endian) == elf::SHT_STRTAB).expect("strings");
+            let (start, length) = (strings.sh_offset(endian) as usize, strings.sh_size(endian) as usize);
+            if length > bounds::SYMBOL + 2 {
+                // The first symbol's name is the first of the strings.
+                let mut long = bytes.clone();
+                long[start..start + bounds::SYMBOL + 1].fill(b'a');
+                assert_eq!(check(&long).expect_err("it is too long").reason, "is damaged: a name in it has no end");
             }
         }
     }

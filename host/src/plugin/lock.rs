@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{LoadOptions, Refusal, ownership, vet};
+use crate::data::text::of_path;
 use crate::data::write_atomically;
 use crate::{Error, Result};
 
@@ -69,7 +70,7 @@ impl Lock {
     /// # Errors
     /// It can't be read, isn't one, is of a version that isn't known, or someone else could have written it.
     pub fn read(path: &Path) -> Result<Self> {
-        let shown = path.display();
+        let shown = of_path(path);
         let text = ownership::read_text(path).map_err(|refusal| Error::from(refusal.at(path)))?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
@@ -113,7 +114,7 @@ impl Lock {
         if self.plugins.iter().any(|plugin| plugin.sha256 == digest) {
             return Ok(());
         }
-        let lock = self.path.display();
+        let lock = of_path(&self.path);
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Err(match self.plugins.iter().find(|plugin| plugin.from == absolute) {
             Some(was) => Refusal::new(format!(

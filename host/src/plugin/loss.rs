@@ -110,11 +110,16 @@ impl Loss {
             .checked(with_inputs(inputs, |inputs| unsafe { (owned.table.output_shape)(owned.handle, inputs) })?)?;
         owned.at_most(shape.len(), bounds::AXES, "axes")?;
         let shape: Vec<i64> = shape.into();
-        let product = shape.iter().try_fold(1_i64, |product, &length| product.checked_mul(length));
-        if shape.iter().any(|&length| length < 0) || product.is_none_or(|product| product > 1 << 48) {
-            return Err(owned.mistake(&format!("says that its values have the shape {shape:?}")));
+        let batch = broadcast(inputs);
+        let rows_stay = self.inner.info.rows_independent;
+        // A function of this program's own has computed the values already.
+        let fits = fits(&shape, &batch, rows_stay) || owned.is_own && !rows_stay;
+        match fits {
+            true => Ok(shape),
+            false => {
+                Err(owned.mistake(&format!("says that its values have the shape {shape:?}, of inputs of {batch:?}")))
+            }
         }
-        Ok(shape)
     }
 
     /// Values, gradients or both, whichever `output` has room for. `shape` is what `output_shape` gave, and the buffers have
@@ -151,8 +156,79 @@ impl Loss {
     }
 }
 
+/// The lengths that inputs have when they are broadcast to one another.
+fn broadcast(inputs: &Inputs<'_>) -> Vec<i64> {
+    let shapes = || inputs.tensors().iter().map(|(_, tensor)| tensor.shape());
+    let rank = shapes().map(<[i64]>::len).max().unwrap_or(0);
+    let longest =
+        |axis: usize| shapes().filter_map(|shape| shape.len().checked_sub(rank - axis).map(|at| shape[at])).max();
+    (0..rank).filter_map(longest).collect()
+}
+
+/// Whether a batch of these lengths can have values of this shape: no more than it has elements and, where a row's value depends on that row
+/// alone (`rows_stay`), as many rows, unless what it lacks is one axis of the batch.
+fn fits(shape: &[i64], batch: &[i64], rows_stay: bool) -> bool {
+    let count = |shape: &[i64]| {
+        let lengths = shape.iter().map(|&length| usize::try_from(length).ok());
+        lengths.into_iter().try_fold(1_usize, |product, length| product.checked_mul(length?))
+    };
+    let lacks = |axis: &usize| batch[..*axis] == shape[..*axis] && batch[axis + 1..] == shape[*axis..];
+    let has_rows = shape.is_empty()
+        || batch.is_empty()
+        || shape[0] == batch[0]
+        || shape.len() + 1 == batch.len() && (0..batch.len()).any(|axis| lacks(&axis));
+    let most = count(batch).unwrap_or(usize::MAX).max(1);
+    (has_rows || !rows_stay) && count(shape).is_some_and(|count| count <= most)
+}
+
 impl fmt::Debug for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shape_of_a_losss_values_fits_its_batch() {
+        for (shape, batch) in [
+            (&[][..], &[4, 2][..]),
+            (&[4], &[4, 2]),
+            (&[4, 1], &[4, 2]),
+            (&[4, 2], &[4, 2]),
+            (&[2], &[4, 2]),
+            (&[4, 3], &[4, 2, 3]),
+            (&[2, 3], &[4, 2, 3]),
+            (&[0], &[0, 2]),
+            (&[1], &[]),
+            (&[], &[0]),
+        ] {
+            assert!(fits(shape, batch, true) && fits(shape, batch, false), "{shape:?} {batch:?}");
+        }
+        for (shape, batch) in [
+            (&[8, 4][..], &[4, 2][..]),
+            (&[5], &[4, 2]),
+            (&[4, 3], &[4, 2]),
+            (&[4, 1 << 44], &[4, 2]),
+            (&[-1], &[4, 2]),
+            (&[i64::MAX, i64::MAX], &[4, 2]),
+            (&[2, 3, 4], &[4, 2, 3]),
+            (&[2], &[]),
+        ] {
+            assert!(!fits(shape, batch, true), "{shape:?} {batch:?}");
+        }
+        // Where rows depend on each other, a value needn't be a row's.
+        assert!(fits(&[5], &[4, 2], false) && !fits(&[9], &[4, 2], false));
+    }
+
+    #[test]
+    fn inputs_are_broadcast_to_one_another() {
+        let numbers = [0.0_f32; 12];
+        let [a, b] = [[4, 1, 3], [1, 4, 1]].map(|shape| shape.map(i64::from));
+        let (a, b, c) = (Tensor::new(&numbers, &a), Tensor::new(&numbers[..4], &b), Tensor::new(&numbers[..1], &[]));
+        let tensors = [("y_true", a), ("y_pred", b), ("third", c)];
+        assert_eq!(broadcast(&Inputs::new(&tensors, None, None)), [4, 4, 3]);
     }
 }

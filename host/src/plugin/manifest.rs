@@ -1,9 +1,13 @@
 //! What a plug-in says of itself, as data.
 
+use std::collections::HashSet;
+
+use plugfit_api::manifest::{is_name, not_shown};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Kind;
+use super::{Kind, Refusal, bounds};
+use crate::data::text::{cut, grouped};
 
 /// The JSON in a plug-in's section `.plugfit.manifest`. Keys that are unknown are passed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -145,4 +149,139 @@ pub struct Field {
     /// Whether it may be infinite.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub infinite: bool,
+}
+
+impl Manifest {
+    /// Refuses names that aren't names, and what a table or a terminal can't show.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        if !is_name(&self.name) {
+            return Err(misnamed("is", &self.name));
+        }
+        at_most(self.components.len(), bounds::COMPONENTS, "components")?;
+        let mut declared = HashSet::new();
+        for component in &self.components {
+            at_most(component.aliases.len(), bounds::ALIASES, "names for one component")?;
+            for name in component.aliases.iter().chain([&component.name]) {
+                if !is_name(name) {
+                    return Err(misnamed(&format!("declares a {}", component.kind), name));
+                }
+            }
+            if !declared.insert((&component.kind, &component.name)) {
+                return Err(Refusal::new(format!("declares the {} \"{}\" twice", component.kind, component.name))
+                    .hint("rename one of them"));
+            }
+        }
+        if let Some(text) = short_texts(self).find(|text| text.len() > bounds::NAME) {
+            return Err(Refusal::new(format!(
+                "has a text of {} bytes in its manifest: {:?}",
+                grouped(text.len()),
+                cut(text, 64)
+            ))
+            .hint(format!("a text that is no documentation has at most {} bytes", bounds::NAME)));
+        }
+        let value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(text) = not_shown(&value, false) {
+            return Err(Refusal::new(format!("has control characters in its manifest: {text:?}"))
+                .hint("write its texts without them; only documentation has several lines"));
+        }
+        Ok(())
+    }
+}
+
+fn at_most(found: usize, most: usize, what: &str) -> Result<(), Refusal> {
+    match found > most {
+        true => Err(Refusal::new(format!("declares {} {what}", grouped(found)))
+            .hint(format!("a manifest has at most {}", grouped(most)))),
+        false => Ok(()),
+    }
+}
+
+/// What stands in one line of a table or of a message.
+fn short_texts(manifest: &Manifest) -> impl Iterator<Item = &String> {
+    let Manifest { name, version, compiler, target, api, panic, interfaces, .. } = manifest;
+    let components = manifest.components.iter().flat_map(|component| {
+        let fields = component.fields.iter().flat_map(|field| field.choices.iter().chain([&field.name, &field.type_]));
+        let exceptions = component.trial.except.iter().flat_map(|law| [&law.test, &law.reason]);
+        component.aliases.iter().chain([&component.kind, &component.name]).chain(fields).chain(exceptions)
+    });
+    interfaces.iter().chain([name, version, compiler, target, api, panic]).chain(components)
+}
+
+fn misnamed(what: &str, name: &str) -> Refusal {
+    Refusal::new(format!("{what} called {name:?}"))
+        .hint("a name is of letters, digits, _ - and ., and begins with a letter")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(json: &str) -> Manifest {
+        serde_json::from_str(json).expect("it can be read")
+    }
+
+    #[test]
+    fn what_a_terminal_or_a_path_would_take_for_something_else_is_refused() {
+        let refused = |json: &str| manifest(json).check().expect_err("it is refused").reason;
+        assert_eq!(refused(r#"{"abi":1,"name":"../x"}"#), "is called \"../x\"");
+        let named = |name: &str| format!(r#"{{"abi":1,"name":"x","components":[{{"kind":"loss","name":"{name}"}}]}}"#);
+        assert_eq!(refused(&named("a/b")), "declares a loss called \"a/b\"");
+        assert_eq!(refused(&named("a\\u001b[2J")), "declares a loss called \"a\\u{1b}[2J\"");
+        let reason = refused(r#"{"abi":1,"name":"x","description":"\u001b]0;x\u0007"}"#);
+        assert!(reason.contains("control characters") && !reason.contains('\u{1b}'), "{reason}");
+    }
+
+    #[test]
+    fn texts_that_are_no_documentation_have_one_line() {
+        let checked = |json: &str| manifest(json).check();
+        let component =
+            |rest: &str| format!(r#"{{"abi":1,"name":"x","components":[{{"kind":"loss","name":"a",{rest}}}]}}"#);
+        checked(r#"{"abi":1,"name":"x","description":"two\nlines"}"#).expect("it is documentation");
+        checked(&component(r#""doc":"two\nlines","fields":[{"name":"f","doc":"two\nlines"}]"#)).expect("as above");
+        for (json, what) in [
+            (r#"{"abi":1,"name":"x","version":"1\nerror: all is lost"}"#.to_owned(), "version"),
+            (r#"{"abi":1,"name":"x","compiler":"a\nb"}"#.to_owned(), "compiler"),
+            (r#"{"abi":1,"name":"x","interfaces":["a\tb"]}"#.to_owned(), "interfaces"),
+            (r#"{"abi":1,"name":"x","description":"a\u202eb"}"#.to_owned(), "direction"),
+            (r#"{"abi":1,"name":"x","description":"a\rb"}"#.to_owned(), "return"),
+            (component(r#""doc":"\u2067""#), "direction"),
+            (component(r#""fields":[{"name":"f\ng"}]"#), "setting"),
+            (component(r#""fields":[{"name":"f","type":"a\nb"}]"#), "type"),
+            (component(r#""fields":[{"name":"f","choices":["a\nb"]}]"#), "choice"),
+            (component(r#""fields":[{"name":"f","default":"a\nb"}]"#), "default"),
+            (component(r#""base":{"name":"a\nb"}"#), "base"),
+            (component(r#""base":{"a\nb":1}"#), "key"),
+        ] {
+            let reason = checked(&json).expect_err(what).reason;
+            assert!(reason.starts_with("has control characters in its manifest"), "{what}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_has_so_many_components_and_names_and_texts_so_long() {
+        let of = |count: usize, rest: &str| {
+            let component = |i: usize| format!(r#"{{"kind":"loss","name":"L{i}"{rest}}}"#);
+            let components: Vec<String> = (0..count).map(component).collect();
+            let json = format!(r#"{{"abi":1,"name":"x","components":[{}]}}"#, components.join(","));
+            manifest(&json).check().map_err(|refusal| refusal.reason)
+        };
+        let list = |count: usize| (0..count).map(|i| format!(r#""a{i}""#)).collect::<Vec<_>>().join(",");
+        let aliases = |count| format!(r#","aliases":[{}]"#, list(count));
+        of(bounds::COMPONENTS, "").expect("just as many");
+        assert_eq!(of(bounds::COMPONENTS + 1, ""), Err("declares 1,025 components".into()));
+        of(1, &aliases(bounds::ALIASES)).expect("just as many");
+        assert_eq!(of(1, &aliases(bounds::ALIASES + 1)), Err("declares 17 names for one component".into()));
+        let field = |field: &str| format!(r#","fields":[{{"name":"f",{field}}}]"#);
+        of(1, &field(&format!(r#""doc":"{}""#, "a".repeat(9999)))).expect("documentation may be long");
+        let long = "a".repeat(bounds::NAME + 1);
+        for rest in [
+            field(&format!(r#""choices":["{long}"]"#)),
+            field(&format!(r#""type":"{long}""#)),
+            format!(r#","fields":[{{"name":"{long}"}}]"#),
+            format!(r#","trial":{{"except":[{{"test":"bowl","reason":"{long}"}}]}}"#),
+        ] {
+            let reason = of(1, &rest).expect_err("it is too long");
+            assert!(reason.starts_with("has a text of 257 bytes in its manifest"), "{reason}");
+        }
+    }
 }

@@ -28,10 +28,12 @@ mod ownership;
 #[cfg(target_os = "linux")]
 mod portable;
 mod refusal;
+mod relocations;
 mod schedule;
 mod surroundings;
 mod symbol;
 pub mod trust;
+mod versions;
 mod vet;
 
 pub use door::{Door, Level, Resolve, Resolved};

@@ -181,7 +181,14 @@ impl Optimizer {
             owned.checked(unsafe { (owned.table.slots)(owned.handle, &owned.host, RSlice::from_slice(&raw)) })?;
         owned.at_most(slots.len(), bounds::SLOTS * (parameters.len() + 1), "slots")?;
         let mut specs: Vec<SlotSpec> = Vec::with_capacity(slots.len());
-        let (mut known, mut numbers) = (HashSet::new(), 0_i64);
+        let mut known = HashSet::new();
+        let count = |shape: &[i64]| {
+            let lengths = shape.iter().map(|&length| u64::try_from(length).ok());
+            lengths.into_iter().try_fold(1_u64, |product, length| product.checked_mul(length?))
+        };
+        let of_parameters = parameters.iter().map(|parameter| count(parameter.shape).unwrap_or(0));
+        let most = of_parameters.fold(0, u64::saturating_add).saturating_mul(bounds::SLOTS as u64);
+        let mut left = most.saturating_add(bounds::SLOT_NUMBERS);
         for slot in slots {
             let parameter = match slot.parameter {
                 abi::NONE => None,
@@ -193,14 +200,13 @@ impl Optimizer {
             let double = slot.dtype == f64::DTYPE;
             let name = owned.short_name(&slot.name, "slot's name")?.to_owned();
             owned.at_most(slot.shape.len(), bounds::AXES, "axes")?;
-            let product = slot.shape.iter().try_fold(1_i64, |product, &length| product.checked_mul(length));
-            numbers = numbers.saturating_add(product.unwrap_or(i64::MAX));
-            let impossible = slot.shape.iter().any(|&length| length < 0) || numbers > bounds::SLOT_NUMBERS;
-            if impossible || !(double || slot.dtype == f32::DTYPE) {
+            let rest = count(&slot.shape).and_then(|numbers| left.checked_sub(numbers));
+            let (Some(rest), true) = (rest, double || slot.dtype == f32::DTYPE) else {
                 return Err(
                     owned.mistake(&format!("asks for a slot \"{name}\" of shape {:?}, which can't be", slot.shape))
                 );
-            }
+            };
+            left = rest;
             let start = match slot.start {
                 abi::SLOT_CONSTANT => Start::Constant(slot.value),
                 abi::SLOT_COPY_OF_PARAMETER => {
@@ -336,5 +342,28 @@ fn raw_parameter<'a>(parameter: &Parameter<'a>) -> abi::Parameter<'a> {
 impl fmt::Debug for Optimizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full_name())
+    }
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_bounded_by_the_parameters() {
+        let shape = [600_000_000];
+        let parameter = Parameter {
+            name: "kernel",
+            path: "kernel",
+            shape: &shape,
+            trainable: true,
+            embedding: false,
+            decays: true,
+        };
+        let host = crate::Host::new();
+        let adam = host.resolve(super::super::Kind::Optimizer, &"adam".into());
+        let Ok(super::super::Resolved::Optimizer(adam)) = adam else { panic!("it is there") };
+        let slots = adam.slots(&[parameter]).expect("a large network");
+        assert!(slots.len() >= 2, "{slots:?}");
     }
 }

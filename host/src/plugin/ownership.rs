@@ -103,6 +103,7 @@ mod unix {
     use std::path::Path;
 
     use super::Content;
+    use crate::data::text::shell_word;
     use crate::plugin::Refusal;
 
     const GROUP: u32 = 0o020;
@@ -190,22 +191,13 @@ mod unix {
             false
         }
     }
-
-    /// As a shell takes it for one word.
-    pub(super) fn shell_word(text: &str) -> String {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@,%".contains(&byte);
-        match !text.is_empty() && text.bytes().all(plain) {
-            true => text.to_owned(),
-            false => format!("'{}'", text.replace('\'', r"'\''")),
-        }
-    }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
-    use super::unix::{is_private, shell_word};
+    use super::unix::is_private;
     use super::*;
 
     fn mode(path: &Path, mode: u32) {
@@ -348,11 +340,5 @@ mod tests {
         }
         set.expect("it can be set");
         assert!(refused(&file).contains("can be written by others (mode 0664"), "{}", refused(&file));
-    }
-
-    #[test]
-    fn a_command_to_copy_takes_any_name() {
-        assert_eq!(shell_word("/a/b-1.so"), "/a/b-1.so");
-        assert_eq!(shell_word("/a b/$(x)'`y`"), r"'/a b/$(x)'\''`y`'");
     }
 }

@@ -4,6 +4,9 @@ use super::bounds;
 use crate::Error;
 use crate::data::text::{cut, of_path, one_line};
 
+/// Bytes of the details of a refusal.
+const DETAILS: usize = 1 << 16;
+
 /// Why a file isn't loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -13,7 +16,7 @@ pub struct Refusal {
     pub reason: String,
     /// What to do.
     pub hint: Option<String>,
-    /// What only those who debug want to read.
+    /// What only those who debug want to read, its lines indented.
     pub details: Option<String>,
     /// Whether it is no plug-in at all, which in a folder is nothing to be told of.
     pub not_a_plugin: bool,
@@ -66,7 +69,11 @@ impl Refusal {
     }
 
     pub(super) fn details(mut self, details: impl Into<String>) -> Self {
-        self.details = Some(details.into());
+        // In each line there may be anything of the file, so that none can look like one of the program's own.
+        let details = details.into();
+        let lines = cut(&details, DETAILS);
+        self.details =
+            Some(lines.lines().map(|line| format!("      {}", one_line(line))).collect::<Vec<_>>().join("\n"));
         self
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
 
 use super::{Refusal, bounds, ownership};
-use crate::data::text::is_instruction;
+use crate::data::text::{is_instruction, of_path};
 use crate::data::write_privately;
 use crate::{Error, Result};
 
@@ -104,8 +104,8 @@ impl TrustedKeys {
                 continue;
             }
             let wrong = || {
-                Error::failure(format!("{} has a line that is no key", path.display()))
-                    .with("in", format!("{}:{}", path.display(), index + 1))
+                Error::failure(format!("{} has a line that is no key", of_path(path)))
+                    .with("in", format!("{}:{}", of_path(path), index + 1))
             };
             keys.push(TrustedKey::parse(line).ok_or_else(wrong)?);
         }
@@ -152,7 +152,7 @@ impl TrustedKeys {
             builder
                 .recursive(true)
                 .create(folder)
-                .map_err(|error| Error::failure(format!("cannot make {}: {error}", folder.display())))?;
+                .map_err(|error| Error::failure(format!("cannot make {}: {error}", of_path(folder))))?;
         }
         write_privately(&self.path, |writer| {
             writeln!(writer, "# Whose plug-ins --require-signed loads; `plugfit trust` writes it.")?;

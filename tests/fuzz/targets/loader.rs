@@ -26,6 +26,10 @@ struct Good {
     entries: Vec<usize>,
     /// Where the header of each segment is, and its type.
     segments: Vec<(usize, u32)>,
+    /// Where each word of its list of needed versions is.
+    versions: Vec<usize>,
+    /// Where each number of its relocations is.
+    relocations: Vec<usize>,
 }
 
 static GOOD: LazyLock<Good> = LazyLock::new(|| {
@@ -46,7 +50,14 @@ static GOOD: LazyLock<Good> = LazyLock::new(|| {
             entries.extend((start..start + segment.p_filesz(endian) as usize).step_by(16));
         }
     }
-    Good { bytes, headers, entries, segments }
+    let sections = header.sections(endian, &bytes[..]).expect("its sections");
+    let numbers = |kind: u32, width: usize| -> Vec<usize> {
+        let tables = sections.iter().filter(|section| section.sh_type(endian) == kind);
+        let places = tables.map(|section| (section.sh_offset(endian) as usize, section.sh_size(endian) as usize));
+        places.flat_map(|(start, length)| (start..start + length).step_by(width)).collect()
+    };
+    let (versions, relocations) = (numbers(elf::SHT_GNU_VERNEED, 4), numbers(elf::SHT_RELA, 8));
+    Good { bytes, headers, entries, segments, versions, relocations }
 });
 
 const DT_AUDIT: u32 = 0x6fff_fefc;
@@ -58,6 +69,10 @@ const FORBIDDEN: [u32; 7] =
 
 /// Segments that ask the loader for something.
 const ASKING: [u32; 5] = [elf::PT_GNU_STACK, elf::PT_GNU_RELRO, elf::PT_DYNAMIC, elf::PT_TLS, elf::PT_LOAD];
+
+/// The libraries of the C runtimes, which are part of the process already.
+const RUNTIME: [&str; 6] =
+    ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "libpthread.so.0", "libdl.so.2"];
 
 fn headers(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
@@ -101,11 +116,13 @@ fn change(bytes: &mut [u8], good: &Good, change: &[u8; CHANGE]) {
     // An action of which the highest bits are set changes what matters, wherever the compiler puts that.
     if action >> 5 == 7 {
         let tag = u64::from(FORBIDDEN[(number_of % FORBIDDEN.len() as u64) as usize]);
-        match (action & 3, asking()) {
+        match (action & 7, asking()) {
             (0, _) => put(good.entries[place % good.entries.len()], &tag.to_le_bytes()),
             (1, Some(at)) => put(at + 4, &(number_of as u32 & 7).to_le_bytes()),
             (2, Some(at)) => put(at, &elf::PT_NULL.to_le_bytes()),
             (3, Some(at)) => put(at + 40, &number_of.to_le_bytes()),
+            (4, _) => put(good.versions[place % good.versions.len()], &(number_of as u32).to_le_bytes()),
+            (5, _) => put(good.relocations[place % good.relocations.len()], &number_of.to_le_bytes()),
             _ => {}
         }
         return;
@@ -156,11 +173,30 @@ fn asks_for_nothing(bytes: &[u8]) {
     let segments = header.program_headers(endian, bytes).expect("its segments");
     let stack = segments.iter().rfind(|segment| segment.p_type(endian) == elf::PT_GNU_STACK).expect("it says which");
     assert_eq!(stack.p_flags(endian) & elf::PF_X, 0, "an executable stack");
-    let dynamic = segments.iter().rfind(|segment| segment.p_type(endian) == elf::PT_DYNAMIC).expect("a dynamic section");
+    let dynamic =
+        segments.iter().rfind(|segment| segment.p_type(endian) == elf::PT_DYNAMIC).expect("a dynamic section");
     let entries = dynamic.dynamic(endian, bytes).expect("its entries").expect("it is that");
+    let value =
+        |tag: u32| entries.iter().find(|entry| entry.d_tag(endian) == u64::from(tag)).map(|entry| entry.d_val(endian));
+    let strings = value(elf::DT_STRTAB).expect("strings");
+    let load = segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD).find(|segment| {
+        let start = segment.p_vaddr(endian);
+        start <= strings && strings < start + segment.p_filesz(endian)
+    });
+    let load = load.expect("they are loaded");
+    let strings = &bytes[(strings - load.p_vaddr(endian) + load.p_offset(endian)) as usize..];
     for entry in entries.iter().take_while(|entry| entry.d_tag(endian) != u64::from(elf::DT_NULL)) {
         let is_forbidden = FORBIDDEN.iter().any(|tag| u64::from(*tag) == entry.d_tag(endian));
         assert!(!is_forbidden, "an entry {:#x}", entry.d_tag(endian));
+        if entry.d_tag(endian) == u64::from(elf::DT_NEEDED) {
+            let name = &strings[entry.d_val(endian) as usize..];
+            let name = name.split(|byte| *byte == 0).next().expect("a name");
+            assert!(
+                RUNTIME.iter().any(|known| known.as_bytes() == name),
+                "it needs {:?}",
+                String::from_utf8_lossy(name)
+            );
+        }
     }
 }
 

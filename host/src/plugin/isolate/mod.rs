@@ -118,7 +118,7 @@ impl Isolated {
             named.push("#");
             named.push(function);
         }
-        let worker = match Worker::start(&self.isolation, named.as_ref()) {
+        let worker = match Worker::start(&self.isolation, named.as_ref(), *in_place) {
             Ok(worker) => Arc::new(worker),
             Err(error) => return RResult::RErr(other(format!("can't be isolated: {error}"))),
         };

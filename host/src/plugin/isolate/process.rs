@@ -16,7 +16,7 @@ use super::system::{self, Mapping, RESERVED};
 use super::wire::{Call, Reader, Return, Writer, bring_back, locked};
 use super::worker::check_program;
 use super::{CRASHED, Isolation, MISTAKEN, WORKER_ARGUMENT, WORKER_VARIABLE};
-use crate::data::text::of_path;
+use crate::data::text::{of_path, shell_word};
 use crate::plugin::{Kind, bounds};
 
 /// A process that runs the components of one plug-in. It ends when this is dropped.
@@ -24,8 +24,8 @@ pub struct Worker {
     channel: Mutex<Channel>,
     life: Arc<Life>,
     limit: Duration,
-    /// The plug-in's file, for errors.
-    file: String,
+    /// What `plugfit check` is to be given, for errors.
+    to_check: String,
 }
 
 struct Channel {
@@ -34,6 +34,9 @@ struct Channel {
     /// What an answer is copied to.
     answer: Vec<u64>,
 }
+
+/// Words that are kept for the next answer.
+const KEPT: usize = 1 << 20;
 
 /// What the thread that watches over the process knows.
 struct Life {
@@ -67,7 +70,7 @@ pub struct Caller<'c> {
 }
 
 impl Worker {
-    pub fn start(isolation: &Isolation, path: &Path) -> Result<Self> {
+    pub fn start(isolation: &Isolation, path: &Path, in_place: bool) -> Result<Self> {
         let mut command = match &isolation.program[..] {
             [program, arguments @ ..] => {
                 let mut command = Command::new(program);
@@ -109,7 +112,9 @@ impl Worker {
         let life = receiver.recv().map_err(std::io::Error::other)??;
         let memory = Memory::of_host(mapping, BEGIN, memory.min(RESERVED as u64));
         let channel = Channel { memory, returns: Vec::new(), answer: Vec::new() };
-        Ok(Worker { channel: Mutex::new(channel), life, limit: isolation.call_limit, file: of_path(path) })
+        let in_place = if in_place { " --load-in-place" } else { "" };
+        let to_check = format!("{}{in_place}", shell_word(&of_path(path)));
+        Ok(Worker { channel: Mutex::new(channel), life, limit: isolation.call_limit, to_check })
     }
 
     pub fn has_ended(&self) -> bool {
@@ -157,13 +162,17 @@ impl Worker {
             return RResult::RErr(self.crash(caller, Some(call)));
         }
 
-        let mut reader = Reader::of_copy(memory, end, answer);
+        let mut reader = Reader::of_copy(memory, end, call.longest_answer(), answer);
         let lines = reader.at_most(bounds::LOG_LINES, "lines of its log", |r| (r.number() as u32, r.shown()));
         let result = reader.result(read);
-        if let Some(problem) = reader.problem() {
+        let (problem, is_whole) = (reader.problem(), reader.is_whole());
+        if answer.len() > KEPT {
+            *answer = Vec::new();
+        }
+        if let Some(problem) = problem {
             return RResult::RErr(abi::Error { kind: MISTAKEN, ..other(problem) });
         }
-        if !reader.is_whole() {
+        if !is_whole {
             // It wrote where it shouldn't have.
             self.life.end("was ended, since it left an answer that can't be read");
             return RResult::RErr(self.crash(caller, Some(call)));
@@ -250,7 +259,7 @@ impl Worker {
         abi::Error {
             kind: CRASHED,
             message: message.into(),
-            field: ROption::RSome(self.file.as_str().into()),
+            field: ROption::RSome(self.to_check.as_str().into()),
             place: said.map(Into::into).into(),
         }
     }

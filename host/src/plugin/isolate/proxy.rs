@@ -114,12 +114,17 @@ unsafe extern "C" fn release_state(state: Handle) {
 
 unsafe extern "C" fn config(component: Handle) -> RResult<RString, Error> {
     // SAFETY: a handle of this table; so below.
-    unsafe { remote(component) }.call(None, Call::Config, |_| (), |r| r.text().into())
+    unsafe { remote(component) }.call(None, Call::Config, |_| (), |r| r.given(bounds::JSON, "configuration").into())
 }
 
 unsafe extern "C" fn instance_info(component: Handle) -> RResult<RString, Error> {
     // SAFETY: as above.
-    unsafe { remote(component) }.call(None, Call::InstanceInfo, |_| (), |r| r.text().into())
+    unsafe { remote(component) }.call(
+        None,
+        Call::InstanceInfo,
+        |_| (),
+        |r| r.given(bounds::JSON, "instance_info").into(),
+    )
 }
 
 /// # Safety

@@ -9,6 +9,7 @@ use plugfit_abi::abi_stable::std_types::{ROption, RResult, RString};
 use plugfit_abi::{self as abi};
 
 use super::memory::Memory;
+use crate::plugin::component::shown_part;
 use crate::plugin::{Kind, bounds};
 
 macro_rules! calls {
@@ -25,6 +26,15 @@ macro_rules! calls {
             /// The function, as its author calls it.
             pub fn name(self) -> &'static str {
                 match self { $(Call::$name => $text,)* }
+            }
+
+            /// The most bytes that an answer has.
+            pub fn longest_answer(self) -> usize {
+                match self {
+                    Call::Save => bounds::STATE + (1 << 20),
+                    Call::Outcome | Call::Slots => 1 << 26,
+                    _ => 1 << 24,
+                }
             }
         }
     };
@@ -233,9 +243,6 @@ pub struct Reader<'m> {
     lent: PhantomData<&'m [u8]>,
 }
 
-/// More than any answer has.
-const LONGEST_ANSWER: usize = bounds::STATE + (1 << 20);
-
 impl<'m> Reader<'m> {
     /// Reads where it lies, from `at` to where the header says the message ends. That is for the worker: the host doesn't write while it
     /// is the worker's turn.
@@ -247,11 +254,13 @@ impl<'m> Reader<'m> {
         Reader { base, at, end: if whole { end } else { 0 }, whole, problem: None, lent: PhantomData }
     }
 
-    /// Reads a copy of an answer, which the worker's plug-in can't change between two looks at it.
-    pub fn of_copy(memory: &mut Memory, at: usize, copy: &'m mut Vec<u64>) -> Self {
+    /// Reads a copy of an answer of at most so many bytes, which the worker's plug-in can't change between two looks at it.
+    pub fn of_copy(memory: &mut Memory, at: usize, most: usize, copy: &'m mut Vec<u64>) -> Self {
         let (end, whole) = end_of(memory);
         let start = at.next_multiple_of(8);
-        let length = end.checked_sub(start).filter(|length| whole && *length <= LONGEST_ANSWER);
+        let given = end.checked_sub(start).filter(|_| whole);
+        let problem = given.and_then(|given| bounds::check(given, most, "bytes of an answer").err());
+        let length = given.filter(|_| problem.is_none());
         let words = length.unwrap_or(0).div_ceil(8);
         if copy.len() < words {
             copy.resize(words, 0);
@@ -261,7 +270,7 @@ impl<'m> Reader<'m> {
             std::ptr::copy_nonoverlapping(memory.at(start), copy.as_mut_ptr().cast::<u8>(), length.unwrap_or(0));
         }
         let (whole, end) = (length.is_some(), length.unwrap_or(0));
-        Reader { base: copy.as_ptr().cast(), at: 0, end, whole, problem: None, lent: PhantomData }
+        Reader { base: copy.as_ptr().cast(), at: 0, end, whole, problem, lent: PhantomData }
     }
 
     pub fn is_whole(&self) -> bool {
@@ -311,7 +320,17 @@ impl<'m> Reader<'m> {
 
     /// A name that the plug-in gave.
     pub fn name(&mut self) -> &'m str {
-        self.utf8("name")
+        self.given(bounds::NAME, "name")
+    }
+
+    /// A text that the plug-in gave, of at most so many bytes; `what` is what it is called, without an article.
+    pub fn given(&mut self, most: usize, what: &str) -> &'m str {
+        let text = self.utf8(what);
+        if text.len() <= most {
+            return text;
+        }
+        self.problem.get_or_insert_with(|| bounds::too_long(what, text.len(), most));
+        ""
     }
 
     fn utf8(&mut self, what: &str) -> &'m str {
@@ -321,9 +340,9 @@ impl<'m> Reader<'m> {
         })
     }
 
-    /// A text that is only shown, whatever its bytes are.
+    /// A text that is only shown, whatever its bytes are, and no more of it than that.
     pub fn shown(&mut self) -> String {
-        String::from_utf8_lossy(self.bytes()).into_owned()
+        String::from_utf8_lossy(shown_part(self.bytes())).into_owned()
     }
 
     /// A list that the plug-in gave, if it has at most so many items; `what` names them in the plural.
@@ -346,7 +365,7 @@ impl<'m> Reader<'m> {
     /// A shape that the plug-in gave.
     pub fn shape(&mut self) -> &'m [i64] {
         self.check_count(bounds::AXES, "axes");
-        self.lengths()
+        if self.problem.is_some() { &[] } else { self.lengths() }
     }
 
     pub fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
@@ -499,7 +518,7 @@ mod tests {
         for end in [u64::MAX, 1 << 13, 1] {
             memory.header().end.store(end, Ordering::Relaxed);
             assert!(end == 1 || !Reader::new(&mut memory, BODY).is_whole());
-            assert!(!Reader::of_copy(&mut memory, BODY, &mut Vec::new()).is_whole());
+            assert!(!Reader::of_copy(&mut memory, BODY, 1 << 20, &mut Vec::new()).is_whole());
         }
     }
 
@@ -509,7 +528,7 @@ mod tests {
         let mut writer = Writer::new(&mut memory, &mut returns, BODY);
         write(&mut writer);
         writer.finish().expect("there is room");
-        let mut reader = Reader::of_copy(&mut memory, BODY, &mut copy);
+        let mut reader = Reader::of_copy(&mut memory, BODY, 1 << 16, &mut copy);
         // What the worker's plug-in does meanwhile.
         memory.header().end.store(u64::MAX, Ordering::Relaxed);
         // SAFETY: so much is there, and nobody else uses it.
@@ -537,6 +556,17 @@ mod tests {
         let found = problem(read(|w| w.bytes(b"a\xff"), |r| r.name().len()));
         assert_eq!(found, ("gave a name that isn't UTF-8".into(), true));
         assert_eq!(read(|w| w.bytes(b"a\xff"), |r| r.shown()), ("a\u{fffd}".into(), None, true));
+    }
+
+    #[test]
+    fn of_what_is_too_long_nothing_is_kept() {
+        let text = "a".repeat(1 << 14);
+        let found = read(|w| w.text(&text), |r| r.given(1 << 13, "configuration").len());
+        let said = "gave a configuration of 16384 bytes, of which at most 8192 are taken";
+        assert_eq!(found, (0, Some(said.to_owned()), true));
+        assert_eq!(read(|w| w.text(&text), |r| r.shown().len()), (bounds::TEXT + 4, None, true));
+        let (_, said, _) = read(|w| w.text(&"a".repeat(1 << 16)), |r| r.shown().len());
+        assert_eq!(said.as_deref(), Some("gave 65544 bytes of an answer, of which at most 65536 are taken"));
     }
 
     #[test]

@@ -67,6 +67,8 @@ impl Loss for BadLoss {
             "huge shape" => vec![i64::MAX, i64::MAX],
             "many axes" => vec![1; 1 << 20],
             "shape of other rows" => vec![rows + 1],
+            "shape of more rows" => vec![2 * rows, rows],
+            "shape of a terabyte" => vec![1 << 44, rows],
             _ => vec![rows],
         })
     }
@@ -166,6 +168,7 @@ impl Optimizer for BadOptimizer {
             "negative slot" => slot.shape = vec![-3],
             "huge slot" => slot.shape = vec![i64::MAX, 8],
             "fill_slot" => slot.start = Start::Filled,
+            "slot of two million" => slot.shape = vec![1 << 21],
             "slot of a terabyte" => slot.shape = vec![1 << 38],
             "slot of many axes" => slot.shape = vec![1; 33],
             "forged slot" => slot.name = FORGED.to_owned(),

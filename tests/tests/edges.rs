@@ -7,7 +7,7 @@ use plugfit::{
 };
 use plugfit_api::{Tensor, TensorMut, metric::Outcome};
 use plugfit_tests::components::{host, identifier, names};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What is strange, and shape and values of y_true and of y_pred.
 type Strange = (&'static str, Vec<i64>, Vec<f32>, Vec<i64>, Vec<f32>);

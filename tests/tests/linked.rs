@@ -82,7 +82,7 @@ fn no_library_is_searched_for_where_a_plugin_says() {
         let isolate = Isolation { program: vec![program().into()], ..Isolation::default() };
         for options in [
             LoadOptions::default(),
-            LoadOptions { lock: Some(Arc::new(lock)), ..LoadOptions::default() },
+            LoadOptions { locks: vec![Arc::new(lock)], ..LoadOptions::default() },
             LoadOptions { signed_by: Some(Arc::new(trusted)), ..LoadOptions::default() },
             LoadOptions { isolate: Some(isolate), ..LoadOptions::default() },
         ] {
@@ -171,6 +171,23 @@ fn a_named_file_has_a_line_of_why_whatever_became_of_it() {
     plugfit(here, &["list", "--why", "--json", "--plugins", "text.so"])
         .with_status(0)
         .prints(&["{\"event\":\"file\",\"file\":\"text.so\",\"verdict\":\"refused\""]);
+    let open = here.join("open");
+    std::fs::create_dir(&open).expect("a folder");
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("they can be set");
+    for (path, state, why) in [
+        (".", "exists", "null"),
+        ("nowhere", "missing", "null"),
+        ("open", "refused", "\"can be written by others (mode 0777"),
+    ] {
+        let ran = plugfit(here, &["list", "--why", "--json", "--plugins", path]).with_status(0);
+        let says = |line: &str| {
+            line.contains("\"event\":\"folder\"")
+                && line.contains("\"source\":\"--plugins\"")
+                && line.contains(&format!("\"state\":\"{state}\""))
+                && line.contains(&format!("\"why\":{why}"))
+        };
+        assert!(ran.out.lines().any(says), "{path}: {}", ran.out);
+    }
     // Otherwise a named file that is refused is an error, as before.
     plugfit(here, &["list", "--plugins", "text.so"]).with_status(1).says(&["error: text.so is no shared library"]);
 }

@@ -1,5 +1,7 @@
 //! A lock: nothing is loaded that isn't in it.
 
+use std::path::Path;
+
 use plugfit_tests::{
     build::{library, root},
     run::{command, digits, folder, plugfit, plugins},
@@ -81,6 +83,125 @@ fn a_plugin_that_is_not_the_one_of_training_is_told_of() {
     for arguments in uses {
         plugfit(folder.path(), arguments).with_status(0).says(&[text]);
     }
+    // The run that went on with it still says what it began with.
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0).says(&[text]);
+}
+
+/// A library of a C function `squares`, which runs this as it is loaded.
+#[cfg(target_os = "linux")]
+fn squares(folder: &Path, at_load: &str) {
+    let source = format!(
+        "#include <stddef.h>\n#include <unistd.h>\n\
+         __attribute__((constructor)) static void loaded(void) {{ {at_load} }}\n\
+         void squares(const float *t, const float *p, size_t rows, size_t columns, float *out) {{\n\
+             for (size_t i = 0; i < rows; i++) out[i] = (p[i * columns] - t[i]) * (p[i * columns] - t[i]);\n\
+         }}\n"
+    );
+    std::fs::write(folder.join("squares.c"), source).expect("a file");
+    let mut compiler = std::process::Command::new("cc");
+    compiler.current_dir(folder).args(["-O2", "-shared", "-fPIC", "-o", "libsquares.so", "squares.c"]);
+    assert!(compiler.status().expect("a C compiler").success());
+    digits(folder, "optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"\nmetrics = [\"./libsquares.so#squares\"]");
+}
+
+#[cfg(target_os = "linux")]
+const REGRESSION: [&str; 4] = ["fit", "fit.toml", "--set", "network.layers=[\"Dense(1)\"]"];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_of_a_function_that_is_not_the_one_of_training_is_told_of() {
+    for isolate in [&[][..], &["--isolate"]] {
+        let folder = folder();
+        squares(folder.path(), "");
+        let run = |arguments: &[&str]| plugfit(folder.path(), &[arguments, isolate].concat()).with_status(0);
+        run(&[&REGRESSION[..], &["--out", "run"]].concat());
+        let (evaluate, resume) = (&["evaluate", "run"][..], &["fit", "--resume", "run", "--set", "fit.epochs=4"][..]);
+        let text = "libsquares.so isn't the file that the run began with";
+        let ran = run(evaluate);
+        assert!(!ran.err.contains(text), "{}", ran.err);
+        squares(folder.path(), "(void)0;");
+        let file = folder.path().join("libsquares.so");
+        let bytes = std::fs::read(&file).expect("it is there");
+        std::fs::write(&file, [&bytes[..], b"\0"].concat()).expect("it can be written");
+        for arguments in [evaluate, resume, evaluate] {
+            run(arguments).says(&[text]);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_lock_of_a_run_is_that_of_the_folder_where_the_program_was_begun() {
+    let folder = folder();
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a folder");
+    std::fs::write(elsewhere.join("plugfit.lock"), "version = 1\n").expect("a lock");
+    squares(folder.path(), &format!("if (chdir({elsewhere:?})) _exit(9);"));
+    plugfit(folder.path(), &[&REGRESSION[..], &["--out", "run"]].concat()).with_status(0);
+    assert_eq!(record(&folder.path().join("run"))["lock"], serde_json::Value::Null);
+}
+
+fn record(run: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(run.join("run.json")).expect("a record")).expect("JSON")
+}
+
+#[test]
+fn a_strangers_run_brings_no_lock_that_loosens_the_users_own() {
+    let folder = folder();
+    let [stranger, project] = ["stranger", "project"].map(|name| folder.path().join(name));
+    plugins(&stranger, &[library("calibration")]);
+    digits(&stranger, COMPILE);
+    plugfit(&stranger, &["lock", "fit.toml"]).with_status(0);
+    plugfit(&stranger, &["fit", "fit.toml", "--locked", "--out", "run"]).with_status(0);
+    std::fs::create_dir(&project).expect("a folder");
+    plugfit(&project, &["evaluate", "--locked", "../stranger/run"]).with_status(0);
+    std::fs::write(project.join("plugfit.lock"), "version = 1\n").expect("a lock");
+    let data = root().join("host/examples/digits/digits.csv").display().to_string();
+    for arguments in
+        [&["evaluate", "../stranger/run"][..], &["fit", "--resume", "../stranger/run", "--set", "fit.epochs=4"]]
+    {
+        for locked in [&[][..], &["--locked"]] {
+            let ran = plugfit(&project, &[arguments, locked].concat()).with_status(2);
+            ran.says(&["isn't in plugfit.lock: its sha256 is", "no metric is called"]);
+        }
+    }
+    let ran = plugfit(&project, &["predict", "../stranger/run", &data]).with_status(0);
+    ran.says(&["isn't in plugfit.lock"]);
+    // It holds the other way round, too.
+    std::fs::copy(stranger.join("plugfit.lock"), project.join("plugfit.lock")).expect("a copy");
+    plugfit(&project, &["evaluate", "../stranger/run"]).with_status(0);
+    std::fs::write(stranger.join("plugfit.lock"), "version = 1\n").expect("a lock");
+    plugfit(&project, &["evaluate", "../stranger/run"]).with_status(2).says(&["stranger/plugfit.lock"]);
+}
+
+#[test]
+fn a_run_of_a_lock_is_not_used_without_one_and_keeps_it() {
+    let folder = folder();
+    plugins(folder.path(), &[library("calibration")]);
+    digits(folder.path(), COMPILE);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0);
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
+    let run = folder.path().join("run");
+    let lock = record(&run)["lock"].clone();
+    let path = folder.path().join("plugfit.lock");
+    assert_eq!(lock, path.canonicalize().expect("it is there").display().to_string());
+    // From another folder, whose lock allows the same.
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).expect("a folder");
+    std::fs::rename(&path, other.join("plugfit.lock")).expect("it can be moved");
+    plugfit(&other, &["fit", "--resume", "../run", "--set", "fit.epochs=4"]).with_status(0);
+    assert_eq!(record(&run)["lock"], lock);
+    let data = root().join("host/examples/digits/digits.csv").display().to_string();
+    let uses =
+        [&["evaluate", "run"][..], &["predict", "run", &data], &["fit", "--resume", "run", "--set", "fit.epochs=5"]];
+    for arguments in uses {
+        plugfit(folder.path(), arguments).with_status(2).says(&[
+            "error: the run was trained under plugfit.lock, which isn't there any more",
+            "put it back, or write a new one with `plugfit lock`",
+        ]);
+    }
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0);
+    plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn locked(folder: &Path, files: &[&Path]) -> LoadOptions {
     let plugins = files.iter().map(|file| Locked::of(file, &LoadOptions::default()).expect("it is a plug-in"));
     let lock = Lock::new(folder.join(Lock::NAME), plugins.collect());
     lock.write().expect("it can be written");
-    LoadOptions { lock: Some(Arc::new(Lock::read(lock.path()).expect("it can be read"))), ..LoadOptions::default() }
+    LoadOptions { locks: vec![Arc::new(Lock::read(lock.path()).expect("it can be read"))], ..LoadOptions::default() }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use plugfit::component::base_keys;
 use plugfit::identifier::Identifier;
 use plugfit::plugin::find::{FileReport, Folder, Source, State, Verdict, default_folders};
-use plugfit::plugin::{Kind, LoadOptions, Lock};
+use plugfit::plugin::{Kind, LoadOptions, Lock, Origin};
 use plugfit::{Error, Host};
 use pyo3::exceptions::{PyUserWarning, PyValueError};
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ pub fn host() -> PyResult<&'static Host> {
     static TOLD: AtomicBool = AtomicBool::new(false);
     if !TOLD.swap(true, Ordering::Relaxed) {
         let refused = host.reports().into_iter().flat_map(|report| refused(report.files));
-        let refused = refused.map(|(file, reason)| format!("{}: {reason}", file.display()));
+        let refused = refused.map(|(file, reason)| format!("{}: {reason}", Origin::File(file)));
         warn_of(refused.chain(host.notes()))?;
     }
     Ok(host)
@@ -36,7 +36,8 @@ fn made() -> PyResult<&'static Host> {
     static HOST: OnceLock<Result<Host, Error>> = OnceLock::new();
     let host = HOST.get_or_init(|| {
         let lock = Lock::at(Path::new(Lock::NAME))?;
-        let host = Host::with_options(LoadOptions { lock: lock.map(Arc::new), ..LoadOptions::default() });
+        let locks = lock.map(Arc::new).into_iter().collect();
+        let host = Host::with_options(LoadOptions { locks, ..LoadOptions::default() });
         host.add_builtin();
         for folder in default_folders() {
             host.add_folder(folder);

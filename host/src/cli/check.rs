@@ -88,7 +88,7 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     // Each test has a process of its own already.
-    let load = LoadOptions { isolate: None, ..plugins::options(common, None, lock::here(common, None)?)? };
+    let load = LoadOptions { isolate: None, ..plugins::options(common, None, lock::here(common, None, None)?)? };
     if let (Some(test), [file]) = (&options.child, &options.files[..]) {
         check::limit_memory(options.memory << 20)?;
         return check::serve(file, test, options.seed, &load);

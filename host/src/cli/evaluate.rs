@@ -27,6 +27,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let dataset = if options.data.is_empty() { kept.own_data()? } else { kept.schema().read(&options.data)? };
     let mut compiled = kept.compiled()?;
     let mut trainer = Trainer::new(&mut kept.network, &mut compiled, &dataset)?;
+    kept::warn_of_functions(&kept.record, common);
     let logs = in_pool(|| trainer.evaluate(&dataset, options.batch_size, &|| false))?;
     for crash in trainer.take_crashes() {
         warn(&crash.to_string(), common.json);

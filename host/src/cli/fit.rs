@@ -61,7 +61,11 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
     }
     let (data, layers, compile, fit_config) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
     let data = data.absolute(file.folder())?;
-    let host = plugins::host(common, Some(file))?;
+    let begun = resumed.as_ref().map(|resumed| resumed.record.clone());
+    // Before any code of a plug-in runs, which may change the working directory.
+    let locks = lock::here(common, Some(file), begun.as_ref().and_then(|begun| begun.lock.as_deref()))?;
+    let lock = locks.first().map(|lock| name_of(lock.path()));
+    let host = plugins::host(common, file, locks)?;
     plugins::warn_of_refusals(&host, common);
     file.check_infinite(&host)?;
     let compiled = host.compile(compile.clone())?;
@@ -92,7 +96,6 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
     let mut callbacks = callbacks::read(&host, &fit_config.callbacks)?;
     // The program shows its own.
     callbacks.retain(|callback| callback.name() != "ProgressBar");
-    let lock = lock::here(common, Some(file))?.map(|lock| name_of(lock.path()));
     let mut folder = match (resumed, &options.out, &options.file) {
         (Some(resumed), ..) => {
             check_plugins(&resumed.record, &host, common)?;
@@ -106,7 +109,9 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
         (None, Some(path), _) => RunFolder::create(path, options.overwrite)?,
         (None, None, file) => RunFolder::create_next(&runs, &run_name(file.as_deref().unwrap_or(Path::new("run"))))?,
     };
-    if let Err(error) = folder.write_record(&RunRecord { lock, ..record(&host, config, &loaded) }) {
+    let record = RunRecord { lock, ..record(&host, config, &loaded) };
+    let record = if let Some(begun) = begun { kept::gone_on(record, begun) } else { record };
+    if let Err(error) = folder.write_record(&record) {
         return Err(undone(folder, error));
     }
     start(&host, &trainer, &loaded, &fit_config, common);
@@ -222,7 +227,7 @@ fn report(
 
 /// A run goes on with the plug-ins that it began with.
 fn check_plugins(before: &RunRecord, host: &Host, common: &Common) -> Result<()> {
-    kept::warn_of_changes(before, host, common);
+    kept::warn_of_changes(before, kept::digests(host), common);
     let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
     match before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
         None => Ok(()),

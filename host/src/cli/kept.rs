@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Common, plugins, short, warn, working_folder};
+use super::{Common, lock, plugins, short, warn, working_folder};
 use crate::compile::Compiled;
-use crate::data::names::path_of;
+use crate::data::names::{name_of, path_of};
+use crate::data::text::one_line;
 use crate::data::{Dataset, Schema};
 use crate::network::Sequential;
-use crate::plugin::{Origin, Plugin, sha256};
+use crate::plugin::{self, Origin, Plugin};
 use crate::train::{RunFile, RunFolder, RunRecord, load_weights};
 use crate::{Error, Host, Result};
 
@@ -18,16 +19,16 @@ pub struct Kept {
     pub file: RunFile,
     pub host: Host,
     pub network: Sequential,
-    record: RunRecord,
+    pub record: RunRecord,
 }
 
 /// Reads a run's folder.
 pub fn open(path: &Path, common: &Common) -> Result<Kept> {
     let (folder, record) = RunFolder::open(path)?;
     let file = file_of(&folder, &record)?;
-    let host = plugins::host(common, Some(&file))?;
+    let host = plugins::host(common, &file, lock::here(common, Some(&file), record.lock.as_deref())?)?;
     plugins::warn_of_refusals(&host, common);
-    warn_of_changes(&record, &host, common);
+    warn_of_changes(&record, digests(&host), common);
     let config = file.network()?;
     let mut network = Sequential::new(&config, &record.schema.input_shape, 0)?;
     if !folder.weights().exists() {
@@ -76,25 +77,41 @@ fn folders_beside(run: &Path, record: &RunRecord) -> Vec<PathBuf> {
     then.into_iter().chain([run.to_owned()]).chain(around.take(if is_in_runs { 2 } else { 1 })).collect()
 }
 
-/// The SHA-256 of each plug-in's file, by the plug-in's name and version.
+/// The digest of what was loaded of each file: of a plug-in by its name and version, of the library of a C function by its path.
 pub fn digests(host: &Host) -> BTreeMap<String, String> {
     let digest = |plugin: &Arc<Plugin>| match plugin.origin() {
         Origin::BuiltIn => None,
-        Origin::File(path) => Some((plugin.label().to_owned(), sha256(&std::fs::read(path).ok()?))),
+        Origin::File(_) => Some((plugin.label().to_owned(), plugin.digest().to_owned())),
     };
-    host.plugins().iter().filter_map(digest).collect()
+    host.plugins().iter().filter_map(digest).chain(function_digests()).collect()
 }
 
-/// Warns of plug-ins that differ from those that the run was trained with.
-pub fn warn_of_changes(record: &RunRecord, host: &Host, common: &Common) {
+fn function_digests() -> impl Iterator<Item = (String, String)> {
+    plugin::function_digests().into_iter().map(|(path, digest)| (name_of(&path), digest))
+}
+
+/// The record of a run that goes on: what is compared later is what it began with.
+pub fn gone_on(mut record: RunRecord, begun: RunRecord) -> RunRecord {
+    record.digests.extend(begun.digests);
+    RunRecord { lock: begun.lock.or(record.lock), ..record }
+}
+
+/// Warns of C functions whose libraries differ from those of training. They are loaded as the losses are built.
+pub fn warn_of_functions(record: &RunRecord, common: &Common) {
+    warn_of_changes(record, function_digests().collect(), common);
+}
+
+/// Warns of files that differ from those that the run was trained with.
+pub fn warn_of_changes(record: &RunRecord, digests: BTreeMap<String, String>, common: &Common) {
     let name = |label: &str| label.rsplit_once(' ').map_or(label.to_owned(), |(name, _)| name.to_owned());
-    for (label, digest) in digests(host) {
+    for (label, digest) in digests {
+        let shown = one_line(&label);
         let text = match record.digests.get(&label) {
             Some(before) if *before == digest => continue,
-            Some(_) => format!("{label} isn't the file that the run began with: it may go on otherwise"),
+            Some(_) => format!("{shown} isn't the file that the run began with: it may go on otherwise"),
             None => match record.plugins.iter().find(|(before, _)| name(before) == name(&label)) {
                 Some((before, _)) if *before != label => {
-                    format!("the run began with {before}, and {label} is loaded now: it may go on otherwise")
+                    format!("the run began with {before}, and {shown} is loaded now: it may go on otherwise")
                 }
                 _ => continue,
             },

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Common, absolute, event, plugins, print, short, warn, working_folder};
+use crate::data::names::path_of;
 use crate::plugin::find::{self, Source};
 use crate::plugin::{Lock, Locked};
 use crate::train::RunFile;
@@ -32,7 +33,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     for folder in find::default_folders().into_iter().filter(|folder| folder.source != Source::Environment) {
         files.extend(libraries(&folder.path)?);
     }
-    let options = plugins::options(common, file.as_ref(), None)?;
+    let options = plugins::options(common, file.as_ref(), Vec::new())?;
     let mut locked: Vec<Locked> = Vec::new();
     for path in files {
         match Locked::of(&path, &options) {
@@ -61,24 +62,30 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
 }
 
 fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
-    find::libraries(folder).map_err(|error| Error::failure(format!("cannot read {}: {error}", folder.display())))
+    find::libraries(folder).map_err(|error| Error::failure(format!("cannot read {}: {error}", short(folder))))
 }
 
-/// The lock that holds here: beside the run's file or the kept run, or else in the current folder.
-pub fn here(common: &Common, file: Option<&RunFile>) -> Result<Option<Lock>> {
+/// The locks that hold here: those beside the run's file or the kept run, and that of the current folder. A stranger's run may bring a lock of
+/// its own, which takes nothing from the user's. `then` is the lock that held as a kept run was trained.
+pub fn here(common: &Common, file: Option<&RunFile>, then: Option<&str>) -> Result<Vec<Lock>> {
     let beside = file.map(RunFile::beside).unwrap_or_default().iter().map(|folder| folder.join(Lock::NAME));
     let mut paths: Vec<PathBuf> = beside.chain([working_folder()?.join(Lock::NAME)]).collect();
     let mut seen = std::collections::HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
-    for path in &paths {
-        if let Some(lock) = Lock::at(path)? {
-            return Ok(Some(lock));
-        }
+    let locks = paths.iter().filter_map(|path| Lock::at(path).transpose()).collect::<Result<Vec<_>>>()?;
+    if !locks.is_empty() {
+        return Ok(locks);
     }
-    match common.locked {
-        false => Ok(None),
-        true => Err(Error::usage(format!("there is no {}", Lock::NAME))
-            .with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "))
+    let looked =
+        |error: Error| error.with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "));
+    match (common.locked, then) {
+        (_, Some(then)) => {
+            let then = short(&path_of(then, Path::new("")));
+            Err(looked(Error::usage(format!("the run was trained under {then}, which isn't there any more")))
+                .hint("put it back, or write a new one with `plugfit lock`: with the run's file, or with --plugins from this folder"))
+        }
+        (true, None) => Err(looked(Error::usage(format!("there is no {}", Lock::NAME)))
             .hint("write it with `plugfit lock`: with the run's file, or from this folder")),
+        (false, None) => Ok(locks),
     }
 }

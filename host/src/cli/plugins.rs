@@ -14,8 +14,8 @@ use crate::{Error, Host, Result};
 ///
 /// # Errors
 /// A file or folder that was named is refused.
-pub fn host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    with_named_folders(host_with(options(common, file, lock::here(common, file)?)?, common, file, true)?)
+pub fn host(common: &Common, file: &RunFile, locks: Vec<Lock>) -> Result<Host> {
+    with_named_folders(host_with(options(common, Some(file), locks)?, common, Some(file), true)?)
 }
 
 /// The same host, to be looked at: it reads manifests, and runs no code of a plug-in.
@@ -35,7 +35,7 @@ pub fn shown_host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host
 }
 
 fn host_to_look_at(common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
-    let options = options(common, file, lock::here(common, file)?)?;
+    let options = options(common, file, lock::here(common, file, None)?)?;
     host_with(LoadOptions { manifests_only: true, ..options }, common, file, needs_named)
 }
 
@@ -71,14 +71,14 @@ fn host_with(options: LoadOptions, common: &Common, file: Option<&RunFile>, need
 }
 
 /// How plug-ins are loaded. Signatures are required where the command line asks for them or the run's file does.
-pub fn options(common: &Common, file: Option<&RunFile>, lock: Option<Lock>) -> Result<LoadOptions> {
+pub fn options(common: &Common, file: Option<&RunFile>, locks: Vec<Lock>) -> Result<LoadOptions> {
     let require_signed = common.require_signed || file.map_or(Ok(false), RunFile::require_signed)?;
     let keys = require_signed.then(TrustedKeys::of_user).transpose()?;
     let load_in_place = common.load_in_place;
     let isolate = common.isolate.isolation()?;
     let options = LoadOptions {
         load_in_place,
-        lock: lock.map(Arc::new),
+        locks: locks.into_iter().map(Arc::new).collect(),
         signed_by: keys.map(Arc::new),
         isolate,
         manifests_only: false,

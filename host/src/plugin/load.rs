@@ -27,8 +27,8 @@ use crate::{Error, Result};
 pub struct LoadOptions {
     /// From where the file is and not from a checked copy, so that it finds libraries beside it.
     pub load_in_place: bool,
-    /// Only what is in this lock.
-    pub lock: Option<Arc<Lock>>,
+    /// Only what is in each of these locks.
+    pub locks: Vec<Arc<Lock>>,
     /// Only what is signed with one of these keys.
     pub signed_by: Option<Arc<TrustedKeys>>,
     /// In processes of their own.
@@ -40,7 +40,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// What says which files may be loaded, if anything does.
     pub fn limit(&self) -> Option<String> {
-        let lock = self.lock.as_ref().map(|lock| lock.path().display().to_string());
+        let lock = self.locks.first().map(|lock| of_path(lock.path()));
         lock.or_else(|| self.signed_by.as_ref().map(|_| "--require-signed".into()))
     }
 
@@ -53,7 +53,7 @@ impl LoadOptions {
         // First what is quick: without a signature nothing need be read.
         let signature = self.signed_by.as_ref().map(|keys| keys.signature(path)).transpose()?;
         let library = Library::read(path, whole || self.limit().is_some())?;
-        if let Some(lock) = &self.lock {
+        for lock in &self.locks {
             lock.check(path, &library.bytes)?;
         }
         if let Some(signature) = signature {
@@ -433,7 +433,8 @@ impl Library {
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// See [`Plugin::digest`].
+pub(super) fn digest(bytes: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(&bytes[..image::mapped(bytes)]);
     hash.update(bytes.len().to_le_bytes());

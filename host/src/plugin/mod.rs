@@ -49,4 +49,4 @@ pub use optimizer::{Entry, Optimizer, Slot, SlotSpec, SlotValues};
 pub use refusal::Refusal;
 pub use schedule::Schedule;
 pub use surroundings::{observe, room};
-pub use symbol::{function, function_manifest, symbol};
+pub use symbol::{function, function_digests, function_manifest, symbol};

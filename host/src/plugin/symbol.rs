@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 
 use super::component::Owned;
 use super::isolate::{Isolated, Source};
-use super::load::Library;
+use super::load::{Library, digest};
 use super::{Component, LoadOptions, Loss, Manifest, Plugin, Refusal, library, sha256, vet};
+use crate::data::text::{of_path, one_line};
 use crate::{Error, Result};
 
 /// `void f(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out)`.
@@ -48,12 +49,20 @@ impl Callable {
 /// named again must not be loaded again.
 static LOADED: Mutex<BTreeMap<(String, Option<PathBuf>), libloading::Library>> = Mutex::new(BTreeMap::new());
 
+/// The digest of each library whose functions were asked for, by its path.
+static READ: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
+/// The digest of each library whose functions were asked for in this process, by its path; see [`Plugin::digest`].
+pub fn function_digests() -> BTreeMap<PathBuf, String> {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// The loss that a function of a library is.
 ///
 /// # Errors
 /// The library is refused, or has no such function.
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
-    let label = format!("{}#{name}", path.display());
+    let label = format!("{}#{}", of_path(path), one_line(name));
     let refused = |refusal: Refusal| Error::from(refusal.at(path));
     if options.manifests_only {
         return Err(refused(Refusal::asked_wrongly(
@@ -61,6 +70,7 @@ pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
         )));
     }
     let (Library { bytes, real }, in_place) = (options.read(path, false).map_err(refused)?, options.load_in_place);
+    READ.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest(&bytes));
     let Some(isolation) = &options.isolate else {
         let instance = instance(&bytes, &real, name, in_place).map_err(refused)?;
         return Ok(Loss::from_instance(instance, Some(&label)));

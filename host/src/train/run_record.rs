@@ -20,7 +20,7 @@ pub struct RunRecord {
     pub plugfit: String,
     /// The plug-ins that were loaded: name and version, and where from.
     pub plugins: Vec<(String, String)>,
-    /// The SHA-256 of each plug-in's file.
+    /// A digest of what was loaded of each plug-in's file, by the plug-in's name and version, and of each library of a C function, by its path.
     #[serde(default)]
     pub digests: BTreeMap<String, String>,
     /// The `plugfit.lock` that held.

@@ -45,8 +45,8 @@ fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
     let (row, column) = (flat / each, flat % each);
     let place = match tensor.shape() {
         [] => String::new(),
-        [_, columns] if *columns > 1 => format!(" in row {row}, column {column}"),
-        _ => format!(" in row {row}"),
+        [_, columns] if *columns > 1 => format!(" in row {row}, column {column} (from 0)"),
+        _ => format!(" in row {row} (from 0)"),
     };
     Error::input(format!("{name} holds {number}{place}, and {rule}; what has weight 0 isn't looked at")).at_row(row)
 }

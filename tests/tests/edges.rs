@@ -262,6 +262,6 @@ fn settings_are_no_nan_and_infinite_only_where_that_has_a_meaning() {
         )
     };
     let error = decay(json!([0.1, "nan", 0.1])).err().expect("a NaN").to_string();
-    assert!(error.contains("values must be finite"), "{error}");
+    assert!(error.contains("must be finite") && error.contains("in      values"), "{error}");
     assert!(decay(json!([0.1, 0.2, 0.1])).is_ok());
 }

@@ -68,16 +68,16 @@ impl<'a> TargetReader<'a> {
 
     /// Takes this target's cells of the current row.
     pub fn read(&mut self, file: &dyn Table, columns: &[usize]) -> Result<()> {
-        for (held, &column) in self.held.iter_mut().zip(columns) {
-            if !matches!(self.plan.classes, Classes::Known(_)) && !held.take(&file.cell(column)) {
-                return Err(file
-                    .bad_cell("a target mixes booleans and numbers", column)
-                    .hint("write all of them as true and false, or all of them as 1 and 0"));
-            }
-        }
+        let mixed = |column: usize| {
+            file.bad_cell("a target mixes booleans and numbers", column)
+                .hint("write all of them as true and false, or all of them as 1 and 0")
+        };
         if self.plan.classes == Classes::None {
-            for &column in columns {
+            for (held, &column) in self.held.iter_mut().zip(columns) {
                 let cell = file.cell(column);
+                if !held.take(&cell) {
+                    return Err(mixed(column));
+                }
                 let is_taken = match cell {
                     Cell::Integer(integer) => self.numbers.push_integer(integer),
                     Cell::Huge(_) if self.numbers.are_whole() => false,
@@ -96,11 +96,17 @@ impl<'a> TargetReader<'a> {
             }
             return Ok(());
         }
-        for &column in columns {
-            if let Cell::Bytes(_) = file.cell(column) {
-                return Err(file
-                    .bad_cell(&format!("a class name holds {BYTES}"), column)
-                    .hint("write it as text in UTF-8"));
+        for (held, &column) in self.held.iter_mut().zip(columns) {
+            if self.plan.classes == Classes::Learn {
+                match file.cell(column) {
+                    Cell::Bytes(_) => {
+                        return Err(file
+                            .bad_cell(&format!("a class name holds {BYTES}"), column)
+                            .hint("write it as text in UTF-8"));
+                    }
+                    cell if !held.take(&cell) => return Err(mixed(column)),
+                    _ => {}
+                }
             }
             let word = &*file.text(column);
             if word.is_empty() {

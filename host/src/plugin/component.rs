@@ -268,7 +268,7 @@ impl<T: Table> Owned<T> {
                     .with("panic", format!("{message:?}{place} of {}", self.plugin))
             }
             abi::ERROR_INPUT | abi::ERROR_UNSUPPORTED => {
-                let field = error.field.as_ref().map(Self::lossy).into_option();
+                let field = error.field.as_ref().map(|field| self.lossy(field)).into_option();
                 let row = field.as_deref().and_then(plugfit_api::Error::row_of);
                 Error::failure(format!("{}: {}", self.full_name(), self.said(message))).at_row(row)
             }

@@ -20,14 +20,15 @@ pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize
         let Some(target) = targets.get(output).copied().flatten() else { continue };
         let target = &dataset.targets()[target];
         loss.check_shapes(target.values.row_shape(), network.output_shape(output))?;
+        let is_one = target.values.row_shape().iter().product::<usize>() == 1;
+        if let (true, [numbers]) = (is_one, network.output_shape(output)) {
+            words(target, loss, *numbers)?;
+            if loss.info().targets == Some(Targets::Sparse) {
+                ids(target, loss, *numbers, dataset)?;
+            }
+        }
         if let Some(range) = loss.info().labels {
             labels(target, loss, range, dataset)?;
-        }
-        let is_one = target.values.row_shape().iter().product::<usize>() == 1;
-        let (true, [numbers]) = (is_one, network.output_shape(output)) else { continue };
-        words(target, loss, *numbers)?;
-        if loss.info().targets == Some(Targets::Sparse) {
-            ids(target, loss, *numbers, dataset)?;
         }
     }
     Ok(())

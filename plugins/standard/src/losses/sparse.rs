@@ -404,7 +404,7 @@ mod tests {
         for loss in [&LOGITS, &PROBABILITIES, &SparseCategoricalCrossentropy { ignore_class: Some(-2), ..LOGITS }] {
             for id in [2.0, -1.0, 1e18, 9e99, f64::INFINITY] {
                 let error = call(loss, (&[0.0, id], &[2]), y_pred).unwrap_err().to_string();
-                assert!(error.contains("in row 1,") && error.contains(&id.to_string()), "{error}");
+                assert!(error.contains("in row 1 (from 0)") && error.contains(&id.to_string()), "{error}");
             }
             let error = call(loss, (&[1.5f32, 0.0], &[2, 1]), y_pred).unwrap_err().to_string();
             assert!(error.contains("1.5 in row 0") && error.contains("whole numbers"), "{error}");

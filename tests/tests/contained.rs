@@ -32,7 +32,8 @@ const BEYOND_A_PROCESS: [&str; 14] = [
 ];
 
 /// What takes other inputs than a run has: the run fails and names them.
-const OWN_INPUTS: [&str; 4] = ["GoodMargins", "MixesMargins", "GoodPairs", "MergesPairsWrongly"];
+const OWN_INPUTS: [&str; 7] =
+    ["GoodGroups", "GoodGroupMean", "GoodLevel", "GoodMargins", "GoodPairs", "MergesPairsWrongly", "MixesMargins"];
 
 /// A process that a plug-in begins is its own, isolated or not; `plugfit check` finds it.
 const BEGIN_PROCESSES: [&str; 2] = ["LeavesAProcess", "LeavesADaemon"];
@@ -80,6 +81,8 @@ fn fit(kind: Kind, name: &str, arguments: &[&str]) -> Result<(), String> {
     match ran.status {
         _ if !running.is_empty() => wrong(&format!("leaves {running:?}")),
         Some(0) if of_kind("epoch") == 2 => Ok(()),
+        // The inputs of a loss are looked at before anything is trained.
+        Some(2) if OWN_INPUTS.contains(&name) && of_kind("error") == 1 && ran.err.contains(name) => Ok(()),
         Some(1)
             if (!name.starts_with("Good") || OWN_INPUTS.contains(&name))
                 && of_kind("error") == 1

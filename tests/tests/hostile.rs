@@ -141,7 +141,8 @@ fn the_shape_of_a_losss_values_is_compared_with_the_batch() {
         ] {
             for weight in [None, Some(Tensor::new(&[1.0, 0.0, 1.0, 2.0_f32], &[4]))] {
                 let said = weighted_loss_of(&host, at, weight).unwrap_or_else(|| panic!("{at}: no error"));
-                let expected = format!("BadLoss says that its values have the shape {shape}, of inputs of [4, 2]");
+                let expected =
+                    format!("BadLoss says that its values have the shape {shape}, for inputs of the shape [4, 2]");
                 assert!(said.contains(&expected), "{at}: {said}");
             }
         }

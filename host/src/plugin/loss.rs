@@ -116,9 +116,8 @@ impl Loss {
         let fits = fits(&shape, &batch, rows_stay) || owned.is_own && !rows_stay;
         match fits {
             true => Ok(shape),
-            false => {
-                Err(owned.mistake(&format!("says that its values have the shape {shape:?}, of inputs of {batch:?}")))
-            }
+            false => Err(owned
+                .mistake(&format!("says that its values have the shape {shape:?}, for inputs of the shape {batch:?}"))),
         }
     }
 
@@ -177,7 +176,9 @@ fn fits(shape: &[i64], batch: &[i64], rows_stay: bool) -> bool {
         || batch.is_empty()
         || shape[0] == batch[0]
         || shape.len() + 1 == batch.len() && (0..batch.len()).any(|axis| lacks(&axis));
-    let most = count(batch).unwrap_or(usize::MAX).max(1);
+    // An axis of length 0 may be the one that the values lack.
+    let batch: Vec<i64> = batch.iter().map(|&length| length.max(1)).collect();
+    let most = count(&batch).unwrap_or(usize::MAX);
     (has_rows || !rows_stay) && count(shape).is_some_and(|count| count <= most)
 }
 
@@ -202,6 +203,7 @@ mod tests {
             (&[4, 3], &[4, 2, 3]),
             (&[2, 3], &[4, 2, 3]),
             (&[0], &[0, 2]),
+            (&[4], &[4, 0]),
             (&[1], &[]),
             (&[], &[0]),
         ] {

@@ -25,7 +25,7 @@ impl Library<'_> {
                 })?;
                 let file = String::from_utf8_lossy(named(entry.vn_file.get(endian))?);
                 holds(needed.iter().any(|name| *name == file), || {
-                    format!("it needs a version of {file:?}, which it doesn't need")
+                    format!("it needs a version of {file:?}, with which it isn't linked")
                 })?;
                 list.each(at + u64::from(entry.vn_aux.get(endian)), |_, version: &Vernaux<Endianness>| {
                     highest = highest.max(version.vna_other.get(endian) & NUMBER);
@@ -148,7 +148,7 @@ mod tests {
             // Another name among the strings.
             let version = number(&bytes, aux + 8) as u32;
             let reason = check(&with_word(&bytes, at + 4, version)).expect_err("it is no library").reason;
-            assert!(reason.contains("which it doesn't need"), "{reason}");
+            assert!(reason.contains("with which it isn't linked"), "{reason}");
             let reason = check(&with_word(&bytes, at, 2)).expect_err("it is of version 2").reason;
             assert!(reason.contains("of another form"), "{reason}");
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal256Type, Float64Type, Int64Type};
+use arrow_array::types::{Decimal256Type, Float32Type, Float64Type};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Decimal256Array, Float64Array, Int64Array, StringArray, make_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal256Array, Float64Array, Int64Array, StringArray,
+    downcast_integer_array, make_array,
 };
 use arrow_buffer::NullBuffer;
 use arrow_cast::{CastOptions, cast_with_options};
@@ -62,7 +63,12 @@ impl Cells {
                 Cells::Wide(cast(&whole_decimal())?.as_primitive::<Decimal256Type>().clone())
             }
             T::Boolean => Cells::Flags(array.as_boolean().clone()),
-            integer if integer.is_integer() => Cells::Integers(cast(&T::Int64)?.as_primitive::<Int64Type>().clone()),
+            // Both are exact for every value, and need no cast.
+            integer if integer.is_integer() => Cells::Integers(downcast_integer_array!(
+                array => array.unary(|integer| integer as i64),
+                _ => unreachable!("it is of an integer type"),
+            )),
+            T::Float32 => Cells::Numbers(array.as_primitive::<Float32Type>().unary(f64::from)),
             number if number.is_numeric() => Cells::Numbers(cast(&T::Float64)?.as_primitive::<Float64Type>().clone()),
             T::Binary | T::LargeBinary | T::BinaryView => Cells::Bytes(cast(&T::Binary)?.as_binary::<i32>().clone()),
             T::Dictionary(_, values) => Self::read(&cast(values)?)?,

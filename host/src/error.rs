@@ -94,7 +94,7 @@ impl Error {
 
     /// The same as a mistake of whoever asked.
     #[must_use]
-    pub(crate) fn as_usage(self) -> Self {
+    pub(crate) fn into_usage(self) -> Self {
         Error { kind: ErrorKind::Usage, ..self }
     }
 

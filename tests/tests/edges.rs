@@ -261,7 +261,7 @@ fn settings_are_no_nan_and_infinite_only_where_that_has_a_meaning() {
             json!({"class_name": "PiecewiseConstantDecay", "config": {"boundaries": [1, 2], "values": values}}),
         )
     };
-    let error = decay(json!([0.1, "nan", 0.1])).err().expect("a NaN").to_string();
+    let error = decay(json!([0.1, "nan", 0.1])).expect_err("a NaN").to_string();
     assert!(error.contains("must be finite") && error.contains("in      values"), "{error}");
     assert!(decay(json!([0.1, 0.2, 0.1])).is_ok());
 }

@@ -197,7 +197,7 @@ impl Loss {
         let tensors =
             [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
         match self.loss.output_shape(&Inputs::new(&tensors, None, None)) {
-            Err(error) if error.kind() == ErrorKind::Failure => Err(error.as_usage()),
+            Err(error) if error.kind() == ErrorKind::Failure => Err(error.into_usage()),
             // What else goes wrong is told with the batch that it goes wrong with.
             _ => Ok(()),
         }

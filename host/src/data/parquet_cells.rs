@@ -64,6 +64,7 @@ impl Cells {
             }
             T::Boolean => Cells::Flags(array.as_boolean().clone()),
             // Both are exact for every value, and need no cast.
+            #[allow(clippy::unnecessary_cast, reason = "int64 is one of the types")]
             integer if integer.is_integer() => Cells::Integers(downcast_integer_array!(
                 array => array.unary(|integer| integer as i64),
                 _ => unreachable!("it is of an integer type"),

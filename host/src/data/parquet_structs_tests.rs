@@ -53,7 +53,7 @@ fn what_a_struct_lacks_is_missing_in_columns_that_cannot_be_null_themselves() {
         let of_type = column.data_type().clone();
         let flat = without_its_second_row(vec![("v", Arc::clone(&column))]);
         // The outer struct alone lacks the row; the inner one can't be null either.
-        let inner = vec![("v", column)];
+        let inner = [("v", column)];
         let fields = inner.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), false));
         let inner =
             StructArray::new(fields.collect(), inner.iter().map(|(_, array)| Arc::clone(array)).collect(), None);

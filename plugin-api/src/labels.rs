@@ -52,7 +52,7 @@ fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
 }
 
 /// How far beyond its range a label may lie: averaged or smoothed ones are rounded.
-pub const ROUNDING: f64 = 1e-6;
+pub const ROUNDING: f64 = 1e-3;
 
 /// Whether a label lies outside of a range.
 struct Outside<'a, F> {

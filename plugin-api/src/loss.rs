@@ -100,7 +100,8 @@ pub trait ElementwiseLoss: Config + Send + Sync + 'static {
         -1
     }
 
-    /// Between which numbers labels lie: one further outside than rounding explains (1e-6) is refused with its row, if the row has weight.
+    /// Between which numbers labels lie: one further outside than rounding explains (1e-3, a step of float16) is refused with its row, if
+    /// the row has weight.
     fn labels(&self) -> Option<(f64, f64)> {
         None
     }

@@ -835,3 +835,15 @@ def test_float64_is_computed_in_float64():
         single = losses.get(double, dtype="float32")
         assert single(t, p).dtype == np.float32 and single.gradient(t, p).dtype == np.float32 and single.dtype == "float32"
         assert losses.get(single, dtype="float64").gradient(t, p).dtype == np.float64
+
+
+def test_what_has_weight_0_in_a_row_may_be_anything():
+    model = plugfit.Model(["Dense(1, activation=sigmoid)"])
+    model.compile("sgd", "binary_crossentropy")
+    x, y = np.ones((4, 2, 3), "f4"), np.ones((4, 2, 1), "f4")
+    y[:, 1] = -1
+    weight = np.array([[1, 0]] * 4, "f4")
+    model.fit(x, y, sample_weight=weight, epochs=1)
+    assert np.isfinite(model.evaluate(x, y, sample_weight=weight)["loss"])
+    with pytest.raises(ValueError, match="-1 in row"):
+        model.fit(x, y, sample_weight=np.ones((4, 2), "f4"), epochs=1)

@@ -84,6 +84,10 @@ fn a_replacement_that_was_killed_while_its_files_were_moved_is_completed() {
     std::fs::remove_file(run.join("run.json")).expect("a record");
     std::fs::rename(unfinished.join("checkpoint.safetensors"), run.join("checkpoint.safetensors")).expect("a file");
     plugfit(folder.path(), &["evaluate", "run"]).with_status(1).says(&["--resume run"]);
+    // Another replacement completes the move first, and leaves what was moved as it was if it fails.
+    let fails = ["--out", "run", "--overwrite", "--set", "fit.callbacks=[\"EarlyStopping(monitor=nothing)\"]"];
+    fit(folder.path(), &fails).with_status(2);
+    assert!(!unfinished.exists());
     plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=1"]).with_status(0);
     assert!(!unfinished.exists());
     assert!(weights(&run) != old, "the new run's checkpoint was used");
@@ -141,6 +145,11 @@ fn a_replacement_that_fails_or_is_stopped_leaves_the_old_run_as_it_was() {
         .with_status(1)
         .says(&["the loss became", "the run in run is as it was"]);
     is_unchanged("the loss is infinite");
+    let ends_on_nan = ["--set", "fit.callbacks=[\"TerminateOnNaN\"]"];
+    fit(folder.path(), &[&["--out", "run", "--overwrite"], &diverges[..], &ends_on_nan].concat())
+        .with_status(0)
+        .says(&["ended in epoch 1"]);
+    is_unchanged("a callback ended it on NaN");
     let long = [&["fit", "fit.toml"], &overwrite[..], &["--set", "fit.epochs=1000000"]].concat();
     let child = begin(folder.path(), &long, &run.join(".unfinished/checkpoint.safetensors"));
     assert_eq!(interrupt(child), Some(130));

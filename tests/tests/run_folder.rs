@@ -311,6 +311,11 @@ fn a_run_is_the_same_run_however_its_folder_is_named() {
     plugfit(&inside, &["fit", "../../fit.toml", "--out", "../../other", "--set", reserved])
         .with_status(2)
         .says(&["is a name that every run uses itself"]);
+    let weights = folder.path().join("link/weights.safetensors").display().to_string();
+    let through_link = format!("fit.callbacks=[\"CSVLogger(filename='{weights}')\"]");
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "link", "--overwrite", "--set", &through_link])
+        .with_status(2)
+        .says(&["is a name that every run uses itself"]);
     // A run without weights names itself and what to do.
     std::fs::remove_file(run.join("weights.safetensors")).expect("weights");
     plugfit(&run, &["evaluate", "."]).with_status(1).says(&[". has no weights yet", "`plugfit fit --resume .`"]);
@@ -368,7 +373,7 @@ fn function(folder: &Path, factor: f32) {
 #[test]
 fn a_kept_run_uses_the_c_function_that_it_was_trained_with_wherever_the_program_is_run() {
     let folder = folder();
-    let project = folder.path().join("project");
+    let project = folder.path().join("project (1)");
     function(&project, 1.0);
     function(&folder.path().join("elsewhere"), 1000.0);
     for metrics in
@@ -376,14 +381,30 @@ fn a_kept_run_uses_the_c_function_that_it_was_trained_with_wherever_the_program_
     {
         digits(&project, &format!("optimizer = \"SGD(learning_rate=0.001)\"\nloss = \"mse\"\nmetrics = {metrics}"));
         let set = ["--set", "network.layers=[\"Dense(1)\"]"];
-        plugfit(folder.path(), &[&["fit", "project/fit.toml", "--out", "run", "--overwrite"], &set[..]].concat())
+        plugfit(folder.path(), &[&["fit", "project (1)/fit.toml", "--out", "run", "--overwrite"], &set[..]].concat())
             .with_status(0);
         let here = plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
-        for (from, run) in [("project", "../run"), ("elsewhere", "../run")] {
+        for (from, run) in [("project (1)", "../run"), ("elsewhere", "../run")] {
             let there = plugfit(&folder.path().join(from), &["evaluate", run]).with_status(0);
             assert_eq!(there.out, here.out, "{from}");
         }
         let elsewhere = folder.path().join("elsewhere");
         plugfit(&elsewhere, &["fit", "--resume", "../run", "--set", "fit.epochs=4"]).with_status(0);
     }
+}
+
+#[test]
+fn a_run_that_fails_before_its_first_batch_leaves_no_folder_of_its_callbacks() {
+    let folder = folder();
+    digits(folder.path(), COMPILE);
+    let callbacks = [
+        "--set",
+        "fit.callbacks=[\"TensorBoard\", \"CSVLogger(filename='a/b/c.csv')\", \"EarlyStopping(monitor=nothing)\"]",
+    ];
+    fit(folder.path(), &[&["--out", "run"], &callbacks[..]].concat()).with_status(2);
+    assert!(!folder.path().join("run").exists());
+    fit(folder.path(), &["--out", "run"]).with_status(0);
+    let before = listing(&folder.path().join("run"));
+    fit(folder.path(), &[&["--out", "run", "--overwrite"], &callbacks[..]].concat()).with_status(2);
+    assert!(listing(&folder.path().join("run")) == before);
 }

@@ -138,7 +138,8 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
         };
     }
     folder.write_progress(trainer.network(), history)?;
-    if let Ok(Ended::Done | Ended::Early { .. }) = result {
+    // A callback may end a run whose weights are NaN.
+    if matches!(result, Ok(Ended::Done | Ended::Early { .. })) && has_finite_weights(trainer.network()) {
         folder.replace()?;
     }
     let result = match result {
@@ -168,6 +169,10 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
                 .hint(format!("go on with `plugfit fit --resume {}`", short(folder.path()))))
         }
     }
+}
+
+fn has_finite_weights(network: &dyn Network) -> bool {
+    (0..network.parameters().len()).all(|index| network.parameter(index).iter().all(|weight| weight.is_finite()))
 }
 
 /// The error, after everything is as it was before the run.

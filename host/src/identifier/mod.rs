@@ -232,10 +232,8 @@ impl Identifier {
     pub fn to_json(&self) -> Value {
         match &self.form {
             Form::Written(value) => match self.folder.as_deref().map(|folder| read(value, Some(folder))) {
-                Some(Ok(Meaning::Symbol(symbol))) => match symbol.into_spec() {
-                    Spec { class_name, config } if config.is_empty() => class_name.into(),
-                    spec => spec.to_json(),
-                },
+                // An object, since in a text a parenthesis of the path would begin a call.
+                Some(Ok(Meaning::Symbol(symbol))) => symbol.into_spec().to_json(),
                 _ => value.clone(),
             },
             Form::Instance(instance) => {
@@ -424,7 +422,8 @@ mod tests {
         let want = ("/run/lib/a.so".into(), "my_loss".to_owned(), json!({}));
         assert_eq!(symbol(Identifier::from("lib/a.so#my_loss").seen_from("/run")), want);
         assert_eq!(symbol(Identifier::from("/run/lib/a.so#my_loss").seen_from("/elsewhere")), want);
-        assert_eq!(Identifier::from("lib/a.so#f").seen_from("/run").to_json(), "/run/lib/a.so#f");
+        let again = Identifier::from(Identifier::from("a.so#f").seen_from("/run (1)").to_json());
+        assert_eq!(symbol(again), ("/run (1)/a.so".into(), "f".to_owned(), json!({})));
         let json = json!({"class_name": "/run/a.so#f", "config": {"name": "x"}});
         assert_eq!(Identifier::from("./a.so#f(name=x)").seen_from("/run").to_json(), json);
         assert_eq!(Identifier::from("mse").seen_from("/run").to_json(), "mse");

@@ -43,6 +43,8 @@ pub struct RunFolder {
 struct Written {
     record: Option<RunRecord>,
     outputs: Vec<String>,
+    /// The folders that were created for outputs, each after its parent.
+    created: Vec<PathBuf>,
     /// Whether every file in the folder may be an output: an older version has recorded none.
     unlisted: bool,
 }
@@ -50,11 +52,8 @@ struct Written {
 impl Written {
     /// What a run has written before.
     fn by(record: &RunRecord) -> Self {
-        Written {
-            record: None,
-            outputs: record.outputs.clone().unwrap_or_default(),
-            unlisted: record.outputs.is_none(),
-        }
+        let outputs = record.outputs.clone();
+        Written { unlisted: outputs.is_none(), outputs: outputs.unwrap_or_default(), ..Written::default() }
     }
 }
 
@@ -160,6 +159,7 @@ impl RunFolder {
         let lock = FolderLock::acquire(path)?;
         // Another process may have used the folder before it was locked.
         Self::check(path, overwrite)?;
+        complete_move(path)?;
         let mut folder = Self::new(path, path.to_owned());
         if let Contents::Run = Contents::of(path)? {
             folder.work = path.join(UNFINISHED);
@@ -211,16 +211,8 @@ impl RunFolder {
         }
         let lock = FolderLock::acquire(path)?;
         // The process that held the lock may have finished the replacement.
-        let replacing = has_run(&unfinished);
-        let work = if replacing && path.join(RECORD).exists() {
-            unfinished
-        } else {
-            if replacing {
-                // The replacement was killed while its files were moved.
-                run_contents::move_to(&unfinished, path)?;
-            }
-            path.to_owned()
-        };
+        complete_move(path)?;
+        let work = if has_run(&unfinished) { unfinished } else { path.to_owned() };
         let record = read_record(&work)?;
         let mut folder = Self::new(path, work);
         for name in [RECORD, CONFIG] {
@@ -243,6 +235,10 @@ impl RunFolder {
             write_atomically(file, |writer| writer.write_all(bytes))?;
         }
         if !self.before.is_empty() {
+            for folder in self.written().created.iter().rev() {
+                // One that isn't empty stays.
+                let _ = fs::remove_dir(folder);
+            }
             return Ok(());
         }
         for name in [RECORD, CONFIG] {
@@ -255,7 +251,7 @@ impl RunFolder {
             }
         }
         let staged = (self.work != self.path).then_some(&self.work);
-        for folder in staged.into_iter().chain(self.created.iter().rev()) {
+        for folder in self.written().created.iter().rev().chain(staged).chain(self.created.iter().rev()) {
             // One that isn't empty stays.
             let _ = fs::remove_dir(folder);
         }
@@ -352,7 +348,7 @@ impl RunFolder {
     /// # Errors
     /// The file exists and this run hasn't written it, or its name is one that every run uses.
     pub fn claim(&self, name: &str) -> Result<PathBuf> {
-        let named = straight(&path_of(name, &self.path));
+        let named = without_links(&straight(&path_of(name, &self.path)));
         let key = match named.strip_prefix(&self.path) {
             Ok(inside) => {
                 let first = inside.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
@@ -367,8 +363,9 @@ impl RunFolder {
         let staged = (self.work != self.path).then(|| place_of(&key)).flatten();
         let path = staged.map_or_else(|| named.clone(), |place| self.work.join(place));
         if let Some(parent) = path.parent().filter(|parent| parent.starts_with(&self.path)) {
-            fs::create_dir_all(parent)
+            let created = create_folders(parent)
                 .map_err(|error| Error::failure(format!("cannot create {}: {error}", parent.display())))?;
+            self.written().created.extend(created);
         }
         let mut written = self.written();
         if written.outputs.contains(&key) {
@@ -410,6 +407,15 @@ impl RunFolder {
     }
 }
 
+/// Completes the move of a replacement that was killed while its files were moved.
+fn complete_move(path: &Path) -> Result<()> {
+    let unfinished = path.join(UNFINISHED);
+    match has_run(&unfinished) && !path.join(RECORD).exists() {
+        true => run_contents::move_to(&unfinished, path),
+        false => Ok(()),
+    }
+}
+
 /// The folder's path without symbolic links, `.` and `..`, so that one folder has one path; as it is if there is no such folder.
 fn canonical(path: &Path) -> Result<PathBuf> {
     match fs::canonicalize(path) {
@@ -418,6 +424,13 @@ fn canonical(path: &Path) -> Result<PathBuf> {
         }
         found => Ok(found.unwrap_or_else(|_| path.to_owned())),
     }
+}
+
+/// A path that needn't exist, with the folders that do by their own paths.
+fn without_links(path: &Path) -> PathBuf {
+    let folders = path.ancestors().skip(1);
+    let found = folders.filter_map(|folder| Some((fs::canonicalize(folder).ok()?, path.strip_prefix(folder).ok()?)));
+    found.map(|(folder, rest)| folder.join(rest)).next().unwrap_or_else(|| path.to_owned())
 }
 
 /// Creates a folder and its missing parents; returns the created ones, outermost first.

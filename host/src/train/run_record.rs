@@ -21,7 +21,7 @@ pub struct RunRecord {
     /// The plug-ins that were loaded: name and version, and where from.
     pub plugins: Vec<(String, String)>,
     /// A digest of what was loaded of each plug-in's file, by the plug-in's name and version, and of each library of a C function, by its path.
-    #[serde(default)]
+    #[serde(default, rename = "loaded_digests")]
     pub digests: BTreeMap<String, String>,
     /// The `plugfit.lock` that held.
     #[serde(default, skip_serializing_if = "Option::is_none")]

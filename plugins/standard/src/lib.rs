@@ -9,7 +9,7 @@
 //! * The mask counts for RootMeanSquaredError too.
 //! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).
 //! * A metric of NaN is NaN, where Keras's accuracies, counts and F-scores take it for a number. What has weight 0 isn't looked at.
-//! * Labels of two classes are 0 and 1, where a metric counts them, and lie between 0 and 1 for a cross-entropy; class ids are whole, and
+//! * Labels of two classes are 0 and 1, where a metric counts them, and lie between 0 and 1 for a binary cross-entropy; class ids are whole, and
 //!   those of a class. Others are refused with their row. Labels aren't broadcast. Integers are compared as integers.
 //! * Along the first axis PearsonCorrelation, ConcordanceCorrelation and the metric CosineSimilarity are those of all samples, where Keras has
 //!   the mean of the batches'.

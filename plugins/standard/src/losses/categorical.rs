@@ -77,7 +77,6 @@ fn weighted_unless_nan<R: Real>(weight: R, term: R) -> R {
 )]
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
-#[config(example = r#"{"y_true": [[0, 1], [-1, 1]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "-1 in row 1"}"#)]
 pub struct CategoricalCrossentropy {
     /// Whether `y_pred` are logits and not probabilities.
     #[config(default = false)]
@@ -147,10 +146,6 @@ impl RowLoss for CategoricalCrossentropy {
 
     fn axis(&self) -> Option<i64> {
         Some(self.axis)
-    }
-
-    fn labels(&self) -> Option<(f64, f64)> {
-        Some((0.0, 1.0))
     }
 
     fn info(&self) -> LossInfo {
@@ -229,7 +224,6 @@ impl Alpha {
 )]
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
-#[config(example = r#"{"y_true": [[0, 1], [-1, 1]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "-1 in row 1"}"#)]
 pub struct CategoricalFocalCrossentropy {
     /// The weight of every class, or a list with one for each.
     #[config(default = 0.25, range = 0.0..)]
@@ -423,10 +417,6 @@ impl RowLoss for CategoricalFocalCrossentropy {
 
     fn axis(&self) -> Option<i64> {
         Some(self.axis)
-    }
-
-    fn labels(&self) -> Option<(f64, f64)> {
-        Some((0.0, 1.0))
     }
 
     fn info(&self) -> LossInfo {

@@ -18,7 +18,7 @@ pub(super) const PREVIOUS: &str = "checkpoint-previous.safetensors";
 pub(super) const HISTORY: &str = "history.json";
 /// A folder of SVG files.
 const CURVES: &str = "curves";
-/// Where a run that is to replace the one in the folder is written until its weights are complete.
+/// Where a run that is to replace the one in the folder is written until it has ended.
 pub(super) const UNFINISHED: &str = ".unfinished";
 /// Where an unfinished run writes the files that have a place outside the run's folder.
 const ELSEWHERE: &str = ".elsewhere";
@@ -65,7 +65,9 @@ impl OwnFiles {
         let folders = known.iter().flat_map(|name| name.ancestors().skip(1)).chain([curves]);
         let folders: BTreeSet<PathBuf> = folders.map(Path::to_owned).collect();
         let (mut whole, mut temporary) = (Vec::new(), Vec::new());
-        for inside in folders.iter().filter(|inside| is_folder(&folder.join(inside))) {
+        // What a symbolic link leads to isn't in the folder.
+        let is_inside = |inside: &&PathBuf| inside.ancestors().all(|part| is_folder(&folder.join(part)));
+        for inside in folders.iter().filter(is_inside) {
             let is_known = |name: &Path| {
                 known.contains(name) || inside == curves && name.extension().is_some_and(|extension| extension == "svg")
             };
@@ -127,8 +129,9 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
 }
 
 /// Moves the files of a run from the folder in which it was trained to that of the run which it replaces, and removes the former if it
-/// is empty then. The checkpoints of the replaced run are removed, files of the same names are replaced, all others stay. A move that was interrupted is completed by
-/// another call: the target has no record in the meantime.
+/// is empty then. The checkpoints of the replaced run are removed, files of the same names are replaced, all others stay.
+///
+/// A second call completes a move that was interrupted. The target has no record in the meantime.
 ///
 /// # Errors
 /// The target has a file of the same name that the replaced run hasn't written, or the file system refuses.

@@ -146,8 +146,8 @@ impl RunFolder {
         }
     }
 
-    /// Creates this folder, or takes one that is empty; with `overwrite` also one that holds a run, which is replaced when the weights
-    /// of the new one are complete.
+    /// Creates this folder, or takes one that is empty; with `overwrite` also one that holds a run, which
+    /// [`replace`](Self::replace) replaces.
     ///
     /// # Errors
     /// It can't be created, holds something else, or another process trains in it.

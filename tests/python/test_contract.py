@@ -768,6 +768,23 @@ def test_labels_that_would_be_broadcast_are_refused(name, shapes):
         losses.get(name)(np.ones(shapes[0], np.float32), np.full(shapes[1], 0.5, np.float32))
 
 
+@pytest.mark.parametrize("placeholder", [np.nan, np.inf, -np.inf, 3e38])
+def test_the_inputs_of_a_row_of_weight_0_leave_no_trace_in_a_model(placeholder):
+    def trained(value):
+        x = np.random.default_rng(0).normal(size=(40, 4)).astype("f")
+        y, weight = (x.sum(1) > 0).astype("i4"), np.ones(40, "f")
+        x[[3, 17, 39]], weight[[3, 17, 39]] = value, 0
+        model = plugfit.Model(["Dense(8, activation=gelu)", "Dense(1, activation=sigmoid)"], seed=3)
+        model.compile(optimizer="adam", loss="binary_crossentropy", weighted_metrics=["accuracy"])
+        history = model.fit(x, y, sample_weight=weight, epochs=2, batch_size=8).history
+        return history, model.get_weights()
+
+    (history, weights), (expected, zeros) = trained(placeholder), trained(0)
+    assert history == expected
+    for name in zeros:
+        np.testing.assert_array_equal(weights[name], zeros[name])
+
+
 def test_what_has_weight_0_is_left_out_of_values_and_gradients():
     y, p = np.array([[1.0], [np.nan], [3.0]], np.float32), np.array([[2.0], [5.0], [5.0]], np.float32)
     for name in ("mse", "Huber", "LogCosh", "Hinge", lambda t, q: (q - t)[..., 0] ** 2):

@@ -85,6 +85,24 @@ fn a_label_of_weight_0_may_be_anything() {
 }
 
 #[test]
+fn the_inputs_of_a_row_of_weight_0_leave_no_trace_in_training() {
+    let fit = |placeholder: &str| {
+        let folder = folder();
+        let data = format!("a,y,w\n0,1,1\n1,0,2\n{placeholder},1,0\n3,1,1\n");
+        std::fs::write(folder.path().join("d.csv"), data).expect("a file");
+        let text = "[data]\nfile = \"d.csv\"\ntarget = \"y\"\nsample_weight = \"w\"\n[network]\n\
+                    layers = [\"Dense(4, activation=gelu)\", \"Dense(1, activation=sigmoid)\"]\n[compile]\n\
+                    optimizer = \"sgd\"\nloss = \"binary_crossentropy\"\n[fit]\nepochs = 3\nbatch_size = 4\n";
+        std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
+        plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
+        std::fs::read(folder.path().join("run/weights.safetensors")).expect("weights")
+    };
+    let zero = fit("0");
+    // Every activation of the first layer overflows.
+    assert!(fit("3e38") == zero, "other weights");
+}
+
+#[test]
 fn a_label_that_a_metric_refuses_is_named_by_its_row_of_the_data() {
     let folder = folder();
     let rows: String = (0..40).map(|i| format!("{i},{}\n", if i == 23 { -1 } else { 1 })).collect();

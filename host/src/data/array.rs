@@ -128,6 +128,17 @@ impl<T: Copy> Rows<T> {
         Rows { values, row_shape: self.row_shape.clone(), len: self.len }
     }
 
+    /// One row in C order. Panics if there is no such row.
+    pub(super) fn row(&self, row: usize) -> &[T] {
+        &self.values[row * self.row_len()..][..self.row_len()]
+    }
+
+    /// As [`row`](Self::row), to be changed.
+    pub(super) fn row_mut(&mut self, row: usize) -> &mut [T] {
+        let width = self.row_len();
+        &mut self.values[row * width..][..width]
+    }
+
     fn row_len(&self) -> usize {
         self.row_shape.iter().product()
     }

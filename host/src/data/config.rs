@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 ///   exponent.
 /// - Integers of a target are kept exactly, up to 64 bits.
 /// - A boolean is 0 or 1, as an input, a target or a weight; in a `.csv` the words "true" and "false" are booleans, in any case. Only in
-///   a target that has other words as well they are the names of classes. Text of a `.parquet` is words, whatever the words are. A target
-///   that mixes booleans and numbers is refused.
+///   a target that has other words as well they are the names of classes, and so are its numbers. Text of a `.parquet` is words, whatever
+///   the words are. A target that mixes booleans and numbers, and has no other words, is refused.
 /// - The columns of a `.parquet` may be integers, floating-point numbers, decimals, booleans, text, or any of these within a struct,
 ///   whose columns are named "struct.column". A column of dates, times, durations, lists, bytes that aren't text or other types is refused
 ///   where it is used, and left out where `inputs` isn't given.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ndarray::ArrayViewD;
+
 use super::array::{Array, Rows};
 use super::inputs::Inputs;
 use crate::data::text::grouped;
@@ -121,6 +123,25 @@ impl Dataset {
     /// The weights `[N]` or `[N, ...]`, if there are any.
     pub fn sample_weight(&self) -> Option<&Rows<f32>> {
         self.sample_weight.as_ref()
+    }
+
+    /// The inputs `[N, ...]`, with zeros in every row whose weights are all 0. They are borrowed where there is no such row and they
+    /// are in memory; else they are copied into `buffer`, whose memory is reused.
+    ///
+    /// # Errors
+    /// The file can't be read, or has a number that isn't finite.
+    pub fn weighted_inputs<'r>(&'r self, buffer: &'r mut Rows<f32>) -> Result<ArrayViewD<'r, f32>> {
+        let removed = |weight: &Rows<f32>, row: usize| weight.row(row).iter().all(|&weight| weight == 0.0);
+        match &self.sample_weight {
+            Some(weight) if (0..self.len()).any(|row| removed(weight, row)) => {
+                self.inputs.copy_into(buffer)?;
+                for row in (0..self.len()).filter(|&row| removed(weight, row)) {
+                    buffer.row_mut(row).fill(0.0);
+                }
+                Ok(buffer.view())
+            }
+            _ => self.inputs.rows(0..self.len(), buffer),
+        }
     }
 
     pub(super) fn into_inputs(self) -> Inputs {
@@ -328,6 +349,28 @@ mod tests {
         }
         assert_eq!(weighted(1e-30, [1.0, 1.0, 0.0]).expect("a weight of 0 stays 0")[2], 0.0);
         assert_eq!(weighted(0.0, [1.0, 1.0, 1e-20]).expect("a class may count nothing"), [1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn inputs_of_rows_of_weight_0_are_zeros_and_others_are_borrowed() {
+        let rows = |values: &[f32], shape: &[usize]| Rows::new(values.to_vec(), shape).expect("as many as the shape");
+        let mut buffer = Rows::without_rows(&[]);
+        let mut inputs = |weight: Rows<f32>| {
+            let inputs = rows(&[1.0, 2.0, f32::NAN, 3e38], &[2, 2]);
+            let dataset = Dataset::new(inputs, Vec::new(), Some(weight)).expect("as many rows each");
+            dataset
+                .weighted_inputs(&mut buffer)
+                .expect("in memory")
+                .iter()
+                .map(|value| value.to_bits())
+                .collect::<Vec<_>>()
+        };
+        let bits = |values: [f32; 4]| values.map(f32::to_bits);
+        assert_eq!(inputs(rows(&[1.0, 0.0], &[2])), bits([1.0, 2.0, 0.0, 0.0]));
+        assert_eq!(inputs(rows(&[1.0, 0.0, -0.0, 0.0], &[2, 2])), bits([1.0, 2.0, 0.0, 0.0]));
+        let all = bits([1.0, 2.0, f32::NAN, 3e38]);
+        assert_eq!(inputs(rows(&[1.0, 1e-30], &[2])), all);
+        assert_eq!(inputs(rows(&[0.0, 1.0, 0.0, 1.0], &[2, 2])), all);
     }
 
     #[test]

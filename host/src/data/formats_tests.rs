@@ -293,6 +293,19 @@ fn targets_of_a_csv_are_exact_or_refused() {
     assert_eq!(values.values(), [3.0, 0.5, 2e7]);
     let Ok(Array::F32(values)) = target("0.5 3.4028235e38 -3.4028235e38") else { panic!("float32") };
     assert_eq!(values.values(), [0.5, f32::MAX, f32::MIN]);
+    for cells in ["blue true 2", "true 2 blue"] {
+        let data = target(cells);
+        let Ok(Array::I32(ids)) = data else { panic!("{cells}: names of classes, not {data:?}") };
+        let expected: Vec<i32> = cells
+            .split(' ')
+            .map(|cell| match cell {
+                "2" => 0,
+                "blue" => 1,
+                _ => 2,
+            })
+            .collect();
+        assert_eq!(ids.values(), expected, "{cells}");
+    }
     for (cells, says) in [
         ("1 9223372036854775808", "an integer is too large for int64"),
         ("1 170141183460469231731687303715884105729", "an integer is too large for int64"),

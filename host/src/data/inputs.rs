@@ -68,6 +68,17 @@ impl Inputs {
         }
     }
 
+    /// Copies every row into `buffer`, whose memory is reused.
+    pub(super) fn copy_into(&self, buffer: &mut Rows<f32>) -> Result<()> {
+        match self {
+            Inputs::Memory(all) => buffer.refill(all.row_shape(), all.len(), |values| {
+                values.extend_from_slice(all.values());
+                Ok(())
+            }),
+            Inputs::Disk(_) => self.rows(0..self.len(), buffer).map(drop),
+        }
+    }
+
     /// The rows, where they are in memory.
     pub fn in_memory(&self) -> Option<&Rows<f32>> {
         match self {

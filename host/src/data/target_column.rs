@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::array::{Array, Rows};
 use super::dataset::Target;
 use super::table::{BYTES, Cell, Table, flag};
-use crate::Result;
+use crate::{Error, Result};
 
 /// A target's columns.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,11 +37,13 @@ pub struct TargetReader<'a> {
 }
 
 /// What was read of a target's column.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Held {
     flags: bool,
     numbers: bool,
     words: bool,
+    /// The error of the first cell that mixes booleans and numbers. It counts if the column holds no words.
+    mixed: Option<Error>,
 }
 
 impl Held {
@@ -62,7 +64,7 @@ impl<'a> TargetReader<'a> {
             Classes::Known(names) => names.iter().cloned().zip(0..).collect(),
             Classes::None | Classes::Learn => HashMap::new(),
         };
-        let held = vec![Held::default(); plan.columns.len()];
+        let held = plan.columns.iter().map(|_| Held::default()).collect();
         TargetReader { plan, numbers: Numbers::Whole(Vec::new()), ids: Vec::new(), id_of, held }
     }
 
@@ -104,7 +106,9 @@ impl<'a> TargetReader<'a> {
                             .bad_cell(&format!("a class name holds {BYTES}"), column)
                             .hint("write it as text in UTF-8"));
                     }
-                    cell if !held.take(&cell) => return Err(mixed(column)),
+                    cell if !held.take(&cell) && !held.words => {
+                        held.mixed.get_or_insert_with(|| mixed(column));
+                    }
                     _ => {}
                 }
             }
@@ -129,7 +133,7 @@ impl<'a> TargetReader<'a> {
         Ok(())
     }
 
-    pub fn finish(self, len: usize) -> Result<Target> {
+    pub fn finish(mut self, len: usize) -> Result<Target> {
         let shape = match self.plan.columns.len() {
             1 => vec![len],
             columns => vec![len, columns],
@@ -142,6 +146,10 @@ impl<'a> TargetReader<'a> {
                 Ok(Target { name, values, class_names: Some(names.clone()) })
             }
             Classes::Learn => {
+                if let Some(mixed) = self.held.iter_mut().filter(|held| !held.words).find_map(|held| held.mixed.take())
+                {
+                    return Err(mixed);
+                }
                 // Booleans are 0 and 1. Text of a Parquet file is words, even if the words are "true" and "false".
                 if self.held.iter().all(|held| held.flags && !held.words) {
                     let mut flags = vec![0; self.id_of.len()];

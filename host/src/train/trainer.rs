@@ -85,10 +85,13 @@ impl<'a> Trainer<'a> {
 
     /// Trains on a batch, and gives its loss. If it fails, the parameters are those of before, unless the optimizer itself failed.
     ///
+    /// The network sees zeros in place of the inputs of a row whose weights are all 0. What the row holds, such as NaN or a
+    /// placeholder that overflows, can't reach the gradients of the parameters then, where 0 * NaN would be NaN.
+    ///
     /// # Errors
     /// The batch doesn't fit, or a component fails.
     pub fn train_on_batch(&mut self, batch: &Dataset, training: Training) -> Result<f64> {
-        self.network.forward(&batch.inputs().rows(0..batch.len(), &mut self.buffer)?, Some(training))?;
+        self.network.forward(&batch.weighted_inputs(&mut self.buffer)?, Some(training))?;
         self.compiled.begin_batch(batch.len());
         let rows = 0..batch.len();
         for (index, &target) in self.targets.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Tells the manifest which compiler and target a plug-in was built with, and the SIMD loops what the compiler can do.
+//! Exports the compiler version and the target triple to the manifest, and sets `cfg(avx512)` if the compiler supports
+//! it.
 
 use std::{env, process::Command};
 
@@ -8,7 +9,7 @@ fn main() {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let version = Command::new(rustc).arg("--version").output().ok();
     let version = version.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
-    // "rustc 1.95.0 (59807616e 2026-04-14)"
+    // For example "rustc 1.95.0 (59807616e 2026-04-14)".
     let short = version.split(" (").next().unwrap_or_default().trim();
     println!("cargo::rustc-env=PLUGFIT_COMPILER={short}");
     println!("cargo::rustc-env=PLUGFIT_TARGET={}", env::var("TARGET").unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Time of a forward and backward pass of the embedded network: `cargo bench --bench network`.
+//! Measures the time of a forward and backward pass of the embedded network: `cargo bench --bench network`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, ArrayD};
 use plugfit::network::{Activation, LayerConfig, Network, NetworkConfig, Sequential, Training};
 
-/// Of the least of many runs, so that other work on the machine doesn't count.
+/// Returns the shortest mean time of 15 runs, so that other load on the machine matters less.
 fn best_time(mut work: impl FnMut()) -> Duration {
-    const LEAST: Duration = Duration::from_millis(20);
+    const MIN_TIME: Duration = Duration::from_millis(20);
     let begin = Instant::now();
     let mut count = 0;
-    while begin.elapsed() < LEAST {
+    while begin.elapsed() < MIN_TIME {
         work();
         count += 1;
     }
@@ -48,7 +48,7 @@ fn main() {
         let inputs =
             Array2::from_shape_fn((batch, widths[0]), |(i, j)| ((i * 31 + j * 17) % 23) as f32 / 23.0).into_dyn();
         let products: usize = widths.windows(2).map(|pair| batch * pair[0] * pair[1]).sum();
-        // Three products a layer, but the first layer's input gradient isn't needed.
+        // Three products per layer, but the first layer needs no input gradient.
         let multiply_adds = 3 * products - batch * widths[0] * widths[1];
         for threads in [1, rayon::current_num_threads()] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");

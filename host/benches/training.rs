@@ -1,7 +1,7 @@
-//! Milliseconds per training step, over epochs of 200 steps: `cargo bench -p plugfit --bench training`.
+//! Measures milliseconds per training step over epochs of 200 steps: `cargo bench -p plugfit --bench training`.
 //!
-//! The two models, AdamW, the losses and the metrics are those of the peers' group D; labels are those of a linear teacher, so that
-//! units don't die.
+//! The two models, AdamW, the losses and the metrics are those of the peers' group D. A linear teacher provides the
+//! labels, so that units don't die.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ const MODELS: [Model; 2] = [
     },
 ];
 
-/// Numbers like those of a normal distribution, always the same.
+/// Returns approximately normally distributed numbers from a fixed seed.
 fn normal(count: usize) -> Vec<f32> {
     let mut state = 7_u64;
     let mut uniform = || {
@@ -87,7 +87,7 @@ fn run(model: &Model) {
         })
         .expect("it compiles");
     let mut trainer = Trainer::new(&mut network, &mut compiled, &data).expect("it fits");
-    // So many of the small one that most samples are long learnt, whose gradients would be subnormal.
+    // Enough epochs of the small model for most samples to be learnt well, so that gradients would become subnormal.
     let epochs = if model.sizes[0] > 100 { 8 } else { 60 };
     let config = FitConfig { epochs, batch_size: model.batch, ..FitConfig::default() };
     let mut history = History::default();

@@ -1,6 +1,6 @@
-//! A model and a loop of one's own: `cargo run --release --example own_loop`.
+//! A custom model and a custom training loop: `cargo run --release --example own_loop`.
 //!
-//! plugfit finds the optimizer, the loss and the metrics by name, and everything else is this program's.
+//! plugfit resolves the optimizer, the loss and the metrics by name; this program implements everything else.
 
 use ndarray::{Array2, Axis, array};
 use plugfit::{Host, compile::Compile, network::Parameter};
@@ -24,7 +24,7 @@ impl Model {
 }
 
 fn main() -> plugfit::Result<()> {
-    let host = Host::new(); // .with_plugins("plugins")? for more than the standard set
+    let host = Host::new(); // .with_plugins("plugins")? loads more plug-ins
     let mut run = host.compile(Compile {
         optimizer: "AdamW(learning_rate=0.1)".into(),
         loss: "sparse_categorical_crossentropy".into(),
@@ -46,7 +46,7 @@ fn main() -> plugfit::Result<()> {
 
     for step in 1..=50 {
         let y = model.forward(&x);
-        let (_, d_y) = run.value_and_gradient(&labels, &y)?; // borrows, copies nothing
+        let (_, d_y) = run.value_and_gradient(&labels, &y)?; // borrowed, not copied
         let d_y = d_y.into_dimensionality().expect("as many axes as y").to_owned();
         let gradient = Model::backward(&x, &y, &d_y).as_standard_layout().into_owned();
         let values = model.kernel.as_slice_mut().expect("in C order");

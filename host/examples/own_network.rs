@@ -1,4 +1,4 @@
-//! A model of one's own with plugfit's loop, callbacks and metrics: `cargo run --release --example own_network`.
+//! A custom model with plugfit's training loop, callbacks and metrics: `cargo run --release --example own_network`.
 
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, Ix2, IxDyn, linalg::general_mat_mul};
 use plugfit::{
@@ -9,7 +9,7 @@ use plugfit::{
     train::{Ended, FitConfig, History, Trainer, fit},
 };
 
-/// A straight line through any number of inputs: `x * kernel + bias`.
+/// A linear model with any number of inputs: `x * kernel + bias`.
 struct Line {
     parameters: Vec<Parameter>,
     values: Vec<Vec<f32>>,

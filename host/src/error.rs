@@ -1,37 +1,37 @@
-//! The one error type of the host: what happened, where, and what to do next.
+//! The error type of the host: what happened, where, and what to do next.
 
 use std::fmt;
 
-/// What kind of mistake it was; decides the program's exit status.
+/// The kind of an error; determines the exit status of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Asked wrongly: an unknown name, a bad configuration. Exit status 2.
+    /// A wrong request: an unknown name, an invalid configuration. Exit status 2.
     Usage,
-    /// Asked rightly, and it failed: a file that can't be read, a loss that is not a number. Exit status 1.
+    /// A valid request that failed: an unreadable file, a loss that is not a number. Exit status 1.
     Failure,
-    /// A plug-in's own failure: an error it gave, a panic, a wrong shape. Exit status 1.
+    /// A failure inside a plug-in: an error it returned, a panic, a wrong shape. Exit status 1.
     Plugin,
-    /// The process of an isolated plug-in ended, and with it all of its components. Exit status 1.
+    /// The process of an isolated plug-in ended, and all of its components with it. Exit status 1.
     Crash,
-    /// Stopped by the user. Exit status 130.
+    /// The user interrupted the program. Exit status 130.
     Interrupted,
 }
 
-/// An error that a person can act upon.
+/// An error with details that help the user to fix it.
 ///
-/// Displayed as a first line that says what happened, then one indented line for each detail: a short label
-/// (`in`, `near`, `looked`) and its text, or a text alone that says what to do.
+/// `Display` writes the message on the first line, then one indented line for each detail: a short label (`in`, `near`,
+/// `looked`) and a text, or a text without a label that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     details: Vec<(&'static str, String)>,
-    /// The row of the batch that is at fault.
+    /// The row of the batch that caused the error.
     row: Option<usize>,
 }
 
-/// What the host's functions return.
+/// The result type of the host's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
@@ -39,27 +39,27 @@ impl Error {
         Error { kind, message: message.into(), details: Vec::new(), row: None }
     }
 
-    /// The caller asked for something that can't be.
+    /// Creates an error for a request that is invalid.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// Something went wrong while doing what was asked.
+    /// Creates an error for a valid request that failed.
     pub fn failure(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Failure, message)
     }
 
-    /// A plug-in failed.
+    /// Creates an error for a failure inside a plug-in.
     pub fn plugin(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Plugin, message)
     }
 
-    /// The process of an isolated plug-in ended.
+    /// Creates an error for an isolated plug-in whose process ended.
     pub fn crash(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Crash, message)
     }
 
-    /// The user stopped it.
+    /// Creates an error for an interruption by the user.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Interrupted, message)
     }
@@ -77,28 +77,28 @@ impl Error {
         self.with("", text)
     }
 
-    /// With the row of the batch that is at fault.
+    /// Sets the row of the batch that caused the error.
     #[must_use]
     pub(crate) fn at_row(self, row: Option<usize>) -> Self {
         Error { row, ..self }
     }
 
-    /// Says which row of the data the row of the batch is.
+    /// Adds a detail that maps the row of the batch to the row of the data.
     #[must_use]
     pub(crate) fn in_data(mut self, row_of: impl FnOnce(usize) -> Option<usize>) -> Self {
-        match self.row.take().and_then(|row| row_of(row).map(|of_data| (row, of_data))) {
-            Some((row, of_data)) => self.with("row", format!("{row} of the batch is {of_data} of the data (from 0)")),
+        match self.row.take().and_then(|row| row_of(row).map(|data_row| (row, data_row))) {
+            Some((row, data_row)) => self.with("row", format!("{row} of the batch is {data_row} of the data (from 0)")),
             None => self,
         }
     }
 
-    /// The same as a mistake of whoever asked.
+    /// Changes the kind to [`ErrorKind::Usage`].
     #[must_use]
     pub(crate) fn into_usage(self) -> Self {
         Error { kind: ErrorKind::Usage, ..self }
     }
 
-    /// Rewrites the text of every line with this label.
+    /// Rewrites the text of every detail with this label.
     #[must_use]
     pub(crate) fn map_detail(mut self, label: &str, rewrite: impl Fn(&str) -> String) -> Self {
         for (_, text) in self.details.iter_mut().filter(|(found, _)| *found == label) {
@@ -107,22 +107,22 @@ impl Error {
         self
     }
 
-    /// What kind of mistake it was.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The first line.
+    /// Returns the first line.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The lines below it: label (may be empty) and text.
+    /// Returns the details below the first line: label (may be empty) and text.
     pub fn details(&self) -> &[(&'static str, String)] {
         &self.details
     }
 
-    /// The exit status that the program ends with: 2 for usage, 130 when interrupted, else 1.
+    /// Returns the exit status of the program: 2 for usage errors, 130 for an interruption, otherwise 1.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             ErrorKind::Usage => 2,
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_line_says_what_then_labelled_lines_then_what_to_do() {
+    fn display_writes_message_then_labelled_details_then_hint() {
         let error = Error::usage("no metric is called \"AUCC\"").with("near", "AUC").hint("`plugfit list` shows all");
         assert_eq!(error.to_string(), "no metric is called \"AUCC\"\n  near    AUC\n  `plugfit list` shows all");
         assert_eq!(error.exit_code(), 2);

@@ -1,4 +1,4 @@
-//! The host: the plug-ins that are loaded, and what identifiers stand for among them.
+//! The host: the loaded plug-ins, and the resolution of identifiers to their components.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use serde_json::{Map, Value, json};
 
-use crate::compile::{Compile, Compiled};
+use crate::compile::{Compile, Compiled, Components};
 use crate::component;
-use crate::data::text::{of_path, one_line};
-use crate::identifier::{Component, Identifier, Instance, Meaning, Spec, Symbol};
+use crate::identifier::{Component, Identifier, Instance, ParsedIdentifier, Spec, Symbol};
 use crate::plugin::find::{self, FileReport, Folder, FolderReport, Source, State, Verdict};
-use crate::plugin::{self, Door, Kind, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved};
+use crate::plugin::{self, HostCallbacks, Kind, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved};
 use crate::registry::{Added, Listed, Registry};
+use crate::text::{of_path, one_line};
 use crate::watch::Watch;
 use crate::{Error, Result};
 
-/// The plug-ins that are loaded. Clones share them.
+/// The loaded plug-ins. Clones share them.
 ///
 /// ```
-/// let host = plugfit::Host::new(); // the standard set is there already
+/// let host = plugfit::Host::new(); // includes the standard set
 /// let huber = host.loss("Huber(delta=2.0)")?;
 /// # Ok::<(), plugfit::Error>(())
 /// ```
@@ -31,17 +31,17 @@ pub struct Host {
 struct Inner {
     registry: RwLock<Registry>,
     reports: RwLock<Vec<FolderReport>>,
-    /// The files that were named, each once.
+    /// The files that were loaded individually, each once.
     files: RwLock<Vec<FileReport>>,
-    /// Held while folders are looked into, so that two who do it at once don't load a file twice.
+    /// Locked during a scan, so that concurrent scans don't load a file twice.
     scanning: Mutex<()>,
     notes: RwLock<Vec<String>>,
     options: LoadOptions,
-    door: Arc<Door>,
+    callbacks: Arc<HostCallbacks>,
 }
 
 impl Host {
-    /// A host with the standard set, if the crate was built with the feature `builtin`, and no other plug-in.
+    /// Creates a host with the standard set, if the crate was built with the feature `builtin`, and no other plug-in.
     pub fn new() -> Self {
         let host = Host::empty();
         host.add_builtin();
@@ -59,23 +59,23 @@ impl Host {
         }
     }
 
-    /// A host with no plug-in at all.
+    /// Creates a host without plug-ins.
     pub fn empty() -> Self {
         Self::with_options(LoadOptions::default())
     }
 
-    /// A host with no plug-in at all, that loads with these options for as long as it lives: what they refuse, nothing lets in.
+    /// Creates a host without plug-ins that loads with these options. They can't be changed later.
     pub fn with_options(options: LoadOptions) -> Self {
-        Self::with(Registry::default(), options, &Door::closed())
+        Self::with(Registry::default(), options, &HostCallbacks::closed())
     }
 
-    /// The same with the plug-ins that it has now, whatever is loaded later.
-    fn as_it_is(&self) -> Self {
+    /// Returns a host with the plug-ins loaded now; plug-ins loaded later don't affect it.
+    fn snapshot(&self) -> Self {
         let registry = read(&self.inner.registry).clone();
-        Self::with(registry, self.inner.options.clone(), &self.inner.door)
+        Self::with(registry, self.inner.options.clone(), &self.inner.callbacks)
     }
 
-    fn with(registry: Registry, options: LoadOptions, door: &Door) -> Self {
+    fn with(registry: Registry, options: LoadOptions, callbacks: &HostCallbacks) -> Self {
         let inner = Arc::new_cyclic(|weak: &Weak<Inner>| Inner {
             registry: RwLock::new(registry),
             reports: RwLock::default(),
@@ -83,7 +83,7 @@ impl Host {
             scanning: Mutex::default(),
             notes: RwLock::default(),
             options,
-            door: Arc::new(door.towards(weak.clone())),
+            callbacks: Arc::new(callbacks.towards(weak.clone())),
         });
         Host { inner }
     }
@@ -91,8 +91,9 @@ impl Host {
     /// Loads a plug-in, or every plug-in of a folder.
     ///
     /// # Errors
-    /// The path doesn't exist, it is a file that can't be loaded, or others could put files into the folder. A file in a folder
-    /// that can't be loaded is no error: [`reports`](Self::reports) says why.
+    /// Returns an error if the path doesn't exist, if it is a file that can't be loaded, or if other users can write to
+    /// the folder. A file in a folder that can't be loaded is not an error: [`reports`](Self::reports) contains the
+    /// reason.
     pub fn with_plugins(self, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if !path.is_dir() {
@@ -108,7 +109,8 @@ impl Host {
     /// Loads one plug-in.
     ///
     /// # Errors
-    /// The file is missing or refused, another plug-in of its name and version is loaded, or what is built in has its name.
+    /// Returns an error if the file is missing or rejected, if another plug-in of the same name and version is loaded,
+    /// or if the name is that of the built-in plug-in.
     pub fn add_file(&self, path: &Path) -> Result<()> {
         match self.report_file(path).verdict {
             Verdict::Refused(refusal) => Err(refusal.into()),
@@ -116,11 +118,11 @@ impl Host {
         }
     }
 
-    /// Loads one plug-in, and says what became of it.
+    /// Loads one plug-in and returns a report on the outcome.
     pub fn report_file(&self, path: &Path) -> FileReport {
         let mut report = find::file(path, &self.inner.options);
         if let Verdict::Loaded(plugin) = &report.verdict
-            && let Some(verdict) = self.took(plugin.clone(), path)
+            && let Some(verdict) = self.add_from_file(plugin.clone(), path)
         {
             report.verdict = verdict;
         }
@@ -130,12 +132,12 @@ impl Host {
         report
     }
 
-    /// What became of each file that was named by itself.
+    /// Returns the report on each file that was loaded individually.
     pub fn files(&self) -> Vec<FileReport> {
         read(&self.inner.files).clone()
     }
 
-    /// Loads the plug-ins of a folder. What can't be loaded is passed over; the report says why.
+    /// Loads the plug-ins of a folder. Files that can't be loaded are skipped; the report says why.
     pub fn add_folder(&self, folder: Folder) -> FolderReport {
         let _one = self.inner.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let report = self.scan(&folder, &[]);
@@ -143,12 +145,13 @@ impl Host {
         report
     }
 
-    /// Looks again into the folders: what was dropped in since is loaded. [`compile`](Self::compile) does it, and
-    /// [`watch`](Self::watch) whenever something changes.
+    /// Scans the folders again and loads plug-ins that were added since. [`compile`](Self::compile) calls it, and so
+    /// does [`watch`](Self::watch) whenever something changes.
     ///
-    /// A newer version of a plug-in is used from now on; what was made of the older one keeps it. A library is never unloaded:
-    /// one whose file was changed or deleted goes on as it was, and of a changed one that still has the same version a note is
-    /// made. A file that was refused, as one that isn't copied to its end, is looked at again.
+    /// From now on the newest version of a plug-in is used; components that were created from an older version continue
+    /// to use it. Libraries are never unloaded: if a file changes or is deleted, the loaded library stays in use, and
+    /// if a changed file has the same version, a note is added. Files that were rejected, such as a file that was still
+    /// being copied, are checked again.
     pub fn rescan(&self) {
         let _one = self.inner.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let before = read(&self.inner.reports).clone();
@@ -156,14 +159,16 @@ impl Host {
         *write(&self.inner.reports) = after;
     }
 
-    /// Looks again into the folders that it has now whenever something changes in them, until what this gives is dropped: a file
-    /// that is dropped in is loaded once it is whole and has lain still for a moment. It is [`rescan`](Self::rescan) on a thread of
-    /// its own.
+    /// Watches the current folders and scans them again whenever something changes, until the returned value is
+    /// dropped. A new file is loaded once it is complete and hasn't changed for a moment. Runs [`rescan`](Self::rescan)
+    /// on a thread.
     ///
     /// # Errors
-    /// The system watches no more folders.
+    /// Returns an error if the operating system can't watch more folders.
     pub fn watch(&self) -> Result<Watch> {
-        Watch::new(self.clone())
+        let host = self.clone();
+        let folders = self.reports().into_iter().map(|report| report.folder.path).collect();
+        Watch::new(folders, move || host.rescan())
     }
 
     fn scan(&self, folder: &Folder, before: &[FileReport]) -> FolderReport {
@@ -174,7 +179,7 @@ impl Host {
             let was_loaded = |other: &FileReport| {
                 other.path == file.path && matches!(other.verdict, Verdict::Loaded(_) | Verdict::Same(_))
             };
-            // A library isn't unloaded: the file that was there goes on.
+            // Libraries aren't unloaded: the one loaded from the old file stays in use.
             if before.iter().any(was_loaded) && self.is_loaded_from(&label, &file.path) {
                 let path = of_path(&file.path);
                 self.note(format!(
@@ -183,23 +188,23 @@ impl Host {
                 file.verdict = Verdict::Same(format!("{label} is loaded from {path} already"));
                 continue;
             }
-            if let Some(verdict) = self.took(plugin.clone(), &file.path) {
+            if let Some(verdict) = self.add_from_file(plugin.clone(), &file.path) {
                 file.verdict = verdict;
             }
         }
         report
     }
 
-    /// Whether this plug-in is loaded from this file.
+    /// Returns whether this plug-in is loaded from this file.
     fn is_loaded_from(&self, label: &str, path: &Path) -> bool {
-        let is_it = |plugin: &Arc<Plugin>| {
+        let matches_plugin = |plugin: &Arc<Plugin>| {
             plugin.label() == label && matches!(plugin.origin(), plugin::Origin::File(from) if from == path)
         };
-        read(&self.inner.registry).plugins().iter().any(is_it)
+        read(&self.inner.registry).plugins().iter().any(matches_plugin)
     }
 
-    /// Adds a plug-in of a file; gives the verdict where it isn't used.
-    fn took(&self, plugin: Arc<Plugin>, path: &Path) -> Option<Verdict> {
+    /// Adds a plug-in that was loaded from a file. Returns the verdict if the plug-in isn't used.
+    fn add_from_file(&self, plugin: Arc<Plugin>, path: &Path) -> Option<Verdict> {
         let label = plugin.label().to_owned();
         match self.add(plugin) {
             Added::New | Added::Replaced { .. } => None,
@@ -213,10 +218,11 @@ impl Host {
         }
     }
 
-    /// Adds a plug-in that is linked in.
+    /// Adds a plug-in that is linked into the program.
     ///
     /// # Errors
-    /// It doesn't fit this host, or differs from a plug-in of the same name and version.
+    /// Returns an error if the plug-in isn't compatible with this host, or differs from a loaded plug-in of the same
+    /// name and version.
     pub fn add_plugin(&self, root: &'static plugfit_abi::Root) -> Result<()> {
         let plugin = Plugin::built_in(root)?;
         let label = plugin.label().to_owned();
@@ -228,7 +234,7 @@ impl Host {
         }
     }
 
-    /// Adds a plug-in that is loaded already.
+    /// Adds a plug-in that is already loaded.
     pub fn add_loaded(&self, plugin: Arc<Plugin>) {
         self.add(plugin);
     }
@@ -251,37 +257,37 @@ impl Host {
         write(&self.inner.notes).push(note);
     }
 
-    /// What became of each file of each folder.
+    /// Returns the report on each folder, with the outcome for each file.
     pub fn reports(&self) -> Vec<FolderReport> {
         read(&self.inner.reports).clone()
     }
 
-    /// What the user should know of the plug-ins: a version that isn't used because there is a newer one.
+    /// Returns notes on the plug-ins for the user, such as a version that isn't used because there is a newer one.
     pub fn notes(&self) -> Vec<String> {
         read(&self.inner.notes).clone()
     }
 
-    /// The plug-ins in use, in the order they were loaded.
+    /// Returns the plug-ins in use, in loading order.
     pub fn plugins(&self) -> Vec<Arc<Plugin>> {
         read(&self.inner.registry).plugins().to_vec()
     }
 
-    /// Every component of a kind with its plug-in, sorted by name.
+    /// Returns every component of a kind with its plug-in, sorted by name.
     pub fn components(&self, kind: Kind) -> Vec<(Arc<Plugin>, plugin::Component)> {
         let registry = read(&self.inner.registry);
         registry.components(kind).into_iter().map(|(plugin, component)| (plugin.clone(), component.clone())).collect()
     }
 
-    /// The plug-in and the description of the component that a name stands for.
+    /// Returns the plug-in and the description of the component with this name.
     ///
     /// # Errors
-    /// There is none, or more than one; see [`Registry::find`].
+    /// Returns an error if there is no such component, or more than one; see [`Registry::find`].
     pub fn find(&self, kind: Kind, name: &str) -> Result<(Arc<Plugin>, plugin::Component)> {
         let registry = read(&self.inner.registry);
         registry.find(kind, name).map(|(plugin, component)| (plugin.clone(), component.clone()))
     }
 
-    /// The plug-in and the component that each spelling of a name stands for, by their names; see [`Registry::spellings`].
+    /// Maps each spelling of a name to the names of its plug-in and component; see [`Registry::spellings`].
     pub(crate) fn spellings(&self, kind: Kind) -> BTreeMap<String, Option<(String, String)>> {
         let registry = read(&self.inner.registry);
         let names = |(plugin, component): (&Arc<Plugin>, &plugin::Component)| {
@@ -290,20 +296,20 @@ impl Host {
         registry.spellings(kind).into_iter().map(|(spelling, found)| (spelling, found.map(names))).collect()
     }
 
-    /// Whether a plug-in has a component of this name, usable or not.
+    /// Returns whether a plug-in has a component of this name, usable or not.
     pub fn has(&self, kind: Kind, name: &str) -> bool {
         read(&self.inner.registry).has(kind, name)
     }
 
-    /// What plug-ins reach their host by.
-    pub fn door(&self) -> &Arc<Door> {
-        &self.inner.door
+    /// Returns the functions that plug-ins call on the host.
+    pub fn callbacks(&self) -> &Arc<HostCallbacks> {
+        &self.inner.callbacks
     }
 
-    /// The loss that an identifier stands for.
+    /// Resolves an identifier to a loss.
     ///
     /// # Errors
-    /// There is none, its configuration can't be, or none was given.
+    /// Returns an error if there is no such loss, if its configuration is invalid, or if the identifier is empty.
     pub fn loss(&self, identifier: impl Into<Identifier>) -> Result<component::Loss> {
         let Resolution { component, base } = self.inner.resolution(Kind::Loss, &identifier.into())?;
         match component {
@@ -312,11 +318,10 @@ impl Host {
         }
     }
 
-    /// The metric that an identifier stands for. A name that no plug-in has as a metric, but as a loss, is the mean of that
-    /// loss's values.
+    /// Resolves an identifier to a metric. If only a loss has the name, the metric is the mean of that loss.
     ///
     /// # Errors
-    /// There is none, its configuration can't be, or none was given.
+    /// Returns an error if there is no such metric, if its configuration is invalid, or if the identifier is empty.
     pub fn metric(&self, identifier: impl Into<Identifier>) -> Result<component::Metric> {
         let Resolution { component, base } = self.inner.resolution(Kind::Metric, &identifier.into())?;
         match component {
@@ -326,10 +331,10 @@ impl Host {
         }
     }
 
-    /// The optimizer that an identifier stands for.
+    /// Resolves an identifier to an optimizer.
     ///
     /// # Errors
-    /// There is none, its configuration can't be, or none was given.
+    /// Returns an error if there is no such optimizer, if its configuration is invalid, or if the identifier is empty.
     pub fn optimizer(&self, identifier: impl Into<Identifier>) -> Result<component::Optimizer> {
         let Resolution { component, base } = self.inner.resolution(Kind::Optimizer, &identifier.into())?;
         match component {
@@ -338,10 +343,10 @@ impl Host {
         }
     }
 
-    /// The schedule that an identifier stands for.
+    /// Resolves an identifier to a schedule.
     ///
     /// # Errors
-    /// There is none, its configuration can't be, or none was given.
+    /// Returns an error if there is no such schedule, if its configuration is invalid, or if the identifier is empty.
     pub fn schedule(&self, identifier: impl Into<Identifier>) -> Result<component::Schedule> {
         let Resolution { component, base } = self.inner.resolution(Kind::Schedule, &identifier.into())?;
         match component {
@@ -350,45 +355,60 @@ impl Host {
         }
     }
 
-    /// Puts an optimizer, losses and metrics together, of the newest plug-ins that there are now: it keeps them when newer ones
-    /// come.
+    /// Compiles an optimizer, losses and metrics from the newest plug-ins. Plug-ins loaded later don't change the
+    /// result.
     ///
     /// # Errors
-    /// An identifier stands for nothing, or doesn't fit the outputs; the error says which.
+    /// Returns an error if an identifier can't be resolved or a component doesn't fit the outputs; the error says
+    /// which.
     pub fn compile(&self, compile: Compile) -> Result<Compiled> {
         self.rescan();
-        // Losses and metrics are made at the first batch, and of the same plug-ins as the optimizer now.
-        Compiled::new(self.as_it_is(), compile)
+        // Losses and metrics are created at the first batch; the snapshot makes them come from the same plug-ins as the
+        // optimizer.
+        Compiled::new(Arc::new(self.snapshot()), compile)
     }
 
-    /// Puts together what [`Compiled::get_compile_config`] wrote, or Keras's.
+    /// Compiles from the output of [`Compiled::get_compile_config`] or from Keras's compile configuration.
     ///
     /// # Errors
-    /// As [`compile`](Self::compile); the configuration has a key that isn't known.
+    /// Returns an error under the same conditions as [`compile`](Self::compile), or if the configuration has an unknown
+    /// key.
     pub fn compile_from_config(&self, config: &Value) -> Result<Compiled> {
         self.compile(Compile::from_json(config, None)?)
     }
 
-    /// The component of this kind that an identifier stands for, to be nested in another.
+    /// Resolves an identifier to a component of this kind, to be nested in another.
     pub(crate) fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved> {
         self.inner.resolve(kind, identifier)
     }
 
-    /// As [`resolve`](Self::resolve), for an optimizer.
+    /// Resolves an identifier to an optimizer, to be nested in another.
     pub(crate) fn nested(&self, identifier: &Value) -> Result<Nested> {
         self.inner.nested(identifier)
     }
+}
 
-    /// Whether what is compiled goes on without a metric that crashed in its process.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.inner.options.isolate.as_ref().is_some_and(|isolation| isolation.goes_on)
+impl Components for Host {
+    fn loss(&self, identifier: Identifier) -> Result<component::Loss> {
+        Host::loss(self, identifier)
     }
 
-    /// Whether unnamed metrics of this class are numbered over all outputs: where the plug-in declares its name as null.
-    pub(crate) fn numbers_names(&self, class_name: &str) -> bool {
+    fn metric(&self, identifier: Identifier) -> Result<component::Metric> {
+        Host::metric(self, identifier)
+    }
+
+    fn optimizer(&self, identifier: Identifier) -> Result<component::Optimizer> {
+        Host::optimizer(self, identifier)
+    }
+
+    fn numbers_names(&self, class_name: &str) -> bool {
         let registry = read(&self.inner.registry);
         let found = registry.find(Kind::Metric, class_name);
         found.is_ok_and(|(_, component)| component.base.get("name").is_some_and(Value::is_null))
+    }
+
+    fn continue_on_crash(&self) -> bool {
+        self.inner.options.isolate.as_ref().is_some_and(|isolation| isolation.continue_on_crash)
     }
 }
 
@@ -414,14 +434,14 @@ struct Resolution {
 impl Inner {
     fn resolution(&self, kind: Kind, identifier: &Identifier) -> Result<Resolution> {
         match identifier.read()? {
-            Meaning::Nothing => Err(Error::usage(format!(
+            ParsedIdentifier::Nothing => Err(Error::usage(format!(
                 "{} {kind} was expected, none is given",
                 if kind == Kind::Optimizer { "an" } else { "a" }
             ))),
-            Meaning::Name(class_name) => self.named(kind, Spec { class_name, config: Map::new() }),
-            Meaning::Config(spec) => self.named(kind, spec),
-            Meaning::Symbol(symbol) => self.symbol(kind, symbol),
-            Meaning::Instance(Instance { component, config }) => {
+            ParsedIdentifier::Name(class_name) => self.named(kind, Spec { class_name, config: Map::new() }),
+            ParsedIdentifier::Config(spec) => self.named(kind, spec),
+            ParsedIdentifier::Symbol(symbol) => self.symbol(kind, symbol),
+            ParsedIdentifier::Instance(Instance { component, config }) => {
                 let component = match component {
                     Component::Loss(loss) => Resolved::Loss(loss),
                     Component::Metric(metric) => Resolved::Metric(metric),
@@ -438,7 +458,7 @@ impl Inner {
         let Spec { class_name, config } = spec;
         let (plugin, component, kind) = {
             let registry = read(&self.registry);
-            // A loss makes a metric, where no metric of that name is meant.
+            // If no metric has this name, a loss with the name serves as a metric.
             let as_loss = kind == Kind::Metric
                 && !registry.has(Kind::Metric, &class_name)
                 && registry.has(Kind::Loss, &class_name);
@@ -448,10 +468,10 @@ impl Inner {
         };
         let (base, own) = component::split(kind, &component, config)?;
         let component = match kind {
-            Kind::Loss => Resolved::Loss(plugin.loss(&component.name, &own, &self.door)?),
-            Kind::Metric => Resolved::Metric(plugin.metric(&component.name, &own, &self.door)?),
-            Kind::Optimizer => Resolved::Optimizer(plugin.optimizer(&component.name, &own, &self.door)?),
-            Kind::Schedule => Resolved::Schedule(plugin.schedule(&component.name, &own, &self.door)?),
+            Kind::Loss => Resolved::Loss(plugin.loss(&component.name, &own, &self.callbacks)?),
+            Kind::Metric => Resolved::Metric(plugin.metric(&component.name, &own, &self.callbacks)?),
+            Kind::Optimizer => Resolved::Optimizer(plugin.optimizer(&component.name, &own, &self.callbacks)?),
+            Kind::Schedule => Resolved::Schedule(plugin.schedule(&component.name, &own, &self.callbacks)?),
         };
         Ok(Resolution { component, base })
     }
@@ -472,13 +492,13 @@ impl Inner {
 }
 
 impl Resolve for Inner {
-    /// Nested components have no keys of the host: what wraps them reduces, names and rates.
+    /// Nested components have none of the host's keys: the component around them handles reduction, names and rates.
     fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved> {
         let identifier = Identifier::from(identifier.clone());
-        if let Meaning::Symbol(symbol) = identifier.read()?
+        if let ParsedIdentifier::Symbol(symbol) = identifier.read()?
             && !symbol.library.is_absolute()
         {
-            // The folder that the path is seen from isn't known here, and the working directory may be any.
+            // The folder that the path is relative to isn't available here, and the working directory is arbitrary.
             return Err(Error::usage(format!("{identifier} is given to another component by a relative path"))
                 .hint("write the library's path in full"));
         }
@@ -494,13 +514,13 @@ impl Resolve for Inner {
 
     fn nested(&self, identifier: &Value) -> Result<Nested> {
         let identifier = Identifier::from(identifier.clone());
-        let given = match identifier.read()? {
-            Meaning::Config(spec) => ["learning_rate", "lr"].iter().any(|key| spec.config.contains_key(*key)),
+        let sets_rate = match identifier.read()? {
+            ParsedIdentifier::Config(spec) => ["learning_rate", "lr"].iter().any(|key| spec.config.contains_key(*key)),
             _ => false,
         };
         let Resolution { component, base } = self.resolution(Kind::Optimizer, &identifier)?;
         match component {
-            Resolved::Optimizer(optimizer) => component::nested(optimizer, base, given, self),
+            Resolved::Optimizer(optimizer) => component::nested(optimizer, base, sets_rate, self),
             other => Err(wrong_kind(&other, Kind::Optimizer)),
         }
     }
@@ -518,10 +538,10 @@ fn wrong_kind(found: &Resolved, wanted: Kind) -> Error {
         Resolved::Optimizer(optimizer) => (optimizer.name(), Kind::Optimizer),
         Resolved::Schedule(schedule) => (schedule.name(), Kind::Schedule),
     };
-    Error::usage(format!("\"{name}\" is of the {}, and one of the {} was expected", kind.plural(), wanted.plural()))
+    Error::usage(format!("\"{name}\" is one of the {}, but one of the {} was expected", kind.plural(), wanted.plural()))
 }
 
-/// What is behind these locks is whole after every step, so that a panic elsewhere does it no harm.
+/// The data behind these locks is consistent after every step, so a poisoned lock is safe to use.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,16 @@
-//! plugfit's host: finds the optimizer, the losses and the metrics that a model is compiled with among its plug-ins, and
-//! trains with them.
+//! The plugfit host: resolves an optimizer, losses and metrics from its plug-ins, compiles them for a model, and
+//! trains.
 //!
-//! [`Host`] has the plug-ins, [`compile::Compile`] says what is wanted, [`compile::Compiled`] does it; [`train`] has the loop.
+//! [`Host`] holds the plug-ins, [`compile::Compile`] is the configuration, [`compile::Compiled`] is the compiled
+//! result, and [`train`] contains the training loop.
 #![warn(missing_docs)]
 
 mod error;
+mod files;
 mod host;
+mod text;
 mod watch;
+mod worker;
 
 pub mod check;
 pub mod cli;
@@ -24,3 +28,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use host::Host;
 pub use identifier::Identifier;
 pub use watch::Watch;
+pub use worker::{worker_main, worker_main_of};

@@ -1,4 +1,4 @@
-//! Folders that are watched, so that what is dropped into them is loaded while a program runs.
+//! Watches plug-in folders, so that plug-ins added while a program runs are loaded.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::{Error, Host, Result};
+use crate::{Error, Result};
 
-/// How long it must be quiet in the folders before they are looked into: who copies a file writes it piece by piece.
+/// Time without changes before the folders are scanned: copying a file causes many events.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// After this they are looked into anyway, so that one who writes without end keeps nobody else's file away.
+/// The folders are scanned after this time even if changes continue, so that one busy writer doesn't delay other files.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The folders of a host are looked into whenever something changes there, until this is dropped; see [`Host::watch`].
+/// Rescans a host's folders whenever something changes there, until it is dropped; see
+/// [`Host::watch`](crate::Host::watch).
 #[must_use = "the folders are watched for as long as it lives"]
 pub struct Watch {
     messages: Sender<Message>,
@@ -29,17 +30,17 @@ enum Message {
 }
 
 impl Watch {
-    pub(crate) fn new(host: Host) -> Result<Self> {
-        let folders: Vec<PathBuf> = host.reports().into_iter().map(|report| report.folder.path).collect();
+    /// Watches these folders, and calls `rescan` on a thread of its own when something has changed in them.
+    pub(crate) fn new(folders: Vec<PathBuf>, rescan: impl Fn() + Send + 'static) -> Result<Self> {
         let (sender, messages) = channel();
         let failed = |error: String| Error::failure(format!("cannot watch the folders of plug-ins: {error}"));
         let watcher = watcher(&folders, &sender).map_err(|error| failed(error.to_string()))?;
-        // What changed before.
-        host.rescan();
-        let own = sender.clone();
+        // Load what changed before the watcher started.
+        rescan();
+        let event_sender = sender.clone();
         let thread = std::thread::Builder::new()
             .name("plugfit-watch".into())
-            .spawn(move || rescan_when_quiet(&host, &folders, watcher, &own, &messages))
+            .spawn(move || rescan_when_quiet(&rescan, &folders, watcher, &event_sender, &messages))
             .map_err(|error| failed(error.to_string()))?;
         Ok(Watch { messages: sender, thread: Some(thread) })
     }
@@ -59,7 +60,7 @@ impl std::fmt::Debug for Watch {
 }
 
 fn rescan_when_quiet(
-    host: &Host,
+    rescan: &dyn Fn(),
     folders: &[PathBuf],
     mut current: RecommendedWatcher,
     sender: &Sender<Message>,
@@ -74,23 +75,23 @@ fn rescan_when_quiet(
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-        // Anew, and before they are looked into: what is at a path may be another folder by now.
+        // Recreate the watcher before the scan: a path may now refer to a different folder.
         if let Ok(next) = watcher(folders, sender) {
             current = next;
         }
-        host.rescan();
+        rescan();
     }
     drop(current);
 }
 
-/// Watches the folders, and those above them, in which they may be replaced or come to be.
+/// Watches the folders and all their ancestors, so that folders that are created or replaced later are noticed.
 fn watcher(folders: &[PathBuf], sender: &Sender<Message>) -> notify::Result<RecommendedWatcher> {
     let mut all: Vec<PathBuf> = folders.to_vec();
-    // Some systems tell of paths without links.
+    // Some systems report paths with symbolic links resolved.
     all.extend(folders.iter().filter_map(|folder| folder.canonicalize().ok()));
-    let (sender, interesting) = (sender.clone(), all);
+    let (sender, relevant) = (sender.clone(), all);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if event.map_or(true, |event| matters(&event, &interesting)) {
+        if event.map_or(true, |event| matters(&event, &relevant)) {
             let _ = sender.send(Message::Changed);
         }
     })?;
@@ -99,7 +100,7 @@ fn watcher(folders: &[PathBuf], sender: &Sender<Message>) -> notify::Result<Reco
     paths.dedup();
     for path in paths {
         match watcher.watch(&path, RecursiveMode::NonRecursive) {
-            // A folder above may be nobody's to read; one of plug-ins isn't looked into if it is.
+            // An ancestor may be unreadable. A plug-in folder that is unreadable can't be scanned either.
             Err(error) if !matches!(error.kind, notify::ErrorKind::PathNotFound | notify::ErrorKind::Io(_)) => {
                 return Err(error);
             }
@@ -109,11 +110,11 @@ fn watcher(folders: &[PathBuf], sender: &Sender<Message>) -> notify::Result<Reco
     Ok(watcher)
 }
 
-/// Whether something in a folder, or on the way to one, isn't as it was.
+/// Returns whether an event concerns a plug-in folder, something inside it, or one of its ancestors.
 fn matters(event: &Event, folders: &[PathBuf]) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
-        // Looking into them reads their files.
+        // A scan reads the files; reading is no change.
         EventKind::Access(_) => return false,
         _ => {}
     }
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_is_no_change_and_neither_is_what_lies_beside() {
+    fn reads_and_neighbouring_folders_do_not_matter() {
         let matters = |kind: EventKind, path: &str| {
             super::matters(&Event::new(kind).add_path(path.into()), &["/srv/app/plugins".into()])
         };

@@ -1,58 +1,59 @@
-//! A component's configuration, declared once: from the fields of a struct follow reading, checking, writing, and what
-//! the manifest says of them.
+//! Configurations of components. A struct declares its settings once; the derive implements reading, checking and
+//! writing them, and their description in the manifest.
 
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 
-/// What `#[derive(Config)]` implements.
+/// A component's configuration. Use `#[derive(Config)]` to implement it.
 pub trait Config: Sized {
-    /// The declaration, as data.
+    /// The description of the component for the manifest.
     const SPEC: ComponentSpec;
 
-    /// Reads a configuration. Keys that are left out have their default; a key that isn't there is an error.
+    /// Reads and checks a configuration. Missing keys have their default.
     ///
     /// # Errors
-    /// An unknown key, a missing one, a wrong type, a value out of bounds, with the key's path.
+    /// Returns an error with the key's path if a key is unknown, a key without a default is missing, or a value has the
+    /// wrong type or is out of bounds.
     fn from_json(config: &Map<String, Value>) -> Result<Self>;
 
-    /// Writes the configuration with every key.
+    /// Returns the configuration with every key.
     fn to_json(&self) -> Map<String, Value>;
 }
 
-/// A component as the manifest describes it.
+/// The description of a component in the manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct ComponentSpec {
-    /// The name it is asked for by, such as `Huber`.
+    /// The name, such as `Huber`.
     pub name: &'static str,
-    /// Further names, such as `huber`.
+    /// Other names, such as `huber`.
     pub aliases: &'static [&'static str],
-    /// What it is, from the doc comment.
+    /// The documentation, from the doc comment.
     pub doc: &'static str,
-    /// The version of the configuration's meaning.
+    /// The version of the configuration's format.
     pub version: u32,
-    /// Defaults of keys that the host owns (`learning_rate`, `weight_decay`, …) as JSON texts.
+    /// Defaults of keys that belong to the host (`learning_rate`, `weight_decay`, …), as JSON texts.
     pub base: &'static [(&'static str, &'static str)],
     /// The fields in order.
     pub fields: &'static [FieldSpec],
-    /// What it gives for small inputs, as JSON texts: see [`testing`](crate::testing#examples).
+    /// Expected results for small inputs, as JSON texts: see [`testing`](crate::testing#examples).
     pub examples: &'static [&'static str],
-    /// How it is tested: see [`testing`](crate::testing#what-a-component-declares).
+    /// Declarations for the tests: see [`testing`](crate::testing#what-a-component-declares).
     pub trial: TrialSpec,
 }
 
-/// What a component declares of the tests that it is put to.
+/// The declarations of a component for its tests.
 #[derive(Clone, Copy, Debug)]
 pub struct TrialSpec {
-    /// How many columns a batch of it has; none: as many as there are.
+    /// The number of columns of a batch. `None`: any.
     pub columns: Option<u32>,
-    /// How many classes there are; none: as many as columns.
+    /// The number of classes. `None`: the number of columns.
     pub classes: Option<u32>,
-    /// The laws that don't apply to it, each with the reason.
+    /// The laws that don't apply to the component, each with the reason.
     pub except: &'static [(&'static str, &'static str)],
 }
 
 impl TrialSpec {
-    /// Any batch, and all laws.
+    /// Any batch and all laws.
     pub const ANY: Self = TrialSpec { columns: None, classes: None, except: &[] };
 }
 
@@ -61,21 +62,21 @@ impl TrialSpec {
 pub struct FieldSpec {
     /// The key.
     pub name: &'static str,
-    /// What it is, from the doc comment.
+    /// The documentation, from the doc comment.
     pub doc: &'static str,
     /// The type of its value.
     pub value: ValueSpec,
-    /// The default as JSON text; none: the key must be given.
+    /// The default as JSON text. `None`: the key is required.
     pub default: Option<&'static str>,
-    /// The least value allowed.
+    /// The smallest allowed value.
     pub minimum: Option<&'static str>,
-    /// The greatest value allowed.
+    /// The greatest allowed value.
     pub maximum: Option<&'static str>,
     /// The value must be greater than this.
     pub above: Option<&'static str>,
     /// The value must be less than this.
     pub below: Option<&'static str>,
-    /// Whether infinity has a meaning. NaN has none.
+    /// Whether infinity is allowed. NaN never is.
     pub infinite: bool,
 }
 
@@ -86,7 +87,7 @@ pub struct ValueSpec {
     pub name: &'static str,
     /// Whether `null` is allowed.
     pub optional: bool,
-    /// The strings allowed; empty: any.
+    /// The allowed strings. Empty: any.
     pub choices: &'static [&'static str],
 }
 
@@ -96,21 +97,21 @@ impl ValueSpec {
     }
 }
 
-/// A type that a field of a configuration can have.
+/// A type of a configuration's field.
 pub trait ConfigValue: Sized {
-    /// How the manifest calls it.
+    /// The description of the type in the manifest.
     const SPEC: ValueSpec;
 
-    /// Reads it, or says what it must be (`"must be a number"`).
+    /// Reads a value.
     ///
     /// # Errors
-    /// The value is of another type; the key's path is added by the caller.
+    /// Returns an error such as `"must be a number"` if the value is of another type. The caller adds the key's path.
     fn read(value: &Value) -> Result<Self>;
 
-    /// Writes it.
+    /// Returns the value as JSON.
     fn write(&self) -> Value;
 
-    /// Gives `see` each floating-point number in it.
+    /// Calls `see` with each floating-point number in the value.
     fn each_number(&self, see: &mut dyn FnMut(f64)) {
         let _ = see;
     }
@@ -120,7 +121,7 @@ fn must_be(what: &str, value: &Value) -> Error {
     Error { kind: plugfit_abi::ERROR_CONFIG, ..Error::other(format!("must be {what}, not {value}")) }
 }
 
-/// JSON has no word for them, so they are strings.
+/// Reads a number. JSON can't represent infinities and NaN, so they are strings.
 fn read_number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
@@ -162,7 +163,7 @@ impl ConfigValue for f32 {
         Ok(number)
     }
     fn write(&self) -> Value {
-        // By way of the shortest decimal: 0.2 comes back as 0.2 and not as 0.20000000298023224.
+        // By the shortest decimal, so that 0.2 is written as 0.2 and not as 0.20000000298023224.
         write_number(self.to_string().parse().unwrap_or(f64::from(*self)))
     }
     fn each_number(&self, see: &mut dyn FnMut(f64)) {
@@ -185,7 +186,7 @@ macro_rules! integers {
         impl ConfigValue for $type {
             const SPEC: ValueSpec = ValueSpec::plain("integer");
             fn read(value: &Value) -> Result<Self> {
-                // Python and command lines write whole numbers as 2.0 too.
+                // Python and command lines may write an integer as 2.0.
                 let whole = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from)).or_else(|| {
                     value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e15).map(|number| number as i128)
                 });
@@ -239,7 +240,7 @@ impl<T: ConfigValue> ConfigValue for Option<T> {
 impl<T: ConfigValue> ConfigValue for Vec<T> {
     const SPEC: ValueSpec = ValueSpec::plain("array");
     fn read(value: &Value) -> Result<Self> {
-        // Keras writes an array as an object.
+        // Keras serialises an array as an object.
         let array = value.get("class_name").filter(|name| *name == "__tensor__" || *name == "__numpy__");
         let list = array.and_then(|_| value.pointer("/config/value")).unwrap_or(value);
         let items = list.as_array().ok_or_else(|| must_be("a list", value))?;
@@ -253,8 +254,8 @@ impl<T: ConfigValue> ConfigValue for Vec<T> {
     }
 }
 
-/// The identifier of a nested component (a string, or an object with `class_name`), which the host resolves:
-/// [`Host::optimizer`](crate::Host::optimizer) and its siblings.
+/// The identifier of a nested component: a string, or an object with `class_name`. [`Host::loss`](crate::Host::loss),
+/// [`Host::optimizer`](crate::Host::optimizer) and [`Host::schedule`](crate::Host::schedule) resolve it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identifier(pub Value);
 
@@ -271,22 +272,23 @@ impl ConfigValue for Identifier {
     }
 }
 
-/// An enum of `#[derive(Choice)]`: one of a few strings.
+/// An enum whose variants are strings in a configuration. Use `#[derive(Choice)]` to implement it.
 pub trait Choice: Copy + 'static {
     /// The strings, in the order of the variants.
     const NAMES: &'static [&'static str];
     /// The variants.
     const ALL: &'static [Self];
-    /// The index of a variant.
+    /// Returns the index of a variant.
     fn index(self) -> usize;
 }
 
-/// How [`ConfigValue`] is implemented for a [`Choice`]; called by the derive.
+/// Returns the [`ConfigValue::SPEC`] of a [`Choice`]; called by the derive.
 #[doc(hidden)]
 pub const fn choice_spec(choices: &'static [&'static str]) -> ValueSpec {
     ValueSpec { name: "string", optional: false, choices }
 }
 
+/// Reads a [`Choice`]; called by the derive.
 #[doc(hidden)]
 pub fn read_choice<T: Choice>(value: &Value) -> Result<T> {
     let text = value.as_str().unwrap_or_default();
@@ -299,21 +301,21 @@ pub fn read_choice<T: Choice>(value: &Value) -> Result<T> {
 /// Reads one field; called by the derive.
 #[doc(hidden)]
 pub fn read_field<T: ConfigValue>(config: &Map<String, Value>, field: &FieldSpec) -> Result<T> {
-    let given;
+    let default_value;
     let value = match config.get(field.name) {
         Some(value) => value,
         None => {
-            given = match field.default {
+            default_value = match field.default {
                 Some(default) => serde_json::from_str(default).map_err(|_| {
                     Error::config(field.name, format!("the plug-in declares a default that is no JSON: {default}"))
                 })?,
                 None => return Err(Error::config(field.name, "must be given")),
             };
-            &given
+            &default_value
         }
     };
     let read = T::read(value).map_err(|error| error.inside(field.name))?;
-    // A default may lie outside of the bounds on purpose ("-1: none").
+    // A default may be out of bounds on purpose, for example -1 for "none".
     if config.contains_key(field.name) {
         check_finite(&read, value, field)?;
         check_bounds(value, field)?;
@@ -324,7 +326,7 @@ pub fn read_field<T: ConfigValue>(config: &Map<String, Value>, field: &FieldSpec
 fn check_finite<T: ConfigValue>(read: &T, value: &Value, field: &FieldSpec) -> Result<()> {
     let mut fits = true;
     read.each_number(&mut |number| fits &= number.is_finite() || number.is_infinite() && field.infinite);
-    // A default that is written out is read back.
+    // The default must be accepted if it is given explicitly, as in a saved configuration.
     if fits
         || field
             .default
@@ -358,7 +360,7 @@ fn check_bounds(value: &Value, field: &FieldSpec) -> Result<()> {
     Ok(())
 }
 
-/// Refuses keys that aren't there; called by the derive.
+/// Refuses unknown keys; called by the derive.
 #[doc(hidden)]
 pub fn refuse_unknown(config: &Map<String, Value>, spec: &ComponentSpec) -> Result<()> {
     for key in config.keys() {

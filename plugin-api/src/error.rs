@@ -1,12 +1,12 @@
-//! What a component says when it can't do what it was asked.
+//! The error type of components.
 
 use plugfit_abi as abi;
 use std::fmt;
 
-/// An error of a component: a kind for the host and a sentence for a person.
+/// An error of a component: a kind for the host and a message for the user.
 ///
-/// The sentence says what is wrong and with which argument (`"y_pred has rank 1; it needs [rows, classes]"`). It leaves
-/// out the names of plug-in and component, which the host adds.
+/// The message says what is wrong with which argument (`"y_pred has rank 1; it needs [rows, classes]"`). It omits the
+/// names of plug-in and component, which the host adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     pub(crate) kind: u32,
@@ -16,7 +16,7 @@ pub struct Error {
     pub(crate) row: Option<usize>,
 }
 
-/// What a component's functions return.
+/// The result type of a component's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
@@ -24,32 +24,32 @@ impl Error {
         Error { kind, message: message.into(), field: None, place: None, row: None }
     }
 
-    /// A configuration that can't be. `field` is the key's path, such as `"schedule.decay_steps"`.
+    /// Creates an error for an invalid configuration. `field` is the key's path, such as `"schedule.decay_steps"`.
     pub fn config(field: impl Into<String>, message: impl Into<String>) -> Self {
         Error { field: Some(field.into()), ..Self::new(abi::ERROR_CONFIG, message) }
     }
 
-    /// Inputs that can't be used: a shape, a rank, a label out of range.
+    /// Creates an error for invalid inputs: a shape, a rank, a label out of range.
     pub fn input(message: impl Into<String>) -> Self {
         Self::new(abi::ERROR_INPUT, message)
     }
 
-    /// Something that this component doesn't do.
+    /// Creates an error for an operation that this component doesn't support.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(abi::ERROR_UNSUPPORTED, message)
     }
 
-    /// A saved state that can't be read back.
+    /// Creates an error for a saved state that can't be read.
     pub fn state(message: impl Into<String>) -> Self {
         Self::new(abi::ERROR_STATE, message)
     }
 
-    /// The host asked to stop.
+    /// Creates the error that a call returns after the host requested cancellation.
     pub fn cancelled() -> Self {
         Self::new(abi::ERROR_CANCELLED, "cancelled")
     }
 
-    /// Anything else.
+    /// Creates an error of any other kind.
     pub fn other(message: impl Into<String>) -> Self {
         Self::new(abi::ERROR_OTHER, message)
     }
@@ -66,44 +66,44 @@ impl Error {
         Error { place, ..Self::new(abi::ERROR_PANIC, message) }
     }
 
-    /// With the row of the inputs that is at fault, from 0: a host knows which row of the data it is.
+    /// Adds the row of the inputs that caused the error, from 0. A host maps it to the row of the data.
     #[must_use]
     pub fn at_row(self, row: usize) -> Self {
         Error { row: Some(row), ..self }
     }
 
-    /// One of the `ERROR_…` codes of `plugfit_abi`.
+    /// Returns the kind, one of the `ERROR_…` codes of `plugfit_abi`.
     pub fn kind(&self) -> u32 {
         self.kind
     }
 
-    /// The sentence.
+    /// Returns the message.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The path of the configuration key at fault.
+    /// Returns the path of the configuration key that caused the error.
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
 
-    /// The row of the inputs that is at fault.
+    /// Returns the row of the inputs that caused the error.
     pub fn row(&self) -> Option<usize> {
         self.row
     }
 
-    /// The row that the field of an error of inputs holds as it crosses.
+    /// Parses the row from the `field` of an ABI error of kind `ERROR_INPUT`.
     #[doc(hidden)]
     pub fn row_of(field: &str) -> Option<usize> {
-        field.strip_prefix(ROW)?.parse().ok()
+        field.strip_prefix(ROW_PREFIX)?.parse().ok()
     }
 
-    /// Where a panic was: file and line.
+    /// Returns the file and line of a panic.
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
     }
 
-    /// Puts `parent.` before the field's path.
+    /// Prepends `parent.` to the field's path.
     #[must_use]
     pub fn inside(mut self, parent: &str) -> Self {
         self.field = Some(match self.field {
@@ -125,16 +125,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the field of an error of inputs begins with, before the row.
-const ROW: &str = "row ";
+/// The prefix of the row in the `field` of an ABI error of kind `ERROR_INPUT`.
+const ROW_PREFIX: &str = "row ";
 
 impl From<Error> for abi::Error {
     fn from(error: Error) -> Self {
         abi::Error {
             kind: error.kind,
             message: error.message.into(),
-            // Inputs have no keys: their errors have the row here, which older hosts don't look at.
-            field: error.field.or(error.row.map(|row| format!("{ROW}{row}"))).map(Into::into).into(),
+            // Input errors have no configuration key, so this field carries the row. Older hosts ignore it.
+            field: error.field.or(error.row.map(|row| format!("{ROW_PREFIX}{row}"))).map(Into::into).into(),
             place: error.place.map(Into::into).into(),
         }
     }
@@ -159,10 +159,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_crosses_the_boundary_and_is_no_field() {
+    fn a_row_survives_conversion_to_the_abi_and_is_not_a_field() {
         let error = Error::input("y_true holds 2 in row 7").at_row(7);
-        let back = Error::from(abi::Error::from(error.clone()));
-        assert_eq!((back.row(), back.field(), back.to_string()), (Some(7), None, error.to_string()));
+        let converted = Error::from(abi::Error::from(error.clone()));
+        assert_eq!((converted.row(), converted.field(), converted.to_string()), (Some(7), None, error.to_string()));
         let config = Error::from(abi::Error::from(Error::config("row 7", "is no key")));
         assert_eq!((config.row(), config.field()), (None, Some("row 7")));
     }

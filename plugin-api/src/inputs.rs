@@ -1,4 +1,4 @@
-//! What a loss or a metric is given, and helpers to walk over it.
+//! The inputs of a loss or a metric.
 
 use crate::{Error, Result, Tensor};
 
@@ -13,47 +13,48 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Inputs made by hand, for a test or for a component that calls another one.
+    /// Creates inputs, for a test or for a component that calls another one.
     pub fn new(tensors: &'a [(&'a str, Tensor<'a>)], weight: Option<Tensor<'a>>, mask: Option<Tensor<'a>>) -> Self {
         Inputs { tensors, weight, mask }
     }
 
-    /// All of them, in the order declared.
+    /// Returns all tensors with their names, in the declared order.
     pub fn tensors(&self) -> &'a [(&'a str, Tensor<'a>)] {
         self.tensors
     }
 
-    /// The one with this name.
+    /// Returns the tensor called `name`.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns an error if there is no such tensor.
     pub fn get(&self, name: &str) -> Result<Tensor<'a>> {
         let found = self.tensors.iter().find(|(other, _)| *other == name);
         found.map(|(_, tensor)| *tensor).ok_or_else(|| Error::input(format!("{name} is missing")))
     }
 
-    /// `y_true`: what is right.
+    /// Returns `y_true`, the labels.
     ///
     /// # Errors
-    /// It is missing.
+    /// Returns an error if it is missing.
     pub fn y_true(&self) -> Result<Tensor<'a>> {
         self.get("y_true")
     }
 
-    /// `y_pred`: what the model says.
+    /// Returns `y_pred`, the predictions.
     ///
     /// # Errors
-    /// It is missing.
+    /// Returns an error if it is missing.
     pub fn y_pred(&self) -> Result<Tensor<'a>> {
         self.get("y_pred")
     }
 
-    /// Weights of any rank that broadcast, if there are any.
+    /// Returns the sample weights, if there are any. They may have any rank that broadcasts.
     pub fn weight(&self) -> Option<Tensor<'a>> {
         self.weight
     }
 
-    /// A mask of any rank that broadcasts, if there is one. (plugfit's own host has put it into the weight already.)
+    /// Returns the mask, if there is one. It may have any rank that broadcasts. (plugfit's own host folds the mask into
+    /// the weight.)
     pub fn mask(&self) -> Option<Tensor<'a>> {
         self.mask
     }

@@ -1,4 +1,4 @@
-//! Components made in this process, with no plug-in at all: what a host takes as an instance.
+//! Components that a program creates in its own process, without a plug-in.
 
 use crate::{
     export::{loss as losses, metric as metrics, optimizer as optimizers, schedule as schedules, unknown},
@@ -12,7 +12,7 @@ use crate::{
 use plugfit_abi::{self as abi, Handle};
 use serde_json::{Map, Value};
 
-/// A component and the table of its kind. A host takes it where it takes an identifier.
+/// A component and the function table of its kind. A host accepts it in place of an identifier.
 #[derive(Debug)]
 pub struct Instance<T: 'static> {
     name: &'static str,
@@ -21,17 +21,17 @@ pub struct Instance<T: 'static> {
 }
 
 impl<T> Instance<T> {
-    /// For a host: the name it is declared with, the functions, and the component, which is the host's now; it gives it back to the
-    /// table's `release`, once.
+    /// Returns the component's declared name, its function table and its handle, for a host. The host then owns the
+    /// handle and must pass it to the table's `release` exactly once.
     pub fn into_parts(self) -> (&'static str, &'static T, Handle) {
         (self.name, self.table, self.handle)
     }
 }
 
-/// The tables of a plug-in that makes nothing by name.
-struct Nothing;
+/// A plug-in without components. Its tables operate on instances but can't create any by name.
+struct NoComponents;
 
-impl Plugin for Nothing {
+impl Plugin for NoComponents {
     fn loss(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyLoss>> {
         Err(unknown(name))
     }
@@ -46,10 +46,10 @@ impl Plugin for Nothing {
     }
 }
 
-static LOSSES: abi::LossV1 = losses::table::<Nothing>();
-static METRICS: abi::MetricV1 = metrics::table::<Nothing>();
-static OPTIMIZERS: abi::OptimizerV1 = optimizers::table::<Nothing>();
-static SCHEDULES: abi::ScheduleV1 = schedules::table::<Nothing>();
+static LOSSES: abi::LossV1 = losses::table::<NoComponents>();
+static METRICS: abi::MetricV1 = metrics::table::<NoComponents>();
+static OPTIMIZERS: abi::OptimizerV1 = optimizers::table::<NoComponents>();
+static SCHEDULES: abi::ScheduleV1 = schedules::table::<NoComponents>();
 
 fn handle<T>(object: T) -> Handle {
     Handle { pointer: Box::into_raw(Box::new(object)).cast() }
@@ -67,47 +67,47 @@ fn of_optimizer<T: Config>(object: optimizers::Object) -> Instance<abi::Optimize
     Instance { name: T::SPEC.name, table: &OPTIMIZERS, handle: handle(object) }
 }
 
-/// A loss of level 1.
+/// Creates an instance of a loss of level 1.
 pub fn elementwise_loss<T: ElementwiseLoss>(loss: T) -> Instance<abi::LossV1> {
     of_loss::<T>(losses::by_element(loss))
 }
 
-/// A loss of level 2.
+/// Creates an instance of a loss of level 2.
 pub fn row_loss<T: RowLoss>(loss: T) -> Instance<abi::LossV1> {
     of_loss::<T>(losses::by_row(loss))
 }
 
-/// A loss of level 3.
+/// Creates an instance of a loss of level 3.
 pub fn loss<T: Loss>(loss: T) -> Instance<abi::LossV1> {
     of_loss::<T>(losses::by_tensor(loss))
 }
 
-/// What the losses of this module do in float64.
+/// Returns the float64 functions of this module's losses.
 pub fn loss_v2() -> &'static abi::LossV2 {
     losses::FLOAT64
 }
 
-/// A metric that is the mean of a function of rows.
+/// Creates an instance of a [`MeanMetric`].
 pub fn mean_metric<T: MeanMetric>(metric: T) -> Instance<abi::MetricV1> {
     of_metric::<T>(metrics::by_mean(metric))
 }
 
-/// A metric with a state of its own.
+/// Creates an instance of a [`Metric`].
 pub fn metric<T: Metric>(metric: T) -> Instance<abi::MetricV1> {
     of_metric::<T>(metrics::by_state(metric))
 }
 
-/// An optimizer of level 1.
+/// Creates an instance of an optimizer of level 1.
 pub fn elementwise_optimizer<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: T) -> Instance<abi::OptimizerV1> {
     of_optimizer::<T>(optimizers::by_element::<T, N>(optimizer))
 }
 
-/// An optimizer of level 2.
+/// Creates an instance of an optimizer of level 2.
 pub fn optimizer<T: Optimizer>(optimizer: T) -> Instance<abi::OptimizerV1> {
     of_optimizer::<T>(optimizers::by_tensor(optimizer))
 }
 
-/// A schedule.
+/// Creates an instance of a schedule.
 pub fn schedule<T: Schedule>(schedule: T) -> Instance<abi::ScheduleV1> {
     Instance { name: T::SPEC.name, table: &SCHEDULES, handle: handle(schedules::from(schedule)) }
 }

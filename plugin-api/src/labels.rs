@@ -1,21 +1,22 @@
-//! What labels may be: the ids of classes, one of a few numbers, or any within a range.
+//! Checks of labels: class ids, allowed numbers, and ranges.
 
 use crate::{
-    lanes::{arranged::Arranged, simd::Kernel},
-    shape::{same_rank, Shape},
+    kernels::{arranged::Arranged, simd::Kernel},
+    shape::{squeeze_or_expand_to_same_rank, Shape},
     walk::{numeric, Weights},
     Error, Float, Inputs, Result, Tensor,
 };
 
-/// Not by `trunc`, which is a call on processors without SSE4.1.
+/// Returns `true` if a number is an integer. `trunc` is avoided: without SSE4.1 it is a function call.
 #[inline]
 fn is_whole(number: f64) -> bool {
-    // From 2^53 on every float64 is whole.
+    // Every float64 of at least 2^53 is an integer.
     const WHOLE: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
     (number as i64) as f64 == number || number.abs() >= WHOLE && number.is_finite()
 }
 
-/// Refuses an id that isn't a whole number from 0 on, and below `classes` where that is known, but for those that are `absent`.
+/// Checks that all ids are integers from 0 to `classes - 1`, or at least 0 if `classes` is `None`. Indices that are
+/// `absent` aren't checked.
 pub(crate) fn check_ids(
     ids: &Tensor<'_>,
     name: &str,
@@ -31,11 +32,12 @@ pub(crate) fn check_ids(
             Some(classes) => format!("ids are whole numbers from 0 to {}", classes - 1),
             None => "ids are whole numbers from 0".to_owned(),
         };
-        Err(wrong_at(ids, name, place, &ids_are))
+        Err(label_error(ids, name, place, &ids_are))
     })
 }
 
-fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
+/// Builds the error for an invalid label. It names the label's row.
+fn label_error(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
     let number = match (tensor.as_slice::<f32>(), tensor.as_slice::<f64>(), tensor.get_whole(flat)) {
         (Some(numbers), ..) => numbers[flat].to_string(),
         (None, None, Some(whole)) => whole.to_string(),
@@ -51,10 +53,10 @@ fn wrong_at(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Error {
     Error::input(format!("{name} holds {number}{place}, and {rule}; what has weight 0 isn't looked at")).at_row(row)
 }
 
-/// How far beyond its range a label may lie: averaged or smoothed ones are rounded.
+/// The tolerance of a label's range, for the rounding of averaged or smoothed labels.
 pub const ROUNDING: f64 = 1e-3;
 
-/// Whether a label lies outside of a range.
+/// A loop that tests whether any label is out of range.
 struct Outside<'a, F> {
     labels: &'a [F],
     low: F,
@@ -69,7 +71,8 @@ impl<F: Float> Kernel for Outside<'_, F> {
     }
 }
 
-/// Refuses a label outside of a range, in rows that aren't absent. NaN is none: it makes the value NaN.
+/// Checks that the labels of all rows that aren't `absent` are in the range. NaN passes the check; it makes the value
+/// NaN.
 pub(crate) fn check_range<F: Float>(
     rows: &Arranged<'_, F>,
     y_true: &Tensor<'_>,
@@ -87,40 +90,40 @@ pub(crate) fn check_range<F: Float>(
         labels[first..first + columns].iter().position(wrong).map(|column| first + column)
     });
     let rule = || format!("labels lie between {low} and {high}");
-    found.map_or(Ok(()), |place| Err(wrong_at(y_true, "y_true", rows.place(place), &rule())))
+    found.map_or(Ok(()), |place| Err(label_error(y_true, "y_true", rows.place(place), &rule())))
 }
 
 impl Inputs<'_> {
-    /// Refuses a class id of `name`, an input of any shape, that isn't a whole number from 0 on, and below `classes` where that is known.
-    /// `absent` says by its place whether one doesn't count. It reads the ids once.
+    /// Checks that all class ids in the input `name`, of any shape, are integers from 0 to `classes - 1`, or at least 0
+    /// if `classes` is `None`. Ids whose index is `absent` aren't checked. The ids are read once.
     ///
     /// # Errors
-    /// There is such an id; the message names the row. Or the input holds no numbers.
+    /// Returns an error that names the row if an id is invalid, or an error if the input isn't numeric.
     pub fn check_class_ids(&self, name: &str, classes: Option<usize>, absent: impl Fn(usize) -> bool) -> Result<()> {
         check_ids(&numeric(self.get(name)?, name)?, name, classes, absent)
     }
 
-    /// Refuses a number of `name`, an input of any shape, that isn't whole. `absent` says by its place whether one doesn't count. It reads
-    /// the numbers once.
+    /// Checks that all numbers in the input `name`, of any shape, are integers. Numbers whose index is `absent` aren't
+    /// checked. The numbers are read once.
     ///
     /// # Errors
-    /// There is such a number; the message names the row. Or the input holds no numbers.
+    /// Returns an error that names the row if a number isn't an integer, or an error if the input isn't numeric.
     pub fn check_whole_numbers(&self, name: &str, absent: impl Fn(usize) -> bool) -> Result<()> {
         let ids = numeric(self.get(name)?, name)?;
         let wrong = |id: f64| !is_whole(id);
-        ids.find(wrong, absent).map_or(Ok(()), |place| Err(wrong_at(&ids, name, place, "ids are whole numbers")))
+        ids.find(wrong, absent).map_or(Ok(()), |place| Err(label_error(&ids, name, place, "ids are whole numbers")))
     }
 
-    /// Refuses a label of `y_true` whose weight isn't 0 and which is none of the numbers `allowed`; with `column` only labels of that
-    /// column count. It reads the labels once.
+    /// Checks that every label in `y_true` whose weight isn't 0 is one of the numbers `allowed`. With `column`, only
+    /// labels of that column are checked. The labels are read once.
     ///
     /// # Errors
-    /// There is such a label; the message names the row. Or the inputs don't fit.
+    /// Returns an error that names the row if a label isn't allowed, or an error if the shapes don't match.
     pub fn check_labels<const N: usize>(&self, allowed: [f64; N], column: Option<usize>) -> Result<()> {
         let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, self.y_pred()?);
         let wrong = |label: f64| allowed.iter().fold(true, |wrong, allowed| wrong & (label != *allowed));
         let (mut shape, mut of_pred) = (Shape::new(y_true.shape(), "y_true")?, Shape::new(y_pred.shape(), "y_pred")?);
-        same_rank(&mut shape, &mut of_pred);
+        squeeze_or_expand_to_same_rank(&mut shape, &mut of_pred);
         let weights = Weights::new(self.weight, &shape)?;
         let columns = shape.last().unwrap_or(1).max(1);
         let absent = |place: usize| weights.get(place) == 0.0 || column.is_some_and(|column| place % columns != column);
@@ -130,7 +133,7 @@ impl Inputs<'_> {
                 -1.0 if allowed.contains(&0.0) => ": write 0 for -1, or leave the metric out",
                 _ => "",
             };
-            Err(wrong_at(&y_true, "y_true", place, &format!("labels are {numbers}{hint}")))
+            Err(label_error(&y_true, "y_true", place, &format!("labels are {numbers}{hint}")))
         })
     }
 }
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_found_behind_the_first_block() {
+    fn a_wrong_label_after_the_first_block_is_found() {
         let mut y_true = vec![1.0f32; 5000];
         y_true[4321] = 0.5;
         let error = labels(&y_true, None, None).unwrap_err();
@@ -169,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_label_of_minus_1_is_refused_with_what_to_write() {
+    fn the_error_for_a_label_of_minus_1_suggests_0() {
         let error = labels(&[0.0, 1.0, -1.0, 1.0], None, None).unwrap_err();
         assert!(error.message().contains("write 0 for -1") && error.row() == Some(1), "{error}");
         assert!(!labels(&[0.0, 2.0], None, None).unwrap_err().message().contains("write"));
     }
 
     #[test]
-    fn what_is_absent_is_passed_over_in_every_chunk() {
+    fn absent_ids_are_skipped_in_every_chunk() {
         let ids: Vec<f64> = (0..9000).map(|i| if i % 2 == 0 { -1.0 } else { 1.0 }).collect();
         let tensor = Tensor::new(&ids, &[9000]);
         assert!(check_ids(&tensor, "y_true", Some(2), |place| place % 2 == 0).is_ok());
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_whole_up_to_the_end_of_their_type() {
+    fn the_greatest_id_of_each_type_is_an_integer() {
         let check = |ids: Tensor<'_>| check_ids(&ids, "y_pred", None, |_| false);
         check(Tensor::new(&[0, u64::MAX], &[2])).unwrap();
         check(Tensor::new(&[0, i64::MAX], &[2])).unwrap();

@@ -1,11 +1,12 @@
-//! Write an optimizer, a loss, a metric or a schedule for plugfit, as a crate of your own.
+//! Write an optimizer, a loss, a metric or a learning-rate schedule for plugfit, in a crate of your own.
 //!
-//! A plug-in is a shared library that a plugfit host, built long before or long after it, finds in a folder. Its components are named in a
-//! compile call as Keras's own are: `metrics = ["accuracy", "calibration>BrierScore"]`.
+//! A plug-in is a shared library that exports one or more components. A plugfit host, built before or after the
+//! plug-in, finds the library in a folder and loads it. Users name the components in a compile call as they name those
+//! of Keras: `metrics = ["accuracy", "calibration>BrierScore"]`.
 //!
-//! # A whole crate
+//! # A complete crate
 //!
-//! `plugfit new metric brier` makes one; by hand it is two files. `Cargo.toml`:
+//! `plugfit new metric brier` creates such a crate. By hand it takes two files. `Cargo.toml`:
 //!
 //! ```toml
 //! [package]
@@ -26,7 +27,7 @@
 //! //! Metrics and losses that Keras lacks.
 //! use plugfit_api::prelude::*;
 //!
-//! /// Brier score: the squared distance between the predicted probabilities and what happened. Brier 1950.
+//! /// Brier score: the squared distance between predicted probabilities and outcomes. Brier 1950.
 //! #[derive(Config)]
 //! pub struct BrierScore;
 //!
@@ -37,10 +38,10 @@
 //!     }
 //! }
 //!
-//! /// Tukey's biweight: bounded, so that one outlier can't drag the fit. Beaton & Tukey 1974.
+//! /// Tukey's biweight: bounded, which limits the influence of an outlier. Beaton & Tukey 1974.
 //! #[derive(Config)]
 //! pub struct Tukey {
-//!     /// Residuals beyond it count no more, in units of y.
+//!     /// The loss is constant for residuals beyond this, in units of y.
 //!     #[config(default = 4.685, above = 0.0)]
 //!     c: f64,
 //! }
@@ -64,19 +65,54 @@
 //! # }
 //! ```
 //!
-//! `cargo build --release`, put `target/release/libbrier.so` into a plug-in folder, and the next compile call has it. The gradient, weights,
-//! masks, the mean over an axis, SIMD, threads, reading and checking the configuration, the page of `plugfit show`, saving, loading and
-//! merging come from these lines alone.
+//! Run `cargo build --release` and copy `target/release/libbrier.so` into a plug-in folder. The next compile call finds
+//! it. The crate and the host provide everything else: gradients, weights, masks, reduction, SIMD, threads,
+//! configuration checks, the page of `plugfit show`, and saving, loading and merging of states.
+//!
+//! # The life of a plug-in
+//!
+//! 1. **Find.** The host lists the shared libraries of each plug-in folder, sorted by name, without subfolders. The
+//!    folders are those of the run file, `--plugins`, `$PLUGFIT_PLUGINS`, `plugins` beside the program, and
+//!    `~/.local/share/plugfit/plugins`. The host scans them again at every compile call and skips files that haven't
+//!    changed.
+//! 2. **Vet.** The host reads the file and checks its bytes. No code of the plug-in runs. The checks cover the owner
+//!    and mode of the file, lock and signature if the user requires them, the ELF headers, the libraries that it links,
+//!    the ABI version and the manifest. The manifest is JSON that [`export_plugin!`] writes at compile time: the
+//!    components, their settings and their documentation. `plugfit list` and `plugfit show` stop here. A plug-in built
+//!    with `panic = "abort"` is refused unless it runs in a worker process.
+//! 3. **Load.** The thread that scans loads the vetted bytes, from a copy that nobody can write. (`--load-in-place`
+//!    loads the file itself.) Static initialisers of the library run now. The host reads the root that `export_plugin!`
+//!    exported, compares its manifest with the one in the file, asks it for the function table of each kind, and checks
+//!    the table's size and layout. **A library is never unloaded**: its statics live until the process ends. If a newer
+//!    version replaces the file, the host loads that beside the old library, which existing components continue to use.
+//!    With `--isolate` a worker process loads the library instead, when the first component is created.
+//! 4. **Create.** When a user names a component, the host calls the plug-in's `create` with the name and the
+//!    configuration as JSON, on the thread that resolves the name. `create` reads and checks the configuration with
+//!    [`Config::from_json`], and then calls `prepare`, where a component requests nested components. It moves the
+//!    component to the heap and returns a handle, which the host owns. A compile call creates the optimizer; losses and
+//!    metrics are created at the first batch.
+//! 5. **Call.** The host calls the component through its handle and passes `&self`. Different threads may do so at the
+//!    same time, but a metric's state is used by one thread at a time. Tensors, strings and the [`Host`] are borrowed
+//!    for the call. A panic is caught and becomes the error of that call; a metric's state that was being changed is
+//!    refused until it is reset or loaded.
+//! 6. **Drop.** When the last user of a component is gone, the host calls `release` once, on the thread that dropped
+//!    it. This drops your struct, and with it the nested components that it stores. The host releases a metric's states
+//!    before the metric. A panic in `Drop` is caught and written to stderr. The host callbacks outlive every component.
 //!
 //! # Configuration
 //!
-//! [`derive(Config)`](macro@Config) makes a component of a struct. Its name is the struct's, its aliases the name in snake case and those of
-//! `#[config(aliases("…"))]`; its documentation is the doc comment. Each field is a setting, with `default = …` (an `Option` has none without
-//! it), `range = 0.0..=1.0`, `above = …` and `below = …`. A number is finite, unless the setting is marked `infinite`. What the host gives to all components of a kind is no field: `name`, a loss's
-//! `reduction`, an optimizer's `learning_rate`, `weight_decay`, `clipnorm` and so on; their defaults are set with
-//! `#[config(base(learning_rate = 0.01))]`. Conditions that bounds can't say go into a function: `#[config(check = Self::check)]`.
-//! What batches it takes, and which laws of its kind don't apply to it, is declared for its tests:
-//! [`#[config(trial(…))]`](testing#what-a-component-declares).
+//! [`derive(Config)`](macro@Config) turns a struct into the configuration of a component:
+//!
+//! * The component's name is the struct's name. Its aliases are that name in snake case and those in
+//!   `#[config(aliases("…"))]`. Its documentation is the doc comment.
+//! * Each field is a setting, with `default = …`, `range = 0.0..=1.0`, `above = …` and `below = …`. An `Option` without
+//!   `default` is `None`. A number must be finite, unless the setting is marked `infinite`.
+//! * Settings that the host provides for all components of a kind aren't fields: `name`, a loss's `reduction`, an
+//!   optimizer's `learning_rate`, `weight_decay`, `clipnorm` and so on. `#[config(base(learning_rate = 0.01))]` sets
+//!   their defaults.
+//! * `#[config(check = Self::check)]` names a function for conditions that bounds can't express.
+//! * [`#[config(trial(…))]`](testing#what-a-component-declares) declares, for the tests, which batches the component
+//!   accepts and which laws of its kind don't apply to it.
 //!
 //! ```
 //! use plugfit_api::prelude::*;
@@ -90,17 +126,17 @@
 //!     L2,
 //! }
 //!
-//! /// The distance between predictions and a band around the labels.
+//! /// The distance of a prediction from a band around the label.
 //! #[derive(Config)]
 //! #[config(aliases("band"), check = Self::check)]
 //! pub struct BandLoss {
-//!     /// Where the band begins, below the label.
+//!     /// The lower end of the band, relative to the label.
 //!     #[config(default = -0.5)]
 //!     below: f64,
-//!     /// Where it ends, above the label.
+//!     /// The upper end of the band, relative to the label.
 //!     #[config(default = 0.5)]
 //!     above: f64,
-//!     /// How to measure.
+//!     /// The norm of the distance.
 //!     #[config(default = "l2")]
 //!     norm: Norm,
 //! }
@@ -129,33 +165,39 @@
 //! # }
 //! ```
 //!
-//! # Losses, at three levels
+//! # Losses
 //!
-//! [`ElementwiseLoss`](loss::ElementwiseLoss) is a formula of two numbers, written once for any [`Real`]: the host's loop runs it in SIMD
-//! registers, and its derivative comes from dual numbers, or from [`derivative`](loss::ElementwiseLoss::derivative) where yours is better.
-//! [`RowLoss`](loss::RowLoss) is a function of a row, with its gradient; [`Loss`](loss::Loss) has the whole arrays, for losses across the
-//! batch, with inputs of their own, or with a mask of their own. A formula of the first two kinds may be listed under `metrics` as well, and
-//! then is the weighted mean of its values; the host does the same with the name of any loss among the metrics.
+//! A loss is written at one of three levels:
+//!
+//! 1. [`ElementwiseLoss`](loss::ElementwiseLoss) is a formula of one label and one prediction, generic over [`Real`].
+//!    The loop around it uses SIMD. Its derivative is computed with dual numbers, or by
+//!    [`derivative`](loss::ElementwiseLoss::derivative) if you override it.
+//! 2. [`RowLoss`](loss::RowLoss) is a function of a row, with its gradient.
+//! 3. [`Loss`](loss::Loss) sees whole arrays: for losses across the batch, or with their own inputs or mask.
+//!
+//! A loss of level 1 or 2 may also be listed under `metrics`: the metric is the weighted mean of the loss's values. A
+//! user may name any loss among the metrics; the host then computes the same mean.
 //!
 //! ## In float64
 //!
-//! A loss is called with float32 tensors, unless its user asks for `dtype="float64"`. Formulas of the first two kinds do both: `R` is float64
-//! then, and a [`RowLoss`](loss::RowLoss) has its gradient from dual numbers unless
-//! [`gradient_f64`](loss::RowLoss::gradient_f64) is written. A [`Loss`](loss::Loss) that computes in float64 implements
-//! [`call_f64`](loss::Loss::call_f64) and says so by [`LossInfo::float64`](loss::LossInfo::float64); any other refuses float64. Write both
-//! calls as one function, generic over [`Float`].
+//! A loss is called with float32 tensors, unless its user asks for `dtype="float64"`. Levels 1 and 2 support both: `R`
+//! is then a float64, and the gradient of a [`RowLoss`](loss::RowLoss) comes from dual numbers unless you override
+//! [`gradient_f64`](loss::RowLoss::gradient_f64). A [`Loss`](loss::Loss) that computes in float64 implements
+//! [`call_f64`](loss::Loss::call_f64) and sets [`LossInfo::float64`](loss::LossInfo::float64); any other refuses
+//! float64. To implement both calls, write one function that is generic over [`Float`].
 //!
 //! # Metrics
 //!
-//! [`MeanMetric`](metric::MeanMetric) is the mean of a value for each row, element or class id. Everything else is a
-//! [`Metric`](metric::Metric): a state, how a batch gets into it, how two are merged, and what they come to. There is no value of a batch that
-//! somebody could average. [`Inputs`] walks over labels and predictions with their weights. A row of weight 0 changes nothing, even where it
-//! is NaN, and NaN in any other row gives NaN or an error: a comparison loses NaN, and a result is good by mistake.
+//! [`MeanMetric`](metric::MeanMetric) is the weighted mean of a value for each row, element or class id. Every other
+//! metric is a [`Metric`](metric::Metric): a state, and functions that update it with a batch, merge two states and
+//! compute the result. The result is computed from the state and never averaged over batches. [`Inputs`] iterates over
+//! labels, predictions and weights. A row of weight 0 changes nothing, even if it contains NaN. NaN in any other row
+//! must give NaN or an error; beware of comparisons, which ignore NaN.
 //!
 //! ```
 //! use plugfit_api::prelude::*;
 //!
-//! /// The greatest error seen.
+//! /// The greatest absolute error.
 //! #[derive(Config)]
 //! pub struct MaxError;
 //!
@@ -163,7 +205,7 @@
 //! #[derive(Default)]
 //! pub struct Greatest(Option<f64>);
 //!
-//! /// The greater of two, or NaN if one is NaN, which `f64::max` would leave out.
+//! /// Returns the greater of two numbers, or NaN if one is NaN; `f64::max` would ignore the NaN.
 //! fn greater(one: f64, other: f64) -> f64 {
 //!     if one > other || one.is_nan() { one } else { other }
 //! }
@@ -183,7 +225,7 @@
 //!                 found = Some(greater(found.unwrap_or(0.0), (y_pred - y_true).abs()));
 //!             }
 //!         })?;
-//!         greatest.0 = found; // on an error the state is as it was
+//!         greatest.0 = found; // after `?`: an error leaves the state unchanged
 //!         Ok(())
 //!     }
 //!     fn merge(&self, greatest: &mut Greatest, other: &Greatest) -> Result<()> {
@@ -205,9 +247,10 @@
 //!
 //! # Optimizers and schedules
 //!
-//! [`ElementwiseOptimizer`](optimizer::ElementwiseOptimizer) is the formula of one parameter, its gradient and its slots; what is the same for
-//! all of them (bias corrections, the learning rate) is computed once a step. [`Optimizer`](optimizer::Optimizer) has whole tensors, and all of
-//! them at once. Clipping, weight decay, averages of the weights, gradient accumulation and schedules are the host's, for every optimizer.
+//! [`ElementwiseOptimizer`](optimizer::ElementwiseOptimizer) is a formula of one parameter, its gradient and its slots.
+//! `numbers` computes once a step what all elements share: bias corrections and the learning rate.
+//! [`Optimizer`](optimizer::Optimizer) sees the whole tensors of all parameters at once. The host implements clipping,
+//! weight decay, weight averages, gradient accumulation and schedules for every optimizer.
 //!
 //! ```
 //! use plugfit_api::prelude::*;
@@ -215,10 +258,10 @@
 //! /// Lion: the sign of a blend of the gradient and its average. Chen et al. 2023.
 //! #[derive(Config)]
 //! pub struct Lion {
-//!     /// The average's share in a step.
+//!     /// The weight of the average in a step.
 //!     #[config(default = 0.9, range = 0.0..1.0)]
 //!     beta_1: f64,
-//!     /// How much of the average stays.
+//!     /// The decay rate of the average.
 //!     #[config(default = 0.99, range = 0.0..1.0)]
 //!     beta_2: f64,
 //! }
@@ -239,13 +282,13 @@
 //!     }
 //! }
 //!
-//! /// A straight rise, then constant.
+//! /// A linear warm-up to a constant rate.
 //! #[derive(Config)]
 //! pub struct Warmup {
-//!     /// The rate in the end.
+//!     /// The learning rate after the warm-up.
 //!     #[config(default = 0.001, range = 0.0..)]
 //!     rate: f64,
-//!     /// The steps of the rise.
+//!     /// The length of the warm-up in steps.
 //!     #[config(default = 100.0, above = 0.0)]
 //!     steps: f64,
 //! }
@@ -262,24 +305,31 @@
 //! # }
 //! ```
 //!
-//! # Calling back
+//! # Calling the host
 //!
-//! A component that wraps another (Lookahead around an optimizer, a sum of losses) has an [`Identifier`](config::Identifier) as a setting and
-//! resolves it in `prepare` with [`Host::loss`], [`Host::optimizer`] or [`Host::schedule`]; it may be one of any plug-in. [`Host::parallel`]
-//! shares the host's threads, [`Host::warn`] and its siblings write into its log, and [`Host::is_cancelled`] says when to stop.
+//! A component that wraps another one (Lookahead around an optimizer, a sum of losses) has an
+//! [`Identifier`](config::Identifier) as a setting. It resolves the identifier in `prepare` with [`Host::loss`],
+//! [`Host::optimizer`] or [`Host::schedule`]; the nested component may be from any plug-in. [`Host::parallel`] runs
+//! tasks on the host's threads. [`Host::warn`], [`Host::info`] and [`Host::debug`] write to its log.
+//! [`Host::is_cancelled`] reports whether a long call should stop.
 //!
-//! # What to know
+//! # Rules and conventions
 //!
-//! * A panic, in `Drop` too, is caught at the boundary and becomes an error of the call; the process that hosts you goes on.
-//! * An update that needs arrays of its own takes them from [`Scratch`], so that it allocates in a thread's first batches only.
-//! * Instances are used by several threads at once (`Send + Sync`); a metric's state by one at a time.
-//! * Nothing of a plug-in runs until it is used: `plugfit list` and `show` read what `export_plugin!` wrote into the file.
-//! * Components go by `Name`, or by `plug-in>Name` where two plug-ins have the same; the plug-in's name is the crate's, without a leading `plugfit-`.
-//! * A saved configuration carries a version, `#[config(version = 2)]`, and a metric's state has [`STATE_VERSION`](metric::Metric::STATE_VERSION).
-//! * In C, or any language that makes shared libraries, a loss is a function: see `include/plugfit.h`.
+//! * A panic is caught at the boundary and becomes an error; the host process continues.
+//! * An update that needs temporary arrays takes them from [`Scratch`]. It then allocates only in the first batches of
+//!   a thread.
+//! * Components must be `Send + Sync`: several threads use one at the same time. A metric's state is used by one thread
+//!   at a time.
+//! * No code of a plug-in runs before the plug-in is loaded: `plugfit list` and `plugfit show` read the manifest from
+//!   the file.
+//! * Users write `Name`, or `plug-in>Name` if two plug-ins have a component of that name. The plug-in's name is the
+//!   crate's, without a leading `plugfit-`.
+//! * A saved configuration carries the version in `#[config(version = 2)]`, and a metric's state that in
+//!   [`STATE_VERSION`](metric::Metric::STATE_VERSION).
+//! * In C, or any other language that can build shared libraries, a loss can be a function: see `include/plugfit.h`.
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
-// The guide shows whole crates, tests included; hidden lines run what the tests would.
+// The guide shows complete crates with their tests; hidden lines run the tests' bodies.
 #![allow(clippy::test_attr_in_doctest)]
 extern crate self as plugfit_api;
 
@@ -289,8 +339,8 @@ mod error;
 pub mod export;
 mod inputs;
 pub mod instance;
+mod kernels;
 mod labels;
-mod lanes;
 pub mod loss;
 pub mod manifest;
 pub mod metric;
@@ -308,7 +358,7 @@ pub use export::{
     testing,
 };
 pub use inputs::{Inputs, Prediction};
-pub use lanes::{
+pub use kernels::{
     float::Float,
     scratch::Scratch,
     tensor::{Element, Tensor, TensorMut},
@@ -319,7 +369,7 @@ pub use real::{Dual, Plain, Real};
 #[doc(hidden)]
 pub use {plugfit_abi as abi, serde, serde_json};
 
-/// What an author needs, at once.
+/// The items that most plug-ins use.
 pub mod prelude {
     pub use crate::{
         config::Identifier,

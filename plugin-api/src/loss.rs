@@ -1,37 +1,38 @@
-//! Losses, at three levels, each with the one below as a way out.
+//! The traits of losses, at three levels. Each level is more general than the one before it.
 
 use crate::{Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, TensorMut};
 use serde::{Deserialize, Serialize};
 
+pub use crate::kernels::formulas::{elementwise, rows_shape, rowwise};
 pub use crate::labels::ROUNDING;
-pub use crate::lanes::formulas::{elementwise, rows_shape, rowwise};
 pub use plugfit_abi::LossTotals;
 
-/// What depends on a loss's configuration and a host wants to know.
+/// Properties of a loss that depend on its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LossInfo {
-    /// What `y_true` holds: decides what `"accuracy"` means beside this loss. None: judged by the shapes.
+    /// The meaning of `y_true`, which decides what `"accuracy"` means beside this loss. `None`: the host decides by the
+    /// shapes.
     pub targets: Option<Targets>,
     /// Whether `y_pred` are logits.
     pub from_logits: bool,
-    /// Whether a row's value depends on that row alone.
+    /// Whether the value of a row depends only on that row.
     pub rows_independent: bool,
-    /// Whether it marks values that don't count ([`LossOutput::valid`]).
+    /// Whether the loss marks invalid values ([`LossOutput::valid`]).
     pub own_mask: bool,
-    /// Whether it has a gradient.
+    /// Whether the loss has a gradient.
     pub differentiable: bool,
-    /// Whether no prediction has a smaller value than the right one.
+    /// Whether the loss is minimal if `y_pred` is the truth.
     pub least_at_truth: bool,
-    /// The inputs, in order.
+    /// The names of the inputs, in order.
     pub inputs: Vec<String>,
-    /// Between which numbers labels lie. None: any. A host may refuse others before it trains; the first two levels refuse them with
-    /// their row ([`ElementwiseLoss::labels`]).
+    /// The range of valid labels. `None`: any. A host may refuse other labels before it trains. Levels 1 and 2 refuse
+    /// them with an error that names the row ([`ElementwiseLoss::labels`]).
     pub labels: Option<(f64, f64)>,
-    /// Whether it computes in float64 too ([`Loss::call_f64`]); losses of the first two levels do.
+    /// Whether the loss can compute in float64 ([`Loss::call_f64`]). Losses of levels 1 and 2 can.
     pub float64: bool,
-    /// For each input the dtypes taken, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint64"`, `"uint8"`); the host
-    /// converts what isn't among them to the first. Empty: float32.
+    /// The dtypes that each input supports, best first (`"float32"`, `"float64"`, `"int32"`, `"int64"`, `"uint64"`,
+    /// `"uint8"`). The host converts any other dtype to the first. Empty: float32.
     pub dtypes: Vec<Vec<String>>,
 }
 
@@ -53,18 +54,19 @@ impl Default for LossInfo {
 }
 
 impl LossInfo {
-    /// With these targets.
+    /// Describes a loss with these targets.
     pub fn targets(targets: Targets) -> Self {
         LossInfo { targets: Some(targets), ..Self::default() }
     }
 
-    /// Where a value is of what lies along this axis; `None`: of the whole batch. Along the first axis it is of all rows.
+    /// Adapts `rows_independent` to a loss whose rows lie along `axis`. Rows of the batch are dependent if it is 0, or
+    /// if it is `None`, which means that the whole batch is one row.
     pub fn along(self, axis: Option<i64>) -> Self {
         LossInfo { rows_independent: self.rows_independent && axis.is_some_and(|axis| axis != 0), ..self }
     }
 }
 
-/// What `y_true` holds.
+/// The meaning of `y_true`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Targets {
@@ -74,103 +76,105 @@ pub enum Targets {
     Categorical,
     /// Class ids.
     Sparse,
-    /// Numbers.
+    /// Real numbers.
     Regression,
 }
 
-/// Level 1: the formula for one element; its mean over the last axis is a sample's value.
+/// Level 1: the formula for one element. The value of a sample is its mean over the last axis.
 ///
-/// The derivative comes from the formula itself ([`Real`]), or by hand from [`derivative`](Self::derivative). Rank handling,
-/// weights, SIMD and threads come with it. Write [`#[formula]`](macro@crate::formula) before the `impl`, without which
-/// the loop is slow.
+/// The derivative is computed from the formula ([`Real`]), or by [`derivative`](Self::derivative) if it is overridden.
+/// Rank matching, weights, SIMD and threads are provided. Write [`#[formula]`](macro@crate::formula) before the `impl`;
+/// without it the loop is slow.
 ///
-/// Listed under `metrics` it is a metric too: the weighted mean of its values, in float64 for float64 predictions.
+/// Listed under `metrics`, the loss is a metric: the weighted mean of its values, in float64 for float64 predictions.
 pub trait ElementwiseLoss: Config + Send + Sync + 'static {
-    /// The loss of one element.
+    /// Computes the loss of one element.
     fn value<R: Real>(&self, y_true: R, y_pred: R) -> R;
 
-    /// Value and derivative with respect to `y_pred`, where a formula by hand is faster or more exact.
+    /// Computes the value and its derivative with respect to `y_pred`. Override it if an explicit formula is faster or
+    /// more accurate.
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         let dual = self.value(Dual::constant(y_true), Dual::variable(y_pred));
-        (dual.value, dual.slope)
+        (dual.value, dual.derivative)
     }
 
-    /// The axis that the mean is over.
+    /// Returns the axis over which the mean is taken.
     fn axis(&self) -> i64 {
         -1
     }
 
-    /// Between which numbers labels lie: one further outside than rounding explains (1e-3, a step of float16) is refused with its row, if
-    /// the row has weight.
+    /// Returns the range of valid labels. A label outside of it is an error that names the row, unless the row has
+    /// weight 0 or the distance is at most [`ROUNDING`] (1e-3, a step of float16).
     fn labels(&self) -> Option<(f64, f64)> {
         None
     }
 
-    /// See [`LossInfo`].
+    /// Returns the properties that depend on the configuration.
     fn info(&self) -> LossInfo {
         LossInfo::default()
     }
 }
 
-/// Level 2: one row of `y_true` and `y_pred` (all leading axes folded) gives one value.
+/// Level 2: a function of one row of `y_true` and `y_pred`. All leading axes are rows.
 ///
-/// Other axes than the last, weights and threads come with it; write [`#[formula]`](macro@crate::formula) before the `impl`.
-/// Listed under `metrics` it is a metric too.
+/// Other axes than the last, weights and threads are provided. Write [`#[formula]`](macro@crate::formula) before the
+/// `impl`. Listed under `metrics`, the loss is a metric.
 pub trait RowLoss: Config + Send + Sync + 'static {
-    /// The loss of a row.
+    /// Computes the loss of a row.
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R;
 
-    /// The loss of a row, and its derivative with respect to each element of `y_pred`.
+    /// Computes the loss of a row, and writes its derivative with respect to each element of `y_pred`.
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32;
 
-    /// The same in float64: by dual numbers, one pass over the row for each of its elements, unless it is written.
+    /// Computes loss and gradient in float64. The default uses dual numbers, with one pass over the row for each
+    /// element.
     fn gradient_f64(&self, y_true: &[f64], y_pred: &[f64], gradient: &mut [f64]) -> f64 {
         let constants = |row: &[f64]| row.iter().map(|&x| Dual::constant(Plain(x))).collect::<Vec<_>>();
         let (y_true_row, mut y_pred_row) = (constants(y_true), constants(y_pred));
-        for (i, slope) in gradient.iter_mut().enumerate() {
-            y_pred_row[i].slope = Plain(1.0);
-            *slope = self.value(&y_true_row, &y_pred_row).slope.0;
-            y_pred_row[i].slope = Plain(0.0);
+        for (i, derivative) in gradient.iter_mut().enumerate() {
+            y_pred_row[i].derivative = Plain(1.0);
+            *derivative = self.value(&y_true_row, &y_pred_row).derivative.0;
+            y_pred_row[i].derivative = Plain(0.0);
         }
-        self.value(crate::lanes::simd::plain(y_true), crate::lanes::simd::plain(y_pred)).0
+        self.value(crate::kernels::simd::plain(y_true), crate::kernels::simd::plain(y_pred)).0
     }
 
-    /// The axis that a row lies along; `None`: the whole batch is one row, and the loss a scalar.
+    /// Returns the axis along which rows lie. If it is `None`, the whole batch is one row and the loss is a scalar.
     fn axis(&self) -> Option<i64> {
         Some(-1)
     }
 
-    /// As [`ElementwiseLoss::labels`].
+    /// Returns the range of valid labels, as [`ElementwiseLoss::labels`] does.
     fn labels(&self) -> Option<(f64, f64)> {
         None
     }
 
-    /// See [`LossInfo`].
+    /// Returns the properties that depend on the configuration.
     fn info(&self) -> LossInfo {
         LossInfo::default()
     }
 }
 
-/// Level 3: whole arrays. For losses across the batch, with inputs of their own, or with a mask of their own.
+/// Level 3: a function of whole arrays, for losses across the batch, or with their own inputs or mask.
 pub trait Loss: Config + Send + Sync + 'static {
-    /// See [`LossInfo`].
+    /// Returns the properties that depend on the configuration.
     fn info(&self) -> LossInfo {
         LossInfo::default()
     }
 
-    /// Called once, before anything else: where nested components are resolved.
+    /// Resolves nested components. The host calls it once, before any other method.
     ///
     /// # Errors
-    /// The host doesn't have what is asked of it.
+    /// Returns an error if the host can't provide a nested component.
     fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
         let _ = host;
         Ok(())
     }
 
-    /// The shape of the values: `y_pred`'s without the last axis, unless it is implemented otherwise.
+    /// Returns the shape of the values. The default is the shape of `y_pred` without the last axis.
     ///
     /// # Errors
-    /// The inputs don't fit.
+    /// Returns an error if the inputs are invalid.
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         match inputs.y_pred()?.shape().split_last() {
             Some((_, leading)) => Ok(leading.to_vec()),
@@ -178,47 +182,49 @@ pub trait Loss: Config + Send + Sync + 'static {
         }
     }
 
-    /// Values, gradients, or both, whichever `output` has room for; the sums of both calls agree.
+    /// Computes the values, the gradients or both, depending on which of them `output` has memory for. Returns the same
+    /// sums in each case.
     ///
     /// # Errors
-    /// The inputs don't fit.
+    /// Returns an error if the inputs are invalid.
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals>;
 
-    /// The same in float64, for a loss that says so ([`LossInfo::float64`]): what isn't of integers among the inputs is float64, and so
-    /// is all of the output.
+    /// Does the same as [`call`](Self::call) in float64, if the loss declares [`LossInfo::float64`]. All inputs that
+    /// aren't integers, and all outputs, are float64.
     ///
     /// # Errors
-    /// The inputs don't fit, or the loss computes in float32 alone.
+    /// Returns an error if the inputs are invalid, or if the loss computes only in float32.
     fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
         let _ = (inputs, output, host);
         Err(Error::unsupported("computes in float32 alone"))
     }
 }
 
-/// Where a loss writes, and by what it multiplies: in float32, or in float64.
+/// The outputs of a loss and the factors of its gradients, in float32 or float64.
 pub struct LossOutput<'a, F = f32> {
-    /// Unreduced values, in the shape that `output_shape` gave.
+    /// Memory for the unreduced values, in the shape that `output_shape` returned.
     pub values: Option<&'a mut [F]>,
-    /// 1 where a value counts, else 0: for a loss that declares `own_mask`.
+    /// Memory for the mask of a loss that declares `own_mask`: 1 if a value is valid, else 0.
     pub valid: Option<&'a mut [F]>,
-    /// For each input, in order, where its derivative goes.
+    /// Memory for the gradient with respect to each input, in order.
     pub gradients: &'a mut [Option<TensorMut<'a>>],
-    /// A weight for each value; `None`: ones.
+    /// The weight of each value, which multiplies its gradient; `None`: ones.
     pub upstream: Option<&'a [F]>,
-    /// Multiplies every gradient besides `upstream`.
+    /// A further factor of every gradient.
     pub scale: F,
 }
 
 impl<F: Float> LossOutput<'_, F> {
-    /// The weight of value `i`.
+    /// Returns the weight of value `i`.
     pub fn upstream(&self, i: usize) -> F {
         self.upstream.map_or(F::ONE, |upstream| upstream[i])
     }
 
-    /// Where the derivative with respect to input number `input` goes, if it is asked for: 1 is `y_pred`, where the inputs are `y_true` and `y_pred`.
+    /// Returns the memory for the gradient with respect to input number `input`, or `None` if it isn't requested. If
+    /// the inputs are `y_true` and `y_pred`, 1 is `y_pred`.
     ///
     /// # Errors
-    /// The host gave memory of another dtype.
+    /// Returns an error if the host passed memory of another dtype.
     pub fn gradient(&mut self, input: usize) -> Result<Option<&mut [F]>> {
         match self.gradients.get_mut(input) {
             Some(Some(tensor)) => tensor.floats_mut("the gradient").map(Some),

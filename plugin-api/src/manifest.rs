@@ -1,9 +1,10 @@
-//! The manifest as JSON, made while the plug-in is compiled, so that a reader needs no code of it to run.
+//! The manifest of a plug-in. It is written as JSON at compile time, so that a host reads it without running the
+//! plug-in.
 
 use crate::config::{ComponentSpec, FieldSpec, TrialSpec};
 use serde_json::Value;
 
-/// What a plug-in says of itself.
+/// The description of a plug-in and its components.
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest {
     /// The crate's name.
@@ -20,7 +21,7 @@ pub struct Manifest {
 
 const PREFIX: &str = "plugfit-";
 
-/// The name of a plug-in: its crate's, without a leading `plugfit-`.
+/// Returns the name of a plug-in: that of its crate without a leading `plugfit-`.
 pub const fn plugin_name(package: &'static str) -> &'static str {
     if package.len() <= PREFIX.len() {
         return package;
@@ -39,23 +40,24 @@ pub const fn plugin_name(package: &'static str) -> &'static str {
     }
 }
 
-/// Whether this can be the name of a plug-in or a component, which is written in run files, on command lines and in paths: letters,
-/// digits, `_`, `-` and `.`, of which a letter or `_` comes first.
+/// Returns `true` if `text` is a valid name of a plug-in or a component: at most 80 bytes of letters, digits, `_`, `-`
+/// and `.`, with a letter or `_` first. Users write names in run files, on command lines and in paths.
 pub fn is_name(text: &str) -> bool {
     let starts = text.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
     let rest = text.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character));
     starts && rest && text.len() <= 80
 }
 
-/// Whether a character is an instruction to a terminal and not a part of the text: a control character, an end of a line, or one that
-/// changes the direction in which the text around it is shown.
+/// Returns `true` if a terminal would interpret the character instead of printing it: a control character, a line
+/// break, or a character that changes the text direction.
 pub fn is_instruction(character: char) -> bool {
     let changes_direction = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
-    // From U+2028: the separators of lines and paragraphs, then embeddings and overrides.
+    // From U+2028: line and paragraph separators, then directional embeddings and overrides.
     character.is_control() || changes_direction || matches!(character, '\u{2028}'..='\u{202e}')
 }
 
-/// A text that a terminal would obey and not show. Documentation may have several lines.
+/// Returns the first text in `value` that contains a character which a terminal would interpret
+/// ([`is_instruction`]). Documentation may contain line breaks and tabs.
 pub fn not_shown(value: &Value, is_documentation: bool) -> Option<&str> {
     let wrong = |character: char| is_instruction(character) && !(is_documentation && "\n\t".contains(character));
     let is_text = |key: &str| matches!(key, "doc" | "description" | "examples");
@@ -70,29 +72,29 @@ pub fn not_shown(value: &Value, is_documentation: bool) -> Option<&str> {
     }
 }
 
-/// The length in bytes of the manifest's JSON.
+/// Returns the length in bytes of the manifest's JSON.
 pub const fn length(manifest: &Manifest) -> usize {
-    let mut out = Out { bytes: &mut [], length: 0 };
+    let mut out = Writer { bytes: &mut [], length: 0 };
     out.manifest(manifest);
     out.length
 }
 
-/// The manifest's JSON. `N` is its [`length`].
+/// Returns the manifest's JSON. `N` is its [`length`].
 pub const fn json<const N: usize>(manifest: &Manifest) -> [u8; N] {
     let mut bytes = [0; N];
-    let mut out = Out { bytes: &mut bytes, length: 0 };
+    let mut out = Writer { bytes: &mut bytes, length: 0 };
     out.manifest(manifest);
     assert!(out.length == N);
     bytes
 }
 
-/// Counts what it is given, and keeps as much as there is room for.
-struct Out<'a> {
+/// A JSON writer. It counts all bytes, and writes those that fit in `bytes`.
+struct Writer<'a> {
     bytes: &'a mut [u8],
     length: usize,
 }
 
-impl Out<'_> {
+impl Writer<'_> {
     const fn byte(&mut self, byte: u8) {
         if self.length < self.bytes.len() {
             self.bytes[self.length] = byte;
@@ -133,7 +135,7 @@ impl Out<'_> {
         self.byte(b'"');
     }
 
-    /// `"key":"text"` and a comma before it.
+    /// Writes `,"key":"text"`.
     const fn entry(&mut self, key: &str, text: &str) {
         self.key(key);
         self.string(text);
@@ -252,7 +254,7 @@ impl Out<'_> {
         self.byte(b'}');
     }
 
-    /// Nothing, if nothing is declared.
+    /// Writes the declarations for tests, if there are any.
     const fn trial(&mut self, trial: &TrialSpec) {
         if trial.columns.is_none() && trial.classes.is_none() && trial.except.is_empty() {
             return;
@@ -341,7 +343,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_written_at_compile_time_reads_back_as_json() {
+    fn the_manifest_written_at_compile_time_is_valid_json() {
         static JSON: [u8; length(&MANIFEST)] = json(&MANIFEST);
         let value: serde_json::Value = serde_json::from_slice(&JSON).unwrap();
         assert_eq!(value["name"], "robust");

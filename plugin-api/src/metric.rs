@@ -1,33 +1,35 @@
-//! Metrics: a configuration, a state that the host keeps, and four functions.
+//! The traits of metrics. A metric has a configuration, a state that the host stores, and functions on the state.
 
 use crate::{Config, Error, Host, Inputs, Result};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
-/// Which way a metric is better. Declared, never guessed from its name.
+/// Whether greater or smaller values of a metric are better. A metric declares it; the host never guesses it from a
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// More is better.
+    /// Greater values are better.
     Maximize,
-    /// Less is better.
+    /// Smaller values are better.
     Minimize,
-    /// Neither is.
+    /// Neither is better.
     Neither,
 }
 
-/// What depends on a metric's configuration and a host wants to know.
+/// Properties of a metric that depend on its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetricInfo {
-    /// Which way is better.
+    /// Whether greater or smaller values are better.
     pub direction: Direction,
-    /// The inputs, in order: `y_true` and `y_pred`, or `values`, or names of its own.
+    /// The names of the inputs, in order: `y_true` and `y_pred`, or `values`, or others.
     pub inputs: Vec<String>,
-    /// For each input the dtypes taken, best first; the host converts what isn't among them to the first. Empty: float32 and float64.
+    /// The dtypes that each input supports, best first. The host converts any other dtype to the first. Empty: float32
+    /// and float64.
     pub dtypes: Vec<Vec<String>>,
-    /// Whether a row of weight zero counts as if it weren't there.
+    /// Whether a row of weight zero has the same effect as no row.
     pub zero_weight_is_absent: bool,
-    /// Whether the state's size doesn't grow with the rows seen.
+    /// Whether the size of the state is independent of the number of rows.
     pub bounded_state: bool,
     /// Whether a batch may be split between its rows without changing the result.
     pub rows_independent: bool,
@@ -47,32 +49,32 @@ impl Default for MetricInfo {
 }
 
 impl MetricInfo {
-    /// Of `y_true` and `y_pred`, better in this direction.
+    /// Describes a metric of `y_true` and `y_pred`.
     pub fn new(direction: Direction) -> Self {
         MetricInfo { direction, ..Self::default() }
     }
 
-    /// Of `values` alone.
+    /// Describes a metric whose only input is `values`.
     pub fn of_values(direction: Direction) -> Self {
         MetricInfo { direction, inputs: vec!["values".into()], ..Self::default() }
     }
 }
 
-/// What a state has come to.
+/// The result of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Not defined: no data, a single class. Never 0 or 0.5.
+    /// Undefined, for example because there is no data or only one class. A metric mustn't return 0 or 0.5 instead.
     Undefined,
     /// One number.
     Scalar(f64),
-    /// Numbers in C order.
+    /// An array of numbers in C order.
     Array {
         /// The length of each axis.
         shape: Vec<usize>,
         /// The numbers.
         values: Vec<f64>,
     },
-    /// Numbers, each with its name.
+    /// Named numbers.
     Named(Vec<(String, f64)>),
 }
 
@@ -83,7 +85,7 @@ impl From<f64> for Outcome {
 }
 
 impl Outcome {
-    /// `numerator / denominator`, undefined where nothing was counted.
+    /// Returns `numerator / denominator`, or `Undefined` if the denominator is 0.
     pub fn ratio(numerator: f64, denominator: f64) -> Self {
         if denominator == 0.0 {
             Outcome::Undefined
@@ -92,101 +94,104 @@ impl Outcome {
         }
     }
 
-    /// A row of numbers.
+    /// Returns an array with one axis.
     pub fn row(values: Vec<f64>) -> Self {
         Outcome::Array { shape: vec![values.len()], values }
     }
 }
 
-/// What a [`MeanMetric`] has a value of.
+/// The unit for which a [`MeanMetric`] computes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Each {
-    /// A row of `y_true` and of `y_pred`, along the last axis; a batch of rank 1 has rows of one element.
+    /// A row of `y_true` and of `y_pred`, along the last axis. The rows of a batch of rank 1 have one element.
     Row,
     /// An element of `y_true` and of `y_pred`.
     Element,
-    /// A class id, for which `y_true` has an axis less than `y_pred` (or one of length 1), and a row of `y_pred`. An id that isn't that of
-    /// an element of the row is refused.
+    /// A class id of `y_true` and a row of `y_pred`. `y_true` has one axis less than `y_pred`, or a last axis of length
+    /// 1. An id that isn't the index of an element of the row is refused.
     ClassId,
-    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative; a batch of rank 1 is a line. Rows
-    /// are said to be independent of each other where it is -1 or above 0.
+    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative. A batch of rank
+    /// 1 is one line. The metric reports that rows are independent if the axis is -1 or greater than 0.
     Line(i64),
 }
 
-/// A metric whose value is the weighted mean of a value for each row, or for each element: one function.
+/// A metric that is the weighted mean of a value per row, element, class id or line.
 ///
-/// Weights, masks, merging and saving come with it; what has weight 0 isn't asked for.
+/// Only the value is implemented; weights, masks, merging and saving are provided. [`value`](Self::value) isn't called
+/// for weight 0.
 pub trait MeanMetric: Config + Send + Sync + 'static {
-    /// Which way is better.
+    /// Whether greater or smaller values are better.
     const DIRECTION: Direction;
 
-    /// What there is a value of.
+    /// Returns the unit for which [`value`](Self::value) is called.
     fn each(&self) -> Each {
         Each::Row
     }
 
-    /// Refuses what there is no value of, once a batch and before any value: [`Inputs::check_labels`] is such a check.
+    /// Checks the inputs of a batch before the first value is computed. [`Inputs::check_labels`] is such a check.
     ///
     /// # Errors
-    /// The inputs can't be used.
+    /// Returns an error if the metric isn't defined for the inputs.
     fn check(&self, inputs: &Inputs<'_>) -> Result<()> {
         let _ = inputs;
         Ok(())
     }
 
-    /// The value of one; numbers are float64 whatever they were, and one where [`each`](Self::each) says so. Of NaN it is NaN, or the
-    /// metric has a number where there is none.
+    /// Computes the value of one row, element, class id or line. The numbers are converted to float64. If
+    /// [`each`](Self::each) is [`Each::Element`], both slices have length 1; if it is [`Each::ClassId`], `y_true` has.
+    /// If an input is NaN, the value must be NaN: otherwise the metric would report a number that means nothing.
     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64;
 }
 
-/// A metric with a state of its own.
+/// A metric with its own state.
 ///
-/// There is no value of a batch that somebody could average: what a metric says comes from its state alone.
+/// The result is computed from the state alone and never averaged over batches.
 pub trait Metric: Config + Send + Sync + 'static {
-    /// What is kept between batches; write [`#[state]`](macro@crate::state) before it. Sums in float64.
+    /// The state that is stored between batches. Write [`#[state]`](macro@crate::state) before it, and accumulate sums
+    /// in float64.
     type State: Clone + Serialize + DeserializeOwned + Send + 'static;
 
-    /// The version of what a saved state means.
+    /// The version of the saved state's format.
     const STATE_VERSION: u32 = 1;
 
-    /// See [`MetricInfo`].
+    /// Returns the properties that depend on the configuration.
     fn info(&self) -> MetricInfo;
 
-    /// Called once, before anything else: where nested components are resolved.
+    /// Resolves nested components. The host calls it once, before any other method.
     ///
     /// # Errors
-    /// The host doesn't have what is asked of it.
+    /// Returns an error if the host can't provide a nested component.
     fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
         let _ = host;
         Ok(())
     }
 
-    /// A state that has seen nothing.
+    /// Returns the state before the first batch.
     fn init(&self) -> Self::State;
 
-    /// Takes in a batch. On an error the state is as it was. A row of weight 0 changes nothing, even where it is NaN; NaN in any other
-    /// row gives NaN or an error.
+    /// Updates the state with a batch. An error must leave the state unchanged. A row of weight 0 changes nothing, even
+    /// if it contains NaN. NaN in any other row must lead to a result of NaN, or to an error.
     ///
     /// # Errors
-    /// The inputs don't fit.
+    /// Returns an error if the inputs are invalid.
     fn update(&self, state: &mut Self::State, inputs: &Inputs<'_>) -> Result<()>;
 
-    /// Takes in what another state has seen.
+    /// Adds the batches of another state to this state.
     ///
     /// # Errors
-    /// The states can't be merged (one has three classes, the other four).
+    /// Returns an error if the states can't be merged, for example because one has three classes and the other four.
     fn merge(&self, state: &mut Self::State, other: &Self::State) -> Result<()>;
 
-    /// What the state has come to.
+    /// Computes the result from the state.
     ///
     /// # Errors
-    /// It can't be said.
+    /// Returns an error if the result can't be computed.
     fn result(&self, state: &Self::State) -> Result<Outcome>;
 
-    /// Reads a state that was saved as another version than [`STATE_VERSION`](Self::STATE_VERSION).
+    /// Reads a state that was saved with another version than [`STATE_VERSION`](Self::STATE_VERSION).
     ///
     /// # Errors
-    /// The version isn't known.
+    /// Returns an error if the version is unknown.
     fn load_older(&self, version: u32, bytes: &[u8]) -> Result<Self::State> {
         let _ = bytes;
         Err(Error::state(format!("the saved state is of version {version}; this one reads {}", Self::STATE_VERSION)))

@@ -1,113 +1,114 @@
-//! Optimizers, at two levels.
+//! The traits of optimizers, at two levels, and the types that they use.
 
 use crate::{Config, Error, Host, Result, Tensor, TensorMut};
 
-/// What is trained, without its values.
+/// A parameter of a model, without its values.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter<'a> {
-    /// Such as `kernel`.
+    /// The name, such as `kernel`.
     pub name: &'a str,
-    /// Such as `dense_1/kernel`.
+    /// The path, such as `dense_1/kernel`.
     pub path: &'a str,
-    /// Its shape.
+    /// The shape.
     pub shape: &'a [i64],
-    /// Whether it belongs to an embedding layer.
+    /// Whether the parameter belongs to an embedding layer.
     pub embedding: bool,
-    /// Whether it shall be trained.
+    /// Whether the parameter is trained.
     pub trainable: bool,
-    /// Whether a weight decay among the optimizer's own settings applies to it. (The host's has been applied before the update.)
+    /// Whether a weight decay in the optimizer's own settings applies to the parameter. (The host applies its own
+    /// weight decay before the update.)
     pub decays: bool,
 }
 
-/// How a slot starts.
+/// The initial value of a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Start {
-    /// This number everywhere.
+    /// Every element is this number.
     Constant(f64),
-    /// A copy of its parameter.
+    /// A copy of the slot's parameter.
     Copy,
-    /// [`Optimizer::fill_slot`] fills it.
+    /// [`Optimizer::fill_slot`] writes the value.
     Filled,
 }
 
-/// A float32 tensor that the optimizer wants to have kept.
+/// A float32 tensor of optimizer state, which the host stores between steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
-    /// The index of its parameter; `None`: it is the optimizer's as a whole.
+    /// The index of the slot's parameter, or `None` if the slot belongs to the optimizer as a whole.
     pub parameter: Option<usize>,
-    /// Such as `momentum`.
+    /// The name, such as `momentum`.
     pub name: String,
-    /// Its shape.
+    /// The shape.
     pub shape: Vec<i64>,
-    /// How it starts.
+    /// The initial value.
     pub start: Start,
 }
 
 impl Slot {
-    /// A slot of zeros in the shape of parameter number `index`.
+    /// Creates a slot of zeros in the shape of parameter number `index`.
     pub fn like(index: usize, parameter: &Parameter<'_>, name: impl Into<String>) -> Self {
         Slot { parameter: Some(index), name: name.into(), shape: parameter.shape.to_vec(), start: Start::Constant(0.0) }
     }
 
-    /// One number of the optimizer as a whole.
+    /// Creates a slot for one number that belongs to the optimizer as a whole.
     pub fn scalar(name: impl Into<String>, start: f64) -> Self {
         Slot { parameter: None, name: name.into(), shape: Vec::new(), start: Start::Constant(start) }
     }
 }
 
-/// Which step it is.
+/// The position of a step in the training, and its learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Updates made before this one: 0 at the first.
+    /// The number of updates before this one: 0 at the first.
     pub iteration: u64,
-    /// Steps made before this one; more than `iteration` where gradients are accumulated.
+    /// The number of steps before this one; greater than `iteration` if gradients are accumulated.
     pub step: u64,
     /// The learning rate of this parameter in this step.
     pub learning_rate: f64,
-    /// For randomness: differs from step to step, the same when a run is repeated.
+    /// A seed for random numbers. It differs between steps and is the same when a run is repeated.
     pub seed: u64,
 }
 
 impl Step {
-    /// The number of this update, from 1, as bias corrections count.
+    /// Returns the number of this update, counted from 1, as bias corrections need it.
     pub fn number(&self) -> f64 {
         self.iteration as f64 + 1.0
     }
 }
 
-/// Level 1: the formula for one element with up to `N` slots of the parameter's shape.
+/// Level 1: the update formula for one element, with up to `N` slots of the parameter's shape.
 ///
-/// One pass over memory, SIMD and threads come with it, and what Keras's base class gives to every optimizer: clipping,
-/// weight decay, EMA, in the same pass. Write [`#[formula]`](macro@crate::formula) before the `impl`.
+/// The loop around the formula uses SIMD and threads. In the same pass over memory it does what Keras's base class does
+/// for every optimizer: clipping, weight decay and EMA. Write [`#[formula]`](macro@crate::formula) before the `impl`.
 pub trait ElementwiseOptimizer<const N: usize>: Config + Send + Sync + 'static {
-    /// Numbers that a step computes once: bias corrections, the learning rate.
+    /// Numbers that are computed once per step: bias corrections, the learning rate.
     type Numbers: Copy + Send + Sync;
 
-    /// See [`OptimizerInfo`].
+    /// Returns the properties that depend on the configuration.
     fn info(&self) -> OptimizerInfo {
         OptimizerInfo::default()
     }
 
-    /// The names of the slots in use and the value each starts at, `N` at most; of those not in use the formula sees 0, and what
-    /// it gives is dropped.
+    /// Returns the names and initial values of the slots in use, at most `N`. For an unused slot
+    /// [`update`](Self::update) receives 0, and the value that it returns is ignored.
     fn slots(&self) -> Vec<(&'static str, f64)>;
 
-    /// See [`Numbers`](Self::Numbers).
+    /// Computes the numbers that all elements share in this step.
     fn numbers(&self, step: &Step) -> Self::Numbers;
 
-    /// The parameter and the slots after the step.
+    /// Returns the parameter and the slots after the step.
     fn update(&self, numbers: &Self::Numbers, parameter: f32, gradient: f32, slots: [f32; N]) -> (f32, [f32; N]);
 }
 
-/// What depends on an optimizer's configuration and a host wants to know.
+/// Properties of an optimizer that depend on its configuration.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct OptimizerInfo {
-    /// By what the loss shall be multiplied at first, for an optimizer that scales it itself; later by what its own slot `loss_scale`
-    /// holds. The gradients that come are of the scaled loss.
+    /// The initial factor of the loss, for an optimizer that scales the loss itself. Later factors are read from its
+    /// own slot `loss_scale`. The gradients that the optimizer receives are those of the scaled loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
-    /// Whether gradients of zeros alone leave parameters where they started.
+    /// Whether parameters keep their initial values if all gradients are zero.
     pub still_at_zero: bool,
 }
 
@@ -117,32 +118,33 @@ impl Default for OptimizerInfo {
     }
 }
 
-/// Level 2: whole tensors, and all of them at once.
+/// Level 2: the whole tensors of all parameters at once.
 pub trait Optimizer: Config + Send + Sync + 'static {
-    /// Called once, before anything else: where nested components are resolved.
+    /// Resolves nested components. The host calls it once, before any other method.
     ///
     /// # Errors
-    /// The host doesn't have what is asked of it.
+    /// Returns an error if the host can't provide a nested component.
     fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
         let _ = host;
         Ok(())
     }
 
-    /// See [`OptimizerInfo`].
+    /// Returns the properties that depend on the configuration.
     fn info(&self) -> OptimizerInfo {
         OptimizerInfo::default()
     }
 
-    /// The slots for these parameters. Those of one parameter come to `update` in this order, and so do the optimizer's own.
+    /// Returns the slots for these parameters. [`update`](Self::update) receives the slots of one parameter in this
+    /// order, and so those of the optimizer as a whole.
     ///
     /// # Errors
-    /// A parameter can't be trained by this optimizer.
+    /// Returns an error if this optimizer can't train one of the parameters.
     fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>>;
 
-    /// Fills slot number `slot`, whose start is [`Start::Filled`].
+    /// Writes the initial value of slot number `slot`, whose start is [`Start::Filled`].
     ///
     /// # Errors
-    /// Not implemented, or it can't be.
+    /// Returns an error if it isn't implemented or can't compute the value.
     fn fill_slot(
         &self,
         parameters: &[Parameter<'_>],
@@ -156,18 +158,19 @@ pub trait Optimizer: Config + Send + Sync + 'static {
         Err(Error::unsupported(format!("slot {slot} has no start")))
     }
 
-    /// One step of all parameters. Those without a gradient stay as they are.
+    /// Updates all parameters by one step. Parameters without a gradient stay unchanged.
     ///
-    /// [`Entry::gradient`] has been scaled and clipped, weight decay has been applied before the call, and EMA follows after it.
+    /// The host scales and clips [`Entry::gradient`] and applies weight decay before the call, and updates the EMA
+    /// after it.
     ///
     /// # Errors
-    /// The update can't be made.
+    /// Returns an error if the update fails.
     fn update(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()>;
 
-    /// Moves the parameters to where they shall be evaluated, once, when training is over.
+    /// Moves the parameters to the values at which they are evaluated. The host calls it once, after training.
     ///
     /// # Errors
-    /// It can't be done.
+    /// Returns an error if the parameters can't be moved.
     fn finalize(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()> {
         let _ = (update, host);
         Ok(())
@@ -176,26 +179,26 @@ pub trait Optimizer: Config + Send + Sync + 'static {
 
 /// One step of all parameters.
 pub struct Update<'u, 'a> {
-    /// Which step, with the learning rate before any factor.
+    /// The step, with the learning rate before any factor.
     pub step: Step,
-    /// The parameters, in the order that `slots` saw.
+    /// The parameters, in the order in which `slots` received them.
     pub entries: &'u mut [Entry<'a>],
     /// The slots of the optimizer as a whole.
     pub slots: &'u mut [TensorMut<'a>],
-    /// By what gradients are multiplied yet, where the update is passed on to a nested optimizer; 1 in what the host gives.
+    /// Gradient scale still to be applied, for an update that is passed to a nested optimizer. The host passes 1.
     pub gradient_scale: f64,
 }
 
 /// One parameter in an update.
 pub struct Entry<'a> {
-    /// Which.
+    /// The parameter.
     pub parameter: Parameter<'a>,
-    /// The values to change.
+    /// The values to update.
     pub value: TensorMut<'a>,
-    /// The gradient, scaled and clipped; `None`: leave the parameter as it is.
+    /// The gradient, scaled and clipped. If it is `None`, the parameter must stay unchanged.
     pub gradient: Option<Tensor<'a>>,
-    /// Its slots.
+    /// The slots of the parameter.
     pub slots: Vec<TensorMut<'a>>,
-    /// The learning rate for this parameter: the step's times the parameter's factor.
+    /// The learning rate of this parameter: that of the step times the parameter's factor.
     pub learning_rate: f64,
 }

@@ -1,16 +1,17 @@
-//! The numbers that formulas are written with, so that one formula gives a value, a float64 value and a derivative.
+//! Numbers for generic formulas: one formula computes values in float32 and float64, and their derivatives.
 
 mod single;
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A number in a formula: a [`Plain`] float32 or float64, or a [`Dual`] that carries a derivative along.
+/// A number in a formula: a [`Plain`] float32 or float64, or a [`Dual`] number, which adds a derivative.
 ///
-/// The functions on float32 are ours: without a branch, so that a loop over them vectorises (the standard library's stop
-/// that), and within 2 units in the last place of the exact value, `powf` and `tanh` within 4. On float64 they are the
-/// standard library's.
+/// For float32 this crate implements the elementary functions without branches, because calls of the standard library
+/// prevent vectorisation. They are within 2 units in the last place of the exact value, `powf` and `tanh` within 4. For
+/// float64 they are the standard library's functions.
 ///
-/// At a kink the derivative is the mean of both sides: `max`, `min` and `clamp` give half where the arguments are equal, `abs` 0 at 0.
+/// At a kink the derivative is the mean of both sides: that of `max`, `min` and `clamp` is one half if the arguments
+/// are equal, and that of `abs` is 0 at 0.
 pub trait Real:
     Copy
     + PartialOrd
@@ -27,34 +28,34 @@ pub trait Real:
     + Sync
     + 'static
 {
-    /// A constant.
+    /// Converts a constant.
     fn from(constant: f64) -> Self;
-    /// The value without its derivative.
+    /// Returns the value without its derivative.
     fn value(self) -> f64;
-    /// `e` to the power of it.
+    /// Returns `e` to the power of `self`.
     fn exp(self) -> Self;
-    /// `exp(x) - 1`, exact near 0.
+    /// Returns `exp(x) - 1`, exact near 0.
     fn exp_m1(self) -> Self;
-    /// The natural logarithm; NaN below 0.
+    /// Returns the natural logarithm, or NaN below 0.
     fn ln(self) -> Self;
-    /// `ln(1 + x)`, exact near 0.
+    /// Returns `ln(1 + x)`, exact near 0.
     fn ln_1p(self) -> Self;
-    /// The square root.
+    /// Returns the square root.
     fn sqrt(self) -> Self;
-    /// The absolute value.
+    /// Returns the absolute value.
     fn abs(self) -> Self;
-    /// The hyperbolic tangent.
+    /// Returns the hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// To a constant power, for `x >= 0`. `x.powf(0.0)` is 1.
+    /// Raises `x >= 0` to a constant power. `x.powf(0.0)` is 1.
     fn powf(self, exponent: f64) -> Self;
-    /// The greater one; NaN if one is NaN.
+    /// Returns the greater number, or NaN if one is NaN.
     fn max(self, other: Self) -> Self;
-    /// The lesser one; NaN if one is NaN.
+    /// Returns the smaller number, or NaN if one is NaN.
     fn min(self, other: Self) -> Self;
-    /// `then` where the condition holds, else `otherwise`; both are computed.
+    /// Returns `then` if the condition holds, else `otherwise`. Both arguments are computed.
     fn select(condition: bool, then: Self, otherwise: Self) -> Self;
 
-    /// To a whole power by repeated multiplication.
+    /// Raises to an integer power by repeated multiplication.
     #[inline(always)]
     fn powi(self, exponent: i32) -> Self {
         let mut product = <Self as Real>::from(1.0);
@@ -68,49 +69,49 @@ pub trait Real:
         }
     }
 
-    /// Within bounds, as `max(lower).min(upper)`.
+    /// Restricts to the bounds, as `max(lower).min(upper)`.
     #[inline(always)]
     fn clamp(self, lower: f64, upper: f64) -> Self {
         self.max(<Self as Real>::from(lower)).min(<Self as Real>::from(upper))
     }
 
-    /// `1 / (1 + exp(-x))`.
+    /// Returns `1 / (1 + exp(-x))`.
     #[inline(always)]
     fn sigmoid(self) -> Self {
         <Self as Real>::from(1.0) / ((-self).exp() + 1.0)
     }
 
-    /// `ln(1 + exp(x))`, without overflow.
+    /// Returns `ln(1 + exp(x))`, without overflow.
     #[inline(always)]
     fn softplus(self) -> Self {
         let zero = <Self as Real>::from(0.0);
-        // With x split by a select and not by max and abs, the derivative is the sigmoid at 0 too.
+        // `select` instead of `max` and `abs`: the derivative is then the sigmoid at 0 too.
         let positive = self > zero;
         let tail = Self::select(positive, -self, self).exp().ln_1p();
         Self::select(positive, self, zero) + tail
     }
 }
 
-/// A value and its derivative, after Clifford: every operation carries the chain rule along.
+/// A dual number (Clifford): a value and its derivative. Every operation applies the chain rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Dual<F> {
     /// The value.
     pub value: F,
-    /// Its derivative.
-    pub slope: F,
+    /// The derivative of the value.
+    pub derivative: F,
 }
 
 impl<F: Real> Dual<F> {
-    /// What is differentiated by.
+    /// Creates the variable of differentiation, whose derivative is 1.
     #[inline(always)]
     pub fn variable(value: F) -> Self {
-        Dual { value, slope: F::from(1.0) }
+        Dual { value, derivative: F::from(1.0) }
     }
 
-    /// What isn't.
+    /// Creates a constant, whose derivative is 0.
     #[inline(always)]
     pub fn constant(value: F) -> Self {
-        Dual { value, slope: F::from(0.0) }
+        Dual { value, derivative: F::from(0.0) }
     }
 }
 
@@ -165,28 +166,31 @@ impl<F: Real> Neg for Dual<F> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Dual { value: -self.value, slope: -self.slope }
+        Dual { value: -self.value, derivative: -self.derivative }
     }
 }
 impl<F: Real> Add for Dual<F> {
     type Output = Self;
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        Dual { value: self.value + other.value, slope: self.slope + other.slope }
+        Dual { value: self.value + other.value, derivative: self.derivative + other.derivative }
     }
 }
 impl<F: Real> Sub for Dual<F> {
     type Output = Self;
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        Dual { value: self.value - other.value, slope: self.slope - other.slope }
+        Dual { value: self.value - other.value, derivative: self.derivative - other.derivative }
     }
 }
 impl<F: Real> Mul for Dual<F> {
     type Output = Self;
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        Dual { value: self.value * other.value, slope: self.slope * other.value + self.value * other.slope }
+        Dual {
+            value: self.value * other.value,
+            derivative: self.derivative * other.value + self.value * other.derivative,
+        }
     }
 }
 impl<F: Real> Div for Dual<F> {
@@ -194,7 +198,7 @@ impl<F: Real> Div for Dual<F> {
     #[inline(always)]
     fn div(self, other: Self) -> Self {
         let value = self.value / other.value;
-        Dual { value, slope: (self.slope - value * other.slope) / other.value }
+        Dual { value, derivative: (self.derivative - value * other.derivative) / other.value }
     }
 }
 
@@ -210,69 +214,72 @@ impl<F: Real> Real for Dual<F> {
     #[inline(always)]
     fn exp(self) -> Self {
         let value = self.value.exp();
-        Dual { value, slope: self.slope * value }
+        Dual { value, derivative: self.derivative * value }
     }
     #[inline(always)]
     fn exp_m1(self) -> Self {
         let value = self.value.exp_m1();
-        Dual { value, slope: self.slope * (value + 1.0) }
+        Dual { value, derivative: self.derivative * (value + 1.0) }
     }
     #[inline(always)]
     fn ln(self) -> Self {
-        Dual { value: self.value.ln(), slope: self.slope / self.value }
+        Dual { value: self.value.ln(), derivative: self.derivative / self.value }
     }
     #[inline(always)]
     fn ln_1p(self) -> Self {
-        Dual { value: self.value.ln_1p(), slope: self.slope / (self.value + 1.0) }
+        Dual { value: self.value.ln_1p(), derivative: self.derivative / (self.value + 1.0) }
     }
     #[inline(always)]
     fn sqrt(self) -> Self {
         let value = self.value.sqrt();
-        Dual { value, slope: self.slope * 0.5 / value }
+        Dual { value, derivative: self.derivative * 0.5 / value }
     }
     #[inline(always)]
     fn abs(self) -> Self {
         let zero = F::from(0.0);
         let sign = F::select(self.value > zero, F::from(1.0), F::select(self.value < zero, F::from(-1.0), zero));
-        Dual { value: self.value.abs(), slope: self.slope * sign }
+        Dual { value: self.value.abs(), derivative: self.derivative * sign }
     }
     #[inline(always)]
     fn tanh(self) -> Self {
         let value = self.value.tanh();
-        Dual { value, slope: self.slope * (F::from(1.0) - value * value) }
+        Dual { value, derivative: self.derivative * (F::from(1.0) - value * value) }
     }
     #[inline(always)]
     fn powf(self, exponent: f64) -> Self {
-        Dual { value: self.value.powf(exponent), slope: self.slope * self.value.powf(exponent - 1.0) * exponent }
+        Dual {
+            value: self.value.powf(exponent),
+            derivative: self.derivative * self.value.powf(exponent - 1.0) * exponent,
+        }
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        let slope = F::select(
+        let derivative = F::select(
             self.value > other.value,
-            self.slope,
-            F::select(self.value < other.value, other.slope, (self.slope + other.slope) * 0.5),
+            self.derivative,
+            F::select(self.value < other.value, other.derivative, (self.derivative + other.derivative) * 0.5),
         );
-        Dual { value: self.value.max(other.value), slope }
+        Dual { value: self.value.max(other.value), derivative }
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        let slope = F::select(
+        let derivative = F::select(
             self.value < other.value,
-            self.slope,
-            F::select(self.value > other.value, other.slope, (self.slope + other.slope) * 0.5),
+            self.derivative,
+            F::select(self.value > other.value, other.derivative, (self.derivative + other.derivative) * 0.5),
         );
-        Dual { value: self.value.min(other.value), slope }
+        Dual { value: self.value.min(other.value), derivative }
     }
     #[inline(always)]
     fn select(condition: bool, then: Self, otherwise: Self) -> Self {
         Dual {
             value: F::select(condition, then.value, otherwise.value),
-            slope: F::select(condition, then.slope, otherwise.slope),
+            derivative: F::select(condition, then.derivative, otherwise.derivative),
         }
     }
 }
 
-/// A plain float in a formula. (The standard library's own types can't be combined with a constant of another one.)
+/// A float in a formula. (`f32` itself has no operators with an `f64` constant.)
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct Plain<F>(pub F);
@@ -309,7 +316,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn max(self, other: Self) -> Self {
-                // Where neither comparison holds one is NaN, and so is the sum.
+                // If neither comparison holds, one number is NaN, and so is the sum.
                 Self::select(self > other, self, Self::select(other >= self, other, self + other))
             }
             #[inline(always)]
@@ -363,7 +370,7 @@ macro_rules! float {
 float!(f32, single);
 float!(f64, double);
 
-/// The standard library's functions.
+/// The standard library's functions on float64.
 mod double {
     macro_rules! standard {
         ($($name:ident($($argument:ident),*)),*) => {$(
@@ -380,12 +387,12 @@ mod double {
 mod tests {
     use super::*;
 
-    fn slope(f: impl Fn(Dual<Plain<f64>>) -> Dual<Plain<f64>>, x: f64) -> f64 {
-        f(Dual::variable(Plain(x))).slope.0
+    fn derivative(f: impl Fn(Dual<Plain<f64>>) -> Dual<Plain<f64>>, x: f64) -> f64 {
+        f(Dual::variable(Plain(x))).derivative.0
     }
 
     #[test]
-    fn a_dual_number_carries_the_derivative_through_every_function() {
+    fn dual_numbers_differentiate_every_function() {
         type D = Dual<Plain<f64>>;
         type Named = (&'static str, fn(D) -> D);
         let functions: [Named; 12] = [
@@ -407,10 +414,10 @@ mod tests {
                 let h = 1e-6;
                 let at = |x: f64| f(D::constant(Plain(x))).value.0;
                 let difference = (at(x + h) - at(x - h)) / (2.0 * h);
-                let slope = slope(f, x);
+                let derivative = derivative(f, x);
                 assert!(
-                    (slope - difference).abs() <= 1e-6 * (1.0 + slope.abs()),
-                    "{name} at {x}: {slope} {difference}"
+                    (derivative - difference).abs() <= 1e-6 * (1.0 + derivative.abs()),
+                    "{name} at {x}: {derivative} {difference}"
                 );
             }
         }
@@ -418,10 +425,10 @@ mod tests {
 
     #[test]
     fn at_a_kink_the_derivative_is_the_mean_of_both_sides() {
-        assert_eq!(slope(|x| x.abs(), 0.0), 0.0);
-        assert_eq!(slope(|x| x.clamp(0.0, 1.0), 0.0), 0.5);
-        assert_eq!(slope(|x| x.clamp(0.0, 1.0), 1.0), 0.5);
-        assert_eq!(slope(|x| x.softplus(), 0.0), 0.5);
+        assert_eq!(derivative(|x| x.abs(), 0.0), 0.0);
+        assert_eq!(derivative(|x| x.clamp(0.0, 1.0), 0.0), 0.5);
+        assert_eq!(derivative(|x| x.clamp(0.0, 1.0), 1.0), 0.5);
+        assert_eq!(derivative(|x| x.softplus(), 0.0), 0.5);
     }
 
     #[test]

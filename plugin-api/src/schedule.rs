@@ -1,20 +1,20 @@
-//! Learning-rate schedules.
+//! The trait of learning-rate schedules.
 
 use crate::Config;
 
-/// When.
+/// The position in the training for which a schedule computes the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct When {
-    /// Steps made before this one.
+    /// The number of steps before this one.
     pub step: u64,
-    /// Epochs completed.
+    /// The number of completed epochs.
     pub epoch: u64,
-    /// Steps in an epoch, where that is known.
+    /// The number of steps per epoch, if it is known.
     pub steps_per_epoch: Option<u64>,
 }
 
-/// A learning rate that depends on when.
+/// A learning rate that depends on the step.
 pub trait Schedule: Config + Send + Sync + 'static {
-    /// The learning rate; finite at every step.
+    /// Returns the learning rate. It must be finite at every step.
     fn learning_rate(&self, when: &When) -> f64;
 }

@@ -1,8 +1,9 @@
-//! Shapes: how ranks are made the same and lengths broadcast, without an allocation.
+//! Shapes on the stack: Keras's rank matching, and broadcasting without allocation.
 
 use crate::{Error, Result};
 
-/// More axes than anybody trains with; NumPy's limit is 64. What is laid out for more is copied for every batch.
+/// The maximum rank. NumPy's limit is 64, but shapes of that size would be copied for every batch, and tensors in
+/// training have fewer axes.
 pub(crate) const MAX_RANK: usize = 8;
 
 /// A shape on the stack.
@@ -62,7 +63,7 @@ impl Shape {
         self.lengths().iter().map(|&length| length as i64).collect()
     }
 
-    /// The axis with this number, which counts from the end if it is negative.
+    /// Returns the index of an axis, which counts from the end if it is negative.
     pub(crate) fn axis(&self, axis: i64, name: &str) -> Result<usize> {
         let rank = self.rank as i64;
         let index = if axis < 0 { axis + rank } else { axis };
@@ -80,10 +81,10 @@ impl std::fmt::Debug for Shape {
     }
 }
 
-/// Gives both the same rank as Keras does: where they differ by one axis and the longer one ends in 1, that axis is
-/// dropped, or the shorter one gets it if it has rank 1.
-pub(crate) fn same_rank(first: &mut Shape, second: &mut Shape) {
-    fn meet(longer: &mut Shape, shorter: &mut Shape) {
+/// Matches the ranks as Keras does. If the ranks differ by one and the longer shape ends in 1, this axis is removed, or
+/// added to the shorter shape if that has rank 1.
+pub(crate) fn squeeze_or_expand_to_same_rank(first: &mut Shape, second: &mut Shape) {
+    fn match_ranks(longer: &mut Shape, shorter: &mut Shape) {
         if longer.rank() == shorter.rank() + 1 && longer.last() == Some(1) {
             if shorter.rank() == 1 {
                 shorter.push(1);
@@ -93,24 +94,24 @@ pub(crate) fn same_rank(first: &mut Shape, second: &mut Shape) {
         }
     }
     if first.rank() > second.rank() {
-        meet(first, second);
+        match_ranks(first, second);
     } else {
-        meet(second, first);
+        match_ranks(second, first);
     }
 }
 
-/// Where in a smaller array the element is that belongs to a place in a larger one.
+/// Maps an index in a larger array to the index of the broadcast element in a smaller one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Broadcast {
     lengths: [usize; MAX_RANK],
     strides: [usize; MAX_RANK],
     rank: usize,
-    /// In the common cases the place is `flat / each` (of a row's number, or of the array itself).
-    each: Option<usize>,
+    /// If only trailing axes are broadcast, the index is `flat / divisor`.
+    divisor: Option<usize>,
 }
 
 impl Broadcast {
-    /// Aligned at the last axis, as NumPy does.
+    /// Aligns the shapes at the last axis, as NumPy does. Returns `None` if `small` doesn't broadcast to `large`.
     #[inline]
     pub(crate) fn from_the_right(small: &Shape, large: &Shape) -> Option<Self> {
         let missing = large.rank().checked_sub(small.rank())?;
@@ -119,7 +120,8 @@ impl Broadcast {
         Self::new(&padded[..large.rank()], large.lengths())
     }
 
-    /// Aligned at the first axis: weights of shape `[N]` belong to the rows of `[N, T]`.
+    /// Aligns the shapes at the first axis: weights of shape `[N]` belong to the rows of `[N, T]`. Returns `None` if
+    /// `small` doesn't broadcast to `large`.
     pub(crate) fn from_the_left(small: &Shape, large: &Shape) -> Option<Self> {
         let mut padded = [1; MAX_RANK];
         padded.get_mut(..small.rank()).filter(|_| small.rank() <= large.rank())?.copy_from_slice(small.lengths());
@@ -140,16 +142,17 @@ impl Broadcast {
                 return None;
             }
         }
-        // The leading axes are all there, the trailing ones all broadcast.
-        let kept = (0..rank).take_while(|&i| small[i] == large[i]).count();
-        let each = small[kept..].iter().all(|&n| n == 1).then(|| large[kept..].iter().product::<usize>().max(1));
-        Some(Broadcast { lengths, strides, rank, each })
+        // The fast path applies if the leading axes are equal and all others are broadcast.
+        let equal = (0..rank).take_while(|&i| small[i] == large[i]).count();
+        let divisor = small[equal..].iter().all(|&n| n == 1).then(|| large[equal..].iter().product::<usize>().max(1));
+        Some(Broadcast { lengths, strides, rank, divisor })
     }
 
+    /// Returns the index in the smaller array.
     #[inline]
     pub(crate) fn place(&self, flat: usize) -> usize {
-        if let Some(each) = self.each {
-            return if each == 1 { flat } else { flat / each };
+        if let Some(divisor) = self.divisor {
+            return if divisor == 1 { flat } else { flat / divisor };
         }
         let (mut rest, mut place) = (flat, 0);
         for i in (0..self.rank).rev() {
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_meet_as_in_keras() {
+    fn ranks_are_matched_as_in_keras() {
         for (first, second, expected) in [
             (&[4][..], &[4, 1][..], (&[4, 1][..], &[4, 1][..])),
             (&[4, 1], &[4], (&[4, 1], &[4, 1])),
@@ -177,13 +180,13 @@ mod tests {
             (&[4], &[4, 3], (&[4], &[4, 3])),
         ] {
             let (mut a, mut b) = (shape(first), shape(second));
-            same_rank(&mut a, &mut b);
+            squeeze_or_expand_to_same_rank(&mut a, &mut b);
             assert_eq!((a.to_vec().as_slice(), b.to_vec().as_slice()), expected);
         }
     }
 
     #[test]
-    fn broadcasting_finds_the_element_that_numpy_finds() {
+    fn broadcasting_selects_the_same_element_as_numpy() {
         let right = Broadcast::from_the_right(&shape(&[3, 1]), &shape(&[2, 3, 2])).unwrap();
         assert_eq!((0..12).map(|i| right.place(i)).collect::<Vec<_>>(), [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]);
         let left = Broadcast::from_the_left(&shape(&[2]), &shape(&[2, 3])).unwrap();

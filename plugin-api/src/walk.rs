@@ -1,10 +1,10 @@
-//! Walking over inputs in float64, whatever their dtype, with weights, and nothing allocated per batch.
+//! Iteration over inputs of any dtype as float64, with weights and without allocation per batch.
 
 use crate::{
+    kernels::arranged::pairs,
     labels::check_ids,
-    lanes::arranged::pairs,
     metric::Each,
-    shape::{same_rank, Broadcast, Shape},
+    shape::{squeeze_or_expand_to_same_rank, Broadcast, Shape},
     Error, Inputs, Result, Scratch, Tensor,
 };
 
@@ -31,15 +31,16 @@ macro_rules! with_elements {
 // One of the types is float64 itself.
 #[allow(clippy::unnecessary_cast)]
 impl<'a> Tensor<'a> {
-    /// Whether [`get_f64`](Self::get_f64) and its like can read it: float32, float64, int32, int64, uint8, uint64.
+    /// Returns `true` if [`get_f64`](Self::get_f64) and similar methods can read the dtype: float32, float64, int32,
+    /// int64, uint8, uint64.
     pub fn is_numeric(&self) -> bool {
         with_elements!(self, _slice => true, false)
     }
 
-    /// Element `i` in C order as float64; NaN if it isn't numeric.
+    /// Returns element `i` in C order as float64, or NaN if the tensor isn't numeric.
     ///
     /// # Panics
-    /// If there is no element `i`.
+    /// Panics if there is no element `i`.
     pub fn get_f64(&self, i: usize) -> f64 {
         with_elements!(self, slice => slice[i] as f64, f64::NAN)
     }
@@ -49,11 +50,11 @@ impl<'a> Tensor<'a> {
         with_elements!(self, slice => slice.iter().for_each(|&value| f(value as f64)), ());
     }
 
-    /// Where the first element is that is wrong, but for those of places that are absent.
+    /// Returns the index of the first element that is `wrong` and whose index isn't `absent`.
     pub(crate) fn find(&self, wrong: impl Fn(f64) -> bool, absent: impl Fn(usize) -> bool) -> Option<usize> {
         with_elements!(self, slice => {
             slice.chunks(BLOCK).zip((0..).step_by(BLOCK)).find_map(|(chunk, start)| {
-                // Whole chunks first: without an early exit the loop over one is vectorized.
+                // Test the whole chunk first: a loop without an early exit vectorises.
                 if !chunk.iter().fold(false, |any, &value| any | wrong(value as f64)) {
                     return None;
                 }
@@ -63,7 +64,7 @@ impl<'a> Tensor<'a> {
         }, None)
     }
 
-    /// Element `i` as a whole number, not rounded; none if it isn't one.
+    /// Returns element `i` as an integer without rounding, or `None` if it isn't an integer.
     pub fn get_whole(&self, i: usize) -> Option<i128> {
         if let Some(ids) = self.as_slice::<i64>() {
             Some(ids[i].into())
@@ -75,7 +76,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Elements `start` and on as float64, as many as `target` holds.
+    /// Fills `target` with the elements from `start` on, as float64.
     fn read_f64(&self, start: usize, target: &mut [f64]) {
         with_elements!(self, slice => {
             for (target, &value) in target.iter_mut().zip(&slice[start..]) {
@@ -87,36 +88,36 @@ impl<'a> Tensor<'a> {
 
 /// See [`Inputs::values_per_sample`].
 pub(crate) fn per_sample(shape: &Shape, weight: Option<Tensor<'_>>) -> f64 {
-    let of_one = usize::from(weight.is_none_or(|weight| weight.rank() > 0));
-    shape.lengths().iter().skip(of_one).product::<usize>().max(1) as f64
+    let leading = usize::from(weight.is_none_or(|weight| weight.rank() > 0));
+    shape.lengths().iter().skip(leading).product::<usize>().max(1) as f64
 }
 
-/// `y_true` and `y_pred`, of one shape.
-struct Together<'a> {
+/// `y_true` and `y_pred`, and their common shape.
+struct Pair<'a> {
     y_true: Tensor<'a>,
     y_pred: Tensor<'a>,
     shape: Shape,
 }
 
-impl<'a> Together<'a> {
+impl<'a> Pair<'a> {
     #[inline]
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let (y_true, y_pred) = (numeric(inputs.y_true()?, "y_true")?, numeric(inputs.y_pred()?, "y_pred")?);
-        Ok(Together { y_true, y_pred, shape: pairs(inputs)? })
+        Ok(Pair { y_true, y_pred, shape: pairs(inputs)? })
     }
 
-    /// Calls `f` for each line along the axis, or for each element; for none that has no elements.
+    /// Calls `f` for each line along the axis, or for each element if it is `None`. Empty lines are skipped.
     fn for_each_line(&self, axis: Option<usize>, weights: Weights<'_>, mut f: impl FnMut(&[f64], &[f64], f64)) {
         let length = axis.map_or(1, |axis| self.shape.lengths()[axis]);
-        let behind: usize = axis.map_or(1, |axis| self.shape.lengths()[axis + 1..].iter().product());
+        let inner: usize = axis.map_or(1, |axis| self.shape.lengths()[axis + 1..].iter().product());
         let lines = self.shape.count().checked_div(length).unwrap_or(0);
         let [mut true_line, mut pred_line] = [(); 2].map(|()| Scratch::of_length(length));
         let read = |tensor: &Tensor<'a>, line: usize, target: &mut [f64]| {
-            if behind == 1 {
+            if inner == 1 {
                 tensor.read_f64(line * length, target);
             } else {
                 for (i, value) in target.iter_mut().enumerate() {
-                    *value = tensor.get_f64((line / behind * length + i) * behind + line % behind);
+                    *value = tensor.get_f64((line / inner * length + i) * inner + line % inner);
                 }
             }
         };
@@ -136,7 +137,7 @@ pub(crate) fn numeric<'a>(tensor: Tensor<'a>, name: &str) -> Result<Tensor<'a>> 
     }
 }
 
-/// The weight that belongs to each place of an array.
+/// Weights that broadcast to a shape.
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a>(Option<(Tensor<'a>, Broadcast)>);
 
@@ -145,7 +146,7 @@ impl<'a> Weights<'a> {
         let Some(weight) = weight else { return Ok(Weights(None)) };
         let weight = numeric(weight, "sample_weight")?;
         let (mut small, mut large) = (Shape::new(weight.shape(), "sample_weight")?, *shape);
-        same_rank(&mut small, &mut large);
+        squeeze_or_expand_to_same_rank(&mut small, &mut large);
         match Broadcast::from_the_left(&small, &large).or_else(|| Broadcast::from_the_right(&small, &large)) {
             Some(place) => Ok(Weights(Some((weight, place)))),
             None => Err(Error::input(format!("sample_weight of shape {:?} doesn't fit {shape:?}", weight.shape()))),
@@ -161,20 +162,20 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// What a classifier says of one sample.
+/// The prediction of a classifier for one sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
-    /// The class that is right.
+    /// The true class.
     pub label: usize,
-    /// The class predicted: the one with the greatest probability, the first of equals.
+    /// The predicted class: the first one with the greatest probability.
     pub class: usize,
-    /// The probability of the class predicted; NaN if one of the row is NaN.
+    /// The probability of the predicted class; NaN if the row contains NaN.
     pub confidence: f64,
-    /// Whether both are the same; false if a number of the row is NaN.
+    /// Whether the predicted class is the true one; `false` if the row contains NaN.
     pub is_right: bool,
 }
 
-/// The shape of the rows along the last axis, and how long one is; a vector has rows of one element.
+/// Returns the shape of the rows along the last axis, and their length. The rows of a vector have one element.
 fn rows_of(y_pred: &Tensor<'_>) -> Result<(Shape, usize)> {
     let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
     let columns = if shape.rank() > 1 { shape.last().unwrap_or(1) } else { 1 };
@@ -184,26 +185,26 @@ fn rows_of(y_pred: &Tensor<'_>) -> Result<(Shape, usize)> {
     Ok((shape, columns))
 }
 
-/// How many elements are converted at once.
+/// The number of elements that are converted at once.
 const BLOCK: usize = 1024;
 
 impl<'a> Inputs<'a> {
     /// Calls `f(y_true, y_pred, weight)` for each element, in float64.
     ///
-    /// Both have the same shape, once their ranks are made the same as in Keras; weights broadcast. float64 is taken as it is, float32
-    /// converted exactly, 64-bit integers are rounded. `f` is called for elements of weight 0 too.
+    /// Both inputs must have the same shape after Keras's rank matching; weights broadcast. float32 is converted
+    /// exactly, 64-bit integers are rounded. `f` is called for elements of weight 0 too.
     ///
     /// # Errors
-    /// The shapes don't fit, or an input holds no numbers.
+    /// Returns an error if the shapes don't match or an input isn't numeric.
     pub fn for_each(&self, mut f: impl FnMut(f64, f64, f64)) -> Result<()> {
-        let together = Together::new(self)?;
-        let weights = Weights::new(self.weight, &together.shape)?;
-        let count = together.shape.count();
+        let pair = Pair::new(self)?;
+        let weights = Weights::new(self.weight, &pair.shape)?;
+        let count = pair.shape.count();
         let [mut y_true, mut y_pred] = [(); 2].map(|()| Scratch::of_length(BLOCK.min(count)));
         for start in (0..count).step_by(BLOCK) {
             let n = BLOCK.min(count - start);
-            together.y_true.read_f64(start, &mut y_true[..n]);
-            together.y_pred.read_f64(start, &mut y_pred[..n]);
+            pair.y_true.read_f64(start, &mut y_true[..n]);
+            pair.y_pred.read_f64(start, &mut y_pred[..n]);
             for i in 0..n {
                 f(y_true[i], y_pred[i], weights.get(start + i));
             }
@@ -211,43 +212,46 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// Calls `f(y_true, y_pred, weight)` for each row along the last axis, in float64; a batch of rank 1 has rows of one element.
+    /// Calls `f(y_true, y_pred, weight)` for each row along the last axis, in float64. The rows of a batch of rank 1
+    /// have one element.
     ///
     /// # Errors
-    /// As [`for_each`](Self::for_each).
+    /// Returns an error in the same cases as [`for_each`](Self::for_each).
     pub fn for_each_row(&self, f: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
-        let together = Together::new(self)?;
-        let last = together.shape.rank().checked_sub(1).filter(|last| *last > 0);
-        let weights = Weights::new(self.weight, &last.map_or(together.shape, |last| together.shape.without(last)))?;
-        together.for_each_line(last, weights, f);
+        let pair = Pair::new(self)?;
+        let last = pair.shape.rank().checked_sub(1).filter(|last| *last > 0);
+        let weights = Weights::new(self.weight, &last.map_or(pair.shape, |last| pair.shape.without(last)))?;
+        pair.for_each_line(last, weights, f);
         Ok(())
     }
 
-    /// Calls `f(y_true, y_pred, weight)` for each line along an axis, in float64. An axis counts from the end if it is negative; a batch of
-    /// rank 1 is a line.
+    /// Calls `f(y_true, y_pred, weight)` for each line along an axis, in float64. The axis counts from the end if it is
+    /// negative. A batch of rank 1 is one line.
     ///
     /// # Errors
-    /// As [`for_each`](Self::for_each), or there is no such axis.
+    /// Returns an error in the same cases as [`for_each`](Self::for_each), or if there is no such axis.
     pub fn for_each_line(&self, axis: i64, f: impl FnMut(&[f64], &[f64], f64)) -> Result<()> {
-        let together = Together::new(self)?;
-        let axis = together.shape.axis(axis, "y_pred")?;
-        let weights = Weights::new(self.weight, &together.shape.without(axis))?;
-        together.for_each_line(Some(axis), weights, f);
+        let pair = Pair::new(self)?;
+        let axis = pair.shape.axis(axis, "y_pred")?;
+        let weights = Weights::new(self.weight, &pair.shape.without(axis))?;
+        pair.for_each_line(Some(axis), weights, f);
         Ok(())
     }
 
-    /// The axis of this number, which counts from the end if it is negative, once the ranks of `y_true` and `y_pred` are made the same.
+    /// Returns the index of an axis of the common shape after Keras's rank matching. The axis counts from the end if it
+    /// is negative.
     ///
     /// # Errors
-    /// As [`for_each_line`](Self::for_each_line).
+    /// Returns an error in the same cases as [`for_each_line`](Self::for_each_line).
     pub fn axis(&self, axis: i64) -> Result<usize> {
-        Together::new(self)?.shape.axis(axis, "y_pred")
+        Pair::new(self)?.shape.axis(axis, "y_pred")
     }
 
-    /// Calls `f` with a class id, the row of `y_pred` it belongs to, and their weight, for each row whose weight isn't 0.
+    /// Calls `f(id, y_pred_row, weight)` for each row of `y_pred` whose weight isn't 0, with its class id.
     ///
     /// # Errors
-    /// `y_true` holds not one id for each row, an id isn't that of an element of its row, or the weights don't fit. Then `f` wasn't called.
+    /// Returns an error, before the first call of `f`, if `y_true` doesn't have one id per row, an id isn't the index
+    /// of an element of its row, or the weights don't broadcast.
     pub fn for_each_class_id(&self, mut f: impl FnMut(usize, &[f64], f64)) -> Result<()> {
         let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, numeric(self.y_pred()?, "y_pred")?);
         let (shape, columns) = rows_of(&y_pred)?;
@@ -273,11 +277,13 @@ impl<'a> Inputs<'a> {
 
     /// Calls `f(prediction, weight)` for each sample of a classifier whose weight isn't 0.
     ///
-    /// `y_pred` are probabilities `[rows, classes]`, or `[rows]` or `[rows, 1]` of class 1. `y_true` are one-hot rows in the shape of `y_pred`, or
-    /// class ids, `[rows]` or `[rows, 1]`. Of a row that holds NaN the weight is NaN, so that a sum of weights is NaN too.
+    /// `y_pred` contains probabilities of shape `[rows, classes]`, or probabilities of class 1 of shape `[rows]` or
+    /// `[rows, 1]`. `y_true` contains one-hot rows in the shape of `y_pred`, or class ids of shape `[rows]` or
+    /// `[rows, 1]`. If a row contains NaN, its weight is passed as NaN, so that a sum of weights becomes NaN.
     ///
     /// # Errors
-    /// The shapes don't fit, an id isn't that of a class, or an input holds no numbers. Then `f` wasn't called.
+    /// Returns an error, before the first call of `f`, if the shapes don't match, an id isn't that of a class, or an
+    /// input isn't numeric.
     pub fn for_each_prediction(&self, mut f: impl FnMut(Prediction, f64)) -> Result<()> {
         let (y_true, y_pred) = (numeric(self.y_true()?, "y_true")?, numeric(self.y_pred()?, "y_pred")?);
         let (shape, columns) = rows_of(&y_pred)?;
@@ -294,7 +300,7 @@ impl<'a> Inputs<'a> {
         if !one_hot {
             check_ids(&y_true, "y_true", Some(columns.max(2)), |row| weights.get(row) == 0.0)?;
         }
-        // The first of the greatest, and that itself; NaN if there is one.
+        // The first index of the maximum, and the maximum; NaN if the row contains one.
         let greatest = |tensor: &Tensor<'_>, row: usize| {
             (1..columns).fold((0, tensor.get_f64(row * columns)), |best, column| {
                 let value = tensor.get_f64(row * columns + column);
@@ -327,10 +333,11 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// The weight of each row of `y_pred` along the last axis, by the row's number; a vector has rows of one element.
+    /// Returns a function from the number of a row of `y_pred`, along the last axis, to the row's weight. The rows of a
+    /// vector have one element.
     ///
     /// # Errors
-    /// The weights don't fit.
+    /// Returns an error if the weights don't broadcast.
     pub fn row_weights(&self) -> Result<impl Fn(usize) -> f64 + 'a> {
         let weights = Weights::new(self.weight, &rows_of(&self.y_pred()?)?.0)?;
         Ok(move |row| weights.get(row))
@@ -339,7 +346,7 @@ impl<'a> Inputs<'a> {
     /// Calls `f(value, weight)` for each element of `values`, in float64.
     ///
     /// # Errors
-    /// The weights don't fit, or `values` holds no numbers.
+    /// Returns an error if the weights don't broadcast, or `values` isn't numeric.
     pub fn for_each_value(&self, mut f: impl FnMut(f64, f64)) -> Result<()> {
         let values = numeric(self.get("values")?, "values")?;
         let weights = Weights::new(self.weight, &Shape::new(values.shape(), "values")?)?;
@@ -351,15 +358,15 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// How many values a sample has where there is one for [each](Each) of these. Keras averages over what stands behind the first
-    /// axis, so that a batch counts as many samples as its first axis is long, and as one where it has one weight for all.
+    /// Returns the number of values per sample if there is one value for [each](Each) of these. Keras averages over all
+    /// axes but the first: the number of samples is the length of the first axis, or 1 if there is a scalar weight.
     ///
     /// # Errors
-    /// The inputs don't fit.
+    /// Returns an error if the inputs are invalid.
     pub fn values_per_sample(&self, each: Each) -> Result<f64> {
         let mut shape = match each {
             Each::ClassId => Shape::new(self.y_pred()?.shape(), "y_pred")?,
-            _ => Together::new(self)?.shape,
+            _ => Pair::new(self)?.shape,
         };
         match each {
             Each::Line(axis) => shape = shape.without(shape.axis(axis, "y_pred")?),
@@ -375,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_meet_their_partner_and_their_weight() {
+    fn elements_are_paired_with_their_label_and_weight() {
         let (y_true, y_pred, weight) = ([1i64, 1, 2, 2], [0.5f32, 0.25, 4.0, 8.0], [10.0f32, 20.0]);
         let tensors = [("y_true", Tensor::new(&y_true, &[2, 2])), ("y_pred", Tensor::new(&y_pred, &[2, 2]))];
         let inputs = Inputs::new(&tensors, Some(Tensor::new(&weight, &[2])), None);
@@ -388,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_meets_a_vector_and_nothing_is_broadcast() {
+    fn a_column_matches_a_vector_and_nothing_is_broadcast() {
         let data = [1.0f32, 2.0, 3.0, 4.0];
         let walk = |y_true: &[i64], y_pred: &[i64]| {
             let length = |shape: &[i64]| shape.iter().product::<i64>() as usize;
@@ -415,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_weight_0_is_not_looked_at_and_one_with_nan_has_no_weight() {
+    fn a_row_of_weight_0_is_ignored_and_a_row_with_nan_has_weight_nan() {
         let nan = f32::NAN;
         let seen = predictions(&[9.0, 1.0, 0.0], &[0.1, nan, 0.2, 0.8, nan, 0.4], 2, &[0.0, 2.0, 1.0]).unwrap();
         assert_eq!(seen[0], (1, 1, 2.0));
@@ -439,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_by_name() {
+    fn an_error_of_shapes_names_the_input() {
         let data = [0.0f32; 6];
         let tensors = [("y_true", Tensor::new(&data, &[3, 2])), ("y_pred", Tensor::new(&data, &[2, 3]))];
         let error = Inputs::new(&tensors, None, None).for_each(|_, _, _| ()).unwrap_err();

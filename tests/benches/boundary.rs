@@ -1,8 +1,8 @@
-//! What the boundary costs: `cargo bench -p plugfit-tests`.
+//! Benchmarks of the plug-in boundary: `cargo bench -p plugfit-tests`.
 //!
-//! - Loading 50 plug-ins, each of its own file, from finding them to their being usable: 100 ms at most.
-//! - Updating a metric with a batch of 32 rows through the boundary, against the same call made directly: 50 ns more at most.
-//! - Updating metrics of the standard set with 32 rows, to hold against what `tests/benches/updates.py` says of the same from Python.
+//! - Loading 50 plug-ins, each from its own file, from discovery until they are usable: 100 ms at most.
+//! - Updating a metric with a batch of 32 rows through the boundary, compared with a direct call: 50 ns more at most.
+//! - Updating metrics of the standard set with 32 rows. `tests/benches/updates.py` measures the same from Python.
 
 use calibration::ExpectedCalibrationError;
 use plugfit::{Host, plugin::Kind};
@@ -15,8 +15,8 @@ const ROWS: usize = 32;
 const CALLS: u32 = 20_000;
 const ROUNDS: usize = 50;
 
-/// A folder of copies, each with a name of its own in its manifest.
-fn many(folder: &Path) {
+/// Fills a folder with copies of a plug-in, each with a unique name in its manifest.
+fn write_copies(folder: &Path) {
     let bytes = std::fs::read(library("calibration")).expect("a library");
     let name = br#""name":"calibration""#;
     let at = bytes.windows(name.len()).position(|window| window == name).expect("a manifest") + br#""name":""#.len();
@@ -27,7 +27,7 @@ fn many(folder: &Path) {
     }
 }
 
-/// In this process, which has loaded nothing before.
+/// Loads the plug-ins of a folder in this process, which has loaded none before, and prints the microseconds taken.
 fn load(folder: &Path) {
     let begin = Instant::now();
     let host = Host::new().with_plugins(folder).expect("they load");
@@ -41,7 +41,7 @@ fn load(folder: &Path) {
 
 fn loading() {
     let folder = run::folder();
-    many(folder.path());
+    write_copies(folder.path());
     let this = std::env::current_exe().expect("a program");
     let mut times: Vec<f64> = (0..11)
         .map(|_| {
@@ -59,7 +59,7 @@ fn loading() {
     );
 }
 
-/// The best round's time of one call.
+/// Returns the nanoseconds per call of the fastest round.
 fn time(mut call: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {
@@ -95,7 +95,7 @@ fn updating() {
     );
 }
 
-/// As `updates.py` does it from Python.
+/// Measures the same updates as `updates.py`.
 fn standard() {
     let labels: Vec<f32> = (0..ROWS).map(|row| (row % 2) as f32).collect();
     let scores: Vec<f32> = (0..ROWS).map(|row| row as f32 / ROWS as f32).collect();

@@ -1,6 +1,8 @@
-//! What `--isolate` costs: the same calls within the process and in a worker. `cargo bench -p plugfit-tests --bench isolation`.
+//! Benchmarks of `--isolate`: the same calls in this process and in a worker.
+//! `cargo bench -p plugfit-tests --bench isolation`.
 //!
-//! Of each the median of many rounds; "after a pause" is a call a millisecond after the one before, when nobody spins any more.
+//! Each time is the median of many rounds. "After a pause" is a call one millisecond after the previous one, when
+//! neither process spins any more.
 
 use plugfit::{
     Host, component,
@@ -27,7 +29,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e6
 }
 
-/// Microseconds of a call.
+/// Returns the microseconds per call for consecutive calls.
 fn in_a_row(calls: u32, call: &mut dyn FnMut()) -> f64 {
     let round = |call: &mut dyn FnMut()| {
         let begin = Instant::now();
@@ -48,7 +50,7 @@ fn after_a_pause(call: &mut dyn FnMut()) -> f64 {
     median((0..300).map(|_| paused(call)).collect())
 }
 
-/// A metric's update with so many rows.
+/// Returns a metric update with this many rows.
 fn metric(host: &Host, rows: usize) -> Box<dyn FnMut()> {
     let ids: Vec<f32> = (0..rows).map(|row| (row % 2) as f32).collect();
     let scores: Vec<f32> = (0..rows).map(|row| row as f32 / rows as f32).collect();
@@ -59,7 +61,7 @@ fn metric(host: &Host, rows: usize) -> Box<dyn FnMut()> {
     })
 }
 
-/// A loss's value and gradient.
+/// Returns a call that computes the value and gradient of a loss.
 fn loss(host: &Host) -> Box<dyn FnMut()> {
     let y_true: Vec<f32> = (0..1280).map(|i| (i % 7) as f32).collect();
     let y_pred: Vec<f32> = (0..1280).map(|i| (i % 11) as f32).collect();
@@ -73,7 +75,7 @@ fn loss(host: &Host) -> Box<dyn FnMut()> {
     })
 }
 
-/// A step of a million parameters with three slots each.
+/// Returns an optimizer step with a million parameters and three slots per parameter.
 fn optimizer(host: &Host) -> Box<dyn FnMut()> {
     let mut values = vec![0.5_f32; 1_000_000];
     let gradients: Vec<f32> = (0..1_000_000).map(|i| (i % 13) as f32 * 1e-3).collect();
@@ -98,7 +100,7 @@ fn main() {
     line("loss, after a pause", hosts.each_ref().map(|host| after_a_pause(&mut *loss(host))));
     line("optimizer, a step of 1,000,000 parameters", hosts.each_ref().map(|host| in_a_row(10, &mut *optimizer(host))));
     let begin = Instant::now();
-    let made = host(true).metric("calibration>ECE").map(drop);
-    made.expect("it is there");
+    let created = host(true).metric("calibration>ECE").map(drop);
+    created.expect("it is there");
     println!("{:<44} {:>25.2}", "a worker started, with its first component", begin.elapsed().as_secs_f64() * 1e6);
 }

@@ -1,4 +1,4 @@
-"""What an update of 32 rows takes from Python; `cargo bench -p plugfit-tests --bench boundary` says what it takes without."""
+"""Measures a metric update of 32 rows from Python; `cargo bench -p plugfit-tests --bench boundary` measures it from Rust."""
 
 import timeit
 

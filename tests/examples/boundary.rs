@@ -1,4 +1,5 @@
-//! `boundary ROUNDS LIBRARY… LIBRARY#FUNCTION…`: every call across the boundary, so many times, for valgrind to look at.
+//! `boundary ROUNDS LIBRARY… LIBRARY#FUNCTION…`: makes every call across the boundary this many times, for use under
+//! valgrind.
 
 use plugfit_tests::boundary::Boundary;
 
@@ -6,6 +7,6 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let rounds: usize = arguments.next().and_then(|rounds| rounds.parse().ok()).expect("how many rounds");
     let boundary = Boundary::new(&arguments.collect::<Vec<_>>());
-    let made: Vec<usize> = (0..rounds).map(|_| boundary.round()).collect();
-    println!("{rounds} rounds of {} components", made.first().unwrap_or(&0));
+    let created: Vec<usize> = (0..rounds).map(|_| boundary.round()).collect();
+    println!("{rounds} rounds of {} components", created.first().unwrap_or(&0));
 }

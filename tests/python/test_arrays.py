@@ -1,4 +1,4 @@
-"""What Python's arrays mean: values that are missing, masked, no numbers or too large are refused wherever arrays are given."""
+"""Array arguments: every function refuses missing, masked, non-numeric and too large values."""
 
 import datetime
 import decimal
@@ -26,7 +26,7 @@ def step(grad):
     optimizers.SGD().apply([grad], [param])
 
 
-#: Each place that takes an array of four rows, and the name that it has there.
+#: Each function that accepts an array of four rows, with the argument's name.
 ENTRIES = {
     "loss y_true": lambda array: losses.get("mse")(array, P),
     "loss y_pred": lambda array: losses.get("mse")(T, array),
@@ -83,12 +83,12 @@ def test_missing_and_masked_values_are_refused_with_their_row(entry, kind):
 
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("kind", NO_NUMBERS)
-def test_what_holds_no_numbers_is_refused(entry, kind):
+def test_arrays_without_numbers_are_refused(entry, kind):
     with pytest.raises(TypeError, match="hold"):
         ENTRIES[entry](NO_NUMBERS[kind])
 
 
-#: Metrics take float64 as it is, and of a mask it counts alone what isn't 0.
+#: Metrics accept float64, and of a mask only zero or nonzero matters.
 TAKES_FLOAT64 = {"loss mask", "metric y_true", "metric y_pred", "metric values", "score y_true", "score y_pred"}
 
 
@@ -99,7 +99,7 @@ def test_numbers_too_large_for_float32_are_refused_with_their_row(entry, number)
         ENTRIES[entry](np.array([0.0, 1.0, number, 0.0]))
 
 
-def test_integers_that_float32_rounds_are_no_inputs_of_a_model():
+def test_a_model_refuses_integers_that_float32_rounds():
     ids = np.array([[1], [2], [2**24 + 1], [3]])
     for array in (ids, ids.astype(np.int32), ids.astype(np.uint32), ids.astype(np.uint64), ids.tolist(), ids.astype(object)):
         for use in (lambda x: compiled().fit(x, T), lambda x: compiled().evaluate(x, T), lambda x: compiled().predict(x)):
@@ -118,7 +118,7 @@ def test_integers_beyond_int64_are_refused(entry):
             ENTRIES[entry](array)
 
 
-def test_objects_and_masked_arrays_that_are_all_numbers_are_taken():
+def test_arrays_of_objects_and_masked_arrays_with_only_numbers_are_accepted():
     right = losses.get("mse")([1.0, 2.0, 0.5], [0.0, 0.0, 0.0])
     for values in (
         np.array([1, 2.0, np.float32(0.5)], object),
@@ -134,7 +134,7 @@ def test_objects_and_masked_arrays_that_are_all_numbers_are_taken():
     assert np.isnan(losses.get("mse")(np.array([np.nan, 1.0], object), [0.0, 0.0])), "a NaN is a number"
 
 
-def test_numbers_that_float64_does_not_hold_are_refused():
+def test_numbers_too_large_for_float64_are_refused():
     for values in (np.array([np.longdouble("1e4000"), 1]), np.array([10**400, 0.5], object), np.array([decimal.Decimal("1e400")], object)):
         if values.dtype == np.longdouble and np.isinf(values.astype(np.longdouble)[0]):
             continue
@@ -201,7 +201,7 @@ def test_columns_of_tables_with_missing_values_are_refused(name):
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_columns_of_tables_that_are_whole_are_taken(name):
+def test_columns_without_missing_values_are_accepted(name):
     module = pytest.importorskip(name)
     right = losses.get("mse")([0.0, 1.0, 3.0, 0.0], P)
     make = {"pandas": lambda: module.Series([0, 1, 3, 0], dtype="Int64"), "polars": lambda: module.Series([0, 1, 3, 0])}
@@ -254,14 +254,14 @@ def test_integers_among_other_objects_are_exact_or_refused():
     assert losses.get("mse")(np.array([2**24, 0.5], object), [2.0**24, 0.5]) == 0
 
 
-def test_decimals_that_are_not_finite_are_numbers():
+def test_infinite_decimals_are_numbers():
     decimals = np.array([decimal.Decimal("Infinity"), decimal.Decimal("1")], object)
     assert losses.get("mse")(decimals, [0.0, 1.0]) == np.inf
     assert np.isnan(losses.get("mse")(np.array([decimal.Decimal("NaN"), np.True_], object), [0.0, 1.0]))
 
 
 @pytest.mark.parametrize("adapter", ["keras", "torch"])
-def test_adapters_refuse_missing_and_masked_values_too(adapter):
+def test_adapters_refuse_missing_and_masked_values(adapter):
     pytest.importorskip(adapter)
     import importlib
 

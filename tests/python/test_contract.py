@@ -1,4 +1,4 @@
-"""What a caller may rely on: arrays, names, configurations, errors, state."""
+"""The contract of the Python interface: arrays, names, configurations, errors and states."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ T = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
 P = np.array([[0.2, 0.7], [0.6, 0.4]], np.float32)
 
 
-def test_a_loss_is_a_float32_and_an_array_where_it_is_not_reduced():
+def test_a_reduced_loss_is_a_float32_and_an_unreduced_loss_is_an_array():
     value = losses.get("mse")(T, P)
     assert type(value) is np.float32
     values = losses.get({"class_name": "MeanSquaredError", "config": {"reduction": "none"}})(T, P)
@@ -25,14 +25,14 @@ def test_a_loss_is_a_float32_and_an_array_where_it_is_not_reduced():
 @pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0], np.float32)[:, None]])
 def test_a_gradient_is_that_of_the_reduced_loss(name, weight):
     loss, step = losses.get(name), 1e-2
-    slopes = loss.gradient(T, P, weight)
-    assert slopes.shape == P.shape and slopes.dtype == np.float32
+    derivatives = loss.gradient(T, P, weight)
+    assert derivatives.shape == P.shape and derivatives.dtype == np.float32
     for place in np.ndindex(P.shape):
         up, down = P.copy(), P.copy()
         up[place] += step
         down[place] -= step
         difference = (float(loss(T, up, weight)) - float(loss(T, down, weight))) / (2 * step)
-        assert np.isclose(slopes[place], difference, rtol=2e-2, atol=2e-3)
+        assert np.isclose(derivatives[place], difference, rtol=2e-2, atol=2e-3)
 
 
 def test_a_mask_rescales_weights_by_total_over_valid():
@@ -48,7 +48,7 @@ def test_a_mask_rescales_weights_by_total_over_valid():
     assert losses.get("mse")(T, masked) == value
 
 
-def test_arrays_of_any_kind_are_taken_and_the_same():
+def test_arrays_of_any_kind_give_the_same_result():
     value = losses.get("mse")(T, P)
     for kind in (list, np.float64, np.float16, "f>4", "strided", "fortran"):
         if kind is list:
@@ -72,7 +72,7 @@ def test_float64_stays_float64_in_metrics():
     assert metrics.get("mse")([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6]) == pytest.approx(0.1925, rel=1e-12)
 
 
-def test_a_state_of_another_metric_or_of_other_settings_is_refused():
+def test_a_state_of_another_metric_or_other_settings_is_refused():
     t, p = [0.0, 1.0, 1.0, 0.0], [0.2, 0.7, 0.1, 0.4]
     few, many = metrics.AUC(num_thresholds=10), metrics.AUC(name="other")
     few.update_state(t, p), many.update_state(t, p)
@@ -86,7 +86,7 @@ def test_a_state_of_another_metric_or_of_other_settings_is_refused():
     assert again.result() == before
 
 
-def test_what_does_not_fit_is_refused_at_the_end_of_a_training_too():
+def test_finalize_refuses_parameters_that_do_not_match():
     optimizer, param = optimizers.SGD(0.5, use_ema=True), np.ones(2, "f")
     optimizer.apply([param * 1], [param])
     for wrong in ([], [np.ones(3, "f")], [param, np.ones(2, "f")]):
@@ -101,7 +101,7 @@ def test_a_gradient_may_be_the_parameter_itself():
     assert (shared == apart).all()
 
 
-def test_a_copy_of_an_optimizer_goes_by_the_names_of_the_first():
+def test_a_copy_of_an_optimizer_uses_the_names_of_the_original():
     first, param = optimizers.Adam(0.1), np.ones(2, "f")
     first.apply([param * 1], [param], names=["a"])
     copy, other = pickle.loads(pickle.dumps(first)), param.copy()
@@ -129,7 +129,7 @@ def test_a_model_trains_with_the_rate_that_was_set():
         model.fit(np.ones((4, 2), "f"), np.ones((4, 1), "f"), validation_data=(P,))
 
 
-def test_no_columns_and_none_are_told_of():
+def test_rows_without_columns_are_accepted_and_none_is_refused():
     assert losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 0), "f"), np.float32(1)).shape == (4, 0)
     with pytest.raises(ValueError, match="doesn't fit"):
         losses.get("mse").gradient(np.zeros((4, 0), "f"), np.zeros((4, 1), "f"), np.float32(1))
@@ -139,7 +139,7 @@ def test_no_columns_and_none_are_told_of():
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError])
-def test_arguments_that_are_not_there_or_missing_are_refused_as_python_and_keras_do(error):
+def test_unknown_and_missing_arguments_are_refused_as_in_python_and_keras(error):
     with pytest.raises(error, match="unexpected keyword argument 'rate'"):
         optimizers.Adam(rate=0.1)
     with pytest.raises(error, match="num_classes"):
@@ -151,14 +151,14 @@ def test_arguments_that_are_not_there_or_missing_are_refused_as_python_and_keras
 
 
 @pytest.mark.parametrize("bad", ["no", object(), np.array(["a", "b"]), {"a": 1}])
-def test_what_holds_no_numbers_is_a_type_error(bad):
+def test_arrays_without_numbers_are_a_type_error(bad):
     with pytest.raises(TypeError):
         losses.get("mse")(T, bad)
     with pytest.raises(TypeError):
         metrics.get("mse").update_state(T, bad)
 
 
-def test_shapes_that_do_not_fit_are_a_value_error_and_leave_a_metric_as_it_was():
+def test_mismatched_shapes_are_a_value_error_and_leave_a_metric_unchanged():
     metric = metrics.get("mse")
     metric.update_state(T, P)
     before = metric.get_state()
@@ -170,13 +170,13 @@ def test_shapes_that_do_not_fit_are_a_value_error_and_leave_a_metric_as_it_was()
     assert metric.get_state() == before
 
 
-def test_a_sparse_crossentropy_along_another_axis_refuses_shapes_that_do_not_fit():
+def test_a_sparse_crossentropy_along_another_axis_refuses_mismatched_shapes():
     loss = losses.SparseCategoricalCrossentropy(axis=0)
     with pytest.raises(ValueError):
         loss(np.zeros((4, 4)), np.full((2, 4, 4), 0.5))
 
 
-def test_unknown_names_are_a_value_error_that_says_what_is_near():
+def test_an_unknown_name_is_a_value_error_with_a_suggestion():
     with pytest.raises(ValueError, match="MeanSquaredError|mean_squared"):
         losses.get("mean_squared_eror")
     for module in (losses, metrics, optimizers, schedules):
@@ -201,7 +201,7 @@ def test_settings_are_checked():
             metrics.FBetaScore(**wrong)
 
 
-def test_classes_take_keras_positional_arguments_and_give_their_settings():
+def test_classes_accept_keras_positional_arguments_and_expose_their_settings():
     assert losses.Huber(2.0).delta == 2.0
     assert metrics.MeanIoU(3).num_classes == 3
     assert optimizers.SGD(0.1, 0.9).momentum == 0.9
@@ -244,7 +244,7 @@ class Squared(losses.Loss):
         return (y_true - y_pred) ** self.power
 
 
-def test_a_class_of_ones_own_is_reduced_and_weighed_as_any_loss():
+def test_a_subclassed_loss_is_reduced_and_weighted_like_any_loss():
     weight = np.array([[1.0], [3.0]])
     loss = Squared()
     assert loss.name == "squared" and np.isclose(loss(T, P, weight), losses.get("mse")(T, P, weight))
@@ -268,7 +268,7 @@ def test_a_class_of_ones_own_is_reduced_and_weighed_as_any_loss():
         losses.Loss()
 
 
-def test_refusals_are_in_the_words_of_keras():
+def test_errors_have_the_messages_of_keras():
     with pytest.raises(ValueError, match="Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can"):
         optimizers.SGD(clipnorm=1.0, clipvalue=1.0)
     with pytest.raises(ValueError, match=r"Threshold values must be in \[0, 1\]. Received: \[-1, 2\]"):
@@ -283,19 +283,19 @@ def test_refusals_are_in_the_words_of_keras():
         losses.CategoricalCrossentropy()(np.ones((2, 1)), np.ones((2, 1)))
 
 
-def test_the_thresholds_of_an_auc_say_how_many_they_are():
+def test_the_thresholds_of_an_auc_determine_num_thresholds():
     auc = metrics.AUC(thresholds=[0.5])
     assert auc.num_thresholds == 3 and np.allclose(auc.thresholds, [0.0, 0.5, 1.0], atol=1e-6)
     assert metrics.AUC.from_config(auc.get_config()).get_config() == auc.get_config()
 
 
-def test_an_f_score_takes_a_weight_for_each_class_of_each_row():
+def test_an_f_score_accepts_a_weight_for_each_class_of_each_row():
     score = metrics.FBetaScore(threshold=0.5)
     score.update_state([[1, 1], [1, 0]], [[0.2, 0.6], [0.2, 0.6]], sample_weight=[[0.5, 0.2], [0.3, 0.8]])
     assert np.allclose(score.result(), [0.0, 1 / 3])
 
 
-def test_what_a_python_function_raises_is_raised():
+def test_an_exception_of_a_python_function_is_raised():
     def broken(y_true, y_pred):
         raise KeyError("mine")
 
@@ -304,7 +304,7 @@ def test_what_a_python_function_raises_is_raised():
     assert losses.get("mse")(T, T) == 0.0
 
 
-def test_a_metric_of_values_takes_weights_second():
+def test_a_metric_of_values_accepts_weights_as_second_argument():
     mean = metrics.Mean()
     mean.update_state([1.0, 3.0, 5.0], [1, 1, 0])
     assert mean.result() == 2.0
@@ -312,7 +312,7 @@ def test_a_metric_of_values_takes_weights_second():
     assert mean.result() == 5.0
 
 
-def test_what_is_not_defined_yet_is_what_keras_gives():
+def test_an_undefined_result_is_that_of_keras():
     assert metrics.Mean().result() == 0.0
     assert metrics.AUC().result() == 0.0
     assert np.isnan(metrics.R2Score().result())
@@ -331,7 +331,7 @@ def test_iou_ignores_ids_out_of_range_and_counts_above_2_to_24():
     assert state.result() == count
 
 
-def test_state_goes_through_bytes_and_pickle_to_the_bit():
+def test_bytes_and_pickle_preserve_a_state_exactly():
     rng = np.random.default_rng(0)
     for name in ("AUC", "mse", "F1Score", "PearsonCorrelation", "MeanSquaredError"):
         whole, half = metrics.get(name), metrics.get(name)
@@ -356,7 +356,7 @@ def test_state_goes_through_bytes_and_pickle_to_the_bit():
         metrics.Mean().merge_state([metrics.AUC()])
 
 
-def test_an_optimizer_writes_in_place_and_skips_none():
+def test_an_optimizer_updates_in_place_and_skips_a_gradient_of_none():
     optimizer = optimizers.SGD(0.5)
     a, b = np.ones(2, np.float32), np.ones((2, 2), np.float32).T
     strided = np.ones((4, 2), np.float32)[::2]
@@ -380,7 +380,7 @@ def test_parameters_that_can_not_be_written_are_refused(grads, params, error):
         optimizers.get("adam").apply(grads, params)
 
 
-def test_two_parameters_of_one_memory_and_read_only_ones_are_refused():
+def test_parameters_that_share_memory_or_are_read_only_are_refused():
     a = np.ones(4, np.float32)
     with pytest.raises(ValueError):
         optimizers.get("sgd").apply([np.ones(4), np.ones(2)], [a, a[1:3]])
@@ -389,7 +389,7 @@ def test_two_parameters_of_one_memory_and_read_only_ones_are_refused():
         optimizers.get("sgd").apply([np.ones(4)], [a])
 
 
-def test_weight_decay_comes_before_the_step_and_knows_exclusions():
+def test_weight_decay_precedes_the_step_and_respects_exclusions():
     for name in ("SGD", "Adam", "RMSprop", "Lion"):
         plain, decaying = getattr(optimizers, name)(0.1), getattr(optimizers, name)(0.1, weight_decay=0.5)
         decaying.exclude_from_weight_decay(var_names=["^bias"])
@@ -408,7 +408,7 @@ def test_weight_decay_comes_before_the_step_and_knows_exclusions():
         optimizers.AdamW(weight_decay=None)
 
 
-def test_what_is_excluded_from_weight_decay_is_searched_for_as_python_does_and_checked_at_once():
+def test_expressions_for_exclusion_are_those_of_python_and_checked_immediately():
     names = ["encoder/kernel", "encoder/bias", "scale"]
 
     def decayed(optimizer):
@@ -437,7 +437,7 @@ def test_what_is_excluded_from_weight_decay_is_searched_for_as_python_does_and_c
         assert decayed(optimizer) == names
 
 
-def test_a_class_of_another_package_is_not_the_standard_one_of_its_name():
+def test_a_class_of_another_package_is_not_replaced_by_the_standard_class_of_that_name():
     for module, name in ((losses, "Huber"), (optimizers, "SGD"), (metrics, "AUC")):
         for registered in (f"mypackage>{name}", f"Custom>{name}", name, None):
             config = {"class_name": name, "module": "mypackage.parts", "registered_name": registered, "config": {}}
@@ -461,7 +461,7 @@ def test_the_learning_rate_is_a_float32_and_can_be_set():
     assert again.get_config() == scheduled.get_config()
 
 
-def test_an_optimizer_goes_on_from_its_state_to_the_bit():
+def test_an_optimizer_resumes_exactly_from_its_state():
     rng = np.random.default_rng(1)
     grads = [rng.normal(size=(5, 3)).astype("f") for _ in range(8)]
     for name in ("Adam", "SGD", "Lamb", "Muon", "Adafactor"):
@@ -477,7 +477,7 @@ def test_an_optimizer_goes_on_from_its_state_to_the_bit():
         assert p.tobytes() == q.tobytes(), name
 
 
-def test_gradients_that_are_not_there_are_warned_of_and_all_of_them_refused():
+def test_some_missing_gradients_are_a_warning_and_only_missing_gradients_an_error():
     p = [np.ones(1, np.float32), np.ones(1, np.float32)]
     with pytest.warns(UserWarning, match="Gradients do not exist"):
         optimizers.SGD(0.5).apply([None, np.ones(1)], p)
@@ -486,7 +486,7 @@ def test_gradients_that_are_not_there_are_warned_of_and_all_of_them_refused():
         optimizers.SGD(0.5).apply([None, None], p)
 
 
-def test_optimizers_of_optimizers_are_configured_as_in_keras():
+def test_optimizers_that_wrap_optimizers_are_configured_as_in_keras():
     scaled = optimizers.LossScaleOptimizer(optimizers.SGD(0.5), initial_scale=4.0)
     assert set(scaled.get_config()) == {"name", "initial_scale", "dynamic_growth_steps", "inner_optimizer"}
     p = np.ones(1, np.float32)
@@ -512,7 +512,7 @@ def test_optimizers_of_optimizers_are_configured_as_in_keras():
         optimizers.MultiOptimizer(optimizers.OptimizerMap(foreign))
 
 
-def test_iterations_count_updates_and_averages_are_written_in_the_end():
+def test_iterations_count_updates_and_finalize_writes_averages():
     optimizer = optimizers.SGD(1.0, gradient_accumulation_steps=2)
     p = np.zeros(1, np.float32)
     for grad in (1.0, 3.0, 5.0):
@@ -526,7 +526,7 @@ def test_iterations_count_updates_and_averages_are_written_in_the_end():
     assert p[0] == -1.5
 
 
-def test_a_schedule_takes_whole_steps():
+def test_the_steps_of_a_schedule_are_integers():
     schedule = schedules.ExponentialDecay(0.1, 10, 0.5)
     assert schedule(np.int64(10)) == pytest.approx(0.05) and schedule(10.0) == pytest.approx(0.05)
     assert schedule(-1) == schedule(0)
@@ -565,7 +565,7 @@ def test_scores_of_columns():
     assert plugfit.score(frame["t"], frame["p"], "AUC")["auc"] == found["auc"]
 
 
-def test_plugins_that_are_not_there_are_said_to_be_missing(tmp_path):
+def test_missing_plugins_are_reported(tmp_path):
     with pytest.raises(FileNotFoundError):
         plugfit.load_plugins(tmp_path / "nowhere")
     text = tmp_path / "libtext.so"
@@ -588,7 +588,7 @@ def test_states_of_other_settings_are_not_merged():
     assert named.result() == fine.result()
 
 
-def test_an_optimizer_takes_no_state_of_another():
+def test_an_optimizer_refuses_the_state_of_another():
     params = lambda: [np.ones(3, "f")]
     adam, sgd = plugfit.optimizers.Adam(), plugfit.optimizers.SGD()
     [optimizer.apply([np.ones(3, "f")], params()) for optimizer in (adam, sgd)]
@@ -599,7 +599,7 @@ def test_an_optimizer_takes_no_state_of_another():
 
 
 @pytest.mark.parametrize("unseen", [copy.copy, copy.deepcopy, lambda metric: metric.merge_state([metrics.F1Score()]) or metric])
-def test_a_first_batch_that_is_refused_decides_nothing(unseen):
+def test_a_rejected_first_batch_leaves_no_trace(unseen):
     metric = unseen(metrics.F1Score())
     with pytest.raises(ValueError):
         metric.update_state(np.ones((2, 3)), np.ones((2, 3)), np.ones(5))
@@ -607,14 +607,14 @@ def test_a_first_batch_that_is_refused_decides_nothing(unseen):
     assert np.allclose(metric.result(), 1)
 
 
-def test_losses_take_their_settings_in_keras_order_and_a_name():
+def test_losses_accept_their_settings_in_keras_order_and_a_name():
     assert losses.Huber(2.0, name="x").get_config() == {"delta": 2.0, "name": "x", "reduction": "sum_over_batch_size"}
     assert losses.MeanSquaredError("sum", name="x").reduction == "sum"
     assert losses.CategoricalCrossentropy(True, 0.1, -1, dtype="float32").axis == -1
     assert losses.LossFunctionWrapper(lambda y_true, y_pred: y_pred, name="x").name == "x"
 
 
-def test_more_axes_than_eight_are_refused_by_their_number():
+def test_more_than_eight_axes_are_refused_with_their_number():
     many = np.zeros((1,) * 9, np.float32)
     for refused in (metrics.MeanSquaredError().update_state, losses.get("mse")):
         with pytest.raises(ValueError, match="9 axes, and at most 8"):
@@ -628,45 +628,45 @@ def test_dtypes_are_names_types_and_policies(dtype):
 
 
 @pytest.mark.parametrize("wrong", ["float31", 1, [1]])
-def test_what_is_no_dtype_is_refused(wrong):
+def test_an_invalid_dtype_is_refused(wrong):
     for make in (losses.Huber, metrics.Mean, lambda dtype: metrics.get({"class_name": "Mean", "config": {"dtype": dtype}})):
         with pytest.raises(ValueError, match="dtype"):
             make(dtype=wrong)
 
 
-SLOPES = [[0.1, -0.2], [0.5, 0.1], [0.2, 0.2], [-0.4, 0.3], [0.3, 0.3], [0.1, 0.1]]
+DERIVATIVES = [[0.1, -0.2], [0.5, 0.1], [0.2, 0.2], [-0.4, 0.3], [0.3, 0.3], [0.1, 0.1]]
 
 
 @pytest.mark.parametrize(
-    ("settings", "slopes", "finalized", "expected"),
+    ("settings", "derivatives", "finalized", "expected"),
     [
-        ({"use_ema": True, "gradient_accumulation_steps": 2}, SLOPES, True, [0.9707101, -2.0037749]),
-        ({"use_ema": True, "gradient_accumulation_steps": 2, "ema_overwrite_frequency": 3}, SLOPES[:5], False, [0.9719001, -1.9997499]),
-        ({"use_ema": True, "ema_overwrite_frequency": 3}, [*SLOPES[:2], None], False, [0.9805, -1.9818999]),
-        ({"use_ema": True}, [*SLOPES[:2], None, SLOPES[3]], True, [0.9804501, -1.9857099]),
-        ({"gradient_accumulation_steps": 2}, [SLOPES[0], None, *SLOPES[2:4]], False, [1.005, -2.0150001]),
+        ({"use_ema": True, "gradient_accumulation_steps": 2}, DERIVATIVES, True, [0.9707101, -2.0037749]),
+        ({"use_ema": True, "gradient_accumulation_steps": 2, "ema_overwrite_frequency": 3}, DERIVATIVES[:5], False, [0.9719001, -1.9997499]),
+        ({"use_ema": True, "ema_overwrite_frequency": 3}, [*DERIVATIVES[:2], None], False, [0.9805, -1.9818999]),
+        ({"use_ema": True}, [*DERIVATIVES[:2], None, DERIVATIVES[3]], True, [0.9804501, -1.9857099]),
+        ({"gradient_accumulation_steps": 2}, [DERIVATIVES[0], None, *DERIVATIVES[2:4]], False, [1.005, -2.0150001]),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
-def test_averages_move_in_every_step_and_sums_wait_for_their_gradient_as_in_keras(settings, slopes, finalized, expected):
+def test_averages_and_accumulated_gradients_are_updated_as_in_keras(settings, derivatives, finalized, expected):
     # From Keras 3.15.1 on JAX.
     momentum = {"ema_momentum": 0.9} if settings.get("use_ema") else {}
     optimizer = optimizers.SGD(0.1, **settings, **momentum)
     params = [np.array([1, -2], np.float32), np.ones(1, np.float32)]
-    for slope in slopes:
-        optimizer.apply([None if slope is None else np.array(slope, np.float32), np.full(1, 0.5, np.float32)], params)
+    for derivative in derivatives:
+        optimizer.apply([None if derivative is None else np.array(derivative, np.float32), np.full(1, 0.5, np.float32)], params)
     if finalized:
         optimizer = pickle.loads(pickle.dumps(optimizer))
         optimizer.finalize(params)
     np.testing.assert_allclose(params[0], expected, rtol=1e-6)
 
 
-def test_values_of_no_rows_are_none():
+def test_an_empty_batch_has_no_values():
     assert losses.MeanSquaredError(reduction="none")(np.zeros((0, 3)), np.zeros((0, 3))).shape == (0,)
     assert losses.MeanSquaredError(reduction=None)(np.zeros((0, 2, 3)), np.zeros((0, 2, 3))).shape == (0, 2)
 
 
-def test_what_nothing_was_seen_of_has_the_shape_of_the_thresholds():
+def test_a_result_without_data_has_the_shape_of_the_thresholds():
     for made in (metrics.Recall(thresholds=[0.2, 0.6]), metrics.Precision(thresholds=[0.2, 0.6])):
         np.testing.assert_array_equal(made.result(), [0, 0])
     assert np.shape(metrics.Recall().result()) == np.shape(metrics.Recall(thresholds=[0.5]).result()) == ()
@@ -681,7 +681,7 @@ def test_crossentropies_refuse_ids_where_each_class_has_a_value(name):
     losses.BinaryCrossentropy()([0.0, 1.0], [[0.5], [0.5]])
 
 
-def test_score_weighs_columns_and_refuses_missing_values():
+def test_score_applies_weights_and_refuses_missing_values():
     columns = [0.0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6]
     weighed = plugfit.score(*columns, ["mse", "BinaryAccuracy"], sample_weight=[1, 0, 0, 2])
     np.testing.assert_allclose(weighed["mean_squared_error"], (0.01 + 2 * 0.36) / 3, rtol=1e-6)
@@ -692,7 +692,7 @@ def test_score_weighs_columns_and_refuses_missing_values():
     assert np.isnan(plugfit.score(np.array([0, np.nan]), np.array([0.5, 0.5]), "mse")["mean_squared_error"])
 
 
-def test_counts_that_can_not_be_are_refused_by_their_names():
+def test_an_error_of_an_invalid_count_contains_the_argument():
     model = plugfit.Model(["Dense(units=1)"])
     model.compile("sgd", "mse")
     x, y = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
@@ -718,7 +718,7 @@ def test_integers_that_float32_rounds_are_exact_in_metrics(dtype):
     assert metrics.MeanAbsoluteError()(np.array([10**8 + 1, 10**8 + 2], dtype), np.array([10**8] * 2, dtype)) == 1.5
 
 
-def test_class_weights_count_once_and_are_of_classes_that_are_there():
+def test_class_weights_are_applied_once_and_refuse_unknown_classes():
     random = np.random.default_rng(0)
     x, y = random.normal(size=(64, 3)).astype("f"), random.integers(0, 3, 64)
 
@@ -739,7 +739,7 @@ def test_class_weights_count_once_and_are_of_classes_that_are_there():
             trained(class_weight=weights)
 
 
-def test_pythons_own_module_in_a_folder_is_passed_over_and_an_error_where_it_is_named(tmp_path, recwarn):
+def test_an_extension_module_is_skipped_in_a_folder_and_refused_as_a_file(tmp_path, recwarn):
     import shutil
 
     shutil.copy(plugfit._native.__file__, tmp_path / "lib_native.so")
@@ -749,13 +749,13 @@ def test_pythons_own_module_in_a_folder_is_passed_over_and_an_error_where_it_is_
         plugfit.load_plugins(tmp_path / "lib_native.so")
 
 
-def test_an_id_that_is_no_class_is_refused_with_its_row():
+def test_an_invalid_class_id_is_refused_with_its_row():
     p = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3]], np.float32)
     for name in ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy"):
         for bad in (3, -1, 1.5, np.nan, 2.0**40):
             with pytest.raises(ValueError, match=r"row 1 \(from 0\)"):
                 losses.get(name)(np.array([0, bad]), p)
-            # Of weight 0 it may be anything.
+            # An id of weight 0 isn't checked.
             assert np.isfinite(losses.get(name)(np.array([0, bad]), p, np.array([1.0, 0.0], np.float32)))
     ignoring = losses.SparseCategoricalCrossentropy(ignore_class=-1)
     assert np.isclose(ignoring(np.array([0, -1]), p), -np.log(0.7))
@@ -763,13 +763,13 @@ def test_an_id_that_is_no_class_is_refused_with_its_row():
 
 @pytest.mark.parametrize("name", ["mse", "huber", "binary_crossentropy", "kl_divergence", "hinge", "dice", "cosine_similarity"])
 @pytest.mark.parametrize("shapes", [((3,), (3, 3)), ((3, 1), (3, 3)), ((3, 3), (3, 1)), ((1, 3), (3, 3)), ((1,), (3,)), ((), (3,))])
-def test_labels_that_would_be_broadcast_are_refused(name, shapes):
+def test_labels_that_need_broadcasting_are_refused(name, shapes):
     with pytest.raises(ValueError):
         losses.get(name)(np.ones(shapes[0], np.float32), np.full(shapes[1], 0.5, np.float32))
 
 
 @pytest.mark.parametrize("placeholder", [np.nan, np.inf, -np.inf, 3e38])
-def test_the_inputs_of_a_row_of_weight_0_leave_no_trace_in_a_model(placeholder):
+def test_the_inputs_of_a_row_of_weight_0_do_not_affect_a_model(placeholder):
     def trained(value):
         x = np.random.default_rng(0).normal(size=(40, 4)).astype("f")
         y, weight = (x.sum(1) > 0).astype("i4"), np.ones(40, "f")
@@ -785,15 +785,15 @@ def test_the_inputs_of_a_row_of_weight_0_leave_no_trace_in_a_model(placeholder):
         np.testing.assert_array_equal(weights[name], zeros[name])
 
 
-def test_what_has_weight_0_is_left_out_of_values_and_gradients():
+def test_values_of_weight_0_are_excluded_from_results_and_gradients():
     y, p = np.array([[1.0], [np.nan], [3.0]], np.float32), np.array([[2.0], [5.0], [5.0]], np.float32)
     for name in ("mse", "Huber", "LogCosh", "Hinge", lambda t, q: (q - t)[..., 0] ** 2):
         loss = losses.get(name)
         for arguments in ({"mask": np.array([True, False, True])}, {"sample_weight": np.array([1, 0, 1], np.float32)}):
             assert np.isfinite(loss(y, p, **arguments))
             if not callable(name):
-                slopes = loss.gradient(y, p, **arguments).ravel()
-                assert np.isfinite(slopes).all() and slopes[1] == 0
+                derivatives = loss.gradient(y, p, **arguments).ravel()
+                assert np.isfinite(derivatives).all() and derivatives[1] == 0
     values = losses.MeanSquaredError(reduction="none")(y, p, np.array([1, 0, 1], np.float32))
     assert np.array_equal(values, [1, 0, 4])
 
@@ -831,8 +831,8 @@ def test_float64_is_computed_in_float64():
         loss = losses.get(name, dtype="float64")
         found = loss(y_true, p)
         assert found.dtype == np.float64 and np.isclose(found, values.mean(), rtol=1e-12, atol=1e-15), (name, found, values.mean())
-        slopes = loss.gradient(y_true, p)
-        assert slopes.dtype == np.float64 and slopes.shape == p.shape
+        derivatives = loss.gradient(y_true, p)
+        assert derivatives.dtype == np.float64 and derivatives.shape == p.shape
         unreduced = losses.get({"class_name": name, "config": {"reduction": "none", "dtype": "float64"}})(y_true, p)
         assert unreduced.dtype == np.float64 and np.allclose(unreduced, values, rtol=1e-12, atol=1e-15), name
     logits = rng.normal(size=(5, 4))
@@ -854,7 +854,7 @@ def test_float64_is_computed_in_float64():
         assert losses.get(single, dtype="float64").gradient(t, p).dtype == np.float64
 
 
-def test_what_has_weight_0_in_a_row_may_be_anything():
+def test_elements_of_weight_0_in_a_row_are_ignored():
     model = plugfit.Model(["Dense(1, activation=sigmoid)"])
     model.compile("sgd", "binary_crossentropy")
     x, y = np.ones((4, 2, 3), "f4"), np.ones((4, 2, 1), "f4")

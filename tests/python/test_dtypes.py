@@ -1,4 +1,4 @@
-"""The dtypes of losses and of what they are given, in Keras."""
+"""The dtypes of losses and their inputs in Keras."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def keras():
     return keras
 
 
-def test_float64_is_kept_where_a_model_is_saved(keras):
+def test_a_saved_model_keeps_float64(keras):
     for loss in (plugfit.keras.loss("mse", dtype="float64"), plugfit.keras.loss(plugfit.losses.MeanSquaredError(dtype="float64"))):
         again = keras.saving.deserialize_keras_object(json.loads(json.dumps(keras.saving.serialize_keras_object(loss))))
         for kept in (loss, again):
@@ -27,12 +27,12 @@ def test_float64_is_kept_where_a_model_is_saved(keras):
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 found = kept(np.array([[1.0]]), np.array([[1.0 + 1e-9]]))
-            # JAX has float64 where it is told so.
+            # JAX supports float64 only if it is enabled.
             if keras.backend.backend() == "torch":
                 assert np.isclose(float(found), 1e-18, rtol=1e-6)
 
 
-def test_numbers_that_jax_would_narrow_to_others_are_refused(keras):
+def test_numbers_that_jax_would_round_are_refused(keras):
     if keras.backend.backend() != "jax":
         pytest.skip("of JAX's arrays alone")
     y_pred = np.full((2, 3), 1 / 3, "f")

@@ -1,4 +1,4 @@
-"""Trained in Keras and in PyTorch with this package's loss, metric and optimizer, a model gives the curve of the framework's own."""
+"""Models trained in Keras and PyTorch with this package's components have the same curves as with the framework's own."""
 
 import inspect
 import json
@@ -43,7 +43,7 @@ def compiled(keras, jit=True):
 
 
 @pytest.mark.parametrize("jit", [True, False])
-def test_keras_gives_its_own_curve(keras, jit):
+def test_training_in_keras_gives_the_curve_of_keras(keras, jit):
     reference = keras_model(keras)
     metrics = [keras.metrics.AUC(name="auc"), keras.metrics.MeanAbsoluteError(name="mae")]
     reference.compile(optimizer=keras.optimizers.AdamW(0.01), loss="binary_crossentropy", metrics=metrics, run_eagerly=not jit)
@@ -57,7 +57,7 @@ def test_keras_gives_its_own_curve(keras, jit):
 
 def test_classes_have_the_arguments_of_keras(keras):
     kinds = ("losses", keras.losses), ("metrics", keras.metrics), ("optimizers", keras.optimizers), ("schedules", keras.optimizers.schedules)
-    # A list for a tuple, and an empty one for none.
+    # Lists instead of tuples, and an empty list instead of None.
     otherwise = {("BinaryIoU", "target_class_ids"), ("Muon", "exclude_layers")}
     seen = 0
     for kind, theirs in kinds:
@@ -94,7 +94,7 @@ def test_keras_scales_the_loss_and_applies_constraints(keras):
         plugfit.keras.optimizer(plugfit.optimizers.LossScaleOptimizer(plugfit.optimizers.SGD(0.1)))
 
 
-def test_keras_puts_its_own_optimizers_around(keras):
+def test_keras_can_wrap_optimizers(keras):
     def curve(sgd, adam):
         model = keras_model(keras)
         parts = keras.optimizers.OptimizerMap(sgd(), {".*kernel": adam(0.01)})
@@ -144,7 +144,7 @@ def test_keras_replaces_variables_by_their_gradients(keras):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), [-2, -3])
 
 
-def test_some_of_the_variables_are_trained_and_a_loss_has_its_dtype(keras):
+def test_a_subset_of_the_variables_can_be_trained_and_a_loss_keeps_its_dtype(keras):
     def step(optimizer):
         first, second = keras.Variable(np.ones(2, "f")), keras.Variable(np.ones(2, "f"))
         optimizer.build([first, second])
@@ -159,7 +159,7 @@ def test_some_of_the_variables_are_trained_and_a_loss_has_its_dtype(keras):
     assert keras.backend.standardize_dtype(half(np.ones((2, 1), "f"), np.zeros((2, 1), "f")).dtype) == "float16"
 
 
-def test_sparse_gradients_of_jax_are_taken(keras):
+def test_sparse_gradients_of_jax_are_accepted(keras):
     if keras.backend.backend() != "jax":
         pytest.skip("JAX's")
     from jax.experimental.sparse import BCOO
@@ -180,14 +180,14 @@ def test_sparse_gradients_of_jax_are_taken(keras):
     ],
     ids=lambda made: type(made).__name__,
 )
-def test_keras_finds_again_what_it_serialized(keras, made):
+def test_keras_deserializes_what_it_serialized(keras, made):
     serialized = json.loads(json.dumps(keras.saving.serialize_keras_object(made)))
     again = keras.saving.deserialize_keras_object(serialized)
     assert type(again) is type(made) and again.get_config() == made.get_config()
     assert made._registry.get(serialized).get_config() == made.get_config()
 
 
-def test_masks_of_a_layer_count_in_means_as_in_keras(keras):
+def test_means_use_the_mask_of_a_layer_as_in_keras(keras):
     rows = np.array([[1, 2, 0], [3, 0, 0]])
     targets = RNG.normal(size=(2, 3, 1)).astype("f")
     names = ["MeanAbsoluteError", "RootMeanSquaredError"]
@@ -200,19 +200,19 @@ def test_masks_of_a_layer_count_in_means_as_in_keras(keras):
     np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
 
 
-def test_what_is_wrong_with_a_batch_is_what_fit_says(keras):
+def test_fit_reports_the_error_of_a_batch(keras):
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     model.compile(plugfit.keras.optimizer("sgd"), plugfit.keras.loss("mse"))
     with pytest.raises(ValueError, match="y_true of shape"):
         model.fit(X, np.ones((256, 4), "f"), verbose=0)
 
 
-def test_settings_go_with_a_name(keras):
+def test_settings_can_be_passed_with_a_name_in_keras(keras):
     optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5, clipnorm=1.0)
     assert (float(optimizer.learning_rate), optimizer.clipnorm) == (0.5, 1.0)
     assert plugfit.keras.loss("Huber", delta=2.0, reduction="sum").get_config()["identifier"]["config"]["delta"] == 2.0
     assert plugfit.keras.metric({"class_name": "Precision", "config": {"top_k": 2}}, thresholds=0.4, name="p").name == "p"
-    with pytest.raises(AttributeError, match="where the optimizer is made"):
+    with pytest.raises(AttributeError, match="when the optimizer is created"):
         optimizer.clipnorm = 5.0
     with pytest.raises(ValueError, match="learning_rat"):
         plugfit.keras.optimizer("SGD", learning_rat=0.5)
@@ -220,7 +220,7 @@ def test_settings_go_with_a_name(keras):
         plugfit.keras.optimizer(plugfit.optimizers.SGD(), learning_rate=0.5)
 
 
-def test_keras_counts_updates_and_sets_the_rate_of_what_it_loaded(keras, tmp_path):
+def test_keras_counts_updates_and_sets_the_rate_of_a_loaded_optimizer(keras, tmp_path):
     def model(rate):
         model = keras_model(keras)
         optimizer = plugfit.optimizers.SGD(rate, gradient_accumulation_steps=2)
@@ -239,7 +239,7 @@ def test_keras_counts_updates_and_sets_the_rate_of_what_it_loaded(keras, tmp_pat
     assert all((a == b).all() for a, b in zip(before, second.get_weights()))
 
 
-def test_keras_has_metrics_of_several_numbers(keras):
+def test_metrics_with_several_numbers_work_in_keras(keras):
     expected = keras.metrics.F1Score(threshold=0.5)
     model = keras_model(keras)
     made = plugfit.keras.metric(plugfit.metrics.F1Score(threshold=0.5))
@@ -249,11 +249,11 @@ def test_keras_has_metrics_of_several_numbers(keras):
     np.testing.assert_allclose(found, np.asarray(expected.result()), rtol=1e-5)
 
 
-def test_settings_that_keras_leaves_out_of_a_configuration_are_kept(keras):
+def test_settings_that_keras_omits_from_a_configuration_are_kept(keras):
     assert plugfit.losses.get(keras.losses.Huber(2.0)).delta == 2.0
 
 
-def test_keras_saves_and_goes_on(keras, tmp_path):
+def test_keras_resumes_from_a_saved_model(keras, tmp_path):
     model = compiled(keras)
     model.fit(X, Y, epochs=1, verbose=0, shuffle=False)
     model.save(tmp_path / "model.keras")
@@ -264,7 +264,7 @@ def test_keras_saves_and_goes_on(keras, tmp_path):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
 
 
-def test_keras_saves_functions_by_their_names(keras, tmp_path):
+def test_keras_saves_functions_by_name(keras, tmp_path):
     @keras.saving.register_keras_serializable("tests")
     def halved(y_true, y_pred):
         return np.abs(y_true - y_pred) / 2
@@ -283,11 +283,11 @@ def test_keras_saves_functions_by_their_names(keras, tmp_path):
             return np.abs(y_true - y_pred)
 
     for settings in ({}, {"reduction": "sum"}):
-        with pytest.raises(ValueError, match="class of one's own"):
+        with pytest.raises(ValueError, match="user-defined class"):
             plugfit.keras.loss(Own(), **settings).get_config()
 
 
-def test_keras_weighs_samples(keras):
+def test_keras_applies_sample_weights(keras):
     weight = RNG.random(256).astype("f")
     reference = keras_model(keras)
     reference.compile(optimizer="sgd", loss="binary_crossentropy")
@@ -317,7 +317,7 @@ def torch_curve(torch, criterion, optimizer_of):
     return curve
 
 
-def test_pytorch_gives_its_own_curve(torch):
+def test_training_in_pytorch_gives_the_curve_of_pytorch(torch):
     from plugfit import torch as adapter
 
     expected = torch_curve(torch, torch.nn.functional.mse_loss, lambda model: torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))
@@ -326,7 +326,7 @@ def test_pytorch_gives_its_own_curve(torch):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
+def test_a_pytorch_optimizer_resumes_and_follows_a_scheduler(torch):
     from plugfit import torch as adapter
 
     def made(start):
@@ -355,7 +355,7 @@ def test_a_pytorch_optimizer_saves_and_goes_on_and_follows_a_scheduler(torch):
     assert (before - one.detach()).abs().max() < 0.00075
 
 
-def test_settings_go_with_a_name_in_pytorch(torch):
+def test_settings_can_be_passed_with_a_name_in_pytorch(torch):
     weight = torch.nn.Parameter(torch.ones(2))
     optimizer = plugfit.torch.optimizer([weight], "AdamW", lr=0.5, weight_decay=0.25)
     assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer._optimizer.get_config()["weight_decay"] == 0.25
@@ -371,7 +371,7 @@ def test_settings_go_with_a_name_in_pytorch(torch):
         plugfit.torch.optimizer([half], "sgd").step()
 
 
-def test_pytorch_is_told_what_a_loss_has_no_gradient_for(torch):
+def test_a_gradient_for_labels_or_weights_is_refused_in_pytorch(torch):
     from plugfit import torch as adapter
 
     criterion = adapter.loss("mse")
@@ -405,7 +405,7 @@ def test_a_pytorch_optimizer_is_copied_and_pickled_with_the_names_of_its_group(t
         assert (params[1] == 1).all() and "plugfit" in each.state_dict()
 
 
-def test_words_of_a_pytorch_optimizer_are_not_taken_apart(torch):
+def test_a_string_in_exclude_from_weight_decay_is_one_expression_in_pytorch(torch):
     from plugfit import torch as adapter
 
     weight, bias = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
@@ -446,7 +446,7 @@ def test_metrics_of_several_ranks_are_merged(torch, tmp_path):
     [process.join(timeout=60) for process in ranks]
     whole = plugfit.score(Y[:, 0], X[:, 0] / 4 + 0.5, "AUC")["auc"]
     np.testing.assert_allclose([auc for auc, _ in found], [whole, whole], rtol=1e-6)
-    # Twice in a row nothing is counted twice.
+    # A second sync counts nothing twice.
     assert [sums for _, sums in found] == [[2.0, 2.0, 4.0]] * 2
 
 
@@ -458,7 +458,7 @@ def test_native_optimizers_are_wrapped(torch):
     assert p.tolist() == [0.5, 0.5] and q.tolist() == [1.0] and optimizer.iterations == 1
 
 
-def test_native_optimizers_step_with_what_their_group_says(torch):
+def test_native_optimizers_use_the_settings_of_their_group(torch):
     for made, rate in (
         (lambda param: torch.optim.SGD([{"params": [param], "lr": 0.5}], lr=0.1), 0.5),
         (lambda param: torch.optim.AdamW([param], lr=0.1, weight_decay=0.0), 0.1),
@@ -476,7 +476,7 @@ def test_native_keras_optimizers_are_wrapped(keras):
     assert p.tolist() == [0.5, 0.5] and q.tolist() == [1.0]
 
 
-def test_tensors_of_the_frameworks_are_taken_as_they_are(torch):
+def test_tensors_of_the_frameworks_are_accepted(torch):
     t, p = torch.zeros(3), torch.ones(3, requires_grad=True)
     assert plugfit.losses.get("mse")(t, p) == 1.0
     assert plugfit.metrics.get("mse")(t.bfloat16(), p.bfloat16()) == 1.0

@@ -1,4 +1,4 @@
-"""Keras's numbers, through Python: the vectors of tests/golden."""
+"""Components give the numbers of Keras in tests/golden when called from Python."""
 
 import fnmatch
 import json
@@ -11,7 +11,7 @@ import plugfit
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
-# Where the numbers aren't Keras's; tests/keras says why.
+# Cases whose numbers differ from Keras's; tests/keras has the reasons.
 BETTER = {
     "losses": [
         "CategoricalCrossentropy/config:axis=1/3d/smoothing",
@@ -63,7 +63,7 @@ def near(found, expected, absolute=1e-6, relative=1e-5):
     np.testing.assert_allclose(found, expected, rtol=relative, atol=absolute)
 
 
-def test_losses_and_their_gradients_are_those_of_keras():
+def test_losses_and_their_gradients_equal_those_of_keras():
     failures, seen = [], cases("losses")
     for case in seen:
         try:
@@ -90,7 +90,7 @@ def update(metric, batch):
         metric.update_state(*(array(batch.get(key)) for key in ("y_true", "y_pred", "sample_weight", "mask")))
 
 
-def test_metrics_are_those_of_keras_after_every_batch_a_reset_and_a_merge():
+def test_metrics_equal_those_of_keras_after_every_batch_a_reset_and_a_merge():
     failures, seen = [], cases("metrics")
     for case in seen:
         try:
@@ -120,7 +120,7 @@ def test_metrics_are_those_of_keras_after_every_batch_a_reset_and_a_merge():
 TOLERANCE = {"Muon": (1e-4, 1e-4), "Adafactor": (1e-5, 1e-4), "Nadam": (1e-5, 1e-4), "Ftrl": (1e-5, 1e-4)}
 
 
-def test_optimizers_make_the_steps_of_keras():
+def test_optimizer_steps_equal_those_of_keras():
     failures, seen = [], cases("optimizers")
     for case in seen:
         try:
@@ -135,7 +135,7 @@ def test_optimizers_make_the_steps_of_keras():
                 optimizer.apply([array(gradient) for gradient in gradients], params, names)
                 for param, expected in zip(params, case["params_after"][step]):
                     near(param, array(expected), absolute, relative)
-                # A step that LossScaleOptimizer leaves out, as its gradients weren't finite, is a step here.
+                # A step that LossScaleOptimizer skips because its gradients aren't finite counts as a step.
                 if case["identifier"]["class_name"] != "LossScaleOptimizer":
                     assert optimizer.iterations == case["iterations_after"][step]
             if case.get("params_finalized"):
@@ -148,7 +148,7 @@ def test_optimizers_make_the_steps_of_keras():
     assert not failures, "\n".join(failures)
 
 
-def test_schedules_are_those_of_keras():
+def test_schedules_equal_those_of_keras():
     for case in read("schedules")["cases"]:
         schedule = plugfit.schedules.get(case["identifier"])
         rates = np.array([schedule(step) for step in case["steps"]])
@@ -171,7 +171,7 @@ def test_default_configurations_have_keras_keys_and_values():
         assert again.get_config() == config
 
 
-def test_what_keras_resolves_is_resolved():
+def test_identifiers_that_keras_resolves_are_resolved():
     for case in read("identifiers")["resolved"]:
         if case["identifier"] in ("Loss", "Metric", "metric"):
             continue  # the abstract classes
@@ -180,8 +180,8 @@ def test_what_keras_resolves_is_resolved():
 
 
 @pytest.mark.parametrize("kind", MODULES)
-def test_what_keras_refuses_but_by_oversight_is_refused(kind):
-    # On the list of differences: names that Keras refuses though its own objects bear them, and numbers that are whole.
+def test_identifiers_that_keras_refuses_are_refused_with_listed_exceptions(kind):
+    # Documented differences: names of Keras's own objects that Keras refuses, and integers.
     names = {"huber_loss", "huber", "fbeta_score", "logcosh", "kld", "KLD", "Lamb", "lamb", "adam_w", "MSE"}
     for case in read("identifiers")["refused"]:
         identifier = case["identifier"]

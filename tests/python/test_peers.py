@@ -1,4 +1,4 @@
-"""scikit-learn and torchmetrics come to the same numbers, on random data of 20 shapes each."""
+"""Metrics agree with scikit-learn and torchmetrics, on random data of 20 shapes each."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_scikit_learn_agrees(shape):
     close(score("BinaryAccuracy", labels, scores), sk.accuracy_score(labels, scores > 0.5))
     close(score("Precision", labels, scores), sk.precision_score(labels, scores > 0.5, zero_division=0))
     close(score("Recall", labels, scores, w), sk.recall_score(labels, scores > 0.5, sample_weight=w, zero_division=0))
-    # Keras's AUC is of 200 thresholds.
+    # Keras's AUC uses 200 thresholds.
     close(score("AUC", labels, scores), sk.roc_auc_score(labels, scores), 2e-2)
     classes = shape[1] + 1
     ids, probabilities = rng.integers(0, classes, shape[0]), rng.dirichlet(np.ones(classes), shape[0])

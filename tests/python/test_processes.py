@@ -1,4 +1,4 @@
-"""Threads, forks, pools, Ctrl-C, the interpreter's end: no crash and no hang."""
+"""Threads, forks, process pools, Ctrl-C and interpreter exit cause no crash and no hang."""
 
 import json
 import multiprocessing
@@ -23,7 +23,7 @@ def run(code, **kwargs):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **kwargs)
 
 
-def test_threads_share_a_metric_and_have_their_own():
+def test_threads_can_share_a_metric_or_use_their_own():
     rng = np.random.default_rng(0)
     t, p = rng.random(BIG // 8), rng.random(BIG // 8)
     shared, own = plugfit.metrics.get("mse"), [plugfit.metrics.get("mse") for _ in range(8)]
@@ -42,7 +42,7 @@ def test_threads_share_a_metric_and_have_their_own():
     assert np.isclose(own[0].result(), shared.result())
 
 
-def test_an_exception_of_a_function_is_raised_in_its_own_thread_alone():
+def test_an_exception_of_a_function_is_raised_only_in_its_own_thread():
     t = np.ones((4096, 4), np.float32)
     good, bad = plugfit.metrics.get("mse"), plugfit.metrics.get(lambda y_true, y_pred: 1 // 0)
     failures = []
@@ -63,7 +63,7 @@ def test_an_exception_of_a_function_is_raised_in_its_own_thread_alone():
     assert not failures
 
 
-def test_a_function_may_not_use_the_model_that_calls_it_and_does_not_hang():
+def test_a_function_that_uses_the_model_that_calls_it_raises_and_does_not_hang():
     rng = np.random.default_rng(0)
     x, y = rng.random((64, 3), np.float32), rng.random((64, 1), np.float32)
     model = plugfit.Model(["Dense(1)"])
@@ -79,7 +79,7 @@ def test_a_function_may_not_use_the_model_that_calls_it_and_does_not_hang():
     assert done
 
 
-def test_a_loss_of_ones_own_reads_its_settings_while_it_is_at_work():
+def test_a_subclassed_loss_can_read_its_settings_during_a_call():
     class Own(plugfit.losses.Loss):
         def call(self, y_true, y_pred):
             return (y_true - y_pred) ** 2 if self.reduction != "none" and self.get_config() else y_true
@@ -102,7 +102,7 @@ def test_parts_from_a_process_pool_are_merged(method):
     rng = np.random.default_rng(0)
     t = rng.integers(0, 2, BIG).astype("f")
     p = rng.random(BIG).astype("f")
-    whole = part((t, p))  # the threads are there before the fork
+    whole = part((t, p))  # start the threads before the fork
     with multiprocessing.get_context(method).Pool(2) as pool:
         parts = pool.map(part, [(t[i::4], p[i::4]) for i in range(4)])
     parts[0].merge_state(parts[1:])
@@ -110,7 +110,7 @@ def test_parts_from_a_process_pool_are_merged(method):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_child_of_a_child_computes():
+def test_a_fork_of_a_fork_computes():
     t = np.random.default_rng(0).random(BIG).astype("f")
     expected = plugfit.losses.get("mse")(t, t * 2)
     child = os.fork()
@@ -123,7 +123,7 @@ def test_a_child_of_a_child_computes():
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_the_interpreter_ends_while_a_thread_computes():
+def test_the_interpreter_can_exit_while_a_thread_computes():
     done = run(
         "import plugfit, numpy, threading\n"
         "t = numpy.random.rand(1 << 20)\n"
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_a_fit():
         "try: model.fit(x, x.sum(1), epochs=10**6)\n"
         "except KeyboardInterrupt: print('stopped', model.predict(x).shape)\n"
     )
-    # What runs in a shell's background is begun with SIGINT ignored, and hands that on.
+    # A shell starts background jobs with SIGINT ignored, and child processes inherit that.
     listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     command = [sys.executable, "-c", listening + code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -175,14 +175,14 @@ def test_an_update_of_ten_million_rows_copies_nothing():
     assert grown < 8 * 1024  # KiB; a copy of one array would be 39,063
 
 
-def test_the_program_comes_with_the_package():
+def test_the_package_contains_the_program():
     done = subprocess.run([sys.executable, "-m", "plugfit", "show", "Huber"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "delta" in done.stdout
     wrong = subprocess.run([sys.executable, "-m", "plugfit", "show", "Hubber"], capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2 and "Huber" in wrong.stderr
 
 
-def test_the_program_of_the_package_checks_plug_ins_in_processes_of_its_own(tmp_path):
+def test_the_packaged_program_checks_plugins_in_separate_processes(tmp_path):
     text = tmp_path / "libtext.so"
     text.write_text("no library")
     command = [sys.executable, "-m", "plugfit", "check", str(text)]
@@ -197,7 +197,7 @@ def calibration():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="plug-ins are isolated on Linux alone")
-def test_the_program_of_the_package_is_the_process_of_an_isolated_plug_in_too(tmp_path):
+def test_the_packaged_program_can_run_isolated_plugins(tmp_path):
     library = calibration()
     (tmp_path / "plugins").mkdir()
     shutil.copy(library, tmp_path / "plugins")
@@ -227,7 +227,7 @@ def brier(metric):
     return float(metric.result())
 
 
-def test_a_plug_in_goes_along_with_what_is_sent_to_another_process():
+def test_a_pickled_component_loads_its_plugin_in_another_process():
     built = [path for path in pathlib.Path(__file__).parents[2].glob("target/*/libcalibration.so")]
     if not built:
         pytest.skip("the plug-ins aren't built")
@@ -237,7 +237,7 @@ def test_a_plug_in_goes_along_with_what_is_sent_to_another_process():
 
 
 def fresh(code, *arguments, **environment):
-    """Runs code in a new process, which has loaded nothing yet; gives the lines that it prints."""
+    """Runs code in a new process without loaded plug-ins. Returns the lines that it prints."""
     environment = {**os.environ, **{name: str(value) for name, value in environment.items()}}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
@@ -245,7 +245,7 @@ def fresh(code, *arguments, **environment):
     return ran.stdout.splitlines()
 
 
-def test_two_files_of_one_version_that_differ_are_a_conflict_that_python_tells(tmp_path):
+def test_python_reports_a_conflict_of_two_files_with_the_same_version(tmp_path):
     one, other = tmp_path / "libone.so", tmp_path / "libother.so"
     bytes_of = pathlib.Path(calibration()).read_bytes()
     one.write_bytes(bytes_of)
@@ -275,19 +275,19 @@ except ValueError as error:
     assert any(line.split() == ["file", str(other)] for line in lines), lines
     assert first == f"{other} conflicts with {one}: both are calibration 0.1.0, and they differ"
     assert lines[0] == "there are different files of calibration 0.1.0" and "remove all but one" in lines[-1]
-    # In a folder it is a warning, which the first component asked for gives where nobody has named the folder.
+    # In a folder it is a warning. For a default folder, the first lookup of a component issues it.
     code = """
 import sys, warnings, plugfit
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
     plugfit.load_plugins(sys.argv[1]) if len(sys.argv) > 1 else plugfit.metrics.get("accuracy")
-print("; ".join(str(warning.message) for warning in told))
+print("; ".join(str(warning.message) for warning in warned))
 """
     for lines in (fresh(code, tmp_path), fresh(code, PLUGFIT_PLUGINS=tmp_path)):
         assert "libother.so: conflicts with " in lines[0] and "libone.so" in lines[0], lines
 
 
-def test_a_file_with_the_name_of_what_is_built_in_is_refused_or_is_that(tmp_path):
+def test_a_file_with_the_name_of_the_built_in_set_is_refused_unless_it_is_identical(tmp_path):
     built = pathlib.Path(calibration()).with_name("libplugfit_standard.so")
     if not built.exists():
         pytest.skip("the standard set isn't built as a plug-in")

@@ -1,4 +1,4 @@
-//! Every function of every table, over and over: what a leak or an access that isn't allowed is looked for in.
+//! Calls every function of every interface repeatedly, to detect leaks and invalid memory accesses.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use plugfit_api::schedule::When;
 use plugfit_api::{Tensor, TensorMut};
 use serde_json::{Value, json};
 
-/// More rows than one task takes, so that the host's threads are lent.
+/// More elements than one task takes, so that the host's threads are used.
 const MANY: usize = 40_000;
 
-/// Plug-ins that are loaded once, as every process loads them, and functions of libraries.
+/// Plug-ins that are loaded once, and the names of library functions.
 pub struct Boundary {
     host: Host,
     functions: Vec<String>,
@@ -20,10 +20,10 @@ pub struct Boundary {
 }
 
 impl Boundary {
-    /// The libraries of plug-ins, and of functions: `lib.so#function`.
+    /// Loads the libraries of plug-ins. A name such as `lib.so#function` is a function of a library.
     ///
     /// # Panics
-    /// One of them can't be loaded.
+    /// Panics if a plug-in can't be loaded.
     pub fn new(libraries: &[String]) -> Self {
         let host = Host::empty();
         let (functions, plugins): (Vec<&String>, Vec<&String>) = libraries.iter().partition(|name| name.contains('#'));
@@ -34,9 +34,9 @@ impl Boundary {
         Boundary { host, functions: functions.into_iter().cloned().collect(), large: (numbers(0.37), numbers(0.61)) }
     }
 
-    /// Calls everything once, and says how many components were made.
+    /// Calls every function once. Returns how many components were created.
     pub fn round(&self) -> usize {
-        let mut made = 0;
+        let mut created = 0;
         for kind in Kind::ALL {
             for (_, component) in self.host.components(kind) {
                 let name = &component.name;
@@ -44,7 +44,7 @@ impl Boundary {
                 let config: serde_json::Map<String, Value> =
                     required.map(|field| (field.name.clone(), value_for(&field.name))).collect();
                 let identifier = json!({ "class_name": name, "config": config });
-                made += usize::from(self.component(kind, identifier));
+                created += usize::from(self.component(kind, identifier));
                 for wrong in ["no_such_key", "name", component.fields.first().map_or("name", |field| &field.name)] {
                     let identifier = json!({ "class_name": name, "config": { wrong: [{}] } });
                     self.component(kind, identifier);
@@ -59,20 +59,20 @@ impl Boundary {
             }
         }
         let closure = |y_true: &[f32], y_pred: &[f32]| y_true[0] - y_pred[0];
-        made += usize::from(self.loss(Identifier::callable("difference", closure)).is_ok());
-        made + self.functions.iter().filter(|function| self.component(Kind::Loss, json!(function))).count()
+        created += usize::from(self.loss(Identifier::callable("difference", closure)).is_ok());
+        created + self.functions.iter().filter(|function| self.component(Kind::Loss, json!(function))).count()
     }
 
-    /// Makes one, calls what its kind has, and gives it back; whether it could be made.
+    /// Creates a component, calls the functions of its kind and drops it. Returns whether it could be created.
     fn component(&self, kind: Kind, identifier: Value) -> bool {
         let identifier = Identifier::from(identifier);
-        let made = match kind {
+        let created = match kind {
             Kind::Loss => self.loss(identifier),
             Kind::Metric => self.metric(identifier),
             Kind::Optimizer => self.optimizer(identifier),
             Kind::Schedule => self.schedule(identifier),
         };
-        made.map_err(|error| error.to_string()).is_ok()
+        created.map_err(|error| error.to_string()).is_ok()
     }
 
     fn loss(&self, identifier: Identifier) -> plugfit::Result<()> {
@@ -86,14 +86,14 @@ impl Boundary {
             let mut gradient = TensorMut::new(&mut gradient, &[2, 3]);
             let _ = loss.value_and_gradient(y_true(), y_pred(), weight, mask, 1.0, &mut gradient).map(|_| ());
         }
-        // Shapes that don't fit.
+        // Shapes that don't match.
         let _ = loss.value(Tensor::new(&TRUE[..4], &[2, 2]), y_pred(), None, None).map(|_| ());
         let (large_true, large_pred) = &self.large;
         let shape = [MANY as i64 / 4, 4];
         let mut gradient = vec![0.0; MANY];
         let mut gradient = TensorMut::new(&mut gradient, &shape);
         let (large_true, large_pred) = (Tensor::new(large_true, &shape), Tensor::new(large_pred, &shape));
-        // Those that work on pairs of rows would take their time.
+        // Losses over pairs of rows would take too long.
         if matches!(loss.class_name(), "MeanSquaredError" | "Huber" | "CategoricalCrossentropy") {
             let _ = loss.value_and_gradient(large_true, large_pred, None, None, 1.0, &mut gradient).map(|_| ());
         }
@@ -114,7 +114,7 @@ impl Boundary {
         let _ = metric.result();
         if let Ok(saved) = metric.get_state() {
             let _ = other.set_state(&saved);
-            // Damaged and of another version.
+            // Damaged states: one truncated, one of another version.
             let _ = other.set_state(&saved[..saved.len() - 1]);
             let _ = other.set_state(&[&[9, 0, 0, 0], &saved[4..]].concat());
         }
@@ -164,7 +164,7 @@ fn y_pred() -> Tensor<'static> {
     Tensor::new(&PRED, &[2, 3])
 }
 
-/// A value for a setting that has no default.
+/// Returns a value for a setting without a default.
 fn value_for(setting: &str) -> Value {
     match setting {
         "boundaries" => json!([10, 20]),

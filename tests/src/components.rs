@@ -1,21 +1,21 @@
-//! Every component that a plug-in here has, as identifiers.
+//! The components of the plug-ins in this repository, as identifiers.
 
 use plugfit::{Host, plugin::Kind};
 use serde_json::{Value, json};
 
 use crate::build::library;
 
-/// A host with the plug-ins whose losses and metrics take labels and predictions.
+/// Returns a host with the plug-ins whose losses and metrics take labels and predictions.
 ///
 /// # Panics
-/// One can't be built or loaded.
+/// Panics if a plug-in can't be built or loaded.
 pub fn host() -> Host {
     ["calibration", "agreement", "quantile", "ranking", "segmentation"]
         .iter()
         .fold(Host::new(), |host, plugin| host.with_plugins(library(plugin)).expect("it loads"))
 }
 
-/// The full names of a kind.
+/// Returns the full names of all components of a kind.
 pub fn names(host: &Host, kind: Kind) -> Vec<String> {
     let all = host.components(kind).into_iter();
     all.map(|(plugin, component)| {
@@ -24,7 +24,7 @@ pub fn names(host: &Host, kind: Kind) -> Vec<String> {
     .collect()
 }
 
-/// A component with what it can't be made without.
+/// Returns the identifier of a component with its required settings.
 pub fn identifier(name: &str) -> Value {
     let config = match name.rsplit('>').next().unwrap_or(name) {
         "IoU" | "OneHotIoU" => json!({"num_classes": 4, "target_class_ids": [0, 2]}),

@@ -1,10 +1,10 @@
-//! Numbers made by Keras 3, read from `golden/`.
+//! Reads golden vectors, which Keras 3 computed, from `golden/`.
 
 use plugfit_api::Tensor;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A file of them, from the folder that `$PLUGFIT_GOLDEN` names, if it does.
+/// Reads a golden file, from the folder `$PLUGFIT_GOLDEN` if that is set.
 pub fn file(name: &str) -> Value {
     let folder = std::env::var("PLUGFIT_GOLDEN").unwrap_or_else(|_| format!("{}/golden", env!("CARGO_MANIFEST_DIR")));
     let path = format!("{folder}/{name}.json");
@@ -12,17 +12,17 @@ pub fn file(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The cases of a file under `key`, of these classes; all where none are given.
+/// Returns the cases of a file under `key` for these classes, or all cases if `classes` is empty.
 pub fn cases<'f>(file: &'f Value, key: &str, classes: &[&str]) -> Vec<&'f Value> {
     let all = file[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let of = |case: &&Value| {
+    let is_selected = |case: &&Value| {
         let class = case["identifier"]["class_name"].as_str().unwrap_or_default();
         classes.is_empty() || classes.contains(&class)
     };
-    all.iter().filter(of).collect()
+    all.iter().filter(is_selected).collect()
 }
 
-/// A number; those that aren't finite are strings.
+/// Returns a number. Golden files store non-finite numbers as strings.
 pub fn number(value: &Value) -> f64 {
     match value {
         Value::String(text) => text.parse().unwrap_or(f64::NAN),
@@ -31,12 +31,12 @@ pub fn number(value: &Value) -> f64 {
     }
 }
 
-/// Whether a tag marks a case.
+/// Returns whether a case has a tag.
 pub fn is_tagged(case: &Value, tag: &str) -> bool {
     case["tags"].as_array().is_some_and(|tags| tags.iter().any(|other| other == tag))
 }
 
-/// Whether two numbers are as near as that; those that aren't finite must be the same.
+/// Returns whether two numbers are equal within the tolerances. Non-finite numbers must be the same.
 pub fn near(found: f64, expected: f64, absolute: f64, relative: f64) -> bool {
     if !expected.is_finite() || !found.is_finite() {
         return found == expected || found.is_nan() && expected.is_nan();
@@ -44,7 +44,7 @@ pub fn near(found: f64, expected: f64, absolute: f64, relative: f64) -> bool {
     (found - expected).abs() <= absolute + relative * expected.abs()
 }
 
-/// An array.
+/// An array of a golden file, in every dtype that tests use.
 #[derive(Clone, Debug)]
 pub struct Array {
     pub shape: Vec<i64>,
@@ -56,7 +56,7 @@ pub struct Array {
 }
 
 impl Array {
-    /// A number or an array; none for null.
+    /// Reads a number or an array. Returns `None` for null.
     pub fn read(value: &Value) -> Option<Self> {
         if value.is_null() {
             return None;
@@ -82,7 +82,7 @@ impl Array {
         }
     }
 
-    /// In the first of these dtypes, in float32 where there is none.
+    /// Returns an int32 tensor if the array is of int32 and `dtypes` contains it, otherwise a float32 tensor.
     pub fn tensor(&self, dtypes: Option<&Vec<String>>) -> Tensor<'_> {
         let accepted = |dtype: &str| dtypes.is_some_and(|dtypes| dtypes.iter().any(|other| other == dtype));
         if self.dtype == "int32" && accepted("int32") {
@@ -101,17 +101,17 @@ impl Array {
     }
 }
 
-/// What went wrong, case by case.
+/// The failed cases of a comparison with Keras.
 #[derive(Default)]
 pub struct Failures {
     wrong: Vec<String>,
     cases: usize,
-    /// For each class the cases, and those where we differ on purpose.
+    /// For each class, the number of cases and of those that deliberately differ from Keras.
     classes: BTreeMap<String, (usize, usize)>,
 }
 
 impl Failures {
-    /// Counts a case, and keeps what is wrong with it.
+    /// Counts a case and records its failure.
     pub fn add(&mut self, id: &Value, result: Result<(), String>) {
         self.cases += 1;
         let class = id.as_str().unwrap_or_default().split(['/', ' ']).next().unwrap_or_default();
@@ -121,8 +121,8 @@ impl Failures {
         }
     }
 
-    /// The same for a case that may be one of those where we differ from Keras on purpose; then it must. A name that ends in `*`
-    /// means all that start so.
+    /// Counts a case that must differ from Keras if `better` lists it. A listed name that ends in `*` matches all names
+    /// with this prefix.
     pub fn add_unless_better(&mut self, id: &Value, better: &[(&str, &str)], result: Result<(), String>) {
         let name = id.as_str().unwrap_or_default();
         match better
@@ -140,8 +140,10 @@ impl Failures {
         }
     }
 
+    /// Prints the number of cases of each class.
+    ///
     /// # Panics
-    /// Something was wrong, or fewer than `least` cases were counted.
+    /// Panics if a case failed, or if fewer than `least` cases were counted.
     pub fn finish(self, least: usize) {
         for (class, (cases, better)) in &self.classes {
             let better = if *better > 0 { format!(", {better} not Keras's") } else { String::new() };

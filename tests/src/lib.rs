@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Functions that several tests share.
 
 pub mod boundary;
 pub mod build;

@@ -1,4 +1,4 @@
-//! The program, run as a user runs it.
+//! Runs the program as a user runs it.
 
 use crate::build::{program, root};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a run of the program left.
+/// The exit status and output of the program.
 #[derive(Debug)]
 pub struct Ran {
     pub status: Option<i32>,
@@ -25,16 +25,20 @@ impl Ran {
         }
     }
 
+    /// Checks the exit status.
+    ///
     /// # Panics
-    /// It didn't end with this status.
+    /// Panics if the status is another one.
     #[track_caller]
     pub fn with_status(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
+    /// Checks that stderr contains these parts.
+    ///
     /// # Panics
-    /// Stderr doesn't have one of these.
+    /// Panics if a part is missing.
     #[track_caller]
     pub fn says(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -43,8 +47,10 @@ impl Ran {
         self
     }
 
+    /// Checks that stdout contains these parts.
+    ///
     /// # Panics
-    /// Stdout doesn't have one of these.
+    /// Panics if a part is missing.
     #[track_caller]
     pub fn prints(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -54,7 +60,7 @@ impl Ran {
     }
 }
 
-/// The program, to be run in a folder, where no plug-ins of the user's are found.
+/// Returns a command that runs the program in a folder, without the plug-ins of the user.
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(folder).env_remove("PLUGFIT_PLUGINS").env("XDG_DATA_HOME", folder.join("none"));
@@ -67,12 +73,12 @@ pub fn plugfit(folder: &Path, arguments: &[&str]) -> Ran {
     Ran::of(command(folder).args(arguments).output().expect("the program runs"))
 }
 
-/// A folder that goes away.
+/// Creates a temporary folder, which is deleted on drop.
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A folder of plug-ins in another folder.
+/// Copies libraries into the subfolder `plugins` of a folder, and returns the path of the subfolder.
 pub fn plugins(folder: &Path, libraries: &[PathBuf]) -> PathBuf {
     let plugins = folder.join("plugins");
     std::fs::create_dir_all(&plugins).expect("a folder");
@@ -82,7 +88,8 @@ pub fn plugins(folder: &Path, libraries: &[PathBuf]) -> PathBuf {
     plugins
 }
 
-/// The digits, for a run of three epochs with this compile table; its plug-ins lie in `plugins` beside it.
+/// Writes a run file that trains on the digits for three epochs with this compile table, and returns its path. Its
+/// plug-ins are in the subfolder `plugins`.
 pub fn digits(folder: &Path, compile: &str) -> PathBuf {
     let file = folder.join("fit.toml");
     let data = root().join("host/examples/digits/digits.csv");
@@ -96,32 +103,32 @@ pub fn digits(folder: &Path, compile: &str) -> PathBuf {
     file
 }
 
-/// The history of a run, without what time it took.
+/// Returns the history of a run without its times.
 pub fn history(run: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(run.join("history.json")).expect("a history");
     let mut history: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    strip(&mut history);
+    remove_times(&mut history);
     history
 }
 
-fn strip(value: &mut serde_json::Value) {
+fn remove_times(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(map) => {
             map.remove("seconds");
-            map.values_mut().for_each(strip);
+            map.values_mut().for_each(remove_times);
         }
-        serde_json::Value::Array(list) => list.iter_mut().for_each(strip),
+        serde_json::Value::Array(list) => list.iter_mut().for_each(remove_times),
         _ => {}
     }
 }
 
-/// The variable by which a test knows again what it began.
+/// The environment variable by which a test recognises the processes that it started.
 pub const MARK: &str = "PLUGFIT_TEST_MARK";
 
-/// What still runs that has this [`MARK`] in its environment.
+/// Returns the command lines of running processes with this [`MARK`] in their environment.
 ///
 /// # Panics
-/// There is no `/proc`.
+/// Panics if there is no `/proc`.
 pub fn left_behind(mark: &str) -> Vec<String> {
     let wanted = format!("{MARK}={mark}");
     let has = |process: &Path| {
@@ -134,7 +141,7 @@ pub fn left_behind(mark: &str) -> Vec<String> {
     found.map(|path| std::fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
 }
 
-/// Every file below a folder with its bytes, and every folder.
+/// Returns all files below a folder with their bytes, and all folders.
 pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -152,7 +159,7 @@ pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     found
 }
 
-/// Starts a run that takes its time, and waits until it has begun and this file is there.
+/// Starts a long run, and waits until it has printed a line and the file `until` exists.
 pub fn begin(folder: &Path, arguments: &[&str], until: &Path) -> Child {
     let mut command = command(folder);
     let mut child =
@@ -168,7 +175,7 @@ pub fn begin(folder: &Path, arguments: &[&str], until: &Path) -> Child {
     child
 }
 
-/// Kills a process at once.
+/// Kills a process and waits for its end.
 pub fn kill(mut child: Child) {
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");

@@ -1,4 +1,4 @@
-//! What is published of the ABI stays as it is.
+//! Checks that the published ABI doesn't change.
 
 use plugfit_api::abi::{
     self,
@@ -19,7 +19,7 @@ fn describe(text: &mut String, layout: &'static TypeLayout) {
     }
 }
 
-/// Every type that crosses, with its fields in order, and the functions' signatures.
+/// Describes every type of the ABI: its fields in order and the signatures of its functions.
 fn layouts() -> String {
     let mut text = String::new();
     macro_rules! describe {
@@ -62,7 +62,7 @@ fn layouts() -> String {
 }
 
 #[test]
-fn published_types_are_as_they_were() {
+fn published_types_are_unchanged() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/abi.txt");
     let found = layouts();
     if std::env::var_os("PLUGFIT_WRITE_GOLDEN").is_some() {
@@ -77,12 +77,12 @@ fn published_types_are_as_they_were() {
 }
 
 #[test]
-fn the_frozen_copy_is_the_source_of_today() {
+fn the_frozen_copy_matches_the_current_source() {
     let root = plugfit_tests::build::root();
     for entry in std::fs::read_dir(root.join("tests/frozen/abi/src")).expect("a folder") {
         let frozen = entry.expect("an entry").path();
         let today = root.join("plugin-api/abi/src").join(frozen.file_name().expect("a name"));
-        // What is new may stand in other files.
+        // New code may be in other files.
         let code = |path| {
             let text: String = std::fs::read_to_string(path).expect("a file");
             text.lines()
@@ -92,7 +92,7 @@ fn the_frozen_copy_is_the_source_of_today() {
         };
         let (today_code, frozen_code) = (code(&today), code(&frozen));
         if today.ends_with("lib.rs") || today.ends_with("codes.rs") {
-            // The first lists the other files, and codes may be added.
+            // `lib.rs` lists the other files, and codes may be added to `codes.rs`.
             let missing = frozen_code.lines().find(|line| !today_code.lines().any(|today| today == *line));
             assert_eq!(missing, None, "{}", today.display());
         } else {

@@ -1,4 +1,5 @@
-//! Every broken component in a run: within the process what a process can hold is held, isolated everything is.
+//! Trains with every broken component. Without isolation, every fault that a process can contain is contained; with
+//! `--isolate`, every fault is.
 #![cfg(target_os = "linux")]
 
 use plugfit::plugin::{Kind, Plugin};
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What runs these without `--isolate` loses its process, or its stdout.
+/// Components that, without `--isolate`, end the process or write to its stdout.
 const BEYOND_A_PROCESS: [&str; 14] = [
     "OverflowsItsStack",
     "CrashesInDrop",
@@ -31,21 +32,21 @@ const BEYOND_A_PROCESS: [&str; 14] = [
     "WritesBehindValues",
 ];
 
-/// What takes other inputs than a run has: the run fails and names them.
+/// Components with inputs that a run doesn't have. The run fails and names them.
 const OWN_INPUTS: [&str; 7] =
     ["GoodGroups", "GoodGroupMean", "GoodLevel", "GoodMargins", "GoodPairs", "MergesPairsWrongly", "MixesMargins"];
 
-/// A process that a plug-in begins is its own, isolated or not; `plugfit check` finds it.
+/// Components that start a process, which keeps running with and without isolation. `plugfit check` finds it.
 const BEGIN_PROCESSES: [&str; 2] = ["LeavesAProcess", "LeavesADaemon"];
 
-/// The components of the broken plug-in.
+/// Returns the components of the plug-in `broken`.
 fn broken() -> Vec<(Kind, String)> {
     let manifest = Plugin::read_manifest(&library("broken")).expect("a manifest");
     let components = manifest.components.iter();
     components.map(|component| (component.kind().expect("a kind"), component.name.clone())).collect()
 }
 
-/// A run of two epochs on a line with some noise.
+/// Prepares a run of two epochs on a noisy line.
 fn prepared(folder: &Path, kind: Kind, name: &str) {
     plugins(folder, &[library("broken")]);
     let rows = (0..64).map(|row| f64::from(row) / 64.0);
@@ -81,7 +82,7 @@ fn fit(kind: Kind, name: &str, arguments: &[&str]) -> Result<(), String> {
     match ran.status {
         _ if !running.is_empty() => wrong(&format!("leaves {running:?}")),
         Some(0) if of_kind("epoch") == 2 => Ok(()),
-        // The inputs of a loss are looked at before anything is trained.
+        // The inputs of a loss are checked before training.
         Some(2) if OWN_INPUTS.contains(&name) && of_kind("error") == 1 && ran.err.contains(name) => Ok(()),
         Some(1)
             if (!name.starts_with("Good") || OWN_INPUTS.contains(&name))
@@ -94,7 +95,7 @@ fn fit(kind: Kind, name: &str, arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// What is there of a run that has ended, once the system had the time to end its workers.
+/// Returns the processes of an ended run that still run after the system had time to end the workers.
 fn still_running(name: &str, mark: &str) -> Vec<String> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
@@ -109,7 +110,7 @@ fn still_running(name: &str, mark: &str) -> Vec<String> {
     }
 }
 
-/// Runs each, two at a time.
+/// Trains with each component, two at a time.
 fn each(components: &[(Kind, String)], arguments: &[&str]) {
     let next = AtomicUsize::new(0);
     let work = || -> Vec<String> {
@@ -125,14 +126,14 @@ fn each(components: &[(Kind, String)], arguments: &[&str]) {
 }
 
 #[test]
-fn isolated_whatever_a_component_does_ends_itself_at_most() {
+fn with_isolation_any_fault_ends_at_most_the_run() {
     let components = broken();
     assert!(components.len() >= 60, "{}", components.len());
     each(&components, &["--isolate", "--call-limit", "2", "--memory-limit", "1024"]);
 }
 
 #[test]
-fn within_the_process_a_panic_or_a_lie_ends_the_run_at_most() {
+fn without_isolation_panics_and_wrong_answers_end_at_most_the_run() {
     let mut components = broken();
     components.retain(|(_, name)| !BEYOND_A_PROCESS.contains(&name.as_str()));
     assert!(components.len() >= 45, "{}", components.len());

@@ -1,16 +1,16 @@
-//! Data that stay on disk.
+//! Tests of the data of a run: in memory and on disk, missing files, a full disk and a loss that isn't finite.
 
 use std::path::Path;
 
 use plugfit_tests::run::{digits, folder, history, plugfit};
 
-/// The weights of a run.
+/// Returns the bytes of the weights of a run.
 fn weights(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("weights.safetensors")).expect("the run keeps its weights")
 }
 
 #[test]
-fn a_run_is_the_same_wherever_its_data_are() {
+fn a_run_is_the_same_with_data_in_memory_and_on_disk() {
     let folder = folder();
     let file = digits(folder.path(), "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"");
     let file = file.to_str().expect("a name");
@@ -28,7 +28,7 @@ fn an_epoch_may_be_shorter_or_longer_than_the_data() {
     let folder = folder();
     let file = digits(folder.path(), "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"");
     let file = file.to_str().expect("a name");
-    // Four epochs of 60 steps are as many steps, in the same order, as one of 240.
+    // Four epochs of 60 steps take the same steps, in the same order, as one epoch of 240.
     for (name, epochs, steps) in [("many", "4", "60"), ("one", "1", "240")] {
         let (epochs, steps) = (format!("fit.epochs={epochs}"), format!("fit.steps_per_epoch={steps}"));
         let arguments = ["fit", file, "--set", &epochs, "--set", &steps, "--out", name];
@@ -49,7 +49,7 @@ fn an_epoch_may_be_shorter_or_longer_than_the_data() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_fails_the_run_and_keeps_the_last_checkpoint() {
+fn a_loss_that_is_not_finite_fails_the_run_and_keeps_the_last_checkpoint() {
     let folder = folder();
     let file =
         digits(folder.path(), "optimizer = \"SGD(learning_rate=0.1)\"\nloss = \"sparse_categorical_crossentropy\"");
@@ -65,7 +65,7 @@ fn a_loss_that_is_no_number_fails_the_run_and_keeps_the_last_checkpoint() {
 }
 
 #[test]
-fn a_data_file_that_vanished_is_named() {
+fn a_missing_data_file_is_named() {
     let folder = folder();
     let file = digits(folder.path(), "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"");
     let text = std::fs::read_to_string(&file).expect("it is there");
@@ -81,11 +81,11 @@ fn a_data_file_that_vanished_is_named() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_checkpoint_of_before() {
+fn a_full_disk_does_not_damage_the_previous_checkpoint() {
     let folder = folder();
     let file = digits(folder.path(), "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"");
     plugfit(folder.path(), &["fit", file.to_str().expect("a name"), "--out", "run"]).with_status(0);
-    // A limit on the size of a file fails writes as a full disk does.
+    // A limit on the file size makes writes fail as a full disk does.
     let program = plugfit_tests::run::command(folder.path());
     let script = format!(
         "trap '' XFSZ; ulimit -f 8; exec {} fit --resume run --set fit.epochs=50",

@@ -1,4 +1,4 @@
-//! What asks the most of the ABI, through a real library.
+//! Tests of the features with the highest demands on the ABI, through a shared library.
 
 use plugfit::{Host, component::LossValue, network::Parameter};
 use plugfit_api::{Inputs, Tensor, TensorMut, loss::LossOutput, metric::Outcome};
@@ -13,7 +13,7 @@ fn parameter(shape: &[usize]) -> [Parameter; 1] {
 }
 
 #[test]
-fn an_optimizer_wraps_one_of_another_plugin() {
+fn an_optimizer_can_wrap_an_optimizer_of_another_plugin() {
     let host = Host::new().with_plugins(library("stepsize")).expect("it loads");
     let mut lookahead = host
         .optimizer("Lookahead(optimizer=SGD(momentum=0.5), k=3, alpha=0.5, learning_rate=0.1)")
@@ -27,7 +27,7 @@ fn an_optimizer_wraps_one_of_another_plugin() {
         lookahead.apply(&[Some(&[1.0])], &mut [&mut value]).expect("it steps");
         path.push(value[0]);
     }
-    // The fast weights: -0.1, -0.15, -0.175 a step; after the third half of the way back.
+    // The steps of the fast weights are -0.1, -0.15 and -0.175. After the third, the weights go back half of the way.
     let expected = [0.9, 0.75, 1.0 + 0.5 * (0.575 - 1.0), 0.7875 - 0.1875];
     assert!(path.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{path:?}");
     let error = host.optimizer("Lookahead(optimizer=SDG)").map(drop).expect_err("no such optimizer").to_string();
@@ -35,7 +35,7 @@ fn an_optimizer_wraps_one_of_another_plugin() {
 }
 
 #[test]
-fn an_optimizer_makes_the_step_of_a_matrix_orthogonal() {
+fn an_optimizer_can_orthogonalise_the_step_of_a_matrix() {
     let mut muon = host().optimizer("drafts>Muon(rounds=30, learning_rate=1.0)").expect("it can be made");
     let mut value = [0.0_f32; 6];
     muon.build(&parameter(&[2, 3]), &[&value]).expect("it takes it");
@@ -48,7 +48,7 @@ fn an_optimizer_makes_the_step_of_a_matrix_orthogonal() {
 }
 
 #[test]
-fn a_loss_has_three_inputs_and_two_gradients() {
+fn a_loss_can_have_three_inputs_and_two_gradients() {
     let loss = host().loss("GaussianNll").expect("it can be made");
     let loss = loss.plugin();
     let shape = [2];
@@ -81,15 +81,15 @@ fn a_loss_has_three_inputs_and_two_gradients() {
             }
             call(&y_pred, &variance, None)
         };
-        for (which, slope) in [(0, by_mean[i]), (1, by_variance[i])] {
+        for (which, derivative) in [(0, by_mean[i]), (1, by_variance[i])] {
             let difference = (moved(step, which) - moved(-step, which)) / f64::from(2.0 * step);
-            assert!((difference - f64::from(slope)).abs() < 1e-2, "{which}: {slope} is not {difference}");
+            assert!((difference - f64::from(derivative)).abs() < 1e-2, "{which}: {derivative} is not {difference}");
         }
     }
 }
 
 #[test]
-fn a_loss_masks_times_and_is_averaged_over_the_others() {
+fn a_loss_can_mask_times_and_is_averaged_over_the_others() {
     let mut loss = host().loss("MaskedTemporalCrossentropy").expect("it can be made");
     let (y_true, y_pred) = ([0_i32, -1, 1, -1, -1, 1], [0.5_f32; 12]);
     let (y_true, y_pred) = (Tensor::new(&y_true, &[2, 3]), Tensor::new(&y_pred, &[2, 3, 2]));
@@ -107,7 +107,7 @@ fn a_loss_masks_times_and_is_averaged_over_the_others() {
 }
 
 #[test]
-fn a_metric_has_a_named_value_for_each_class_that_it_met() {
+fn a_metric_can_have_a_named_value_for_each_class() {
     let host = host();
     let mut metric = host.metric("ClassF1").expect("it can be made");
     let (y_true, y_pred) = ([0.0_f32, 1.0, 2.0], [0.8_f32, 0.1, 0.1, 0.1, 0.8, 0.1, 0.1, 0.8, 0.1]);
@@ -124,8 +124,8 @@ fn a_metric_has_a_named_value_for_each_class_that_it_met() {
 
 #[test]
 fn adan_and_prodigy_take_the_steps_of_their_papers() {
-    // In float64 after five steps: algorithm 1 of Adan's paper in numpy (optax 0.2.8 has 1 - beta_2 where the paper and its
-    // authors' code have beta_2), and optax.contrib.prodigy(1.0, estim_lr0=0.01).
+    // Values after five steps in float64: algorithm 1 of the Adan paper in numpy (optax 0.2.8 has 1 - beta_2 where the
+    // paper and the code of its authors have beta_2), and optax.contrib.prodigy(1.0, estim_lr0=0.01).
     let host = Host::new().with_plugins(library("stepsize")).expect("it loads");
     for (identifier, expected) in [
         ("Adan(learning_rate=0.05)", [0.9330940004529943, -1.9330939992972778, 0.4330940012785061]),

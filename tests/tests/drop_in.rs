@@ -1,4 +1,4 @@
-//! Plug-ins that are dropped in while a program runs.
+//! Tests of plug-ins that are added to a folder while a program runs.
 
 use plugfit::{
     Host,
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The next version of the frozen plug-in, which counts each row twice.
+/// Builds the next version of the frozen plug-in, which counts each row twice.
 fn next() -> PathBuf {
     static NEXT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
@@ -38,13 +38,13 @@ fn next() -> PathBuf {
     NEXT.get_or_init(build).clone()
 }
 
-/// Puts a whole file there at once, as `mv` does.
+/// Moves a complete file into a folder atomically, as `mv` does.
 fn drop_in(library: &Path, folder: &Path, name: &str) {
     std::fs::copy(library, folder.join(".copied")).expect("a copy");
     std::fs::rename(folder.join(".copied"), folder.join(name)).expect("it can be");
 }
 
-/// Waits for what a watch does by itself.
+/// Waits until a watch has made a condition true.
 #[track_caller]
 fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let begin = Instant::now();
@@ -67,7 +67,7 @@ fn compiled(host: &Host) -> Compiled {
     host.compile(compile).expect("it compiles")
 }
 
-/// What it counts for three rows more.
+/// Updates the metric with three rows and returns its count.
 fn count(run: &mut Compiled) -> f64 {
     let y = ndarray::Array2::<f32>::zeros((3, 2));
     run.update_metrics(&y, &y).expect("it fits");
@@ -77,13 +77,13 @@ fn count(run: &mut Compiled) -> f64 {
 }
 
 #[test]
-fn the_next_compile_uses_a_newer_version_and_what_runs_keeps_its_own() {
+fn the_next_compile_uses_a_newer_version_and_running_metrics_keep_theirs() {
     let folder = folder();
     drop_in(&frozen(), folder.path(), "libfrozen.so");
     let host = Host::new().with_plugins(folder.path()).expect("it loads");
     let mut old = compiled(&host);
     assert_eq!(count(&mut old), 3.0);
-    // Once under a name of its own, once in the place of the older one.
+    // Once under a new name, once in place of the older file.
     for name in ["libfrozen_next.so", "libfrozen.so"] {
         drop_in(&next(), folder.path(), name);
         let mut new = compiled(&host);
@@ -94,13 +94,13 @@ fn the_next_compile_uses_a_newer_version_and_what_runs_keeps_its_own() {
     assert_eq!(count(&mut old), 3.0);
     let note = "frozen 0.10.0";
     assert!(host.notes().iter().any(|text| text.contains(note) && text.contains("0.9.0")), "{:?}", host.notes());
-    // An older one that comes later changes nothing.
+    // An older version that is added later changes nothing.
     drop_in(&frozen(), folder.path(), "libolder.so");
     assert_eq!(count(&mut compiled(&host)), 6.0);
 }
 
 #[test]
-fn a_watched_folder_loads_what_is_moved_into_it() {
+fn a_watched_folder_loads_files_that_are_moved_into_it() {
     let folder = folder();
     let host = Host::new().with_plugins(folder.path()).expect("an empty folder is fine");
     let watch = host.watch().expect("it can be watched");
@@ -120,7 +120,7 @@ fn a_watched_folder_loads_what_is_moved_into_it() {
 }
 
 #[test]
-fn a_watched_folder_loads_what_is_copied_slowly_when_it_is_whole() {
+fn a_watched_folder_loads_a_slowly_copied_file_once_it_is_complete() {
     let folder = folder();
     let host = Host::new().with_plugins(folder.path()).expect("an empty folder is fine");
     let _watch = host.watch().expect("it can be watched");
@@ -135,7 +135,7 @@ fn a_watched_folder_loads_what_is_copied_slowly_when_it_is_whole() {
         }
     };
     slowly(&mut file, half);
-    // A pause long enough for the half to be looked at.
+    // Wait until the watch has seen the incomplete file.
     eventually("the half is refused", || {
         host.reports()[0]
             .files
@@ -150,7 +150,7 @@ fn a_watched_folder_loads_what_is_copied_slowly_when_it_is_whole() {
 }
 
 #[test]
-fn a_watched_folder_may_come_to_be_later_and_be_replaced() {
+fn a_watched_folder_may_be_created_later_and_be_replaced() {
     let folder = folder();
     let place = folder.path().join("a/plugins");
     let host = Host::new();

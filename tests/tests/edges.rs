@@ -1,4 +1,5 @@
-//! What is at the edge of the inputs: an answer, or an error that says which argument and why; never a panic.
+//! Tests of edge cases of the inputs. Each must yield a result, or an error that names the argument and the reason, but
+//! never a panic.
 
 use plugfit::{
     Host,
@@ -9,10 +10,10 @@ use plugfit_api::{Tensor, TensorMut, metric::Outcome};
 use plugfit_tests::components::{host, identifier, names};
 use serde_json::{Value, json};
 
-/// What is strange, and shape and values of y_true and of y_pred.
+/// A description, and the shape and values of y_true and of y_pred.
 type Strange = (&'static str, Vec<i64>, Vec<f32>, Vec<i64>, Vec<f32>);
 
-/// Arrays of shapes and values that nobody is prepared for, as y_true and y_pred.
+/// Returns arrays with unusual shapes and values.
 fn strange() -> Vec<Strange> {
     let ramp = |n: usize| (0..n).map(|i| i as f32 / n as f32).collect::<Vec<f32>>();
     let mut all = vec![
@@ -49,7 +50,7 @@ fn no_panic(component: &str, what: &str, error: Option<plugfit::Error>) {
 }
 
 #[test]
-fn no_loss_panics() {
+fn no_loss_panics_on_unusual_inputs() {
     let host = host();
     let losses = names(&host, Kind::Loss);
     assert!(losses.len() >= 24, "{losses:?}");
@@ -63,7 +64,7 @@ fn no_loss_panics() {
             if let Err(error) = &result
                 && error.to_string().contains("doesn't fit")
             {
-                continue; // The host itself saw that shapes don't fit.
+                continue; // The host has rejected the shapes.
             }
             no_panic(&name, what, result.err());
         }
@@ -71,7 +72,7 @@ fn no_loss_panics() {
 }
 
 #[test]
-fn no_metric_panics_and_one_that_failed_goes_on() {
+fn no_metric_panics_on_unusual_inputs_and_a_failed_one_can_be_reset() {
     let host = host();
     let metrics = names(&host, Kind::Metric);
     assert!(metrics.len() >= 38, "{metrics:?}");
@@ -107,14 +108,14 @@ fn sums_of_ten_million_samples_are_exact_to_float64() {
     };
     let exact = f64::from(0.1_f32);
     assert!((number(&mean) - exact).abs() < 1e-13, "{}", number(&mean));
-    // The square of one element is rounded to float32, as y_pred is.
+    // Each square is rounded to float32, as y_pred is.
     assert!((number(&mse) - exact * exact).abs() < 1e-9, "{}", number(&mse));
     let in_float32 = (0..10_000_000).fold(0.0_f32, |sum, _| sum + 0.1) / 1e7;
     assert!((f64::from(in_float32) - exact).abs() > 1e-3, "float32 would do: {in_float32}");
 }
 
 #[test]
-fn float64_predictions_keep_their_digits() {
+fn float64_predictions_keep_their_precision() {
     let host = Host::new();
     let y_true: Vec<f64> = (0..1000).map(|i| 1.7e9 + f64::from(i)).collect();
     let y_pred: Vec<f64> = y_true.iter().enumerate().map(|(i, y)| y + if i % 2 == 0 { 90.0 } else { -90.0 }).collect();
@@ -124,14 +125,14 @@ fn float64_predictions_keep_their_digits() {
     let Outcome::Scalar(found) = r2.result().expect("a result") else { panic!("a number is wanted") };
     let expected = 1.0 - 8100.0 * 12.0 / (1e6 - 1.0);
     assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
-    // A sigmoid that float32 rounds to 1 keeps its order.
+    // Scores that float32 would round to 1 keep their order.
     let mut auc = host.metric("AUC(thresholds=[0.99999999])").expect("it is there");
     let (labels, scores) = ([0.0_f64, 1.0], [0.999_999_98, 0.999_999_995]);
     auc.update_state(Tensor::new(&labels, &[2]), Tensor::new(&scores, &[2]), None, None).expect("it fits");
     assert_eq!(auc.result().expect("a result"), Outcome::Scalar(1.0));
 }
 
-/// A batch that suits a loss: its labels, as ids where it takes them.
+/// Returns a batch that suits a loss. The labels are class ids if the loss takes those.
 fn batch(name: &str) -> (Vec<f64>, Vec<i64>, Vec<f64>, Vec<i64>) {
     let p: Vec<f64> = (0..24).map(|i| 0.05 + 0.9 * (f64::from(i) * 0.7).sin().abs()).collect();
     match name.rsplit('>').next().unwrap_or(name) {
@@ -183,12 +184,12 @@ fn every_loss_of_the_standard_set_computes_in_float64() {
                     y_pred[i] = to;
                     value(y_pred)
                 };
-                let slope = (at(x - 2.0 * h, &mut y_pred) - 8.0 * at(x - h, &mut y_pred)
+                let derivative = (at(x - 2.0 * h, &mut y_pred) - 8.0 * at(x - h, &mut y_pred)
                     + 8.0 * at(x + h, &mut y_pred)
                     - at(x + 2.0 * h, &mut y_pred))
                     / (12.0 * h);
                 y_pred[i] = x;
-                slope
+                derivative
             })
             .collect();
         let mut gradient = vec![f64::NAN; 24];
@@ -196,12 +197,12 @@ fn every_loss_of_the_standard_set_computes_in_float64() {
         let mut target = TensorMut::new(&mut gradient, &pred_shape);
         let again = double.value_and_gradient(t, p, weight, None, 1.0, &mut target).and_then(|value| value.scalar());
         assert!((again.expect("it fits") - found).abs() <= 1e-14 * found.abs(), "{name}");
-        // float32 has slopes to some 1e-3 of the greatest this way.
-        let greatest = gradient.iter().fold(0.0_f64, |greatest, slope| greatest.max(slope.abs()));
-        for (slope, difference) in gradient.iter().zip(&differences) {
-            assert!((slope - difference).abs() <= 1e-8 * greatest + 1e-10, "{name}: {slope} {difference}");
+        // In float32, such differences are accurate only to about 1e-3 of the greatest derivative.
+        let greatest = gradient.iter().fold(0.0_f64, |greatest, derivative| greatest.max(derivative.abs()));
+        for (derivative, difference) in gradient.iter().zip(&differences) {
+            assert!((derivative - difference).abs() <= 1e-8 * greatest + 1e-10, "{name}: {derivative} {difference}");
         }
-        // And near what float32 gives.
+        // The value in float32 is close to it.
         let narrow = |numbers: &[f64]| numbers.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let (t, p) = (narrow(&y_true), narrow(&y_pred));
         let (t, p) = (Tensor::new(&t, &true_shape), Tensor::new(&p, &pred_shape));
@@ -211,9 +212,9 @@ fn every_loss_of_the_standard_set_computes_in_float64() {
 }
 
 #[test]
-fn settings_are_no_nan_and_infinite_only_where_that_has_a_meaning() {
+fn settings_reject_nan_and_accept_infinity_only_if_it_has_a_meaning() {
     let host = host();
-    let made = |kind: Kind, identifier: Value| match kind {
+    let creation_error = |kind: Kind, identifier: Value| match kind {
         Kind::Loss => host.loss(identifier).err(),
         Kind::Metric => host.metric(identifier).err(),
         Kind::Optimizer => host.optimizer(identifier).err(),
@@ -234,14 +235,14 @@ fn settings_are_no_nan_and_infinite_only_where_that_has_a_meaning() {
                     };
                 }
             }
-            if made(kind, base.clone()).is_some() {
+            if creation_error(kind, base.clone()).is_some() {
                 continue;
             }
             for field in component.fields.iter().filter(|field| field.type_ == "number") {
                 for word in ["nan", "inf", "-inf"] {
                     let mut config = base.clone();
                     config["config"][&field.name] = json!(word);
-                    match made(kind, config) {
+                    match creation_error(kind, config) {
                         Some(error) => {
                             let error = error.to_string();
                             assert!(error.contains(&field.name) && error.contains(word), "{name}: {error}");

@@ -1,4 +1,4 @@
-//! What a crate's own test does where a component never comes back.
+//! Tests how the test of a plug-in crate ends if a component never returns.
 
 use plugfit_api::prelude::*;
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Sums without end.
+/// A metric whose value never returns.
 #[derive(Config)]
 pub struct SumsForEver;
 
@@ -21,22 +21,23 @@ impl MeanMetric for SumsForEver {
 
 export_plugin! { metrics: [SumsForEver] }
 
-const ASKED: &str = "PLUGFIT_TEST_ENDLESS";
+/// Set in the child process that runs the endless metric.
+const RUN_ENDLESS: &str = "PLUGFIT_TEST_ENDLESS";
 
-/// What an author would write; alone, it is a part of the test below.
+/// The test that a plug-in author writes. It does nothing unless the test below runs it in a child process.
 #[test]
 fn holds_what_a_plugin_must() {
-    if std::env::var_os(ASKED).is_some() {
+    if std::env::var_os(RUN_ENDLESS).is_some() {
         plugfit_api::testing::check(plugin());
     }
 }
 
 #[test]
-fn a_component_that_never_comes_back_is_named_and_ended() {
+fn a_component_that_never_returns_is_named_and_ended() {
     let begin = Instant::now();
     let output = Command::new(std::env::current_exe().expect("a test has a file"))
         .args(["--exact", "holds_what_a_plugin_must"])
-        .envs([(ASKED, "1"), ("PLUGFIT_TEST_TIMEOUT", "1")])
+        .envs([(RUN_ENDLESS, "1"), ("PLUGFIT_TEST_TIMEOUT", "1")])
         .stdin(Stdio::null())
         .output()
         .expect("it runs");

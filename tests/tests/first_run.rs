@@ -1,4 +1,4 @@
-//! What a first run says: no warning that is none, the best epoch, and whether anything was learnt.
+//! Tests of the messages of a first run: no needless warnings, the best epoch, and a warning if nothing was learnt.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use serde_json::Value;
 const CLASSES: &str =
     "optimizer = \"AdamW(learning_rate=0.005)\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]";
 
-/// The events of a kind.
+/// Returns the events of a kind.
 fn events(ran: &Ran, kind: &str) -> Vec<Value> {
     let events = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object a line"));
     events.filter(|event| event["event"] == kind).collect()
 }
 
-/// A table of two columns far from 0, and a run's file with these compile and fit tables.
+/// Writes a table with two columns far from 0, and a run file with this network and these compile and fit tables.
 fn unscaled(folder: &Path, network: &str, compile: &str, fit: &str) {
     let row = |i: usize| {
         let (age, income) = (18 + i * 37 % 70, 12_000 + i * 7919 % 90_000);
@@ -34,7 +34,7 @@ fn unscaled(folder: &Path, network: &str, compile: &str, fit: &str) {
 const SATURATES: &str = "target = \"old\"\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(8, activation=relu)\", \"Dense(1, activation=sigmoid)\"]";
 
 #[test]
-fn libraries_that_are_no_plugins_are_passed_over_without_a_word() {
+fn libraries_that_are_not_plugins_are_ignored_silently() {
     let folder = folder();
     digits(folder.path(), CLASSES);
     let python = library("_native");
@@ -67,7 +67,7 @@ fn libraries_that_are_no_plugins_are_passed_over_without_a_word() {
     for (file, reason) in named {
         plugfit(folder.path(), &["list", "--plugins", &file]).with_status(1).says(&["error", reason]);
     }
-    // What looks like a plug-in that came to harm is told of.
+    // A file that may be a damaged plug-in is reported.
     std::fs::write(found.join("libpage.so"), "<html>404 Not Found").expect("a file");
     plugfit(folder.path(), &["list", "--plugins", "plugins"])
         .says(&["warning: plugins/libpage.so: is no shared library"]);
@@ -75,7 +75,7 @@ fn libraries_that_are_no_plugins_are_passed_over_without_a_word() {
 }
 
 #[test]
-fn the_best_epoch_is_by_what_is_monitored() {
+fn the_best_epoch_is_chosen_by_the_monitored_value() {
     let folder = folder();
     digits(folder.path(), CLASSES);
     plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0).prints(&["best val_accuracy 0."]);
@@ -93,7 +93,7 @@ fn the_best_epoch_is_by_what_is_monitored() {
 }
 
 #[test]
-fn a_run_that_is_no_better_than_chance_says_so_once_with_the_likely_reason() {
+fn a_run_that_is_no_better_than_chance_warns_once_with_the_likely_reason() {
     let folder = folder();
     let compile =
         "optimizer = \"SGD(learning_rate=0.1)\"\nloss = \"binary_crossentropy\"\nmetrics = [\"accuracy\", \"AUC\"]";
@@ -114,7 +114,7 @@ fn a_run_that_is_no_better_than_chance_says_so_once_with_the_likely_reason() {
 }
 
 #[test]
-fn a_regression_of_several_columns_has_no_classes() {
+fn a_regression_of_several_columns_is_not_taken_for_a_classification() {
     let folder = folder();
     let row = |i: usize| {
         let (a, b) = ((i * 37 % 100) as f32 / 100.0, (i * 91 % 100) as f32 / 100.0);
@@ -122,7 +122,7 @@ fn a_regression_of_several_columns_has_no_classes() {
     };
     let rows: String = (0..200).map(row).collect();
     std::fs::write(folder.path().join("rows.csv"), format!("a,b,u,v\n{rows}")).expect("a file");
-    // Of each row, the first column is the greatest.
+    // The first column is the greatest in each row.
     for metrics in ["", "metrics = [\"categorical_accuracy\"]"] {
         let text = format!(
             "[data]\nfile = \"rows.csv\"\ntarget = [\"u\", \"v\"]\n[network]\nlayers = [\"Dense(2)\"]\n[compile]\n\
@@ -138,7 +138,7 @@ fn a_regression_of_several_columns_has_no_classes() {
 }
 
 #[test]
-fn a_run_that_learns_says_nothing_of_chance() {
+fn a_run_that_learns_has_no_warning_about_chance() {
     let folder = folder();
     digits(folder.path(), CLASSES);
     let ran = plugfit(folder.path(), &["fit", "fit.toml"]).with_status(0);
@@ -173,7 +173,7 @@ fn a_run_that_learns_says_nothing_of_chance() {
 }
 
 #[test]
-fn a_weight_of_a_class_that_is_not_there_is_an_error() {
+fn an_invalid_class_weight_is_an_error() {
     let folder = folder();
     digits(folder.path(), CLASSES);
     let fit =

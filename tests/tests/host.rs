@@ -1,4 +1,4 @@
-//! The library, used as a Rust program uses it.
+//! Tests of the library as a Rust program uses it.
 
 use ndarray::{Array2, Axis, array};
 use plugfit::{Host, Identifier, compile::Compile, network::Parameter};
@@ -8,7 +8,7 @@ use plugfit_tests::{
 };
 use serde_json::json;
 
-/// A model of one's own: softmax of a matrix product.
+/// A custom model: the softmax of a matrix product.
 struct Linear {
     kernel: Array2<f32>,
 }
@@ -35,7 +35,7 @@ impl Linear {
 }
 
 #[test]
-fn a_model_of_ones_own_is_trained_with_a_loop_of_ones_own() {
+fn a_custom_model_can_be_trained_in_a_custom_loop() {
     let host = Host::new().with_plugins(library("calibration")).expect("it loads");
     let mut run = host
         .compile(Compile {
@@ -77,7 +77,7 @@ fn a_model_of_ones_own_is_trained_with_a_loop_of_ones_own() {
 }
 
 #[test]
-fn a_library_dropped_into_a_folder_is_there_at_the_next_compile() {
+fn a_library_added_to_a_folder_is_available_at_the_next_compile() {
     let folder = run::folder();
     let host = Host::new().with_plugins(folder.path()).expect("an empty folder is fine");
     let compile = || Compile { loss: "mse".into(), metrics: ["frozen>CountRows"].into(), ..Compile::default() };
@@ -88,7 +88,7 @@ fn a_library_dropped_into_a_folder_is_there_at_the_next_compile() {
 }
 
 #[test]
-fn a_library_that_was_half_copied_is_loaded_when_it_is_whole_and_a_changed_one_is_noted() {
+fn a_half_copied_library_is_loaded_once_it_is_complete_and_a_changed_one_is_noted() {
     let folder = run::folder();
     let file = folder.path().join("libfrozen.so");
     let bytes = std::fs::read(frozen()).expect("a library");
@@ -105,7 +105,7 @@ fn a_library_that_was_half_copied_is_loaded_when_it_is_whole_and_a_changed_one_i
 }
 
 #[test]
-fn a_library_that_is_replaced_or_deleted_goes_on_as_it_was() {
+fn a_loaded_library_keeps_working_after_its_file_is_replaced_or_deleted() {
     let folder = run::folder();
     let file = folder.path().join("libfrozen.so");
     std::fs::copy(frozen(), &file).expect("a copy");
@@ -148,7 +148,7 @@ fn the_classic_example_of_keras_works_as_written() {
 }
 
 #[test]
-fn strings_calls_objects_and_instances_mean_the_same() {
+fn strings_calls_and_objects_create_the_same_loss_and_a_closure_is_a_loss() {
     let host = Host::new();
     let keras = json!({
         "module": "keras.losses",
@@ -170,15 +170,15 @@ fn strings_calls_objects_and_instances_mean_the_same() {
         let value = loss.value(y_true, y_pred, None, None).and_then(|value| value.scalar()).expect("a number");
         assert_eq!(value, 0.5 + 2.0 * 5.0 - 2.0, "{identifier}");
     }
-    let own = Identifier::callable("twice", |_, y_pred| 2.0 * y_pred[0]);
-    let mut own = host.loss(own).expect("a closure is a loss");
-    assert_eq!(own.value(y_true, y_pred, None, None).and_then(|value| value.scalar()).expect("a number"), 6.0);
+    let closure = Identifier::callable("twice", |_, y_pred| 2.0 * y_pred[0]);
+    let mut loss = host.loss(closure).expect("a closure is a loss");
+    assert_eq!(loss.value(y_true, y_pred, None, None).and_then(|value| value.scalar()).expect("a number"), 6.0);
 }
 
-/// A loss of this program, in no plug-in.
+/// A loss of this program that is in no plug-in.
 #[derive(plugfit_api::Config)]
 struct Quartic {
-    /// By what it is multiplied.
+    /// Factor of the loss.
     #[config(default = 1.0)]
     scale: f64,
 }
@@ -191,11 +191,11 @@ impl plugfit_api::loss::ElementwiseLoss for Quartic {
 }
 
 #[test]
-fn a_value_of_ones_own_type_is_an_identifier() {
-    let own = || plugfit_api::instance::elementwise_loss(Quartic { scale: 0.5 });
+fn an_instance_of_a_custom_type_is_an_identifier() {
+    let quartic = || plugfit_api::instance::elementwise_loss(Quartic { scale: 0.5 });
     let compile = Compile {
-        loss: Identifier::from(own()).into(),
-        metrics: [Identifier::from(own())].into(),
+        loss: Identifier::from(quartic()).into(),
+        metrics: [Identifier::from(quartic())].into(),
         ..Compile::default()
     };
     let mut run = Host::new().compile(compile).expect("it compiles");

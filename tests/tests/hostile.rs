@@ -1,4 +1,5 @@
-//! Plug-ins that break their word fail their run, say which they are, and leave the process and what was trained intact.
+//! Tests of plug-ins that violate their contract. Their run fails with an error that names them, and the process and
+//! the trained weights stay intact.
 
 use plugfit::{
     Host,
@@ -32,7 +33,7 @@ fn isolated() -> Host {
     host.with_plugins(library("hostile")).expect("it is vetted")
 }
 
-/// What is said where a component goes wrong at some place; none where it doesn't.
+/// Returns the error of a loss that fails at `at`, or `None` if it doesn't fail.
 fn loss(at: &str) -> Option<String> {
     loss_of(&host(), at)
 }
@@ -42,9 +43,9 @@ fn loss_of(host: &Host, at: &str) -> Option<String> {
 }
 
 fn weighted_loss_of(host: &Host, at: &str, weight: Option<Tensor<'_>>) -> Option<String> {
-    let made = host.loss(json!({"class_name": "BadLoss", "config": {"at": at}}));
-    let tried = made.and_then(|mut loss| loss.value(y(), y(), weight, None).and_then(|value| value.scalar()));
-    tried.err().map(|error| error.to_string())
+    let created = host.loss(json!({"class_name": "BadLoss", "config": {"at": at}}));
+    let value = created.and_then(|mut loss| loss.value(y(), y(), weight, None).and_then(|value| value.scalar()));
+    value.err().map(|error| error.to_string())
 }
 
 fn metric(at: &str) -> Option<String> {
@@ -104,20 +105,20 @@ fn a_panic_in_any_function_is_an_error_that_names_the_component() {
 }
 
 #[test]
-fn a_panic_is_shown_with_its_message_and_its_place() {
+fn a_panic_is_shown_with_its_message_and_location() {
     let said = loss("call").expect("an error");
     assert!(said.contains("told to panic in call") && said.contains("src/lib.rs"), "{said}");
 }
 
 #[test]
-fn a_panic_in_drop_stays_in_the_plugin() {
+fn a_panic_in_drop_is_not_an_error() {
     assert_eq!(loss("drop"), None);
     assert_eq!(metric("drop"), None);
     assert_eq!(optimizer("drop"), None);
 }
 
 #[test]
-fn wrong_shapes_and_numbers_are_refused() {
+fn invalid_shapes_and_numbers_are_refused() {
     for at in ["negative shape", "huge shape"] {
         names_it(loss(at), "BadLoss", at);
     }
@@ -132,7 +133,7 @@ fn wrong_shapes_and_numbers_are_refused() {
 }
 
 #[test]
-fn the_shape_of_a_losss_values_is_compared_with_the_batch() {
+fn the_shape_of_the_values_of_a_loss_must_match_the_batch() {
     for host in [host(), isolated()] {
         for (at, shape) in [
             ("shape of other rows", "[5]"),
@@ -149,13 +150,13 @@ fn the_shape_of_a_losss_values_is_compared_with_the_batch() {
     }
 }
 
-/// In this process and isolated, each case fails with these words, on time.
+/// Checks that each case fails with this text in time, in this process and isolated.
 #[track_caller]
-fn says(what: fn(&Host, &str) -> Option<String>, cases: &[(&str, &str)]) {
+fn says(call: fn(&Host, &str) -> Option<String>, cases: &[(&str, &str)]) {
     for host in [host(), isolated()] {
         for (at, expected) in cases {
             let begin = Instant::now();
-            let said = what(&host, at).unwrap_or_else(|| panic!("{at}: no error"));
+            let said = call(&host, at).unwrap_or_else(|| panic!("{at}: no error"));
             assert!(said.contains(expected) && said.contains("Bad"), "{at}: {expected} isn't in {said}");
             assert!(said.len() < 10_000, "{at}: {} bytes", said.len());
             assert!(begin.elapsed() < Duration::from_secs(20), "{at}: {:?}", begin.elapsed());
@@ -164,7 +165,7 @@ fn says(what: fn(&Host, &str) -> Option<String>, cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn what_a_plugin_gives_too_much_of_is_refused() {
+fn too_many_names_numbers_axes_or_slots_are_refused() {
     says(
         metric_of,
         &[
@@ -189,7 +190,7 @@ fn what_a_plugin_gives_too_much_of_is_refused() {
 }
 
 #[test]
-fn a_component_that_asks_for_itself_or_for_very_many_is_refused() {
+fn unlimited_nesting_of_components_is_refused() {
     says(
         loss_of,
         &[
@@ -200,7 +201,7 @@ fn a_component_that_asks_for_itself_or_for_very_many_is_refused() {
 }
 
 #[test]
-fn no_text_of_a_plugin_makes_a_line_of_its_own_or_is_obeyed() {
+fn texts_of_a_plugin_cannot_add_lines_or_control_characters_to_messages() {
     let texts = [loss_of as fn(&Host, &str) -> Option<String>, metric_of, optimizer_of];
     for host in [host(), isolated()] {
         for (of, at) in [
@@ -220,7 +221,7 @@ fn no_text_of_a_plugin_makes_a_line_of_its_own_or_is_obeyed() {
 }
 
 #[test]
-fn a_text_that_is_not_utf8_is_said_to_be_that_and_the_plugin_goes_on() {
+fn a_text_that_is_not_utf8_is_reported_and_the_plugin_keeps_working() {
     says(metric_of, &[("name that isn't UTF-8", "gave a name that isn't UTF-8")]);
     says(loss_of, &[("failure that isn't UTF-8", "failed: n\u{fffd}"), ("long failure", "failed: xxx")]);
     let isolated = isolated();
@@ -231,11 +232,11 @@ fn a_text_that_is_not_utf8_is_said_to_be_that_and_the_plugin_goes_on() {
 }
 
 #[test]
-fn lines_of_the_log_are_single_lines() {
+fn log_messages_of_a_plugin_are_single_lines() {
     for host in [host(), isolated()] {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let taken = lines.clone();
-        host.door().set_log(move |_, line| taken.lock().expect("no panic").push(line.to_owned()));
+        host.callbacks().set_log(move |_, line| taken.lock().expect("no panic").push(line.to_owned()));
         host.loss("BadLoss(at=log)").expect("it can be made");
         let lines = lines.lock().expect("no panic");
         assert!(!lines.is_empty() && lines.len() <= 5000);
@@ -244,7 +245,7 @@ fn lines_of_the_log_are_single_lines() {
 }
 
 #[test]
-fn a_run_whose_metric_gives_too_many_names_ends_at_once() {
+fn a_run_whose_metric_returns_too_many_names_fails_at_once() {
     let folder = folder();
     plugins(folder.path(), &[library("hostile")]);
     let metric = "metrics = [\"BadMetric(at='a million names')\"]";
@@ -258,7 +259,7 @@ fn a_run_whose_metric_gives_too_many_names_ends_at_once() {
 }
 
 #[test]
-fn a_metric_that_panicked_can_be_reset_and_others_go_on() {
+fn a_metric_that_panicked_can_be_reset_and_others_keep_working() {
     let host = host();
     let mut bad = host.metric("BadMetric(at=update)").expect("it can be made");
     let mut good = host.metric("BadMetric").expect("it can be made");
@@ -269,7 +270,7 @@ fn a_metric_that_panicked_can_be_reset_and_others_go_on() {
 }
 
 #[test]
-fn a_run_that_a_plugin_fails_keeps_what_was_trained() {
+fn a_run_that_fails_in_a_plugin_keeps_the_trained_weights() {
     for (compile, component) in [
         (
             "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"BadMetric(at='later update')\"]",
@@ -297,7 +298,7 @@ fn a_run_that_a_plugin_fails_keeps_what_was_trained() {
 }
 
 #[test]
-fn what_was_built_to_abort_is_refused_by_its_file() {
+fn a_plugin_built_with_panic_abort_is_refused() {
     let target = plugfit_tests::build::elsewhere(
         &root().join("plugins/calibration"),
         "calibration",
@@ -318,7 +319,7 @@ fn what_was_built_to_abort_is_refused_by_its_file() {
 }
 
 #[test]
-fn a_name_declared_twice_is_refused_and_the_others_load() {
+fn a_plugin_that_declares_a_name_twice_is_refused_and_the_others_load() {
     let folder = folder();
     let plugins = plugins(folder.path(), &[library("twice"), library("calibration")]).display().to_string();
     plugfit(folder.path(), &["list", "--why", "--plugins", &plugins]).with_status(0).prints(&[
@@ -331,7 +332,7 @@ fn a_name_declared_twice_is_refused_and_the_others_load() {
 }
 
 #[test]
-fn two_files_of_one_version_are_told_of_by_whatever_asks_for_them() {
+fn different_files_of_the_same_version_are_an_error() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let first = place.join(library("calibration").file_name().expect("a name"));
@@ -341,19 +342,19 @@ fn two_files_of_one_version_are_told_of_by_whatever_asks_for_them() {
         folder.path(),
         "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\", \"BrierScore\"]",
     );
-    let told = [
+    let expected = [
         "error: there are different files of calibration 0.1.0",
         "file    plugins/libcalibration.so\n",
         "file    plugins/libother.so\n",
         "remove all but one of them",
     ];
-    plugfit(folder.path(), &["show", "BrierScore", "--plugins", "plugins"]).with_status(2).says(&told);
-    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(2).says(&told);
+    plugfit(folder.path(), &["show", "BrierScore", "--plugins", "plugins"]).with_status(2).says(&expected);
+    let ran = plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(2).says(&expected);
     assert!(ran.err.contains("compile.metrics[1]") && !ran.err.contains("config."), "{}", ran.err);
 }
 
 #[test]
-fn a_name_of_two_plugins_asks_for_the_one_that_is_meant() {
+fn a_name_in_two_plugins_is_an_error_that_lists_the_full_names() {
     let folder = folder();
     let plugins = plugins(folder.path(), &[library("rival"), library("calibration")]).display().to_string();
     plugfit(folder.path(), &["show", "BrierScore", "--plugins", &plugins]).with_status(2).says(&[

@@ -1,5 +1,5 @@
-//! With `--isolate`, whatever a plug-in does ends that plug-in at most, with an error that names it; and while it does nothing wrong, nothing
-//! changes by a bit.
+//! Tests of `--isolate`: a fault ends at most the worker of the plug-in, with an error that names the component.
+//! Without a fault, results are identical bit for bit to those without isolation.
 #![cfg(target_os = "linux")]
 
 use plugfit::{
@@ -22,7 +22,7 @@ use std::{
 
 const TRAINED: &str = "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"";
 
-/// A folder with a run's file and these plug-ins.
+/// Creates a folder with a run file and these plug-ins.
 fn prepared(compile: &str, libraries: &[&str]) -> tempfile::TempDir {
     let folder = folder();
     let libraries: Vec<PathBuf> = libraries.iter().map(|name| library(name)).collect();
@@ -38,7 +38,7 @@ fn fit(compile: &str, arguments: &[&str]) -> (tempfile::TempDir, Ran) {
     (folder, ran)
 }
 
-/// The lines of `--json`, every one of which is an object.
+/// Returns the lines of `--json`, each of which must be an object.
 fn events(ran: &Ran) -> Vec<Value> {
     ran.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
 }
@@ -47,7 +47,7 @@ fn of_kind<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {
     events.iter().filter(|event| event["event"] == kind).collect()
 }
 
-/// Ways to end, and what is said of each.
+/// Ways to crash, and a part of the message about each.
 const ENDS: [(&str, &str); 8] = [
     ("segfault", "SIGSEGV"),
     ("abort", "SIGABRT"),
@@ -60,7 +60,7 @@ const ENDS: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn a_metric_that_crashes_is_named_and_training_goes_on_without_it() {
+fn a_metric_that_crashes_is_named_and_training_continues_without_it() {
     for (how, said) in ENDS {
         let compile = format!(
             "{TRAINED}\nmetrics = [\"accuracy\", \"CrashingMetric(how={how}, after=30, name=first)\", \"CrashingMetric(at=nowhere, name=second)\"]"
@@ -88,7 +88,7 @@ fn a_metric_that_crashes_is_named_and_training_goes_on_without_it() {
 }
 
 #[test]
-fn what_crashes_where_nothing_can_go_on_fails_the_run_and_keeps_what_was_trained() {
+fn a_crash_that_training_cannot_survive_fails_the_run_and_keeps_the_trained_weights() {
     let metric = format!("{TRAINED}\nmetrics = [\"CrashingMetric(how=segfault, after=30)\"]");
     let loss = "optimizer = \"SGD\"\nloss = \"CrashingLoss(how=segfault, after=30)\"";
     let optimizer = "optimizer = \"CrashingOptimizer(how=exit, after=30)\"\nloss = \"sparse_categorical_crossentropy\"";
@@ -110,7 +110,7 @@ fn what_crashes_where_nothing_can_go_on_fails_the_run_and_keeps_what_was_trained
 }
 
 #[test]
-fn a_crash_before_training_is_an_error_that_names_component_and_function() {
+fn a_crash_before_training_is_an_error_that_names_the_component_and_the_function() {
     for (component, at, function) in [
         ("CrashingMetric", "create", "create"),
         ("CrashingMetric", "info", "info"),
@@ -130,7 +130,7 @@ fn a_crash_before_training_is_an_error_that_names_component_and_function() {
 }
 
 #[test]
-fn a_crash_while_it_is_loaded_or_dropped_or_asked_for_its_result_harms_nobody() {
+fn a_crash_during_load_drop_or_result_does_not_crash_the_host() {
     let folder = prepared(&format!("{TRAINED}\nmetrics = [\"CrashingMetric\"]"), &["crashing"]);
     let arguments = ["fit", "fit.toml", "--out", "run", "--isolate"];
     let output = command(folder.path()).args(arguments).env("CRASH_AT_LOAD", "segfault").output().expect("it runs");
@@ -149,7 +149,7 @@ fn a_crash_while_it_is_loaded_or_dropped_or_asked_for_its_result_harms_nobody() 
 }
 
 #[test]
-fn a_leak_ends_at_the_limit_of_memory() {
+fn a_leak_is_stopped_at_the_memory_limit() {
     let compile = format!("{TRAINED}\nmetrics = [\"CrashingMetric(how=leak)\"]");
     let (_folder, ran) = fit(&compile, &["--memory-limit", "300"]);
     let ran = ran.with_status(0);
@@ -159,14 +159,14 @@ fn a_leak_ends_at_the_limit_of_memory() {
 }
 
 #[test]
-fn what_a_plugin_prints_is_not_the_programs_output() {
+fn output_of_a_plugin_does_not_reach_the_stdout_of_the_program() {
     let (_folder, ran) = fit(&format!("{TRAINED}\nmetrics = [\"CrashingMetric(how=print)\"]"), &[]);
     let ran = ran.with_status(0).says(&["this isn't the program's"]);
     assert!(!events(&ran).is_empty() && !ran.out.contains("this isn't"));
 }
 
 #[test]
-fn nothing_changes_by_a_bit_where_nothing_crashes() {
+fn isolation_does_not_change_results() {
     let stepsize = "optimizer = \"stepsize>Adan(learning_rate=0.01, weight_decay=0.01, use_ema=true)\"\nloss = \"sparse_categorical_crossentropy\"\n\
         metrics = [\"accuracy\", \"calibration>ExpectedCalibrationError(name=ece)\"]";
     let nested = "optimizer = \"stepsize>Lookahead(optimizer='SGD(learning_rate=0.1, momentum=0.9, clipnorm=1.0)')\"\n\
@@ -196,7 +196,7 @@ fn nothing_changes_by_a_bit_where_nothing_crashes() {
 }
 
 #[test]
-fn a_run_that_is_resumed_in_isolation_ends_with_the_same_bits() {
+fn a_run_that_is_resumed_in_isolation_ends_with_identical_weights() {
     let compile = "optimizer = \"stepsize>Adan(learning_rate=0.01)\"\nloss = \"sparse_categorical_crossentropy\"";
     let folder = prepared(compile, &["stepsize"]);
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "whole"]).with_status(0);
@@ -207,7 +207,7 @@ fn a_run_that_is_resumed_in_isolation_ends_with_the_same_bits() {
     assert_eq!(history(&folder.path().join("whole")), history(&folder.path().join("parts")));
 }
 
-/// Whether it is a process that runs, and the process that started it.
+/// Returns the parent of a process, or `None` if the process doesn't run.
 fn parent(process: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -232,7 +232,7 @@ fn kill(signal: &str, process: &str) {
     assert!(Command::new("kill").args([signal, "--", process]).status().expect("it runs").success());
 }
 
-/// A run whose metric takes its time, begun.
+/// Starts a run with a slow or endless metric and waits until it trains.
 fn slow(folder: &Path, how: &str) -> Child {
     use std::os::unix::process::CommandExt;
     plugins(folder, &[library("crashing")]);
@@ -241,7 +241,7 @@ fn slow(folder: &Path, how: &str) -> Child {
     command.args(["fit", "fit.toml", "--out", "run", "--isolate", "--json"]).process_group(0);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let begin = Instant::now();
-    // Before, its components are made and dropped again.
+    // Before that, the components are created and dropped once.
     while !folder.join("run/run.json").exists() && begin.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -249,7 +249,7 @@ fn slow(folder: &Path, how: &str) -> Child {
 }
 
 #[test]
-fn a_worker_killed_from_outside_is_gone_on_without() {
+fn training_continues_without_a_worker_that_is_killed() {
     let folder = folder();
     let child = slow(folder.path(), "sleep");
     kill("-9", &worker_of(&child).to_string());
@@ -259,7 +259,7 @@ fn a_worker_killed_from_outside_is_gone_on_without() {
 }
 
 #[test]
-fn no_worker_outlives_its_host_even_in_an_endless_loop() {
+fn a_worker_in_an_endless_loop_ends_with_its_host() {
     let folder = folder();
     let mut child = slow(folder.path(), "loop");
     let worker = worker_of(&child);
@@ -274,11 +274,11 @@ fn no_worker_outlives_its_host_even_in_an_endless_loop() {
 }
 
 #[test]
-fn an_interrupt_is_for_the_host_alone_and_keeps_what_was_trained() {
+fn an_interrupt_reaches_only_the_host_and_is_not_a_crash() {
     let folder = folder();
     let child = slow(folder.path(), "sleep");
     worker_of(&child);
-    // As a terminal does: to all of the group.
+    // Signal the whole process group, as a terminal does.
     kill("-INT", &format!("-{}", child.id()));
     let output = child.wait_with_output().expect("it ends");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -287,7 +287,7 @@ fn an_interrupt_is_for_the_host_alone_and_keeps_what_was_trained() {
 }
 
 #[test]
-fn what_was_built_to_abort_may_be_used() {
+fn a_plugin_built_with_panic_abort_can_be_used_in_isolation() {
     let built =
         elsewhere(&root().join("plugins/calibration"), "calibration", "test-abort", Compiler::Own, "-Cpanic=abort");
     let built = built.unwrap_or_else(|error| panic!("{error}"));
@@ -302,7 +302,7 @@ fn what_was_built_to_abort_may_be_used() {
 }
 
 #[test]
-fn a_c_function_is_isolated_too() {
+fn a_c_function_can_be_isolated() {
     let folder = prepared("optimizer = \"SGD\"\nloss = \"./libsquares.so#squares\"", &[]);
     let header = root().join("plugin-api/include").display().to_string();
     let source = "#include <plugfit.h>\n#include <stdlib.h>\n\
@@ -343,7 +343,7 @@ fn a_c_function_is_isolated_too() {
 }
 
 #[test]
-fn limits_without_isolation_and_limits_that_cannot_be_are_asked_wrongly() {
+fn limits_without_isolation_and_invalid_limits_are_usage_errors() {
     let folder = prepared(TRAINED, &[]);
     plugfit(folder.path(), &["fit", "fit.toml", "--call-limit", "3"])
         .with_status(2)
@@ -371,7 +371,7 @@ fn y() -> Tensor<'static> {
 }
 
 #[test]
-fn after_a_crash_what_is_made_next_works_in_a_new_process() {
+fn components_created_after_a_crash_run_in_a_new_process() {
     let host = isolated(&["crashing"]);
     let mut bad = host.metric("CrashingMetric(how=segfault)").expect("it can be made");
     let mut good = host.metric("CrashingMetric").expect("it can be made");
@@ -388,7 +388,7 @@ fn after_a_crash_what_is_made_next_works_in_a_new_process() {
 }
 
 #[test]
-fn states_are_merged_saved_and_loaded_as_within_the_process() {
+fn states_are_merged_saved_and_loaded_as_without_isolation() {
     let within = Host::new().with_plugins(library("calibration")).expect("it loads");
     let results = [within, isolated(&["calibration"])].map(|host| {
         let make = || host.metric("calibration>ExpectedCalibrationError").expect("it can be made");
@@ -414,7 +414,7 @@ fn states_are_merged_saved_and_loaded_as_within_the_process() {
 }
 
 #[test]
-fn a_configuration_is_refused_in_the_same_words() {
+fn a_refused_configuration_has_the_same_message_as_without_isolation() {
     let within = Host::new().with_plugins(library("quantile")).expect("it loads");
     let errors = [within, isolated(&["quantile"])].map(|host| {
         ["PinballLoss(quantile=3)", "PinballLoss(quantil=0.3)"]
@@ -424,7 +424,7 @@ fn a_configuration_is_refused_in_the_same_words() {
 }
 
 #[test]
-fn a_component_nests_those_of_its_own_file_and_of_the_standard_set_and_says_so_of_others() {
+fn an_isolated_component_can_nest_only_components_of_its_file_and_the_standard_set() {
     let host = isolated(&["stepsize", "crashing"]);
     let identifier = |inner: &str| json!({"class_name": "stepsize>Lookahead", "config": {"optimizer": inner}});
     for inner in ["Adam", "stepsize>Adan"] {
@@ -440,16 +440,16 @@ fn a_component_nests_those_of_its_own_file_and_of_the_standard_set_and_says_so_o
 }
 
 #[test]
-fn a_component_reaches_its_host_threads_log_and_cancel() {
+fn an_isolated_component_can_use_threads_log_and_cancellation_of_its_host() {
     let host = isolated(&["crashing"]);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let taken = lines.clone();
-    host.door().set_log(move |level, line| taken.lock().expect("no panic").push((level, line.to_owned())));
+    host.callbacks().set_log(move |level, line| taken.lock().expect("no panic").push((level, line.to_owned())));
     host.loss("CrashingLoss(at=host)").expect("it can be made").value(y(), y(), None, None).expect("it works");
     assert_eq!(*lines.lock().expect("no panic"), [(Level::Warning, "it is done in two pieces".to_owned())]);
 
     let mut waiting = host.loss("CrashingLoss(at='until cancelled')").expect("it can be made");
-    let cancel = host.door().cancel_flag();
+    let cancel = host.callbacks().cancel_flag();
     let canceller = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
         cancel.store(true, Ordering::Relaxed);
@@ -457,12 +457,12 @@ fn a_component_reaches_its_host_threads_log_and_cancel() {
     let error = waiting.value(y(), y(), None, None).map(drop).expect_err("it is stopped");
     assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
     canceller.join().expect("it ends");
-    host.door().cancel_flag().store(false, Ordering::Relaxed);
+    host.callbacks().cancel_flag().store(false, Ordering::Relaxed);
     host.loss("CrashingLoss").expect("it can be made").value(y(), y(), None, None).expect("its process lives");
 }
 
 #[test]
-fn a_program_that_is_no_worker_is_not_started_as_one() {
+fn a_program_that_does_not_serve_as_a_worker_is_an_error() {
     let options = |program: &[&str]| LoadOptions {
         isolate: Some(Isolation {
             program: program.iter().map(Into::into).collect(),
@@ -481,7 +481,7 @@ fn a_program_that_is_no_worker_is_not_started_as_one() {
 }
 
 #[test]
-fn threads_take_turns() {
+fn threads_can_share_a_worker() {
     let host = isolated(&["crashing"]);
     std::thread::scope(|scope| {
         for _ in 0..8 {

@@ -1,4 +1,5 @@
-//! A run remembers its data: later files are read as its own were, or refused.
+//! Tests of the data schema that a saved run stores: later files are read in the same way as the training data, or
+//! refused.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +8,7 @@ use std::path::Path;
 use plugfit_tests::run::{Ran, command, folder, history, plugfit};
 use serde_json::Value;
 
-/// A run that learns classes or numbers from this table.
+/// Writes a run file for this data table, with this many classes, or for a regression if `classes` is 0.
 fn run_file(folder: &Path, data: &str, classes: usize) {
     let (layer, loss) = match classes {
         0 => ("Dense(1)".to_owned(), "mse"),
@@ -30,10 +31,11 @@ fn evaluated(ran: &Ran, name: &str) -> f64 {
     event["logs"][name].as_f64().expect("a number")
 }
 
+/// Resumes the run for one more epoch.
 const MORE: [&str; 5] = ["fit", "--resume", "r", "--set", "fit.epochs=61"];
 
 #[test]
-fn columns_are_found_by_name_in_whatever_order_and_beside_whatever_others() {
+fn columns_are_found_by_name_in_any_order_and_among_other_columns() {
     let folder = folder();
     let folder = folder.path();
     write(folder, "d.csv", "a,b,y\n1,0,1\n2,0,2\n3,0,3\n0,1,0\n");
@@ -74,7 +76,7 @@ fn columns_are_found_by_name_in_whatever_order_and_beside_whatever_others() {
 }
 
 #[test]
-fn booleans_stay_booleans() {
+fn a_column_of_booleans_accepts_only_booleans_later() {
     let folder = folder();
     let folder = folder.path();
     write(folder, "d.csv", "a,b,y\ntrue,1,1\nfalse,2,0\n");
@@ -90,7 +92,7 @@ fn booleans_stay_booleans() {
 }
 
 #[test]
-fn an_array_of_booleans_takes_no_other_numbers_later() {
+fn an_array_of_booleans_accepts_only_0_and_1_later() {
     let folder = folder();
     let folder = folder.path();
     npy(&folder.join("y.npy"), &[1.0, 0.0, 1.0]);
@@ -122,7 +124,7 @@ fn classes_keep_their_ids_and_new_ones_are_refused() {
     run_file(folder, "file = \"d.csv\"\ntarget = \"y\"", 3);
     plugfit(folder, &["fit", "fit.toml", "--out", "r"]).with_status(0);
     assert_eq!(evaluated(&plugfit(folder, &["evaluate", "r", "--json"]), "accuracy"), 1.0);
-    // By themselves these two would be 0 and 1.
+    // Without the stored schema, the ids of these two classes would be 0 and 1.
     write(folder, "d.csv", "a,b,y\n-1,-1,cat\n0,1,bee\n");
     for arguments in [&["evaluate", "r", "--json"][..], &["evaluate", "r", "d.csv", "--json"]] {
         assert_eq!(evaluated(&plugfit(folder, arguments).with_status(0), "accuracy"), 1.0);
@@ -140,7 +142,7 @@ fn classes_keep_their_ids_and_new_ones_are_refused() {
     }
 }
 
-/// An .npy file of float64.
+/// Writes a .npy file of float64.
 fn npy(path: &Path, values: &[f64]) {
     let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}, 1), }}", values.len());
     while (header.len() + 11) % 64 != 0 {
@@ -155,7 +157,7 @@ fn npy(path: &Path, values: &[f64]) {
 }
 
 #[test]
-fn a_run_of_npy_files_is_used_again_from_anywhere() {
+fn a_run_of_npy_files_can_be_used_from_any_folder() {
     let folder = folder();
     let project = folder.path().join("project");
     std::fs::create_dir(&project).expect("a folder");
@@ -178,14 +180,14 @@ fn a_run_of_npy_files_is_used_again_from_anywhere() {
 }
 
 #[test]
-fn folders_whose_names_are_patterns_or_not_utf_8_keep_runs_like_others() {
+fn runs_work_in_folders_whose_names_are_patterns_or_not_utf_8() {
     for name in [&b"data[1]"[..], b"what?*", b"caf\xe9", b"a#b", b"\xff[x]"] {
         let folder = folder();
         let project = folder.path().join(OsStr::from_bytes(name));
         std::fs::create_dir(&project).expect("a folder");
         write(&project, "part-1.csv", "a,y\n1,2\n2,4\n");
         write(&project, "part-2.csv", "a,y\n3,6\n4,8\n");
-        // A pattern is looked for only in a folder whose name is UTF-8.
+        // Patterns are supported only in folders whose names are UTF-8.
         let file =
             if std::str::from_utf8(name).is_ok() { "\"part-*.csv\"" } else { "[\"part-1.csv\", \"part-2.csv\"]" };
         run_file(&project, &format!("file = {file}\ntarget = \"y\""), 0);
@@ -194,7 +196,7 @@ fn folders_whose_names_are_patterns_or_not_utf_8_keep_runs_like_others() {
         let os = OsStr::new;
         program(&[os("fit"), project.join("fit.toml").as_os_str(), os("--out"), run.as_os_str()]).with_status(0);
         let before = evaluated(&program(&[os("evaluate"), run.as_os_str(), os("--json")]).with_status(0), "loss");
-        // A file that came later isn't the run's, though the pattern fits it.
+        // A file that is added later doesn't belong to the run, even if the pattern matches it.
         write(&project, "part-3.csv", "a,y\n100,0\n");
         write(folder.path(), "data1", "another path that the pattern fits");
         let after = program(&[os("evaluate"), run.as_os_str(), os("--json")]).with_status(0);
@@ -208,14 +210,14 @@ fn folders_whose_names_are_patterns_or_not_utf_8_keep_runs_like_others() {
     }
 }
 
-/// The bytes with the one place where `from` stands changed.
+/// Returns the bytes with the first occurrence of `from` replaced.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let at = bytes.windows(from.len()).position(|window| window == from).expect("it is in there");
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()
 }
 
 #[test]
-fn a_run_of_the_version_before_is_used_as_it_was() {
+fn a_run_of_the_previous_version_can_be_used() {
     let folder = folder();
     let folder = folder.path();
     write(folder, "d.csv", "a,b,y\n1,0,ant\n0,1,bee\n");
@@ -230,13 +232,13 @@ fn a_run_of_the_version_before_is_used_as_it_was() {
     schema.remove("kinds");
     schema["targets"][0].as_object_mut().expect("an object").remove("shape");
     std::fs::write(&path, record.to_string()).expect("a record");
-    // It had no checksums.
+    // The previous version had no checksums.
     for name in ["checkpoint", "weights"] {
         let path = folder.join(format!("r/{name}.safetensors"));
         let bytes = std::fs::read(&path).expect("it is there");
         let bytes = replaced(&bytes, b"\"checksum\":", b"\"whatever\":");
-        let now = if name == "weights" { bytes } else { replaced(&bytes, b"\\\"version\\\":2", b"\\\"version\\\":1") };
-        std::fs::write(&path, now).expect("a file");
+        let old = if name == "weights" { bytes } else { replaced(&bytes, b"\\\"version\\\":2", b"\\\"version\\\":1") };
+        std::fs::write(&path, old).expect("a file");
     }
     plugfit(folder, &["evaluate", "r"]).with_status(0);
     plugfit(folder, &["fit", "--resume", "r", "--set", "fit.epochs=61"]).with_status(0);

@@ -1,8 +1,9 @@
-//! Targets that don't fit an output or its loss: classes that it hasn't, shapes, and labels that are no probabilities.
+//! Tests of targets that don't match an output or its loss: unknown classes, wrong shapes and labels that aren't
+//! probabilities.
 
 use plugfit_tests::run::{Ran, folder, plugfit};
 
-/// Runs a file of a column `a` and a target `y` with these values.
+/// Trains on a file with a column `a` and a target `y` with these values.
 fn fit_targets(values: &[&str], layer: &str, loss: &str, batch_size: usize) -> Ran {
     let folder = folder();
     let rows: String = values.iter().enumerate().map(|(i, value)| format!("{i},{value}\n")).collect();
@@ -18,7 +19,7 @@ fn fit_targets(values: &[&str], layer: &str, loss: &str, batch_size: usize) -> R
 }
 
 #[test]
-fn targets_that_are_no_classes_of_the_output_are_refused_before_anything_is_trained() {
+fn targets_that_are_not_classes_of_the_output_are_refused_before_training() {
     let sparse = "sparse_categorical_crossentropy";
     let fit = |values: &[&str], layer: &str| fit_targets(values, layer, sparse, 2);
     fit(&["1", "2", "3"], "Dense(3, activation=softmax)").with_status(2).says(&["holds 3", "row 2", "subtract 1"]);
@@ -40,20 +41,20 @@ fn targets_that_are_no_classes_of_the_output_are_refused_before_anything_is_trai
 }
 
 #[test]
-fn a_target_that_does_not_fit_the_output_is_refused_whatever_the_batch_size() {
+fn a_target_that_does_not_fit_the_output_is_refused_for_every_batch_size() {
     let values = ["0", "1", "2", "0", "1", "2", "0", "1"];
     for loss in
         ["mse", "huber", "binary_crossentropy", "hinge", "categorical_crossentropy", "cosine_similarity", "dice"]
     {
         for batch_size in [1, 3, 4, 8] {
-            // The host refuses them, or the plug-in of a loss that doesn't say what its labels are.
+            // The host refuses them or, if the loss doesn't declare its kind of labels, the plug-in does.
             fit_targets(&values, "Dense(4)", loss, batch_size).with_status(2).says(&["doesn't fit"]);
         }
     }
 }
 
 #[test]
-fn labels_that_are_no_probabilities_are_refused_before_anything_is_trained() {
+fn labels_that_are_not_probabilities_are_refused_before_training() {
     let fit = |values: &[&str], loss: &str| fit_targets(values, "Dense(1, activation=sigmoid)", loss, 2);
     for loss in ["binary_crossentropy", "binary_focal_crossentropy"] {
         fit(&["0", "1", "2"], loss).with_status(2).says(&["holds 2", "row 2", "between 0 and 1", "Dense(3"]);
@@ -70,12 +71,12 @@ fn labels_that_are_no_probabilities_are_refused_before_anything_is_trained() {
         plugfit(folder.path(), &["fit", "fit.toml"])
     };
     fit("binary_crossentropy").with_status(2).says(&["holds -1", "row 2, column 0"]);
-    // Weighted rows, such as those of policy gradients and of counts, are no probabilities and have a loss all the same.
+    // Weighted rows, such as those of policy gradients and of counts, aren't probabilities but are valid labels.
     fit("categorical_crossentropy").with_status(0);
 }
 
 #[test]
-fn a_label_of_weight_0_may_be_anything() {
+fn a_label_with_weight_0_is_ignored() {
     let folder = folder();
     std::fs::write(folder.path().join("d.csv"), "a,y,w\n0,1,1\n1,0,2\n2,-1,0\n3,1,1\n").expect("a file");
     let text = "[data]\nfile = \"d.csv\"\ntarget = \"y\"\nsample_weight = \"w\"\n[network]\n\
@@ -85,7 +86,7 @@ fn a_label_of_weight_0_may_be_anything() {
 }
 
 #[test]
-fn the_inputs_of_a_row_of_weight_0_leave_no_trace_in_training() {
+fn the_inputs_of_a_row_with_weight_0_do_not_affect_training() {
     let fit = |placeholder: &str| {
         let folder = folder();
         let data = format!("a,y,w\n0,1,1\n1,0,2\n{placeholder},1,0\n3,1,1\n");
@@ -103,7 +104,7 @@ fn the_inputs_of_a_row_of_weight_0_leave_no_trace_in_training() {
 }
 
 #[test]
-fn a_label_that_a_metric_refuses_is_named_by_its_row_of_the_data() {
+fn a_label_that_a_metric_refuses_is_reported_with_its_row_in_the_data() {
     let folder = folder();
     let rows: String = (0..40).map(|i| format!("{i},{}\n", if i == 23 { -1 } else { 1 })).collect();
     std::fs::write(folder.path().join("d.csv"), format!("a,y\n{rows}")).expect("a file");

@@ -1,12 +1,12 @@
-//! What is called often must leave nothing behind.
+//! Tests that repeated calls across the boundary leak no memory and no files.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use plugfit_tests::{boundary::Boundary, build::library, run::folder};
 use std::{path::Path, process::Command};
 
-/// The bytes that are allocated, by whichever library of this process.
+/// Returns the number of bytes that all libraries of this process have allocated.
 fn allocated() -> usize {
-    // SAFETY: it only counts.
+    // SAFETY: `mallinfo2` has no arguments and only reads the statistics of malloc.
     unsafe { libc::mallinfo2() }.uordblks
 }
 
@@ -14,7 +14,7 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("the process's files").count()
 }
 
-/// A library with a function that is a loss.
+/// Builds a library with a function that is a loss, and returns its identifier.
 fn squares(folder: &Path) -> String {
     let text = "#include <stddef.h>\n\
         void squares(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out) {\n\
@@ -32,8 +32,8 @@ fn squares(folder: &Path) -> String {
 }
 
 #[test]
-fn no_call_across_the_boundary_leaves_anything_behind() {
-    // What malloc keeps at hand for a thread counts as allocated: in a process of its own it keeps nothing.
+fn no_call_across_the_boundary_leaks_memory_or_files() {
+    // malloc counts its per-thread caches as allocated. Run the test again in a process without them.
     const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
     if std::env::var(TUNABLES.0).is_err() {
         let this = std::env::current_exe().expect("this test");
@@ -46,13 +46,13 @@ fn no_call_across_the_boundary_leaves_anything_behind() {
     libraries.push(squares(folder.path()));
     let boundary = Boundary::new(&libraries);
     let round = || assert!(boundary.round() > 80, "too few components were made");
-    // What is made once is made by then: threads, and what they keep.
+    // Threads and their caches are created once, in the first rounds.
     (0..5).for_each(|_| round());
     let (before, files) = (allocated(), open_files());
     const ROUNDS: usize = 50;
     (0..ROUNDS).for_each(|_| round());
     assert_eq!(open_files(), files, "files were left open");
     let grown = allocated().saturating_sub(before);
-    // The least that malloc gives out is 32 bytes.
+    // malloc allocates at least 32 bytes.
     assert!(grown < 16 * ROUNDS, "{ROUNDS} rounds left {grown} bytes behind");
 }

@@ -1,4 +1,4 @@
-//! A lock: nothing is loaded that isn't in it.
+//! Tests of lock files: only files in the lock are loaded.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ const COMPILE: &str =
     "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"ExpectedCalibrationError\"]";
 
 #[test]
-fn what_is_in_the_lock_is_loaded_and_what_was_changed_is_not() {
+fn a_file_in_the_lock_is_loaded_and_a_changed_one_is_not() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
 
@@ -23,7 +23,7 @@ fn what_is_in_the_lock_is_loaded_and_what_was_changed_is_not() {
     let file = place.join(library("calibration").file_name().expect("a name"));
     let whole = std::fs::read(&file).expect("it is there");
     std::fs::write(&file, [&whole[..], b"\0"].concat()).expect("it can be written");
-    // The lock holds whether or not it is asked for.
+    // The lock applies with and without `--locked`.
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "other"]).with_status(2).says(&[
         "isn't the calibration 0.1.0 that",
         "plugfit.lock names",
@@ -35,7 +35,7 @@ fn what_is_in_the_lock_is_loaded_and_what_was_changed_is_not() {
 }
 
 #[test]
-fn a_lock_beside_a_run_holds_wherever_the_run_is_used_from() {
+fn the_lock_of_a_run_applies_wherever_the_run_is_used_from() {
     for (out, run) in
         [(Some("kept"), "project/kept"), (None, "project/runs/project-1"), (Some("../away/kept"), "away/kept")]
     {
@@ -64,7 +64,7 @@ fn a_lock_beside_a_run_holds_wherever_the_run_is_used_from() {
 }
 
 #[test]
-fn a_plugin_that_is_not_the_one_of_training_is_told_of() {
+fn a_plugin_that_is_not_the_one_of_training_causes_a_warning() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), COMPILE);
@@ -83,11 +83,11 @@ fn a_plugin_that_is_not_the_one_of_training_is_told_of() {
     for arguments in uses {
         plugfit(folder.path(), arguments).with_status(0).says(&[text]);
     }
-    // The run that went on with it still says what it began with.
+    // The run that was resumed with the changed file still stores the file that it began with.
     plugfit(folder.path(), &["evaluate", "run"]).with_status(0).says(&[text]);
 }
 
-/// A library of a C function `squares`, which runs this as it is loaded.
+/// Builds a library with the C function `squares`, which runs `at_load` when it is loaded, and writes a run file.
 #[cfg(target_os = "linux")]
 fn squares(folder: &Path, at_load: &str) {
     let source = format!(
@@ -109,7 +109,7 @@ const REGRESSION: [&str; 4] = ["fit", "fit.toml", "--set", "network.layers=[\"De
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_library_of_a_function_that_is_not_the_one_of_training_is_told_of() {
+fn a_function_library_that_is_not_the_one_of_training_causes_a_warning() {
     for isolate in [&[][..], &["--isolate"]] {
         let folder = folder();
         squares(folder.path(), "");
@@ -131,7 +131,7 @@ fn a_library_of_a_function_that_is_not_the_one_of_training_is_told_of() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_lock_of_a_run_is_that_of_the_folder_where_the_program_was_begun() {
+fn the_lock_of_a_run_is_that_of_the_folder_where_the_program_was_started() {
     let folder = folder();
     let elsewhere = folder.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("a folder");
@@ -146,7 +146,7 @@ fn record(run: &Path) -> serde_json::Value {
 }
 
 #[test]
-fn a_strangers_run_brings_no_lock_that_loosens_the_users_own() {
+fn the_lock_of_someone_elses_run_does_not_loosen_the_users_lock() {
     let folder = folder();
     let [stranger, project] = ["stranger", "project"].map(|name| folder.path().join(name));
     plugins(&stranger, &[library("calibration")]);
@@ -167,7 +167,7 @@ fn a_strangers_run_brings_no_lock_that_loosens_the_users_own() {
     }
     let ran = plugfit(&project, &["predict", "../stranger/run", &data]).with_status(0);
     ran.says(&["isn't in plugfit.lock"]);
-    // It holds the other way round, too.
+    // The lock of the run applies as well.
     std::fs::copy(stranger.join("plugfit.lock"), project.join("plugfit.lock")).expect("a copy");
     plugfit(&project, &["evaluate", "../stranger/run"]).with_status(0);
     std::fs::write(stranger.join("plugfit.lock"), "version = 1\n").expect("a lock");
@@ -175,7 +175,7 @@ fn a_strangers_run_brings_no_lock_that_loosens_the_users_own() {
 }
 
 #[test]
-fn a_run_of_a_lock_is_not_used_without_one_and_keeps_it() {
+fn a_run_trained_under_a_lock_is_not_used_without_one_and_stores_its_path() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), COMPILE);
@@ -185,7 +185,7 @@ fn a_run_of_a_lock_is_not_used_without_one_and_keeps_it() {
     let lock = record(&run)["lock"].clone();
     let path = folder.path().join("plugfit.lock");
     assert_eq!(lock, path.canonicalize().expect("it is there").display().to_string());
-    // From another folder, whose lock allows the same.
+    // From another folder, whose lock allows the same files.
     let other = folder.path().join("other");
     std::fs::create_dir(&other).expect("a folder");
     std::fs::rename(&path, other.join("plugfit.lock")).expect("it can be moved");
@@ -205,7 +205,7 @@ fn a_run_of_a_lock_is_not_used_without_one_and_keeps_it() {
 }
 
 #[test]
-fn under_a_lock_nothing_else_comes_in() {
+fn under_a_lock_nothing_else_is_loaded() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), COMPILE);
@@ -236,7 +236,7 @@ fn under_a_lock_nothing_else_comes_in() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_plugin_whose_name_a_lock_cannot_hold_is_left_out_by_name() {
+fn a_plugin_whose_file_name_is_not_utf_8_is_left_out_of_a_lock_with_a_message() {
     use std::os::unix::ffi::OsStrExt;
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);

@@ -1,11 +1,11 @@
-//! What every metric makes of numbers that are none, of rows that don't count, and of labels and ids that can't be.
+//! Tests of all metrics with NaN, with rows that don't count, and with invalid labels and ids.
 
 use plugfit::{Host, component::Metric, plugin::Kind};
 use plugfit_api::{Tensor, metric::Outcome};
 use plugfit_tests::components::{self, host, identifier};
 use serde_json::{Value, json};
 
-/// Every metric, and every loss as one, as identifiers.
+/// Returns the identifiers of all metrics, and of all losses as metrics.
 fn metrics(host: &Host) -> Vec<Value> {
     let mut names = components::names(host, Kind::Metric);
     let losses =
@@ -38,7 +38,7 @@ fn metrics(host: &Host) -> Vec<Value> {
 
 const ROWS: usize = 6;
 
-/// Rows of labels and of predictions.
+/// Labels and predictions.
 #[derive(Clone)]
 struct Batch {
     y_true: Vec<f32>,
@@ -46,7 +46,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// A column of ids is a vector beside rows of scores.
+    /// Returns the shapes of y_true and y_pred. If y_pred has several columns, a single column of ids is a vector.
     fn shapes(&self, rows: usize) -> [Vec<i64>; 2] {
         let [of_true, of_pred] =
             [&self.y_true, &self.y_pred].map(|values| vec![rows as i64, (values.len() / rows) as i64]);
@@ -75,7 +75,7 @@ impl Batch {
         updated.and_then(|()| metric.result()).map_err(|error| error.to_string())
     }
 
-    /// Another number somewhere in the third row.
+    /// Returns a copy with one number in the third row replaced.
     fn with(&self, in_labels: bool, number: f32) -> Self {
         let mut batch = self.clone();
         let values = if in_labels { &mut batch.y_true } else { &mut batch.y_pred };
@@ -125,7 +125,7 @@ fn is_number(outcome: &Outcome) -> bool {
     }
 }
 
-/// Calls `f` with each metric and each batch that it has a number of.
+/// Calls `f` with each metric and each batch for which the metric returns finite numbers.
 fn each(mut f: impl FnMut(&Host, &Value, &Batch, &Outcome)) {
     let host = host();
     let mut untried = Vec::new();
@@ -143,17 +143,17 @@ fn each(mut f: impl FnMut(&Host, &Value, &Batch, &Outcome)) {
             untried.push(identifier["class_name"].as_str().unwrap_or_default().to_owned());
         }
     }
-    // Sequences and whole embeddings have shapes of their own.
+    // Losses of sequences need other shapes.
     assert!(untried.iter().all(|name| ["standard>CTC"].contains(&&**name)), "{untried:?}");
 }
 
 #[test]
-fn nan_that_counts_is_never_made_a_number() {
+fn nan_in_a_row_that_counts_never_becomes_a_number() {
     let mut wrong = Vec::new();
     each(|host, identifier, batch, _| {
         for in_labels in [false, true] {
             let of_values = host.metric(identifier.clone()).expect("it was made").info().inputs == ["values"];
-            // It has the label's score alone.
+            // This loss uses only the score of the label.
             let sees_one = identifier["class_name"] == "standard>CategoricalGeneralizedCrossEntropy" && !in_labels;
             if of_values && in_labels || sees_one {
                 continue;
@@ -181,7 +181,7 @@ fn near(a: &Outcome, b: &Outcome) -> bool {
 }
 
 #[test]
-fn a_row_of_weight_0_or_behind_a_mask_is_as_if_it_were_not_there() {
+fn a_row_with_weight_0_or_masked_out_is_ignored() {
     let mut wrong = Vec::new();
     each(|host, identifier, batch, _| {
         let info = host.metric(identifier.clone()).expect("it was made").info().clone();
@@ -192,9 +192,9 @@ fn a_row_of_weight_0_or_behind_a_mask_is_as_if_it_were_not_there() {
         let Ok(expected) = expected else { panic!("{identifier}: {expected:?}") };
         let (weight, mask) = ([1.0, 1.0, 0.0, 1.0, 1.0, 1.0], [1, 1, 0, 1, 1, 1]);
         for number in [f32::NAN, f32::INFINITY, -7.5] {
-            let odd = batch.with(false, number).with(true, number);
+            let changed = batch.with(false, number).with(true, number);
             for (weight, mask) in [(Some(&weight[..]), None), (None, Some(&mask[..]))] {
-                let found = odd.result(host, identifier, weight, mask);
+                let found = changed.result(host, identifier, weight, mask);
                 if !found.as_ref().is_ok_and(|found| near(found, &expected)) {
                     let by = if mask.is_some() { "mask" } else { "weight" };
                     wrong.push(format!("{identifier}, {number} left out by its {by}: {found:?}, not {expected:?}"));
@@ -206,7 +206,7 @@ fn a_row_of_weight_0_or_behind_a_mask_is_as_if_it_were_not_there() {
 }
 
 #[test]
-fn a_weight_that_is_nan_is_refused_by_its_row_unless_it_is_masked() {
+fn a_weight_that_is_nan_is_refused_with_its_row_unless_it_is_masked() {
     each(|host, identifier, batch, _| {
         let weight = [1.0, f32::NAN, 1.0, 1.0, 1.0, 1.0];
         if batch.result(host, identifier, Some(&[1.0; ROWS]), None).is_err() {
@@ -220,7 +220,7 @@ fn a_weight_that_is_nan_is_refused_by_its_row_unless_it_is_masked() {
 }
 
 #[test]
-fn labels_of_two_classes_are_0_and_1() {
+fn labels_of_two_classes_must_be_0_and_1() {
     let host = host();
     let scores = [0.8_f32, 0.9, 0.1, 0.7];
     for name in [
@@ -242,7 +242,7 @@ fn labels_of_two_classes_are_0_and_1() {
     ] {
         for wrong in [0.2_f32, 2.0, -1.0, f32::NAN] {
             if wrong == -1.0 && ["RocAuc", "AveragePrecision"].contains(&name) {
-                continue; // It is negative to them.
+                continue; // They accept -1 as the negative class.
             }
             let mut metric = host.metric(name).unwrap_or_else(|error| panic!("{error}"));
             let labels = [0.0, 1.0, wrong, 1.0];

@@ -1,4 +1,4 @@
-//! Plug-ins of other days and other compilers meet the host.
+//! Tests of plug-ins that were built with other versions of the API, another ABI or other compilers.
 
 use plugfit::{Host, plugin::Kind};
 use plugfit_api::{Tensor, metric::Outcome};
@@ -20,7 +20,7 @@ fn result(host: &Host, identifier: &str) -> Outcome {
     metric.result().expect("it has a result")
 }
 
-/// A copy of plugfit-api of another version, and a plug-in called "bumped" that uses it.
+/// Builds a plug-in called "bumped" with a copy of plugfit-api of another version.
 fn bumped(folder: &Path) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).expect("a folder");
@@ -53,7 +53,7 @@ fn bumped(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn plugins_of_other_versions_load_together_in_every_order() {
+fn plugins_of_different_versions_load_together_in_every_order() {
     let folder = folder();
     let all = [library("calibration"), frozen(), bumped(folder.path())];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -62,15 +62,15 @@ fn plugins_of_other_versions_load_together_in_every_order() {
             host = host.with_plugins(&all[index]).unwrap_or_else(|error| panic!("{error}"));
         }
         assert_eq!(result(&host, "frozen>CountRows"), Outcome::Scalar(3.0), "{order:?}");
-        let here = result(&host, "calibration>BrierScore");
-        assert!(matches!(here, Outcome::Scalar(value) if value > 0.0), "{here:?}");
-        assert_eq!(result(&host, "bumped>BrierScore"), here, "{order:?}");
+        let expected = result(&host, "calibration>BrierScore");
+        assert!(matches!(expected, Outcome::Scalar(value) if value > 0.0), "{expected:?}");
+        assert_eq!(result(&host, "bumped>BrierScore"), expected, "{order:?}");
         assert_eq!(result(&host, "bumped>ece"), result(&host, "calibration>ece"), "{order:?}");
     }
 }
 
 #[test]
-fn what_a_host_does_not_know_of_a_plugin_is_passed_over() {
+fn unknown_kinds_of_components_in_a_plugin_are_ignored() {
     let host = Host::new().with_plugins(frozen()).expect("it loads");
     let names: Vec<String> = host.components(Kind::Metric).into_iter().map(|(_, component)| component.name).collect();
     assert!(names.contains(&"CountRows".to_owned()), "{names:?}");
@@ -82,7 +82,7 @@ fn what_a_host_does_not_know_of_a_plugin_is_passed_over() {
 }
 
 #[test]
-fn a_plugin_of_another_abi_is_refused_with_what_to_do() {
+fn a_plugin_of_another_abi_is_refused_with_a_hint() {
     let folder = folder();
     let mut bytes = std::fs::read(frozen()).expect("a library");
     let at = bytes.windows(8).position(|window| window == br#"{"abi":1"#).expect("a manifest");
@@ -99,7 +99,7 @@ fn a_plugin_of_another_abi_is_refused_with_what_to_do() {
     ]);
 }
 
-/// The same run with the calibration plug-in as another compiler builds it.
+/// Checks that a run has the same history if another compiler builds the calibration plug-in.
 fn same_numbers_with(compiler: Compiler, target: &str, flags: &str) -> Result<(), String> {
     let other = elsewhere(&root().join("plugins/calibration"), "calibration", target, compiler, flags)?;
     let histories = [library("calibration"), other].map(|library| {
@@ -118,26 +118,26 @@ fn same_numbers_with(compiler: Compiler, target: &str, flags: &str) -> Result<()
     Ok(())
 }
 
-/// Debian's rustc, where it is another one than that of this build.
-fn debians() -> Option<&'static str> {
+/// Returns Debian's rustc if it is another one than that of this build.
+fn debian_rustc() -> Option<&'static str> {
     const PATH: &str = "/usr/bin/rustc";
     let version = |rustc: &str| {
         let output = std::process::Command::new(rustc).arg("--version").output().ok()?;
         String::from_utf8(output.stdout).ok()
     };
     let other = version(PATH)?;
-    (version("rustc").is_none_or(|own| own != other)).then_some(PATH)
+    (version("rustc").is_none_or(|this| this != other)).then_some(PATH)
 }
 
 #[test]
-fn a_plugin_of_another_compiler_gives_the_same_numbers() {
+fn a_plugin_built_by_another_compiler_returns_the_same_numbers() {
     let nightly = std::process::Command::new("cargo").args(["+nightly", "--version"]).output();
     let nightly = nightly.is_ok_and(|output| output.status.success());
     if nightly {
         same_numbers_with(Compiler::Toolchain("nightly"), "test-nightly", "-Zrandomize-layout")
             .unwrap_or_else(|error| panic!("{error}"));
     }
-    if let Some(rustc) = debians() {
+    if let Some(rustc) = debian_rustc() {
         same_numbers_with(Compiler::At(rustc), "test-debian", "").unwrap_or_else(|error| panic!("{error}"));
     } else if !nightly {
         println!("skipped: there is no other compiler (`rustup toolchain install nightly`, or Debian's rustc-web)");

@@ -1,4 +1,4 @@
-//! The program, driven as a user drives it.
+//! Tests of the program as a user runs it.
 
 use plugfit_tests::{
     build::{cargo, library, root},
@@ -38,7 +38,7 @@ fn the_example_learns_the_digits_with_a_metric_of_a_plugin() {
 }
 
 #[test]
-fn a_run_is_the_same_when_it_is_repeated_and_another_with_another_seed() {
+fn a_repeated_run_is_identical_and_another_seed_changes_it() {
     let folder = folder();
     digits(folder.path(), PLAIN);
     for out in ["first", "second"] {
@@ -52,7 +52,7 @@ fn a_run_is_the_same_when_it_is_repeated_and_another_with_another_seed() {
 }
 
 #[test]
-fn without_what_is_built_in_the_registries_are_empty_and_its_own_library_gives_the_same_bits() {
+fn no_builtin_empties_the_registries_and_the_standard_library_file_gives_identical_results() {
     let folder = folder();
     digits(folder.path(), PLAIN);
     for kind in ["losses", "metrics", "optimizers", "schedules"] {
@@ -73,7 +73,7 @@ fn without_what_is_built_in_the_registries_are_empty_and_its_own_library_gives_t
 }
 
 #[test]
-fn a_misspelled_name_says_where_and_what_was_meant() {
+fn a_misspelled_name_is_reported_with_its_place_and_similar_names() {
     let folder = folder();
     digits(folder.path(), &PLAIN.replace("accuracy", "accuracyy"));
     plugfit(folder.path(), &["fit", "fit.toml"]).with_status(2).says(&[
@@ -95,12 +95,12 @@ fn a_misspelled_name_says_where_and_what_was_meant() {
         .says(&["CategoricalAccuracy", "y_true", "[64]"]);
     plugfit(folder.path(), &["fit", "fot.toml"]).with_status(2).says(&["fot.toml"]);
     plugfit(folder.path(), &["show", "Hubber"]).with_status(2).says(&["Hubber", "Huber"]);
-    let left = std::fs::read_dir(folder.path().join("runs")).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "nothing is left of a run that didn't start");
+    let remaining = std::fs::read_dir(folder.path().join("runs")).map_or(0, Iterator::count);
+    assert_eq!(remaining, 0, "nothing is left of a run that didn't start");
 }
 
 #[test]
-fn what_is_no_plugin_is_refused_in_a_line_and_the_others_load() {
+fn files_that_are_not_plugins_are_refused_with_one_line_each_and_the_others_load() {
     let folder = folder();
     let plugins = plugins(folder.path(), &[library("calibration")]);
     let whole = std::fs::read(library("calibration")).expect("a library");
@@ -147,7 +147,7 @@ fn a_folder_that_others_can_write_is_refused() {
 }
 
 #[test]
-fn an_interrupted_run_keeps_what_was_trained() {
+fn an_interrupted_run_keeps_the_trained_weights() {
     let folder = folder();
     digits(folder.path(), PLAIN);
     let mut child = command(folder.path())
@@ -171,7 +171,7 @@ fn an_interrupted_run_keeps_what_was_trained() {
 }
 
 #[test]
-fn a_run_can_be_evaluated_and_predicted_with() {
+fn a_run_can_be_evaluated_and_used_for_predictions() {
     let folder = folder();
     digits(folder.path(), PLAIN);
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
@@ -189,7 +189,7 @@ fn a_run_can_be_evaluated_and_predicted_with() {
 }
 
 #[test]
-fn a_new_crate_builds_passes_its_test_and_works_when_dropped_in() {
+fn a_new_crate_builds_passes_its_test_and_works_as_a_plugin() {
     for (kind, table) in [
         ("metric", "optimizer = \"SGD\"\nloss = \"mse\"\nmetrics = [\"{}\"]"),
         ("loss", "optimizer = \"SGD\"\nloss = \"{}\""),
@@ -198,11 +198,11 @@ fn a_new_crate_builds_passes_its_test_and_works_when_dropped_in() {
         let folder = folder();
         let name = format!("my-{kind}");
         plugfit(folder.path(), &["new", kind, &name]).with_status(0);
-        let made = folder.path().join(&name);
+        let project = folder.path().join(&name);
         let target = shared_target();
         let environment = [("CARGO_TARGET_DIR", &*target), ("CARGO_PROFILE_DEV_DEBUG", "0")];
-        cargo(&made, &["test", "--quiet"], &environment);
-        cargo(&made, &["build", "--quiet"], &environment);
+        cargo(&project, &["test", "--quiet"], &environment);
+        cargo(&project, &["build", "--quiet"], &environment);
         let library = Path::new(&target).join(format!("debug/libmy_{kind}.so"));
         plugins(folder.path(), &[library]);
         let type_name = format!("My{}{}", kind[..1].to_uppercase(), &kind[1..]);
@@ -218,14 +218,14 @@ fn a_new_crate_builds_passes_its_test_and_works_when_dropped_in() {
     }
 }
 
-/// The dependencies of all new crates are built once.
+/// Returns the target folder of all new crates, so that their dependencies are built only once.
 fn shared_target() -> String {
     let test = std::env::current_exe().expect("a file");
     test.ancestors().nth(3).expect("the target folder").join("test-others").display().to_string()
 }
 
 #[test]
-fn a_c_function_is_a_loss_with_its_gradient_and_a_metric_without() {
+fn a_c_function_with_a_gradient_is_a_loss_and_without_one_only_a_metric() {
     let folder = folder();
     let header = root().join("plugin-api/include").display().to_string();
     let source = "#include <plugfit.h>\n\
@@ -253,8 +253,9 @@ fn a_c_function_is_a_loss_with_its_gradient_and_a_metric_without() {
         digits(folder.path(), compile);
         plugfit(folder.path(), &[&["fit", "fit.toml", "--out", out], &regression[..]].concat())
     };
-    let own = "optimizer = \"SGD\"\nloss = \"./libwith.so#squares\"\nmetrics = [\"./libwithout.so#squares\", \"mse\"]";
-    fit(own, "own").with_status(0);
+    let custom =
+        "optimizer = \"SGD\"\nloss = \"./libwith.so#squares\"\nmetrics = [\"./libwithout.so#squares\", \"mse\"]";
+    fit(custom, "own").with_status(0);
     let logs = &history(&folder.path().join("own"))[2]["logs"];
     let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-4 * b.as_f64().unwrap();
     assert!(near(&logs["squares"], &logs["mse"]) && near(&logs["loss"], &logs["mse"]), "{logs}");
@@ -271,7 +272,7 @@ fn the_classic_example_of_keras_works_as_written() {
     let folder = folder();
     let classic = "optimizer = \"SGD(lr=0.01, decay=1e-6, momentum=0.9, nesterov=True)\"\nloss = 'categorical_crossentropy'\nmetrics = ['accuracy']";
     digits(folder.path(), classic);
-    // The digits' labels are ids; a column for each class makes them one-hot.
+    // The labels of the digits are class ids; one column for each class makes them one-hot.
     let text = std::fs::read_to_string(root().join("host/examples/digits/digits.csv")).expect("a file");
     let mut lines = text.lines();
     let mut one_hot = lines.next().expect("a header").replace("label", "");
@@ -294,7 +295,7 @@ fn the_classic_example_of_keras_works_as_written() {
 }
 
 #[test]
-fn a_run_is_shown_in_a_page_that_needs_nothing_but_itself() {
+fn the_report_of_a_run_is_a_self_contained_page() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), &PLAIN.replace("[\"accuracy\"]", "[\"accuracy\", \"ECE(name='<ece>')\"]"));
@@ -315,7 +316,7 @@ fn a_run_is_shown_in_a_page_that_needs_nothing_but_itself() {
 }
 
 #[test]
-fn a_schema_knows_the_components_of_the_runs_plugins() {
+fn a_schema_contains_the_components_of_the_plugins_of_a_run() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), PLAIN);
@@ -332,7 +333,7 @@ fn a_schema_knows_the_components_of_the_runs_plugins() {
 }
 
 #[test]
-fn completions_and_help_are_there() {
+fn completions_and_help_are_printed() {
     let folder = folder();
     plugfit(folder.path(), &["completions", "bash"]).with_status(0).prints(&["plugfit"]);
     plugfit(folder.path(), &["--help"]).with_status(0).prints(&["fit", "evaluate", "predict", "list", "show", "new"]);

@@ -1,4 +1,4 @@
-//! `fit --overwrite`: a run in the folder of another, which stays until the new one is complete.
+//! Tests of `fit --overwrite`, which replaces the run in a folder. The old run stays until the new one is complete.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn weights(run: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn the_old_weights_stay_until_the_new_ones_are_complete_and_a_killed_replacement_goes_on() {
+fn the_old_weights_stay_until_the_new_ones_are_complete_and_a_killed_replacement_can_be_resumed() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -38,7 +38,7 @@ fn the_old_weights_stay_until_the_new_ones_are_complete_and_a_killed_replacement
 }
 
 #[test]
-fn an_unfinished_replacement_is_cleared_of_its_own_files_alone() {
+fn only_the_files_of_an_unfinished_replacement_itself_are_deleted() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -62,7 +62,7 @@ fn an_unfinished_replacement_is_cleared_of_its_own_files_alone() {
         for folder in mine.ancestors().skip(1).take_while(|folder| **folder != unfinished) {
             std::fs::remove_dir(folder).expect("it was left because it had a file");
         }
-        // What is left is a folder of nothing.
+        // The folder is empty now.
         assert!(std::fs::read_dir(&unfinished).expect("a folder").next().is_none(), "{name}");
         kill(begin(folder.path(), &arguments, &unfinished.join("checkpoint.safetensors")));
     }
@@ -71,7 +71,7 @@ fn an_unfinished_replacement_is_cleared_of_its_own_files_alone() {
 }
 
 #[test]
-fn a_replacement_that_was_killed_while_its_files_were_moved_is_completed() {
+fn a_replacement_that_was_killed_while_moving_its_files_is_completed() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -84,7 +84,7 @@ fn a_replacement_that_was_killed_while_its_files_were_moved_is_completed() {
     std::fs::remove_file(run.join("run.json")).expect("a record");
     std::fs::rename(unfinished.join("checkpoint.safetensors"), run.join("checkpoint.safetensors")).expect("a file");
     plugfit(folder.path(), &["evaluate", "run"]).with_status(1).says(&["--resume run"]);
-    // Another replacement completes the move first, and leaves what was moved as it was if it fails.
+    // Another replacement completes the move first. If it fails, the moved files stay unchanged.
     let fails = ["--out", "run", "--overwrite", "--set", "fit.callbacks=[\"EarlyStopping(monitor=nothing)\"]"];
     fit(folder.path(), &fails).with_status(2);
     assert!(!unfinished.exists());
@@ -94,7 +94,7 @@ fn a_replacement_that_was_killed_while_its_files_were_moved_is_completed() {
 }
 
 #[test]
-fn a_replacement_moves_no_file_over_one_that_came_meanwhile() {
+fn a_replacement_does_not_overwrite_a_file_that_was_added_meanwhile() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -111,14 +111,14 @@ fn a_replacement_moves_no_file_over_one_that_came_meanwhile() {
     assert!(!run.join(".unfinished").exists() && run.join("log.csv").exists());
 }
 
-/// Stops a process as Ctrl-C does; gives its exit status.
+/// Interrupts a process as Ctrl-C does, and returns its exit status.
 fn interrupt(mut child: Child) -> Option<i32> {
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
     assert!(sent.success());
     child.wait().expect("it ends").code()
 }
 
-/// The files of a run without those of an unfinished replacement.
+/// Returns the files of a run without those of an unfinished replacement.
 fn without_unfinished(run: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut files = listing(run);
     files.retain(|path, _| !path.starts_with(run.join(".unfinished")));
@@ -126,7 +126,7 @@ fn without_unfinished(run: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 }
 
 #[test]
-fn a_replacement_that_fails_or_is_stopped_leaves_the_old_run_as_it_was() {
+fn a_replacement_that_fails_or_is_stopped_does_not_change_the_old_run() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -160,7 +160,7 @@ fn a_replacement_that_fails_or_is_stopped_leaves_the_old_run_as_it_was() {
 }
 
 #[test]
-fn a_checkpoint_of_a_run_that_is_being_replaced_is_not_taken_for_the_replacements() {
+fn a_checkpoint_of_a_run_that_is_being_replaced_cannot_be_resumed() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -178,7 +178,7 @@ fn a_checkpoint_of_a_run_that_is_being_replaced_is_not_taken_for_the_replacement
 }
 
 #[test]
-fn what_a_replaced_run_has_written_may_be_written_again() {
+fn a_replacement_may_overwrite_only_files_that_the_old_run_has_written() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let callbacks = ["--set", "fit.callbacks=[\"ModelCheckpoint(filepath='w/{epoch}.safetensors')\"]"];

@@ -1,4 +1,4 @@
-//! A run that was interrupted, in whatever way, ends as one that wasn't; and what looks on while it trains.
+//! Tests that an interrupted run ends like an uninterrupted one, and tests of callbacks, class weights and validation.
 
 use plugfit_tests::{
     build::{library, root},
@@ -14,7 +14,7 @@ fn weights(run: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn a_run_killed_twenty_times_ends_with_the_same_bits() {
+fn a_run_killed_twenty_times_ends_with_identical_weights() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), COMPILE);
@@ -46,7 +46,7 @@ fn a_run_killed_twenty_times_ends_with_the_same_bits() {
         kills += 1;
         child = spawn(&["fit", "--resume", "killed"]);
         if status.success() {
-            break; // It was done before it was killed.
+            break; // The run ended before it was killed.
         }
     }
     assert!(child.wait().expect("it ends").success());
@@ -58,7 +58,7 @@ fn a_run_killed_twenty_times_ends_with_the_same_bits() {
 }
 
 #[test]
-fn a_run_goes_on_for_more_epochs_and_names_a_plugin_that_is_missing() {
+fn a_run_can_be_resumed_for_more_epochs_and_names_a_missing_plugin() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), COMPILE);
@@ -74,7 +74,7 @@ fn a_run_goes_on_for_more_epochs_and_names_a_plugin_that_is_missing() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_and_nothing_is_lost() {
+fn a_damaged_checkpoint_is_refused_and_the_weights_are_kept() {
     let folder = folder();
     digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
@@ -90,19 +90,19 @@ fn a_damaged_checkpoint_is_refused_and_nothing_is_lost() {
     }
 }
 
-/// How many bytes the header of a safetensors file has.
+/// Returns the offset of the data in a safetensors file.
 fn header(file: &[u8]) -> usize {
     8 + u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize
 }
 
 #[test]
-fn a_changed_bit_is_noticed_and_the_checkpoint_before_is_named_and_works() {
+fn a_flipped_bit_is_detected_and_the_previous_checkpoint_is_named_and_works() {
     let folder = folder();
     digits(folder.path(), "optimizer = \"Adam\"\nloss = \"sparse_categorical_crossentropy\"");
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "whole", "--set", "fit.epochs=5"]).with_status(0);
     let run = folder.path().join("run");
-    let on = ["fit", "--resume", "run", "--set", "fit.epochs=5"];
+    let resume = ["fit", "--resume", "run", "--set", "fit.epochs=5"];
     let (file, weights_file) = (run.join("checkpoint.safetensors"), run.join("weights.safetensors"));
     let (whole, before) = (std::fs::read(&file).expect("a checkpoint"), weights(&run));
     for (bit, at) in
@@ -111,7 +111,7 @@ fn a_changed_bit_is_noticed_and_the_checkpoint_before_is_named_and_works() {
         let mut damaged = whole.clone();
         damaged[at] ^= 1 << (bit % 8);
         std::fs::write(&file, &damaged).expect("a file");
-        plugfit(folder.path(), &on).with_status(1).says(&[
+        plugfit(folder.path(), &resume).with_status(1).says(&[
             "cannot resume from",
             "run/checkpoint-previous.safetensors is whole, of epoch",
             "plugfit fit --resume run/checkpoint-previous.safetensors",
@@ -134,13 +134,13 @@ fn a_changed_bit_is_noticed_and_the_checkpoint_before_is_named_and_works() {
     for name in ["checkpoint.safetensors", "checkpoint-previous.safetensors"] {
         std::fs::write(run.join(name), &whole[..whole.len() - 1]).expect("a file");
     }
-    plugfit(folder.path(), &on).with_status(1).says(&["no other checkpoint is whole"]);
+    plugfit(folder.path(), &resume).with_status(1).says(&["no other checkpoint is whole"]);
     std::fs::remove_file(&file).expect("it is there");
-    plugfit(folder.path(), &on).with_status(1).says(&["cannot resume from", "checkpoint.safetensors"]);
+    plugfit(folder.path(), &resume).with_status(1).says(&["cannot resume from", "checkpoint.safetensors"]);
 }
 
 #[test]
-fn a_run_killed_before_its_first_weights_says_how_to_go_on() {
+fn a_run_killed_before_its_first_weights_names_the_command_to_resume_it() {
     let folder = folder();
     digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
     let mut child = command(folder.path());
@@ -186,7 +186,7 @@ fn early_stopping_ends_a_run_with_its_best_weights() {
 }
 
 #[test]
-fn callbacks_say_what_is_wrong_with_them() {
+fn errors_of_callbacks_name_the_cause() {
     let folder = folder();
     digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
     let fit = |callback: &str| {
@@ -206,7 +206,7 @@ fn callbacks_say_what_is_wrong_with_them() {
 }
 
 #[test]
-fn classes_that_count_more_are_learnt_better_and_one_that_counts_nothing_is_not() {
+fn classes_with_weight_0_are_not_learnt_and_weight_1_changes_nothing() {
     let folder = folder();
     digits(
         folder.path(),
@@ -223,7 +223,7 @@ fn classes_that_count_more_are_learnt_better_and_one_that_counts_nothing_is_not(
 }
 
 #[test]
-fn validation_may_come_every_other_epoch() {
+fn validation_can_run_every_other_epoch() {
     let folder = folder();
     digits(folder.path(), "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"");
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "run", "--set", "fit.validation_freq=2"]).with_status(0);

@@ -1,4 +1,4 @@
-//! A run's folder: what a run writes into, what it leaves alone, and who may write.
+//! Tests of run folders: which files a run writes, which it doesn't touch, and which process may write.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use plugfit_tests::{
 
 const COMPILE: &str = "optimizer = \"SGD\"\nloss = \"sparse_categorical_crossentropy\"";
 
-/// A folder of the user's own files, some of which are called as a run's are.
+/// Creates a folder with files of the user, some of which have the names of run files.
 fn bystanders(folder: &Path) {
     std::fs::create_dir_all(folder.join("curves/deep")).expect("a folder");
     for name in [
@@ -35,14 +35,14 @@ fn weights(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("weights.safetensors")).expect("weights")
 }
 
-/// A loss that doesn't take class ids: it fails in the first batch.
+/// A loss that doesn't accept class ids, so that the first batch fails.
 const MISFIT: [&str; 2] = ["--set", "compile.loss=categorical_crossentropy"];
 
 /// A metric of a plug-in that panics in the first batch.
 const PANICS: [&str; 2] = ["--set", "compile.metrics=[{class_name = \"BadMetric\", config = {at = \"update\"}}]"];
 
 #[test]
-fn no_way_to_fail_touches_a_file_that_the_run_has_not_written() {
+fn a_run_that_fails_changes_no_file_that_it_has_not_written() {
     let folder = folder();
     let project = folder.path().join("project");
     plugins(&project, &[library("hostile")]);
@@ -68,7 +68,7 @@ fn no_way_to_fail_touches_a_file_that_the_run_has_not_written() {
     let board = format!("fit.callbacks=[\"TensorBoard(log_dir='{board}')\"]");
     let nan = ["--set", "compile.optimizer=SGD(learning_rate=nan)"];
     let paths: &[&[&str]] = &[
-        // Folders that are no run's.
+        // Folders that contain no run.
         &["--out", "results"],
         &["--out", "."],
         &["--out", "link"],
@@ -95,7 +95,7 @@ fn no_way_to_fail_touches_a_file_that_the_run_has_not_written() {
         &["--out", "new", "--set", "compile.loss=no_such_loss"],
         &["--out", "new", "--set", "plugins=[\"missing.so\"]", "--locked"],
         &["--out", "new", "--set", "fit.callbacks=[\"EarlyStopping(monitor=nothing)\"]"],
-        // Callbacks that are told to write where something is.
+        // Callbacks whose output exists already or has a reserved name.
         &["--out", "new", "--set", &logger],
         &["--out", "new", "--set", &checkpoint],
         &["--out", "new", "--set", &board],
@@ -108,7 +108,7 @@ fn no_way_to_fail_touches_a_file_that_the_run_has_not_written() {
             "fit.callbacks=[\"ModelCheckpoint(filepath='./weights.safetensors', monitor=loss)\"]",
         ],
         &["--out", "new", "--set", "fit.callbacks=[\"TensorBoard(log_dir='curves')\"]"],
-        // There is no run to go on with.
+        // No run to resume.
         &["--resume", "results"],
         &["--resume", "."],
         &["--resume", "foreign"],
@@ -136,7 +136,7 @@ fn no_way_to_fail_touches_a_file_that_the_run_has_not_written() {
 }
 
 #[test]
-fn files_in_a_runs_folder_outlive_a_resumption_and_a_replacement_whether_they_fail_or_not() {
+fn files_of_the_user_in_a_run_folder_survive_resumptions_and_replacements_even_failed_ones() {
     let folder = folder();
     plugins(folder.path(), &[library("hostile")]);
     digits(folder.path(), COMPILE);
@@ -175,7 +175,7 @@ fn files_in_a_runs_folder_outlive_a_resumption_and_a_replacement_whether_they_fa
 }
 
 #[test]
-fn one_process_at_a_time_trains_in_a_folder() {
+fn only_one_process_at_a_time_trains_in_a_folder() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -187,11 +187,11 @@ fn one_process_at_a_time_trains_in_a_folder() {
     fit(folder.path(), &["--out", "run", "--overwrite"]).with_status(1).says(&[busy]);
     plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(1).says(&[busy]);
     kill(child);
-    // The lock ended with the process.
+    // The lock is released when the process ends.
     let child = begin(folder.path(), &["fit", "--resume", "run"], &run.join("checkpoint.safetensors"));
     plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=1"]).with_status(1).says(&[busy]);
     kill(child);
-    // At once into a folder that isn't there yet.
+    // Several processes at once, in a folder that doesn't exist yet.
     let spawn = || {
         let mut command = command(folder.path());
         command.args(["fit", "fit.toml", "--out", "same"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -203,7 +203,7 @@ fn one_process_at_a_time_trains_in_a_folder() {
 }
 
 #[test]
-fn a_plugin_that_changes_the_working_directory_moves_no_output() {
+fn a_plugin_that_changes_the_working_directory_does_not_redirect_output() {
     let folder = folder();
     let elsewhere = folder.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("a folder");
@@ -247,17 +247,17 @@ fn a_plugin_that_changes_the_working_directory_moves_no_output() {
 }
 
 #[test]
-fn predictions_are_written_over_nothing_that_was_not_given_away() {
+fn predictions_overwrite_a_file_only_with_overwrite_and_never_the_input() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     fit(folder.path(), &["--out", "run"]).with_status(0);
     let data = folder.path().join("d.csv");
     std::fs::copy(root().join("host/examples/digits/digits.csv"), &data).expect("a copy");
-    let own = std::fs::read(&data).expect("it is there");
+    let original = std::fs::read(&data).expect("it is there");
     let predict = |more: &[&str]| plugfit(folder.path(), &[&["predict", "run", "d.csv"], more].concat());
     for more in [&["--out", "d.csv"][..], &["--out", "./d.csv", "--overwrite"]] {
         predict(more).with_status(2).says(&["d.csv is a file to predict for"]);
-        assert_eq!(std::fs::read(&data).expect("it is there"), own);
+        assert_eq!(std::fs::read(&data).expect("it is there"), original);
     }
     std::fs::write(folder.path().join("predictions.csv"), "mine").expect("a file");
     predict(&[]).with_status(2).says(&["predictions.csv is there already", "--overwrite"]);
@@ -270,7 +270,7 @@ fn predictions_are_written_over_nothing_that_was_not_given_away() {
 }
 
 #[test]
-fn a_file_that_a_callback_writes_elsewhere_is_its_runs_alone() {
+fn a_file_that_a_callback_writes_elsewhere_belongs_to_its_run() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let log = folder.path().join("log.csv");
@@ -288,7 +288,7 @@ fn a_file_that_a_callback_writes_elsewhere_is_its_runs_alone() {
 }
 
 #[test]
-fn a_run_is_the_same_run_however_its_folder_is_named() {
+fn a_run_folder_can_be_named_by_any_path_to_it() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let inside = folder.path().join("sub/deep");
@@ -316,13 +316,13 @@ fn a_run_is_the_same_run_however_its_folder_is_named() {
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "link", "--overwrite", "--set", &through_link])
         .with_status(2)
         .says(&["is a name that every run uses itself"]);
-    // A run without weights names itself and what to do.
+    // The error for a run without weights names the run and the command to use.
     std::fs::remove_file(run.join("weights.safetensors")).expect("weights");
     plugfit(&run, &["evaluate", "."]).with_status(1).says(&[". has no weights yet", "`plugfit fit --resume .`"]);
 }
 
 #[test]
-fn a_failed_resumption_from_the_previous_checkpoint_leaves_the_last_one() {
+fn a_failed_resumption_from_the_previous_checkpoint_keeps_the_last_one() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let run = folder.path().join("run");
@@ -355,8 +355,8 @@ fn a_run_that_failed_before_its_first_checkpoint_starts_again() {
     plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(0);
 }
 
-/// A C function in `FOLDER/libmean.so` that is this multiple of the error.
-fn function(folder: &Path, factor: f32) {
+/// Builds the C function `error_of` into `FOLDER/libmean.so`. It returns this multiple of the error.
+fn build_function(folder: &Path, factor: f32) {
     let header = root().join("plugin-api/include").display().to_string();
     let source = format!(
         "#include <plugfit.h>\n\
@@ -371,11 +371,11 @@ fn function(folder: &Path, factor: f32) {
 }
 
 #[test]
-fn a_kept_run_uses_the_c_function_that_it_was_trained_with_wherever_the_program_is_run() {
+fn a_saved_run_uses_the_c_function_that_it_was_trained_with_from_any_folder() {
     let folder = folder();
     let project = folder.path().join("project (1)");
-    function(&project, 1.0);
-    function(&folder.path().join("elsewhere"), 1000.0);
+    build_function(&project, 1.0);
+    build_function(&folder.path().join("elsewhere"), 1000.0);
     for metrics in
         ["[\"./libmean.so#error_of\"]", "[{class_name = \"./libmean.so#error_of\", config = {name = \"error_of\"}}]"]
     {
@@ -383,10 +383,10 @@ fn a_kept_run_uses_the_c_function_that_it_was_trained_with_wherever_the_program_
         let set = ["--set", "network.layers=[\"Dense(1)\"]"];
         plugfit(folder.path(), &[&["fit", "project (1)/fit.toml", "--out", "run", "--overwrite"], &set[..]].concat())
             .with_status(0);
-        let here = plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
+        let expected = plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
         for (from, run) in [("project (1)", "../run"), ("elsewhere", "../run")] {
-            let there = plugfit(&folder.path().join(from), &["evaluate", run]).with_status(0);
-            assert_eq!(there.out, here.out, "{from}");
+            let found = plugfit(&folder.path().join(from), &["evaluate", run]).with_status(0);
+            assert_eq!(found.out, expected.out, "{from}");
         }
         let elsewhere = folder.path().join("elsewhere");
         plugfit(&elsewhere, &["fit", "--resume", "../run", "--set", "fit.epochs=4"]).with_status(0);
@@ -394,7 +394,7 @@ fn a_kept_run_uses_the_c_function_that_it_was_trained_with_wherever_the_program_
 }
 
 #[test]
-fn a_run_that_fails_before_its_first_batch_leaves_no_folder_of_its_callbacks() {
+fn a_run_that_fails_before_its_first_batch_leaves_no_folders_of_callbacks() {
     let folder = folder();
     digits(folder.path(), COMPILE);
     let callbacks = [

@@ -1,4 +1,4 @@
-//! The JSON Schema of a run's file, held against a validator and against what the host takes.
+//! Tests of the JSON Schema of a run file, with a validator and by comparison with what the host accepts.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use plugfit_tests::build::{library, root};
 use plugfit_tests::run::{digits, folder, plugfit, plugins};
 use serde_json::{Map, Value, json};
 
-/// The schema that the program prints in a folder.
+/// Returns a validator for the schema that the program prints in a folder.
 fn schema(folder: &Path, arguments: &[&str]) -> Validator {
     let ran = plugfit(folder, &[&["schema"], arguments].concat()).with_status(0);
     let schema: Value = serde_json::from_str(&ran.out).expect("JSON");
@@ -17,7 +17,7 @@ fn schema(folder: &Path, arguments: &[&str]) -> Validator {
     jsonschema::validator_for(&schema).expect("its patterns can be read")
 }
 
-/// A run's file with one part replaced, such as `compile.loss`.
+/// Returns a run file with one part replaced, such as `compile.loss`.
 fn with(path: &str, value: Value) -> Value {
     let mut run = json!({
         "data": {"file": "a.csv", "target": "y"},
@@ -49,7 +49,7 @@ impl Schema {
     }
 }
 
-/// With the plug-in calibration.
+/// Returns the schema with the plug-in `calibration`.
 fn with_calibration() -> Schema {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
@@ -57,7 +57,7 @@ fn with_calibration() -> Schema {
 }
 
 #[test]
-fn identifiers_are_taken_in_every_form_and_refused_when_they_are_misspelt() {
+fn identifiers_are_accepted_in_every_form_and_refused_if_they_are_misspelt() {
     let schema = with_calibration();
     schema.takes(
         "compile.loss",
@@ -159,7 +159,7 @@ fn identifiers_are_taken_in_every_form_and_refused_when_they_are_misspelt() {
 }
 
 #[test]
-fn optimizers_and_what_is_nested_in_them_are_checked() {
+fn optimizers_and_the_components_nested_in_them_are_checked() {
     let schema = with_calibration();
     schema.takes(
         "compile.optimizer",
@@ -281,7 +281,7 @@ fn layers_callbacks_and_tables_are_checked() {
     schema.refuses("compile.loss_weights", [json!("a"), json!(["a"]), json!({"a": "b"})]);
 }
 
-/// A value that a setting may have: its default, else one of its type.
+/// Returns a valid value of a setting: its default, or else a value of its type.
 fn value_of(field: &Field) -> Value {
     match (&field.default, field.type_.as_str()) {
         (Some(default), _) => default.clone(),
@@ -304,7 +304,7 @@ fn is_taken(host: &Host, kind: Kind, identifier: &Value) -> bool {
 }
 
 #[test]
-fn what_the_host_takes_the_schema_takes_for_every_component_and_setting() {
+fn the_schema_accepts_what_the_host_accepts_for_every_component_and_setting() {
     let schema = with_calibration();
     let host = Host::new().with_plugins(library("calibration")).expect("a plug-in");
     let mut taken = 0;
@@ -343,7 +343,7 @@ fn what_the_host_takes_the_schema_takes_for_every_component_and_setting() {
                 schema.takes(path, [form]);
                 taken += 1;
             }
-            // As the host writes it: every setting.
+            // The configuration that the host writes, with every setting.
             let identifier = Identifier::from(json!({"class_name": name, "config": needed}));
             let written = match kind {
                 Kind::Loss => host.loss(identifier).ok().and_then(|loss| loss.get_config().ok()),
@@ -374,7 +374,7 @@ fn holds(schema: &Schema, run: &Value, what: &str) {
 }
 
 #[test]
-fn every_run_file_of_the_project_holds() {
+fn every_run_file_of_the_project_is_valid() {
     let schema = with_calibration();
     for path in ["host/examples/digits/fit.toml", "tests/fuzz/corpus/config/run.toml"] {
         holds(&schema, &read(&root().join(path)), path);
@@ -385,7 +385,7 @@ fn every_run_file_of_the_project_holds() {
 }
 
 #[test]
-fn the_schema_of_a_run_has_the_plugins_of_its_file_and_takes_what_the_run_keeps() {
+fn the_schema_of_a_run_contains_its_plugins_and_accepts_its_saved_configuration() {
     let folder = folder();
     let file = digits(
         folder.path(),

@@ -1,4 +1,5 @@
-//! What a run's file can ask of training: groups of parameters, what Keras stored, event files; and a plug-in that fails late.
+//! Tests of training options: parameter groups, settings from Keras archives, event files, optimizers and loss scales,
+//! and of a plug-in that fails late.
 
 use plugfit::compile::Compile;
 use plugfit::component::Optimizer;
@@ -14,7 +15,7 @@ fn parameter(path: &str) -> Parameter {
 }
 
 #[test]
-fn groups_have_a_rate_and_a_decay_of_their_own_or_stay_as_they_are() {
+fn groups_can_have_their_own_rate_and_decay_or_be_frozen() {
     let compile = json!({
         "optimizer": "SGD(learning_rate=0.5, weight_decay=0.1)",
         "groups": [
@@ -36,7 +37,7 @@ fn groups_have_a_rate_and_a_decay_of_their_own_or_stay_as_they_are() {
 }
 
 #[test]
-fn a_group_that_matches_nothing_or_has_a_wrong_setting_is_named() {
+fn a_group_that_matches_nothing_or_has_an_invalid_setting_is_an_error() {
     let folder = folder();
     let file = digits(folder.path(), "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"");
     let file = file.to_str().expect("a name");
@@ -54,7 +55,7 @@ fn a_group_that_matches_nothing_or_has_a_wrong_setting_is_named() {
 }
 
 #[test]
-fn what_a_keras_archive_was_compiled_with_is_taken_over() {
+fn the_compile_settings_of_a_keras_archive_can_be_used() {
     let archive = root().join("tests/golden/compiled.keras");
     let mut compile = Compile::from_keras(&archive).expect("it was compiled");
     compile.outputs = vec!["flag".into(), "kind".into()];
@@ -64,7 +65,7 @@ fn what_a_keras_archive_was_compiled_with_is_taken_over() {
     assert_eq!(config["loss"]["flag"]["config"]["label_smoothing"], 0.1);
     assert_eq!(config["optimizer"]["config"]["learning_rate"]["class_name"], "standard>CosineDecay");
     assert_eq!(config["metrics"]["flag"][1]["config"]["name"], "auc");
-    // In a run's file what is said beside it comes first.
+    // In a run file, other settings take precedence over those of the archive.
     let folder = folder();
     let other = json!({"keras": archive, "optimizer": "sgd"});
     let compile = Compile::from_json(&other, Some(folder.path())).expect("it was compiled");
@@ -74,7 +75,7 @@ fn what_a_keras_archive_was_compiled_with_is_taken_over() {
 }
 
 #[test]
-fn a_plugin_that_fails_in_epoch_three_leaves_a_checkpoint_to_go_on_from() {
+fn a_plugin_that_fails_in_epoch_three_leaves_a_checkpoint_to_resume_from() {
     let folder = folder();
     plugins(folder.path(), &[library("hostile")]);
     let metrics = "metrics = [{class_name = \"BadMetric\", config = {at = \"later update\"}}]";
@@ -86,12 +87,12 @@ fn a_plugin_that_fails_in_epoch_three_leaves_a_checkpoint_to_go_on_from() {
     // The metric panics at its 21st batch.
     let more = ["fit", "--resume", "run", "--set", "fit.epochs=4", "--set", "fit.steps_per_epoch=22"];
     plugfit(folder.path(), &more).with_status(1).says(&["BadMetric", "epoch 3, batch 21", "panic", "kept"]);
-    let on = ["fit", "--resume", "run", "--set", "fit.epochs=4", "--set", steps];
-    plugfit(folder.path(), &on).with_status(0);
+    let resume = ["fit", "--resume", "run", "--set", "fit.epochs=4", "--set", steps];
+    plugfit(folder.path(), &resume).with_status(0);
 }
 
 #[test]
-fn event_files_and_a_changed_plugin() {
+fn event_files_are_written_and_a_changed_plugin_causes_a_warning() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let compile = "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]";
@@ -105,7 +106,7 @@ fn event_files_and_a_changed_plugin() {
         let count = |tag: &[u8]| bytes.windows(tag.len()).filter(|window| *window == tag).count();
         assert_eq!((count(b"epoch_loss"), count(b"epoch_accuracy")), (3, 3), "{name}");
     }
-    // Bytes after the end change the file and nothing else.
+    // Bytes after the end change the file but not the plug-in.
     let plugin = place.join(library("calibration").file_name().expect("a file"));
     let mut bytes = std::fs::read(&plugin).expect("it is there");
     bytes.extend([0; 8]);
@@ -115,7 +116,7 @@ fn event_files_and_a_changed_plugin() {
 }
 
 #[test]
-fn a_pattern_may_have_an_optimizer_of_its_own() {
+fn a_pattern_can_have_its_own_optimizer() {
     let map =
         json!({"default_optimizer": "SGD(learning_rate=0.5)", "optimizer_map": {"slow/.*": "SGD(learning_rate=0.1)"}});
     let optimizer = json!({"class_name": "MultiOptimizer", "config": {"optimizer_map": map}});
@@ -128,7 +129,7 @@ fn a_pattern_may_have_an_optimizer_of_its_own() {
     assert_eq!(values, [[0.9; 2], [0.5; 2]]);
 }
 
-/// Every optimizer there is, those around another with one inside.
+/// Returns all optimizers; those that wrap another one contain one.
 fn optimizers() -> (Host, Vec<serde_json::Value>) {
     let host = Host::new().with_plugins(library("stepsize")).expect("it loads");
     let names = [
@@ -168,7 +169,7 @@ fn shaped(path: &str, shape: &[usize]) -> Parameter {
     Parameter { name: path.into(), path: path.into(), shape: shape.to_vec(), trainable: true }
 }
 
-/// Steps with these gradients, each for every parameter, from ones.
+/// Returns the parameters after steps with these gradients. All parameters start at 1 and have the same gradient.
 fn trained(optimizer: &mut Optimizer, parameters: &[Parameter], gradients: &[f32]) -> Vec<Vec<f32>> {
     let count = |parameter: &Parameter| parameter.shape.iter().product::<usize>();
     let mut values: Vec<Vec<f32>> = parameters.iter().map(|parameter| vec![1.0; count(parameter)]).collect();
@@ -186,11 +187,11 @@ fn trained(optimizer: &mut Optimizer, parameters: &[Parameter], gradients: &[f32
 }
 
 #[test]
-fn a_gradient_that_is_nan_is_not_hidden() {
+fn a_gradient_that_is_nan_makes_its_parameters_nan() {
     let (host, all) = optimizers();
     let parameters = [shaped("kernel", &[2, 2]), shaped("bias", &[3])];
     for identifier in all {
-        // What scales the loss skips such a step, and tries a smaller scale.
+        // An optimizer that scales the loss skips such a step and reduces the scale.
         if identifier["class_name"] == "LossScaleOptimizer" {
             continue;
         }
@@ -201,7 +202,7 @@ fn a_gradient_that_is_nan_is_not_hidden() {
 }
 
 #[test]
-fn a_parameter_without_elements_is_nothing_to_do_and_the_others_are_trained_as_without_it() {
+fn a_parameter_without_elements_does_not_affect_the_others() {
     let (host, all) = optimizers();
     let whole = [shaped("kernel", &[2, 2]), shaped("bias", &[2])];
     let empty: [&[usize]; 6] = [&[0], &[0, 3], &[3, 0], &[0, 0], &[2, 0, 3], &[2, 3, 0]];
@@ -224,7 +225,7 @@ fn a_parameter_without_elements_is_nothing_to_do_and_the_others_are_trained_as_w
 }
 
 #[test]
-fn weights_stay_finite_without_an_epsilon_at_a_rate_of_0_and_with_gradients_whose_squares_overflow() {
+fn weights_stay_finite_without_an_epsilon_at_a_rate_of_0_and_if_squared_gradients_overflow() {
     let (host, all) = optimizers();
     let parameters = [shaped("kernel", &[2, 2]), shaped("bias", &[3])];
     for mut identifier in all {
@@ -259,7 +260,7 @@ fn weights_stay_finite_without_an_epsilon_at_a_rate_of_0_and_with_gradients_whos
 }
 
 #[test]
-fn a_loss_scale_has_a_floor_and_comes_back_from_it() {
+fn a_loss_scale_has_a_floor_and_recovers_from_it() {
     let host = Host::new();
     for (initial, floor) in [(32768.0, 1.0), (0.25, 0.25)] {
         let config =
@@ -282,7 +283,7 @@ fn a_loss_scale_has_a_floor_and_comes_back_from_it() {
 }
 
 #[test]
-fn exclusions_from_weight_decay_are_regular_expressions_in_the_name_of_a_parameter() {
+fn exclusions_from_weight_decay_are_regular_expressions_for_parameter_names() {
     let host = Host::new();
     let named = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -291,7 +292,7 @@ fn exclusions_from_weight_decay_are_regular_expressions_in_the_name_of_a_paramet
     let parameters = [named("dense/kernel"), named("dense/bias"), named("norm/scale"), named("scale_1/kernel")];
     let decaying = [
         json!({"class_name": "SGD", "config": {"learning_rate": 1.0, "weight_decay": 0.5}}),
-        // Its own setting, or that of one inside of it.
+        // The setting of the optimizer, or of its inner optimizer.
         json!({"class_name": "Muon", "config": {"learning_rate": 1.0, "weight_decay": 0.5, "adam_weight_decay": 0.5}}),
         json!({"class_name": "Muon", "config": {"learning_rate": 1.0, "weight_decay": 0.5, "adam_weight_decay": 0.5, "exclude_layers": ["dense"]}}),
         json!({"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "SGD(learning_rate=1.0, weight_decay=0.5)"}}),
@@ -309,8 +310,8 @@ fn exclusions_from_weight_decay_are_regular_expressions_in_the_name_of_a_paramet
             let mut optimizer = host.optimizer(identifier.clone()).expect("it is there");
             optimizer.exclude_from_weight_decay(words.iter().map(|word| (*word).to_owned())).expect("expressions");
             let values = trained(&mut optimizer, &parameters, &[0.0]);
-            let kept: Vec<bool> = values.iter().map(|values| values[0] == 1.0).collect();
-            assert_eq!(kept, excluded, "{identifier} {words:?}: {values:?}");
+            let is_excluded: Vec<bool> = values.iter().map(|values| values[0] == 1.0).collect();
+            assert_eq!(is_excluded, excluded, "{identifier} {words:?}: {values:?}");
         }
     }
     let mut optimizer = host.optimizer("SGD").expect("it is there");
@@ -323,7 +324,7 @@ fn exclusions_from_weight_decay_are_regular_expressions_in_the_name_of_a_paramet
 }
 
 #[test]
-fn a_group_with_a_decay_of_its_own_has_that_and_not_the_optimizers_own() {
+fn the_weight_decay_of_a_group_replaces_that_of_the_optimizer() {
     let parameters = [parameter("slow/kernel"), parameter("dense/kernel")];
     for (optimizer, decay) in [
         ("SGD(learning_rate=0.5, weight_decay=0.1)", 0.1_f32),

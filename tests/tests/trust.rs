@@ -1,4 +1,5 @@
-//! Whose code is loaded: nobody else's to write, in the lock, signed.
+//! Tests of the conditions for loading code: others can't write the file, the lock contains it, a trusted key has
+//! signed it.
 
 use minisign::KeyPair;
 use plugfit::{
@@ -31,13 +32,13 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// Does what a refusal says between backticks, in the folder where the program was run.
-fn mend(folder: &Path, said: &str) {
+/// Runs the command that a refusal gives between backticks, in the folder where the program was run.
+fn apply_fix(folder: &Path, said: &str) {
     let line = said.split('`').find(|part| part.contains("chmod ") || part.contains("chown ")).expect("a command");
     assert!(Command::new("sh").current_dir(folder).args(["-c", line]).status().expect("a shell").success(), "{line}");
 }
 
-/// A C library with the loss `squares`, which leaves a file at `mark` as soon as it is loaded.
+/// Builds a C library with the loss `squares`, which creates the file `mark` when it is loaded.
 fn marking(folder: &Path, mark: &Path) -> PathBuf {
     let source = format!(
         "#include <stdio.h>\n#include <stddef.h>\n\
@@ -75,7 +76,7 @@ fn locked(folder: &Path, files: &[&Path]) -> LoadOptions {
 }
 
 #[test]
-fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
+fn paths_that_others_can_write_are_refused_and_the_suggested_command_fixes_them() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let file = place.join("libcalibration.so");
@@ -89,23 +90,23 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
         "error: plugins can be written by others (mode 0777, owner uid",
         "code in it runs with your rights: `chmod go-w",
     ];
-    mend(folder.path(), &show().with_status(1).says(&said).err);
+    apply_fix(folder.path(), &show().with_status(1).says(&said).err);
     show().with_status(0);
     digits(folder.path(), COMPILE);
     set_mode(&place, 0o757);
     plugfit(folder.path(), &["fit", "fit.toml"]).with_status(1).says(&["mode 0757", "or name another folder"]);
     set_mode(&place, 0o755);
     set_mode(&file, 0o666);
-    // In a folder it is one of many, and named by itself it is what was asked for.
+    // A refused file in a folder causes a warning; a refused file that was named is an error.
     show().with_status(2);
     plugfit(folder.path(), &["list", "--plugins", "plugins"])
         .with_status(0)
         .says(&["warning: plugins/libcalibration.so: can be written by others (mode 0666"]);
     let named = ["show", "BrierScore", "--plugins", "plugins/libcalibration.so"];
-    mend(folder.path(), &plugfit(folder.path(), &named).with_status(1).says(&["or name another file"]).err);
+    apply_fix(folder.path(), &plugfit(folder.path(), &named).with_status(1).says(&["or name another file"]).err);
     show().with_status(0);
     set_mode(folder.path(), 0o777);
-    mend(
+    apply_fix(
         folder.path(),
         &show()
             .with_status(1)
@@ -118,14 +119,14 @@ fn what_others_could_write_is_refused_and_the_command_that_is_named_mends_it() {
             chown(path, Some(1002), None).expect("root can");
             let status = if *path == file { 0 } else { 1 };
             let said = plugfit(folder.path(), &["list", "--plugins", "plugins"]).with_status(status);
-            mend(folder.path(), &said.says(&["user", "owner uid 1002", "`chown 0 "]).err);
+            apply_fix(folder.path(), &said.says(&["user", "owner uid 1002", "`chown 0 "]).err);
             show().with_status(0);
         }
     }
 }
 
 #[test]
-fn a_running_host_takes_a_file_once_nobody_else_can_write_it() {
+fn a_running_host_loads_a_file_once_nobody_else_can_write_it() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let file = place.join("libcalibration.so");
@@ -141,7 +142,7 @@ fn a_running_host_takes_a_file_once_nobody_else_can_write_it() {
 }
 
 #[test]
-fn a_lock_lets_no_byte_of_another_file_run_by_any_way_in() {
+fn under_a_lock_no_code_of_another_file_runs() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let calibration = place.join("libcalibration.so");
@@ -160,7 +161,7 @@ fn a_lock_lets_no_byte_of_another_file_run_by_any_way_in() {
     let compile = Compile { loss: function.as_str().into(), ..Compile::default() };
     refused("compiled", host.compile(compile).map(drop).expect_err("refused"));
     refused("a file", host.add_file(&marking).expect_err("refused"));
-    // Dropped in under its own name, and under that of the locked one.
+    // In the folder under a new name, as a link, and under the name of the locked file.
     std::fs::copy(&marking, place.join("libmore.so")).expect("a copy");
     symlink(&marking, place.join("liblink.so")).expect("a link");
     std::fs::copy(&marking, place.join("libnew.so")).expect("a copy");
@@ -179,7 +180,7 @@ fn a_lock_lets_no_byte_of_another_file_run_by_any_way_in() {
 }
 
 #[test]
-fn a_lock_holds_for_what_an_isolated_plugin_asks_its_process_for() {
+fn a_lock_applies_to_components_that_an_isolated_plugin_nests() {
     let folder = folder();
     let crashing = plugins(folder.path(), &[library("crashing")]).join("libcrashing.so");
     let mark = folder.path().join("mark");
@@ -196,12 +197,12 @@ fn a_lock_holds_for_what_an_isolated_plugin_asks_its_process_for() {
 }
 
 #[test]
-fn a_lock_is_not_loosened_by_what_happens_later() {
+fn the_lock_of_a_host_cannot_be_loosened_later() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let options = locked(folder.path(), &[&place.join("libcalibration.so")]);
     let host = Host::with_options(options.clone());
-    // A lock that is written again holds for the hosts that are made then.
+    // A lock that is rewritten applies only to hosts that are created afterwards.
     locked(folder.path(), &[&place.join("libcalibration.so"), &frozen()]);
     host.add_file(&frozen()).expect_err("it isn't in the lock of this host");
     std::fs::remove_file(folder.path().join(Lock::NAME)).expect("it is there");
@@ -209,14 +210,14 @@ fn a_lock_is_not_loosened_by_what_happens_later() {
     host.clone().with_plugins(frozen()).map(drop).expect_err("nor in a clone");
     let state = host.add_folder(Folder { path: place.clone(), source: Source::Environment }).state;
     assert!(matches!(&state, State::Refused(refusal) if refusal.reason.contains("isn't looked into")), "{state:?}");
-    // What would be read once more isn't what was hashed.
+    // The loader would read the file again, so that it could differ from the bytes that were hashed.
     let in_place = Host::with_options(LoadOptions { load_in_place: true, ..options });
     let error = in_place.add_file(&place.join("libcalibration.so")).expect_err("refused").to_string();
     assert!(error.contains("can't be loaded in place with"), "{error}");
 }
 
 #[test]
-fn a_lock_that_is_lost_or_that_others_can_write_is_no_missing_lock() {
+fn a_dangling_lock_or_one_that_others_can_write_is_an_error() {
     let folder = folder();
     plugins(folder.path(), &[library("calibration")]);
     digits(folder.path(), COMPILE);
@@ -224,7 +225,7 @@ fn a_lock_that_is_lost_or_that_others_can_write_is_no_missing_lock() {
     let lock = folder.path().join(Lock::NAME);
     set_mode(&lock, 0o666);
     let list = || plugfit(folder.path(), &["list"]);
-    mend(
+    apply_fix(
         folder.path(),
         &list().with_status(1).says(&["plugfit.lock can be written by others", "it says what may run"]).err,
     );
@@ -235,7 +236,7 @@ fn a_lock_that_is_lost_or_that_others_can_write_is_no_missing_lock() {
 }
 
 #[test]
-fn under_a_lock_a_variable_adds_no_folder_and_its_plugins_are_not_locked() {
+fn under_a_lock_the_environment_variable_adds_no_folder_and_its_plugins_are_not_locked() {
     let folder = folder();
     let more = plugins(folder.path(), &[library("stepsize")]);
     let run = |arguments: &[&str]| {
@@ -256,7 +257,7 @@ fn under_a_lock_a_variable_adds_no_folder_and_its_plugins_are_not_locked() {
 }
 
 #[test]
-fn only_what_a_trusted_key_signed_is_loaded_where_signatures_are_required() {
+fn if_signatures_are_required_only_files_signed_by_a_trusted_key_are_loaded() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration"), library("stepsize")]);
     let file = place.join("libcalibration.so");
@@ -273,7 +274,7 @@ fn only_what_a_trusted_key_signed_is_loaded_where_signatures_are_required() {
         .with_status(0)
         .prints(&["BrierScore"])
         .says(&["libstepsize.so: isn't signed"]);
-    // As it was signed and no other way, and not with another's signature.
+    // A signature is valid only for exactly the file that was signed.
     let whole = std::fs::read(&file).expect("a library");
     let mut changed = whole.clone();
     *changed.last_mut().expect("bytes") ^= 1;
@@ -290,7 +291,7 @@ fn only_what_a_trusted_key_signed_is_loaded_where_signatures_are_required() {
 }
 
 #[test]
-fn a_runs_file_can_require_signatures_and_its_kept_run_does() {
+fn a_run_file_can_require_signatures_also_for_the_saved_run() {
     let folder = folder();
     let place = plugins(folder.path(), &[library("calibration")]);
     let (keys, text) = new_keys();
@@ -312,7 +313,7 @@ fn a_runs_file_can_require_signatures_and_its_kept_run_does() {
 }
 
 #[test]
-fn a_host_that_requires_signatures_lets_nothing_else_in_later() {
+fn a_host_that_requires_signatures_loads_nothing_unsigned_later() {
     let folder = folder();
     let mark = folder.path().join("mark");
     let marking = marking(folder.path(), &mark);
@@ -336,7 +337,7 @@ fn a_host_that_requires_signatures_lets_nothing_else_in_later() {
 }
 
 #[test]
-fn keys_are_taken_in_shown_and_taken_out() {
+fn trusted_keys_can_be_added_shown_and_removed() {
     let folder = folder();
     let trust = |arguments: &[&str]| plugfit(folder.path(), &[&["trust"], arguments].concat());
     trust(&[]).with_status(0).prints(&["holds no key"]);

@@ -1,4 +1,4 @@
-//! What a worker does that it shouldn't ends the worker, and its components at most.
+//! Tests of workers that misbehave. This ends at most the worker and its components.
 #![cfg(target_os = "linux")]
 
 use plugfit_tests::{
@@ -20,7 +20,7 @@ fn prepared(folder: &Path, how: &str) {
 
 const FIT: [&str; 6] = ["fit", "fit.toml", "--out", "run", "--isolate", "--json"];
 
-/// The warnings of a run that goes on without its metric.
+/// Returns the warnings of a run that continues without its metric.
 fn warnings(how: &str, arguments: &[&str]) -> Vec<String> {
     let folder = folder();
     prepared(folder.path(), how);
@@ -33,7 +33,7 @@ fn warnings(how: &str, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_worker_that_forges_whose_turn_it_is_costs_its_component_and_not_the_run() {
+fn a_worker_that_forges_the_turn_loses_its_component_but_does_not_fail_the_run() {
     for (how, said) in [
         ("forge end", "was ended, since it said that it had ended"),
         ("forge nonsense", "was ended, since it said that it had ended"),
@@ -48,11 +48,11 @@ fn a_worker_that_forges_whose_turn_it_is_costs_its_component_and_not_the_run() {
 }
 
 #[test]
-fn the_shared_memory_is_no_larger_than_the_limit_of_memory() {
+fn the_shared_memory_is_no_larger_than_the_memory_limit() {
     let warnings = warnings("grow", &["--memory-limit", "400", "--call-limit", "30"]);
-    // Beyond what the host has made, there is nothing.
+    // Nothing is mapped beyond the memory that the host created.
     assert!(warnings.len() == 1 && warnings[0].contains("SIGBUS"), "{warnings:?}");
-    // A call that takes more isn't made.
+    // A call that needs more memory than the limit isn't made.
     let folder = folder();
     prepared(folder.path(), "nothing");
     let ran = plugfit(folder.path(), &[&FIT[..], &["--memory-limit", "1"]].concat());
@@ -60,7 +60,7 @@ fn the_shared_memory_is_no_larger_than_the_limit_of_memory() {
 }
 
 #[test]
-fn what_a_plugin_has_begun_ends_with_its_host_however_that_ends() {
+fn processes_that_a_plugin_started_end_when_its_host_is_killed() {
     let folder = folder();
     prepared(folder.path(), "begin");
     let mark = folder.path().display().to_string();
@@ -85,7 +85,7 @@ fn what_a_plugin_has_begun_ends_with_its_host_however_that_ends() {
 }
 
 #[test]
-fn what_a_worker_prints_has_its_name_before_it() {
+fn output_of_a_worker_is_prefixed_with_its_file_name() {
     let folder = folder();
     prepared(folder.path(), "print");
     let ran = plugfit(folder.path(), &FIT).with_status(0);

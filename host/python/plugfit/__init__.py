@@ -1,46 +1,65 @@
-"""plugfit: Keras's ``compile(optimizer, loss, metrics)``, filled from plug-ins.
+"""plugfit: Keras's ``compile(optimizer, loss, metrics)``, with components from plug-ins.
 
-``losses.get``, ``metrics.get``, ``optimizers.get`` and ``schedules.get`` find components by name, by a dict as Keras serializes it, or
-by a Python function. The standard set (Keras's) is there; plug-ins are looked for in ``$PLUGFIT_PLUGINS`` and
-``~/.local/share/plugfit/plugins``, and :func:`load_plugins` loads more. ``plugfit.keras`` and ``plugfit.torch`` make of any of them what
-those frameworks train with.
+``losses.get``, ``metrics.get``, ``optimizers.get`` and ``schedules.get`` find components by name, by a dict as Keras
+serializes it, or by a Python function. The standard set has all components of Keras. Plug-ins are loaded from
+``$PLUGFIT_PLUGINS`` and ``~/.local/share/plugfit/plugins``; :func:`load_plugins` loads more. ``plugfit.keras`` and
+``plugfit.torch`` adapt every component for use in these frameworks.
 
-What is otherwise than in Keras 3.15.1, beside the formulas (the standard plug-in's front page lists those):
+Differences from Keras 3.15.1, besides the formulas (the front page of the standard plug-in lists those):
 
-* ``losses.get("mse")`` is a loss, not a function; ``losses.mean_squared_error`` is the function, of no reduction.
-* Results of metrics are float64. What isn't defined yet is Keras's 0, or NaN for R2Score.
-* Configurations hold what Keras 3.15.1 leaves out, where it isn't the default: ``axis`` of CosineSimilarity and
+Names and configurations
+
+* ``losses.get("mse")`` returns a loss, not a function. ``losses.mean_squared_error`` is the function, without
+  reduction.
+* Configurations contain settings that Keras 3.15.1 omits, if they aren't the default: ``axis`` of CosineSimilarity and
   SparseCategoricalCrossentropy, ``delta`` of Huber, ``from_sorted_ids``.
-* Names are found that Keras refuses though its objects bear them: ``kld`` of a metric, ``huber_loss``, ``lamb``, ``adam_w``. A learning
-  rate may be a whole number.
-* The default name of an optimizer has no number. Its learning rate is a number or a schedule, not a function, and a state goes from one to
-  another as bytes, not as variables. A parameter's constraint is whoever owns the parameter's to apply.
-* MultiOptimizer takes an OptimizerMap, not a function. OptimizerMap and LossScaleOptimizer take other optimizers for their settings; the
-  state is the outer one's.
-* A schedule's step is whole; before the first step the rate is that of the first.
-* IoU counts weights as they are and doesn't warn of fractions.
-* What has weight 0, or is masked, is left out of a loss's value and gradient, and of means and sums, even if it is NaN. A sample of
-  weight 0 is a partner of the others in Circle all the same.
-* A loss refuses labels of another shape than the predictions, where Keras broadcasts them, and class ids that are no whole number or no
-  class, but for ``ignore_class`` and where the weight is 0. A Model refuses them before it trains.
-  A row is squeezed against a column in the metrics made of losses too, where Keras broadcasts to a square.
-* A ``mask`` counts in every metric, where Keras sees it in means alone; ``plugfit.keras`` passes it to those.
-* ScheduleFreeAdamW's ``finalize`` moves the parameters to where they are evaluated. A learning rate, a decay, a clip of less than 0 is
-  refused, and a threshold out of range.
-* A metric of NaN is NaN. R2Score of targets that are all the same is 0.
-* Metrics of two classes refuse labels other than 0 and 1, and those of class ids what is no class; a weight that is NaN is refused, a
-  negative one counts as it is. Integers of 64 bits are compared as such, unsigned ones too.
-* Weights of fewer axes than the values belong to the first axes, where they fit those, in every metric.
-* A loss has a derivative with respect to ``y_pred`` alone, and no second one: ``plugfit.torch`` refuses targets and weights that require
-  one, for JAX it is 0.
-* A state's bytes are a metric's of the same settings, or it is refused. Beside them a metric has no variables.
-* Values that are missing or masked are refused with their row, where Keras makes NaN of them or uses what is masked, and so are arrays of
-  objects that are no numbers. A number that float32 doesn't hold is refused where float32 is computed with. An array of integers is
-  refused as a Model's input if float32 rounds one of them: it may be an id.
-* A loss gives float32 unless it is told a dtype, whatever Keras's ``floatx``. Told float64 it computes in it, values and gradients; a loss
-  of a plug-in that computes in float32 alone refuses that. ``circle`` compares embeddings with those of the batch alone.
-* An optimizer of ``plugfit.keras`` keeps its averages and sums beside Keras's variables: ``SwapEMAWeights`` finds none.
-* A class of one's own is saved with a Keras model by nobody; a function is, by the name that Keras knows it by.
+* Names that Keras gives to its objects but doesn't find are accepted: ``kld`` of a metric, ``huber_loss``, ``lamb``,
+  ``adam_w``. A learning rate may be an integer.
+* The default name of an optimizer has no number.
+* Keras doesn't save a user's own class with a model. It saves a function by the name under which Keras knows it.
+
+Losses
+
+* A loss ignores values of weight 0 and masked values, in its value and gradient, even if they are NaN. In Circle a
+  sample of weight 0 is still compared with the others.
+* A loss refuses labels of another shape than the predictions, which Keras broadcasts. It refuses class ids that aren't
+  integers or aren't a class, except ``ignore_class`` and ids of weight 0. A Model refuses them before it trains.
+  Metrics made of losses match a row with a column, which Keras broadcasts to a square.
+* A loss has a derivative with respect to ``y_pred`` only, and no second derivative. ``plugfit.torch`` refuses targets
+  and weights that require a gradient; in JAX it is 0.
+* A loss returns float32 unless it has a dtype, whatever Keras's ``floatx`` is. With float64 it computes values and
+  gradients in float64; a plug-in's loss that computes only in float32 refuses it. ``circle`` compares embeddings only
+  with those of the same batch.
+
+Metrics
+
+* Results are float64. An undefined result is the value that Keras returns, 0, or NaN for R2Score.
+* IoU uses weights as they are and doesn't warn about fractions.
+* Means and sums ignore values of weight 0 and masked values, even if they are NaN. Every metric uses a ``mask``; in
+  Keras only means do, so ``plugfit.keras`` passes it only to those.
+* The result for NaN is NaN. R2Score of constant targets is 0.
+* Metrics of two classes refuse labels other than 0 and 1, and metrics of class ids refuse invalid ids. A weight of NaN
+  is refused; a negative weight is used as it is. 64-bit integers, also unsigned ones, are compared exactly.
+* In every metric, weights with fewer axes than the values are aligned with the first axes if they fit those.
+* A metric loads the saved state only of a metric with the same settings. It has no variables.
+
+Optimizers and schedules
+
+* A learning rate is a number or a schedule, not a function. A state is copied to another optimizer as bytes, not as
+  variables. The caller applies the constraints of parameters.
+* MultiOptimizer takes an OptimizerMap, not a function. OptimizerMap and LossScaleOptimizer use other optimizers only for
+  their settings; the outer optimizer has the state.
+* A schedule's step is an integer; a negative step has the rate of step 0.
+* ``finalize`` of ScheduleFreeAdamW moves the parameters to the values at which they are evaluated. A negative learning
+  rate, decay or clip, and a threshold out of range, are refused.
+* An optimizer of ``plugfit.keras`` stores its averages and sums outside of Keras's variables: ``SwapEMAWeights`` finds
+  none.
+
+Data
+
+* Missing and masked values are refused with an error that names the row; Keras converts them to NaN, or uses masked
+  values. Arrays of objects that aren't numbers are refused. Where a component computes in float32, a number that is too
+  large for it is refused. A Model refuses an input of integers if float32 would round one of them: it may be an id.
 """
 
 from __future__ import annotations
@@ -67,13 +86,13 @@ __all__ = [
     "score",
 ]
 
-# A child has none of its parent's threads.
+# A forked child needs its own thread pool.
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_native.after_fork)
 
 
 def __getattr__(name):
-    # The adapters are imported when they are asked for: they need their framework.
+    # Import an adapter on first use: it imports its framework.
     if name in ("keras", "torch"):
         import importlib
 

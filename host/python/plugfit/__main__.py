@@ -7,14 +7,14 @@ from . import _native
 
 
 def main():
-    """Runs it with this process's arguments."""
-    # Ctrl-C is the program's, which ends after the batch and keeps what was trained.
+    """Runs the program with this process's arguments."""
+    # The program handles Ctrl-C itself: it stops after the batch and keeps the trained weights.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(_native.run_program(["plugfit", *sys.argv[1:]], _begun_anew()))
+    sys.exit(_native.run_program(["plugfit", *sys.argv[1:]], _restart_command()))
 
 
-def _begun_anew():
-    """The command that begins this program in another process, which finds the same modules: not those that lie in the folder it is in."""
+def _restart_command():
+    """Returns the command that starts this program in another process, with the same ``sys.path``."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from plugfit.__main__ import main; main()"
     return [sys.executable, "-c", code]
 

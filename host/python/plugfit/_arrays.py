@@ -1,4 +1,4 @@
-"""Anything array-like as a NumPy array that can be lent to the native side."""
+"""Conversion of array-likes to NumPy arrays that the native module can borrow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numbers
 
 import numpy as np
 
-#: What goes as it is.
-_LENT = {"float32", "float64", "int32", "int64", "uint64", "uint8", "bool"}
+#: The dtypes that are borrowed without conversion.
+_SUPPORTED = {"float32", "float64", "int32", "int64", "uint64", "uint8", "bool"}
 
 _CONVERTED = {
     "float16": np.float32,
@@ -20,13 +20,13 @@ _CONVERTED = {
 
 
 def plain(array, name):
-    """``array`` in C order and in a dtype that is lent; copied only where it has to be.
+    """Returns ``array`` in C order and in a supported dtype. It is copied only if necessary.
 
-    Values that are missing or masked are refused, as are numbers that the dtype it is converted to doesn't hold.
+    Missing or masked values are refused, and so are numbers that are too large for the dtype.
     """
     found = _to_numpy(array, name)
     dtype = found.dtype
-    if dtype.name not in _LENT:
+    if dtype.name not in _SUPPORTED:
         if dtype.name in _CONVERTED:
             found = found.astype(_CONVERTED[dtype.name])
         elif dtype.kind == "f":  # longdouble
@@ -39,12 +39,12 @@ def plain(array, name):
             raise TypeError(f"{name} holds {dtype}, not numbers")
     if not found.dtype.isnative:
         found = found.astype(found.dtype.newbyteorder("="))
-    # Not ascontiguousarray, which makes a vector of a number.
+    # Not ascontiguousarray, which converts a scalar to a vector.
     return np.require(found, requirements=("C", "A")) if found.ndim else np.array(found)
 
 
 def float32(array, name="what the function returned"):
-    """As float32 in C order, which must hold what is finite."""
+    """Converts to float32 in C order. Raises ValueError if a finite number becomes infinite."""
     found = plain(array, name)
     with np.errstate(over="ignore"):
         floats = np.asarray(found, dtype=np.float32, order="C")
@@ -54,12 +54,12 @@ def float32(array, name="what the function returned"):
 
 
 def float64(array):
-    """The same in float64, for a loss that computes in it."""
+    """Converts to float64 in C order, for a loss that computes in it."""
     return np.asarray(plain(array, "what the function returned"), dtype=np.float64, order="C")
 
 
 def _numbers(array, name):
-    """Of an array of objects, such as the rows of a table whose columns differ in type."""
+    """Converts an array of objects, such as the rows of a table whose columns have different types."""
     values = array.ravel().tolist()
     missing = np.array([_is_missing(value) for value in values], bool)
     if missing.any():
@@ -91,7 +91,7 @@ def _is_finite(value):
 
 
 def _doubles(array, finite, name):
-    """As float64, which must hold what is finite."""
+    """Converts to float64. Raises ValueError if a finite number becomes infinite."""
     try:
         with np.errstate(over="ignore"):
             found = array.astype(np.float64)
@@ -104,12 +104,12 @@ def _doubles(array, finite, name):
 
 
 def _is_missing(value):
-    """Whether it is Python's, pandas' or a masked array's word for nothing. A NaN is a number."""
+    """Returns whether the value is None, or the missing value of pandas or a masked array. NaN is a number."""
     return value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType")
 
 
 def lacking(missing, name):
-    """The error of values that aren't there."""
+    """Returns the ValueError for missing values."""
     first = int(np.flatnonzero(missing.reshape(len(missing), -1).any(1))[0]) if missing.ndim else 0
     return ValueError(
         f"{name} lacks {int(missing.sum())} of its {missing.size} values, the first in row {first}: leave such rows out, or fill them in"
@@ -117,12 +117,13 @@ def lacking(missing, name):
 
 
 def _may_lack(kind):
-    """Whether arrays of a type may lack values of which NumPy makes plain numbers: masked arrays, and columns of tables."""
+    """Returns whether arrays of a type may have missing values that NumPy converts to numbers: masked arrays and
+    columns."""
     return issubclass(kind, np.ma.MaskedArray) or hasattr(kind, "isna") or hasattr(kind, "is_null")
 
 
 def _has_lacking(rows):
-    """Whether there are such arrays in a list."""
+    """Returns whether a list contains arrays that may have missing values."""
     kinds = set(map(type, rows))
     if any(map(_may_lack, kinds)):
         return True
@@ -132,7 +133,7 @@ def _has_lacking(rows):
 
 
 def _stacked(rows):
-    """A list of such arrays, or of lists of them, as one masked array."""
+    """Stacks a list of arrays that may have missing values, or of lists of them, to one masked array."""
     return np.ma.stack([_stacked(row) if isinstance(row, (list, tuple)) else _masked(row) for row in rows])
 
 
@@ -144,10 +145,11 @@ def _masked(row):
 
 
 def _missing(array):
-    """Which values a column or a table of pandas, pyarrow or polars lacks; None where it isn't one, or can lack none."""
+    """Returns a mask of the missing values of a column or table of pandas, pyarrow or polars, or None for other arrays
+    and for types without missing values."""
     if hasattr(array, "isna"):  # pandas
         own = [hasattr(dtype, "na_value") for dtype in (array.dtypes if array.ndim == 2 else [array.dtype])]
-        # What is missing in a column of a dtype of NumPy's is NaN, which is a number.
+        # In a column of a NumPy dtype a missing value is NaN, which counts as a number.
         return np.asarray(array.isna()) & (own if array.ndim == 2 else own[0]) if any(own) else None
     columns = array.get_columns() if hasattr(array, "get_columns") else getattr(array, "columns", None)
     if isinstance(columns, list) and columns:
@@ -157,10 +159,10 @@ def _missing(array):
         return np.stack([column.reshape(len(column), -1).any(1) for column in missing], 1)
     if not hasattr(array, "is_null"):
         return None
-    if hasattr(getattr(array, "type", None), "index_type"):  # a dictionary of pyarrow's, which may have a null among its values
+    if hasattr(getattr(array, "type", None), "index_type"):  # a dictionary of pyarrow, whose values may contain a null
         array = array.cast(array.type.value_type)
     missing = np.asarray(array.is_null())
-    while type(getattr(array, "dtype", None)).__name__ == "Array" and not missing.any():  # several values a row, of polars
+    while type(getattr(array, "dtype", None)).__name__ == "Array" and not missing.any():  # polars: several values per row
         shape = missing.shape + array.dtype.shape[:1]
         array = array.explode()
         missing = np.reshape(np.asarray(array.is_null()), shape)
@@ -198,13 +200,13 @@ def _to_numpy(array, name):
     except TypeError as error:
         if type(error).__name__ == "TracerArrayConversionError":  # JAX's
             raise TypeError(
-                f"JAX is tracing {name}, there are no numbers yet: plugfit.keras has losses, metrics and optimizers that are called back"
+                f"JAX is tracing {name}, so it has no values: use the losses, metrics and optimizers of plugfit.keras, which run in callbacks"
             ) from None
         raise TypeError(f"{name} can't be made an array: {error}") from None
 
 
 def writeable(param, index):
-    """The array to write to: the parameter itself, or one in C order that is copied back."""
+    """Returns an array in C order to write to: the parameter itself, or a copy that :func:`write_back` copies back."""
     name = f"params[{index}]"
     if not isinstance(param, np.ndarray):
         detach = getattr(param, "detach", None)
@@ -223,7 +225,7 @@ def writeable(param, index):
 
 
 def write_back(arrays, params):
-    """Copies to the parameters what :func:`writeable` had to copy."""
+    """Copies arrays that :func:`writeable` had to copy back to the parameters."""
     for array, param in zip(arrays, params):
         if not isinstance(param, np.ndarray):
             param = param.detach().numpy()

@@ -1,4 +1,4 @@
-"""What single classes of the standard set have of Keras's beyond their settings: arguments, refusals, configurations."""
+"""Keras's behaviour of single classes of the standard set, beyond settings: arguments, checks and configurations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from . import _arrays, _nested
 
-#: Settings that Keras takes as a float alone, by class: True where None is taken too.
+#: Settings for which Keras requires a float, by class; True if None is also allowed.
 _FLOATS = {
     "FBetaScore": {"beta": False, "threshold": True},
     "F1Score": {"threshold": True},
     "SGD": {"momentum": False},
 }
 
-#: Settings that Keras 3.15.1 doesn't have, or leaves out of configurations, with their defaults, by class.
+#: Settings that Keras 3.15.1 doesn't have or omits from configurations, with their defaults, by class.
 _BEYOND_KERAS = {
     ("loss", "CosineSimilarity"): {"axis": -1},
     ("loss", "Huber"): {"delta": 1.0},
@@ -28,13 +28,13 @@ _BEYOND_KERAS = {
 
 
 def without_defaults(kind, name, config):
-    """A configuration with Keras's keys, and others where they say something."""
+    """Removes settings that Keras doesn't write, if they have their default."""
     beyond = _BEYOND_KERAS.get((kind, name), {})
     return {key: value for key, value in config.items() if key not in beyond or value != beyond[key]}
 
 
 def check(identifier):
-    """Refuses what Keras's constructors refuse by its type."""
+    """Refuses settings of types that Keras's constructors refuse."""
     config = identifier.get("config") if isinstance(identifier, dict) else None
     if not isinstance(config, dict):
         return
@@ -69,7 +69,7 @@ class _SameShape:
 
 
 def _squeezed(true, pred):
-    """Shapes as Keras squeezes them: a last axis of length 1 that the other doesn't have."""
+    """Removes, as Keras does, a last axis of length 1 that the other shape doesn't have."""
     if len(true) == len(pred) + 1 and true[-1] == 1:
         return true[:-1], pred
     if len(pred) == len(true) + 1 and pred[-1] == 1:
@@ -101,7 +101,7 @@ def _warn_of_one_class(loss, y_pred):
 
 class _Rows:
     def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
-        # A vector and a column are two columns, as everywhere.
+        # A vector matches a column, as in all metrics.
         if max(np.ndim(y_true), np.ndim(y_pred)) != 2:
             raise ValueError(
                 f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). "
@@ -138,7 +138,7 @@ class _ByClass:
 class _Auc:
     @property
     def thresholds(self):
-        """All of them, the two outermost a little beyond 0 and 1."""
+        """All thresholds; the first is slightly below 0 and the last slightly above 1."""
         config = super().get_config()
         between = config.get("thresholds")
         if between is None:
@@ -155,13 +155,13 @@ class _Auc:
     def _arguments(cls, args, kwargs):
         config = super()._arguments(args, kwargs)
         if config.get("thresholds") is not None:
-            # They say how many they are.
+            # The thresholds determine their number.
             config.pop("num_thresholds", None)
         return config
 
 
 def of(kind, name):
-    """What a class of this kind and name derives from beside its kind's."""
+    """Returns the additional bases of the class with this kind and name."""
     found = _CLASSES.get((kind, name))
     return () if found is None else (found,)
 

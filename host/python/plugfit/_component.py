@@ -1,6 +1,6 @@
-"""What losses, metrics, optimizers and schedules have in common: a class for each component, found by name.
+"""The common base of losses, metrics, optimizers and schedules, and the registries of their classes.
 
-The classes are made when they are first asked for, from what the plug-ins declare: ``plugfit.losses.Huber`` is there because a
+A class is created on first access, from the declaration of the plug-in: ``plugfit.losses.Huber`` exists because a
 plug-in has a loss of this name.
 """
 
@@ -16,21 +16,21 @@ from ._positional import order
 
 
 class IdentifierError(TypeError, ValueError):
-    """What was given is no identifier, or arguments that its component doesn't have or that it lacks.
+    """An object isn't an identifier, or a component has unknown or missing arguments.
 
-    A TypeError, as Python raises, and a ValueError, as Keras raises for some.
+    It is a TypeError, as Python raises, and a ValueError, as Keras raises in some cases.
     """
 
 
 class Component:
-    """A component of any kind. ``_kind`` and ``_native`` are the kind's, ``_spec`` is the class's."""
+    """A component of any kind. ``_kind`` and ``_registry`` belong to the kind, ``_spec`` to the class."""
 
     _kind: str
     _registry: "Registry"
     _spec: dict | None = None
-    #: Keras's arguments that are no settings here.
+    #: Arguments of Keras that aren't settings of the plug-in.
     _beside: tuple = ()
-    #: Keys that are understood and aren't listed.
+    #: Accepted keys that aren't in the signature.
     _silent_keys: tuple = ("dtype",)
 
     def __new__(cls, *args, **kwargs):
@@ -40,7 +40,7 @@ class Component:
 
     @classmethod
     def _arguments(cls, args, kwargs):
-        """The configuration that a call of the class stands for."""
+        """Returns the configuration for the arguments of a call of the class."""
         keys = cls._spec["keys"]
         if len(args) > len(keys):
             raise TypeError(f"{cls.__name__}() takes {len(keys)} positional arguments but {len(args)} were given")
@@ -58,7 +58,7 @@ class Component:
 
     @classmethod
     def _made(cls, class_name, config):
-        """An instance of the class that this configuration is of."""
+        """Creates an instance of the class with this name from a configuration."""
         dtype = config.get("dtype") if isinstance(config, dict) else None
         return cls._of({"class_name": class_name, "config": config}, dtype=dtype)
 
@@ -67,7 +67,7 @@ class Component:
         _classes.check(identifier)
         dtype = _dtype_name(dtype)
         told = cls._told(identifier, dtype)
-        # Of a function the native side takes the settings alone.
+        # For a function the native class takes only the settings.
         arguments = (_config.to_json(told),) if function is None else (_config.to_json(told["config"]), function)
         try:
             made = cls._registry.native.__new__(cls._registry.base, *arguments)
@@ -83,16 +83,17 @@ class Component:
 
     @classmethod
     def _told(cls, identifier, dtype):
-        """The identifier as the native side is given it."""
+        """Returns the identifier that is passed to the native class."""
         return identifier
 
     @classmethod
     def from_config(cls, config):
-        """The component that :meth:`get_config` is of."""
+        """Creates a component from the result of :meth:`get_config`."""
         return cls(**config)
 
     def get_config(self):
-        """Every setting, under Keras's keys; those that Keras leaves out where they aren't the default alone."""
+        """Returns every setting under Keras's keys. Settings that Keras omits are included only if they aren't the
+        default."""
         config = json.loads(self._config())
         if self._spec is None:
             return config
@@ -101,7 +102,7 @@ class Component:
 
     @classmethod
     def _let_keras_know(cls):
-        """Registers the class with Keras, where that is there, to be found again by what Keras serializes."""
+        """Registers the class with Keras, if it is imported, so that Keras can deserialize it."""
         saving = getattr(sys.modules.get("keras"), "saving", None)
         if saving is not None and saving.get_registered_name(cls) == cls.__name__:
             package = cls._spec["class_name"].rpartition(">")[0]
@@ -112,7 +113,7 @@ class Component:
         return cls._spec is not None and cls._spec["package"] == "standard"
 
     def _serialize(self):
-        """As Keras serializes its own."""
+        """Returns the component as a dict, as Keras serializes its own."""
         spec = self._spec or {}
         module = self._registry.keras_module if self._is_standard() else None
         return {
@@ -127,7 +128,7 @@ class Component:
         return _restored, (self._kind, self._identifier, self._function, self._given_dtype, self._saved(), plugins)
 
     def __getattr__(self, name):
-        # A setting, under its name.
+        # Settings are attributes.
         if not name.startswith("_") and self._spec is not None:
             if self._settings is None:
                 self._settings = {**json.loads(self._config()), **self.get_config()}
@@ -136,33 +137,34 @@ class Component:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def _again(self):
-        """Another of the same settings, which has seen nothing."""
+        """Creates another component with the same settings and a new state."""
         return type(self)._of(self._identifier, self._function, self._given_dtype)
 
     def _saved(self):
-        """What it has beside its configuration, to go with it through pickle."""
+        """Returns the state that is pickled in addition to the configuration."""
         return None
 
     def _go_on(self, saved):
-        """Goes on from what :meth:`_saved` gave."""
+        """Restores the state that :meth:`_saved` returned."""
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}>"
 
 
 def _signature(settings):
-    """That of a class with these settings, for help() and editors."""
+    """Returns the signature of a class with these settings, for help() and editors."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     nothing = inspect.Parameter.empty
     parameters = [inspect.Parameter(setting["name"], kind, default=setting.get("default", nothing)) for setting in settings]
     return inspect.Signature(parameters)
 
 
-def _made_by_new(self, *args, **kwargs):
-    """Nothing is left to do."""
+def _no_init(self, *args, **kwargs):
+    """Does nothing: ``__new__`` initialises the instance."""
 
 
 def _restored(kind, identifier, function, dtype, saved, plugins=()):
+    """Creates a component from its pickled parts."""
     _plugins.load_absent(plugins)
     registry = Registry.of_kind(kind)
     made = registry.base._of(identifier, function, dtype)
@@ -176,7 +178,7 @@ _DTYPES |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 
 
 def _dtype_name(dtype):
-    """A dtype, a policy or its configuration, as a name; None where none was given."""
+    """Returns the name of a dtype, a dtype policy or a policy's configuration, or None for None."""
     if dtype is None:
         return None
     name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
@@ -190,7 +192,7 @@ def _dtype_name(dtype):
 
 
 class Registry:
-    """The components of a kind: what a module's ``get`` and its attributes are."""
+    """The components of a kind. It implements ``get`` and the attributes of a module such as ``plugfit.losses``."""
 
     _kinds: dict = {}
 
@@ -205,11 +207,11 @@ class Registry:
 
     @staticmethod
     def of_kind(kind):
-        """That of a kind."""
+        """Returns the registry of a kind."""
         return Registry._kinds[kind]
 
     def class_of(self, made):
-        """The class of an instance of the native side."""
+        """Returns the class for a native instance."""
         of_loss, name = key = getattr(made, "_is_of_loss", False), made._full_name
         if key not in self._by_full_name:
             try:
@@ -235,17 +237,17 @@ class Registry:
             described = "".join(f"\n    {key}: {settings[key]['doc']}" for key in keys if "doc" in settings[key])
             doc = found["doc"] + (f"\n\nArgs:{described}" if described else "")
             module = f"plugfit.{self.kind}{'es' if self.kind == 'loss' else 's'}"
-            members = {"_spec": spec, "__doc__": doc, "__module__": module, "__init__": _made_by_new}
+            members = {"_spec": spec, "__doc__": doc, "__module__": module, "__init__": _no_init}
             members["__signature__"] = _signature([settings[key] for key in keys])
             bases = _classes.of(self.kind, name) if package == "standard" else ()
             made = self.classes[key] = type(name, (*bases, self.base), members)
             if package == "standard":
-                # Where pickle looks for it.
+                # Pickle finds a class by its module and name.
                 setattr(sys.modules[module], name, made)
         return self.classes[key]
 
     def named(self, name):
-        """The class of this name, for a module's ``__getattr__``."""
+        """Returns the class with this name, for a module's ``__getattr__``."""
         if not name.startswith("_") and name.isidentifier() and not keyword.iskeyword(name):
             # A loss is a metric too.
             for kind in (self.kind, "loss") if self.kind == "metric" else (self.kind,):
@@ -260,13 +262,13 @@ class Registry:
         raise self.missing(name)
 
     def missing(self, name, error=None):
-        """The AttributeError for this name; `error` says why a component that there is can't be used."""
+        """Returns the AttributeError for this name. ``error`` is the reason why an existing component can't be used."""
         module = self.base.__module__.rpartition(".")[2]
         why = "" if error is None else f": {error}"
         return AttributeError(f"module 'plugfit.{module}' has no attribute {name!r}{why}")
 
     def make_standard(self):
-        """Makes the classes of the standard set."""
+        """Creates the classes of the standard set."""
         for text in _native.standard(self.kind):
             self._class(json.loads(text))
         if self.kind == "metric":
@@ -277,12 +279,12 @@ class Registry:
                     self._class(found, True)
 
     def names(self):
-        """The names of all classes."""
+        """Returns the names of all classes."""
         kinds = (self.kind, "loss") if self.kind == "metric" else (self.kind,)
         return sorted({json.loads(text)["name"] for kind in kinds for text in _native.components(kind)})
 
     def get(self, identifier):
-        """The component that an identifier stands for."""
+        """Returns the component for an identifier."""
         if identifier is None:
             return None
         if isinstance(identifier, self.base):
@@ -303,7 +305,7 @@ class Registry:
         config = identifier.get("config")
         module = self.base.__module__
         if identifier.get("module") == module:
-            # What Keras serialized: Component._let_keras_know.
+            # Keras serialized a class that Component._let_keras_know registered.
             package = str(identifier.get("registered_name")).rpartition(">")[0].removeprefix(module).lstrip(".")
             name = identifier.get("class_name")
             identifier = {"class_name": f"{package}>{name}" if package else name, "config": config}

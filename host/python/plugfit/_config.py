@@ -1,4 +1,4 @@
-"""Configurations: Python's values as JSON and back, as Keras writes them."""
+"""Configurations: conversion of Python values to JSON, in the form that Keras writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def to_json(value):
-    """``value`` as JSON text."""
+    """Returns ``value`` as JSON text."""
     value = plain(value)
     try:
         return json.dumps(value, allow_nan=False)
@@ -19,7 +19,7 @@ def to_json(value):
 
 
 def _not_finite(value, name="it"):
-    """Which numbers of a configuration aren't finite."""
+    """Returns ``name=value`` for each number of a configuration that isn't finite."""
     if isinstance(value, dict):
         return [found for key, entry in value.items() for found in _not_finite(entry, key)]
     if isinstance(value, list):
@@ -28,11 +28,11 @@ def _not_finite(value, name="it"):
 
 
 def plain(value):
-    """``value`` with everything that JSON doesn't know made what it does."""
+    """Converts ``value`` to types that JSON supports."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     serialize = getattr(value, "_serialize", None)
-    if serialize is not None:  # one of this package's
+    if serialize is not None:  # an object of this package
         return plain(serialize())
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
@@ -48,7 +48,7 @@ def plain(value):
         return value.name
     if isinstance(value, type) and issubclass(value, np.generic):
         return np.dtype(value).name
-    if hasattr(value, "__array__"):  # a variable of Keras's among them
+    if hasattr(value, "__array__"):  # such as a Keras variable
         return np.asarray(value).tolist()
     if is_keras(value):
         return plain(sys.modules["keras"].saving.serialize_keras_object(value))
@@ -56,7 +56,7 @@ def plain(value):
 
 
 def with_settings(identifier, settings):
-    """An identifier with settings beside its name."""
+    """Adds settings to an identifier."""
     if not settings:
         return identifier
     if isinstance(identifier, str):
@@ -67,12 +67,13 @@ def with_settings(identifier, settings):
 
 
 def is_keras(value):
-    """Whether it is an object of Keras's, or of a class made of one of Keras's."""
+    """Returns whether the value is an object of Keras, or of a class derived from one of Keras."""
     return any(cls.__module__.split(".")[0] == "keras" for cls in type(value).__mro__)
 
 
 def of_keras(component):
-    """The identifier of a loss or metric of Keras's, with the settings that Keras leaves out of some of its configurations."""
+    """Returns the identifier of a Keras loss or metric, including settings that Keras omits from some
+    configurations."""
     identifier = plain(component)
     for key, value in getattr(component, "_fn_kwargs", {}).items():
         identifier["config"].setdefault(key, plain(value))
@@ -80,5 +81,5 @@ def of_keras(component):
 
 
 def float32(number):
-    """A number as the float32 it is in Keras."""
+    """Rounds a number to float32, as Keras stores it."""
     return float(np.float32(number))

@@ -1,4 +1,4 @@
-"""Optimizers of other frameworks, for arrays."""
+"""Optimizers of PyTorch and Keras with this package's interface, for arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from . import _arrays, _config
 
 
 class ForeignOptimizer:
-    """A torch.optim or Keras optimizer under this package's interface: the same class and settings, for arrays."""
+    """A torch.optim or Keras optimizer with this package's interface. It uses the same class and settings, for
+    arrays."""
 
     def __init__(self, optimizer):
         self._given = optimizer
@@ -25,22 +26,22 @@ class ForeignOptimizer:
 
     @property
     def name(self):
-        """Its own, or its class's."""
+        """The optimizer's name, or that of its class."""
         return getattr(self._given, "name", type(self._given).__name__.lower())
 
     @property
     def iterations(self):
-        """Updates made: of several steps where gradients are accumulated."""
+        """The number of updates. An update takes several steps if gradients are accumulated."""
         return self._steps // (getattr(self._given, "gradient_accumulation_steps", None) or 1)
 
     def _settings(self):
-        # Some defaults are no arguments; what a scheduler or its user changed stands in the group.
+        # Some defaults aren't arguments of the class. Changes by a scheduler or the user are in the group.
         taken = inspect.signature(type(self._given)).parameters
         settings = {**self._given.defaults, **self._given.param_groups[0]}
         return {key: value for key, value in settings.items() if key in taken and key not in ("params", "differentiable")}
 
     def apply(self, grads, params, names=None):
-        """As :meth:`Optimizer.apply`."""
+        """Does the same as :meth:`Optimizer.apply`."""
         grads, params = list(grads), list(params)
         if len(grads) != len(params):
             raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
@@ -79,7 +80,7 @@ class ForeignOptimizer:
 
     @property
     def learning_rate(self):
-        """That of the next step; can be set."""
+        """The learning rate of the next step. It can be set."""
         given = self._made or self._given
         return _config.float32(given.param_groups[0]["lr"] if self._is_torch else np.asarray(given.learning_rate))
 
@@ -94,7 +95,7 @@ class ForeignOptimizer:
                 given.learning_rate = float(rate)
 
     def finalize(self, params):
-        """As :meth:`Optimizer.finalize`."""
+        """Does the same as :meth:`Optimizer.finalize`."""
         if not self._is_torch and self._made is not None:
             params = list(params)
             arrays = [_arrays.writeable(param, index) for index, param in enumerate(params)]
@@ -104,22 +105,25 @@ class ForeignOptimizer:
             _arrays.write_back(arrays, params)
 
     def get_config(self):
-        """The settings, under the names of the framework it is of."""
+        """Returns the settings under the names of the optimizer's framework."""
         return self._settings() if self._is_torch else self._given.get_config()
 
     def get_state(self):
-        """Everything that its steps depend on, as bytes."""
+        """Returns everything on which later steps depend, as bytes."""
         if self._made is None:
             return pickle.dumps((self._steps, None))
         state = self._made.state_dict() if self._is_torch else [np.asarray(variable) for variable in self._made.variables]
         return pickle.dumps((self._steps, state))
 
     def set_state(self, state):
-        """Goes on from what :meth:`get_state` gave, once it knows its parameters. The bytes are pickle's: only from who is trusted."""
+        """Restores what :meth:`get_state` returned. It requires a first step, unless the state is from before one.
+
+        The bytes are unpickled: load only those that you trust.
+        """
         steps, state = pickle.loads(state)
         if state is not None:
             if self._made is None:
-                raise ValueError("a foreign optimizer takes a state after its first step only")
+                raise ValueError("an optimizer of another framework can load a state only after its first step")
             if self._is_torch:
                 self._made.load_state_dict(state)
             else:

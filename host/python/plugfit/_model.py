@@ -1,4 +1,4 @@
-"""The embedded network: built from a configuration, compiled, trained."""
+"""The embedded network: a model that is built from a configuration, compiled and trained."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ __all__ = ["History", "Model"]
 
 
 class History:
-    """What each epoch came to: ``epoch`` is their numbers from 0, ``history`` a list of values for each name, as in Keras."""
+    """The logs of a training. As in Keras, ``epoch`` lists the epochs from 0, and ``history`` the values for each
+    name."""
 
     def __init__(self, epochs, ended=None):
-        #: The epochs as they are, each with its logs, learning rate and seconds.
+        #: The epochs, each with its logs, learning rate and seconds.
         self.epochs = epochs
-        #: Why it ended before the last epoch; None where it didn't.
+        #: The reason why training ended before the last epoch, or None.
         self.ended = ended
         self.epoch = [epoch["epoch"] - 1 for epoch in epochs]
         self.history = {}
@@ -33,7 +34,8 @@ class History:
 
 
 def _number(value):
-    """A logged value: a number or an array; null is what isn't defined, and a word what JSON has no number for."""
+    """Converts a logged value to a number or an array. None is undefined; a string is a number that JSON can't
+    represent."""
     if value is None:
         return float("nan")
     if isinstance(value, (str, int, float)):
@@ -48,8 +50,8 @@ class Model(_native.Model):
     >>> model.compile(optimizer="adam", loss="mse", metrics=["mae"])  # doctest: +SKIP
     >>> history = model.fit(x, y, epochs=10)  # doctest: +SKIP
 
-    ``config`` is a list of layers, or a dict with ``layers`` and ``outputs`` as in the ``[network]`` table of a run's file. The weights are
-    drawn from ``seed`` when the inputs' shape is known.
+    ``config`` is a list of layers, or a dict with ``layers`` and ``outputs`` as in the ``[network]`` table of a run
+    file. The weights are initialised from ``seed`` when the shape of the inputs is known.
     """
 
     def __new__(cls, config, seed=0):
@@ -61,13 +63,15 @@ class Model(_native.Model):
 
     @classmethod
     def from_config(cls, config, seed=0):
-        """A network from its configuration."""
+        """Creates a model from a network's configuration."""
         return cls(config, seed=seed)
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None):
-        """What to train with: identifiers, instances or Python functions, one for all outputs, a list, or a dict by output name.
+        """Sets optimizer, losses and metrics: identifiers, instances or Python functions. Losses and metrics are one
+        for all outputs, a list, or a dict by output name.
 
-        A function trains as a loss if it has an attribute ``gradient``; see :class:`plugfit.losses.LossFunctionWrapper`.
+        A function trains as a loss if it has an attribute ``gradient``; see
+        :class:`plugfit.losses.LossFunctionWrapper`.
         """
         self._compile(
             _identifier(optimizer, optimizers),
@@ -78,7 +82,7 @@ class Model(_native.Model):
         )
 
     def build(self, input_shape):
-        """Draws the weights for samples of this shape (without the batch's axis); ``fit`` does it where it wasn't done."""
+        """Initialises the weights for samples of this shape, without the batch axis. ``fit`` does it if necessary."""
         self._build([int(length) for length in input_shape], self._seed)
 
     def fit(
@@ -99,11 +103,12 @@ class Model(_native.Model):
         validation_freq=1,
         on_epoch_end=None,
     ):
-        """Trains, and gives the :class:`History`.
+        """Trains the model and returns the :class:`History`.
 
-        ``x`` is ``[N, ...]``, ``y`` ``[N]`` or ``[N, ...]``, or a dict of such arrays by output name. ``callbacks`` are identifiers as in a
-        run's file (``"EarlyStopping(patience=5)"``), ``on_epoch_end`` a function of the epoch's number from 0 and its logs. Ctrl-C ends it
-        after the batch with a KeyboardInterrupt; the weights are those trained until then.
+        ``x`` has the shape ``[N, ...]``. ``y`` has the shape ``[N]`` or ``[N, ...]``, or is a dict of such arrays by
+        output name. ``callbacks`` are identifiers as in a run file (``"EarlyStopping(patience=5)"``). ``on_epoch_end``
+        is a function of the epoch's number from 0 and its logs. Ctrl-C ends training after the batch with a
+        KeyboardInterrupt, and the model has the weights trained until then.
         """
         x = _arrays.plain(x, "x")
         self.build(x.shape[1:])
@@ -124,7 +129,7 @@ class Model(_native.Model):
                 raise ValueError("validation_data is (x, y) or (x, y, sample_weight)")
             validation_data = (*validation_data, None)[:3]
 
-        def tell(text, epochs):
+        def report(text, epochs):
             epoch = json.loads(text)
             logs = {name: _number(value) for name, value in epoch["logs"]}
             if verbose:
@@ -133,37 +138,37 @@ class Model(_native.Model):
             if on_epoch_end is not None:
                 on_epoch_end(epoch["epoch"] - 1, logs)
 
-        looks_on = tell if verbose or on_epoch_end is not None else None
+        on_epoch = report if verbose or on_epoch_end is not None else None
         epochs, ended = self._fit(
-            x, y, sample_weight, validation_data, float(validation_split), _config.to_json(config), looks_on
+            x, y, sample_weight, validation_data, float(validation_split), _config.to_json(config), on_epoch
         )
         return History(json.loads(epochs), ended)
 
     def evaluate(self, x, y, batch_size=None, sample_weight=None, verbose=0):
-        """The losses and metrics, a dict by name. Nothing is printed, whatever ``verbose`` is."""
+        """Returns the losses and metrics as a dict by name. ``verbose`` is ignored."""
         x = _arrays.plain(x, "x")
         self.build(x.shape[1:])
         return {name: _number(value) for name, value in json.loads(self._evaluate(x, y, sample_weight, batch_size or 32))}
 
     def predict(self, x, batch_size=None, verbose=0):
-        """The predictions, float32 ``[N, ...]``; a dict of them by name where there are several outputs. Nothing is printed, whatever
-        ``verbose`` is."""
+        """Returns the predictions, float32 of shape ``[N, ...]``, or a dict of them by name if there are several
+        outputs. ``verbose`` is ignored."""
         x = _arrays.plain(x, "x")
         self.build(x.shape[1:])
         outputs = self._predict(x, batch_size or 32)
         return outputs[0][1] if len(outputs) == 1 else dict(outputs)
 
     def get_weights(self):
-        """Every parameter by its path, copied."""
+        """Returns a copy of every parameter by its path."""
         return dict(self._weights())
 
     def set_weights(self, weights):
-        """Writes the parameters of a dict by path."""
+        """Sets parameters from a dict by path."""
         for path, values in weights.items():
             self._set_weight(path, values)
 
     def summary(self):
-        """The network in a line."""
+        """Returns the network in one line."""
         return self._summary or "not built: its inputs aren't known yet"
 
 
@@ -179,7 +184,8 @@ def _per_output(tree, module):
 
 
 def _identifier(identifier, module):
-    """JSON text for what is written, which the model reads by its own rules ("accuracy"); else a component."""
+    """Converts an identifier: a string or a dict to JSON, which the model interprets ("accuracy"), else to a
+    component."""
     if identifier is None or isinstance(identifier, (_native.Loss, _native.Metric)):
         return identifier
     if isinstance(identifier, (str, dict)):
@@ -188,13 +194,13 @@ def _identifier(identifier, module):
     if not isinstance(made, Component):
         raise TypeError(f"the embedded network takes this package's optimizers, not {type(identifier).__name__}'s")
     if isinstance(made, optimizers.Optimizer) and not isinstance(made._rate(), dict):
-        # The rate that it has now is meant, should it have been set.
+        # Use the current learning rate, which may have been set after construction.
         made = type(made)._made(made._full_name, {**Component.get_config(made), "learning_rate": made.learning_rate})
     return made
 
 
 def _count(name, value, least):
-    """An argument that counts something."""
+    """Converts an argument to an integer of at least ``least``."""
     try:
         count = operator.index(value)
     except TypeError:

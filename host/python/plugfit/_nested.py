@@ -1,4 +1,4 @@
-"""Optimizers of other optimizers: Keras's OptimizerMap, LossScaleOptimizer, MultiOptimizer."""
+"""Optimizers that wrap other optimizers: Keras's OptimizerMap, LossScaleOptimizer and MultiOptimizer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 
 
 class OptimizerMap(dict):
-    """Which parameters an optimizer of MultiOptimizer's trains: by their path, or by a regular expression that a path matches as a whole.
+    """A map from parameters to the optimizers of a MultiOptimizer.
 
-    What nothing matches is for ``default_optimizer``. The optimizers are taken for their settings; the state is MultiOptimizer's.
+    A key is a parameter's path, or a regular expression that matches a whole path. ``default_optimizer`` trains all
+    other parameters. Only the settings of the optimizers are used; MultiOptimizer has the state.
     """
 
     def __init__(self, default_optimizer, optimizer_map=None):
@@ -27,7 +28,7 @@ class OptimizerMap(dict):
         super().__setitem__(pattern, optimizer)
 
     def __call__(self, variable):
-        """The optimizer of a path, or of what has one."""
+        """Returns the optimizer of a path, or of a variable."""
         path = variable if isinstance(variable, str) else variable.path
         if path in self:
             return self[path]
@@ -37,7 +38,7 @@ class OptimizerMap(dict):
         return matching[0] if matching else self.default_optimizer
 
     def get_config(self):
-        """As Keras writes it."""
+        """Returns the configuration as Keras writes it."""
         optimizers = {pattern: _serialized(optimizer) for pattern, optimizer in self.items()}
         return {"default_optimizer": _serialized(self.default_optimizer), "optimizer_map": optimizers}
 
@@ -56,7 +57,7 @@ def _serialized(identifier):
 
 
 class LossScale:
-    """Of LossScaleOptimizer: what every optimizer can is its inner one's."""
+    """A base of LossScaleOptimizer, which leaves the settings of every optimizer to its inner optimizer."""
 
     _refused = {
         "weight_decay": None,
@@ -87,17 +88,17 @@ class LossScale:
         return super()._arguments(args, kwargs)
 
     def get_config(self):
-        """As Keras writes it."""
+        """Returns the configuration as Keras writes it."""
         config = super().get_config()
-        kept = {key: config[key] for key in ("name", "initial_scale", "dynamic_growth_steps")}
-        return dict(kept, inner_optimizer=_serialized(config["inner_optimizer"]))
+        settings = {key: config[key] for key in ("name", "initial_scale", "dynamic_growth_steps")}
+        return dict(settings, inner_optimizer=_serialized(config["inner_optimizer"]))
 
 
 class Multi:
-    """Of MultiOptimizer: what every optimizer can is its parts'."""
+    """A base of MultiOptimizer, which leaves the settings of every optimizer to its parts."""
 
     def get_config(self):
-        """As Keras writes it."""
+        """Returns the configuration as Keras writes it."""
         config = super().get_config()
         given = config["optimizer_map"].get("config", config["optimizer_map"])
         parts = OptimizerMap(given["default_optimizer"], given.get("optimizer_map"))

@@ -1,4 +1,4 @@
-"""Plug-ins that are loaded beside those of the folders that are looked in always."""
+"""Plug-ins that are loaded in addition to those of the default folders."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import warnings
 
 from . import _native
 
-#: The paths that load_plugins was called with: another process doesn't know of them.
+#: The paths that were passed to load_plugins. Pickled components carry them to other processes.
 loaded: list = []
 
 
 def load_plugins(path):
     """Loads a plug-in (a shared library), or every plug-in of a folder.
 
-    Raises FileNotFoundError where there is none, PluginError for a file that can't be loaded. Of a folder's files those that can't be
-    loaded are warned of.
+    Raises FileNotFoundError if the path doesn't exist, and PluginError if the file can't be loaded. If a file in a
+    folder can't be loaded, a warning is issued.
     """
     path = os.path.abspath(os.fspath(path))
     if not os.path.exists(path):
@@ -31,7 +31,7 @@ def load_plugins(path):
 
 
 def load_absent(paths):
-    """Loads what a process had loaded that a component comes from, where it is still there and isn't loaded here."""
+    """Loads those of the paths that exist and aren't loaded yet. They were loaded where a component was pickled."""
     for path in paths:
         if path not in loaded and os.path.exists(path):
             load_plugins(path)

@@ -1,4 +1,5 @@
-"""The order of Keras's positional arguments, where it isn't that of the settings followed by the base class's."""
+"""The order of Keras's positional arguments, if it isn't a component's own settings followed by those of the base
+class."""
 
 _NAMED = ("name", "dtype")
 _ROW = ("name", "dtype", "axis")
@@ -46,17 +47,17 @@ ORDER = {
 
 
 def order(kind, name, fields, base, of_loss):
-    """The names of a class's arguments in order.
+    """Returns the names of a class's arguments in order.
 
-    ``fields`` are the component's own settings, ``base`` those that every component of the kind has; ``of_loss`` says that it is a metric
-    made of a loss.
+    ``fields`` are the component's own settings, ``base`` those of every component of the kind. ``of_loss`` is true for
+    a metric made of a loss.
     """
     own = [key for key in fields if key not in base]
     if of_loss:
         return ["name", "dtype", *own]
     first = ORDER.get((kind, name), ())
     if {"inner_optimizer", "optimizer_map"} & set(own):
-        # What every optimizer has is in the optimizers inside.
+        # The inner optimizers have the settings of every optimizer.
         return list(first or [*own, *base])
     if kind == "optimizer":
         own.insert(0, "learning_rate")

@@ -1,4 +1,4 @@
-"""Metrics of a whole data set in a line."""
+"""Metrics of a whole data set in one call."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import numpy as np
 from . import _arrays
 from . import metrics as _metrics
 
-#: Of a vector these have one value, not one for each number.
+#: Metrics for which a vector is one row.
 _OF_LINES = {"ConcordanceCorrelation", "CosineSimilarity", "PearsonCorrelation"}
 
 
 def score(y_true, y_pred, metrics, sample_weight=None):
-    """The metrics of predictions: a dict from each metric's name to its result.
+    """Computes metrics of predictions. Returns a dict from each metric's name to its result.
 
-    ``y_true`` and ``y_pred`` are arrays or columns of pandas, polars or pyarrow; ``metrics`` is an identifier or a list of them. A metric
-    that is given as an instance isn't changed. Two metrics of one name get a number, as in Keras's logs. ``"accuracy"`` counts predictions
-    that equal their label, as Keras's Accuracy does: of probabilities ``BinaryAccuracy`` is meant.
+    ``y_true`` and ``y_pred`` are arrays or columns of pandas, polars or pyarrow; ``metrics`` is an identifier or a list
+    of identifiers. A metric that is passed as an instance isn't changed. If two metrics have the same name, a number is
+    appended, as in Keras's logs. ``"accuracy"`` counts predictions that equal their label, as Keras's Accuracy does;
+    use ``BinaryAccuracy`` for probabilities.
 
-    Raises ValueError where a column has missing values, beside what a metric raises.
+    Raises ValueError if a column has missing values, and the errors that a metric raises.
 
     >>> score([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.6], ["BinaryAccuracy", "AUC"])  # doctest: +SKIP
     {'binary_accuracy': 0.5, 'auc': 0.75}
@@ -40,7 +41,7 @@ def score(y_true, y_pred, metrics, sample_weight=None):
         else:
             columns = y_true, y_pred
             if np.ndim(y_true) == np.ndim(y_pred) == 1 and metric._is_standard() and type(metric).__name__ not in _OF_LINES:
-                # Rows of one number, each with its weight.
+                # Each number is a row with its own weight.
                 columns = y_true[:, None], y_pred[:, None]
             metric.update_state(*columns, sample_weight)
         name, number = metric.name, 1
@@ -51,7 +52,7 @@ def score(y_true, y_pred, metrics, sample_weight=None):
 
 
 def _complete(column, name):
-    """A column as an array; in NumPy's own a NaN is a number like others, elsewhere it is a value that is missing."""
+    """Returns a column as an array. A NaN is a number in a NumPy array, and a missing value in any other column."""
     array = _arrays.plain(column, name)
     if not isinstance(column, np.ndarray) and array.dtype.kind == "f" and np.isnan(array).any():
         raise _arrays.lacking(np.isnan(array), name)

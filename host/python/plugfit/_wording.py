@@ -1,4 +1,4 @@
-"""Keras's sentences for settings that it refuses, so that what looks for them finds them."""
+"""Keras's error messages for invalid settings, for programs that match on them."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _SENTENCES = {
     "thresholds": "Threshold values must be in [0, 1]. Received: {value}",
 }
 
-#: Of settings that mean something else in another class.
+#: The classes to which the message of a setting applies, for settings with another meaning in other classes. None: all.
 _OF_CLASSES = {"beta": {"FBetaScore"}, "beta_1": {"Lion"}, "threshold": {"FBetaScore", "F1Score"}, "clipnorm": None}
 
 
 def is_missing(error):
-    """Whether a setting wasn't given that has no default."""
+    """Returns whether the error is a missing setting that has no default."""
     return str(error).partition("\n")[0].endswith(": must be given")
 
 
 def refusal(error, identifier):
-    """The ValueError of a configuration in Keras's words, or None where Keras has none for it."""
+    """Returns the ValueError of a configuration with Keras's message, or None if Keras has no message for it."""
     place = re.search(r"^\s+in\s+(\w+)(\.\d+)?$", str(error), re.MULTILINE)
     config = identifier.get("config") if isinstance(identifier, dict) else None
     if place is None or not isinstance(config, dict):

@@ -1,4 +1,4 @@
-"""Losses: ``get(identifier)``, and a class for each loss that a plug-in has (``losses.Huber(delta=2.0)``)."""
+"""Losses: ``get(identifier)``, and a class for each loss of a plug-in (``losses.Huber(delta=2.0)``)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["Loss", "LossFunctionWrapper", "get", "serialize", "deserialize"]
 
 
 class Loss(Component, _native.Loss):
-    """A loss: ``loss(y_true, y_pred, sample_weight=None, mask=None)`` is a float32, or an array of them where nothing is reduced.
+    """A loss: ``loss(y_true, y_pred, sample_weight=None, mask=None)`` returns a float32, or an array without reduction.
 
-    With ``dtype="float64"`` values and gradients are computed in float64. In any other dtype they are computed in float32 and converted.
+    With ``dtype="float64"`` values and gradients are computed in float64. With any other dtype they are computed in
+    float32 and converted.
 
-    Arrays are anything with numbers: NumPy, DLPack, PyTorch on the CPU, JAX, lists. What is float32 and in C order isn't copied.
-    ``gradient(...)`` takes the same and gives the derivative with respect to ``y_pred``.
+    Array arguments may be NumPy, DLPack, PyTorch on the CPU, JAX or lists. float32 in C order isn't copied.
+    ``gradient(...)`` takes the same arguments and returns the derivative with respect to ``y_pred``.
 
-    A class of one's own writes ``call(y_true, y_pred)``, the values for float32 arrays (float64 with ``dtype="float64"``), and has
-    everything else from here but for the gradient.
+    A subclass may implement ``call(y_true, y_pred)``, which returns the values for float32 arrays (float64 with
+    ``dtype="float64"``). It inherits everything else except the gradient.
     """
 
     _beside = ("dtype",)
@@ -36,13 +37,13 @@ class Loss(Component, _native.Loss):
         if not isinstance(identifier, dict):
             identifier = {"class_name": identifier}
         config = {key: value for key, value in (identifier.get("config") or {}).items() if key != "dtype"}
-        # float64 is computed in; to any other dtype results are converted here.
+        # The native loss computes in float64 if requested. Results are converted to any other dtype in this module.
         return {**identifier, "config": {**config, "dtype": dtype} if dtype == "float64" else config}
 
-    #: Of a class that refuses more shapes than its formula does.
+    #: A method of some classes that refuses more shapes than the formula does.
     _check = None
 
-    #: The arguments of a class of one's own.
+    #: The arguments of an instance of a user's class.
     _written_with = None
 
     def __new__(cls, *args, **kwargs):
@@ -51,7 +52,7 @@ class Loss(Component, _native.Loss):
         return Component.__new__(cls, *args, **kwargs)
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None, *args, **kwargs):
-        # What there is was made by __new__, which reads the arguments of a class of one's own by their names.
+        # __new__ has initialised the instance. It reads the arguments of a user's class by their names.
         if self._written_with is None:
             return
         if (reduction or "none") != self.reduction:
@@ -71,7 +72,7 @@ class Loss(Component, _native.Loss):
 
         def call(y_true, y_pred):
             nonlocal again
-            # Whoever has the loss at work may have what is compiled of it alone.
+            # A compiled model may be the only user of the loss, and refers to this function, not to the loss.
             loss = made() or again
             if loss is None:
                 loss = again = cls(*args, **kwargs)
@@ -90,36 +91,37 @@ class Loss(Component, _native.Loss):
         return functools.partial(type(self), *args, **kwargs), ()
 
     def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
-        """The loss of a batch; weights and the mask broadcast to the values as in Keras."""
+        """Returns the loss of a batch. Weights and the mask broadcast to the values as in Keras."""
         if self._check is not None:
             self._check(y_true, y_pred)
         value = super().__call__(y_true, y_pred, sample_weight, mask)
         return value if self._given_dtype in (None, "float32") else value.astype(_numpy_dtype(self._given_dtype))
 
     def gradient(self, y_true, y_pred, sample_weight=None, mask=None):
-        """The derivative of the reduced loss (of the sum, where nothing is reduced) with respect to y_pred, in its shape."""
+        """Returns the gradient of the reduced loss (of the sum without reduction) with respect to y_pred, in its
+        shape."""
         if self._check is not None:
             self._check(y_true, y_pred)
         return super().gradient(y_true, y_pred, sample_weight, mask)
 
     def value_and_gradient(self, y_true, y_pred, sample_weight=None, mask=None):
-        """The loss and its gradient, from one pass."""
+        """Returns the loss and its gradient, computed in one pass."""
         if self._check is not None:
             self._check(y_true, y_pred)
         return super().value_and_gradient(y_true, y_pred, sample_weight, mask)
 
     @property
     def name(self):
-        """What it is called."""
+        """The name."""
         return self.__dict__.get("_name") or super().name
 
     def get_config(self):
-        """Every setting, under Keras's keys."""
+        """Returns every setting under Keras's keys."""
         config = super().get_config()
         return {**config, "name": self.name} if "name" in config else config
 
     def call(self, y_true, y_pred):
-        """The values, not reduced."""
+        """Returns the values without reduction."""
         unreduced = self.__dict__.get("_unreduced")
         if unreduced is None:
             unreduced = self._unreduced = type(self)._of(_with_reduction(self, "none"), self._function, self._given_dtype)
@@ -127,12 +129,12 @@ class Loss(Component, _native.Loss):
 
     @property
     def dtype(self):
-        """What results are in."""
+        """The dtype of results."""
         return self._given_dtype or "float32"
 
 
 def _snake_case(name):
-    """As Keras names its own: MSELoss is mse_loss."""
+    """Converts a class name as Keras does: MSELoss to mse_loss."""
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
@@ -152,10 +154,10 @@ def _with_reduction(loss, reduction):
 
 
 class LossFunctionWrapper(Loss):
-    """A Python function of ``y_true`` and ``y_pred``, float32 arrays (float64 with ``dtype="float64"``), to a value for each sample (or
-    more).
+    """A loss from a Python function of ``y_true`` and ``y_pred``, which returns one or more values per sample.
 
-    It trains if it has an attribute ``gradient``: a function of the same arrays to the derivative with respect to ``y_pred``.
+    The arrays are float32, or float64 with ``dtype="float64"``. For training, the function needs an attribute
+    ``gradient``: a function of the same arrays that returns the derivative with respect to ``y_pred``.
     """
 
     def __new__(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
@@ -175,7 +177,7 @@ class LossFunctionWrapper(Loss):
         return self._function
 
     def get_config(self):
-        """Its settings; the function is itself among them."""
+        """Returns the settings, including the function itself."""
         return {"name": self.name, "reduction": self.reduction, "fn": self._function}
 
 
@@ -183,11 +185,12 @@ _registry = Registry("loss", Loss, _native.Loss, "keras.losses", LossFunctionWra
 
 
 def get(identifier, dtype=None):
-    """The loss that an identifier stands for: a name, a dict as Keras serializes it, a loss, a function; None is None.
+    """Returns the loss for an identifier: a name, a dict as Keras serializes it, a loss or a function. None returns
+    None.
 
-    With a ``dtype`` it is a loss of that, whatever the identifier says.
+    ``dtype`` overrides the dtype in the identifier.
 
-    Raises ValueError for an unknown name or a setting that can't be, TypeError for what is no identifier.
+    Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
     """
     loss = _registry.get(identifier)
     if dtype is None or loss is None:
@@ -196,12 +199,12 @@ def get(identifier, dtype=None):
 
 
 def serialize(loss):
-    """The loss as a dict, which :func:`get` reads."""
+    """Returns the loss as a dict, which :func:`get` reads."""
     return loss._serialize()
 
 
 def deserialize(config):
-    """The loss that :func:`serialize` wrote."""
+    """Returns the loss that :func:`serialize` wrote."""
     return get(config)
 
 
@@ -212,7 +215,7 @@ def __getattr__(name):
 
 
 def _function(name):
-    """Keras's functions: the values of a loss, not reduced."""
+    """Returns a function like those of Keras: the values of a loss without reduction."""
     try:
         _native.find("loss", name)
     except ValueError as error:
@@ -222,7 +225,7 @@ def _function(name):
         return get({"class_name": name, "config": dict(settings, reduction="none")})(y_true, y_pred)
 
     function.__name__ = name
-    function.__doc__ = f"The values of the loss {name}, not reduced; its settings are keyword arguments."
+    function.__doc__ = f"Returns the values of the loss {name} without reduction. Its settings are keyword arguments."
     return function
 
 

@@ -1,4 +1,4 @@
-"""Metrics: ``get(identifier)``, and a class for each metric that a plug-in has (``metrics.AUC(curve="PR")``)."""
+"""Metrics: ``get(identifier)``, and a class for each metric of a plug-in (``metrics.AUC(curve="PR")``)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from ._component import Component, Registry
 
 __all__ = ["Metric", "MeanMetricWrapper", "get", "serialize", "deserialize"]
 
-#: Keras counts in integers.
+#: Metrics that Keras computes with integers.
 _INTEGER = {"IoU", "BinaryIoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"}
 
 
 class Metric(Component, _native.Metric):
-    """A metric with what it has seen.
+    """A metric and its state.
 
-    ``update_state(y_true, y_pred, sample_weight=None)`` takes in a batch (Mean and Sum: ``values`` in place of the first two),
-    ``result()`` is what it has come to, ``reset_state()`` forgets. It is summed up in float64 for float64 predictions; a result is
-    float64 always. ``merge_state``, ``get_state``/``set_state`` and pickle carry it from process to process.
+    ``update_state(y_true, y_pred, sample_weight=None)`` updates the state with a batch (Mean and Sum take ``values``
+    instead of the first two). ``result()`` returns the result, ``reset_state()`` resets the state. Sums are in float64
+    for float64 predictions; a result is always float64. ``merge_state``, ``get_state``/``set_state`` and pickle
+    transfer the state between processes.
     """
 
     _beside = ("dtype",)
@@ -27,21 +28,21 @@ class Metric(Component, _native.Metric):
         return Component.__new__(cls, *args, **kwargs)
 
     def __call__(self, *args, **kwargs):
-        """Takes in a batch and gives the result."""
+        """Updates the state with a batch and returns the result."""
         self.update_state(*args, **kwargs)
         return self.result()
 
     def result(self):
-        """What it has come to: a float64, an array of them or a dict.
+        """Returns the result: a float64, an array of them or a dict.
 
-        What isn't defined (no data yet, a single class) is what Keras gives for it: 0, and NaN for R2Score. Of a plug-in's metrics it
-        is NaN.
+        If the result is undefined (no data yet, a single class), it is that of Keras: 0, or NaN for R2Score. For a
+        metric of a plug-in it is NaN.
         """
         result = self._result()
         return self._undefined() if result is None else result
 
     def merge_state(self, metrics):
-        """Takes in what others of the same settings have seen."""
+        """Merges the states of metrics with the same settings into this one."""
         if isinstance(metrics, Metric):
             raise TypeError("merge_state takes a list of metrics, not a metric")
         super().merge_state(list(metrics))
@@ -51,21 +52,21 @@ class Metric(Component, _native.Metric):
         return np.float64(0.0 if is_keras else np.nan)
 
     def reset_states(self):
-        """As :meth:`reset_state`, in older code."""
+        """Does the same as :meth:`reset_state`, for older code."""
         self.reset_state()
 
     @property
     def dtype(self):
-        """What Keras would sum up in; here that is float64."""
+        """The dtype in which Keras would accumulate. The state here is float64."""
         if self._given_dtype is not None:
             return self._given_dtype
         return "int32" if type(self).__name__ in _INTEGER else "float32"
 
-    #: What Keras calls it among its own.
+    #: Keras's private name for it.
     _dtype = dtype
 
     def get_config(self):
-        """Every setting, under Keras's keys."""
+        """Returns every setting under Keras's keys."""
         return dict(super().get_config(), dtype=self.dtype)
 
     def _saved(self):
@@ -76,7 +77,8 @@ class Metric(Component, _native.Metric):
 
 
 class MeanMetricWrapper(Metric):
-    """The mean of a loss's values, or of those of a Python function of ``y_true`` and ``y_pred``, float32 arrays."""
+    """The mean of the values of a loss, or of a Python function of ``y_true`` and ``y_pred``, which are float32
+    arrays."""
 
     def __new__(cls, fn, name=None, dtype=None):
         return cls._of_function(fn, name, dtype)
@@ -86,7 +88,7 @@ class MeanMetricWrapper(Metric):
         return cls._of({"config": {"name": name or getattr(fn, "__name__", type(fn).__name__)}}, fn, dtype)
 
     def get_config(self):
-        """Its settings; a function is itself among them."""
+        """Returns the settings, including a function itself."""
         if self._function is not None:
             return {"name": self.name, "dtype": self.dtype, "fn": self._function}
         return super().get_config()
@@ -96,20 +98,21 @@ _registry = Registry("metric", Metric, _native.Metric, "keras.metrics", MeanMetr
 
 
 def get(identifier):
-    """The metric that an identifier stands for: a name (of a loss too), a dict as Keras serializes it, a metric, a function; None is None.
+    """Returns the metric for an identifier: a name (also of a loss), a dict as Keras serializes it, a metric or a
+    function. None returns None.
 
-    Raises ValueError for an unknown name or a setting that can't be, TypeError for what is no identifier.
+    Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
     """
     return _registry.get(identifier)
 
 
 def serialize(metric):
-    """The metric as a dict, which :func:`get` reads; not what it has seen."""
+    """Returns the metric as a dict, which :func:`get` reads. The dict doesn't contain the state."""
     return metric._serialize()
 
 
 def deserialize(config):
-    """The metric that :func:`serialize` wrote."""
+    """Returns the metric that :func:`serialize` wrote."""
     return get(config)
 
 

@@ -1,4 +1,4 @@
-"""Optimizers: ``get(identifier)``, and a class for each optimizer that a plug-in has (``optimizers.AdamW(3e-4)``)."""
+"""Optimizers: ``get(identifier)``, and a class for each optimizer of a plug-in (``optimizers.AdamW(3e-4)``)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ __all__ = ["Optimizer", "OptimizerMap", "ForeignOptimizer", "get", "serialize", 
 class Optimizer(Component, _native.Optimizer):
     """An optimizer: ``apply(grads, params, names=None)`` updates float32 arrays in place.
 
-    A step is, in Keras's order: the gradients by the loss scale, accumulated, clipped; ``p -= p * weight_decay * learning_rate``; the
-    optimizer's own update; the averages. One call of the plug-in sees to all parameters.
+    A step consists of, in Keras's order: divide the gradients by the loss scale, accumulate and clip them; decay
+    weights (``p -= p * weight_decay * learning_rate``); apply the optimizer's own update; update the averages. One call
+    of the plug-in updates all parameters.
     """
 
     _silent_keys = ("dtype", "lr", "decay", "jit_compile", "is_legacy_optimizer")
@@ -28,12 +29,14 @@ class Optimizer(Component, _native.Optimizer):
         return Component.__new__(cls, *args, **kwargs)
 
     def apply(self, grads, params, names=None):
-        """A step. ``grads``: for each parameter an array of its shape, or None to leave the parameter as it is. ``params``: float32
-        arrays (NumPy's, or PyTorch's on the CPU), which are written in place. ``names``: the parameters' names, unique; they decide what
-        exclude_from_weight_decay, Muon and MultiOptimizer take for what.
+        """Updates the parameters by one step.
 
-        Raises ValueError where shapes don't fit, names aren't unique or there is no gradient at all, TypeError for parameters that can't
-        be written.
+        ``grads`` contains for each parameter an array of its shape, or None to leave the parameter unchanged.
+        ``params`` are float32 arrays (NumPy's, or PyTorch's on the CPU), which are updated in place. ``names`` are the
+        unique names of the parameters; exclude_from_weight_decay, Muon and MultiOptimizer select parameters by name.
+
+        Raises ValueError if shapes don't match, names aren't unique or all gradients are None, and TypeError if a
+        parameter can't be written.
         """
         grads, params = list(grads), list(params)
         if len(grads) != len(params):
@@ -53,14 +56,14 @@ class Optimizer(Component, _native.Optimizer):
         _arrays.write_back(arrays, params)
 
     def build(self, params, names=None):
-        """Makes the slots for these parameters; :meth:`apply` does it where it wasn't done."""
+        """Creates the slots for these parameters. :meth:`apply` does it if necessary."""
         self._build_once([_arrays.writeable(param, index) for index, param in enumerate(params)], names)
 
     def _build_once(self, arrays, names, searched=None):
-        # ``searched``: for each parameter what the expressions of exclude_from_weight_decay are looked for in, where it isn't the name.
+        # ``searched``: the texts that the expressions of exclude_from_weight_decay search, if they aren't the names.
         if not self._is_built:
             if names is None:
-                # A copy of one that was built goes by the names of that.
+                # A copy of a built optimizer uses the names of the original.
                 names = self.__dict__.get("_names") or [f"param_{index}" for index in range(len(arrays))]
             names = list(map(str, names))
             if len(names) != len(arrays):
@@ -78,10 +81,12 @@ class Optimizer(Component, _native.Optimizer):
         return any(name == text if is_name else re.search(text, searched) for is_name, text in excluded)
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """Leaves parameters out of weight decay: those in whose name one of ``var_names``, regular expressions, is found, and those of
-        the very names of ``var_list``. Before the first step.
+        """Excludes parameters from weight decay. Call it before the first step.
 
-        Raises ValueError for what is no regular expression, and then excludes none.
+        A parameter is excluded if one of the regular expressions ``var_names`` is found in its name, or if its name is
+        one of ``var_list``.
+
+        Raises ValueError, without excluding any parameter, if a regular expression is invalid.
         """
         if self._is_built:
             raise ValueError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
@@ -96,17 +101,20 @@ class Optimizer(Component, _native.Optimizer):
         self._excluded = list(self.__dict__.get("_excluded", ())) + added
 
     def finalize(self, params):
-        """Moves the parameters to where they shall be evaluated, once, when training is over: to their average, where ``use_ema`` is on."""
+        """Moves the parameters to the values at which they are evaluated, such as their average if ``use_ema`` is on.
+
+        Call it once, after training.
+        """
         params = list(params)
         arrays = [_arrays.writeable(param, index) for index, param in enumerate(params)]
-        if self.__dict__.get("_names"):  # a copy of one that was built
+        if self.__dict__.get("_names"):  # a copy of a built optimizer
             self._build_once(arrays, None)
         self._finalize(arrays)
         _arrays.write_back(arrays, params)
 
     @property
     def learning_rate(self):
-        """The learning rate of the next step, as the float32 it is; can be set, where it doesn't come from a schedule."""
+        """The learning rate of the next step, rounded to float32. It can be set if it doesn't come from a schedule."""
         return _config.float32(self._learning_rate())
 
     @learning_rate.setter
@@ -127,7 +135,7 @@ class Optimizer(Component, _native.Optimizer):
         return Component.get_config(self).get("learning_rate")
 
     def get_config(self):
-        """Every setting, under Keras's keys; the learning rate as it is now."""
+        """Returns every setting under Keras's keys, with the current learning rate."""
         config = super().get_config()
         rate = config.get("learning_rate")
         if isinstance(rate, dict):
@@ -137,7 +145,8 @@ class Optimizer(Component, _native.Optimizer):
         return config
 
     def _unstepped(self, **settings):
-        """Another of the same exclusions, learning rate and settings, but for those given, which has made no step."""
+        """Creates an optimizer without steps that has the same exclusions, learning rate and settings, except
+        ``settings``."""
         config = {**self.get_config(), **settings}
         other = type(self)._of({"class_name": self._spec["class_name"], "config": config} if settings else self._identifier)
         other._excluded = list(self.__dict__.get("_excluded", ()))
@@ -162,10 +171,10 @@ _registry = Registry("optimizer", Optimizer, _native.Optimizer, "keras.optimizer
 
 
 def get(identifier):
-    """The optimizer that an identifier stands for: a name, a dict as Keras serializes it, an optimizer; one of torch.optim is wrapped, and
-    one of Keras's too; None is None.
+    """Returns the optimizer for an identifier: a name, a dict as Keras serializes it, or an optimizer. Optimizers of
+    torch.optim and Keras are wrapped. None returns None.
 
-    Raises ValueError for an unknown name or a setting that can't be, TypeError for what is no identifier.
+    Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
     """
     if isinstance(identifier, ForeignOptimizer):
         return identifier
@@ -177,12 +186,12 @@ def get(identifier):
 
 
 def serialize(optimizer):
-    """The optimizer as a dict, which :func:`get` reads; not its state."""
+    """Returns the optimizer as a dict, which :func:`get` reads. The dict doesn't contain the state."""
     return optimizer._serialize()
 
 
 def deserialize(config):
-    """The optimizer that :func:`serialize` wrote."""
+    """Returns the optimizer that :func:`serialize` wrote."""
     return get(config)
 
 

@@ -13,13 +13,13 @@ __all__ = ["Schedule", "get", "serialize", "deserialize"]
 
 
 class Schedule(Component, _native.Schedule):
-    """A learning rate for each step: ``schedule(step)``, the steps being counted from 0."""
+    """A learning-rate schedule: ``schedule(step)`` returns the learning rate of a step, counted from 0."""
 
     def __new__(cls, *args, **kwargs):
         return Component.__new__(cls, *args, **kwargs)
 
     def __call__(self, step):
-        """The learning rate of the step after ``step`` others, a float; before the first it is that of the first."""
+        """Returns the learning rate of step number ``step`` as a float. A negative step counts as 0."""
         return self._at(_whole(step))
 
 
@@ -40,22 +40,22 @@ _registry = Registry("schedule", Schedule, _native.Schedule, "keras.optimizers.s
 
 
 def get(identifier):
-    """The schedule that an identifier stands for: a name, a dict as Keras serializes it, a schedule."""
+    """Returns the schedule for an identifier: a name, a dict as Keras serializes it, or a schedule."""
     return _registry.get(identifier)
 
 
 def serialize(schedule):
-    """The schedule as a dict, which :func:`get` reads."""
+    """Returns the schedule as a dict, which :func:`get` reads."""
     return schedule._serialize()
 
 
 def deserialize(config):
-    """The schedule that :func:`serialize` wrote."""
+    """Returns the schedule that :func:`serialize` wrote."""
     return get(config)
 
 
 def as_keras(identifier):
-    """A schedule's configuration as Keras writes it."""
+    """Returns a schedule's serialized form as Keras writes it."""
     return _config.plain(get(identifier)._serialize())
 
 

@@ -1,6 +1,6 @@
-"""Components as PyTorch's: a loss that has a gradient, a ``torch.optim.Optimizer``, a metric with torchmetrics' interface.
+"""Components for PyTorch: differentiable losses, ``torch.optim`` optimizers, and metrics with torchmetrics' interface.
 
-A loss has a first derivative with respect to ``y_pred``, and no other: to PyTorch the slopes are constants.
+A loss has a first derivative with respect to ``y_pred`` only. PyTorch treats this derivative as a constant.
 """
 
 from __future__ import annotations
@@ -37,50 +37,53 @@ class _Reduced(torch.autograd.Function):
             raise NotImplementedError("a loss has a gradient for y_pred alone: give y_true and sample_weight with .detach()")
         arrays = (_array(y_true), _array(y_pred), _array(sample_weight), _array(mask))
         if ctx.needs_input_grad[0] and loss.reduction != "none":
-            value, slopes = loss.value_and_gradient(*arrays)
-            ctx.slopes = torch.from_numpy(slopes)
+            value, derivatives = loss.value_and_gradient(*arrays)
+            ctx.derivatives = torch.from_numpy(derivatives)
         else:
-            value, ctx.slopes = loss(*arrays), None
-        ctx.kept = (loss, arrays, y_pred.dtype, y_pred.device)
+            value, ctx.derivatives = loss(*arrays), None
+        ctx.arguments = (loss, arrays, y_pred.dtype, y_pred.device)
         dtype = np.float64 if loss._given_dtype == "float64" else np.float32
         return torch.from_numpy(np.array(value, dtype)).to(y_pred.device)
 
     @staticmethod
     def backward(ctx, cotangent):
-        loss, (y_true, y_pred, sample_weight, mask), dtype, device = ctx.kept
-        if ctx.slopes is not None:
-            slopes = ctx.slopes.to(device) * cotangent
+        loss, (y_true, y_pred, sample_weight, mask), dtype, device = ctx.arguments
+        if ctx.derivatives is not None:
+            derivatives = ctx.derivatives.to(device) * cotangent
         else:
-            # Not reduced: the cotangent weighs the values.
+            # Without reduction, the cotangent is a weight of each value.
             weight = _array(cotangent)
             weight = weight.astype(np.float64 if weight.dtype == np.float64 else np.float32)
             if sample_weight is not None:
                 given = _plain(sample_weight, "sample_weight").astype(weight.dtype)
                 weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
-            slopes = torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask)).to(device)
-        return slopes.to(dtype), None, None, None, None
+            derivatives = torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask)).to(device)
+        return derivatives.to(dtype), None, None, None, None
 
 
 class Loss(torch.nn.Module):
-    """A loss as a module, in Keras's order of arguments: ``module(y_true, y_pred)``. What :func:`loss` makes has PyTorch's."""
+    """A loss as a module, with arguments in Keras's order: ``module(y_true, y_pred)``.
+
+    The function that :func:`loss` returns has them in PyTorch's order.
+    """
 
     def __init__(self, identifier):
         super().__init__()
         self.loss = _losses.get(identifier)
 
     def forward(self, y_true, y_pred, sample_weight=None, mask=None):
-        """The loss in Keras's order of arguments, a tensor that can be differentiated with respect to ``y_pred``.
+        """Returns the loss as a tensor that is differentiable with respect to ``y_pred``.
 
-        It is float32, or float64 where the loss was told ``dtype="float64"``.
+        The tensor is float32, or float64 if the loss has ``dtype="float64"``.
         """
         return _Reduced.apply(y_pred, self.loss, y_true, sample_weight, mask)
 
 
 class Optimizer(torch.optim.Optimizer):
-    """An optimizer as ``torch.optim``'s: parameters on the CPU in float32, updated in place.
+    """A ``torch.optim`` optimizer for float32 parameters on the CPU, which it updates in place.
 
-    ``named_parameters`` give the names that exclude_from_weight_decay, Muon and MultiOptimizer go by. The learning rate is that of the
-    param group, so that PyTorch's schedulers work.
+    exclude_from_weight_decay, Muon and MultiOptimizer use the names of ``named_parameters``. The learning rate is that
+    of the param group, so that PyTorch's schedulers work.
     """
 
     def __init__(self, params, identifier, exclude_from_weight_decay=()):
@@ -104,7 +107,7 @@ class Optimizer(torch.optim.Optimizer):
         self._has_schedule = isinstance(self._optimizer._rate(), dict)
 
     def add_param_group(self, param_group):
-        """As PyTorch's own beginning calls it, and never after."""
+        """Adds the only group. PyTorch's constructor calls it; later calls raise ValueError."""
         if self.param_groups:
             raise ValueError("there is one group of parameters: give all of them at once, or one optimizer for each group")
         super().add_param_group(param_group)
@@ -115,7 +118,7 @@ class Optimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """A step; gives what ``closure`` gave."""
+        """Updates the parameters by one step. Returns the result of ``closure``."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -132,17 +135,20 @@ class Optimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def finalize(self):
-        """Moves the parameters to their averages, where ``use_ema`` is on; once, when training is over."""
+        """Moves the parameters to the values at which they are evaluated, such as their averages if ``use_ema`` is on.
+
+        Call it once, after training.
+        """
         self._optimizer.finalize(self.param_groups[0]["params"])
 
     def state_dict(self):
-        """As PyTorch's, with the plug-in's state as a tensor of bytes."""
+        """Returns PyTorch's state dict, with the plug-in's state as a tensor of bytes."""
         state = super().state_dict()
         state["plugfit"] = torch.frombuffer(bytearray(self._optimizer.get_state()), dtype=torch.uint8)
         return state
 
     def load_state_dict(self, state_dict):
-        """Goes on from what state_dict gave."""
+        """Restores what state_dict returned."""
         state = dict(state_dict)
         if "plugfit" not in state:
             raise ValueError("this is another optimizer's state, not one of plugfit.torch.Optimizer's")
@@ -152,15 +158,17 @@ class Optimizer(torch.optim.Optimizer):
 
 
 class Metric:
-    """A metric with torchmetrics' interface: ``update(preds, target)``, ``compute()``, ``reset()``, ``merge(others)``, ``sync()``."""
+    """A metric with torchmetrics' interface: ``update(preds, target)``, ``compute()``, ``reset()``, ``merge(others)``,
+    ``sync()``."""
 
     def __init__(self, identifier):
         self.metric = _metrics.get(identifier)._again()
-        #: What this rank alone has seen, while the metric has what all have.
+        #: The state of this rank alone, while the metric has the merged state of all ranks.
         self._own = None
 
     def update(self, preds, target=None, sample_weight=None):
-        """Takes in a batch, in torchmetrics' order; a metric of values alone takes them as ``preds``."""
+        """Updates the state with a batch, in torchmetrics' order of arguments. A metric of ``values`` takes them as
+        ``preds``."""
         self.unsync()
         if self.metric._takes_values:
             self.metric.update_state(_array(preds), _array(sample_weight))
@@ -168,14 +176,14 @@ class Metric:
             self.metric.update_state(_array(target), _array(preds), _array(sample_weight))
 
     def compute(self):
-        """What it has come to: a float32 tensor, or a dict of them."""
+        """Returns the result: a float32 tensor, or a dict of them."""
         result = self.metric.result()
         if isinstance(result, dict):
             return {name: torch.tensor(float(value)) for name, value in result.items()}
         return torch.tensor(np.asarray(result), dtype=torch.float32)
 
     def forward(self, preds, target=None, sample_weight=None):
-        """The batch's own result; it is taken in as well."""
+        """Updates the state with a batch, and returns the result of this batch alone."""
         batch = Metric(self.metric)
         batch.update(preds, target, sample_weight)
         self.merge([batch])
@@ -184,17 +192,17 @@ class Metric:
     __call__ = forward
 
     def reset(self):
-        """Forgets what it has seen."""
+        """Resets the state."""
         self._own = None
         self.metric.reset_state()
 
     def merge(self, others):
-        """Takes in what others have seen."""
+        """Merges the states of other metrics into this one."""
         self.unsync()
         self.metric.merge_state([other.metric for other in others])
 
     def sync(self, group=None):
-        """Until it is updated again, the metric is of what it has seen on every rank of ``torch.distributed``."""
+        """Merges the states of all ranks of ``torch.distributed``, until the next update."""
         import torch.distributed as distributed
 
         if not (distributed.is_available() and distributed.is_initialized()):
@@ -211,24 +219,24 @@ class Metric:
         self._own = own
 
     def unsync(self):
-        """Goes back to what this rank has seen, where :meth:`sync` was called."""
+        """Restores the state of this rank after :meth:`sync`."""
         if self._own is not None:
             self.metric.set_state(self._own)
             self._own = None
 
     def state_dict(self):
-        """What it has seen, on this rank."""
+        """Returns the state of this rank."""
         return {"state": self._own or self.metric.get_state()}
 
     def load_state_dict(self, state):
-        """Goes on from what state_dict gave."""
+        """Restores what state_dict returned."""
         self._own = None
         self.metric.set_state(state["state"])
 
 
 def loss(identifier: Any, **settings: Any) -> Callable[..., torch.Tensor]:
-    """A loss by its identifier, as a function in PyTorch's order: ``criterion(y_pred, y_true, sample_weight=None, mask=None)``; by its
-    name it takes settings: ``loss("Huber", delta=2.0)``."""
+    """Returns the loss for an identifier as a function with arguments in PyTorch's order: ``criterion(y_pred, y_true,
+    sample_weight=None, mask=None)``. A name may have settings: ``loss("Huber", delta=2.0)``."""
     made = Loss(with_settings(identifier, settings))
 
     def criterion(y_pred, y_true, sample_weight=None, mask=None):
@@ -239,13 +247,13 @@ def loss(identifier: Any, **settings: Any) -> Callable[..., torch.Tensor]:
 
 
 def metric(identifier: Any, **settings: Any) -> Metric:
-    """A metric by its identifier; by its name it takes settings: ``metric("AUC", curve="PR")``."""
+    """Returns the metric for an identifier. A name may have settings: ``metric("AUC", curve="PR")``."""
     return Metric(with_settings(identifier, settings))
 
 
 def optimizer(params: Iterable[Any], identifier: Any, exclude_from_weight_decay: Iterable[str] = (), **settings: Any) -> Optimizer:
-    """An optimizer by its identifier, for parameters or named parameters; by its name it takes settings: ``optimizer(params, "AdamW",
-    learning_rate=3e-4)``, the rate as ``lr`` too."""
+    """Returns the optimizer for an identifier, for parameters or named parameters. A name may have settings:
+    ``optimizer(params, "AdamW", learning_rate=3e-4)``. ``lr`` is an alias of ``learning_rate``."""
     if "lr" in settings:
         settings["learning_rate"] = settings.pop("lr")
     return Optimizer(params, with_settings(identifier, settings), exclude_from_weight_decay)

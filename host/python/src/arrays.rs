@@ -1,4 +1,5 @@
-//! Arrays that are borrowed from Python: NumPy's as they are, anything else by way of the package's `_arrays.plain`.
+//! Arrays borrowed from Python. A suitable NumPy array is borrowed without a copy; `plain` in the package's
+//! `_arrays.py` converts everything else.
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use plugfit::compile::{Accepted, Conversions, Values};
@@ -7,8 +8,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-/// The most axes an array may have.
-const MOST_AXES: usize = 8;
+/// The maximum number of axes of an array.
+const MAX_AXES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Dtype {
@@ -20,20 +21,21 @@ enum Dtype {
     U8,
 }
 
-/// A C-contiguous array of a dtype that can be lent.
+/// A C-contiguous array of a supported dtype, borrowed for reading.
 pub struct Borrowed<'py> {
     array: Bound<'py, PyUntypedArray>,
     dtype: Dtype,
-    shape: [usize; MOST_AXES],
+    shape: [usize; MAX_AXES],
 }
 
 impl<'py> Borrowed<'py> {
-    /// Borrows an array, or what can be made one.
+    /// Borrows an array, or converts the object to one.
     ///
     /// # Errors
-    /// A TypeError: it holds no numbers, or isn't in this machine's memory.
+    /// Raises `TypeError` if the object doesn't contain numbers or isn't in main memory, and `ValueError` if it has too
+    /// many axes.
     pub fn new(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Self> {
-        // A subclass may know of more than its numbers: a masked array knows which of them aren't to be used.
+        // Exact type only: a subclass may carry more than its numbers, as a masked array does.
         if let Ok(array) = object.cast_exact::<PyUntypedArray>()
             && let Some(borrowed) = Self::as_it_is(array)
         {
@@ -45,8 +47,8 @@ impl<'py> Borrowed<'py> {
         let array = plain(object, name)?;
         let refused = || PyTypeError::new_err(format!("{name} can't be read as an array of numbers"));
         let array = array.cast::<PyUntypedArray>().map_err(|_| refused())?;
-        if array.ndim() > MOST_AXES {
-            let message = format!("{name} has {} axes, and at most {MOST_AXES} are supported", array.ndim());
+        if array.ndim() > MAX_AXES {
+            let message = format!("{name} has {} axes, and at most {MAX_AXES} are supported", array.ndim());
             return Err(PyValueError::new_err(message));
         }
         Self::as_it_is(array).ok_or_else(refused)
@@ -63,36 +65,36 @@ impl<'py> Borrowed<'py> {
             (b'u', 1) | (b'b', 1) => Dtype::U8,
             _ => return None,
         };
-        let ours = descr.is_native_byteorder() != Some(false) && array.ndim() <= MOST_AXES;
+        let ours = descr.is_native_byteorder() != Some(false) && array.ndim() <= MAX_AXES;
         if !(ours && array.is_c_contiguous() && array.is_aligned()) {
             return None;
         }
-        let mut shape = [0; MOST_AXES];
+        let mut shape = [0; MAX_AXES];
         shape[..array.ndim()].copy_from_slice(array.shape());
         Some(Borrowed { array: array.clone(), dtype, shape })
     }
 
-    /// Where its bytes are.
+    /// Returns the address range of the array's bytes.
     pub fn bytes(&self) -> std::ops::Range<usize> {
         let start = data(&self.array) as usize;
         start..start + self.array.len() * self.array.dtype().itemsize()
     }
 
-    /// The same numbers in memory of their own.
+    /// Copies the array.
     ///
     /// # Errors
-    /// There is no memory.
+    /// Raises an error if memory can't be allocated.
     pub fn copied(&self) -> PyResult<Self> {
         let copy = self.array.call_method0(pyo3::intern!(self.array.py(), "copy"))?;
         Self::new(&copy, "the copy")
     }
 
-    /// The length of each axis.
+    /// Returns the length of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape[..self.array.ndim()]
     }
 
-    /// To lend. Whoever writes into the array meanwhile, from another thread, gets numbers that are neither the old nor the new.
+    /// Views the numbers. If another thread writes to the array meanwhile, the result is undefined numbers.
     pub fn values(&self) -> Values<'_> {
         let shape = self.shape();
         match self.dtype {
@@ -110,34 +112,36 @@ impl<'py> Borrowed<'py> {
         if length == 0 {
             return &[];
         }
-        // SAFETY: a C-contiguous, aligned array of this dtype (`as_it_is`), kept alive by `self`.
+        // SAFETY: `as_it_is` checked that the array is C-contiguous, aligned and of this dtype; `self` keeps it alive.
         unsafe { std::slice::from_raw_parts(data(&self.array).cast(), length) }
     }
 }
 
 fn data(array: &Bound<'_, PyUntypedArray>) -> *mut u8 {
-    // SAFETY: the pointer is of a live array.
+    // SAFETY: the pointer is that of a live array.
     unsafe { (*array.as_array_ptr()).fields.data.cast() }
 }
 
-/// An array of a dtype and an order that can be lent, made of anything.
+/// Converts an object to a C-contiguous array of a supported dtype.
 fn plain<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static PLAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     PLAIN.import(object.py(), "plugfit._arrays", "plain")?.call1((object, name))
 }
 
-/// Float32 in C order that is written to in place.
+/// A float32 array in C order, borrowed for writing.
 pub struct Written<'py> {
     array: Bound<'py, PyUntypedArray>,
 }
 
 impl<'py> Written<'py> {
+    /// Borrows an array for writing.
+    ///
     /// # Errors
-    /// A TypeError: it isn't a writeable float32 array in C order.
+    /// Raises `TypeError` if the object isn't a writeable float32 array in C order.
     pub fn new(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Self> {
         let array = object.cast::<PyUntypedArray>().ok().filter(|array| {
             let descr = array.dtype();
-            // SAFETY: the pointer is of a live array.
+            // SAFETY: the pointer is that of a live array.
             let flags = unsafe { (*array.as_array_ptr()).fields.flags };
             descr.kind() == b'f'
                 && descr.itemsize() == 4
@@ -154,29 +158,29 @@ impl<'py> Written<'py> {
         }
     }
 
-    /// Its shape.
+    /// Returns the length of each axis.
     pub fn shape(&self) -> Vec<usize> {
         self.array.shape().to_vec()
     }
 
-    /// Where its bytes are.
+    /// Returns the address range of the array's bytes.
     pub fn bytes(&self) -> std::ops::Range<usize> {
         let start = data(&self.array) as usize;
         start..start + self.array.len() * size_of::<f32>()
     }
 
-    /// Its numbers.
+    /// Returns the numbers.
     pub fn values(&mut self) -> &mut [f32] {
         if self.array.is_empty() {
             return &mut [];
         }
-        // SAFETY: a writeable, aligned, contiguous float32 array, kept alive by `self`. That no other of a call's arrays shares its
-        // memory is for the caller to see to (`bytes`).
+        // SAFETY: the array is writeable, aligned, contiguous and of float32; `self` keeps it alive. The caller
+        // compares `bytes` to ensure that no other array of a call shares its memory.
         unsafe { std::slice::from_raw_parts_mut(data(&self.array).cast(), self.array.len()) }
     }
 }
 
-/// One of a component's inputs: the dtypes it takes, and the memory that others are converted into.
+/// An input of a component: the dtypes that it accepts, and memory for the conversion of others.
 pub struct Lender {
     accepted: Accepted,
     conversions: Conversions,
@@ -184,25 +188,26 @@ pub struct Lender {
 }
 
 impl Lender {
-    /// For an input that takes these.
+    /// Creates a converter for an input that accepts these dtypes.
     pub fn new(accepted: Accepted) -> Self {
         Lender { accepted, conversions: Conversions::default(), is_mask: false }
     }
 
-    /// For weights.
+    /// Creates a converter for weights.
     pub fn of_weight() -> Self {
         Self::new(Accepted::f32())
     }
 
-    /// For masks.
+    /// Creates a converter for masks.
     pub fn of_mask() -> Self {
         Lender { is_mask: true, ..Self::new(Accepted::u8()) }
     }
 
-    /// Converted, if need be.
+    /// Returns the values as a tensor, converted if necessary.
     ///
     /// # Errors
-    /// The array has too many axes, or is converted to float32 and holds a number that is too large for it.
+    /// Returns an error if the array has too many axes, or contains a number that is too large for a conversion to
+    /// float32.
     pub fn lend<'l>(&'l mut self, values: &'l Values<'_>, name: &str) -> plugfit::Result<Tensor<'l>> {
         values.check(name)?;
         self.conversions.forget();
@@ -212,14 +217,14 @@ impl Lender {
             self.accepted.check(values, name)?;
             self.conversions.prepare(values, &self.accepted);
         }
-        let lent = self.conversions.get(values, &self.accepted);
-        let lent = lent.ok_or_else(|| plugfit::Error::usage(format!("{name} can't be lent")))?;
-        if let Some(converted) = lent.as_slice::<f32>()
+        let tensor = self.conversions.get(values, &self.accepted);
+        let tensor = tensor.ok_or_else(|| plugfit::Error::usage(format!("{name} can't be used as an array")))?;
+        if let Some(converted) = tensor.as_slice::<f32>()
             && let Some((row, number)) = values.too_large_for_f32(converted)
         {
             let error = plugfit::Error::usage(format!("{name} holds {number:e}, which is too large for float32"));
             return Err(error.with("in", format!("row {row} (from 0)")));
         }
-        Ok(lent)
+        Ok(tensor)
     }
 }

@@ -1,4 +1,4 @@
-//! Python functions as losses, and as metrics by the mean of their values.
+//! Python functions as losses, and as metrics that are the mean of their values.
 
 use std::cell::Cell;
 
@@ -13,22 +13,23 @@ use serde_json::{Map, Value};
 
 use crate::fork;
 
-/// A function of `y_true` and `y_pred`, float32 arrays (float64 for a loss that computes in it), to values of any shape; if it has an attribute `gradient`, that is a function
-/// of the same arrays to the derivative of the values' sum with respect to `y_pred`.
+/// A Python function from `y_true` and `y_pred` to values of any shape. The arrays are float32, or float64 if the loss
+/// computes in float64. The attribute `gradient`, if there is one, is a function of the same arrays; it returns the
+/// derivative of the sum of the values with respect to `y_pred`.
 pub struct Callable {
     function: Py<PyAny>,
     gradient: Option<Py<PyAny>>,
 }
 
 thread_local! {
-    /// What a function raised, until the call that it was made in returns.
+    /// The exception that a function raised, until [`run`] returns it.
     static RAISED: Cell<Option<PyErr>> = const { Cell::new(None) };
 }
 
-/// Does work as [`fork::run`] does, and raises what a function raised in it.
+/// Runs `work` like [`fork::run`], and returns the exception that a Python function raised in it.
 ///
 /// # Errors
-/// The function's exception.
+/// Returns the function's exception.
 pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
     let (result, raised) = fork::run(py, || {
         RAISED.take();
@@ -37,7 +38,7 @@ pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult
     raised.map_or(Ok(result), Err)
 }
 
-/// An identifier of a function, with the host's keys (name, reduction) as JSON.
+/// Returns an identifier for a function, with the host's keys (name, reduction) as JSON.
 pub fn loss(function: &Bound<'_, PyAny>, keys: &str) -> PyResult<Identifier> {
     let gradient = function.getattr_opt("gradient")?.map(Bound::unbind);
     let callable = Callable { function: function.clone().unbind(), gradient };
@@ -51,22 +52,27 @@ pub fn loss(function: &Bound<'_, PyAny>, keys: &str) -> PyResult<Identifier> {
     Ok(identifier)
 }
 
-fn lend<'py, F: Number>(py: Python<'py>, tensor: &Tensor<'_>, name: &str) -> plugfit_api::Result<Bound<'py, PyAny>> {
+/// Copies a tensor to a NumPy array.
+fn to_numpy<'py, F: Number>(
+    py: Python<'py>,
+    tensor: &Tensor<'_>,
+    name: &str,
+) -> plugfit_api::Result<Bound<'py, PyAny>> {
     let shape: Vec<usize> = tensor.shape().iter().map(|&length| length as usize).collect();
     let array = PyArray1::from_slice(py, tensor.floats::<F>(name)?);
     Ok(array.reshape(shape).map_err(keep)?.into_any())
 }
 
-/// Keeps an exception for [`run`].
+/// Stores an exception for [`run`].
 fn keep(error: PyErr) -> Error {
     let text = error.to_string();
     RAISED.set(Some(error));
     Error::input(text)
 }
 
-/// What a function computes in.
+/// A dtype in which a function computes.
 trait Number: Float + numpy::Element {
-    /// What makes an array of it.
+    /// The name of the function in `plugfit._arrays` that converts to an array of this dtype.
     const NAME: &str;
 }
 
@@ -78,11 +84,11 @@ impl Number for f64 {
     const NAME: &str = "float64";
 }
 
-/// Calls a function with a batch, and gives its values with their shape.
+/// Calls a function with a batch and returns the shape of its values, and the values.
 fn call<F: Number>(function: &Py<PyAny>, inputs: &Inputs<'_>) -> plugfit_api::Result<(Vec<i64>, Vec<F>)> {
     Python::attach(|py| {
-        let y_true = lend::<F>(py, &inputs.y_true()?, "y_true")?;
-        let y_pred = lend::<F>(py, &inputs.y_pred()?, "y_pred")?;
+        let y_true = to_numpy::<F>(py, &inputs.y_true()?, "y_true")?;
+        let y_pred = to_numpy::<F>(py, &inputs.y_pred()?, "y_pred")?;
         let read = || -> PyResult<(Vec<i64>, Vec<F>)> {
             let returned = function.bind(py).call1((y_true, y_pred))?;
             let values = py.import("plugfit._arrays")?.getattr(F::NAME)?.call1((returned,))?;
@@ -167,19 +173,19 @@ impl Callable {
         let (scale, upstream) = (output.scale, output.upstream);
         let Some(target) = output.gradient(1)? else { return Ok(totals) };
         let function = self.gradient.as_ref().ok_or_else(|| Error::unsupported("this function has no gradient"))?;
-        let (_, slopes) = call::<F>(function, inputs)?;
-        if slopes.len() != target.len() {
+        let (_, derivatives) = call::<F>(function, inputs)?;
+        if derivatives.len() != target.len() {
             return Err(Error::input(format!(
                 "the gradient has {} numbers, y_pred has {}",
-                slopes.len(),
+                derivatives.len(),
                 target.len()
             )));
         }
-        // Each value is of the elements of y_pred that stand at its place.
-        let each = slopes.len().checked_div(values.len()).unwrap_or(1).max(1);
-        for (i, (place, slope)) in target.iter_mut().zip(slopes).enumerate() {
-            let weight = upstream.map_or(F::ONE, |upstream| upstream.get(i / each).copied().unwrap_or(F::ONE));
-            *place = if weight == F::ZERO { F::ZERO } else { slope * scale * weight };
+        // Each value belongs to a block of consecutive elements of y_pred.
+        let block = derivatives.len().checked_div(values.len()).unwrap_or(1).max(1);
+        for (i, (place, derivative)) in target.iter_mut().zip(derivatives).enumerate() {
+            let weight = upstream.map_or(F::ONE, |upstream| upstream.get(i / block).copied().unwrap_or(F::ONE));
+            *place = if weight == F::ZERO { F::ZERO } else { derivative * scale * weight };
         }
         Ok(totals)
     }

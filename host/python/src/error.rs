@@ -1,4 +1,4 @@
-//! The host's errors as Python's exceptions.
+//! Converts the host's errors to Python exceptions.
 
 use plugfit::ErrorKind;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
@@ -8,10 +8,11 @@ pyo3::create_exception!(
     plugfit,
     PluginError,
     PyRuntimeError,
-    "A plug-in failed: it panicked, broke its word, or can't be loaded."
+    "A plug-in failed: it panicked, violated the interface, or can't be loaded."
 );
 
-/// As an exception: what was asked wrongly is a ValueError, what a plug-in did wrong a PluginError.
+/// Converts an error: a failure of a plug-in to `PluginError`, an interrupt to `KeyboardInterrupt`, and all others to
+/// `ValueError`.
 pub fn raise(error: plugfit::Error) -> PyErr {
     let text = error.to_string();
     match error.kind() {
@@ -21,10 +22,12 @@ pub fn raise(error: plugfit::Error) -> PyErr {
     }
 }
 
-/// Of a `Result` of the host's, for `?`.
+/// Converts the host's `Result` for the `?` operator.
 pub trait Raise<T> {
+    /// Returns the value.
+    ///
     /// # Errors
-    /// The host's error as an exception.
+    /// Returns the host's error as an exception.
     fn or_raise(self) -> PyResult<T>;
 }
 

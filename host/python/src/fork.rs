@@ -1,4 +1,5 @@
-//! Threads in a forked process: it has none of its parent's, so that it is given its own.
+//! A thread pool for forked processes. A fork doesn't copy the threads of the parent's pool, so the child needs its
+//! own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +10,15 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 static FORKED: AtomicBool = AtomicBool::new(false);
 static POOL: Mutex<Option<Arc<ThreadPool>>> = Mutex::new(None);
 
-/// Called in the child.
+/// Notes that this process was forked. Python calls it in the child.
 #[pyfunction]
 pub fn after_fork() {
     FORKED.store(true, Ordering::Relaxed);
-    // A pool that an ancestor made has no threads here, and to drop it would wait for them.
+    // A pool of the parent process has no threads here. Dropping it would wait for them forever.
     std::mem::forget(POOL.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
-/// Does work with the GIL released and threads that exist.
+/// Runs `work` with the GIL released, and in a forked process in a pool of its own threads.
 pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
     py.detach(|| {
         if !FORKED.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! The one host of a process, and what it has.
+//! The global host of the process, and functions to look up its components.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -16,15 +16,15 @@ use serde_json::{Value, json};
 
 use crate::error::Raise;
 
-/// With the standard set and the plug-ins of the folders that are looked in always; made when it is first needed. Then Python is warned of
-/// files in these folders that are refused.
+/// Returns the global host, with the standard set and the plug-ins of the default folders. The first call creates it,
+/// and issues a Python warning for each refused file in these folders.
 ///
 /// # Errors
-/// There is a lock here that can't be read, or a warning is an error.
+/// Returns an error if the lock in the current folder can't be read, or if Python turns a warning into an error.
 pub fn host() -> PyResult<&'static Host> {
-    let host = made()?;
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if !TOLD.swap(true, Ordering::Relaxed) {
+    let host = global_host()?;
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
         let refused = host.reports().into_iter().flat_map(|report| refused(report.files));
         let refused = refused.map(|(file, reason)| format!("{}: {reason}", Origin::File(file)));
         warn_of(refused.chain(host.notes()))?;
@@ -32,7 +32,7 @@ pub fn host() -> PyResult<&'static Host> {
     Ok(host)
 }
 
-fn made() -> PyResult<&'static Host> {
+fn global_host() -> PyResult<&'static Host> {
     static HOST: OnceLock<Result<Host, Error>> = OnceLock::new();
     let host = HOST.get_or_init(|| {
         let lock = Lock::at(Path::new(Lock::NAME))?;
@@ -53,7 +53,7 @@ fn warn_of(texts: impl Iterator<Item = String>) -> PyResult<()> {
     texts.into_iter().try_for_each(warn)
 }
 
-/// The files that were refused, each with why.
+/// Returns the refused files, each with the reason.
 fn refused(files: Vec<FileReport>) -> impl Iterator<Item = (PathBuf, String)> {
     files.into_iter().filter_map(|file| match file.verdict {
         Verdict::Refused(refusal) => Some((file.path, refusal.line())),
@@ -61,17 +61,17 @@ fn refused(files: Vec<FileReport>) -> impl Iterator<Item = (PathBuf, String)> {
     })
 }
 
-/// An identifier from JSON text.
+/// Parses an identifier from JSON text.
 pub fn identifier(text: &str) -> PyResult<Identifier> {
     Ok(json_of(text)?.into())
 }
 
-/// JSON from text.
+/// Parses JSON text.
 pub fn json_of(text: &str) -> PyResult<Value> {
     serde_json::from_str(text).map_err(|error| PyValueError::new_err(format!("{text} can't be read: {error}")))
 }
 
-/// Which kind a name stands for.
+/// Returns the kind with this name.
 pub fn kind(name: &str) -> PyResult<Kind> {
     match name {
         "loss" => Ok(Kind::Loss),
@@ -110,7 +110,7 @@ fn description(package: &str, kind: Kind, component: &plugfit::plugin::Component
     .to_string()
 }
 
-/// Every component of a kind, each as JSON.
+/// Returns every component of a kind, each as JSON.
 #[pyfunction]
 pub fn components(of: &str) -> PyResult<Vec<String>> {
     let kind = kind(of)?;
@@ -118,7 +118,7 @@ pub fn components(of: &str) -> PyResult<Vec<String>> {
     Ok(components.iter().map(|(plugin, component)| description(plugin.name(), kind, component)).collect())
 }
 
-/// Those of the standard set; no plug-in is looked for.
+/// Returns the components of the standard set, each as JSON, without searching for plug-ins.
 #[pyfunction]
 pub fn standard(of: &str) -> PyResult<Vec<String>> {
     static STANDARD: OnceLock<Host> = OnceLock::new();
@@ -127,7 +127,7 @@ pub fn standard(of: &str) -> PyResult<Vec<String>> {
     Ok(components.iter().map(|(plugin, component)| description(plugin.name(), kind, component)).collect())
 }
 
-/// The component that a name stands for, as JSON.
+/// Returns the component with this name as JSON.
 #[pyfunction]
 pub fn find(of: &str, name: &str) -> PyResult<String> {
     let kind = kind(of)?;
@@ -135,13 +135,13 @@ pub fn find(of: &str, name: &str) -> PyResult<String> {
     Ok(description(plugin.name(), kind, &component))
 }
 
-/// Whether a plug-in has a component of this name, usable or not.
+/// Returns `true` if a plug-in has a component with this name, even if it can't be used.
 #[pyfunction]
 pub fn has(of: &str, name: &str) -> PyResult<bool> {
     Ok(host()?.has(kind(of)?, name))
 }
 
-/// Loads a plug-in, or those of a folder; gives the files that were refused, each with why.
+/// Loads a plug-in or those of a folder. Returns the refused files, each with the reason.
 #[pyfunction]
 pub fn load_plugins(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(PathBuf, String)>> {
     let host = host()?;

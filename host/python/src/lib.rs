@@ -1,6 +1,6 @@
-//! What is native of the Python package `plugfit`: the components, over arrays that are borrowed from NumPy.
+//! The native module of the Python package `plugfit`: components that operate on arrays borrowed from NumPy.
 //!
-//! The package's Python files give them Keras's face: classes by name, `get`, configurations as dicts.
+//! The package's Python files add the interface of Keras: classes by name, `get`, and configurations as dicts.
 
 mod arrays;
 mod callable;
@@ -17,13 +17,13 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
-/// Runs the program `plugfit` with these arguments, the first of which is its name; gives its exit status. `begun_by` is the command
-/// that begins it anew, for what runs in a process of its own.
+/// Runs the program `plugfit` and returns its exit status. The first argument is the program's name. `begun_by` is the
+/// command that starts the program again, for its worker processes.
 #[pyfunction]
 fn run_program(py: Python<'_>, arguments: Vec<OsString>, begun_by: Vec<OsString>) -> u8 {
     plugfit::cli::set_program(begun_by);
     py.detach(|| {
-        plugfit::plugin::worker_main_of(arguments.iter().skip(1).cloned());
+        plugfit::worker_main_of(arguments.iter().skip(1).cloned());
         plugfit::cli::run(arguments)
     })
 }

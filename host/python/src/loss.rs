@@ -1,4 +1,4 @@
-//! Losses.
+//! The Python class of losses.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,13 +15,14 @@ use crate::error::Raise;
 use crate::fork;
 use crate::host::host;
 
-/// A loss; the package's classes are made of it.
+/// A loss, the base of the package's classes.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Loss {
     identifier: Identifier,
     name: String,
     full_name: String,
-    /// The configuration as JSON; here, as a function that the loss is of may ask for it while the loss is at work.
+    /// The configuration as JSON. It is outside of the lock, because a Python function that the locked loss calls may
+    /// request it.
     config: String,
     reduction: &'static str,
     is_float64: bool,
@@ -36,7 +37,7 @@ struct Inner {
     mask: Lender,
 }
 
-/// What a call comes to, out of the loss's own memory.
+/// The result of a call, copied from the loss's memory.
 enum Result {
     Scalar(f64),
     Array(Vec<usize>, Vec<f32>),
@@ -45,7 +46,7 @@ enum Result {
 }
 
 impl Loss {
-    /// What makes it again.
+    /// Returns an identifier that creates this loss again.
     pub fn identifier(&self) -> Identifier {
         self.identifier.clone()
     }
@@ -66,10 +67,10 @@ impl Loss {
                 Some(_) if !inner.loss.info().differentiable => {
                     return Err(Error::usage(format!("{} has no gradient", inner.loss.name())));
                 }
-                Some(Gradient { slopes, shape }) => {
-                    let mut gradient = match slopes {
-                        Slopes::Single(slopes) => TensorMut::new(slopes, shape),
-                        Slopes::Double(slopes) => TensorMut::new(slopes, shape),
+                Some(Gradient { derivatives, shape }) => {
+                    let mut gradient = match derivatives {
+                        Derivatives::Single(derivatives) => TensorMut::new(derivatives, shape),
+                        Derivatives::Double(derivatives) => TensorMut::new(derivatives, shape),
                     };
                     inner.loss.value_and_gradient(y_true, y_pred, weight, mask, 1.0, &mut gradient)?
                 }
@@ -91,31 +92,32 @@ impl Loss {
         let count = shape.iter().product::<usize>();
         if self.is_float64 {
             let gradient = PyArray1::<f64>::zeros(py, [count], false);
-            // SAFETY: just made, and nobody else knows of it.
-            let slopes = Slopes::Double(unsafe { gradient.as_slice_mut() }?);
-            let value = self.call(py, arguments, Some(Gradient { slopes, shape: &lengths }))?;
+            // SAFETY: the array was just created, and no other reference to it exists.
+            let derivatives = Derivatives::Double(unsafe { gradient.as_slice_mut() }?);
+            let value = self.call(py, arguments, Some(Gradient { derivatives, shape: &lengths }))?;
             return Ok((value, gradient.reshape(shape)?.into_any()));
         }
         let gradient = PyArray1::<f32>::zeros(py, [count], false);
-        // SAFETY: just made, and nobody else knows of it.
-        let slopes = Slopes::Single(unsafe { gradient.as_slice_mut() }?);
-        let value = self.call(py, arguments, Some(Gradient { slopes, shape: &lengths }))?;
+        // SAFETY: the array was just created, and no other reference to it exists.
+        let derivatives = Derivatives::Single(unsafe { gradient.as_slice_mut() }?);
+        let value = self.call(py, arguments, Some(Gradient { derivatives, shape: &lengths }))?;
         Ok((value, gradient.reshape(shape)?.into_any()))
     }
 }
 
-/// Where a gradient goes, in the dtype that the loss computes in.
+/// Memory for a gradient.
 struct Gradient<'g> {
-    slopes: Slopes<'g>,
+    derivatives: Derivatives<'g>,
     shape: &'g [i64],
 }
 
-enum Slopes<'g> {
+/// Memory for derivatives, in the dtype in which the loss computes.
+enum Derivatives<'g> {
     Single(&'g mut [f32]),
     Double(&'g mut [f64]),
 }
 
-/// A call's arrays.
+/// The arrays of a call.
 struct Arguments<'py> {
     y_true: Borrowed<'py>,
     y_pred: Borrowed<'py>,
@@ -143,7 +145,7 @@ impl<'py> Arguments<'py> {
     }
 }
 
-/// The mask that Keras's layers leave with what they predict.
+/// Returns the mask that Keras's layers attach to their output.
 pub fn keras_mask<'py>(y_pred: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if y_pred.is_exact_instance_of::<numpy::PyUntypedArray>() {
         return Ok(None);
@@ -161,13 +163,13 @@ fn to_python(py: Python<'_>, value: Result) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// A NumPy scalar.
+/// Returns a NumPy scalar of float32.
 pub fn float32(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
     static FLOAT32: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     FLOAT32.import(py, "numpy", "float32")?.call1((value,))
 }
 
-/// The same of float64.
+/// Returns a NumPy scalar of float64.
 fn float64(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
     static FLOAT64: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     FLOAT64.import(py, "numpy", "float64")?.call1((value,))
@@ -175,7 +177,7 @@ fn float64(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
 
 #[pymethods]
 impl Loss {
-    /// From an identifier as JSON; or from a callable, with the host's keys as JSON.
+    /// Creates a loss from an identifier as JSON, or from a callable with the host's keys as JSON.
     #[new]
     #[pyo3(signature = (identifier, callable=None))]
     fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
@@ -184,8 +186,7 @@ impl Loss {
             Some(function) => callable::loss(&function, identifier)?,
         };
         let host = host()?;
-        let made = fork::run(py, || host.loss(identifier.clone()));
-        let loss = made.or_raise()?;
+        let loss = fork::run(py, || host.loss(identifier.clone())).or_raise()?;
         let info = loss.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
         let (y_true, y_pred) = (Lender::new(declared("y_true")), Lender::new(declared("y_pred")));
@@ -215,7 +216,8 @@ impl Loss {
         to_python(py, self.call(py, &arguments, None)?)
     }
 
-    /// The gradient of the reduced loss (of the sum, where it isn't reduced) with respect to y_pred, in its shape.
+    /// Returns the gradient of the reduced loss with respect to y_pred, in its shape. If the loss isn't reduced, it is
+    /// the gradient of the sum.
     #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
     fn gradient<'py>(
         &self,
@@ -229,7 +231,7 @@ impl Loss {
         Ok(self.with_gradient(py, &arguments)?.1)
     }
 
-    /// The loss and its gradient, from one pass.
+    /// Returns the loss and its gradient, computed in one pass.
     #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
     fn value_and_gradient<'py>(
         &self,
@@ -254,7 +256,7 @@ impl Loss {
         &self.full_name
     }
 
-    /// The configuration as JSON.
+    /// Returns the configuration as JSON.
     fn _config(&self) -> &str {
         &self.config
     }

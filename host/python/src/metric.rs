@@ -1,4 +1,4 @@
-//! Metrics.
+//! The Python class of metrics.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,19 +17,20 @@ use crate::error::Raise;
 use crate::fork;
 use crate::host::host;
 
-/// What the bytes of every metric's state begin with.
+/// The prefix of every saved state.
 const MARK: &[u8] = b"plugfit\0";
 
-/// A metric; the package's classes are made of it.
+/// A metric, the base of the package's classes.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Metric {
     identifier: Identifier,
     name: String,
     full_name: String,
     takes_values: bool,
-    /// As JSON; here, as a function that the metric is of may ask for it while the metric is at work.
+    /// The configuration as JSON. It is outside of the lock, because a Python function that the locked metric calls may
+    /// request it.
     config: String,
-    /// See [`mark`].
+    /// The prefix of this metric's saved states; see [`mark`].
     mark: Vec<u8>,
     inner: Mutex<Inner>,
 }
@@ -43,7 +44,7 @@ struct Inner {
 }
 
 impl Metric {
-    /// What makes it again.
+    /// Returns an identifier that creates this metric again.
     pub fn identifier(&self) -> Identifier {
         self.identifier.clone()
     }
@@ -53,7 +54,8 @@ impl Metric {
     }
 }
 
-/// What the bytes of a metric's state begin with, so that no other takes them: its name and its settings but for how it is called.
+/// Returns the prefix of a metric's saved states: its class and its settings without the key `name`. With it, a metric
+/// refuses the states of other metrics.
 fn mark(full_name: &str, mut config: Map<String, Value>) -> Vec<u8> {
     config.remove("name");
     let text = serde_json::json!([full_name, config]).to_string();
@@ -62,7 +64,7 @@ fn mark(full_name: &str, mut config: Map<String, Value>) -> Vec<u8> {
 
 #[pymethods]
 impl Metric {
-    /// From an identifier as JSON; or from a callable, with the host's keys as JSON.
+    /// Creates a metric from an identifier as JSON, or from a callable with the host's keys as JSON.
     #[new]
     #[pyo3(signature = (identifier, callable=None))]
     fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
@@ -71,8 +73,7 @@ impl Metric {
             Some(function) => callable::loss(&function, identifier)?,
         };
         let host = host()?;
-        let made = fork::run(py, || host.metric(identifier.clone()));
-        let metric = made.or_raise()?;
+        let metric = fork::run(py, || host.metric(identifier.clone())).or_raise()?;
         let info = metric.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
         let takes_values = info.inputs == ["values"];
@@ -90,7 +91,7 @@ impl Metric {
         })
     }
 
-    /// Takes in a batch. A metric of values alone takes `values` and `sample_weight`.
+    /// Updates the state with a batch. A metric without targets takes `values` and `sample_weight`.
     #[pyo3(signature = (y_true=None, y_pred=None, sample_weight=None, mask=None, *, values=None))]
     fn update_state<'py>(
         &self,
@@ -136,7 +137,7 @@ impl Metric {
         updated.or_raise()
     }
 
-    /// What it has come to: a float64, an array of them, or a dict; None where it isn't defined.
+    /// Returns the result: a float64, an array of them or a dict, or None if it is undefined.
     fn _result<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let outcome = fork::run(py, || self.lock().metric.result()).or_raise()?;
         Ok(Some(match outcome {
@@ -153,19 +154,19 @@ impl Metric {
         }))
     }
 
-    /// Forgets what it has seen.
+    /// Resets the state.
     fn reset_state(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.lock().metric.reset_state()).or_raise()
     }
 
-    /// Takes in what other metrics of the same class and configuration have seen.
+    /// Merges the states of other metrics of the same class and configuration into this one.
     fn merge_state(&self, py: Python<'_>, metrics: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
         let host = host()?;
         for other in metrics {
             let other = other.cast::<Metric>().map_err(|_| {
                 PyTypeError::new_err("merge_state takes a list of metrics of the same class and configuration")
             })?;
-            // By way of a copy: two of them are never locked at once, and one may be merged into itself.
+            // Merge a copy: locking two metrics at once could deadlock, as when a metric is merged into itself.
             let other = other.get();
             fork::run(py, || {
                 let state = other.lock().metric.get_state()?;
@@ -178,25 +179,25 @@ impl Metric {
         Ok(())
     }
 
-    /// What it has seen, exact to the bit.
+    /// Returns the state as bytes, exact to the bit.
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let state = py.detach(|| self.lock().metric.get_state()).or_raise()?;
         Ok(PyBytes::new(py, &[&self.mark[..], &state].concat()))
     }
 
-    /// Goes on from what get_state gave. On an error the state is as it was.
+    /// Restores what get_state returned. An error leaves the state unchanged.
     fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
         let state = match state.strip_prefix(&*self.mark) {
             None if state.starts_with(MARK) => {
                 let message = format!("the state is of another metric than {}, or of other settings", self.full_name);
                 return Err(PyValueError::new_err(message));
             }
-            // What comes from elsewhere has no mark.
+            // A state that wasn't saved from Python has no mark.
             None => state,
             Some(state) => state,
         };
         let set = py.detach(|| self.lock().metric.set_state(state));
-        // Whatever the plug-in calls it: the bytes are the caller's.
+        // A ValueError for any kind of error, because the caller passed the bytes.
         set.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
@@ -210,13 +211,13 @@ impl Metric {
         &self.full_name
     }
 
-    /// Whether it is the mean of a loss's, or a function's, values.
+    /// Whether the metric is the mean of the values of a loss or a function.
     #[getter]
     fn _is_of_loss(&self, py: Python<'_>) -> bool {
         py.detach(|| self.lock().metric.is_of_loss())
     }
 
-    /// Which way is better: "maximize", "minimize" or None.
+    /// "maximize" if greater values are better, "minimize" if smaller ones are, else None.
     #[getter]
     fn direction(&self, py: Python<'_>) -> Option<&'static str> {
         match py.detach(|| self.lock().metric.direction()) {
@@ -226,19 +227,19 @@ impl Metric {
         }
     }
 
-    /// Whether it takes values alone, without targets.
+    /// Whether the metric takes `values` instead of targets and predictions.
     #[getter]
     fn _takes_values(&self) -> bool {
         self.takes_values
     }
 
-    /// The configuration as JSON.
+    /// Returns the configuration as JSON.
     fn _config(&self) -> &str {
         &self.config
     }
 }
 
-/// A NumPy scalar.
+/// Returns a NumPy scalar of float64.
 pub fn float64(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
     static FLOAT64: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     FLOAT64.import(py, "numpy", "float64")?.call1((value,))

@@ -1,4 +1,4 @@
-//! The embedded network, compiled and trained.
+//! The Python class of a model: the embedded network, with its compile configuration.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -25,12 +25,12 @@ use crate::loss::Loss;
 use crate::metric::Metric;
 use crate::optimizer::Optimizer;
 
-/// The embedded network, compiled and trained; the package's `Model` is made of it.
+/// A network that can be compiled and trained, the base of the package's `Model`.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Model {
     config: NetworkConfig,
     inner: Mutex<Inner>,
-    /// The thread that has it at work, where that calls Python's functions.
+    /// The thread that currently runs the model, if that work may call Python functions.
     worker: Mutex<Option<ThreadId>>,
 }
 
@@ -40,7 +40,7 @@ struct Inner {
     compiled: Option<Compiled>,
 }
 
-/// The losses or metrics: None, an identifier, a list or a dict of them. What is written is a string of JSON in a tuple.
+/// Converts losses or metrics: None, an identifier, a list or a dict of them.
 fn per_output(object: &Bound<'_, PyAny>) -> PyResult<PerOutput> {
     if object.is_none() {
         return Ok(PerOutput::none());
@@ -55,7 +55,7 @@ fn per_output(object: &Bound<'_, PyAny>) -> PyResult<PerOutput> {
     Ok(PerOutput::One(identifier(object)?))
 }
 
-/// JSON text, or a component.
+/// Converts an identifier: None, JSON text, or a component.
 fn identifier(object: &Bound<'_, PyAny>) -> PyResult<Identifier> {
     if object.is_none() {
         Ok(Identifier::none())
@@ -108,14 +108,14 @@ fn target(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Target> {
     Ok(Target { name: name.to_owned(), values, class_names: None })
 }
 
-/// A copy in the dtype that it has.
+/// Copies an array and keeps its dtype.
 fn array(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Array> {
     let borrowed = Borrowed::new(object, name)?;
     let (values, shape) = (borrowed.values(), borrowed.shape());
-    // uint64 alone isn't among them, and becomes int64.
-    let every = ["int64", "float32", "float64", "int32", "uint8"];
-    let every = plugfit::compile::Accepted::declared("", &[], &[], &every);
-    let mut lender = Lender::new(every);
+    // uint64 isn't listed, so it is converted to the first dtype, int64.
+    let dtypes = ["int64", "float32", "float64", "int32", "uint8"];
+    let accepted = plugfit::compile::Accepted::declared("", &[], &[], &dtypes);
+    let mut lender = Lender::new(accepted);
     let tensor: Tensor<'_> = lender.lend(&values, name).or_raise()?;
     let array = if let Some(numbers) = tensor.as_slice::<f32>() {
         Array::F32(Rows::new(numbers.to_vec(), shape).or_raise()?)
@@ -131,25 +131,25 @@ fn array(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Array> {
     Ok(array)
 }
 
-/// Asks Python for Ctrl-C, and tells of each epoch.
-struct Looking {
+/// Checks for Ctrl-C during training, and reports each epoch to a Python function.
+struct Monitor {
     on_epoch: Option<Py<PyAny>>,
-    looked: Instant,
+    last_check: Instant,
     error: Option<PyErr>,
     stopped: std::cell::Cell<bool>,
 }
 
-/// How often Python is asked whether there was a Ctrl-C.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+/// The interval between checks for Ctrl-C.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-impl Watch for Looking {
+impl Watch for Monitor {
     fn is_stopped(&self) -> bool {
         self.stopped.get()
     }
 
     fn batch_ended(&mut self, _: u64, _: usize, _: usize, _: &Compiled) {
-        if self.looked.elapsed() >= BETWEEN_LOOKS {
-            self.looked = Instant::now();
+        if self.last_check.elapsed() >= CHECK_INTERVAL {
+            self.last_check = Instant::now();
             if let Err(error) = Python::attach(|py| py.check_signals()) {
                 self.error = Some(error);
                 self.stopped.set(true);
@@ -167,7 +167,7 @@ impl Watch for Looking {
     }
 }
 
-/// The logs keep their order as a list.
+/// Converts logs to JSON, as a list of pairs to keep their order.
 fn logs_json(logs: &Logs) -> Value {
     let value = |value: &LogValue| match value {
         LogValue::Number(number) if !number.is_finite() => json!(number.to_string()),
@@ -190,17 +190,17 @@ impl Model {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`lock`](Self::lock), for work that calls Python's functions.
+    /// Locks like [`lock`](Self::lock), for work that may call Python functions.
     fn lock_to_work(&self) -> Working<'_> {
         let inner = self.lock();
         *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
         Working { inner, worker: &self.worker }
     }
 
-    /// Does something with the network and what it is compiled with, once nothing else is at work.
+    /// Calls `f` with the locked contents, once no other call uses the model.
     ///
     /// # Errors
-    /// A RuntimeError: it is called by a function that this model itself is calling, and would wait for ever.
+    /// Raises `RuntimeError` if a Python function that this model is calling uses the model: it would deadlock.
     fn with<T: Send>(&self, py: Python<'_>, f: impl FnOnce(&mut Inner) -> T + Send) -> PyResult<T> {
         let worker = *self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         if worker == Some(std::thread::current().id()) {
@@ -231,7 +231,7 @@ type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, 
 
 #[pymethods]
 impl Model {
-    /// From a network's configuration as JSON.
+    /// Creates a model from a network's configuration as JSON.
     #[new]
     fn new(config: &str) -> PyResult<Self> {
         let config = NetworkConfig::from_json(&json_of(config)?).or_raise()?;
@@ -260,7 +260,7 @@ impl Model {
         self.with(py, |inner| inner.compiled = Some(compiled))
     }
 
-    /// Draws the weights for samples of this shape, unless there are weights.
+    /// Initialises the weights for samples of this shape, unless the network is built.
     fn _build(&self, py: Python<'_>, input_shape: Vec<usize>, seed: u64) -> PyResult<()> {
         let built: plugfit::Result<()> = self.with(py, |inner| {
             if inner.network.is_none() {
@@ -290,12 +290,12 @@ impl Model {
         let mut training = self.dataset(x, y, sample_weight)?;
         let mut validating = validation.map(|(x, y, weight)| self.dataset(&x, &y, weight.as_ref())).transpose()?;
         if validating.is_none() && validation_split > 0.0 {
-            let (kept, split) = training.split(validation_split).or_raise()?;
-            training = kept;
+            let (rest, split) = training.split(validation_split).or_raise()?;
+            training = rest;
             validating = Some(split);
         }
         let host = host()?;
-        let mut looking = Looking { on_epoch, looked: Instant::now(), error: None, stopped: false.into() };
+        let mut monitor = Monitor { on_epoch, last_check: Instant::now(), error: None, stopped: false.into() };
         let mut history = History::default();
         let ended = callable::run(py, || {
             let mut working = self.lock_to_work();
@@ -306,9 +306,9 @@ impl Model {
             compiled.check_trainable()?;
             let mut trainer = Trainer::new(network, compiled, &training)?;
             let mut fit = Fit { config: &config, callbacks: &mut callbacks, folder: None };
-            fit.run(&mut trainer, (&training, validating.as_ref()), &mut history, &mut looking)
+            fit.run(&mut trainer, (&training, validating.as_ref()), &mut history, &mut monitor)
         })?;
-        if let Some(error) = looking.error {
+        if let Some(error) = monitor.error {
             return Err(error);
         }
         let reason = match ended.or_raise()? {
@@ -338,7 +338,7 @@ impl Model {
         Ok(logs_json(&logs.or_raise()?).to_string())
     }
 
-    /// Each output's name and its predictions.
+    /// Returns each output's name and its predictions.
     fn _predict<'py>(
         &self,
         py: Python<'py>,
@@ -357,7 +357,7 @@ impl Model {
         Ok(names.into_iter().zip(outputs).collect())
     }
 
-    /// Each parameter's path and values.
+    /// Returns each parameter's path and values.
     fn _weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
         let copied = self.with(py, |inner| {
             let network = inner.network.as_ref()?;
@@ -372,7 +372,7 @@ impl Model {
         copied.into_iter().map(array).collect()
     }
 
-    /// Writes a parameter.
+    /// Sets the values of a parameter.
     fn _set_weight(&self, py: Python<'_>, path: &str, values: &Bound<'_, PyAny>) -> PyResult<()> {
         let rows = Borrowed::new(values, path)?;
         let values = rows.values();
@@ -393,7 +393,7 @@ impl Model {
         set.or_raise()
     }
 
-    /// The network in one line; none: it isn't built.
+    /// Returns the network in one line, or None if it isn't built.
     #[getter]
     fn _summary(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.with(py, |inner| inner.network.as_ref().map(|network| network.summary().to_owned()))
@@ -405,7 +405,7 @@ impl Model {
     }
 }
 
-/// A lock of a model while it calls Python's functions.
+/// A lock of a model during work that may call Python functions.
 struct Working<'m> {
     inner: MutexGuard<'m, Inner>,
     worker: &'m Mutex<Option<ThreadId>>,

@@ -1,4 +1,4 @@
-//! Optimizers.
+//! The Python class of optimizers.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use crate::error::Raise;
 use crate::fork;
 use crate::host::host;
 
-/// An optimizer; the package's classes are made of it.
+/// An optimizer, the base of the package's classes.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Optimizer {
     identifier: Identifier,
@@ -29,9 +29,9 @@ pub struct Optimizer {
 
 struct Inner {
     optimizer: component::Optimizer,
-    /// One for each parameter.
+    /// The conversion of each parameter's gradient.
     gradients: Vec<Lender>,
-    /// To go on from, as soon as the parameters are known.
+    /// A state to restore as soon as the optimizer is built.
     pending: Option<OptimizerState>,
 }
 
@@ -45,7 +45,7 @@ impl Inner {
 }
 
 impl Optimizer {
-    /// What makes it again.
+    /// Returns an identifier that creates this optimizer again.
     pub fn identifier(&self) -> Identifier {
         self.identifier.clone()
     }
@@ -57,7 +57,7 @@ impl Optimizer {
 
 #[pymethods]
 impl Optimizer {
-    /// From an identifier as JSON.
+    /// Creates an optimizer from an identifier as JSON.
     #[new]
     fn new(py: Python<'_>, identifier: &str) -> PyResult<Self> {
         let identifier = crate::host::identifier(identifier)?;
@@ -68,7 +68,7 @@ impl Optimizer {
         Ok(Optimizer { identifier, name, full_name, inner })
     }
 
-    /// Makes the slots for parameters of these names and values, unless they are made already.
+    /// Creates the slots for parameters of these names and values, unless they exist.
     fn _build(
         &self,
         py: Python<'_>,
@@ -97,7 +97,7 @@ impl Optimizer {
             }
             if let Some(state) = inner.pending.clone() {
                 if let Err(error) = inner.optimizer.restore(&state) {
-                    // As before: it may be built for what the state is of.
+                    // Undo the build, so that the optimizer can be built for the parameters of the state.
                     inner.optimizer = host.optimizer(self.identifier.clone())?;
                     inner.optimizer.restore(&state)?;
                     return Err(error);
@@ -120,8 +120,8 @@ impl Optimizer {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
         let places: Vec<_> = written.iter().map(Written::bytes).collect();
-        // What is written to can't be read meanwhile.
-        let apart = |grad: Borrowed<'py>| {
+        // A gradient that shares memory with a parameter is copied, since parameters are borrowed mutably.
+        let copy_if_shared = |grad: Borrowed<'py>| {
             let bytes = grad.bytes();
             let is_written = places.iter().any(|place| place.start < bytes.end && bytes.start < place.end);
             if is_written { grad.copied() } else { Ok(grad) }
@@ -130,7 +130,8 @@ impl Optimizer {
             .iter()
             .enumerate()
             .map(|(index, grad)| {
-                let grad = grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]")).and_then(apart));
+                let grad =
+                    grad.as_ref().map(|grad| Borrowed::new(grad, &format!("grads[{index}]")).and_then(copy_if_shared));
                 grad.transpose()
             })
             .collect::<PyResult<_>>()?;
@@ -143,12 +144,12 @@ impl Optimizer {
                 return Err(PyValueError::new_err(message));
             }
         }
-        let lent: Vec<_> = borrowed.iter().map(|grad| grad.as_ref().map(Borrowed::values)).collect();
+        let gradient_values: Vec<_> = borrowed.iter().map(|grad| grad.as_ref().map(Borrowed::values)).collect();
         let mut values: Vec<&mut [f32]> = written.iter_mut().map(Written::values).collect();
         fork::run(py, || {
             let mut inner = self.lock();
             let Inner { optimizer, gradients, .. } = &mut *inner;
-            let gradients: Vec<Option<&[f32]>> = lent
+            let gradients: Vec<Option<&[f32]>> = gradient_values
                 .iter()
                 .zip(gradients)
                 .map(|(grad, lender)| {
@@ -161,7 +162,7 @@ impl Optimizer {
         .or_raise()
     }
 
-    /// Moves the parameters to where they shall be evaluated.
+    /// Moves the parameters to the values at which they are evaluated.
     fn _finalize(&self, py: Python<'_>, params: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
@@ -174,13 +175,13 @@ impl Optimizer {
         py.detach(|| self.lock().optimizer.is_built())
     }
 
-    /// Updates made: steps // gradient_accumulation_steps.
+    /// The number of updates so far: steps // gradient_accumulation_steps.
     #[getter]
     fn iterations(&self, py: Python<'_>) -> u64 {
         py.detach(|| self.lock().optimizer.iterations())
     }
 
-    /// The learning rate of the next step.
+    /// Returns the learning rate of the next step.
     fn _learning_rate(&self, py: Python<'_>) -> f64 {
         py.detach(|| self.lock().optimizer.learning_rate())
     }
@@ -189,30 +190,31 @@ impl Optimizer {
         py.detach(|| self.lock().optimizer.set_learning_rate(rate)).or_raise()
     }
 
-    /// By what a loss is to be multiplied before its gradients are taken.
+    /// The factor by which a loss must be multiplied before its gradients are computed.
     #[getter]
     fn loss_scale(&self, py: Python<'_>) -> f64 {
         py.detach(|| self.lock().optimizer.loss_scale())
     }
 
-    /// What randomness follows from; before the first step.
+    /// Sets the seed of random numbers. Call it before the first step.
     fn set_seed(&self, py: Python<'_>, seed: u64) {
         py.detach(|| self.lock().optimizer.set_seed(seed));
     }
 
-    /// Everything that the steps depend on but for the configuration and the parameters: a safetensors file.
+    /// Returns everything except configuration and parameters on which later steps depend, as a safetensors file.
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let state = py.detach(|| self.lock().state());
         let bytes = write(&state).or_raise()?;
         Ok(PyBytes::new(py, &bytes))
     }
 
-    /// Goes on from what get_state gave; before the first step too, which then checks that it fits.
+    /// Restores what get_state returned. Before the first step the state isn't checked against the parameters; the
+    /// first step does that.
     fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
         let state = read(state).or_raise()?;
         py.detach(|| {
             let mut inner = self.lock();
-            // Of one that doesn't know its parameters yet the count of steps alone; the slots follow.
+            // An optimizer that isn't built restores only the step count. `_build` restores the slots.
             inner.optimizer.restore(&state)?;
             if !inner.optimizer.is_built() {
                 inner.pending = Some(state);
@@ -232,14 +234,17 @@ impl Optimizer {
         &self.full_name
     }
 
-    /// The configuration as JSON.
+    /// Returns the configuration as JSON.
     fn _config(&self, py: Python<'_>) -> PyResult<String> {
         let config = py.detach(|| self.lock().optimizer.get_config());
         Ok(serde_json::Value::Object(config.or_raise()?).to_string())
     }
 }
 
-/// Parameters to be written, no two of which share memory.
+/// Borrows parameters for writing.
+///
+/// # Errors
+/// Raises an error if a parameter can't be written in place, or if two of them share memory.
 fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<Written<'py>>> {
     let written: Vec<Written<'py>> =
         params.iter().zip(names).map(|(param, name)| Written::new(param, name)).collect::<PyResult<_>>()?;
@@ -251,7 +256,7 @@ fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<
     }
 }
 
-/// The slots, and a tensor for the numbers beside them.
+/// Writes a state as a safetensors file: a tensor per slot, and one each for the step count and the learning rate.
 fn write(state: &OptimizerState) -> plugfit::Result<Vec<u8>> {
     let mut tensors: Vec<(String, Dtype, Cow<'_, [u8]>)> = vec![("steps".into(), Dtype::U64, bytes(&[state.steps]))];
     if let Some(rate) = state.learning_rate {
@@ -271,7 +276,7 @@ fn write(state: &OptimizerState) -> plugfit::Result<Vec<u8>> {
     safetensors::serialize(views, None).map_err(|error| Error::failure(error.to_string()))
 }
 
-/// A number as its little-endian bytes.
+/// A number that can be written as little-endian bytes.
 trait Bytes: Copy {
     fn append(self, bytes: &mut Vec<u8>);
 }
@@ -290,6 +295,7 @@ fn bytes<T: Bytes>(numbers: &[T]) -> Cow<'static, [u8]> {
     Cow::Owned(bytes)
 }
 
+/// Reads a state from a safetensors file.
 fn read(bytes: &[u8]) -> plugfit::Result<OptimizerState> {
     let damaged = || Error::failure("this is no state of an optimizer, or it is damaged");
     let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;

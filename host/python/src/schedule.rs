@@ -1,4 +1,4 @@
-//! Learning-rate schedules.
+//! The Python class of learning-rate schedules.
 
 use plugfit::component;
 use plugfit_api::schedule::When;
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use crate::error::Raise;
 use crate::host::host;
 
-/// A learning-rate schedule; the package's classes are made of it.
+/// A learning-rate schedule, the base of the package's classes.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Schedule {
     schedule: component::Schedule,
@@ -15,13 +15,13 @@ pub struct Schedule {
 
 #[pymethods]
 impl Schedule {
-    /// From an identifier as JSON.
+    /// Creates a schedule from an identifier as JSON.
     #[new]
     fn new(identifier: &str) -> PyResult<Self> {
         Ok(Schedule { schedule: host()?.schedule(crate::host::identifier(identifier)?).or_raise()? })
     }
 
-    /// The learning rate of the step after so many others.
+    /// Returns the learning rate of step number `step`, from 0.
     fn _at(&self, step: u64) -> PyResult<f64> {
         self.schedule.learning_rate(&When { step, epoch: 0, steps_per_epoch: None }).or_raise()
     }
@@ -36,7 +36,7 @@ impl Schedule {
         self.schedule.full_name()
     }
 
-    /// The configuration as JSON.
+    /// Returns the configuration as JSON.
     fn _config(&self) -> PyResult<String> {
         Ok(serde_json::Value::Object(self.schedule.get_config().or_raise()?).to_string())
     }

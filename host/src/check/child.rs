@@ -1,4 +1,4 @@
-//! The other side: a process that runs a test, or several that go together, and writes what it found.
+//! The child process: runs one test, or several that share a process, and writes a record of the results.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -7,72 +7,74 @@ use std::time::{Duration, Instant};
 use plugfit_api::testing::{self, Case, Report};
 use serde::{Deserialize, Serialize};
 
-use super::{LOAD, Target, strays};
+use super::{LOAD, Target, leftover_processes};
 use crate::plugin::{self, LoadOptions, Refusal};
 use crate::{Error, Host, Result};
 
-/// What a child writes once it is through; without it, the child died.
+/// The record that a child writes at its end. If there is none, the child died.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Record {
-    /// What the parent said at the beginning. An exit status proves nothing: a plug-in can exit, too.
+    /// The nonce that the parent sent. It proves that the child reached its end; an exit status doesn't, because a
+    /// plug-in can exit too.
     pub nonce: String,
-    /// The tests that were run; the parent knows which it asked for.
+    /// The tests that were run, which the parent compares with those that it requested.
     #[serde(default)]
     pub tests: Vec<String>,
-    /// For [`LOAD`]: whether it was loaded.
+    /// For [`LOAD`]: whether the file was loaded.
     #[serde(default)]
     pub is_loaded: bool,
-    /// What was found, for each test.
+    /// The report of each test.
     pub reports: Vec<Report>,
-    /// Whether some of it can be seen by the parent alone.
+    /// Whether only the parent could observe a part of the result.
     #[serde(skip)]
     pub from_outside: bool,
 }
 
 impl Record {
-    /// Of one test.
+    /// Creates the record of one test.
     fn of(report: Report) -> Self {
         Record { reports: vec![report], ..Record::default() }
     }
 
-    /// Of tests that all failed by this.
+    /// Creates the record of tests that all failed for the same reason.
     pub fn of_failure(tests: usize, what: &str) -> Self {
         Record { reports: vec![Report::of_failure(what); tests], ..Record::default() }
     }
 
-    /// Adds what was found by all of them.
+    /// Adds a failure to each report.
     pub fn fail(&mut self, what: &str) {
         self.reports.iter_mut().for_each(|report| report.failures.push(what.to_owned()));
     }
 }
 
-/// What stands between the tests that a process is begun for.
+/// The separator of the tests in the argument `--child`.
 pub const AND: char = ',';
 
-/// Where the parent finds the record, seen from the child's working directory.
+/// The environment variable with the path of the record.
 pub const RECORD: &str = "PLUGFIT_CHECK_RECORD";
 
-/// Runs tests in this process, which the parent began for them: reads the nonce from stdin, and writes the record last of all.
+/// Runs tests in this process, which the parent started for them: reads the nonce from stdin, and writes the record at
+/// the end.
 ///
 /// # Errors
-/// No parent asked for it, or the record can't be written.
+/// Returns an error if no parent started this process, or if the record can't be written.
 pub fn serve(file: &Path, paths: &str, seed: u64, options: &LoadOptions) -> Result<()> {
     let record_path = std::env::var_os(RECORD).ok_or_else(|| Error::usage("--child is for `plugfit check` itself"))?;
-    strays::end_with_parent();
+    leftover_processes::end_with_parent();
     let mut nonce = String::new();
     std::io::stdin().lock().read_line(&mut nonce).map_err(|error| Error::failure(error.to_string()))?;
-    // Whoever began this process may have ended before it could be noticed.
+    // Without a nonce, the parent may have ended before `end_with_parent` took effect.
     let nonce = nonce.trim();
     if nonce.is_empty() {
         return Err(Error::usage("--child is for `plugfit check` itself"));
     }
-    strays::adopt();
+    leftover_processes::adopt();
     let tests: Vec<String> = paths.split(AND).map(str::to_owned).collect();
     let mut record = match paths {
         LOAD => load(file, options),
         _ => Record { reports: run(file, &tests, seed, options, true), ..Record::default() },
     };
-    match strays::kill() {
+    match leftover_processes::kill() {
         0 => {}
         1 => record.fail("leaves a process running that it began"),
         count => record.fail(&format!("leaves {count} processes running that it began")),
@@ -83,10 +85,10 @@ pub fn serve(file: &Path, paths: &str, seed: u64, options: &LoadOptions) -> Resu
     std::fs::write(record_path, text).map_err(|error| Error::failure(format!("cannot write the record: {error}")))
 }
 
-/// More than a person waits for gladly.
+/// Loading that takes longer is reported with a warning.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// Loads a plug-in.
+/// Runs the test [`LOAD`]: loads a plug-in, and checks that loading doesn't change the process.
 pub fn load(file: &Path, options: &LoadOptions) -> Record {
     let (mut report, mut is_loaded) = (Report::default(), false);
     let before = plugin::observe();
@@ -113,14 +115,15 @@ pub fn load(file: &Path, options: &LoadOptions) -> Record {
     Record { is_loaded, ..Record::of(report) }
 }
 
-/// Why a file isn't loaded.
+/// Returns the report for a file that was refused.
 pub fn refused(refusal: Refusal) -> Report {
     let mut report = Report::of_failure(refusal.line());
     report.failures.extend(refusal.details);
     report
 }
 
-/// Runs tests of a plug-in that go together; gives a report for each. `is_child`: a parent reads what this process prints.
+/// Runs tests of a plug-in that share a process, and returns a report for each. `is_child`: whether a parent process
+/// reads the output of this one.
 pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions, is_child: bool) -> Vec<Report> {
     let all = |why: String| vec![Report::of_failure(why); paths.len()];
     let target = Target::of(file);
@@ -128,18 +131,18 @@ pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions, is_c
         Ok(plugin) => plugin,
         Err(refusal) => return all(refusal.line()),
     };
-    // What the file says, and not what the code makes of it since.
+    // The manifest that was read from the file, not one that the plug-in's code may have changed.
     let manifest = serde_json::to_value(plugin.manifest()).unwrap_or_default();
     let cases: Vec<Case> = target.cases(&manifest).into_iter().filter(|case| paths.contains(&case.path())).collect();
     let [case, ..] = &cases[..] else { return all(format!("has no test {}", paths.join(", "))) };
     if cases.len() != paths.len() {
         return all(format!("doesn't have all of the tests {}", paths.join(", ")));
     }
-    // All other tests are of the library as it is.
+    // All other tests run the library without counting.
     if case.test.name == testing::ALLOCATION {
         plugin.count_allocations();
     }
-    // The plug-in comes first, so that it is what its names mean; the standard set is there for what nests.
+    // The plug-in is added first, so that its names refer to it. The standard set provides nested components.
     let host = Host::with_options(options.clone());
     if let Target::Plugin(_) = target {
         host.add_loaded(plugin.clone());
@@ -150,7 +153,7 @@ pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions, is_c
     {
         return all(format!("can't be used: {why}"));
     }
-    match plugin.subject(host.door(), seed) {
+    match plugin.subject(host.callbacks(), seed) {
         Ok(subject) if is_child => testing::run(subject.telling_parent(), &manifest, &cases),
         Ok(subject) => testing::run(subject, &manifest, &cases),
         Err(error) => all(error.to_string()),

@@ -1,4 +1,4 @@
-//! What needn't hold, each with its reason.
+//! Tests that may fail, each with a reason.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Pattern;
 use crate::{Error, Result};
 
-/// Tests that may fail, from a file:
+/// Tests that may fail, read from a file:
 ///
 /// ```toml
 /// [[exclude]]
@@ -32,10 +32,10 @@ struct Entry {
 }
 
 impl Exclusions {
-    /// Reads such a file.
+    /// Reads a file of exclusions.
     ///
     /// # Errors
-    /// It can't be read or understood, or a reason is missing.
+    /// Returns an error if the file can't be read or parsed, or if a reason is missing.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
         let text =
@@ -50,13 +50,13 @@ impl Exclusions {
         Ok(Exclusions(file.exclude.into_iter().map(|entry| (Pattern::from(&*entry.test), entry.reason)).collect()))
     }
 
-    /// The entries that none of these tests is meant by.
+    /// Returns the entries that match none of these tests.
     pub fn unused<'a>(&'a self, paths: &'a [&str]) -> impl Iterator<Item = &'a Pattern> {
         let patterns = self.0.iter().map(|(pattern, _)| pattern);
         patterns.filter(|pattern| !paths.iter().any(|path| pattern.matches(path)))
     }
 
-    /// Why a test needn't hold.
+    /// Returns the reason for which a test may fail.
     pub fn reason(&self, path: &str) -> Option<String> {
         self.0.iter().find(|(pattern, _)| pattern.matches(path)).map(|(_, reason)| reason.clone())
     }

@@ -1,15 +1,15 @@
-//! Plug-ins put to the test before anyone trains with them: each test in a process of its own, so that a crash is a finding.
+//! Tests plug-ins before they are used. Each test runs in a separate process, so that a crash is a failed test.
 //!
-//! The tests are those of [`plugfit_api::testing`], which an author's own test runs as well. No code of a plug-in runs in the process
-//! that checks it, unless it is asked to ([`Checker::in_process`]).
+//! The tests are those of [`plugfit_api::testing`], which the tests in a plug-in's crate run as well. No plug-in code
+//! runs in the checking process, unless [`Checker::in_process`] is set.
 
 mod child;
 mod exclusions;
+#[cfg_attr(not(target_os = "linux"), path = "leftover_processes_portable.rs")]
+mod leftover_processes;
 mod pattern;
 mod process;
 mod show;
-#[cfg_attr(not(target_os = "linux"), path = "no_strays.rs")]
-mod strays;
 mod target;
 
 use std::ffi::OsString;
@@ -26,92 +26,93 @@ use plugfit_api::testing::{Case, Report, Saved};
 use serde_json::Value;
 pub use show::{Format, shown};
 
-use crate::data::text::shell_word;
 use crate::plugin::LoadOptions;
+use crate::text::shell_word;
 use crate::{Error, Result};
 use process::Limits;
 pub use process::limit_memory;
 use target::Target;
 
-/// What became of a test.
+/// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It holds.
+    /// The test passed.
     Held,
-    /// It holds, with something to know.
+    /// The test passed with a warning.
     Warned,
-    /// It wasn't tried; the notes say why.
+    /// The test wasn't run; the notes say why.
     NotTried,
-    /// It doesn't hold, and is excused with a reason.
+    /// The test failed or doesn't apply, and is excluded with a reason.
     Excluded,
-    /// It doesn't hold.
+    /// The test failed.
     Failed,
 }
 
-/// A test of a plug-in, and what came out.
+/// A test of a plug-in, and its result.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// The plug-in's file.
     pub file: PathBuf,
-    /// Such as `loss/Huber/gradient`, or `load`.
+    /// The path of the test, such as `loss/Huber/gradient`, or `load`.
     pub path: String,
-    /// What holds where it passes.
+    /// The property that the test checks.
     pub about: &'static str,
-    /// What became of it.
+    /// The result.
     pub outcome: Outcome,
-    /// What was found.
+    /// The failures, warnings, notes and arrays of the test.
     pub report: Report,
-    /// For an exclusion its reason.
+    /// The reason of an exclusion.
     pub reason: Option<String>,
-    /// How long it took.
+    /// How long the test took.
     pub time: Duration,
-    /// The command that repeats it.
+    /// The command that repeats the test.
     pub repeat: String,
-    /// Where the arrays that it failed with were put.
+    /// The files with the arrays for which the test failed.
     pub arrays: Vec<PathBuf>,
 }
 
-/// The first test of every file: that it can be loaded at all.
+/// The first test of every file: whether it can be loaded.
 pub const LOAD: &str = "load";
-/// What holds where it passes.
+/// The property that [`LOAD`] checks.
 pub const ABOUT_LOAD: &str = "the file is a plug-in for this program, or a library with the function, and loading it changes nothing of the process";
 
 /// How plug-ins are checked.
 #[derive(Clone, Debug)]
 pub struct Checker {
-    /// The program that is run for each test, and its first arguments: this one, which understands `check --child`.
+    /// The program that runs each test, and its first arguments. It must implement `check --child`, as this program
+    /// does.
     pub program: Vec<OsString>,
-    /// Arguments that say how the host is made.
+    /// Arguments that configure the host.
     pub common: Vec<OsString>,
-    /// The tests that are wanted; all where there are none.
+    /// The tests to run; all if empty.
     pub only: Vec<Pattern>,
-    /// What needn't hold.
+    /// The tests that may fail.
     pub exclusions: Exclusions,
-    /// Where random numbers begin.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// How long a test may take.
+    /// The time limit of a test.
     pub time: Duration,
-    /// How many bytes of memory a test may have.
+    /// The memory limit of a test, in bytes.
     pub memory: u64,
     /// How many tests run at a time.
     pub jobs: usize,
-    /// Whether tests run in this process, for a debugger; then nothing holds a crash.
+    /// Whether tests run in this process, for a debugger. A crash then ends it.
     pub in_process: bool,
-    /// Where the arrays of failing tests go.
+    /// The folder for the arrays of failing tests.
     pub failures: Option<PathBuf>,
-    /// How a plug-in is loaded.
+    /// How plug-ins are loaded.
     pub options: LoadOptions,
 }
 
 impl Checker {
-    /// Checks a file: every test of it, in order. `seen` is told of each as it ends.
+    /// Runs the selected tests of a file, and returns the verdicts in order. Calls `seen` for each test as it ends.
     ///
     /// # Errors
-    /// The tests can't be run at all: there is no room for their records, or the program can't be started.
+    /// Returns an error if the tests can't be run: their records can't be stored, or the program can't be started.
     pub fn check(&self, file: &Path, seen: &(dyn Fn(&Verdict) + Sync)) -> Result<Vec<Verdict>> {
         let started = Instant::now();
         let target = Target::of(file);
-        // The tests are those of what the file says, whatever its code says later.
+        // The tests are those of the manifest in the file, whatever manifest the plug-in's code returns later.
         let (record, manifest) = match target.manifest(&self.options) {
             Ok(manifest) => (self.load(file)?, manifest),
             Err(refusal) => (Record { reports: vec![child::refused(refusal)], ..Record::default() }, Value::Null),
@@ -123,35 +124,36 @@ impl Checker {
             seen(&load);
             return Ok(vec![load]);
         }
-        let cases: Vec<Case> = target.cases(&manifest).into_iter().filter(|case| self.wants(&case.path())).collect();
-        let together: Vec<&[Case]> = cases.chunk_by(Case::goes_with).collect();
+        let cases: Vec<Case> =
+            target.cases(&manifest).into_iter().filter(|case| self.is_selected(&case.path())).collect();
+        let groups: Vec<&[Case]> = cases.chunk_by(Case::goes_with).collect();
         let mut verdicts: Vec<Option<Verdict>> = Vec::new();
-        if self.wants(LOAD) || load.outcome == Outcome::Failed {
+        if self.is_selected(LOAD) || load.outcome == Outcome::Failed {
             seen(&load);
             verdicts.push(Some(load));
         }
         let before = verdicts.len();
-        verdicts.resize(before + together.len(), None);
+        verdicts.resize(before + groups.len(), None);
         let verdicts: Vec<Vec<Verdict>> = verdicts.into_iter().map(|verdict| verdict.into_iter().collect()).collect();
         let (next, verdicts, failure) = (AtomicUsize::new(0), Mutex::new(verdicts), Mutex::new(None));
         let work = || {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(cases) = together.get(index) else { return };
+                let Some(cases) = groups.get(index) else { return };
                 let started = Instant::now();
                 match self.run(file, cases) {
                     Ok(Record { reports, from_outside, .. }) => {
                         let time = started.elapsed() / cases.len() as u32;
-                        let of = |(case, report): (&Case, Report)| {
+                        let verdict_of = |(case, report): (&Case, Report)| {
                             let (path, found) = (case.path(), (report, from_outside));
                             self.verdict(file, &path, case.test.about, case.exception.clone(), found, time)
                         };
-                        let found: Vec<Verdict> = cases.iter().zip(reports).map(of).collect();
+                        let found: Vec<Verdict> = cases.iter().zip(reports).map(verdict_of).collect();
                         found.iter().for_each(seen);
                         lock(&verdicts)[before + index] = found;
                     }
                     Err(error) => {
-                        next.store(together.len(), Ordering::Relaxed);
+                        next.store(groups.len(), Ordering::Relaxed);
                         *lock(&failure) = Some(error);
                     }
                 }
@@ -171,24 +173,28 @@ impl Checker {
         Ok(verdicts.into_iter().flatten().collect())
     }
 
-    /// The paths of the tests of a file, and what each holds.
+    /// Returns the paths of the selected tests of a file, with the property that each checks.
     ///
     /// # Errors
-    /// As [`check`](Self::check), and where the file can't be loaded.
+    /// Returns an error if the file is refused.
     pub fn list(&self, file: &Path) -> Result<Vec<(String, &'static str)>> {
         let target = Target::of(file);
         let manifest = target
             .manifest(&self.options)
-            .map_err(|refusal| Error::failure(format!("{}: {}", crate::data::text::of_path(file), refusal.line())))?;
+            .map_err(|refusal| Error::failure(format!("{}: {}", crate::text::of_path(file), refusal.line())))?;
         let cases = target.cases(&manifest).into_iter().map(|case| (case.path(), case.test.about));
-        Ok([(LOAD.to_owned(), ABOUT_LOAD)].into_iter().chain(cases).filter(|(path, _)| self.wants(path)).collect())
+        Ok([(LOAD.to_owned(), ABOUT_LOAD)]
+            .into_iter()
+            .chain(cases)
+            .filter(|(path, _)| self.is_selected(path))
+            .collect())
     }
 
-    fn wants(&self, path: &str) -> bool {
+    fn is_selected(&self, path: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|pattern| pattern.matches(path))
     }
 
-    /// Loads the file, elsewhere; its manifest, if it is loaded.
+    /// Runs the test [`LOAD`], in a child process unless tests run in this one.
     fn load(&self, file: &Path) -> Result<Record> {
         if self.in_process { Ok(child::load(file, &self.options)) } else { self.spawn(file, vec![LOAD.into()]) }
     }
@@ -212,7 +218,8 @@ impl Checker {
         process::run(&self.program, &arguments, file, &tests, limits)
     }
 
-    /// `exception`: why the component says that the test doesn't apply, and it wasn't run.
+    /// Creates a verdict, and saves the arrays of a failed test. `exception`: the reason that the component declares
+    /// why the test doesn't apply; the test wasn't run then.
     fn verdict(
         &self,
         file: &Path,
@@ -234,15 +241,16 @@ impl Checker {
             _ => Outcome::Held,
         };
         let arrays = match (&self.failures, outcome) {
-            (Some(folder), Outcome::Failed) => {
-                keep(&folder.join(file.file_name().unwrap_or_default()).join(path.replace('/', "-")), &report.arrays)
-            }
+            (Some(folder), Outcome::Failed) => save_arrays(
+                &folder.join(file.file_name().unwrap_or_default()).join(path.replace('/', "-")),
+                &report.arrays,
+            ),
             _ => Vec::new(),
         };
         let common: String = self.common.iter().map(|word| format!(" {}", word.display())).collect();
         let (name, seed) = (file.display().to_string(), self.seed);
         let file_word = if name.starts_with('-') { shell_word(&format!("./{name}")) } else { shell_word(&name) };
-        // What the process of a test leaves, prints or dies of can't be seen from within.
+        // Only a parent process can observe leftover processes, output and crashes.
         let how = match from_outside {
             true => format!(" --timeout {} --memory {}", self.time.as_secs_f64(), self.memory >> 20),
             false => " --in-process".to_owned(),
@@ -252,14 +260,15 @@ impl Checker {
     }
 }
 
-/// Writes arrays into a folder; what can't be written is left out, for the finding is more than its arrays.
-fn keep(folder: &Path, arrays: &[Saved]) -> Vec<PathBuf> {
+/// Writes arrays into a folder, and returns their paths. Skips arrays that can't be written: the failure itself matters
+/// more.
+fn save_arrays(folder: &Path, arrays: &[Saved]) -> Vec<PathBuf> {
     let write = |array: &Saved| {
         std::fs::create_dir_all(folder).ok()?;
         let path = folder.join(format!("{}.npy", array.name));
         let values = array.values();
         let write = |writer: &mut dyn std::io::Write| crate::data::write_npy_doubles(writer, &array.shape, &values);
-        crate::data::write_atomically(&path, write).ok()?;
+        crate::files::write_atomically(&path, write).ok()?;
         Some(path)
     };
     arrays.iter().filter_map(write).collect()

@@ -1,4 +1,4 @@
-//! Which tests are meant.
+//! Patterns that select tests by their paths.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Whether the path has these parts, one after another.
+    /// Returns whether the path contains the parts of this pattern, one after another.
     pub fn matches(&self, path: &str) -> bool {
         format!("/{path}/").contains(&format!("/{}/", self.0.trim_matches('/')))
     }
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_parts_match_wherever_they_stand() {
+    fn whole_parts_match_anywhere_in_a_path() {
         let path = "loss/Huber/gradient";
         for pattern in ["loss/Huber/gradient", "Huber", "Huber/gradient", "gradient", "loss"] {
             assert!(Pattern::from(pattern).matches(path), "{pattern}");

@@ -1,4 +1,4 @@
-//! A child with limits of time and memory, and what it died of.
+//! Runs a child process with limits of time and memory, and finds out why it died.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,21 +10,22 @@ use std::time::{Duration, Instant};
 use plugfit_api::testing;
 
 use super::child::{AND, RECORD, Record};
-use super::strays;
+use super::leftover_processes;
 use crate::{Error, Result};
 
-/// What a child may take.
+/// The limits of a child.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub time: Duration,
-    /// In bytes.
+    /// The memory, in bytes.
     pub memory: u64,
 }
 
-/// Runs the program on a file for these tests, and reads its record; without one, the reports say what it died of.
+/// Runs the program on a file for these tests, and reads its record. Without a record, the reports say how the child
+/// died.
 ///
-/// What the record says of the tests can't be verified from here. Its nonce says that the process came to its end, and its list of
-/// tests that they are those asked for: a component can't leave one out.
+/// The parent can't verify the reports in the record. Its nonce proves that the process reached its end, and its list
+/// of tests that no requested test was left out.
 pub fn run(
     program: &[OsString],
     arguments: &[OsString],
@@ -35,7 +36,8 @@ pub fn run(
     let failed = |what: &str, error: std::io::Error| Error::failure(format!("cannot {what}: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed("make a folder for the record", error))?;
     let path = folder.path().join("record.json");
-    // What is read in the end are these files, whatever a plug-in puts in their places: a pipe would be waited for without end.
+    // These open files are read at the end, even if a plug-in replaces them in the folder. A pipe that a leftover
+    // process keeps open would block the parent forever.
     let record = File::options().read(true).write(true).create_new(true).open(&path);
     let record = record.map_err(|error| failed("make a file for the record", error))?;
     let prints = || tempfile::tempfile().map_err(|error| failed("make a file for what a test prints", error));
@@ -58,7 +60,7 @@ pub fn run(
     let mut child = command.spawn().map_err(|error| failed("start a test", error))?;
     let nonce = nonce();
     if let Some(mut stdin) = child.stdin.take() {
-        // A child that reads nothing has no record either.
+        // If writing fails, the child has ended, and there is no record either.
         let _ = writeln!(stdin, "{nonce}");
     }
     let ended = wait(&mut child, limits.time);
@@ -70,7 +72,7 @@ pub fn run(
         |record: &Record| record.nonce == nonce && record.tests == tests && record.reports.len() == tests.len();
     let mut record = match found.filter(is_whole) {
         Some(mut record) => {
-            // Threads and globals end last, after the record.
+            // Threads and globals end after the record is written, and may still crash.
             if !ended.is_some_and(|status| status.success()) {
                 record.from_outside = true;
                 record.fail(&format!("after all was done, {end}"));
@@ -78,7 +80,7 @@ pub fn run(
             record
         }
         None => {
-            strays::kill_those_with(RECORD, &path);
+            leftover_processes::kill_those_with(RECORD, &path);
             Record { from_outside: true, ..Record::of_failure(tests.len(), &end) }
         }
     };
@@ -94,13 +96,13 @@ pub fn run(
     Ok(record)
 }
 
-/// What no plug-in can guess.
+/// Returns a random text that no plug-in can guess.
 fn nonce() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:016x}{:016x}", RandomState::new().hash_one(1), RandomState::new().hash_one(2))
 }
 
-/// Waits; none where the time was over.
+/// Waits for the child to end; returns `None` if the time is over.
 fn wait(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + time;
     let mut pause = Duration::from_micros(500);
@@ -114,7 +116,7 @@ fn wait(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// Ends the child and all that it began.
+/// Kills the child and its process group.
 fn kill_group(child: &mut Child) {
     #[cfg(unix)]
     if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
@@ -124,15 +126,15 @@ fn kill_group(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The most that a test may write into a file.
+/// The maximum number of bytes that a test may write into a file.
 const WRITTEN: u64 = 64 << 20;
 
-/// The end of what was printed, should that be without end.
+/// Returns the last 64 KiB of the output, which may be very long.
 fn printed(file: &File) -> String {
     String::from_utf8_lossy(&end_of(file, 64 << 10)).into_owned()
 }
 
-/// So many last bytes of a file, or all; none if it can't be read.
+/// Returns at most this many bytes from the end of a file, or none if it can't be read.
 fn end_of(mut file: &File, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut read = || {
@@ -148,23 +150,23 @@ fn shortened(line: &str) -> String {
     line.chars().take(120).collect()
 }
 
-/// How a child ended.
+/// Describes how a child ended.
 fn death(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> String {
     let how = match ended {
         None => format!("didn't come back within {:?}", limits.time),
         Some(status) => status_in_words(status),
     };
-    // What the runtime says last of all tells more than a signal: an overflowed stack, memory that can't be had.
-    let telling = printed.lines().rev().find(|line| {
+    // The last message of the runtime is more specific than a signal: a stack overflow, a failed allocation.
+    let specific = printed.lines().rev().find(|line| {
         ["overflowed its stack", "memory allocation of", "panicked at", "SIGSEGV", "thread "]
             .iter()
             .any(|sign| line.contains(sign))
     });
-    let is_own = |line: &&str| line.trim() == testing::GUARDED;
-    let last = telling.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty() && !is_own(line)));
+    let is_guard_line = |line: &&str| line.trim() == testing::GUARDED;
+    let last = specific.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty() && !is_guard_line(line)));
     let said = last.map(|line| format!(" ({})", shortened(line.trim()))).unwrap_or_default();
-    // It went well with buffers that aren't guarded.
-    let is_guarded = printed.lines().any(|line| is_own(&line)) && how.ends_with(SEGMENTATION_FAULT);
+    // The process printed this line when it turned to buffers that end at guard pages; without them there was no crash.
+    let is_guarded = printed.lines().any(|line| is_guard_line(&line)) && how.ends_with(SEGMENTATION_FAULT);
     let why = if is_guarded { "reads or writes behind the end of a buffer: " } else { "" };
     format!("{why}{how}{said}")
 }
@@ -189,17 +191,17 @@ fn status_in_words(status: ExitStatus) -> String {
     format!("ended the process by exit, with the status {}", status.code().unwrap_or(-1))
 }
 
-/// Limits this process, which is a child: its memory, and what it may write.
+/// Limits the memory of this process, which is a child, and the size of files that it writes.
 ///
 /// # Errors
-/// The system refuses.
+/// Returns an error if the system refuses a limit.
 pub fn limit_memory(bytes: u64) -> Result<()> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         for (resource, most) in [(Resource::As, bytes), (Resource::Fsize, WRITTEN), (Resource::Core, 0)] {
-            // Only root can raise one that is there already.
-            let most = getrlimit(resource).maximum.map_or(most, |there| there.min(most));
+            // Only root can raise an existing limit.
+            let most = getrlimit(resource).maximum.map_or(most, |existing| existing.min(most));
             setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
                 .map_err(|error| Error::failure(format!("cannot limit a test: {error}")))?;
         }
@@ -214,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_that_died_is_told_of_by_what_the_runtime_said() {
+    fn the_death_of_a_child_is_described_by_the_message_of_the_runtime() {
         let limits = Limits { time: Duration::from_secs(10), memory: 1 << 30 };
         assert_eq!(death(None, limits, "noise\n"), "didn't come back within 10s (noise)");
         let printed = "\nthread 'main' has overflowed its stack\nfatal runtime error: stack overflow, aborting\n";
@@ -224,7 +226,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_record_of_other_tests_than_were_asked_for_is_none() {
+    fn a_record_of_other_tests_than_requested_is_rejected() {
         let limits = Limits { time: Duration::from_secs(20), memory: 1 << 30 };
         let tests = ["metric/A/split".to_owned(), "metric/A/merge".to_owned()];
         let failing = |tests_said: &str, reports: &str| {
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_nonces_are_the_same() {
+    fn nonces_differ() {
         assert_ne!(nonce(), nonce());
     }
 }

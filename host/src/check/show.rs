@@ -1,4 +1,4 @@
-//! Verdicts as text for a terminal, JUnit for a CI server, and Markdown for a pull request.
+//! Formats verdicts: text for a terminal, JSON, JUnit for a CI server, and Markdown for a pull request.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -6,23 +6,23 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Outcome, Verdict};
-use crate::data::text::{of_path, one_line};
+use crate::text::{of_path, one_line};
 
 /// How verdicts are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For a person at a terminal
+    /// Text for a terminal
     #[default]
     Text,
-    /// An object a line
+    /// One JSON object per line
     Json,
-    /// JUnit's XML, for a CI server
+    /// JUnit XML, for a CI server
     Junit,
-    /// For a pull request
+    /// Tables for a pull request
     Markdown,
 }
 
-/// The verdicts on several files.
+/// Formats the verdicts on several files.
 pub fn shown(files: &[(&Path, Vec<Verdict>)], format: Format) -> String {
     match format {
         Format::Text => text(files),
@@ -38,7 +38,7 @@ fn count(verdicts: &[Verdict], outcome: Outcome) -> usize {
     verdicts.iter().filter(|verdict| verdict.outcome == outcome).count()
 }
 
-/// "3 of 40 fail, 1 excluded".
+/// Returns a summary such as "3 of 40 tests fail, 1 excluded".
 fn summary(verdicts: &[Verdict]) -> String {
     let (failed, all) = (count(verdicts, Outcome::Failed), verdicts.len());
     let holds = count(verdicts, Outcome::Held) + count(verdicts, Outcome::Warned);
@@ -60,8 +60,8 @@ fn summary(verdicts: &[Verdict]) -> String {
     text
 }
 
-/// What is to be told of a test besides that it was run: a word and lines.
-fn told(verdict: &Verdict) -> Option<(&'static str, Vec<String>)> {
+/// Returns a word and lines to print for a test, or `None` if it passed without a warning.
+fn finding(verdict: &Verdict) -> Option<(&'static str, Vec<String>)> {
     let Verdict { report, reason, .. } = verdict;
     Some(match verdict.outcome {
         Outcome::Held => return None,
@@ -78,9 +78,9 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
         let _ = writeln!(text, "{}   {}", of_path(file), summary(verdicts));
         let mut not_tried: Vec<(&str, &str)> = Vec::new();
         for verdict in verdicts {
-            let Some((word, lines)) = told(verdict) else { continue };
+            let Some((word, lines)) = finding(verdict) else { continue };
             if verdict.outcome == Outcome::NotTried {
-                // The same reason for every test of a component is told once.
+                // A reason that several tests of a component share is printed once.
                 let (component, _) = verdict.path.rsplit_once('/').unwrap_or((&verdict.path, ""));
                 let why = verdict.report.notes.first().map_or("", String::as_str);
                 if !not_tried.contains(&(component, why)) {
@@ -89,7 +89,8 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
                 continue;
             }
             let _ = writeln!(text, "  {word:<9} {}   {}", verdict.path, verdict.about);
-            // A failure may have a component's words in it, of several lines: each is indented, so that none looks like one of ours.
+            // A failure may contain several lines of text from a plug-in. Each is indented, so that it can't be
+            // mistaken for a line of the program.
             lines.iter().flat_map(|line| line.lines()).for_each(|line| {
                 let _ = writeln!(text, "              {}", one_line(line));
             });
@@ -108,7 +109,7 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
     text
 }
 
-/// A verdict as JSON.
+/// Returns a verdict as JSON.
 fn object(verdict: &Verdict) -> Value {
     let outcome = match verdict.outcome {
         Outcome::Held => "held",
@@ -126,7 +127,7 @@ fn object(verdict: &Verdict) -> Value {
     })
 }
 
-/// Text inside of XML, where most control characters can't be.
+/// Escapes text for XML, and replaces the control characters that XML doesn't allow.
 fn xml(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
@@ -191,15 +192,18 @@ fn junit(files: &[(&Path, Vec<Verdict>)]) -> String {
 }
 
 fn markdown(files: &[(&Path, Vec<Verdict>)]) -> String {
-    // A cell holds one line, and a bar ends it; what else a plug-in says is text, and calls nobody by name.
+    // A cell has one line and ends at a bar. Text from a plug-in is escaped, so that it contains no HTML and mentions
+    // no user.
     let plain = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;");
     let cell = |text: &str| plain(text).replace('|', "\\|").replace('\n', "<br>");
     let mut text = String::new();
     for (file, verdicts) in files {
         let mark = if count(verdicts, Outcome::Failed) == 0 { "✅" } else { "❌" };
         let _ = writeln!(text, "### {mark} `{}`: {}\n", of_path(file), summary(verdicts));
-        let rows: Vec<_> =
-            verdicts.iter().filter_map(|verdict| told(verdict).map(|(word, lines)| (verdict, word, lines))).collect();
+        let rows: Vec<_> = verdicts
+            .iter()
+            .filter_map(|verdict| finding(verdict).map(|(word, lines)| (verdict, word, lines)))
+            .collect();
         if !rows.is_empty() {
             text.push_str("| | test | what was found |\n|---|---|---|\n");
         }
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_reads_what_failed_and_how_to_repeat_it() {
+    fn text_says_what_failed_and_how_to_repeat_it() {
         let text = shown(&[(Path::new("lib<x>.so"), verdicts())], Format::Text);
         assert!(text.starts_with("lib<x>.so   1 of 2 tests fail\n  FAIL      loss/A/gradient"), "{text}");
         assert!(text.contains("again:  plugfit check again") && !text.contains("load"), "{text}");
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn xml_is_whole_whatever_a_plugin_says() {
+    fn xml_is_well_formed_whatever_text_a_plugin_returns() {
         let text = shown(&[(Path::new("lib<x>.so"), verdicts())], Format::Junit);
         assert!(text.contains("name=\"lib&lt;x&gt;.so\" tests=\"2\" failures=\"1\""), "{text}");
         assert!(text.contains("gives \u{fffd} &amp; &lt;2&gt;"), "{text}");

@@ -1,4 +1,4 @@
-//! What is checked: a plug-in, or a C function of a library.
+//! The target of a check: a plug-in, or a C function of a library.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::plugin::{self, LoadOptions, Plugin, Refusal};
 
-/// What an argument means.
+/// The file or function that an argument refers to.
 #[derive(Debug, PartialEq)]
 pub enum Target {
     Plugin(PathBuf),
@@ -16,7 +16,7 @@ pub enum Target {
     Function(PathBuf, String),
 }
 
-/// The tests that a bare function can be put to; all others are of settings, examples and declarations, which it has none of.
+/// The tests that apply to a C function. All others test settings, examples and declarations, which it doesn't have.
 const OF_A_FUNCTION: [&str; 20] = [
     "again",
     "threads",
@@ -41,6 +41,7 @@ const OF_A_FUNCTION: [&str; 20] = [
 ];
 
 impl Target {
+    /// Parses an argument. If the whole path exists, a `#` in it is part of the file name.
     pub fn of(path: &Path) -> Self {
         let parts = path.to_str().and_then(|text| text.rsplit_once('#'));
         match parts.filter(|(library, name)| !library.is_empty() && !name.is_empty() && !path.exists()) {
@@ -49,7 +50,7 @@ impl Target {
         }
     }
 
-    /// What its file says of it; no code of it runs.
+    /// Returns the manifest in the file; no code of the target runs.
     pub fn manifest(&self, options: &LoadOptions) -> Result<Value, Refusal> {
         let manifest = match self {
             Target::Plugin(path) => {
@@ -58,7 +59,7 @@ impl Target {
             }
             Target::Function(library, name) => plugin::function_manifest(library, name, options)?,
         };
-        // It was read from JSON, and can be written as such.
+        // The manifest was read from JSON, so it can be serialized.
         Ok(serde_json::to_value(manifest).unwrap_or_default())
     }
 
@@ -69,7 +70,7 @@ impl Target {
         }
     }
 
-    /// Its tests, in the order they are run.
+    /// Returns the tests in the order in which they run.
     pub fn cases(&self, manifest: &Value) -> Vec<Case> {
         let mut cases = testing::cases(manifest);
         if let Target::Function(..) = self {
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tests_of_a_function_are_there() {
+    fn the_tests_of_a_function_exist() {
         let names: Vec<&str> = testing::tests().iter().map(|test| test.name).collect();
         assert!(OF_A_FUNCTION.iter().all(|name| names.contains(name)));
     }

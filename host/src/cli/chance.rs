@@ -1,36 +1,37 @@
-//! Whether a run is better than chance at all, from what its report and its history hold anyway.
+//! Detects runs that are no better than chance, from the predictions of the report and from the history.
 
 use ndarray::{ArrayViewD, Axis};
 use plugfit_api::metric::Direction;
 
 use crate::compile::Compiled;
-use crate::data::text::grouped;
 use crate::data::{Array, Dataset, Inputs};
 use crate::report::{Confusion, Roc};
+use crate::text::grouped;
 use crate::train::{History, classes};
 
-/// Of fewer samples a share or an area may be that of chance by chance.
+/// With fewer samples, a frequency or an area may equal that of chance by accident.
 const FEWEST: usize = 30;
 
-/// Predictions are the same if they differ by no more than this share of what the targets' middle half differs by.
+/// Predictions count as equal if they differ by at most this fraction of the [`spread`] of the targets.
 const SAME: f64 = 1e-4;
 
-/// As [`SAME`], where their order is better than chance: that of saturated probabilities, 1e-30 and 1e-31, means nothing.
+/// As [`SAME`], if the order of the predictions is better than chance. The order of saturated probabilities, such as
+/// 1e-30 and 1e-31, means nothing.
 const SATURATED: f64 = 1e-7;
 
-/// Why the predictions after `epochs` epochs are no better than chance; none: they are better, or it can't be told. `throughout` is
-/// what the [history](in_history) says, which their order may contradict.
+/// Returns why the predictions after `epochs` epochs are no better than chance, or `None` if they are better or it is
+/// undecidable. `from_history` is the result of [`in_history`], which the order of the predictions may contradict.
 pub fn in_predictions(
     targets: &Array,
     scores: &ArrayViewD<'_, f32>,
     (confusion, roc): (Option<&Confusion>, &[Roc]),
     epochs: usize,
-    throughout: Option<String>,
+    from_history: Option<String>,
 ) -> Option<String> {
     let area = roc.iter().map(|curve| curve.area).sum::<f64>() / roc.len() as f64;
     let is_ordered = !roc.is_empty() && area > 0.55;
     let spread = spread(targets);
-    // Where all targets are the same, so may all predictions be.
+    // If all targets are equal, equal predictions are right.
     if spread == 0.0 || scores.iter().any(|score| !score.is_finite()) {
         return None;
     }
@@ -38,24 +39,24 @@ pub fn in_predictions(
         return Some("it predicts the same for every sample".into());
     }
     let rows = scores.len_of(Axis(0));
-    // After a single epoch it may only have begun.
+    // After a single epoch, training may only have begun.
     if is_ordered || rows < FEWEST || epochs < 2 {
         return None;
     }
     if !roc.is_empty() && roc.iter().all(|curve| (curve.area - 0.5).abs() < 0.02) {
         return Some("the area under its ROC curve is 0.5".into());
     }
-    // Which class a single column means depends on a threshold.
+    // The class that a single column predicts depends on a threshold.
     let confusion = confusion.filter(|_| scores.ndim() == 2 && scores.len_of(Axis(1)) > 1);
-    let taken_for = confusion.and_then(|Confusion { names, counts }| {
+    let predicted_class = confusion.and_then(|Confusion { names, counts }| {
         let times = |class: usize| counts.iter().skip(class).step_by(names.len()).sum::<usize>();
         (0..names.len()).find(|class| times(*class) == rows).map(|class| &names[class])
     });
-    taken_for.map(|class| format!("it takes every sample for class {class}")).or(throughout)
+    predicted_class.map(|class| format!("it takes every sample for class {class}")).or(from_history)
 }
 
-/// Why a run is no better than chance by its history alone: a metric of classes that is 0.5, or the share of the most frequent class,
-/// in every epoch. For data that are predicted for no report.
+/// Returns why a run is no better than chance by its history alone: a metric of classes is 0.5, or the frequency of the
+/// most frequent class, in every epoch. This also works for data that aren't predicted for the report.
 pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], data: &Dataset) -> Option<String> {
     if history.epochs.len() < 2 || data.len() < FEWEST {
         return None;
@@ -87,9 +88,9 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
     })
 }
 
-/// The warning, with what is likely the reason. `columns` are the names of the inputs where they have names.
+/// Returns the warning with its likely cause. `columns` are the names of the inputs, if they have names.
 pub fn warning(sign: &str, inputs: &Inputs, columns: &[String]) -> String {
-    /// Weights start for inputs of about 1.
+    /// Initial weights suit inputs of about 1.
     const LARGE: f32 = 10.0;
     const SMALL: f32 = 0.25;
     let ranges = ranges(inputs, columns);
@@ -103,16 +104,18 @@ pub fn warning(sign: &str, inputs: &Inputs, columns: &[String]) -> String {
     } else if ranges.is_empty() {
         "likely its inputs aren't scaled: set data.scale, or standardise each column".into()
     } else if largest < SMALL {
-        format!("likely its inputs aren't scaled: none is beyond {largest}. Set data.scale, or standardise each column")
+        format!(
+            "likely its inputs aren't scaled: all are within {largest} of 0. Set data.scale, or standardise each column"
+        )
     } else {
         format!(
-            "its inputs are scaled, within {largest} of 0: try another learning rate, more epochs, or inputs that say more of the target"
+            "its inputs are scaled, within {largest} of 0: try another learning rate, more epochs, or more informative inputs"
         )
     };
     format!("this run is no better than chance: {sign}; {reason}")
 }
 
-/// What the values of an input go from and to.
+/// The range of the values of an input.
 struct Range {
     name: String,
     least: f32,
@@ -133,7 +136,7 @@ impl std::fmt::Display for Range {
     }
 }
 
-/// Of each column; of inputs that are no columns all together; none of inputs on disk.
+/// Returns the range of each column, one range if the inputs aren't columns, or none if they are on disk.
 fn ranges(inputs: &Inputs, columns: &[String]) -> Vec<Range> {
     let Some(rows) = inputs.in_memory() else { return Vec::new() };
     let width = match inputs.row_shape() {
@@ -156,8 +159,8 @@ fn ranges(inputs: &Inputs, columns: &[String]) -> Vec<Range> {
     ranges
 }
 
-/// By how much the targets differ: the middle half of them, so that an outlier among them counts nothing, or all where that half is the
-/// same, as labels may be. Of several columns, the one that differs most.
+/// Returns the spread of the targets: the interquartile range, which ignores outliers, or the full range if that is 0,
+/// as it may be for labels. For several columns, it is the largest spread.
 fn spread(targets: &Array) -> f64 {
     fn of<T: Copy>(values: &[T], width: usize, number: impl Fn(T) -> f64) -> f64 {
         let column = |column: usize| {
@@ -179,7 +182,7 @@ fn spread(targets: &Array) -> f64 {
     }
 }
 
-/// Whether every row is the first, within this.
+/// Returns whether every row equals the first, up to differences of `within`.
 fn is_constant(scores: &ArrayViewD<'_, f32>, within: f64) -> bool {
     let Some(first) = scores.axis_iter(Axis(0)).next() else { return false };
     let is_first =
@@ -214,7 +217,7 @@ mod tests {
             let two = Array2::from_shape_fn((rows, 2), |(_, class)| [0.4, 0.6][class]);
             assert!(sign(&labels(rows), two).is_some());
         }
-        // Saturated: their order is that of the labels, and says nothing.
+        // Saturated: the order is that of the labels, but means nothing.
         let saturated =
             Array2::from_shape_fn(
                 (300, 2),
@@ -223,13 +226,13 @@ mod tests {
                 },
             );
         assert!(sign(&labels(300), saturated).is_some_and(|says| says.contains("the same")));
-        // Alternates whatever the label is.
+        // Alternates independently of the label.
         let random = Array2::from_shape_fn((300, 1), |(row, _)| if (row / 3) % 2 == 0 { 0.2 } else { 0.8 });
         assert!(sign(&labels(300), random).is_some_and(|says| says.contains("ROC")));
     }
 
     #[test]
-    fn more_classes_than_curves_are_drawn_of_are_told_apart_by_what_is_predicted() {
+    fn with_too_many_classes_for_curves_the_predicted_class_decides() {
         let ids: Vec<i32> = (0..300).map(|row| row % 20).collect();
         let one = Array2::from_shape_fn(
             (300, 20),
@@ -243,11 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learnt_is_no_chance() {
+    fn learnt_predictions_are_better_than_chance() {
         let ids = labels(300);
         let score = |row: usize, low: f32, high: f32| if ids[row] == 1 { high } else { low };
         assert_eq!(sign(&ids, Array2::from_shape_fn((300, 1), |(row, _)| score(row, 0.1, 0.9))), None);
-        // A rare class: each sample is taken for the frequent one, in the right order.
+        // A rare class: each sample is predicted as the frequent class, but the order is right.
         assert_eq!(sign(&ids, Array2::from_shape_fn((300, 1), |(row, _)| score(row, 0.010, 0.012))), None);
         let two = Array2::from_shape_fn(
             (300, 2),
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regression_of_small_numbers_that_varies_is_no_chance() {
+    fn a_regression_of_small_numbers_that_varies_is_better_than_chance() {
         let column = |scale: f32| (0..100).map(|row| scale * (row % 7) as f32).collect::<Vec<f32>>();
         let targets = Array::F32(Rows::new(column(1e-7), &[100]).expect("a vector"));
         let of = |values: Vec<f32>| Array2::from_shape_vec((100, 1), values).expect("a column").into_dyn();
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outlier_among_the_targets_makes_no_predictions_the_same() {
+    fn an_outlier_among_the_targets_does_not_make_predictions_equal() {
         let mut targets: Vec<f32> = (0..100).map(|row| (row % 7) as f32).collect();
         targets[50] = 1e6;
         let scores = targets.iter().map(|target| target.min(7.0) * 0.9).collect();
@@ -314,7 +317,7 @@ mod tests {
         assert!(sign(&[0.5, 0.5, 0.5]).is_some_and(|says| says.contains("0.5 in every epoch")));
         assert_eq!(sign(&[share]), None, "a single epoch");
         assert_eq!(sign(&[share, 0.9]), None);
-        // It counts where the order of the predictions doesn't contradict it.
+        // The history counts unless the order of the predictions contradicts it.
         let score = |high: f32| {
             let values =
                 Array2::from_shape_fn(

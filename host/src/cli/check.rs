@@ -1,4 +1,4 @@
-//! `plugfit check`.
+//! `plugfit check`: tests plug-ins before they are used.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -14,14 +14,15 @@ use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
 
-/// The text of `--help` behind the options: what is tested.
+/// Returns the end of the `--help` text: the list of the tests.
 fn tests() -> String {
     let mut text = String::from(
-        "Each test runs in a process of its own, so that a crash or an endless loop is a finding; those of the process's surroundings \
-         share one. The tests are those of what the file's manifest says; a C function has those of a loss that need no settings. A \
-         component can declare the batches that it takes and the laws that don't apply to it (#[config(trial(…))]); what is excluded is \
-         listed with its reason. `check` finds mistakes, not malice: code that knows that it is tested can behave.\n\n\
-         Of each file:\n",
+        "Each test runs in a separate process, so that a crash or an endless loop is a failed test; the tests of a component's effects \
+         on its process share one. The tests are those of the components in the file's manifest; a C function has those of a loss \
+         that need no settings. A component can declare the batches that it accepts and the laws that don't apply to it \
+         (#[config(trial(…))]); excluded tests are listed with their reasons. `check` finds mistakes, not malice: code can detect \
+         that it is being tested.\n\n\
+         For each file:\n",
     );
     let line = |name: &str, about: &str| format!("  {name:<16} {about}\n");
     text += &line(check::LOAD, check::ABOUT_LOAD);
@@ -31,8 +32,8 @@ fn tests() -> String {
             kind = test.group();
             text += &match kind {
                 None => String::new(),
-                Some("component") => "\nOf each component:\n".to_owned(),
-                Some(kind) => format!("\nOf each {kind}:\n"),
+                Some("component") => "\nFor each component:\n".to_owned(),
+                Some(kind) => format!("\nFor each {kind}:\n"),
             };
         }
         text += &line(test.name, test.about);
@@ -46,37 +47,37 @@ pub struct Options {
     /// The plug-ins, or C functions as LIBRARY#FUNCTION
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Run these tests alone: a path such as loss/Huber/gradient, or a part of one, such as Huber or gradient
+    /// Run only these tests: a path such as loss/Huber/gradient, or a part of one, such as Huber or gradient
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// List the tests and run none
+    /// List the tests without running them
     #[arg(long)]
     list: bool,
-    /// Where random numbers begin
+    /// The seed of the random numbers
     #[arg(long, default_value_t = plugfit_api::testing::SEED)]
     seed: u64,
-    /// Run the tests in this process, for a debugger: then nothing holds a crash
+    /// Run the tests in this process, for a debugger; a crash then ends it
     #[arg(long)]
     in_process: bool,
-    /// A file of tests that needn't hold: entries [[exclude]] with test = "…" and reason = "…"
+    /// A TOML file of tests that may fail: entries [[exclude]] with test = "…" and reason = "…"
     #[arg(long, value_name = "FILE")]
     exclude: Option<PathBuf>,
-    /// How the verdicts are printed
+    /// The format of the output
     #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
     format: Format,
-    /// Seconds that a test may take
+    /// The time limit of a test, in seconds
     #[arg(long, default_value_t = 20.0, value_parser = seconds)]
     timeout: f64,
-    /// MiB of memory that a test may have
+    /// The memory limit of a test, in MiB
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(64..1 << 20))]
     memory: u64,
-    /// Tests that run at a time [default: as many as there are processors]
+    /// How many tests run at a time [default: the number of processors]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..1024))]
     jobs: Option<u64>,
-    /// Where the arrays of failing tests are put, as .npy
+    /// The folder for the arrays of failing tests, as .npy files
     #[arg(long, default_value = "check-failures", value_name = "FOLDER")]
     failures: PathBuf,
-    /// The tests that this process was begun for
+    /// The tests that the parent process started this process for
     #[arg(long, hide = true)]
     child: Option<String>,
 }
@@ -87,7 +88,7 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    // Each test has a process of its own already.
+    // Each test already runs in a separate process.
     let load = LoadOptions { isolate: None, ..plugins::options(common, None, lock::here(common, None, None)?)? };
     if let (Some(test), [file]) = (&options.child, &options.files[..]) {
         check::limit_memory(options.memory << 20)?;
@@ -105,7 +106,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             .jobs
             .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |jobs| jobs as usize),
         in_process: options.in_process,
-        failures: Some(seen_from_anywhere(options, &options.failures)?),
+        failures: Some(stable_path(options, &options.failures)?),
         options: load,
     };
     let format = if common.json { Format::Json } else { options.format };
@@ -113,11 +114,11 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         return list(options, &checker, format);
     }
     let bar = bar();
-    let paths = options.files.iter().map(|file| seen_from_anywhere(options, file)).collect::<Result<Vec<_>>>()?;
+    let paths = options.files.iter().map(|file| stable_path(options, file)).collect::<Result<Vec<_>>>()?;
     let mut files = Vec::new();
     for file in &paths {
         if let Some(bar) = &bar {
-            bar.set_prefix(crate::data::text::of_path(file));
+            bar.set_prefix(crate::text::of_path(file));
         }
         let verdicts = checker.check(file, &|verdict| {
             if let Some(bar) = &bar {
@@ -139,7 +140,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let tests: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
     if let (Some(file), []) = (&options.exclude, &options.only[..]) {
         for test in checker.exclusions.unused(&tests) {
-            let (file, test) = (crate::data::text::of_path(file), test.to_string());
+            let (file, test) = (crate::text::of_path(file), test.to_string());
             warn(&format!("{file} excludes \"{test}\", and there is no such test: remove the entry"), common.json);
         }
     }
@@ -152,15 +153,16 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     }
     let tests = if failed == 1 { "test fails" } else { "tests fail" };
     Err(Error::failure(format!("{failed} {tests}"))
-        .hint("what a plug-in doesn't hold, no run that uses it can rely on"))
+        .hint("a run that uses the plug-in can't rely on what these tests check"))
 }
 
-/// A path as it is given; where a plug-in runs in this process, and may change the working directory of it, an absolute one.
-fn seen_from_anywhere(options: &Options, path: &Path) -> Result<PathBuf> {
+/// Returns the path as given, or as an absolute path with `--in-process`: plug-ins may then change the working
+/// directory.
+fn stable_path(options: &Options, path: &Path) -> Result<PathBuf> {
     if !options.in_process {
         return Ok(path.to_owned());
     }
-    std::path::absolute(path).map_err(|error| Error::usage(format!("{}: {error}", crate::data::text::of_path(path))))
+    std::path::absolute(path).map_err(|error| Error::usage(format!("{}: {error}", crate::text::of_path(path))))
 }
 
 fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
@@ -173,7 +175,7 @@ fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
             tests.iter().for_each(|(path, about)| event("test", json!({"file": file, "test": path, "about": about})));
         } else {
             if options.files.len() > 1 {
-                print(&format!("{}\n", crate::data::text::of_path(file)));
+                print(&format!("{}\n", crate::text::of_path(file)));
             }
             let rows: Vec<Vec<String>> = tests.into_iter().map(|(path, about)| vec![path, about.to_owned()]).collect();
             print(&table::aligned(&rows, 0));
@@ -182,7 +184,7 @@ fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
     refuse_unknown(options, checker, &paths)
 }
 
-/// Refuses what `--only` names and no file has; `paths` are the tests that are wanted.
+/// Returns an error if `--only` names a test that no file has. `paths` are the selected tests.
 fn refuse_unknown(options: &Options, checker: &Checker, paths: &[impl AsRef<str>]) -> Result<()> {
     let is_known = |wanted: &Pattern| paths.iter().any(|path| wanted.matches(path.as_ref()));
     let Some(wanted) = checker.only.iter().find(|wanted| !is_known(wanted)).map(Pattern::to_string) else {
@@ -196,7 +198,7 @@ fn refuse_unknown(options: &Options, checker: &Checker, paths: &[impl AsRef<str>
     let mut parts: Vec<&str> = all.iter().flat_map(|(path, _)| path.split('/').chain([path.as_str()])).collect();
     parts.sort_unstable();
     parts.dedup();
-    let near = crate::data::text::nearest(&wanted, parts);
+    let near = crate::text::nearest(&wanted, parts);
     let error = Error::usage(match &options.files[..] {
         [file] => format!("{} has no test \"{wanted}\"", short(file)),
         files => format!("none of {} files has a test \"{wanted}\"", files.len()),
@@ -205,7 +207,7 @@ fn refuse_unknown(options: &Options, checker: &Checker, paths: &[impl AsRef<str>
     Err(error.hint("`plugfit check FILE --list` shows all"))
 }
 
-/// The common arguments again, for the processes that run the tests.
+/// Returns the common arguments for the processes that run the tests.
 fn arguments(common: &Common) -> Vec<OsString> {
     let flags = [
         (common.no_builtin, "--no-builtin"),

@@ -1,4 +1,4 @@
-//! What is said at the end of a run: its best epoch, and whether the loss stopped being a number.
+//! The output at the end of a run: its best epoch, and warnings about its loss or its predictions.
 
 use plugfit_api::metric::Direction;
 use serde_json::json;
@@ -8,23 +8,23 @@ use crate::compile::{Compiled, LogValue};
 use crate::train::History;
 use crate::train::callbacks::{Callback, Mode};
 
-/// A run that is done.
+/// A finished run.
 pub struct Ending<'r> {
     pub history: &'r History,
     pub compiled: &'r Compiled,
     pub callbacks: &'r [Box<dyn Callback>],
     pub validated: bool,
-    /// The warning that it is no better than chance.
+    /// The warning that the run is no better than chance.
     pub chance: Option<String>,
-    /// Where it is kept.
+    /// The text that says where the run is saved.
     pub kept: &'r str,
 }
 
-/// A value of the log, and which way it is better.
+/// The name of a log value, and the direction in which it improves.
 type Compared = (String, Direction);
 
 impl Ending<'_> {
-    /// Warns of a loss that isn't finite, or of a run that is no better than chance, and prints the best epoch.
+    /// Warns if the loss isn't finite or the run is no better than chance, and prints the best epoch.
     pub fn show(&self, json: bool) {
         if let Some(text) = diverged(self.history, &self.loss()).as_ref().or(self.chance.as_ref()) {
             warn(text, json);
@@ -44,13 +44,14 @@ impl Ending<'_> {
         }
     }
 
-    /// The best epoch by the first value that compares epochs.
+    /// Returns the best epoch by the first value that ranks epochs: its name, the epoch and the value.
     fn best(&self) -> Option<(String, u64, f64)> {
         let loss = self.loss();
         if !numbers(self.history, &loss).any(|(_, value)| value.is_finite()) {
             return None;
         }
-        let metrics = self.metrics().into_iter().filter(|(name, direction)| tells(self.history, name, *direction));
+        let metrics = self.metrics().into_iter();
+        let metrics = metrics.filter(|(name, direction)| ranks_epochs(self.history, name, *direction));
         let losses = [(loss, Direction::Minimize), ("loss".into(), Direction::Minimize)];
         self.monitored().into_iter().chain(metrics).chain(losses).find_map(|(name, direction)| {
             let (epoch, value) = self.history.best(&name, direction)?;
@@ -59,14 +60,14 @@ impl Ending<'_> {
         })
     }
 
-    /// The loss of the validation data where there is one in the history, else of the training data.
+    /// Returns the name of the validation loss if the history has it, else that of the training loss.
     fn loss(&self) -> String {
         let name = "val_loss";
         let validated = self.validated && numbers(self.history, name).next().is_some();
         if validated { name.into() } else { "loss".into() }
     }
 
-    /// What the callbacks compare epochs by.
+    /// Returns the values by which the callbacks compare epochs.
     fn monitored(&self) -> Vec<Compared> {
         let one = |(name, mode): (&str, Mode)| {
             let direction = match mode {
@@ -79,7 +80,7 @@ impl Ending<'_> {
         self.callbacks.iter().filter_map(|callback| callback.monitored()).filter_map(one).collect()
     }
 
-    /// The metrics that declare a direction.
+    /// Returns the metrics with their directions.
     fn metrics(&self) -> Vec<Compared> {
         let prefix = if self.validated { "val_" } else { "" };
         let metrics = self.compiled.component_metrics();
@@ -87,15 +88,15 @@ impl Ending<'_> {
     }
 }
 
-/// The values of a name with their epochs' numbers.
+/// Returns the values of a log entry with the numbers of their epochs.
 fn numbers<'h>(history: &'h History, name: &'h str) -> impl Iterator<Item = (u64, f64)> + 'h {
     let number = |epoch: &'h crate::train::Epoch| Some((epoch.epoch, epoch.logs.number(name)?));
     history.epochs.iter().filter_map(number)
 }
 
-/// Whether a value tells epochs apart. One that is the same in every epoch doesn't, such as the accuracy of a regression, which is 0 in
-/// each; of a single epoch, any but this 0 does.
-fn tells(history: &History, name: &str, direction: Direction) -> bool {
+/// Returns whether a value ranks epochs. A value that is equal in every epoch doesn't, such as the accuracy of a
+/// regression, which is always 0. With a single epoch, every value does, except a 0 that is maximised.
+fn ranks_epochs(history: &History, name: &str, direction: Direction) -> bool {
     let values: Vec<f64> = numbers(history, name).map(|(_, value)| value).filter(|value| value.is_finite()).collect();
     match values[..] {
         [] => false,
@@ -104,12 +105,12 @@ fn tells(history: &History, name: &str, direction: Direction) -> bool {
     }
 }
 
-/// From which epoch on a loss is no finite number, if it isn't at the end.
+/// Returns a warning if the loss isn't finite at the end, with the epoch since which it isn't.
 fn diverged(history: &History, loss: &str) -> Option<String> {
     let values: Vec<(u64, f64)> = numbers(history, loss).collect();
-    let lost = values.iter().rev().take_while(|(_, value)| !value.is_finite()).count();
-    let (epoch, value) = *values.get(values.len() - lost)?;
-    let since = if lost == values.len() { "in every epoch".into() } else { format!("since epoch {epoch}") };
+    let not_finite = values.iter().rev().take_while(|(_, value)| !value.is_finite()).count();
+    let (epoch, value) = *values.get(values.len() - not_finite)?;
+    let since = if not_finite == values.len() { "in every epoch".into() } else { format!("since epoch {epoch}") };
     Some(format!("{loss} is {value} {since}: try a lower learning rate, or `clipnorm`"))
 }
 
@@ -129,7 +130,7 @@ mod tests {
         History { epochs: epochs.iter().enumerate().map(epoch).collect() }
     }
 
-    /// The name and the epoch of the last line.
+    /// Returns the name and the epoch of the last line.
     fn best(history: &History, callback: Option<&str>, validated: bool) -> Option<(String, u64)> {
         let host = Host::new();
         let metrics = ["accuracy"].into();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_epoch_is_by_what_is_monitored_else_by_a_metric_that_changes_else_by_the_loss() {
+    fn the_best_epoch_is_by_the_monitored_value_else_a_changing_metric_else_the_loss() {
         let learnt = history(&[
             &[("loss", 0.9), ("accuracy", 0.5), ("val_loss", 0.7), ("val_accuracy", 0.6)],
             &[("loss", 0.8), ("accuracy", 0.7), ("val_loss", 0.6), ("val_accuracy", 0.5)],
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_is_no_number_any_more_is_told_of() {
+    fn a_loss_that_is_no_longer_finite_is_reported() {
         let nan = f64::NAN;
         let later =
             history(&[&[("val_loss", 0.5), ("val_accuracy", 0.6)], &[("val_loss", nan), ("val_accuracy", 0.1)]]);

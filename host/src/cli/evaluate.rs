@@ -1,4 +1,4 @@
-//! `plugfit evaluate`.
+//! `plugfit evaluate`: computes the losses and metrics of a saved run.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use crate::train::Trainer;
 
 #[derive(Args)]
 pub struct Options {
-    /// The folder of the run, such as runs/digits-1
+    /// The run folder, such as runs/digits-1
     #[arg(value_parser = absolute())]
     run: PathBuf,
-    /// Files to evaluate on, instead of the run's own validation data
+    /// Files to evaluate on, instead of the run's validation data
     #[arg(value_name = "FILE", value_parser = absolute())]
     data: Vec<PathBuf>,
-    /// Samples in a batch
+    /// The number of samples per batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     batch_size: usize,
 }

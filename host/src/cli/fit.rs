@@ -1,4 +1,4 @@
-//! `plugfit fit`.
+//! `plugfit fit`: trains the run that a file describes, or resumes a saved run.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::resumed::Resumed;
 use super::{Common, absolute, chance, event, in_pool, kept, lock, plugins, short, warn, working_folder};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
-use crate::data::names::name_of;
+use crate::files::name_of;
 use crate::network::{Network, Sequential};
 use crate::report::{Confusion, Report, Roc};
 use crate::train::{
@@ -23,19 +23,20 @@ use crate::{Error, Host, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// The run's file, such as fit.toml
+    /// The run file, such as fit.toml
     #[arg(required_unless_present = "resume", value_parser = absolute())]
     file: Option<PathBuf>,
-    /// Change a key of the file, such as fit.epochs=3 or 'compile.loss=Huber(delta=2)'; may be given several times
+    /// Set a key of the file, such as fit.epochs=3 or 'compile.loss=Huber(delta=2)'; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The folder to keep the run in: an empty one, or one that isn't there yet [default: runs/NAME-1, or the next that is free]
+    /// The folder for the run, which must be empty or not exist [default: runs/NAME-1, or the next that is free]
     #[arg(long, value_name = "FOLDER", value_parser = absolute())]
     out: Option<PathBuf>,
-    /// Replace the run that --out holds, once the new one has ended
+    /// Replace the run in --out, once the new one has ended
     #[arg(long, requires = "out")]
     overwrite: bool,
-    /// Go on with a kept run after its last checkpoint, or after the checkpoint that is named, to the same end as if it had never stopped
+    /// Continue a saved run from its last checkpoint, or from the checkpoint given; the result is that of an
+    /// uninterrupted run
     #[arg(long, value_name = "RUN", conflicts_with_all = ["file", "out"], value_parser = absolute())]
     resume: Option<PathBuf>,
 }
@@ -56,14 +57,14 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
 fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common: &Common) -> Result<()> {
     let runs = working_folder()?.join("runs");
     if let Some(path) = &options.out {
-        // It is created later, and not at all if the data or the plug-ins can't be had.
+        // The folder is created later, and only if the data and the plug-ins can be loaded.
         RunFolder::check(path, options.overwrite)?;
     }
     let (data, layers, compile, fit_config) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
     let data = data.absolute(file.folder())?;
-    let begun = resumed.as_ref().map(|resumed| resumed.record.clone());
-    // Before any code of a plug-in runs, which may change the working directory.
-    let locks = lock::here(common, Some(file), begun.as_ref().and_then(|begun| begun.lock.as_deref()))?;
+    let previous = resumed.as_ref().map(|resumed| resumed.record.clone());
+    // The locks are read before plug-in code runs, because it may change the working directory.
+    let locks = lock::here(common, Some(file), previous.as_ref().and_then(|previous| previous.lock.as_deref()))?;
     let lock = locks.first().map(|lock| name_of(lock.path()));
     let host = plugins::host(common, file, locks)?;
     plugins::warn_of_refusals(&host, common);
@@ -94,7 +95,7 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
         warn(note, common.json);
     }
     let mut callbacks = callbacks::read(&host, &fit_config.callbacks)?;
-    // The program shows its own.
+    // The program shows its own progress bar.
     callbacks.retain(|callback| callback.name() != "ProgressBar");
     let mut folder = match (resumed, &options.out, &options.file) {
         (Some(resumed), ..) => {
@@ -110,9 +111,9 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
         (None, None, file) => RunFolder::create_next(&runs, &run_name(file.as_deref().unwrap_or(Path::new("run"))))?,
     };
     let record = RunRecord { lock, ..record(&host, config, &loaded) };
-    let record = if let Some(begun) = begun { kept::gone_on(record, begun) } else { record };
+    let record = if let Some(previous) = previous { kept::gone_on(record, previous) } else { record };
     if let Err(error) = folder.write_record(&record) {
-        return Err(undone(folder, error));
+        return Err(discard_run(folder, error));
     }
     start(&host, &trainer, &loaded, &fit_config, common);
 
@@ -125,12 +126,12 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
     reporter.finish();
     let result = match result {
         Err(error) if trainer.batches() == 0 => {
-            return Err(undone(folder, error));
+            return Err(discard_run(folder, error));
         }
         result => result,
     };
     if result.is_err() {
-        // What a failure left may be anything.
+        // After a failure the state may be inconsistent: restore the last checkpoint.
         let last = folder.last_checkpoint();
         *history = match last.exists() {
             true => checkpoint::load(&mut trainer, &mut callbacks, &last)?,
@@ -138,7 +139,7 @@ fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common:
         };
     }
     folder.write_progress(trainer.network(), history)?;
-    // A callback may end a run whose weights are NaN.
+    // A run that a callback ended may have NaN weights; it doesn't replace another run.
     if matches!(result, Ok(Ended::Done | Ended::Early { .. })) && has_finite_weights(trainer.network()) {
         folder.replace()?;
     }
@@ -175,15 +176,15 @@ fn has_finite_weights(network: &dyn Network) -> bool {
     (0..network.parameters().len()).all(|index| network.parameter(index).iter().all(|weight| weight.is_finite()))
 }
 
-/// The error, after everything is as it was before the run.
-fn undone(folder: RunFolder, error: Error) -> Error {
+/// Discards the run's folder, and returns the error.
+fn discard_run(folder: RunFolder, error: Error) -> Error {
     match folder.discard() {
         Ok(()) => error,
-        Err(left) => error.with("also", left.to_string()),
+        Err(other) => error.with("also", other.to_string()),
     }
 }
 
-/// Writes the page to look at. Gives a warning where the run is no better than chance.
+/// Writes the report. Returns a warning if the run is no better than chance.
 fn report(
     host: &Host,
     trainer: &mut Trainer<'_>,
@@ -194,7 +195,7 @@ fn report(
     let data = loaded.validation.as_ref().unwrap_or(&loaded.train);
     let (mut confusion, mut roc) = (None, Vec::new());
     let mut chance = chance::in_history(history, trainer.compiled(), trainer.network().output_names(), data);
-    // What doesn't fit into memory isn't gone through once more.
+    // Data on disk aren't read once more for the report.
     if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
         let scores = trainer.predict(data.inputs(), 256)?;
         if let (Some(ids), [scores]) = (classes::of_rows(trainer.compiled(), 0, &target.values), &scores[..]) {
@@ -230,11 +231,11 @@ fn report(
     Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.inputs)))
 }
 
-/// A run goes on with the plug-ins that it began with.
-fn check_plugins(before: &RunRecord, host: &Host, common: &Common) -> Result<()> {
-    kept::warn_of_changes(before, kept::digests(host), common);
+/// Checks that the plug-ins with which a resumed run began are loaded.
+fn check_plugins(record_before: &RunRecord, host: &Host, common: &Common) -> Result<()> {
+    kept::warn_of_changes(record_before, kept::digests(host), common);
     let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
-    match before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
+    match record_before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
         None => Ok(()),
         Some((label, from)) => Err(Error::failure(format!("the run began with {label}, which isn't loaded now"))
             .with("from", from.clone())
@@ -243,11 +244,12 @@ fn check_plugins(before: &RunRecord, host: &Host, common: &Common) -> Result<()>
     }
 }
 
-/// The first Ctrl-C stops after the batch, the second at once.
+/// Installs a handler of Ctrl-C: the first one stops after the current batch, the second at once. Returns the stop
+/// flag.
 fn stop_at_interrupt(host: &Host) -> Arc<AtomicBool> {
-    let stop = host.door().cancel_flag();
+    let stop = host.callbacks().cancel_flag();
     let flag = stop.clone();
-    // It fails only if there is a handler already; then that one's owner decides.
+    // This fails only if a handler is already installed; that one stays in use.
     let _ = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -257,7 +259,7 @@ fn stop_at_interrupt(host: &Host) -> Arc<AtomicBool> {
     stop
 }
 
-/// The file's own name, or its folder's where it is called fit.toml as all are.
+/// Returns the file's stem, or its folder's name if the stem is `fit` or `config`.
 fn run_name(path: &Path) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = std::path::absolute(path)
@@ -285,7 +287,7 @@ fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
     }
 }
 
-/// What is going to be done, in four lines.
+/// Prints what is going to be trained, in four lines or as an event.
 fn start(host: &Host, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfig, common: &Common) {
     let compiled = trainer.compiled();
     let plugins: Vec<(String, String)> =
@@ -324,7 +326,7 @@ fn start(host: &Host, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfi
 fn compiled_line(compiled: &Compiled) -> String {
     let identifier = compiled.config().optimizer.to_json();
     let optimizer = match identifier["class_name"].as_str() {
-        // With every key it is too long for a line.
+        // The class alone: with its configuration the line would be too long.
         Some(class) => class.rsplit('>').next().unwrap_or(class).to_owned(),
         None => compiled.config().optimizer.to_string(),
     };

@@ -1,4 +1,4 @@
-//! `--isolate` and what belongs to it.
+//! `--isolate` and the options that depend on it.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// Run each plug-in's file in a process of its own, so that a crash ends that process, and a run goes on without a metric
+    /// Run each plug-in file in a separate process: a crash ends only that process, and a run continues without the
+    /// metric
     #[arg(long, global = true)]
     isolate: bool,
-    /// With --isolate: what is done when a metric crashes [default: continue]
+    /// With --isolate: what happens if a metric crashes [default: continue]
     #[arg(long, global = true, value_name = "WHAT")]
     on_crash: Option<OnCrash>,
-    /// With --isolate: how long a call may take before its process is ended [default: 60]
+    /// With --isolate: how long a call may take before its process is killed [default: 60]
     #[arg(long, global = true, value_name = "SECONDS")]
     call_limit: Option<f64>,
     /// With --isolate: how much memory a plug-in may use [default: what is available]
@@ -25,14 +26,17 @@ pub struct Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OnCrash {
-    /// Go on without the metric
+    /// Continue without the metric
     Continue,
-    /// Stop, and keep what was trained
+    /// Stop, and save what was trained
     Stop,
 }
 
 impl Options {
-    /// How plug-ins are isolated, if they are.
+    /// Returns how plug-ins are isolated, or `None` if they aren't.
+    ///
+    /// # Errors
+    /// Returns an error if an option is invalid, or is given without `--isolate`.
     pub fn isolation(&self) -> Result<Option<Isolation>> {
         if !self.isolate {
             let given = [
@@ -41,7 +45,7 @@ impl Options {
                 ("--memory-limit", self.memory_limit.is_some()),
             ];
             return match given.iter().find(|(_, given)| *given) {
-                Some((flag, _)) => Err(Error::usage(format!("{flag} says nothing without --isolate"))),
+                Some((flag, _)) => Err(Error::usage(format!("{flag} has no effect without --isolate"))),
                 None => Ok(None),
             };
         }
@@ -58,7 +62,7 @@ impl Options {
         if let Some(mebibytes) = self.memory_limit {
             isolation.memory_limit = Some(mebibytes.saturating_mul(1 << 20));
         }
-        isolation.goes_on = !matches!(self.on_crash, Some(OnCrash::Stop));
+        isolation.continue_on_crash = !matches!(self.on_crash, Some(OnCrash::Stop));
         Ok(Some(isolation))
     }
 }

@@ -1,4 +1,4 @@
-//! A run that was kept, ready to be used again.
+//! Saved runs: opens a run folder, and loads the plug-ins and weights of the run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use super::{Common, lock, plugins, short, warn, working_folder};
 use crate::compile::Compiled;
-use crate::data::names::{name_of, path_of};
-use crate::data::text::one_line;
 use crate::data::{Dataset, Schema};
+use crate::files::{name_of, path_of};
 use crate::network::Sequential;
 use crate::plugin::{self, Origin, Plugin};
+use crate::text::one_line;
 use crate::train::{RunFile, RunFolder, RunRecord, load_weights};
 use crate::{Error, Host, Result};
 
-/// A network with its weights, and what it was compiled with.
+/// A saved run: its network with weights, and the host and configuration for it.
 pub struct Kept {
     pub file: RunFile,
     pub host: Host,
@@ -22,7 +22,7 @@ pub struct Kept {
     pub record: RunRecord,
 }
 
-/// Reads a run's folder.
+/// Opens a run folder, and loads the run's plug-ins and weights.
 pub fn open(path: &Path, common: &Common) -> Result<Kept> {
     let (folder, record) = RunFolder::open(path)?;
     let file = file_of(&folder, &record)?;
@@ -34,50 +34,50 @@ pub fn open(path: &Path, common: &Common) -> Result<Kept> {
     if !folder.weights().exists() {
         let run = short(path);
         return Err(Error::failure(format!("{run} has no weights yet: the run ended before it wrote them"))
-            .hint(format!("`plugfit fit --resume {run}` goes on with it, and writes them at its end")));
+            .hint(format!("`plugfit fit --resume {run}` continues it, and writes them at its end")));
     }
     load_weights(&mut network, &folder.weights())?;
     Ok(Kept { file, host, network, record })
 }
 
 impl Kept {
-    /// How its data were read.
+    /// Returns how the run's data were read.
     pub fn schema(&self) -> &Schema {
         &self.record.schema
     }
 
-    /// What it was compiled with.
+    /// Compiles the run's optimizer, losses and metrics.
     pub fn compiled(&self) -> Result<Compiled> {
         let mut compile = self.file.compile()?;
         compile.outputs = crate::network::Network::output_names(&self.network).to_vec();
         self.host.compile(compile)
     }
 
-    /// Its validation data, or all of its data where there were none.
+    /// Loads the run's validation data, or its training data if there are none.
     pub fn own_data(&self) -> Result<Dataset> {
         let loaded = self.file.data()?.load_again(self.file.folder(), self.schema())?;
         Ok(loaded.validation.unwrap_or(loaded.train))
     }
 }
 
-/// The configuration of a kept run.
+/// Returns the configuration of a saved run.
 pub fn file_of(folder: &RunFolder, record: &RunRecord) -> Result<RunFile> {
     let name = folder.work().join("run.json").display().to_string();
     let file = RunFile::from_json(&record.config, &name, &working_folder()?)?;
     Ok(file.with_folders_beside(folders_beside(folder.path(), record)))
 }
 
-/// The folders in which a lock is looked for on behalf of a kept run: that of the lock in training, the run's folder, its parent, and the
-/// parent's parent if the parent is called `runs`.
+/// Returns the folders in which a lock is searched for a saved run: that of the lock in training, the run folder, its
+/// parent, and the parent's parent if the parent is called `runs`.
 fn folders_beside(run: &Path, record: &RunRecord) -> Vec<PathBuf> {
-    let then = record.lock.as_ref().map(|lock| path_of(lock, Path::new("")));
-    let then = then.and_then(|lock| lock.parent().map(Path::to_owned));
+    let lock_folder = record.lock.as_ref().map(|lock| path_of(lock, Path::new("")));
+    let lock_folder = lock_folder.and_then(|lock| lock.parent().map(Path::to_owned));
     let around = run.ancestors().skip(1).take(2).map(Path::to_owned);
     let is_in_runs = run.parent().is_some_and(|parent| parent.ends_with("runs"));
-    then.into_iter().chain([run.to_owned()]).chain(around.take(if is_in_runs { 2 } else { 1 })).collect()
+    lock_folder.into_iter().chain([run.to_owned()]).chain(around.take(if is_in_runs { 2 } else { 1 })).collect()
 }
 
-/// The digest of what was loaded of each file: of a plug-in by its name and version, of the library of a C function by its path.
+/// Returns the digest of each loaded file: of plug-ins by name and version, of libraries of C functions by path.
 pub fn digests(host: &Host) -> BTreeMap<String, String> {
     let digest = |plugin: &Arc<Plugin>| match plugin.origin() {
         Origin::BuiltIn => None,
@@ -90,13 +90,14 @@ fn function_digests() -> impl Iterator<Item = (String, String)> {
     plugin::function_digests().into_iter().map(|(path, digest)| (name_of(&path), digest))
 }
 
-/// The record of a run that goes on: what is compared later is what it began with.
+/// Returns the record of a resumed run. It keeps the digests and the lock of `begun`, for later comparisons.
 pub fn gone_on(mut record: RunRecord, begun: RunRecord) -> RunRecord {
     record.digests.extend(begun.digests);
     RunRecord { lock: begun.lock.or(record.lock), ..record }
 }
 
-/// Warns of C functions whose libraries differ from those of training. They are loaded as the losses are built.
+/// Warns of C functions whose libraries differ from those in training. Building the losses loads the libraries, so call
+/// this afterwards.
 pub fn warn_of_functions(record: &RunRecord, common: &Common) {
     warn_of_changes(record, function_digests().collect(), common);
 }
@@ -108,10 +109,10 @@ pub fn warn_of_changes(record: &RunRecord, digests: BTreeMap<String, String>, co
         let shown = one_line(&label);
         let text = match record.digests.get(&label) {
             Some(before) if *before == digest => continue,
-            Some(_) => format!("{shown} isn't the file that the run began with: it may go on otherwise"),
+            Some(_) => format!("{shown} isn't the file that the run began with: results may differ"),
             None => match record.plugins.iter().find(|(before, _)| name(before) == name(&label)) {
                 Some((before, _)) if *before != label => {
-                    format!("the run began with {before}, and {shown} is loaded now: it may go on otherwise")
+                    format!("the run began with {before}, and {shown} is loaded now: results may differ")
                 }
                 _ => continue,
             },

@@ -1,4 +1,4 @@
-//! `plugfit list`.
+//! `plugfit list`: lists components, or why each file was loaded or not.
 
 use std::path::PathBuf;
 
@@ -6,20 +6,21 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Common, absolute, event, plugins, print, short, table};
-use crate::data::text::{of_path, one_line};
 use crate::plugin::Kind;
 use crate::plugin::find::{State, Verdict};
+use crate::text::{of_path, one_line};
 use crate::train::RunFile;
 use crate::{Host, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// Only components of this kind
+    /// List only components of this kind
     kind: Option<KindName>,
-    /// For each file that was named, and each folder and each file in it, whether it is loaded, and why, as far as its bytes tell: no code of it runs
+    /// Show for each named file, and for each folder and each file in it, whether it is loaded, and why; no plug-in
+    /// code runs
     #[arg(long)]
     why: bool,
-    /// A run's file, whose plug-ins are listed too
+    /// A run file, whose plug-ins are listed too
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     run: Option<PathBuf>,
 }
@@ -65,7 +66,7 @@ fn components(host: &Host, kinds: &[Kind], common: &Common) {
         let components = host.components(kind);
         if common.json {
             for (plugin, component) in components {
-                let (name, aliases, doc) = (&component.name, &component.aliases, first_line(&component.doc));
+                let (name, aliases, doc) = (&component.name, &component.aliases, first_sentence(&component.doc));
                 event(
                     "component",
                     json!({"kind": kind.to_string(), "name": name, "aliases": aliases, "plugin": plugin.label(), "doc": doc}),
@@ -83,15 +84,15 @@ fn components(host: &Host, kinds: &[Kind], common: &Common) {
                 component.name.clone(),
                 component.aliases.join(" "),
                 plugin.label().to_owned(),
-                first_line(&component.doc).to_owned(),
+                first_sentence(&component.doc).to_owned(),
             ]
         }));
     }
     print(&table::aligned(&rows, 0));
 }
 
-/// The first sentence.
-fn first_line(doc: &str) -> &str {
+/// Returns the first sentence.
+fn first_sentence(doc: &str) -> &str {
     let line = doc.trim().lines().next().unwrap_or_default();
     line.find(". ").map_or(line, |end| &line[..end]).trim_end_matches('.')
 }

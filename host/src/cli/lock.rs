@@ -1,4 +1,4 @@
-//! `plugfit lock`.
+//! `plugfit lock`: writes plugfit.lock. Also finds the locks that apply to the other subcommands.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Common, absolute, event, plugins, print, short, warn, working_folder};
-use crate::data::names::path_of;
+use crate::files::path_of;
 use crate::plugin::find::{self, Source};
 use crate::plugin::{Lock, Locked};
 use crate::train::RunFile;
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// A run's file, whose plug-ins are locked, in a plugfit.lock beside it [default: those of the folders that are looked in always]
+    /// A run file, whose plug-ins are locked too; plugfit.lock is written beside it [default: in the working directory]
     #[arg(value_parser = absolute())]
     file: Option<PathBuf>,
 }
@@ -29,7 +29,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
             false => files.extend(libraries(path)?),
         }
     }
-    // Under the lock no variable of the environment adds a folder.
+    // With a lock, the folders in $PLUGFIT_PLUGINS aren't searched.
     for folder in find::default_folders().into_iter().filter(|folder| folder.source != Source::Environment) {
         files.extend(libraries(&folder.path)?);
     }
@@ -54,7 +54,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         print(&format!("{} {}   {}   {}\n", plugin.name, plugin.version, &plugin.sha256[..16], short(&plugin.from)));
     }
     print(&format!(
-        "{} holds {} plug-ins: nothing else is loaded where it is\n",
+        "{} holds {} plug-ins: no others are loaded in its folder\n",
         short(lock.path()),
         lock.plugins().len()
     ));
@@ -65,9 +65,13 @@ fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
     find::libraries(folder).map_err(|error| Error::failure(format!("cannot read {}: {error}", short(folder))))
 }
 
-/// The locks that hold here: those beside the run's file or the kept run, and that of the current folder. A stranger's run may bring a lock of
-/// its own, which takes nothing from the user's. `then` is the lock that held as a kept run was trained.
-pub fn here(common: &Common, file: Option<&RunFile>, then: Option<&str>) -> Result<Vec<Lock>> {
+/// Returns the locks that apply: those beside the run file or the saved run, and that of the working directory. A lock
+/// that comes with somebody else's run applies in addition to the user's. `trained_under` is the lock with which a
+/// saved run was trained.
+///
+/// # Errors
+/// Returns an error if there is no lock, but `--locked` or `trained_under` requires one.
+pub fn here(common: &Common, file: Option<&RunFile>, trained_under: Option<&str>) -> Result<Vec<Lock>> {
     let beside = file.map(RunFile::beside).unwrap_or_default().iter().map(|folder| folder.join(Lock::NAME));
     let mut paths: Vec<PathBuf> = beside.chain([working_folder()?.join(Lock::NAME)]).collect();
     let mut seen = std::collections::HashSet::new();
@@ -78,10 +82,10 @@ pub fn here(common: &Common, file: Option<&RunFile>, then: Option<&str>) -> Resu
     }
     let looked =
         |error: Error| error.with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "));
-    match (common.locked, then) {
-        (_, Some(then)) => {
-            let then = short(&path_of(then, Path::new("")));
-            Err(looked(Error::usage(format!("the run was trained under {then}, which isn't there any more")))
+    match (common.locked, trained_under) {
+        (_, Some(trained_under)) => {
+            let trained_under = short(&path_of(trained_under, Path::new("")));
+            Err(looked(Error::usage(format!("the run was trained under {trained_under}, which isn't there any more")))
                 .hint("put it back, or write a new one with `plugfit lock`: with the run's file, or with --plugins from this folder"))
         }
         (true, None) => Err(looked(Error::usage(format!("there is no {}", Lock::NAME)))

@@ -1,4 +1,4 @@
-//! The `plugfit` program: a file for each subcommand.
+//! The `plugfit` program: one module for each subcommand.
 
 mod chance;
 mod check;
@@ -29,10 +29,10 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::data::text;
+use crate::text;
 use crate::{Error, Result};
 
-/// Trains with optimizers, losses and metrics that come from plug-ins: shared libraries dropped into a folder.
+/// Trains networks with optimizers, losses and metrics from plug-ins: shared libraries in a folder.
 #[derive(Parser)]
 #[command(name = "plugfit", version, arg_required_else_help = true, infer_long_args = true)]
 struct Cli {
@@ -42,30 +42,30 @@ struct Cli {
     common: Common,
 }
 
-/// What every subcommand takes.
+/// The options of every subcommand.
 #[derive(Args)]
 struct Common {
-    /// A plug-in or a folder of plug-ins; may be given several times
+    /// A plug-in, or a folder of plug-ins; may be given several times
     #[arg(long, global = true, value_name = "PATH", value_parser = absolute())]
     plugins: Vec<PathBuf>,
-    /// Begin without the standard set that is built in
+    /// Leave out the built-in standard set
     #[arg(long, global = true)]
     no_builtin: bool,
-    /// Load plug-ins from where they are, so that they find libraries beside them
+    /// Load plug-ins from their files, not from checked copies, so that they find libraries beside them
     #[arg(long, global = true)]
     load_in_place: bool,
-    /// Load nothing but what a plugfit.lock names, and fail if there is none
+    /// Load only plug-ins that a plugfit.lock lists, and fail if there is no such file
     #[arg(long, global = true)]
     locked: bool,
-    /// Load no plug-in's file that isn't signed with a key that `plugfit trust` took in
+    /// Load only plug-in files that are signed with a key added by `plugfit trust`
     #[arg(long, global = true)]
     require_signed: bool,
     #[command(flatten)]
     isolate: isolate::Options,
-    /// Print an object a line, for programs
+    /// Print one JSON object per line, for programs
     #[arg(long, global = true)]
     json: bool,
-    /// Print the details of what is refused, too
+    /// Also print details of plug-ins that are refused
     #[arg(long, short, global = true)]
     verbose: bool,
 }
@@ -74,41 +74,44 @@ struct Common {
 enum Command {
     /// Train the run that a file describes
     Fit(fit::Options),
-    /// The losses and metrics of a trained run on its validation data, or on other data
+    /// Compute the losses and metrics of a trained run on its validation data, or on files
     Evaluate(evaluate::Options),
-    /// A trained run's predictions for data
+    /// Write a trained run's predictions for files
     Predict(predict::Options),
-    /// The components of the loaded plug-ins, or why each plug-in was loaded or not
+    /// List the components of the loaded plug-ins, or why each file was loaded or not
     List(list::Options),
-    /// Write plugfit.lock: where it is, no other plug-ins are loaded than those that are found now
+    /// Write plugfit.lock: in its folder, only the plug-ins that are found now can be loaded
     Lock(lock::Options),
-    /// Whose signatures --require-signed takes; --help says what each protection is good for
+    /// Show or change the keys that --require-signed accepts; --help compares the protections
     Trust(trust::Options),
-    /// A component's documentation and settings
+    /// Show a component's documentation and settings
     Show(show::Options),
-    /// Put plug-ins to the test before anyone trains with them, each test in a process of its own
+    /// Test plug-ins before they are used, each test in a separate process
     Check(check::Options),
-    /// Begin a plug-in: a crate that builds and passes its own test at once
+    /// Create the crate of a plug-in, which builds and passes its own test
     New(new::Options),
-    /// The JSON Schema of a run's file, for editors
+    /// Print the JSON Schema of a run file, for editors
     Schema(schema::Options),
-    /// A completion script for a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
 }
 
-/// Runs the program with the process's arguments: 0 done, 1 it failed, 2 it was asked wrongly, 130 interrupted.
+/// Runs the program with the arguments of the process.
+///
+/// Returns 0 for success, 1 for a failure, 2 for a usage error, 130 for an interruption.
 pub fn main() -> ExitCode {
-    crate::plugin::worker_main();
+    crate::worker_main();
     ExitCode::from(run(std::env::args_os()))
 }
 
-/// How this program is begun anew, where it isn't by its own file: `python -m plugfit`.
+/// The command that starts this program again, if that isn't the current executable: `python -m plugfit`.
 static PROGRAM: OnceLock<Vec<OsString>> = OnceLock::new();
 
-/// Says how the program is begun anew, where this process isn't of its own file; for what is run in a process of its own.
+/// Sets the command that starts this program again, for child processes. Needed if the current executable isn't
+/// plugfit.
 pub fn set_program(command: Vec<OsString>) {
     let _ = PROGRAM.set(command);
 }
@@ -121,12 +124,12 @@ fn program() -> Result<Vec<OsString>> {
     Ok(vec![path.into()])
 }
 
-/// Runs the program with these arguments, the first of which is its name; gives its exit status.
+/// Runs the program with these arguments, the first of which is its name; returns its exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors and go to stdout; clap knows.
+            // clap reports --help and --version as errors that go to stdout.
             let _ = error.print();
             return if error.use_stderr() { 2 } else { 0 };
         }
@@ -166,30 +169,31 @@ fn report(error: &Error, json: bool) {
             error.details().iter().map(|(label, text)| json!({"label": label, "text": text})).collect();
         event("error", json!({"message": error.message(), "details": details, "status": error.exit_code()}));
     }
-    eprintln!("error: {}", text::shown(&seen_from_here(&error.to_string())));
+    eprintln!("error: {}", text::shown(&relative_to_working_folder(&error.to_string())));
 }
 
-/// Parses a path of the command line and makes it absolute, so that a plug-in that changes the working directory can't redirect it.
+/// Returns a parser that makes paths absolute, so that a plug-in that changes the working directory can't redirect
+/// them.
 fn absolute() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(std::path::absolute)
 }
 
-/// The folder that the program runs in.
+/// Returns the working directory.
 fn working_folder() -> Result<PathBuf> {
     std::env::current_dir().map_err(|error| Error::failure(format!("the working directory can't be found: {error}")))
 }
 
-/// Makes paths below the working directory relative to it, for a person to read.
-fn seen_from_here(text: &str) -> String {
+/// Makes paths below the working directory relative to it, for display.
+fn relative_to_working_folder(text: &str) -> String {
     let here = working_folder().map(|here| format!("{}/", here.display())).unwrap_or_default();
     let mut parts = text.split(here.as_str());
-    // At the root every path would lose its first slash.
+    // In the root directory, every path would lose its first slash.
     if here.len() < 2 {
         return text.to_owned();
     }
     let mut seen = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        // In the middle of another path it isn't the working directory.
+        // The match is in the middle of another path.
         if seen.ends_with(|before: char| !before.is_whitespace() && !"\"'`(=".contains(before)) {
             seen.push_str(&here);
         }
@@ -198,7 +202,7 @@ fn seen_from_here(text: &str) -> String {
     seen
 }
 
-/// A line of `--json`.
+/// Prints a line of `--json`.
 fn event(name: &str, fields: Value) {
     let mut object = Map::new();
     object.insert("event".into(), json!(name));
@@ -208,54 +212,54 @@ fn event(name: &str, fields: Value) {
     write(&format!("{}\n", Value::Object(object)));
 }
 
-/// Writes text for a person to stdout.
+/// Writes text to stdout, escaped for a terminal.
 fn print(text: &str) {
     write(&text::shown(text));
 }
 
-/// Writes to stdout. Who reads no more (`| head`) is no error.
+/// Writes to stdout. Errors are ignored, such as a closed pipe (`| head`).
 fn write(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// A warning, on stderr or as an event.
+/// Prints a warning, to stderr or as an event.
 fn warn(text: &str, json: bool) {
     if json {
         event("warning", json!({"message": text}));
     } else {
-        eprintln!("warning: {}", text::shown(&seen_from_here(text)));
+        eprintln!("warning: {}", text::shown(&relative_to_working_folder(text)));
     }
 }
 
-/// A path as a person would write it: seen from the working directory, where it is below it.
+/// Returns a path for display: relative to the working directory if it is below it.
 fn short(path: &std::path::Path) -> String {
     let here = std::env::current_dir().ok();
-    let path = without_detours(path);
+    let path = without_parent_parts(path);
     match here.as_deref().and_then(|here| path.strip_prefix(here).ok()) {
         Some(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
         inside => text::of_path(inside.unwrap_or(&path)),
     }
 }
 
-/// `a/b/../c` is `a/c`, unless b is a link to elsewhere.
-fn without_detours(path: &std::path::Path) -> std::path::PathBuf {
-    let mut straight = std::path::PathBuf::new();
+/// Removes `..` from a path: `a/b/../c` becomes `a/c`, unless `b` is a symbolic link to elsewhere.
+fn without_parent_parts(path: &std::path::Path) -> std::path::PathBuf {
+    let mut simplified = std::path::PathBuf::new();
     for part in path.components() {
         match part {
-            std::path::Component::ParentDir if straight.file_name().is_some() => {
-                straight.pop();
+            std::path::Component::ParentDir if simplified.file_name().is_some() => {
+                simplified.pop();
             }
-            part => straight.push(part),
+            part => simplified.push(part),
         }
     }
-    match (straight.canonicalize(), path.canonicalize()) {
-        (Ok(a), Ok(b)) if a == b => straight,
+    match (simplified.canonicalize(), path.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => simplified,
         _ => path.to_owned(),
     }
 }
 
-/// Does work inside of the thread pool, since entering it anew for every batch costs more than a small batch takes.
+/// Runs `work` inside of the thread pool, because entering the pool for each batch costs more than a small batch.
 fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     rayon::scope(|_| work())
 }

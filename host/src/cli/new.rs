@@ -1,4 +1,4 @@
-//! `plugfit new`.
+//! `plugfit new`: creates the crate of a plug-in.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// What to begin with
+    /// The kind of component
     kind: Template,
     /// The crate's name, such as my-metric
     name: String,
-    /// The folder to make it in [default: NAME]
+    /// The folder to create it in [default: NAME]
     #[arg(long, value_name = "FOLDER", value_parser = absolute())]
     path: Option<PathBuf>,
-    /// Where its plugfit-api comes from: a folder, a git address, or a version
+    /// The source of its dependency plugfit-api: a folder, a git address, or a version
     #[arg(long, value_name = "PATH|URL|VERSION")]
     api: Option<String>,
 }
@@ -28,7 +28,7 @@ enum Template {
     Optimizer,
 }
 
-/// The plugfit-api that this program was built with.
+/// The source folder of the plugfit-api that this program was built with.
 const OWN_API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugin-api");
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
@@ -76,15 +76,15 @@ fn library_file(name: &str) -> String {
 }
 
 fn crate_name(name: &str) -> Result<String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || !name.chars().all(good) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(is_allowed) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Err(Error::usage(format!("\"{name}\" can't be a crate's name"))
             .hint("it has letters, digits, - and _, and begins with a letter"));
     }
     Ok(name.to_owned())
 }
 
-/// `my-metric` is `MyMetric`.
+/// Returns the name of the type: `my-metric` becomes `MyMetric`.
 fn type_name(name: &str) -> String {
     let words = name.split(['-', '_']).filter(|word| !word.is_empty());
     words
@@ -95,7 +95,7 @@ fn type_name(name: &str) -> String {
         .collect()
 }
 
-/// The dependency's right-hand side.
+/// Returns the right-hand side of the dependency in Cargo.toml.
 fn api(given: Option<&str>) -> Result<String> {
     let at_path = |path: &Path| {
         let path =
@@ -121,13 +121,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crate_s_name_makes_a_type_s() {
+    fn a_crate_name_becomes_a_type_name() {
         assert_eq!([type_name("my-metric"), type_name("brier"), type_name("f_beta")], ["MyMetric", "Brier", "FBeta"]);
         assert!(crate_name("1st").is_err() && crate_name("a b").is_err() && crate_name("../x").is_err());
     }
 
     #[test]
-    fn the_api_comes_from_where_it_is_said() {
+    fn the_api_is_a_version_an_address_or_a_folder() {
         assert_eq!(api(Some("0.1")).expect("a version"), "\"0.1\"");
         assert_eq!(api(Some("https://example.com/x")).expect("a url"), "{ git = \"https://example.com/x\" }");
         assert!(api(Some("/no/such/folder")).is_err());

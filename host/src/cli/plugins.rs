@@ -1,4 +1,4 @@
-//! The host that the command line and the run's file describe.
+//! Builds the host from the command line and the run file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use crate::plugin::{LoadOptions, Lock, Origin, Refusal};
 use crate::train::RunFile;
 use crate::{Error, Host, Result};
 
-/// Loads the plug-ins: those of `--plugins` first, then the run file's, then those of the folders that are looked at always.
+/// Loads the plug-ins: those of `--plugins` first, then those of the run file, then those of the default folders.
 ///
 /// # Errors
-/// A file or folder that was named is refused.
+/// Returns an error if a file or folder that was named is refused.
 pub fn host(common: &Common, file: &RunFile, locks: Vec<Lock>) -> Result<Host> {
-    with_named_folders(host_with(options(common, Some(file), locks)?, common, Some(file), true)?)
+    check_named_folders(host_with(options(common, Some(file), locks)?, common, Some(file), true)?)
 }
 
-/// The same host, to be looked at: it reads manifests, and runs no code of a plug-in.
+/// Builds the same host from manifests alone, for display; no plug-in code runs.
 ///
 /// # Errors
 /// As [`host`].
 pub fn shown_host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    with_named_folders(host_to_look_at(common, file, true)?)
+    check_named_folders(host_of_manifests(common, file, true)?)
 }
 
-/// The same where a file or a folder that is refused is only reported.
+/// As [`shown_host`], but a file or a folder that is refused is only reported.
 ///
 /// # Errors
-/// The lock, the keys or the options can't be.
+/// Returns an error if the lock, the trusted keys or the options are invalid.
 pub fn shown_host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    host_to_look_at(common, file, false)
+    host_of_manifests(common, file, false)
 }
 
-fn host_to_look_at(common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
+fn host_of_manifests(common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
     let options = options(common, file, lock::here(common, file, None)?)?;
     host_with(LoadOptions { manifests_only: true, ..options }, common, file, needs_named)
 }
 
-fn with_named_folders(host: Host) -> Result<Host> {
+fn check_named_folders(host: Host) -> Result<Host> {
     for report in host.reports() {
         if let (State::Refused(refusal), Source::Flag | Source::Config(_)) = (report.state, report.folder.source) {
             return Err(Refusal { path: short(&refusal.path).into(), ..refusal }.into());
@@ -48,7 +48,7 @@ fn with_named_folders(host: Host) -> Result<Host> {
     Ok(host)
 }
 
-/// `needs_named`: a file that was named and is refused is an error.
+/// If `needs_named`, a named file that is refused is an error.
 fn host_with(options: LoadOptions, common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
     let host = Host::with_options(options);
     if !common.no_builtin {
@@ -70,7 +70,7 @@ fn host_with(options: LoadOptions, common: &Common, file: Option<&RunFile>, need
     Ok(host)
 }
 
-/// How plug-ins are loaded. Signatures are required where the command line asks for them or the run's file does.
+/// Returns how plug-ins are loaded. Signatures are required if the command line or the run file requires them.
 pub fn options(common: &Common, file: Option<&RunFile>, locks: Vec<Lock>) -> Result<LoadOptions> {
     let require_signed = common.require_signed || file.map_or(Ok(false), RunFile::require_signed)?;
     let keys = require_signed.then(TrustedKeys::of_user).transpose()?;
@@ -101,7 +101,7 @@ fn add(host: &Host, path: &Path, source: Source, needs_named: bool) -> Result<()
     Ok(())
 }
 
-/// Says which plug-ins were refused, and why.
+/// Warns of the plug-ins that were refused.
 pub fn warn_of_refusals(host: &Host, common: &Common) {
     for note in host.notes() {
         warn(&note, common.json);
@@ -131,7 +131,7 @@ pub fn warn_of_refusals(host: &Host, common: &Common) {
     }
 }
 
-/// Where a plug-in came from.
+/// Returns where a plug-in came from, for display.
 pub fn place(origin: &Origin) -> String {
     match origin {
         Origin::BuiltIn => "built in".into(),

@@ -1,4 +1,4 @@
-//! `plugfit predict`.
+//! `plugfit predict`: writes the predictions of a saved run.
 
 use std::path::PathBuf;
 
@@ -6,27 +6,27 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Common, absolute, event, in_pool, kept, print, short};
-use crate::data::text::grouped;
 use crate::data::write_predictions;
 use crate::network::Network;
+use crate::text::grouped;
 use crate::train::predict;
 use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// The folder of the run, such as runs/digits-1
+    /// The run folder, such as runs/digits-1
     #[arg(value_parser = absolute())]
     run: PathBuf,
-    /// Files to predict for, with the inputs of the run's data
+    /// Files to predict for, which have the same inputs as the run's data
     #[arg(value_name = "FILE", required = true, value_parser = absolute())]
     data: Vec<PathBuf>,
-    /// Where to write the predictions: .csv, .npy or .npz
+    /// The file for the predictions: .csv, .npy or .npz
     #[arg(long, value_name = "FILE", default_value = "predictions.csv", value_parser = absolute())]
     out: PathBuf,
-    /// Replace the file of --out, if there is one
+    /// Replace the file of --out if it exists
     #[arg(long)]
     overwrite: bool,
-    /// Samples in a batch
+    /// The number of samples per batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     batch_size: usize,
 }
@@ -48,7 +48,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to overwrite an existing file without `--overwrite`, and an input in any case.
+/// Checks that `--out` overwrites no file without `--overwrite`, and never an input.
 fn check_out(options: &Options) -> Result<()> {
     let out = &options.out;
     if !out.exists() {

@@ -1,4 +1,4 @@
-//! What is seen of training: a bar on a terminal, else a line an epoch, or an object a line.
+//! The progress of training: a bar on a terminal, one line per epoch elsewhere, or JSON objects.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::compile::{Compiled, LogValue};
 use crate::data::LoadedData;
 use crate::train::{Epoch, Trainer, Watch};
 
-/// Something that watches a fit and prints.
+/// Prints the progress of a fit.
 pub trait Reporter: Send {
-    /// To be given to the fit.
+    /// Returns the watch to pass to the fit.
     fn watch(&mut self) -> &mut dyn Watch;
-    /// Takes away what isn't to stay.
+    /// Removes the progress bar.
     fn finish(&mut self);
 }
 
-/// The reporter for where stdout leads to.
+/// Creates a reporter that suits stdout: a terminal, a file or a pipe, or `--json`.
 pub fn reporter(json: bool, trainer: &Trainer<'_>, loaded: &LoadedData, stop: Arc<AtomicBool>) -> Box<dyn Reporter> {
     if json {
         return Box::new(Lines { stop });
@@ -39,7 +39,7 @@ pub fn reporter(json: bool, trainer: &Trainer<'_>, loaded: &LoadedData, stop: Ar
         }
         bar
     });
-    // What doesn't fit side by side stands in two lines.
+    // If the columns don't fit in one line, the validation values have a second line.
     let width = bar.as_ref().map_or(usize::MAX, |_| usize::from(console::Term::stdout().size().1));
     let needed = |columns: &[String]| 26 + columns.iter().map(|name| 2 + name.chars().count().max(6)).sum::<usize>();
     let below = needed(&columns) > width && columns.iter().any(|name| name.starts_with("val_"));
@@ -51,7 +51,7 @@ pub fn reporter(json: bool, trainer: &Trainer<'_>, loaded: &LoadedData, stop: Ar
         columns.pop();
         left_out += 1;
     }
-    Box::new(Table { stop, columns, below, left_out, bar, begun: false, shown: std::time::Instant::now() })
+    Box::new(Table { stop, columns, below, left_out, bar, has_header: false, shown: std::time::Instant::now() })
 }
 
 struct Lines {
@@ -82,12 +82,12 @@ impl Reporter for Lines {
 struct Table {
     stop: Arc<AtomicBool>,
     columns: Vec<String>,
-    /// Whether validation has a line of its own below.
+    /// Whether validation values are printed on a second line.
     below: bool,
-    /// Columns that there is no room for.
+    /// The number of columns that don't fit.
     left_out: usize,
     bar: Option<ProgressBar>,
-    begun: bool,
+    has_header: bool,
     shown: std::time::Instant,
 }
 
@@ -120,7 +120,7 @@ impl Watch for Table {
             bar.set_prefix(format!("{epoch:>3}"));
         }
         bar.set_position(batch as u64);
-        // A metric's result may cost more than a batch: a few times a second is enough to read.
+        // A metric's result may cost more than a batch, so the text is updated only a few times a second.
         if self.shown.elapsed() > Duration::from_millis(150) {
             self.shown = std::time::Instant::now();
             if let Ok(logs) = compiled.logs() {
@@ -137,8 +137,8 @@ impl Watch for Table {
     }
 
     fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
-        if !self.begun {
-            self.begun = true;
+        if !self.has_header {
+            self.has_header = true;
             let header = format!("{:>7}{}     rate     time", "epoch", self.cells(str::to_owned));
             self.line(&header);
             if self.left_out > 0 {

@@ -1,4 +1,4 @@
-//! A kept run that is to go on.
+//! `plugfit fit --resume`: opens a saved run and restores its checkpoint.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::{History, RunFolder, RunRecord, Trainer};
 use crate::{Error, Result};
 
-/// A run's folder, which is locked, and the checkpoint to go on from.
+/// A locked run folder, and the checkpoint to resume from.
 pub struct Resumed {
     pub folder: RunFolder,
     pub record: RunRecord,
@@ -19,7 +19,7 @@ pub struct Resumed {
 }
 
 impl Resumed {
-    /// Opens a run by its folder, or by a checkpoint in it.
+    /// Opens a run, given its folder or a checkpoint in it.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.is_file() {
             let (folder, record) = RunFolder::resume(path)?;
@@ -34,7 +34,7 @@ impl Resumed {
             return Err(Error::usage(format!("{} is no checkpoint of a run", path.display()))
                 .hint("name the run's folder, or its checkpoint.safetensors or checkpoint-previous.safetensors"));
         };
-        // The replacement of a run is in a subfolder.
+        // The replacement of a run is stored in a subfolder.
         if fs::canonicalize(parent).ok().as_deref() != Some(folder.work()) {
             return Err(Error::usage(format!("{} is of a run that is being replaced", short(path))).hint(format!(
                 "go on with the replacement by `plugfit fit --resume {}`, or remove {} to keep the run",
@@ -45,11 +45,11 @@ impl Resumed {
         Ok(Resumed { folder, record, checkpoint })
     }
 
-    /// Makes the trainer and the callbacks as they were, and gives the epochs that are done.
+    /// Restores the trainer and the callbacks from the checkpoint, and returns the finished epochs.
     pub fn restore(&self, trainer: &mut Trainer<'_>, callbacks: &mut [Box<dyn Callback>]) -> Result<History> {
         let (path, previous) = (&self.checkpoint, self.folder.previous_checkpoint());
         if !path.exists() && !self.has_begun() {
-            // It ended before its first checkpoint: it starts again.
+            // The run ended before its first checkpoint: train from the beginning.
             return Ok(History::default());
         }
         let checkpoint = Checkpoint::read(path).map_err(|error| self.with_other(error))?;
@@ -60,7 +60,7 @@ impl Resumed {
         Ok(history)
     }
 
-    /// Whether epochs were trained.
+    /// Returns whether an epoch was trained.
     fn has_begun(&self) -> bool {
         let history = fs::read(self.folder.history()).ok();
         let history: Option<Value> = history.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -68,7 +68,7 @@ impl Resumed {
             || history.and_then(|history| history.as_array().map(|epochs| !epochs.is_empty())).unwrap_or(false)
     }
 
-    /// Says which other checkpoint can be used.
+    /// Adds to the error which other checkpoint can be used.
     fn with_other(&self, error: Error) -> Error {
         let other = [self.folder.previous_checkpoint(), self.folder.checkpoint()]
             .into_iter()

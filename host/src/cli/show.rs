@@ -1,4 +1,4 @@
-//! `plugfit show`.
+//! `plugfit show`: prints a component's documentation and settings.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub struct Options {
     /// A loss, metric, optimizer or schedule, such as Huber or "robust>Tukey"
     name: String,
-    /// A run's file, whose plug-ins are looked at too
+    /// A run file, whose plug-ins are searched too
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     run: Option<PathBuf>,
 }
@@ -44,12 +44,12 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     if shown > 0 {
         return Ok(());
     }
-    // A component of that name which can't be used, as one that two files have, has an error of its own.
+    // If a component of that name exists but can't be used, such as one in two files, report its own error.
     let unusable = errors.iter().find(|(kind, _)| host.has(*kind, &options.name));
-    Err(unusable.map_or_else(|| nothing(&options.name, &errors), |(_, error)| error.clone()))
+    Err(unusable.map_or_else(|| not_found(&options.name, &errors), |(_, error)| error.clone()))
 }
 
-fn nothing(name: &str, errors: &[(Kind, Error)]) -> Error {
+fn not_found(name: &str, errors: &[(Kind, Error)]) -> Error {
     let near: Vec<String> = errors
         .iter()
         .flat_map(|(_, error)| {
@@ -68,7 +68,7 @@ fn describe(kind: Kind, component: &Component, from: &str) -> String {
         format!("    also: {}", component.aliases.join(", "))
     };
     let mut text = format!("{}  {kind}  {from}{also}\n", component.name);
-    // Its own lines can't be taken for the program's.
+    // Indented, so that its lines can't be mistaken for those of the program.
     for line in component.doc.trim().lines() {
         text.push_str(format!("  {line}").trim_end());
         text.push('\n');
@@ -112,14 +112,14 @@ fn field(field: &Field) -> Vec<String> {
     vec![field.name.clone(), kind, default, field.doc.trim().to_owned()]
 }
 
-/// The host's own keys, with the defaults that the component gives.
+/// Returns rows for the keys of the host, with the defaults of the component.
 fn base(kind: Kind, component: &Component) -> Vec<Vec<String>> {
     crate::component::base_keys(kind)
         .iter()
         .filter(|(name, ..)| !component.fields.iter().any(|field| field.name == *name))
         .map(|(name, type_, default, doc)| {
-            let own = component.base.get(*name).filter(|value| *name != "name" || !value.is_null());
-            let default = own.map_or_else(|| (*default).to_owned(), value_text);
+            let component_default = component.base.get(*name).filter(|value| *name != "name" || !value.is_null());
+            let default = component_default.map_or_else(|| (*default).to_owned(), value_text);
             vec![(*name).to_owned(), (*type_).to_owned(), default, (*doc).to_owned()]
         })
         .collect()

@@ -1,15 +1,15 @@
-//! Columns of text.
+//! Text in aligned columns.
 
-use crate::data::text::one_line;
+use crate::text::one_line;
 
-/// The widest cell that others of its column are aligned by.
+/// Wider cells don't widen their column.
 const WIDEST: usize = 60;
 
-/// Rows with their columns aligned, two spaces apart; the last column is as long as it is. A cell stays on its line: a documentation's ends of
-/// lines are spaces there.
+/// Formats rows with aligned columns, two spaces apart; the last column isn't padded. Line breaks in a cell become
+/// spaces.
 pub fn aligned(rows: &[Vec<String>], indent: usize) -> String {
-    let on_a_line = |cell: &String| one_line(&cell.replace('\n', " ")).into_owned();
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(on_a_line).collect()).collect();
+    let as_one_line = |cell: &String| one_line(&cell.replace('\n', " ")).into_owned();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(as_one_line).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
@@ -33,20 +33,20 @@ pub fn aligned(rows: &[Vec<String>], indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["long".to_owned(), "c".to_owned()]];
         assert_eq!(super::aligned(&rows, 1), " a     b\n long  c\n");
     }
 
     #[test]
-    fn one_very_wide_cell_widens_no_other() {
+    fn a_very_wide_cell_does_not_widen_its_column() {
         let wide = "w".repeat(1000);
         let rows = [vec!["a".to_owned(), "b".to_owned()], vec![wide.clone(), "c".to_owned()]];
         assert_eq!(super::aligned(&rows, 0), format!("a  b\n{wide}  c\n"));
     }
 
     #[test]
-    fn a_cell_stays_on_its_line() {
+    fn line_breaks_in_a_cell_are_replaced() {
         let rows = [vec!["a".to_owned(), "b\nc\td\u{202e}".to_owned(), "e".to_owned()]];
         assert_eq!(super::aligned(&rows, 0), "a  b c\u{fffd}d\u{fffd}  e\n");
     }

@@ -1,4 +1,4 @@
-//! `plugfit trust`.
+//! `plugfit trust`: shows, adds and removes the keys that sign plug-ins.
 
 use clap::Args;
 use serde_json::json;
@@ -10,9 +10,9 @@ use crate::{Error, Result};
 #[derive(Args)]
 #[command(after_long_help = include_str!("../plugin/trust.md"))]
 pub struct Options {
-    /// A minisign public key, or the file of one such as minisign.pub, to take in [default: show those that are trusted]
+    /// A minisign public key to trust, or a file with one such as minisign.pub [default: show the trusted keys]
     key: Option<String>,
-    /// Trust the key no more
+    /// Stop trusting the key
     #[arg(long, requires = "key")]
     remove: bool,
 }

@@ -1,4 +1,4 @@
-//! The two words whose meaning depends on the output: "accuracy" (also "acc") and "crossentropy" (also "ce").
+//! Resolves the two identifiers whose meaning depends on the output: "accuracy" ("acc") and "crossentropy" ("ce").
 
 use plugfit_api::loss::{LossInfo, Targets};
 use serde_json::{Map, json};
@@ -6,23 +6,23 @@ use serde_json::{Map, json};
 use crate::identifier::Spec;
 use crate::{Error, Result};
 
-/// One of the two words.
+/// One of the two identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Auto {
     Accuracy,
     Crossentropy,
 }
 
-/// The shapes of an output, the batch's axis included.
+/// The shapes of an output, including the batch axis.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputShapes<'a> {
-    /// Of the targets; none for an output without them.
+    /// The shape of the targets; `None` for an output without targets.
     pub y_true: Option<&'a [i64]>,
-    /// Of the predictions.
+    /// The shape of the predictions.
     pub y_pred: &'a [i64],
 }
 
-/// What there is to tell apart.
+/// The kind of classification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Binary,
@@ -31,7 +31,7 @@ enum Task {
 }
 
 impl Auto {
-    /// Whether a name is one of the two words, in letters of any case.
+    /// Returns the identifier that a name stands for, ignoring case.
     pub fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "accuracy" | "acc" => Some(Auto::Accuracy),
@@ -40,7 +40,7 @@ impl Auto {
         }
     }
 
-    /// The metric that it means beside this loss.
+    /// Returns the metric that the identifier stands for, next to this loss.
     pub fn metric(self, loss: Option<&LossInfo>, shapes: OutputShapes<'_>) -> Result<Spec> {
         let task = match loss.and_then(|info| info.targets) {
             Some(Targets::Binary) => Task::Binary,
@@ -53,7 +53,7 @@ impl Auto {
         let class_name = match (self, task) {
             (Auto::Accuracy, Task::Binary) => {
                 if logits {
-                    // Half of the probabilities lie above a logit of 0, which isn't allowed as a threshold itself.
+                    // A logit of 0 is a probability of one half, but the threshold must be greater than 0.
                     config.insert("threshold".into(), json!(f32::MIN_POSITIVE));
                 }
                 "BinaryAccuracy"
@@ -75,7 +75,7 @@ impl Auto {
     }
 }
 
-/// The loss that "crossentropy" means.
+/// Returns the loss that "crossentropy" stands for.
 pub(super) fn crossentropy(shapes: OutputShapes<'_>) -> Result<&'static str> {
     Ok(match by_shapes(shapes)? {
         Task::Binary => "binary_crossentropy",
@@ -84,7 +84,8 @@ pub(super) fn crossentropy(shapes: OutputShapes<'_>) -> Result<&'static str> {
     })
 }
 
-/// Keras's rule. Of predictions `[N]` it takes the batch for the classes; here they are one number each.
+/// Applies Keras's rule, except for predictions of shape `[N]`: Keras takes N as the number of classes; here each
+/// sample has one number.
 fn by_shapes(OutputShapes { y_true, y_pred }: OutputShapes<'_>) -> Result<Task> {
     let y_true = y_true.ok_or_else(|| Error::usage("the output has no targets"))?;
     let classes = if y_pred.len() < 2 { 1 } else { y_pred[y_pred.len() - 1] };
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_decide_as_in_keras() {
+    fn shapes_determine_the_metric_as_in_keras() {
         for (y_true, y_pred, want) in [
             (&[7, 1][..], &[7, 1][..], "BinaryAccuracy"),
             (&[7], &[7, 1], "BinaryAccuracy"),
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_loss_declares_comes_first() {
+    fn the_declaration_of_a_loss_takes_precedence() {
         let binary = LossInfo::targets(Targets::Binary);
         assert_eq!(metric("accuracy", Some(&binary), &[7, 3], &[7, 3]), "BinaryAccuracy");
         let regression = LossInfo::targets(Targets::Regression);

@@ -1,39 +1,43 @@
-//! What `compile` gives: losses and gradients, the optimizer's step, metrics.
+//! The result of `compile`: losses and gradients, optimizer steps, metrics.
+
+use std::sync::Arc;
 
 use ndarray::{ArrayViewD, IxDyn};
 use plugfit_api::metric::Direction;
 use serde_json::Value;
 
 use super::auto::OutputShapes;
+use super::components::Components;
 use super::logs::{LogValue, Logs};
 use super::mean::Mean;
 use super::place::at;
 use super::plan::{self, Plan};
 use super::values::{Output, Values};
 use super::{Compile, parts};
-use crate::network::Parameter;
-use crate::{Error, Host, Result, component};
+use crate::component::Parameter;
+use crate::{Error, Result, component};
 
 /// A compiled model's optimizer, losses and metrics.
 ///
-/// With a loop of one's own and one output, a step is [`value_and_gradient`](Self::value_and_gradient), the model's backward
-/// pass, [`apply`](Self::apply) and [`update_metrics`](Self::update_metrics). With several outputs it is
-/// [`value_and_gradients`](Self::value_and_gradients). Who can't lend all outputs at once calls
-/// [`begin_batch`](Self::begin_batch), then for each output [`output_loss`](Self::output_loss) and
-/// [`update_output_metrics`](Self::update_output_metrics), then [`end_batch`](Self::end_batch).
+/// In a custom training loop for one output, a step consists of [`value_and_gradient`](Self::value_and_gradient), the
+/// model's backward pass, [`apply`](Self::apply) and [`update_metrics`](Self::update_metrics). For several outputs, use
+/// [`value_and_gradients`](Self::value_and_gradients). If not all outputs are available at once, call
+/// [`begin_batch`](Self::begin_batch), then [`output_loss`](Self::output_loss) and
+/// [`update_output_metrics`](Self::update_output_metrics) for each output, then [`end_batch`](Self::end_batch).
 ///
-/// Arrays are borrowed and not copied; what a component doesn't take in their dtype is converted once a batch.
+/// Arrays are borrowed, not copied. If a component doesn't accept an array's dtype, the array is converted once per
+/// batch.
 pub struct Compiled {
-    host: Host,
+    host: Arc<dyn Components>,
     compile: Compile,
     optimizer: Option<component::Optimizer>,
     pub(super) plan: Option<Plan>,
     pub(super) total: Mean,
-    /// The samples of the batch that was begun.
+    /// The number of samples of the current batch.
     batch: Option<usize>,
     gradient: Vec<f32>,
     gradient_shape: Vec<usize>,
-    /// For the second loss of one output.
+    /// Buffer for further losses of the same output.
     more_gradient: Vec<f32>,
 }
 
@@ -44,7 +48,7 @@ impl std::fmt::Debug for Compiled {
 }
 
 impl Compiled {
-    pub(crate) fn new(host: Host, compile: Compile) -> Result<Self> {
+    pub(crate) fn new(host: Arc<dyn Components>, compile: Compile) -> Result<Self> {
         let optimizer = match compile.optimizer.is_none() {
             true => None,
             false => {
@@ -53,7 +57,7 @@ impl Compiled {
                 Some(optimizer)
             }
         };
-        plan::check(&host, &compile)?;
+        plan::check(&*host, &compile)?;
         Ok(Compiled {
             host,
             compile,
@@ -67,37 +71,40 @@ impl Compiled {
         })
     }
 
-    /// Decides what depends on the shapes ("accuracy", "crossentropy") and names the log's columns. The first batch does it
-    /// by itself; a second time does nothing. The length of the first axis doesn't matter.
+    /// Resolves identifiers that depend on the shapes ("accuracy", "crossentropy") and names the log's columns. The
+    /// first batch calls it; further calls do nothing. The length of the first axis doesn't matter.
     ///
     /// # Errors
-    /// The outputs aren't those that losses and metrics were given for.
+    /// Returns an error if the outputs don't match those that losses and metrics are configured for.
     pub fn build(&mut self, shapes: &[OutputShapes<'_>]) -> Result<()> {
         if self.plan.is_some() {
             return Ok(());
         }
         let names = self.compile.outputs.len();
         if shapes.is_empty() || names != 0 && names != shapes.len() {
-            return Err(Error::usage(format!("compile was told of {names} outputs, and {} are given", shapes.len())));
+            return Err(Error::usage(format!(
+                "compile has the names of {names} outputs, and {} outputs are given",
+                shapes.len()
+            )));
         }
-        self.plan = Some(Plan::new(&self.host, &self.compile, shapes)?);
+        self.plan = Some(Plan::new(&*self.host, &self.compile, shapes)?);
         Ok(())
     }
 
-    /// Whether [`build`](Self::build) was called, or a batch was seen.
+    /// Returns whether [`build`](Self::build) was called, directly or by a batch.
     pub fn is_built(&self) -> bool {
         self.plan.is_some()
     }
 
-    /// What the user should know of how the configuration was understood.
+    /// Returns notes for the user on how the configuration was interpreted.
     pub fn notes(&self) -> &[String] {
         self.plan.as_ref().map_or(&[], |plan| &plan.notes)
     }
 
-    /// Refuses losses that can only be evaluated, and a model without a loss or an optimizer.
+    /// Checks that the model can be trained: it has an optimizer, and losses with gradients.
     ///
     /// # Errors
-    /// It can't be trained.
+    /// Returns an error if the model can't be trained.
     pub fn check_trainable(&self) -> Result<()> {
         if self.optimizer.is_none() {
             return Err(no_optimizer());
@@ -111,36 +118,38 @@ impl Compiled {
         Ok(())
     }
 
-    /// Whether an output has a loss, and so a gradient.
+    /// Returns whether an output has a loss, and thus a gradient.
     pub fn has_loss(&self, output: usize) -> bool {
         self.losses().any(|part| part.output == output)
     }
 
-    /// Each loss with the index of its output, in order. Empty before [`build`](Self::build).
+    /// Returns each loss with the index of its output, in order. Empty before [`build`](Self::build).
     pub fn component_losses(&self) -> impl Iterator<Item = (usize, &component::Loss)> {
         self.losses().map(|part| (part.output, &part.loss))
     }
 
-    /// Each metric with its column and the index of its output, in the log's order. Empty before [`build`](Self::build).
+    /// Returns each metric with its column and the index of its output, in the log's order. Empty before
+    /// [`build`](Self::build).
     pub fn component_metrics(&self) -> impl Iterator<Item = (&str, usize, &component::Metric)> {
         let metrics = self.plan.iter().flat_map(|plan| &plan.metrics);
         metrics.map(|part| (part.column.as_str(), part.output, &part.metric))
     }
 
-    /// Begins a batch of this many samples.
+    /// Begins a batch with this number of samples.
     pub fn begin_batch(&mut self, samples: usize) {
         self.batch = Some(samples);
         if let Some(plan) = &mut self.plan {
-            plan.lent.iter_mut().for_each(parts::Lent::forget);
+            plan.caches.iter_mut().for_each(parts::DtypeCache::forget);
             plan.losses.iter_mut().for_each(|part| part.value = None);
         }
     }
 
-    /// The loss of one output of the batch, times its loss weight. With `gradient`, its derivative with respect to `y_pred`
-    /// is written there, as many numbers as `y_pred` has. 0 for an output without a loss, whose gradient is all 0.
+    /// Returns the loss of one output of the batch, multiplied by its loss weight; 0 for an output without a loss. If
+    /// `gradient` is given, overwrites it with the derivative with respect to `y_pred`; its length must be that of
+    /// `y_pred`. Without a loss, the gradient is 0.
     ///
     /// # Errors
-    /// No batch was begun, nothing was built, an array doesn't fit, or the loss fails.
+    /// Returns an error if no batch was begun, if nothing was built, if an array doesn't fit, or if the loss fails.
     pub fn output_loss(&mut self, index: usize, output: &Output<'_>, gradient: Option<&mut [f32]>) -> Result<f64> {
         if self.batch.is_none() {
             return Err(Error::usage("a loss was asked for outside of a batch").hint("call begin_batch first"));
@@ -149,7 +158,7 @@ impl Compiled {
         let scale = self.optimizer.as_ref().map_or(1.0, component::Optimizer::loss_scale);
         let Compiled { plan, more_gradient, .. } = self;
         let plan = plan.as_mut().ok_or_else(not_built)?;
-        let lent = plan.lent.get_mut(index).ok_or_else(|| no_output(index))?;
+        let cache = plan.caches.get_mut(index).ok_or_else(|| no_output(index))?;
         let mut gradient = gradient;
         let mut written = false;
         let mut total = 0.0;
@@ -158,11 +167,11 @@ impl Compiled {
                 Some(gradient) if written => {
                     more_gradient.clear();
                     more_gradient.resize(gradient.len(), 0.0);
-                    let value = part.call(output, lent, Some(&mut *more_gradient), scale)?;
+                    let value = part.call(output, cache, Some(&mut *more_gradient), scale)?;
                     gradient.iter_mut().zip(&*more_gradient).for_each(|(sum, more)| *sum += more);
                     value
                 }
-                gradient => part.call(output, lent, gradient, scale)?,
+                gradient => part.call(output, cache, gradient, scale)?,
             };
             written = true;
             total += part.weighted(value);
@@ -173,11 +182,11 @@ impl Compiled {
         Ok(total)
     }
 
-    /// Ends the batch: adds the losses of its outputs to the log and gives their total. `additional` is what else the model
-    /// adds to the loss (regularisation), 0 if nothing.
+    /// Ends the batch: adds the losses of its outputs to the log and returns their total. `additional` is the model's
+    /// own part of the loss (regularisation), or 0.
     ///
     /// # Errors
-    /// No batch was begun, or an output's loss wasn't asked for.
+    /// Returns an error if no batch was begun, or if the loss of an output wasn't computed.
     pub fn end_batch(&mut self, additional: f64) -> Result<f64> {
         let samples = self.batch.take().ok_or_else(|| Error::usage("no batch was begun"))?;
         let mut total = additional;
@@ -192,25 +201,25 @@ impl Compiled {
         Ok(total)
     }
 
-    /// Takes one output of the batch into its metrics: `metrics` don't look at its weights, `weighted_metrics` do, and a mask
-    /// counts for both.
+    /// Updates the metrics of one output with the batch. `metrics` ignore the sample weights, `weighted_metrics` use
+    /// them, and both use the mask.
     ///
     /// # Errors
-    /// Nothing was built, an array doesn't fit, or a metric fails.
+    /// Returns an error if nothing was built, if an array doesn't fit, or if a metric fails.
     pub fn update_output_metrics(&mut self, index: usize, output: &Output<'_>) -> Result<()> {
         output.check()?;
         let plan = self.plan.as_mut().ok_or_else(not_built)?;
-        let lent = plan.lent.get_mut(index).ok_or_else(|| no_output(index))?;
+        let cache = plan.caches.get_mut(index).ok_or_else(|| no_output(index))?;
         if self.batch.is_none() {
-            lent.forget();
+            cache.forget();
         }
-        plan.metrics.iter_mut().filter(|part| part.output == index).try_for_each(|part| part.update(output, lent))
+        plan.metrics.iter_mut().filter(|part| part.output == index).try_for_each(|part| part.update(output, cache))
     }
 
-    /// The loss of a batch.
+    /// Returns the loss of a batch.
     ///
     /// # Errors
-    /// As [`output_loss`](Self::output_loss).
+    /// Returns an error under the same conditions as [`output_loss`](Self::output_loss).
     pub fn value(&mut self, outputs: &[Output<'_>]) -> Result<f64> {
         self.begin(outputs)?;
         for (index, output) in outputs.iter().enumerate() {
@@ -219,11 +228,11 @@ impl Compiled {
         self.end_batch(0.0)
     }
 
-    /// The loss of a batch with several outputs, and for each output the derivative with respect to its `y_pred`, written to
-    /// the buffer given for it; no buffer is needed for an output without a loss.
+    /// Returns the loss of a batch with several outputs. Writes the derivative with respect to each `y_pred` to the
+    /// buffer for that output. Outputs without a loss need no buffer.
     ///
     /// # Errors
-    /// As [`output_loss`](Self::output_loss).
+    /// Returns an error under the same conditions as [`output_loss`](Self::output_loss).
     pub fn value_and_gradients(&mut self, outputs: &[Output<'_>], gradients: &mut [Option<&mut [f32]>]) -> Result<f64> {
         if outputs.len() != gradients.len() {
             return Err(Error::usage(format!("{} outputs and {} gradients", outputs.len(), gradients.len())));
@@ -235,10 +244,11 @@ impl Compiled {
         self.end_batch(0.0)
     }
 
-    /// The loss of a batch with one output, and its derivative with respect to `y_pred`, in `y_pred`'s shape.
+    /// Returns the loss of a batch with one output, and its derivative with respect to `y_pred`, in the shape of
+    /// `y_pred`.
     ///
     /// # Errors
-    /// As [`output_loss`](Self::output_loss).
+    /// Returns an error under the same conditions as [`output_loss`](Self::output_loss).
     pub fn value_and_gradient<'a>(
         &mut self,
         y_true: impl Into<Values<'a>>,
@@ -247,10 +257,10 @@ impl Compiled {
         self.value_and_gradient_of(&Output::new(y_true, y_pred))
     }
 
-    /// As [`value_and_gradient`](Self::value_and_gradient), for an output with weights or a mask.
+    /// Like [`value_and_gradient`](Self::value_and_gradient), for an output with weights or a mask.
     ///
     /// # Errors
-    /// As [`output_loss`](Self::output_loss).
+    /// Returns an error under the same conditions as [`output_loss`](Self::output_loss).
     pub fn value_and_gradient_of(&mut self, output: &Output<'_>) -> Result<(f64, ArrayViewD<'_, f32>)> {
         output.check()?;
         let mut gradient = std::mem::take(&mut self.gradient);
@@ -261,31 +271,31 @@ impl Compiled {
         self.gradient_shape.clear();
         self.gradient_shape.extend(output.y_pred.shape().iter().map(|&length| length as usize));
         let view = ArrayViewD::from_shape(IxDyn(&self.gradient_shape), &self.gradient);
-        Ok((value, view.map_err(|error| Error::failure(format!("the gradient isn't whole: {error}")))?))
+        Ok((value, view.map_err(|error| Error::failure(format!("the gradient has the wrong length: {error}")))?))
     }
 
-    /// Takes a batch with one output into the metrics.
+    /// Updates the metrics with a batch that has one output.
     ///
     /// # Errors
-    /// As [`update_output_metrics`](Self::update_output_metrics).
+    /// Returns an error under the same conditions as [`update_output_metrics`](Self::update_output_metrics).
     pub fn update_metrics<'a>(&mut self, y_true: impl Into<Values<'a>>, y_pred: impl Into<Values<'a>>) -> Result<()> {
         self.update_metrics_of(&[Output::new(y_true, y_pred)])
     }
 
-    /// Takes a batch into the metrics of its outputs.
+    /// Updates the metrics of all outputs with a batch.
     ///
     /// # Errors
-    /// As [`update_output_metrics`](Self::update_output_metrics).
+    /// Returns an error under the same conditions as [`update_output_metrics`](Self::update_output_metrics).
     pub fn update_metrics_of(&mut self, outputs: &[Output<'_>]) -> Result<()> {
         self.build_for(outputs)?;
         outputs.iter().enumerate().try_for_each(|(index, output)| self.update_output_metrics(index, output))
     }
 
-    /// What was seen since the last [`reset_metrics`](Self::reset_metrics): the loss, the metrics, the weighted metrics, and
-    /// with more than one loss each of them without its loss weight.
+    /// Returns the values since the last [`reset_metrics`](Self::reset_metrics): the total loss, the metrics, the
+    /// weighted metrics, and, if there are several losses, each loss without its weight.
     ///
     /// # Errors
-    /// A metric fails.
+    /// Returns an error if a metric fails.
     pub fn logs(&self) -> Result<Logs> {
         let mut logs = Logs::default();
         logs.push("loss", self.total.value());
@@ -302,8 +312,8 @@ impl Compiled {
         Ok(logs)
     }
 
-    /// Which way an entry of the log is better; none if there is no such entry. What a validation puts before a name
-    /// ("val_") is passed over.
+    /// Returns the direction in which an entry of the log is better; `None` if there is no such entry. The validation
+    /// prefix `val_` is ignored.
     pub fn direction(&self, name: &str) -> Option<Direction> {
         let name = name.strip_prefix("val_").unwrap_or(name);
         let plan = self.plan.as_ref();
@@ -311,20 +321,20 @@ impl Compiled {
         if let Some(part) = metrics().find(|part| part.column == name) {
             return Some(part.metric.direction());
         }
-        let own = name.strip_suffix("_loss").is_some_and(|label| self.losses().any(|part| part.label == label));
-        if name == "loss" || own {
+        let is_loss = name.strip_suffix("_loss").is_some_and(|label| self.losses().any(|part| part.label == label));
+        if name == "loss" || is_loss {
             return Some(Direction::Minimize);
         }
-        // One of several numbers of a metric.
-        let of_metric =
+        // One of several named numbers of a metric.
+        let is_part =
             |part: &&parts::MetricPart| name.strip_prefix(&part.column).is_some_and(|rest| rest.starts_with('_'));
-        metrics().find(of_metric).map(|part| part.metric.direction())
+        metrics().find(is_part).map(|part| part.metric.direction())
     }
 
-    /// Forgets what was seen: at the beginning of an epoch.
+    /// Resets the accumulated losses and metrics, at the start of an epoch.
     ///
     /// # Errors
-    /// A metric fails.
+    /// Returns an error if a metric fails.
     pub fn reset_metrics(&mut self) -> Result<()> {
         self.total = Mean::default();
         self.batch = None;
@@ -333,31 +343,33 @@ impl Compiled {
         plan.metrics.iter_mut().try_for_each(|part| part.reset())
     }
 
-    /// The crashes of isolated metrics that it goes on without, each given once; their results are undefined from then on. See
-    /// [`Isolation::goes_on`](crate::plugin::Isolation::goes_on).
+    /// Returns the crashes of isolated metrics since the last call. Training continues without these metrics; their
+    /// results are undefined from then on. See
+    /// [`Isolation::continue_on_crash`](crate::plugin::Isolation::continue_on_crash).
     pub fn take_crashes(&mut self) -> Vec<Error> {
         let metrics = self.plan.iter_mut().flat_map(|plan| &mut plan.metrics);
         metrics.filter_map(parts::MetricPart::take_crash).collect()
     }
 
-    /// The optimizer.
+    /// Returns the optimizer.
     pub fn optimizer(&self) -> Option<&component::Optimizer> {
         self.optimizer.as_ref()
     }
 
-    /// The optimizer, to be built, restored or changed.
+    /// Returns the optimizer, to build, restore or change it.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns an error if there is no optimizer.
     pub fn optimizer_mut(&mut self) -> Result<&mut component::Optimizer> {
         self.optimizer.as_mut().ok_or_else(no_optimizer)
     }
 
-    /// Lets the optimizer take a step: for each parameter of a model its gradient, or none to leave it as it is, and its numbers.
-    /// The first call makes the optimizer's state for these parameters; each of the others has the same ones.
+    /// Applies a step of the optimizer. For each parameter of a model, `gradients` contains its gradient, or `None` to
+    /// leave it unchanged, and `values` contains its values. The first call creates the optimizer's state for these
+    /// parameters; later calls must pass the same ones.
     ///
     /// # Errors
-    /// There is no optimizer, the slices don't fit the parameters, or the optimizer fails.
+    /// Returns an error if there is no optimizer, if the slices don't fit the parameters, or if the optimizer fails.
     pub fn apply(
         &mut self,
         parameters: &[Parameter],
@@ -372,16 +384,16 @@ impl Compiled {
         optimizer.apply(gradients, values)
     }
 
-    /// What it was compiled with.
+    /// Returns the configuration.
     pub fn config(&self) -> &Compile {
         &self.compile
     }
 
-    /// What it was compiled with, as JSON: the optimizer with its whole configuration, the rest as it was written.
+    /// Returns the configuration as JSON: the complete configuration of the optimizer, and the rest as it was written.
     /// [`Compile::from_json`] reads it.
     ///
     /// # Errors
-    /// The optimizer can't say.
+    /// Returns an error if the optimizer fails to report its configuration.
     pub fn get_compile_config(&self) -> Result<Value> {
         let mut config = self.compile.to_json();
         if let Some(optimizer) = &self.optimizer {
@@ -390,7 +402,7 @@ impl Compiled {
         Ok(config)
     }
 
-    fn losses(&self) -> impl Iterator<Item = &parts::LossPart> {
+    fn losses(&self) -> impl Iterator<Item = &parts::CompiledLoss> {
         self.plan.iter().flat_map(|plan| &plan.losses)
     }
 
@@ -402,9 +414,11 @@ impl Compiled {
 
     fn build_for(&mut self, outputs: &[Output<'_>]) -> Result<()> {
         if let Some(plan) = &self.plan {
-            return match plan.lent.len() == outputs.len() {
+            return match plan.caches.len() == outputs.len() {
                 true => Ok(()),
-                false => Err(Error::usage(format!("{} outputs; there were {} before", outputs.len(), plan.lent.len()))),
+                false => {
+                    Err(Error::usage(format!("{} outputs; there were {} before", outputs.len(), plan.caches.len())))
+                }
             };
         }
         outputs.iter().try_for_each(Output::check)?;

@@ -1,4 +1,4 @@
-//! `Compile` as JSON: what Keras stores as `compile_config`, and the `[compile]` table of a run's file.
+//! Converts `Compile` from and to JSON: Keras's `compile_config`, and the `[compile]` table of a run file.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,22 +6,24 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Compile, LossWeights, PerOutput, groups};
-use crate::data::text::nearest;
+use super::{Compile, LossWeights, PerOutput};
+use crate::component::read_groups;
+use crate::text::nearest;
 use crate::{Error, Identifier, Result};
 
 const KEYS: [&str; 7] = ["optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "groups", "keras"];
 
-/// Keys of Keras's that say how it runs, not what.
-const PASSED_OVER: [&str; 4] = ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"];
+/// Keys of Keras that affect how training runs, not its results; they are ignored.
+const IGNORED: [&str; 4] = ["run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"];
 
 impl Compile {
-    /// Reads `{"optimizer": ..., "loss": ..., "loss_weights": ..., "metrics": ..., "weighted_metrics": ...}`, all of them
-    /// optional; paths in it are seen from `folder`. Beside them `groups`, a list of [`Group`](super::Group)s, and `keras`, the path of a `.keras` archive
-    /// whose own `compile_config` stands for what isn't said.
+    /// Reads `{"optimizer": ..., "loss": ..., "loss_weights": ..., "metrics": ..., "weighted_metrics": ...}`, all of
+    /// them optional. Paths are relative to `folder`. Also accepts `groups`, a list of [`Group`](super::Group)s, and
+    /// `keras`, the path of a `.keras` archive whose `compile_config` provides the keys that are missing.
     ///
     /// # Errors
-    /// A usage error for an unknown key, or loss weights that aren't numbers. The identifiers are read when they are resolved.
+    /// Returns a usage error if a key is unknown, or if loss weights aren't numbers. Identifiers are validated when
+    /// they are resolved.
     pub fn from_json(config: &Value, folder: Option<&Path>) -> Result<Self> {
         let Value::Object(config) = config else {
             return Err(Error::usage("compile must be a table").with("found", config.to_string()));
@@ -30,14 +32,14 @@ impl Compile {
             let path =
                 archive.as_str().ok_or_else(|| Error::usage("keras must be a path").with("in", "compile.keras"))?;
             let path = folder.map_or_else(|| Path::new(path).to_owned(), |folder| folder.join(path));
-            let mut own = stored_by_keras(&path).map_err(|error| error.with("in", "compile.keras"))?;
-            own.extend(
+            let mut stored = stored_by_keras(&path).map_err(|error| error.with("in", "compile.keras"))?;
+            stored.extend(
                 config.iter().filter(|(key, _)| *key != "keras").map(|(key, value)| (key.clone(), value.clone())),
             );
-            return Self::from_json(&Value::Object(own), folder);
+            return Self::from_json(&Value::Object(stored), folder);
         }
         if let Some(unknown) =
-            config.keys().find(|key| !KEYS.contains(&key.as_str()) && !PASSED_OVER.contains(&key.as_str()))
+            config.keys().find(|key| !KEYS.contains(&key.as_str()) && !IGNORED.contains(&key.as_str()))
         {
             let error =
                 Error::usage(format!("compile has no setting \"{unknown}\"")).with("in", format!("compile.{unknown}"));
@@ -59,20 +61,20 @@ impl Compile {
             loss_weights: loss_weights(config.get("loss_weights").unwrap_or(&Value::Null))?,
             metrics: per_output("metrics"),
             weighted_metrics: per_output("weighted_metrics"),
-            groups: groups::read(config.get("groups"))?,
+            groups: read_groups(config.get("groups"))?,
             outputs: default.outputs,
         })
     }
 
-    /// What a model was compiled with, of which Keras wrote this `.keras` archive.
+    /// Reads the compile configuration from a `.keras` archive.
     ///
     /// # Errors
-    /// It can't be read, or holds no compiled model.
+    /// Returns an error if the archive can't be read, or if the model in it wasn't compiled.
     pub fn from_keras(path: &Path) -> Result<Self> {
         Self::from_json(&Value::Object(stored_by_keras(path)?), None)
     }
 
-    /// Writes what [`from_json`](Self::from_json) reads. Instances and closures are written by their names alone.
+    /// Writes the form that [`from_json`](Self::from_json) reads. Instances and closures are written as names only.
     pub fn to_json(&self) -> Value {
         let mut json = json!({
             "optimizer": self.optimizer.to_json(),
@@ -88,15 +90,15 @@ impl Compile {
     }
 }
 
-/// The `compile_config` in the `config.json` of a `.keras` archive.
+/// Returns the `compile_config` in the `config.json` of a `.keras` archive.
 fn stored_by_keras(path: &Path) -> Result<Map<String, Value>> {
-    const LARGEST: u64 = 1 << 28;
+    const MAX_BYTES: u64 = 1 << 28;
     let bad = |why: String| Error::failure(format!("{} is no model that Keras saved: {why}", path.display()));
     let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| bad(error.to_string()))?;
     let mut text = String::new();
     let entry = archive.by_name("config.json").map_err(|error| bad(error.to_string()))?;
-    entry.take(LARGEST).read_to_string(&mut text).map_err(|error| bad(error.to_string()))?;
+    entry.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| bad(error.to_string()))?;
     let mut config: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
     match config["compile_config"].take() {
         Value::Object(compile) => Ok(compile),
@@ -125,7 +127,7 @@ fn loss_weights(value: &Value) -> Result<LossWeights> {
     })
 }
 
-/// The list that Keras's serialized form of a tuple stands for.
+/// Returns the list in Keras's serialized form of a tuple.
 fn tuple(object: &Map<String, Value>) -> Option<&Value> {
     (object.get("class_name").is_some_and(|name| name == "__tuple__")).then(|| object.get("items")).flatten()
 }
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_keras_stores_is_read_and_written_back() {
+    fn keras_config_is_read_and_written_back() {
         let keras = json!({
             "optimizer": {"module": "keras.optimizers", "class_name": "SGD", "config": {"learning_rate": 0.1},
                 "registered_name": null},
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused() {
+    fn an_unknown_key_is_rejected() {
         let error = Compile::from_json(&json!({"metric": ["a"]}), None).expect_err("no such key").to_string();
         assert!(error.contains("no setting \"metric\"") && error.contains("did you mean \"metrics\""), "{error}");
     }

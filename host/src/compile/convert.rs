@@ -1,11 +1,11 @@
-//! The dtypes that components take: what a batch comes in is converted once for all of them, into memory that is reused.
+//! Converts a batch to the dtypes that components accept, once for all components, in reused memory.
 
 use plugfit_api::Tensor;
 
 use super::values::{Numbers, Values};
 use crate::{Error, Result};
 
-/// The dtypes a component takes for one of its inputs, best first.
+/// The dtypes that a component accepts for one of its inputs, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted(Vec<Dtype>);
 
@@ -20,7 +20,8 @@ enum Dtype {
 }
 
 impl Accepted {
-    /// What a component declares for `input`, its inputs and their dtypes being given; `default` where it declares nothing.
+    /// Returns the dtypes that a component declares for `input`, given its inputs and their dtypes; `default` if it
+    /// declares none.
     pub fn declared(input: &str, inputs: &[String], dtypes: &[Vec<String>], default: &[&str]) -> Self {
         let declared = inputs.iter().position(|name| name == input).and_then(|index| dtypes.get(index));
         let known: Vec<Dtype> = declared.into_iter().flatten().filter_map(|name| Dtype::from_name(name)).collect();
@@ -31,15 +32,15 @@ impl Accepted {
         }
     }
 
-    /// float32 alone.
+    /// Accepts only float32.
     pub fn f32() -> Self {
         Accepted(vec![Dtype::F32])
     }
 
-    /// Refuses unsigned integers that int64 doesn't hold, where uint64 isn't taken.
+    /// Checks that unsigned integers fit into int64, unless uint64 is accepted.
     ///
     /// # Errors
-    /// There is one; `name` says which argument it is in.
+    /// Returns an error that contains the argument's `name` if a number doesn't fit.
     pub fn check(&self, values: &Values<'_>, name: &str) -> Result<()> {
         let Numbers::U64(numbers) = values.numbers else { return Ok(()) };
         let large = |number: &&u64| i64::try_from(**number).is_err();
@@ -51,12 +52,12 @@ impl Accepted {
         }
     }
 
-    /// float64 alone.
+    /// Accepts only float64.
     pub fn f64() -> Self {
         Accepted(vec![Dtype::F64])
     }
 
-    /// uint8 alone, as masks are.
+    /// Accepts only uint8, for masks.
     pub fn u8() -> Self {
         Accepted(vec![Dtype::U8])
     }
@@ -88,7 +89,7 @@ impl Dtype {
     }
 }
 
-/// An array of a batch in other dtypes than its own. Its memory is kept from batch to batch.
+/// An array of a batch, converted to other dtypes. Its memory is reused for the next batch.
 #[derive(Debug, Default)]
 pub struct Conversions {
     f32: Converted<f32>,
@@ -97,7 +98,7 @@ pub struct Conversions {
     i64: Converted<i64>,
     u64: Converted<u64>,
     u8: Converted<u8>,
-    /// Whether they are integers that float32 rounds, once that is looked at.
+    /// Cached: whether any integer is not exact in f32.
     rounds: Option<bool>,
 }
 
@@ -107,7 +108,7 @@ struct Converted<T> {
     fresh: bool,
 }
 
-/// Fills `$target` from numbers of any type: fractions are cut, what is too large becomes the largest.
+/// Fills `$target` from numbers of any type. Fractions are truncated and numbers out of range are clamped.
 macro_rules! convert {
     ($target:expr, $type:ty, $from:expr) => {
         convert!($target, $type, $from, |number| number as $type)
@@ -139,7 +140,7 @@ macro_rules! convert {
 }
 
 impl Conversions {
-    /// Another batch: what was converted is of the last one.
+    /// Marks the conversions as outdated, because a new batch begins.
     pub fn forget(&mut self) {
         self.f32.fresh = false;
         self.f64.fresh = false;
@@ -150,7 +151,7 @@ impl Conversions {
         self.rounds = None;
     }
 
-    /// Makes sure that [`get`](Self::get) has these values in a dtype that is accepted.
+    /// Converts the values if necessary, so that [`get`](Self::get) returns them in an accepted dtype.
     pub fn prepare(&mut self, values: &Values<'_>, accepted: &Accepted) {
         if self.rounds.is_none() && accepted.choice(values, true) != accepted.choice(values, false) {
             self.rounds = Some(exceeds_f32(&values.numbers));
@@ -166,7 +167,7 @@ impl Conversions {
         }
     }
 
-    /// Makes a mask of any dtype one of bytes, 1 where it isn't 0.
+    /// Converts a mask of any dtype to bytes: 1 for elements that aren't 0.
     pub fn prepare_mask(&mut self, mask: &Values<'_>) {
         match mask.numbers {
             Numbers::F32(numbers) => self.u8.fill(numbers.iter().map(|&number| u8::from(number != 0.0))),
@@ -179,18 +180,18 @@ impl Conversions {
         }
     }
 
-    /// The values in a dtype that is accepted; they must have been prepared for it.
+    /// Returns the values in an accepted dtype, after [`prepare`](Self::prepare) with the same arguments.
     pub fn get<'s>(&'s self, values: &'s Values<'_>, accepted: &Accepted) -> Option<Tensor<'s>> {
         let shape = values.shape();
-        let of = |len: usize| len as i64 == shape.iter().product::<i64>();
+        let has_len = |len: usize| len as i64 == shape.iter().product::<i64>();
         match accepted.choice(values, self.rounds == Some(true)) {
             None => values.tensor(),
-            Some(Dtype::F32) => of(self.f32.numbers.len()).then(|| Tensor::new(&self.f32.numbers, shape)),
-            Some(Dtype::F64) => of(self.f64.numbers.len()).then(|| Tensor::new(&self.f64.numbers, shape)),
-            Some(Dtype::I32) => of(self.i32.numbers.len()).then(|| Tensor::new(&self.i32.numbers, shape)),
-            Some(Dtype::I64) => of(self.i64.numbers.len()).then(|| Tensor::new(&self.i64.numbers, shape)),
-            Some(Dtype::U64) => of(self.u64.numbers.len()).then(|| Tensor::new(&self.u64.numbers, shape)),
-            Some(Dtype::U8) => of(self.u8.numbers.len()).then(|| Tensor::new(&self.u8.numbers, shape)),
+            Some(Dtype::F32) => has_len(self.f32.numbers.len()).then(|| Tensor::new(&self.f32.numbers, shape)),
+            Some(Dtype::F64) => has_len(self.f64.numbers.len()).then(|| Tensor::new(&self.f64.numbers, shape)),
+            Some(Dtype::I32) => has_len(self.i32.numbers.len()).then(|| Tensor::new(&self.i32.numbers, shape)),
+            Some(Dtype::I64) => has_len(self.i64.numbers.len()).then(|| Tensor::new(&self.i64.numbers, shape)),
+            Some(Dtype::U64) => has_len(self.u64.numbers.len()).then(|| Tensor::new(&self.u64.numbers, shape)),
+            Some(Dtype::U8) => has_len(self.u8.numbers.len()).then(|| Tensor::new(&self.u8.numbers, shape)),
         }
     }
 }
@@ -206,7 +207,8 @@ impl<T> Converted<T> {
 }
 
 impl Accepted {
-    /// The dtype to convert to, where float32 rounds them or not; none: the values can go as they are.
+    /// Returns the dtype to convert to; `None` if the values need no conversion. `rounds` is whether float32 rounds
+    /// them.
     fn choice(&self, values: &Values<'_>, rounds: bool) -> Option<Dtype> {
         match Dtype::of(&values.numbers) {
             Some(own) if self.0.contains(&own) => None,
@@ -218,7 +220,7 @@ impl Accepted {
     }
 }
 
-/// Whether there are integers that float32 rounds.
+/// Returns whether any integer is not exact in f32.
 fn exceeds_f32(numbers: &Numbers<'_>) -> bool {
     const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
     match numbers {
@@ -234,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_accepted_goes_as_it_is_and_the_rest_is_converted_to_the_first() {
+    fn accepted_dtypes_are_not_converted_and_others_become_the_first() {
         let declared = |dtypes: &[&[&str]]| {
             let dtypes: Vec<Vec<String>> =
                 dtypes.iter().map(|names| names.iter().map(ToString::to_string).collect()).collect();
@@ -243,9 +245,9 @@ mod tests {
         let labels = [2i64, 0, 1];
         let values = Values::from(&labels[..]);
         let mut conversions = Conversions::default();
-        let taken = declared(&[&["int32", "int64"], &["float32"]]);
-        conversions.prepare(&values, &taken);
-        let as_is = conversions.get(&values, &taken).expect("int64 is taken");
+        let integers = declared(&[&["int32", "int64"], &["float32"]]);
+        conversions.prepare(&values, &integers);
+        let as_is = conversions.get(&values, &integers).expect("int64 is taken");
         assert_eq!(as_is.as_slice::<i64>().map(<[i64]>::as_ptr), Some(labels.as_ptr()));
         let float = declared(&[]);
         conversions.prepare(&values, &float);
@@ -254,8 +256,8 @@ mod tests {
         let ids = [(1i64 << 24) + 1, 2];
         let (large, floats) = (Values::from(&ids[..]), declared(&[&["float32", "float64"]]));
         conversions.prepare(&large, &floats);
-        let kept = conversions.get(&large, &floats).expect("float64");
-        assert_eq!(kept.as_slice::<f64>(), Some(&[16_777_217.0, 2.0][..]));
+        let exact = conversions.get(&large, &floats).expect("float64");
+        assert_eq!(exact.as_slice::<f64>(), Some(&[16_777_217.0, 2.0][..]));
         conversions.forget();
         let fractions = [1.9f32, -1.9, 300.0];
         let values = Values::from(&fractions[..]);
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn unsigned_integers_of_64_bits_are_lent_and_converted() {
+    fn uint64_is_borrowed_or_converted() {
         let ids = [u64::MAX, 3];
         let values = Values::from(&ids[..]);
         let accepted = |dtypes: &[&str]| {
@@ -275,9 +277,9 @@ mod tests {
         let mut conversions = Conversions::default();
         let as_they_are = accepted(&["float32", "uint64"]);
         conversions.prepare(&values, &as_they_are);
-        let lent = conversions.get(&values, &as_they_are).expect("uint64 is taken");
-        assert_eq!(lent.as_slice::<u64>().map(<[u64]>::as_ptr), Some(ids.as_ptr()));
-        // What is too large for int32 stays too large.
+        let borrowed = conversions.get(&values, &as_they_are).expect("uint64 is taken");
+        assert_eq!(borrowed.as_slice::<u64>().map(<[u64]>::as_ptr), Some(ids.as_ptr()));
+        // A number too large for int32 is clamped.
         let small = accepted(&["int32"]);
         conversions.prepare(&values, &small);
         assert_eq!(conversions.get(&values, &small).expect("int32").as_slice::<i32>(), Some(&[i32::MAX, 3][..]));

@@ -1,4 +1,4 @@
-//! What a batch, an epoch or an evaluation has come to: names and values, in order.
+//! Logs: the results of a batch, an epoch or an evaluation as names and values, in order.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,14 +6,15 @@ use std::fmt;
 use plugfit_api::metric::Outcome;
 use serde_json::{Map, Value, json};
 
-/// One value of the log.
+/// A value in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LogValue {
-    /// A number; of a loss it may be NaN or infinite.
+    /// A number. A loss may be NaN or infinite.
     Number(f64),
-    /// Not defined: no data yet, a single class. Neither 0 nor NaN, which is a number that went wrong.
+    /// Undefined, because there is no data yet or only a single class. Neither 0 nor NaN, which results from a failed
+    /// computation.
     Undefined,
-    /// A number for each class, or the like, in C order.
+    /// Several numbers in C order, such as one for each class.
     Array {
         /// The length of each axis.
         shape: Vec<usize>,
@@ -23,7 +24,7 @@ pub enum LogValue {
 }
 
 impl LogValue {
-    /// The number; NaN where it isn't defined, none for an array.
+    /// Returns the number: NaN if undefined, `None` for an array.
     pub fn number(&self) -> Option<f64> {
         match self {
             LogValue::Number(number) => Some(*number),
@@ -32,7 +33,7 @@ impl LogValue {
         }
     }
 
-    /// As JSON: null where it isn't defined, and the strings "nan", "inf" and "-inf" for what JSON can't write.
+    /// Converts to JSON: null if undefined, and the strings "nan", "inf" and "-inf" for numbers that JSON doesn't have.
     pub fn to_json(&self) -> Value {
         let number = |number: f64| match number {
             number if number.is_finite() => json!(number),
@@ -48,7 +49,7 @@ impl LogValue {
 }
 
 impl LogValue {
-    /// From [`to_json`](Self::to_json); none where it isn't one.
+    /// Converts from the output of [`to_json`](Self::to_json); `None` if the value has a different form.
     pub fn from_json(value: &Value) -> Option<Self> {
         let number = |value: &Value| match value {
             Value::String(text) => text.parse().ok(),
@@ -78,7 +79,7 @@ fn nested(shape: &[usize], values: &mut dyn Iterator<Item = Value>) -> Value {
 }
 
 impl fmt::Display for LogValue {
-    /// Four places, as they stand in an epoch's line.
+    /// Writes four decimal places, as in the line of an epoch.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |f: &mut fmt::Formatter<'_>, number: f64| {
             if number != 0.0 && number.is_finite() && !(1e-3..1e5).contains(&number.abs()) {
@@ -104,24 +105,24 @@ impl fmt::Display for LogValue {
     }
 }
 
-/// Names and values in the order that Keras reports them: the loss, the metrics, the weighted metrics, each output's loss.
+/// Names and values in Keras's order: the loss, the metrics, the weighted metrics, the loss of each output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs {
     entries: Vec<(String, LogValue)>,
-    /// Where the entry of a name is; empty as long as there are few entries.
+    /// The index of each name; empty while there are few entries.
     places: HashMap<String, usize>,
 }
 
-/// As many entries are looked through faster than a table of them is made.
-const FEW: usize = 32;
+/// Up to this number of entries, a linear search is faster than building a hash table.
+const MAX_LINEAR: usize = 32;
 
 impl Logs {
-    /// The entries in order.
+    /// Returns the entries in order.
     pub fn entries(&self) -> &[(String, LogValue)] {
         &self.entries
     }
 
-    /// The value of this name.
+    /// Returns the value of this name.
     pub fn get(&self, name: &str) -> Option<&LogValue> {
         self.place(name).map(|place| &self.entries[place].1)
     }
@@ -133,22 +134,22 @@ impl Logs {
         }
     }
 
-    /// The number of this name, NaN where it isn't defined.
+    /// Returns the number of this name; NaN if undefined.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.get(name).and_then(LogValue::number)
     }
 
-    /// The names in order.
+    /// Returns the names in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(name, _)| name.as_str())
     }
 
-    /// As a JSON object; see [`LogValue::to_json`].
+    /// Converts to a JSON object; see [`LogValue::to_json`].
     pub fn to_json(&self) -> Value {
         self.entries.iter().map(|(name, value)| (name.clone(), value.to_json())).collect::<Map<_, _>>().into()
     }
 
-    /// Adds an entry at the end; of one name there is one entry, and the last value counts.
+    /// Appends an entry. If the name exists, its value is replaced.
     pub fn push(&mut self, name: impl Into<String>, value: LogValue) {
         let name = name.into();
         if let Some(place) = self.place(&name) {
@@ -159,12 +160,12 @@ impl Logs {
             self.places.insert(name.clone(), self.entries.len());
         }
         self.entries.push((name, value));
-        if self.places.is_empty() && self.entries.len() > FEW {
+        if self.places.is_empty() && self.entries.len() > MAX_LINEAR {
             self.places = self.names().enumerate().map(|(place, name)| (name.to_owned(), place)).collect();
         }
     }
 
-    /// Adds a metric's outcome: several named numbers become entries `name_number`.
+    /// Appends a metric's outcome; named numbers become entries `name_number`.
     pub(super) fn push_outcome(&mut self, name: &str, outcome: Outcome) {
         match outcome {
             Outcome::Undefined => self.push(name, LogValue::Undefined),
@@ -180,7 +181,7 @@ impl Logs {
 }
 
 impl fmt::Display for Logs {
-    /// `loss 0.1391  accuracy 0.9642`
+    /// Writes a line such as `loss 0.1391  accuracy 0.9642`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, value)) in self.entries.iter().enumerate() {
             write!(f, "{}{name} {value}", if i > 0 { "  " } else { "" })?;
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_name_the_last_value_counts_however_many_there_are() {
+    fn pushing_an_existing_name_replaces_its_value() {
         let mut logs = Logs::default();
         for round in 0..2 {
             for name in 0..100 {

@@ -10,12 +10,13 @@ pub(super) struct Mean {
 }
 
 impl Mean {
-    /// Adds a batch's value, which is already a mean over its samples.
+    /// Adds a batch's value, which is the mean over its samples.
     pub fn add(&mut self, value: f64, samples: usize) {
         self.sum += value * samples as f64;
         self.weight += samples as f64;
     }
 
+    /// Returns the mean; undefined before the first sample.
     pub fn value(&self) -> LogValue {
         if self.weight == 0.0 { LogValue::Undefined } else { LogValue::Number(self.sum / self.weight) }
     }

@@ -1,13 +1,14 @@
-//! Compile: an optimizer, losses and metrics for the outputs of a model, as Keras's `compile(optimizer, loss, metrics)`.
+//! Compiles an optimizer, losses and metrics for the outputs of a model, like Keras's `compile(optimizer, loss,
+//! metrics)`.
 //!
-//! [`Compile`] says what is wanted, [`Host::compile`](crate::Host::compile) makes a [`Compiled`] of it, and that gives the
-//! loss and its gradients, lets the optimizer take its step, and keeps the metrics.
+//! [`Compile`] is the configuration. [`Host::compile`](crate::Host::compile) turns it into a [`Compiled`], which
+//! computes the loss and its gradients, applies the optimizer's steps, and updates the metrics.
 
 mod auto;
 mod compiled;
+mod components;
 mod config;
 mod convert;
-mod groups;
 mod logs;
 mod mean;
 mod names;
@@ -21,15 +22,16 @@ mod values;
 
 pub use auto::OutputShapes;
 pub use compiled::Compiled;
+pub(crate) use components::Components;
 pub use convert::{Accepted, Conversions};
-pub use groups::Group;
 pub use logs::{LogValue, Logs};
 pub use tree::{LossWeights, PerOutput};
 pub use values::{Number, Output, Values};
 
 use crate::Identifier;
+pub use crate::component::Group;
 
-/// What a model is compiled with.
+/// The optimizer, losses and metrics to compile for a model.
 ///
 /// ```
 /// use plugfit::compile::Compile;
@@ -43,19 +45,19 @@ use crate::Identifier;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Compile {
-    /// The optimizer; "rmsprop" by default, as in Keras. None: the model is evaluated only.
+    /// The optimizer; "rmsprop" by default, as in Keras. Without an optimizer the model can only be evaluated.
     pub optimizer: Identifier,
     /// The losses: one for all outputs, a list, or a table by output name.
     pub loss: PerOutput,
-    /// By what each loss is multiplied in the total.
+    /// The factor of each loss in the total.
     pub loss_weights: LossWeights,
     /// The metrics: a list for a single output; a list with an entry for each output, or a table by output name.
     pub metrics: PerOutput,
-    /// Metrics that count each sample by its weight; `metrics` don't look at weights.
+    /// Metrics that use the sample weights; `metrics` ignore them.
     pub weighted_metrics: PerOutput,
-    /// Parameters that are trained otherwise than the rest.
+    /// Parameter groups with different training settings.
     pub groups: Vec<Group>,
-    /// The outputs' names in order; empty: they have none, as a single output needs none.
+    /// The names of the outputs, in order; empty if they have none. A single output needs no name.
     pub outputs: Vec<String>,
 }
 

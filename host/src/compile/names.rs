@@ -1,22 +1,22 @@
-//! The names of the log's columns.
+//! Names the columns of the log.
 
 use std::collections::HashMap;
 
-/// A metric before its column has a name.
+/// A metric before its column is named.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unnamed<'a> {
-    /// The output's name, where there are several outputs.
+    /// The output's name, if there are several outputs.
     pub output: Option<&'a str>,
-    /// The metric's.
+    /// The metric's name.
     pub metric: &'a str,
-    /// Whether it is one of the weighted metrics.
+    /// Whether it is a weighted metric.
     pub weighted: bool,
 }
 
-/// Names every metric as Keras does: `output_metric`, a number behind the second of one name, and "weighted" before a
-/// weighted metric whose name is taken.
+/// Names the columns like Keras: `output_metric`, with a number after repeated names, and with the prefix "weighted"
+/// for a weighted metric whose name is taken.
 pub(super) fn columns(metrics: &[Unnamed<'_>]) -> Vec<String> {
-    // The total is in the log already; Keras would overwrite it.
+    // The log already has the total under "loss"; Keras would overwrite it.
     let mut taken: HashMap<String, usize> = HashMap::from([("loss".to_owned(), 1)]);
     metrics.iter().map(|metric| column(metric, &mut taken)).collect()
 }
@@ -36,7 +36,7 @@ fn column(metric: &Unnamed<'_>, taken: &mut HashMap<String, usize>) -> String {
             let numbered = format!("{name}_{count}");
             *count += 1;
             if taken.contains_key(&numbered) {
-                return column(metric, taken); // "mse_1" was a metric's own name
+                return column(metric, taken); // the numbered name is taken; try the next number
             }
             taken.insert(numbered.clone(), 1);
             numbered
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_one_is_numbered_and_a_weighted_one_says_so() {
+    fn repeated_names_are_numbered_and_weighted_ones_prefixed() {
         let one = [("", "mse"), ("", "mse"), ("", "mae")];
         assert_eq!(named(&one, &one), ["mse", "mse_1", "mae", "weighted_mse", "weighted_mse_1", "weighted_mae"]);
         assert_eq!(named(&[], &[("", "mse")]), ["mse"]);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn several_outputs_come_before_the_name() {
+    fn with_several_outputs_the_output_precedes_the_name() {
         let two = [("left", "mae"), ("left", "mae"), ("right", "mae")];
         assert_eq!(
             named(&two, &two),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_columns_have_one_name() {
+    fn column_names_are_unique() {
         assert_eq!(named(&[("", "a"), ("", "a_1"), ("", "a"), ("", "loss")], &[]), ["a", "a_1", "a_2", "loss_1"]);
     }
 }

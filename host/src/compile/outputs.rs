@@ -1,30 +1,30 @@
-//! Which losses and metrics belong to which output.
+//! Assigns losses and metrics to outputs.
 
 use super::tree::{LossWeights, PerOutput, Placed};
-use crate::data::text::nearest;
+use crate::text::nearest;
 use crate::{Error, Result};
 
 /// The outputs of a model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outputs<'a> {
-    /// Their names; empty where nobody gave them.
+    /// Their names; empty if unnamed.
     pub names: &'a [String],
-    /// How many there are.
+    /// The number of outputs.
     pub count: usize,
 }
 
-/// A loss of an output, before it is resolved.
+/// A loss of an output before resolution.
 #[derive(Clone, Debug)]
 pub(super) struct LossChoice {
     pub placed: Placed,
-    /// Multiplies it in the total; none: 1, as it is.
+    /// Its factor in the total; `None` is 1.
     pub weight: Option<f64>,
 }
 
 impl Outputs<'_> {
     fn index(&self, name: &str, place: &str) -> Result<usize> {
         if self.names.is_empty() && self.count == 1 {
-            return Ok(0); // its name isn't known, and no other can be meant
+            return Ok(0); // a single unnamed output matches any name
         }
         self.names.iter().position(|output| output == name).ok_or_else(|| {
             let error = Error::usage(format!("no output is called \"{name}\"")).with("in", format!("{place}.{name}"));
@@ -35,7 +35,7 @@ impl Outputs<'_> {
         })
     }
 
-    /// The entries of a table in the order of the outputs.
+    /// Returns the entries of a table in the order of the outputs.
     fn by_name<'t, T>(&self, table: &'t [(String, T)], place: &str) -> Result<Vec<Option<&'t T>>> {
         if self.names.is_empty() && self.count > 1 {
             return Err(Error::usage(format!("the outputs have no names, and {place} is a table by output name"))
@@ -65,7 +65,7 @@ impl Outputs<'_> {
             .hint(format!("write a list with an entry for each, or a table: {place} = {{ {} = ... }}", outputs[0]))
     }
 
-    /// The losses of each output. Several of one output are added up, as in Keras.
+    /// Returns the losses of each output. Several losses of one output are added, as in Keras.
     pub fn losses(&self, loss: &PerOutput, weights: &LossWeights) -> Result<Vec<Vec<LossChoice>>> {
         const PLACE: &str = "compile.loss";
         let each: Vec<Vec<Placed>> = match loss {
@@ -93,7 +93,7 @@ impl Outputs<'_> {
         self.weighted(each, weights)
     }
 
-    /// Puts the weights to the losses, and drops what is none.
+    /// Assigns the weights to the losses, and drops losses that are none.
     fn weighted(&self, each: Vec<Vec<Placed>>, weights: &LossWeights) -> Result<Vec<Vec<LossChoice>>> {
         const PLACE: &str = "compile.loss_weights";
         let losses: usize = each.iter().map(Vec::len).sum();
@@ -125,18 +125,20 @@ impl Outputs<'_> {
         Ok(each.into_iter().map(weighted).collect())
     }
 
-    /// The metrics of each output; `argument` is "metrics" or "weighted_metrics".
+    /// Returns the metrics of each output; `argument` is "metrics" or "weighted_metrics".
     pub fn metrics(&self, metrics: &PerOutput, argument: &str) -> Result<Vec<Vec<Placed>>> {
         let place = format!("compile.{argument}");
         if metrics.is_none() {
             return Ok(vec![Vec::new(); self.count]);
         }
         match metrics {
-            PerOutput::One(_) => (0..self.count).map(|_| of_one_output(metrics, &place)).collect(),
-            PerOutput::List(_) if self.count == 1 => Ok(vec![of_one_output(metrics, &place)?]),
-            PerOutput::List(list) if list.len() == self.count => {
-                list.iter().enumerate().map(|(i, entry)| of_one_output(entry, &format!("{place}[{i}]"))).collect()
-            }
+            PerOutput::One(_) => (0..self.count).map(|_| single_output_metrics(metrics, &place)).collect(),
+            PerOutput::List(_) if self.count == 1 => Ok(vec![single_output_metrics(metrics, &place)?]),
+            PerOutput::List(list) if list.len() == self.count => list
+                .iter()
+                .enumerate()
+                .map(|(i, entry)| single_output_metrics(entry, &format!("{place}[{i}]")))
+                .collect(),
             PerOutput::List(list) => Err(self.wrong_length(&place, list.len())),
             PerOutput::Table(table) => {
                 let entries = self.by_name(table, &place)?;
@@ -144,7 +146,7 @@ impl Outputs<'_> {
                     None => Ok(Vec::new()),
                     Some(entry) => {
                         let name = self.names.get(i).map_or_else(|| place.clone(), |name| format!("{place}.{name}"));
-                        of_one_output(entry, &name)
+                        single_output_metrics(entry, &name)
                     }
                 };
                 entries.into_iter().enumerate().map(named).collect()
@@ -153,12 +155,12 @@ impl Outputs<'_> {
     }
 }
 
-/// The metrics of one output: one, none, or a list without gaps.
-fn of_one_output(entry: &PerOutput, place: &str) -> Result<Vec<Placed>> {
+/// Returns the metrics of one output: one, none, or a list without gaps.
+fn single_output_metrics(entry: &PerOutput, place: &str) -> Result<Vec<Placed>> {
     match entry {
         PerOutput::One(identifier) if identifier.is_none() => Ok(Vec::new()),
         PerOutput::One(_) => Ok(entry.placed(place)),
-        PerOutput::Table(_) => Err(Error::usage("a table by output name was expected further out").with("in", place)),
+        PerOutput::Table(_) => Err(Error::usage("a table by output name can't be nested").with("in", place)),
         PerOutput::List(_) => {
             let metrics = entry.placed(place);
             match metrics.iter().find(|metric| metric.identifier.is_none()) {
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_find_their_outputs() {
+    fn losses_are_assigned_to_outputs() {
         for (outputs, loss, want) in [
             (&["out"][..], json!("mse"), json!([["mse"]])),
             (&["out"], json!(["mse"]), json!([["mse"]])),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_find_their_losses() {
+    fn weights_are_assigned_to_losses() {
         let two = |weights: LossWeights| json!(losses(&["a", "b"], json!(["mse", "mae"]), &weights).expect("losses"));
         assert_eq!(two(0.5.into()), json!([["0.5 mse"], ["0.5 mae"]]));
         assert_eq!(two([0.5, 2.0].into()), json!([["0.5 mse"], ["2 mae"]]));
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_find_their_outputs() {
+    fn metrics_are_assigned_to_outputs() {
         for (outputs, given, want) in [
             (&["out"][..], json!(["a", ["b"]]), json!([["compile.metrics[0]", "compile.metrics[1][0]"]])),
             (&["out"], json!("a"), json!([["compile.metrics"]])),
@@ -240,9 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_no_output_is_refused() {
+    fn entries_without_an_output_are_rejected() {
         let two = &["flag", "kind"][..];
-        for (loss, weights, says) in [
+        for (loss, weights, expected) in [
             (json!({"nope": "mse", "kind": "mse"}), LossWeights::None, "no output is called \"nope\""),
             (json!({"kind": "mse"}), LossWeights::None, "no entry for the output \"flag\""),
             (json!(["mse", "mse", "mse"]), LossWeights::None, "a list of 3, and there are 2 outputs"),
@@ -250,16 +252,16 @@ mod tests {
             (json!("mse"), LossWeights::table([("flag", 1.0)]), "no loss weight for the output \"kind\""),
             (json!("mse"), f64::NAN.into(), "a loss weight is NaN"),
         ] {
-            let error = losses(two, loss, &weights).expect_err(says).to_string();
-            assert!(error.contains(says), "{error}");
+            let error = losses(two, loss, &weights).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
         }
-        for (given, says) in [
+        for (given, expected) in [
             (json!({"nope": ["a"]}), "no output is called \"nope\""),
             (json!(["a", "b", "c"]), "a list of 3"),
             (json!([[null], "a"]), "a metric was expected"),
         ] {
-            let error = metrics(two, given).expect_err(says).to_string();
-            assert!(error.contains(says), "{error}");
+            let error = metrics(two, given).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
         }
         assert!(metrics(&["out"], json!([null])).is_err());
     }

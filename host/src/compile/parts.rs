@@ -1,4 +1,4 @@
-//! A loss or a metric at its place: its component, its column, and how a batch is handed to it.
+//! A compiled loss or metric: its component, its log column, and how it is called with a batch.
 
 use std::sync::OnceLock;
 
@@ -12,56 +12,56 @@ use crate::component;
 use crate::error::ErrorKind;
 use crate::{Error, Result};
 
-/// A loss of one output.
+/// A loss compiled for one output.
 #[derive(Debug)]
-pub(super) struct LossPart {
+pub(super) struct CompiledLoss {
     pub loss: component::Loss,
-    /// Where its identifier stands in the compile configuration.
+    /// The position of its identifier in the compile configuration.
     pub place: String,
     /// The index of its output.
     pub output: usize,
-    /// Multiplies it in the total.
+    /// Its factor in the total.
     pub weight: f64,
-    /// Its column, where each loss has one; without "_loss".
+    /// The name of its column without "_loss", used if each loss has a column.
     pub label: String,
     /// Whether it is part of the total; see `Plan`.
     pub counts: bool,
-    /// Its mean, without `weight`.
+    /// The mean of its values, without `weight`.
     pub mean: Mean,
-    /// Its value in the batch at hand, without `weight`.
+    /// Its value in the current batch, without `weight`.
     pub value: Option<f64>,
     y_true: Accepted,
     y_pred: Accepted,
 }
 
-/// A metric of one output.
+/// A metric compiled for one output.
 #[derive(Debug)]
 pub(super) struct MetricPart {
     pub metric: component::Metric,
     pub output: usize,
     pub weighted: bool,
-    /// Its column.
+    /// The name of its column.
     pub column: String,
     takes_values: bool,
     y_true: Accepted,
     y_pred: Accepted,
-    /// Whether a crash of it ends it alone.
-    goes_on: bool,
-    /// How it crashed. From then on it isn't called, and its result is undefined.
+    /// Whether training continues without it after a crash.
+    continue_on_crash: bool,
+    /// The crash, if any. After a crash the metric isn't called, and its result is undefined.
     crash: OnceLock<Error>,
-    told: bool,
+    reported: bool,
 }
 
-/// The arrays of one output in the dtypes that its components take.
+/// The arrays of one output, converted to the dtypes that its components accept.
 #[derive(Debug, Default)]
-pub(super) struct Lent {
+pub(super) struct DtypeCache {
     y_true: Conversions,
     y_pred: Conversions,
     weight: Conversions,
     mask: Conversions,
 }
 
-/// What a component is called with.
+/// The arguments of a component.
 struct Arguments<'l> {
     y_true: Option<Tensor<'l>>,
     y_pred: Tensor<'l>,
@@ -69,8 +69,8 @@ struct Arguments<'l> {
     mask: Option<Tensor<'l>>,
 }
 
-impl Lent {
-    /// Another batch.
+impl DtypeCache {
+    /// Marks the conversions as outdated, because a new batch begins.
     pub fn forget(&mut self) {
         for conversions in [&mut self.y_true, &mut self.y_pred, &mut self.weight, &mut self.mask] {
             conversions.forget();
@@ -98,7 +98,9 @@ impl Lent {
             self.mask.prepare_mask(values);
         }
         let get = |conversions: &'l Conversions, values: &'l Values<'_>, accepted: &Accepted, name: &str| {
-            conversions.get(values, accepted).ok_or_else(|| Error::usage(format!("{name} can't be lent")))
+            conversions
+                .get(values, accepted)
+                .ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))
         };
         Ok(Arguments {
             y_true: output.y_true.as_ref().map(|values| get(&self.y_true, values, y_true, "y_true")).transpose()?,
@@ -109,12 +111,12 @@ impl Lent {
     }
 }
 
-impl LossPart {
+impl CompiledLoss {
     pub fn new(loss: component::Loss, place: String, output: usize, weight: Option<f64>, label: String) -> Self {
         let info = loss.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
         let (y_true, y_pred) = (declared("y_true"), declared("y_pred"));
-        LossPart {
+        CompiledLoss {
             loss,
             place,
             output,
@@ -128,16 +130,16 @@ impl LossPart {
         }
     }
 
-    /// The value of a batch, and with `gradient` the derivative of weight times value times `scale` with respect to
-    /// `y_pred`, written over what is there.
+    /// Returns the value of a batch. With `gradient`, overwrites it with the derivative of `weight * value * scale`
+    /// with respect to `y_pred`.
     pub fn call(
         &mut self,
         output: &Output<'_>,
-        lent: &mut Lent,
+        cache: &mut DtypeCache,
         gradient: Option<&mut [f32]>,
         scale: f64,
     ) -> Result<f64> {
-        let arguments = lent.arguments(output, true, &self.y_true, &self.y_pred)?;
+        let arguments = cache.arguments(output, true, &self.y_true, &self.y_pred)?;
         let y_true = arguments.y_true.ok_or_else(|| {
             Error::usage(format!("the output \"{}\" has a loss and no targets", self.label))
                 .hint("give it y_true, or null as its loss")
@@ -164,12 +166,12 @@ impl LossPart {
         Ok(value)
     }
 
-    /// Its part of the total; nothing with a weight of 0, even if the value is NaN.
+    /// Returns its part of the total: 0 if the weight is 0, even if the value is NaN.
     pub fn weighted(&self, value: f64) -> f64 {
         if self.weight == 0.0 { 0.0 } else { value * self.weight }
     }
 
-    /// The error for training with a loss that can only be evaluated.
+    /// Returns the error for training with a loss that has no gradient.
     pub fn no_gradient(&self) -> Error {
         Error::usage(format!("cannot train with {}: it has no gradient", self.loss.name()))
             .with("in", &self.place)
@@ -178,7 +180,7 @@ impl LossPart {
 }
 
 impl MetricPart {
-    pub fn new(metric: component::Metric, output: usize, weighted: bool, goes_on: bool) -> Self {
+    pub fn new(metric: component::Metric, output: usize, weighted: bool, continue_on_crash: bool) -> Self {
         let info = metric.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
         let takes_values = info.inputs == ["values"];
@@ -192,49 +194,49 @@ impl MetricPart {
             takes_values,
             y_true,
             y_pred,
-            goes_on,
+            continue_on_crash,
             crash: OnceLock::new(),
-            told: false,
+            reported: false,
         }
     }
 
-    /// Takes in a batch; a metric of `values` alone is given the predictions.
-    pub fn update(&mut self, output: &Output<'_>, lent: &mut Lent) -> Result<()> {
+    /// Updates the metric with a batch. A metric that takes only `values` gets the predictions.
+    pub fn update(&mut self, output: &Output<'_>, cache: &mut DtypeCache) -> Result<()> {
         if self.crash.get().is_some() {
             return Ok(());
         }
-        let result = self.update_metric(output, lent);
-        self.survived(result).map(drop)
+        let result = self.update_metric(output, cache);
+        self.absorb_crash(result).map(drop)
     }
 
-    /// What it has come to.
+    /// Returns the result.
     pub fn result(&self) -> Result<Outcome> {
         if self.crash.get().is_some() {
             return Ok(Outcome::Undefined);
         }
-        Ok(self.survived(self.metric.result())?.unwrap_or(Outcome::Undefined))
+        Ok(self.absorb_crash(self.metric.result())?.unwrap_or(Outcome::Undefined))
     }
 
-    /// Forgets what it has seen.
+    /// Resets the state.
     pub fn reset(&mut self) -> Result<()> {
         if self.crash.get().is_some() {
             return Ok(());
         }
         let result = self.metric.reset_state();
-        self.survived(result).map(drop)
+        self.absorb_crash(result).map(drop)
     }
 
-    /// How it crashed, once.
+    /// Returns its crash the first time it is called after the crash.
     pub fn take_crash(&mut self) -> Option<Error> {
-        let crash = self.crash.get().filter(|_| !self.told)?;
-        self.told = true;
+        let crash = self.crash.get().filter(|_| !self.reported)?;
+        self.reported = true;
         Some(crash.clone())
     }
 
-    /// None after a crash that ends this metric alone.
-    fn survived<T>(&self, result: Result<T>) -> Result<Option<T>> {
+    /// Returns `None` for a crash that doesn't end the training.
+    fn absorb_crash<T>(&self, result: Result<T>) -> Result<Option<T>> {
         match result {
-            Err(error) if self.goes_on && error.kind() == ErrorKind::Crash => {
+            Err(error) if self.continue_on_crash && error.kind() == ErrorKind::Crash => {
                 let _ = self.crash.set(error.hint("the run goes on without this metric"));
                 Ok(None)
             }
@@ -242,8 +244,8 @@ impl MetricPart {
         }
     }
 
-    fn update_metric(&mut self, output: &Output<'_>, lent: &mut Lent) -> Result<()> {
-        let arguments = lent.arguments(output, self.weighted, &self.y_true, &self.y_pred)?;
+    fn update_metric(&mut self, output: &Output<'_>, cache: &mut DtypeCache) -> Result<()> {
+        let arguments = cache.arguments(output, self.weighted, &self.y_true, &self.y_pred)?;
         let Arguments { y_true, y_pred, weight, mask } = arguments;
         if self.takes_values {
             return self.metric.update_values(y_pred, weight, mask);

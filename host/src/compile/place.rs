@@ -1,10 +1,10 @@
-//! Where in the compile configuration an error belongs.
+//! Adds positions in the compile configuration to errors.
 
 use crate::error::ErrorKind;
 use crate::{Error, Result};
 
-/// Adds the place to an error: `in compile.metrics[1]`, and where the error names a field itself (`in delta`),
-/// `in compile.loss.config.delta`.
+/// Adds the position to an error: `in compile.metrics[1]`. If the error names a field (`in delta`), the position
+/// becomes `in compile.loss.config.delta`.
 pub(super) fn at<T>(place: &str, result: Result<T>) -> Result<T> {
     result.map_err(|error| placed(place, &error))
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_comes_first_and_takes_in_the_field() {
+    fn the_place_precedes_the_field() {
         let unknown = Error::usage("no loss is called \"msee\"").with("near", "mse");
         let text = placed("compile.loss", &unknown).to_string();
         assert_eq!(text, "no loss is called \"msee\"\n  in      compile.loss\n  near    mse");

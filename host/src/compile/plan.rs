@@ -1,4 +1,4 @@
-//! From identifiers to components, once the outputs and their shapes are known.
+//! Resolves identifiers to components, when the outputs and their shapes are known.
 
 use std::collections::HashMap;
 
@@ -6,30 +6,31 @@ use plugfit_api::loss::LossInfo;
 
 use super::Compile;
 use super::auto::{Auto, OutputShapes, crossentropy};
+use super::components::Components;
 use super::names::{Unnamed, columns};
 use super::outputs::{LossChoice, Outputs};
-use super::parts::{Lent, LossPart, MetricPart};
+use super::parts::{CompiledLoss, DtypeCache, MetricPart};
 use super::place::at;
 use super::tree::Placed;
-use crate::identifier::Meaning;
-use crate::registry::snake_case;
-use crate::{Host, Identifier, Result, component};
+use crate::identifier::ParsedIdentifier;
+use crate::text::snake_case;
+use crate::{Identifier, Result, component};
 
 /// The losses and metrics of a model's outputs.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub losses: Vec<LossPart>,
+    pub losses: Vec<CompiledLoss>,
     /// The metrics, then the weighted metrics, each in the order of the outputs.
     pub metrics: Vec<MetricPart>,
-    /// One for each output.
-    pub lent: Vec<Lent>,
-    /// What the user should know.
+    /// The dtype cache of each output.
+    pub caches: Vec<DtypeCache>,
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 impl Plan {
     /// Resolves every identifier.
-    pub fn new(host: &Host, compile: &Compile, shapes: &[OutputShapes<'_>]) -> Result<Self> {
+    pub fn new(host: &dyn Components, compile: &Compile, shapes: &[OutputShapes<'_>]) -> Result<Self> {
         let outputs = Outputs { names: &compile.outputs, count: shapes.len() };
         let mut notes = Vec::new();
         let mut losses = Vec::new();
@@ -39,7 +40,7 @@ impl Plan {
             }
         }
         if shapes.len() == 1 && losses.len() > 1 {
-            // As in Keras, which names the others in its log and leaves them at 0.
+            // As in Keras, which lists the other losses in its log with the value 0.
             losses.iter_mut().skip(1).for_each(|loss| loss.counts = false);
             notes.push(format!(
                 "compile.loss lists {} losses for one output: as in Keras, only the first is used",
@@ -55,23 +56,23 @@ impl Plan {
                 let info = losses.iter().find(|loss| loss.output == output).map(|loss| loss.loss.info().clone());
                 for placed in placed {
                     let metric = metric(host, &placed, info.as_ref(), shapes[output], &mut numbers)?;
-                    metrics.push(MetricPart::new(metric, output, weighted, host.goes_on()));
+                    metrics.push(MetricPart::new(metric, output, weighted, host.continue_on_crash()));
                 }
             }
         }
         name_columns(&mut metrics, outputs);
-        let lent = shapes.iter().map(|_| Lent::default()).collect();
-        Ok(Plan { losses, metrics, lent, notes })
+        let caches = shapes.iter().map(|_| DtypeCache::default()).collect();
+        Ok(Plan { losses, metrics, caches, notes })
     }
 
-    /// Whether each loss has a column of its own: where there is more than one.
+    /// Returns whether each loss has its own column: true if there are several.
     pub fn lists_losses(&self) -> bool {
         self.losses.len() > 1
     }
 }
 
-/// Looks at what can be looked at before the outputs are known, so that a misspelled name is refused at once.
-pub(super) fn check(host: &Host, compile: &Compile) -> Result<()> {
+/// Checks what can be checked before the outputs are known, so that a misspelled name is reported early.
+pub(super) fn check(host: &dyn Components, compile: &Compile) -> Result<()> {
     for placed in compile.loss.placed("compile.loss") {
         if !placed.identifier.is_none() && !is_auto(&placed.identifier, Some(Auto::Crossentropy)) {
             at(&placed.place, host.loss(placed.identifier))?;
@@ -97,24 +98,26 @@ pub(super) fn check(host: &Host, compile: &Compile) -> Result<()> {
 
 fn is_auto(identifier: &Identifier, only: Option<Auto>) -> bool {
     match identifier.read() {
-        Ok(Meaning::Name(name)) => Auto::from_name(&name).is_some_and(|auto| only.is_none_or(|only| auto == only)),
+        Ok(ParsedIdentifier::Name(name)) => {
+            Auto::from_name(&name).is_some_and(|auto| only.is_none_or(|only| auto == only))
+        }
         _ => false,
     }
 }
 
 fn loss_part(
-    host: &Host,
+    host: &dyn Components,
     choice: &LossChoice,
     output: usize,
     outputs: Outputs<'_>,
     shapes: OutputShapes<'_>,
-) -> Result<LossPart> {
+) -> Result<CompiledLoss> {
     let Placed { place, identifier } = &choice.placed;
     let identifier = match at(place, identifier.read())? {
-        Meaning::Name(name) if Auto::from_name(&name) == Some(Auto::Crossentropy) => {
+        ParsedIdentifier::Name(name) if Auto::from_name(&name) == Some(Auto::Crossentropy) => {
             Identifier::from(at(place, crossentropy(shapes))?).with("name", name)
         }
-        Meaning::Name(name) => identifier.clone().with("name", short(&name)),
+        ParsedIdentifier::Name(name) => identifier.clone().with("name", short(&name)),
         _ => identifier.clone(),
     };
     let loss = at(place, host.loss(identifier))?;
@@ -123,11 +126,11 @@ fn loss_part(
         None if outputs.count == 1 => loss.name().to_owned(),
         None => output_name(output),
     };
-    Ok(LossPart::new(loss, place.clone(), output, choice.weight, label))
+    Ok(CompiledLoss::new(loss, place.clone(), output, choice.weight, label))
 }
 
 fn metric(
-    host: &Host,
+    host: &dyn Components,
     placed: &Placed,
     loss: Option<&LossInfo>,
     shapes: OutputShapes<'_>,
@@ -136,12 +139,12 @@ fn metric(
     let Placed { place, identifier } = placed;
     let meaning = at(place, identifier.read())?;
     let identifier = match &meaning {
-        Meaning::Name(name) => match Auto::from_name(name) {
+        ParsedIdentifier::Name(name) => match Auto::from_name(name) {
             Some(auto) => Identifier::from(at(place, auto.metric(loss, shapes))?).with("name", name.clone()),
             None => identifier.clone().with("name", short(name)),
         },
-        // Keras numbers the unnamed objects of some classes (auc, auc_1), over all outputs.
-        Meaning::Config(spec) if !spec.config.contains_key("name") && host.numbers_names(&spec.class_name) => {
+        // Keras numbers the unnamed objects of some classes (auc, auc_1) across all outputs.
+        ParsedIdentifier::Config(spec) if !spec.config.contains_key("name") && host.numbers_names(&spec.class_name) => {
             let name = snake_case(short(&spec.class_name));
             let number = numbers.entry(name.clone()).or_default();
             let numbered = if *number == 0 { name } else { format!("{name}_{number}") };
@@ -153,7 +156,7 @@ fn metric(
     at(place, host.metric(identifier))
 }
 
-/// The name without its package.
+/// Returns the name without its package.
 fn short(name: &str) -> &str {
     name.rsplit_once('>').map_or(name, |(_, short)| short)
 }

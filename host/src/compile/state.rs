@@ -1,4 +1,4 @@
-//! The losses and metrics of an unfinished epoch as bytes, bit for bit.
+//! Saves and loads the losses and metrics of an unfinished epoch, bit for bit.
 
 use super::Compiled;
 use super::mean::Mean;
@@ -7,10 +7,10 @@ use crate::{Error, Result};
 const MAGIC: &[u8; 8] = b"PFMETR\x00\x01";
 
 impl Compiled {
-    /// What [`logs`](Self::logs) come from, to go on with later.
+    /// Saves the state behind [`logs`](Self::logs), to resume later.
     ///
     /// # Errors
-    /// A metric can't be saved.
+    /// Returns an error if a metric can't be saved.
     pub fn save_metrics(&self) -> Result<Vec<u8>> {
         let mut bytes = MAGIC.to_vec();
         let mut put = |name: &str, state: &[u8]| {
@@ -31,10 +31,12 @@ impl Compiled {
         Ok(bytes)
     }
 
-    /// Goes on from what [`save_metrics`](Self::save_metrics) gave. [`build`](Self::build) comes first, if it was built then.
+    /// Restores the state from [`save_metrics`](Self::save_metrics). If the state was saved after
+    /// [`build`](Self::build), call that first.
     ///
     /// # Errors
-    /// The bytes are of other losses or metrics, or damaged. What was seen may be partly replaced then.
+    /// Returns an error if the bytes belong to other losses or metrics, or are damaged. The state may be partly
+    /// replaced then.
     pub fn load_metrics(&mut self, bytes: &[u8]) -> Result<()> {
         let mut reader = Reader { rest: bytes.strip_prefix(MAGIC).ok_or_else(damaged)? };
         self.total = reader.mean("loss")?;
@@ -49,7 +51,7 @@ impl Compiled {
         if reader.rest.is_empty() {
             return Ok(());
         }
-        Err(Error::usage("the saved metrics are more than those compiled").hint("compile with what it was saved with"))
+        Err(Error::usage("there are more saved metrics than compiled ones").hint("compile with what it was saved with"))
     }
 }
 
@@ -77,7 +79,7 @@ impl<'b> Reader<'b> {
         Ok(part)
     }
 
-    /// The state of what has this name.
+    /// Returns the state of the loss or metric with this name.
     fn state(&mut self, name: &str) -> Result<&'b [u8]> {
         let found = self.part()?;
         if found == name.as_bytes() {

@@ -1,4 +1,4 @@
-//! What `compile` is given for its outputs: one value, a list, or a table by output name.
+//! Arguments of `compile` per output: one value, a list, or a table by output name.
 
 use std::path::Path;
 
@@ -6,24 +6,24 @@ use serde_json::{Map, Value};
 
 use crate::Identifier;
 
-/// One identifier for all outputs, a list of them, or a table by output name; each of them may hold lists again.
+/// One identifier for all outputs, a list of them, or a table by output name. Entries may be lists again.
 #[derive(Clone, Debug)]
 pub enum PerOutput {
-    /// One for all, or none.
+    /// One identifier for all outputs, or none.
     One(Identifier),
-    /// A list: of the outputs in order, or of the metrics of one output.
+    /// A list: for the outputs in order, or of the metrics of one output.
     List(Vec<PerOutput>),
-    /// By output name.
+    /// A table by output name.
     Table(Vec<(String, PerOutput)>),
 }
 
 impl PerOutput {
-    /// None at all.
+    /// Creates an empty value.
     pub fn none() -> Self {
         PerOutput::One(Identifier::none())
     }
 
-    /// A table by output name.
+    /// Creates a table by output name.
     ///
     /// ```
     /// use plugfit::compile::PerOutput;
@@ -34,7 +34,7 @@ impl PerOutput {
         PerOutput::Table(entries.into_iter().map(|(name, entry)| (name.into(), entry.into())).collect())
     }
 
-    /// Whether nothing is given: none, an empty list or an empty table.
+    /// Returns whether it is empty: none, an empty list or an empty table.
     pub fn is_none(&self) -> bool {
         match self {
             PerOutput::One(identifier) => identifier.is_none(),
@@ -43,7 +43,7 @@ impl PerOutput {
         }
     }
 
-    /// The same, with the paths in it seen from this folder.
+    /// Makes relative paths start from this folder.
     #[must_use]
     pub fn seen_from(self, folder: &Path) -> Self {
         match self {
@@ -55,7 +55,7 @@ impl PerOutput {
         }
     }
 
-    /// As JSON: what [`From<Value>`] reads.
+    /// Converts to JSON, in the form that [`From<Value>`] reads.
     pub fn to_json(&self) -> Value {
         match self {
             PerOutput::One(identifier) => identifier.to_json(),
@@ -66,7 +66,7 @@ impl PerOutput {
         }
     }
 
-    /// Every identifier in it with its place, such as `compile.metrics.kind[0]`.
+    /// Returns every identifier with its position, such as `compile.metrics.kind[0]`.
     pub(super) fn placed(&self, place: &str) -> Vec<Placed> {
         match self {
             PerOutput::One(identifier) => vec![Placed { place: place.to_owned(), identifier: identifier.clone() }],
@@ -80,7 +80,7 @@ impl PerOutput {
     }
 }
 
-/// An identifier and where it stands.
+/// An identifier and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub place: String,
@@ -130,7 +130,7 @@ impl<T: Into<PerOutput>> From<Option<T>> for PerOutput {
 }
 
 impl From<Value> for PerOutput {
-    /// An object with a `class_name` is an identifier, any other object a table by output name.
+    /// Converts an object with a `class_name` to an identifier, and any other object to a table by output name.
     fn from(value: Value) -> Self {
         match value {
             Value::Array(list) => list.into(),
@@ -146,24 +146,24 @@ impl From<Value> for PerOutput {
 /// Loss weights: one for all losses, a list of them, or a table by output name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum LossWeights {
-    /// Every loss counts as it is.
+    /// Every loss has the weight 1.
     #[default]
     None,
-    /// One for all.
+    /// One weight for all losses.
     All(f64),
-    /// For the losses in order.
+    /// A weight for each loss, in order.
     List(Vec<f64>),
-    /// By output name.
+    /// A weight for each output name.
     Table(Vec<(String, f64)>),
 }
 
 impl LossWeights {
-    /// A table by output name.
+    /// Creates a table by output name.
     pub fn table<K: Into<String>>(entries: impl IntoIterator<Item = (K, f64)>) -> Self {
         LossWeights::Table(entries.into_iter().map(|(name, weight)| (name.into(), weight)).collect())
     }
 
-    /// As JSON: what `Compile::from_json` reads.
+    /// Converts to JSON, in the form that `Compile::from_json` reads.
     pub fn to_json(&self) -> Value {
         match self {
             LossWeights::None => Value::Null,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_identifier_has_its_place() {
+    fn every_identifier_is_returned_with_its_place() {
         assert_eq!(places("mse"), ["compile.metrics mse"]);
         assert_eq!(places(["mse", "mae"]), ["compile.metrics[0] mse", "compile.metrics[1] mae"]);
         assert_eq!(

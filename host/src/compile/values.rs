@@ -1,4 +1,4 @@
-//! Arrays that are lent to losses and metrics: ndarray views, slices, a dataset's rows; nothing is copied.
+//! Borrowed arrays for losses and metrics: ndarray views, slices, rows of a dataset. Nothing is copied.
 
 use ndarray::{ArrayBase, ArrayView, Dimension, OwnedRepr, ViewRepr};
 use plugfit_api::Tensor;
@@ -6,17 +6,18 @@ use plugfit_api::Tensor;
 use crate::data::{Array, ArrayRef};
 use crate::{Error, Result};
 
-/// More axes than anybody trains with.
-const MOST_AXES: usize = 8;
+/// The maximum number of axes.
+const MAX_AXES: usize = 8;
 
 /// A borrowed array in C order, of float32, float64, int32, int64, uint64 or uint8.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     pub(super) numbers: Numbers<'a>,
-    shape: [i64; MOST_AXES],
+    shape: [i64; MAX_AXES],
     rank: usize,
 }
 
+/// The numbers of an array, by dtype.
 #[derive(Clone, Copy, Debug)]
 pub enum Numbers<'a> {
     F32(&'a [f32]),
@@ -26,23 +27,23 @@ pub enum Numbers<'a> {
     U64(&'a [u64]),
     U8(&'a [u8]),
     Bool(&'a [bool]),
-    /// What can't be lent, and why.
+    /// An array that can't be passed to a plug-in, and the reason.
     Unfit(&'static str),
 }
 
-/// A type that [`Values`] can hold.
+/// A type of the elements of [`Values`].
 pub trait Number: sealed::Sealed + Copy + 'static {}
 
 mod sealed {
     pub trait Sealed: Sized {
-        fn lend(numbers: &[Self]) -> super::Numbers<'_>;
+        fn borrow(numbers: &[Self]) -> super::Numbers<'_>;
     }
 }
 
 macro_rules! numbers {
     ($($type:ty: $variant:ident,)*) => {$(
         impl sealed::Sealed for $type {
-            fn lend(numbers: &[Self]) -> Numbers<'_> {
+            fn borrow(numbers: &[Self]) -> Numbers<'_> {
                 Numbers::$variant(numbers)
             }
         }
@@ -52,34 +53,35 @@ macro_rules! numbers {
 numbers! { f32: F32, f64: F64, i32: I32, i64: I64, u64: U64, u8: U8, bool: Bool, }
 
 impl<'a> Values<'a> {
-    /// An array of this shape. One that isn't of the slice's length is refused where it is used.
+    /// Creates an array of this shape. If the shape doesn't match the slice's length, using the array is an error.
     pub fn new<T: Number>(numbers: &'a [T], shape: &[usize]) -> Self {
-        let unfit = |why| Values { numbers: Numbers::Unfit(why), shape: [0; MOST_AXES], rank: 0 };
-        if shape.len() > MOST_AXES {
+        let unfit = |why| Values { numbers: Numbers::Unfit(why), shape: [0; MAX_AXES], rank: 0 };
+        if shape.len() > MAX_AXES {
             return unfit("has more than 8 axes");
         }
         let product = shape.iter().try_fold(1_usize, |product, &axis| product.checked_mul(axis));
         if product != Some(numbers.len()) {
             return unfit("hasn't as many numbers as its shape says");
         }
-        let mut lengths = [0; MOST_AXES];
+        let mut lengths = [0; MAX_AXES];
         for (length, &axis) in lengths.iter_mut().zip(shape) {
             *length = axis as i64;
         }
-        Values { numbers: T::lend(numbers), shape: lengths, rank: shape.len() }
+        Values { numbers: T::borrow(numbers), shape: lengths, rank: shape.len() }
     }
 
-    /// The length of each axis.
+    /// Returns the length of each axis.
     pub fn shape(&self) -> &[i64] {
         &self.shape[..self.rank]
     }
 
-    /// How many samples it has: the length of the first axis; 1 for a single number.
+    /// Returns the number of samples: the length of the first axis; 1 for a scalar.
     pub fn samples(&self) -> usize {
         self.shape().first().map_or(1, |&samples| samples as usize)
     }
 
-    /// The row of the first number that float32 makes infinite, and the number, if these are float64: `converted` is what they became.
+    /// Returns the row and the value of the first finite float64 number that overflows float32. `converted` contains
+    /// the numbers as float32.
     pub fn too_large_for_f32(&self, converted: &[f32]) -> Option<(usize, f64)> {
         let Numbers::F64(numbers) = self.numbers else { return None };
         // Without an early exit the loop is vectorized.
@@ -91,7 +93,7 @@ impl<'a> Values<'a> {
         Some((at / row_len, numbers[at]))
     }
 
-    /// As a tensor that crosses the boundary, and under its own type; a bool has none.
+    /// Returns the array as a tensor of its own dtype; `None` for bool.
     pub(super) fn tensor(&self) -> Option<Tensor<'_>> {
         Some(match self.numbers {
             Numbers::F32(numbers) => Tensor::new(numbers, self.shape()),
@@ -104,10 +106,11 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Refuses what can't be lent; `name` says which argument it is.
+    /// Checks that the array can be passed to a plug-in; `name` is the argument's name.
     ///
     /// # Errors
-    /// It isn't in C order, or has more than 8 axes.
+    /// Returns an error if the array isn't in C order, if it has more than 8 axes, or if its shape doesn't match its
+    /// length.
     pub fn check(&self, name: &str) -> Result<()> {
         match self.numbers {
             Numbers::Unfit(why) => Err(Error::usage(format!("{name} {why}"))),
@@ -116,12 +119,12 @@ impl<'a> Values<'a> {
     }
 }
 
-fn lend<'a, T: Number>(numbers: Option<&'a [T]>, shape: &[usize]) -> Values<'a> {
+fn borrow<'a, T: Number>(numbers: Option<&'a [T]>, shape: &[usize]) -> Values<'a> {
     match numbers {
         Some(numbers) => Values::new(numbers, shape),
         None => Values {
             numbers: Numbers::Unfit("isn't in C order; make it so with `as_standard_layout`"),
-            shape: [0; MOST_AXES],
+            shape: [0; MAX_AXES],
             rank: 0,
         },
     }
@@ -130,19 +133,19 @@ fn lend<'a, T: Number>(numbers: Option<&'a [T]>, shape: &[usize]) -> Values<'a> 
 impl<'a, T: Number, D: Dimension> From<ArrayView<'a, T, D>> for Values<'a> {
     fn from(array: ArrayView<'a, T, D>) -> Self {
         let numbers = array.to_slice();
-        lend(numbers, array.shape())
+        borrow(numbers, array.shape())
     }
 }
 
 impl<'a, T: Number, D: Dimension> From<&'a ArrayBase<OwnedRepr<T>, D>> for Values<'a> {
     fn from(array: &'a ArrayBase<OwnedRepr<T>, D>) -> Self {
-        lend(array.as_slice(), array.shape())
+        borrow(array.as_slice(), array.shape())
     }
 }
 
 impl<'a, T: Number, D: Dimension> From<&ArrayBase<ViewRepr<&'a T>, D>> for Values<'a> {
     fn from(array: &ArrayBase<ViewRepr<&'a T>, D>) -> Self {
-        lend(array.to_slice(), array.shape())
+        borrow(array.to_slice(), array.shape())
     }
 }
 
@@ -182,38 +185,38 @@ impl<'a> From<&'a Array> for Values<'a> {
     }
 }
 
-/// One output of a batch: what is right, what the model says, and what of it counts.
+/// One output of a batch: targets, predictions, weights and mask.
 #[derive(Clone, Copy, Debug)]
 pub struct Output<'a> {
-    /// The targets; none for an output without loss and metrics.
+    /// The targets; `None` for an output without loss and metrics.
     pub y_true: Option<Values<'a>>,
     /// The predictions, float32.
     pub y_pred: Values<'a>,
     /// A weight for each sample, or for each value of a sample.
     pub sample_weight: Option<Values<'a>>,
-    /// Which values count at all: true, or not 0.
+    /// The values to include: those that are true, or not 0.
     pub mask: Option<Values<'a>>,
 }
 
 impl<'a> Output<'a> {
-    /// Targets and predictions.
+    /// Creates an output with targets and predictions.
     pub fn new(y_true: impl Into<Values<'a>>, y_pred: impl Into<Values<'a>>) -> Self {
         Output { y_true: Some(y_true.into()), y_pred: y_pred.into(), sample_weight: None, mask: None }
     }
 
-    /// Predictions without targets.
+    /// Creates an output with predictions only.
     pub fn without_targets(y_pred: impl Into<Values<'a>>) -> Self {
         Output { y_true: None, y_pred: y_pred.into(), sample_weight: None, mask: None }
     }
 
-    /// With a weight for each sample `[N]`, or for each of their values `[N, ...]`.
+    /// Sets a weight for each sample `[N]`, or for each value of each sample `[N, ...]`.
     #[must_use]
     pub fn weighted(mut self, sample_weight: impl Into<Values<'a>>) -> Self {
         self.sample_weight = Some(sample_weight.into());
         self
     }
 
-    /// With a mask.
+    /// Sets a mask.
     #[must_use]
     pub fn masked(mut self, mask: impl Into<Values<'a>>) -> Self {
         self.mask = Some(mask.into());
@@ -239,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrays_are_lent_with_their_shape() {
+    fn arrays_are_borrowed_with_their_shape() {
         let owned = arr2(&[[1.0f32, 2.0], [3.0, 4.0]]);
         for values in [Values::from(&owned), owned.view().into(), (&owned.view()).into()] {
             assert_eq!(values.shape(), [2, 2]);
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_lent_is_refused_by_name() {
+    fn invalid_arrays_are_rejected_by_name() {
         let transposed: Array2<f32> = arr2(&[[1.0, 2.0], [3.0, 4.0]]).reversed_axes();
         let error = Values::from(&transposed).check("y_pred").expect_err("not in C order").to_string();
         assert!(error.starts_with("y_pred isn't in C order"), "{error}");

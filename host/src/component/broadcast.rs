@@ -1,10 +1,10 @@
-//! Shapes as Keras brings them together: ranks made the same, lengths broadcast, without an allocation.
+//! Aligns the ranks of shapes and broadcasts them like Keras, without allocating.
 
 use std::fmt;
 
 use crate::{Error, Result};
 
-/// More axes than anybody trains with.
+/// The maximum number of axes.
 pub(super) const MAX_RANK: usize = 8;
 
 /// A shape on the stack.
@@ -37,7 +37,7 @@ impl Shape {
         self.lengths().iter().map(|&length| length as usize).product()
     }
 
-    /// With axes of length 1 behind it.
+    /// Appends axes of length 1 up to this rank.
     pub fn padded(mut self, rank: usize) -> Self {
         while self.rank < rank.min(MAX_RANK) {
             self.lengths[self.rank] = 1;
@@ -58,9 +58,9 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// Where two ranks differ by one and the longer shape ends in 1, that axis is dropped, or the shorter gets it if it has
-/// rank 1. In all other cases nothing is changed.
-pub(super) fn same_rank(first: &mut Shape, second: &mut Shape) {
+/// Makes ranks equal that differ by one, if the longer shape ends in 1: a shorter shape of rank 1 gets another axis of
+/// length 1; otherwise the last axis of the longer shape is dropped. All other shapes stay unchanged.
+pub(super) fn squeeze_or_expand_to_same_rank(first: &mut Shape, second: &mut Shape) {
     let (longer, shorter) = if first.rank > second.rank { (first, second) } else { (second, first) };
     if longer.rank == shorter.rank + 1 && longer.lengths().last() == Some(&1) {
         if shorter.rank == 1 {
@@ -71,13 +71,13 @@ pub(super) fn same_rank(first: &mut Shape, second: &mut Shape) {
     }
 }
 
-/// The shape that both broadcast to, aligned at the last axis.
+/// Returns the shape that both broadcast to, aligned at the last axis; `None` if they don't broadcast.
 pub(super) fn common(first: &Shape, second: &Shape) -> Option<Shape> {
     let rank = first.rank.max(second.rank);
     let mut shape = Shape { lengths: [1; MAX_RANK], rank };
     for i in 0..rank {
-        let of = |shape: &Shape| (i + shape.rank).checked_sub(rank).map_or(1, |i| shape.lengths[i]);
-        shape.lengths[i] = match (of(first), of(second)) {
+        let length = |shape: &Shape| (i + shape.rank).checked_sub(rank).map_or(1, |i| shape.lengths[i]);
+        shape.lengths[i] = match (length(first), length(second)) {
             (a, b) if a == b => a,
             (1, b) => b,
             (a, 1) => a,
@@ -87,8 +87,8 @@ pub(super) fn common(first: &Shape, second: &Shape) -> Option<Shape> {
     Some(shape)
 }
 
-/// Calls `f` for each place of `large` in C order, with the places that belong to it in arrays that broadcast to it, aligned
-/// at the last axis.
+/// Calls `f` for each element of `large` in C order, with its index and the indices of the corresponding elements in
+/// arrays that broadcast to `large`, aligned at the last axis.
 pub(super) fn walk<const K: usize>(large: &Shape, small: [&Shape; K], mut f: impl FnMut(usize, [usize; K])) {
     let rank = large.rank;
     let mut strides = [[0_usize; MAX_RANK]; K];
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_are_made_the_same_as_in_keras() {
+    fn ranks_are_made_equal_as_in_keras() {
         for (a, b, want) in [
             (&[5][..], &[5, 1][..], (&[5, 1][..], &[5, 1][..])),
             (&[2, 3], &[2, 3, 1], (&[2, 3], &[2, 3])),
@@ -135,16 +135,16 @@ mod tests {
             (&[4, 3], &[4, 3], (&[4, 3], &[4, 3])),
         ] {
             let (mut first, mut second) = (shape(a), shape(b));
-            same_rank(&mut first, &mut second);
+            squeeze_or_expand_to_same_rank(&mut first, &mut second);
             assert_eq!((first.lengths(), second.lengths()), want);
             let (mut first, mut second) = (shape(a), shape(b));
-            same_rank(&mut second, &mut first);
+            squeeze_or_expand_to_same_rank(&mut second, &mut first);
             assert_eq!((first.lengths(), second.lengths()), want);
         }
     }
 
     #[test]
-    fn walking_finds_what_broadcasts() {
+    fn walk_visits_broadcast_elements() {
         let large = common(&shape(&[3, 1]), &shape(&[2, 1, 2])).expect("they broadcast");
         assert_eq!(large.lengths(), [2, 3, 2]);
         let mut places = Vec::new();

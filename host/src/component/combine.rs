@@ -1,43 +1,43 @@
-//! Sample weight and mask, made one.
+//! Combines sample weights and a mask.
 
 use plugfit_api::{Float, Tensor};
 
-use super::broadcast::{Shape, common, same_rank, walk};
+use super::broadcast::{Shape, common, squeeze_or_expand_to_same_rank, walk};
 use crate::{Error, Result};
 
-/// The memory that weights are made in; kept from batch to batch.
+/// Reusable memory for combined weights.
 #[derive(Debug, Default)]
 pub(super) struct Combiner<F = f32> {
     buffer: Vec<F>,
 }
 
-/// Weight times mask, whichever of them are given, in the shape they have together.
+/// The product of weight and mask, or the one that is present, in their common shape.
 #[derive(Clone, Copy)]
 pub(super) struct Combined<'c, F = f32> {
     pub shape: Shape,
     pub values: &'c [F],
-    /// Of the mask alone, where there is one.
+    /// The element counts of the mask, if there is one.
     pub mask: Option<MaskCounts>,
 }
 
-/// How much of a batch a mask lets count.
+/// The number of elements that a mask includes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct MaskCounts {
-    /// The elements it has.
+    /// The number of elements of the mask.
     pub total: f64,
-    /// Those that count.
+    /// The number of elements that are included.
     pub valid: f64,
 }
 
 impl<F: Float> Combined<'_, F> {
-    /// The sum of the weights as they were given.
+    /// Returns the sum of the weights.
     pub fn sum(&self) -> f64 {
         self.values.iter().map(|&weight| weight.exact()).sum()
     }
 }
 
 impl<F: Float> Combiner<F> {
-    /// Nothing, where there is neither.
+    /// Combines weight and mask; `None` if there is neither.
     pub fn combine<'c>(
         &'c mut self,
         weight: Option<Tensor<'c>>,
@@ -71,13 +71,13 @@ impl<F: Float> Combiner<F> {
                 Shape::new(mask.shape(), "the mask")?
             }
             (Some(weight), Some(mask)) => {
-                let mut of_weight = Shape::new(weight.shape(), "sample_weight")?;
-                let mut of_mask = Shape::new(mask.shape(), "the mask")?;
-                same_rank(&mut of_mask, &mut of_weight);
-                let shape = common(&of_mask, &of_weight)
+                let mut weight_shape = Shape::new(weight.shape(), "sample_weight")?;
+                let mut mask_shape = Shape::new(mask.shape(), "the mask")?;
+                squeeze_or_expand_to_same_rank(&mut mask_shape, &mut weight_shape);
+                let shape = common(&mask_shape, &weight_shape)
                     .ok_or_else(|| misfit("sample_weight", weight.shape(), "the mask", mask.shape()))?;
-                walk(&shape, [&of_weight, &of_mask], |_, [weight_at, mask_at]| {
-                    // What the mask leaves out may have any weight, NaN too.
+                walk(&shape, [&weight_shape, &mask_shape], |_, [weight_at, mask_at]| {
+                    // Masked elements may have any weight, even NaN.
                     let valid = mask.get_f64(mask_at) != 0.0;
                     buffer.push(if valid { F::rounded(weight.get_f64(weight_at)) } else { F::ZERO });
                 });
@@ -88,7 +88,7 @@ impl<F: Float> Combiner<F> {
     }
 }
 
-/// Refuses weights that are NaN; negative ones count as they are.
+/// Checks that no weight is NaN; negative weights are allowed.
 pub(super) fn check_weight(weight: &Tensor<'_>) -> Result<()> {
     // Without an early exit the loop is vectorized.
     let any = match weight.as_slice::<f32>() {
@@ -98,16 +98,16 @@ pub(super) fn check_weight(weight: &Tensor<'_>) -> Result<()> {
     let Some(place) = (0..weight.len()).find(|&place| any && weight.get_f64(place).is_nan()) else { return Ok(()) };
     let row = place / weight.shape().iter().skip(1).product::<i64>().max(1) as usize;
     Err(Error::usage(format!("sample_weight is NaN in row {row}"))
-        .hint("give what mustn't count the weight 0")
+        .hint("give values to ignore the weight 0")
         .at_row(Some(row)))
 }
 
-/// Two arrays don't broadcast.
-pub(super) fn misfit(name: &str, shape: &[i64], other: &str, of_other: &[i64]) -> Error {
-    let error = Error::usage(format!("{name} of shape {shape:?} doesn't fit {other} of shape {of_other:?}"));
-    match (shape, of_other) {
+/// Returns the error for two arrays that don't broadcast.
+pub(super) fn misfit(name: &str, shape: &[i64], other: &str, other_shape: &[i64]) -> Error {
+    let error = Error::usage(format!("{name} of shape {shape:?} doesn't fit {other} of shape {other_shape:?}"));
+    match (shape, other_shape) {
         ([rows], [first, ..]) if rows == first => {
-            let ones = ", 1".repeat(of_other.len() - 1);
+            let ones = ", 1".repeat(other_shape.len() - 1);
             error.hint(format!("a weight for each sample has the shape [{rows}{ones}] here"))
         }
         _ => error,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_that_is_nan_is_refused_with_its_row() {
+    fn a_nan_weight_is_rejected_with_its_row() {
         let weights = [1.0f32, -1.0, 0.0, f32::NAN];
         let error = check_weight(&Tensor::new(&weights, &[2, 2])).expect_err("NaN").to_string();
         assert!(error.contains("NaN in row 1"), "{error}");

@@ -1,16 +1,16 @@
-//! The keys of a configuration that are the host's own, taken apart from those of the plug-in.
+//! Separates the host's keys of a configuration from those of the plug-in.
 
 use serde_json::{Map, Value};
 
-use crate::data::text::nearest;
 use crate::plugin::{self, Kind};
-use crate::registry::snake_case;
+use crate::text::nearest;
+use crate::text::snake_case;
 use crate::{Error, Result};
 
-/// Name, type, default, and what it is.
+/// Name, type, default, and description.
 type Key = (&'static str, &'static str, &'static str, &'static str);
 
-const NAME: Key = ("name", "string", "from the class", "What the log calls it");
+const NAME: Key = ("name", "string", "from the class", "The name in the log");
 
 const LOSS: &[Key] = &[
     ("reduction", "string or null", "sum_over_batch_size", "sum_over_batch_size, mean_with_sample_weight, sum or none"),
@@ -18,25 +18,31 @@ const LOSS: &[Key] = &[
 ];
 const METRIC: &[Key] = &[NAME];
 const OPTIMIZER: &[Key] = &[
-    ("learning_rate", "number or schedule", "0.001", "The step size, or the schedule that gives it"),
+    ("learning_rate", "number or schedule", "0.001", "The step size, or a schedule for it"),
     (
         "weight_decay",
         "number or null",
         "null",
-        "Before each step a parameter loses this times the learning rate of itself",
+        "Each step first reduces a parameter by this times the learning rate times its value",
     ),
-    ("clipnorm", "number or null", "null", "The largest norm that the gradient of one parameter may have"),
-    ("clipvalue", "number or null", "null", "The largest absolute value that an element of a gradient may have"),
-    ("global_clipnorm", "number or null", "null", "The largest norm that all gradients together may have"),
-    ("use_ema", "boolean", "false", "Whether moving averages of the parameters are kept, and used in the end"),
-    ("ema_momentum", "number", "0.99", "How much of an average stays in a step"),
-    ("ema_overwrite_frequency", "integer or null", "null", "Every so many steps the averages become the parameters"),
-    ("loss_scale_factor", "number or null", "null", "The loss is multiplied by it, the gradients divided"),
-    ("gradient_accumulation_steps", "integer or null", "null", "So many gradients are averaged for one update"),
+    ("clipnorm", "number or null", "null", "The maximum norm of the gradient of each parameter"),
+    ("clipvalue", "number or null", "null", "The maximum absolute value of each element of a gradient"),
+    ("global_clipnorm", "number or null", "null", "The maximum norm of all gradients together"),
+    ("use_ema", "boolean", "false", "Whether to compute moving averages of the parameters and use them after training"),
+    ("ema_momentum", "number", "0.99", "The weight of the previous average in each step"),
+    ("ema_overwrite_frequency", "integer or null", "null", "The averages replace the parameters every this many steps"),
+    ("loss_scale_factor", "number or null", "null", "Multiplies the loss and divides the gradients"),
+    (
+        "gradient_accumulation_steps",
+        "integer or null",
+        "null",
+        "The number of gradients that are averaged for one update",
+    ),
     NAME,
 ];
 
-/// Keys that are understood but not listed, of older Keras or without a meaning here: name and type.
+/// Returns keys that are accepted but not listed, because they are from older versions of Keras or have no effect here:
+/// name and type.
 pub fn silent_keys(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Loss | Kind::Metric => &[("dtype", "any")],
@@ -50,7 +56,7 @@ pub fn silent_keys(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The host's own keys of a kind: name, type, default, and what it is.
+/// Returns the host's keys of a kind: name, type, default, and description.
 pub fn base_keys(kind: Kind) -> &'static [(&'static str, &'static str, &'static str, &'static str)] {
     match kind {
         Kind::Loss => LOSS,
@@ -60,10 +66,10 @@ pub fn base_keys(kind: Kind) -> &'static [(&'static str, &'static str, &'static 
     }
 }
 
-/// Takes a configuration apart: the host's keys, with the component's own defaults for them, and the plug-in's.
+/// Splits a configuration into the host's keys, with the component's defaults for them, and the plug-in's keys.
 ///
 /// # Errors
-/// A key is neither's.
+/// Returns an error if neither the host nor the component has a key.
 pub fn split(
     kind: Kind,
     component: &plugin::Component,
@@ -84,7 +90,7 @@ pub fn split(
     Ok((base, own))
 }
 
-/// The names of dtypes that Keras has. What isn't float64 is computed in float32.
+/// Keras's names of dtypes. Everything except float64 is computed in float32.
 const DTYPES: [&str; 17] = [
     "bfloat16",
     "bool",
@@ -118,39 +124,41 @@ fn unknown<'a>(class: &str, key: &str, has: impl Iterator<Item = &'a str>) -> Er
     }
 }
 
-/// The host's keys of one component, being read.
+/// Reads the host's keys of one component.
 pub(super) struct Keys<'a> {
-    /// What errors call the component.
+    /// The component's class name, for errors.
     class: &'a str,
     keys: Map<String, Value>,
 }
 
 impl<'a> Keys<'a> {
+    /// Creates a reader of these keys.
+    ///
     /// # Errors
-    /// A key isn't the host's.
+    /// Returns an error if the host doesn't have a key.
     pub fn new(kind: Kind, class: &'a str, keys: Map<String, Value>) -> Result<Self> {
         match keys.keys().find(|key| !is_base(kind, key)) {
             None => Ok(Keys { class, keys }),
-            Some(stranger) => Err(unknown(class, stranger, base_keys(kind).iter().map(|key| key.0))),
+            Some(unknown_key) => Err(unknown(class, unknown_key, base_keys(kind).iter().map(|key| key.0))),
         }
     }
 
-    /// What errors call the component.
+    /// Returns the component's class name, for errors.
     pub fn class(&self) -> &str {
         self.class
     }
 
-    /// The value of a key; null is none.
+    /// Removes a key and returns its value; `None` if it is missing or null.
     pub fn take(&mut self, key: &str) -> Option<Value> {
         self.keys.remove(key).filter(|value| !value.is_null())
     }
 
-    /// What is wrong with a key.
+    /// Returns an error for an invalid value of a key.
     pub fn wrong(&self, key: &str, must: &str, found: &Value) -> Error {
         Error::usage(format!("{}: {key} must be {must}, not {found}", self.class)).with("in", key)
     }
 
-    /// What the user calls it, or its class in lower case.
+    /// Returns the user's name for the component, or its class name in snake case.
     pub fn name(&mut self) -> Result<String> {
         match self.take("name") {
             None => Ok(snake_case(self.class)),
@@ -159,7 +167,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A dtype: a name, or a policy as Keras serializes it.
+    /// Reads a dtype: a name, or a policy in Keras's serialized form.
     pub fn dtype(&mut self) -> Result<Option<String>> {
         let Some(value) = self.take("dtype") else { return Ok(None) };
         let name = value.as_str().or_else(|| value.get("config")?.get("name")?.as_str());
@@ -169,6 +177,7 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Reads a string.
     pub fn string(&mut self, key: &str) -> Result<Option<String>> {
         match self.take(key) {
             None => Ok(None),
@@ -177,7 +186,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A finite number that `allowed` lets pass; `must` says which.
+    /// Reads a finite number that satisfies `allowed`; `must` describes the condition.
     pub fn number(&mut self, key: &str, must: &str, allowed: impl Fn(f64) -> bool) -> Result<Option<f64>> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.as_f64().filter(|number| number.is_finite() && allowed(*number)) {
@@ -186,6 +195,7 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Reads a boolean; false by default.
     pub fn boolean(&mut self, key: &str) -> Result<bool> {
         match self.take(key) {
             None => Ok(false),
@@ -194,7 +204,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A whole number of at least `least`; 0 and false are none, as in Keras.
+    /// Reads an integer of at least `least`; 0 and false mean none, as in Keras.
     pub fn count(&mut self, key: &str, least: u64) -> Result<Option<u64>> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let whole = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number));
@@ -223,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_goes_to_whom_it_belongs() {
+    fn keys_are_split_between_host_and_plugin() {
         let config = object(json!({"delta": 2.0, "name": "h", "reduction": "sum", "dtype": "float32"}));
         let (base, own) = split(Kind::Loss, &huber(), config).expect("known keys");
         assert_eq!(json!(own), json!({"delta": 2.0}));
@@ -231,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_components_defaults_for_the_hosts_keys_give_way() {
+    fn settings_override_a_components_defaults() {
         let component = plugin::Component {
             name: "AdamW".into(),
             base: object(json!({"weight_decay": 0.004, "learning_rate": 0.001})),
@@ -243,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dtype_that_is_none_is_refused() {
+    fn an_invalid_dtype_is_rejected() {
         let dtype = |value: Value| Keys::new(Kind::Loss, "Huber", object(json!({"dtype": value})))?.dtype();
         for name in ["float64", "float32", "mixed_bfloat16"] {
             assert_eq!(dtype(json!(name)).expect("a dtype").as_deref(), Some(name));
@@ -258,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused_with_what_was_meant() {
+    fn an_unknown_key_is_rejected_with_a_suggestion() {
         let error = split(Kind::Loss, &huber(), object(json!({"detla": 2.0}))).expect_err("no such key");
         assert_eq!(
             error.to_string(),

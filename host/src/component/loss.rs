@@ -1,10 +1,10 @@
-//! A loss: a plug-in's values, weighted, masked and reduced as Keras does.
+//! A loss: the plug-in's values, weighted, masked and reduced like in Keras.
 
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals, Targets};
 use plugfit_api::{Float, Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value, json};
 
-use super::broadcast::{Shape, common, same_rank, walk};
+use super::broadcast::{Shape, common, squeeze_or_expand_to_same_rank, walk};
 use super::combine::{Combined, Combiner, misfit};
 use super::keys::Keys;
 use super::reduction::{Reduction, divide_no_nan};
@@ -13,7 +13,7 @@ use crate::error::ErrorKind;
 use crate::plugin::{self, Kind};
 use crate::{Error, Result};
 
-/// A loss with a name and a reduction. After the first batch of its shape a call allocates nothing.
+/// A loss with a name and a reduction. Repeated calls with batches of the same shape allocate no memory.
 #[derive(Debug)]
 pub struct Loss {
     name: String,
@@ -21,23 +21,23 @@ pub struct Loss {
     loss: plugin::Loss,
     info: LossInfo,
     scratch: Scratch<f32>,
-    /// Where it computes in float64.
+    /// The state for computation in float64.
     double: Option<Box<Double>>,
 }
 
-/// What a loss came to.
+/// The value of a loss for a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LossValue<'l> {
-    /// One number.
+    /// A single number.
     Scalar(f64),
-    /// With the reduction "none": a number for each sample, or more.
+    /// With the reduction "none": a number for each sample, or several.
     Array {
         /// The length of each axis.
         shape: &'l [i64],
         /// The numbers in C order.
         values: &'l [f32],
     },
-    /// The same of a loss that computes in float64.
+    /// Like `Array`, for a loss that computes in float64.
     Array64 {
         /// The length of each axis.
         shape: &'l [i64],
@@ -47,10 +47,10 @@ pub enum LossValue<'l> {
 }
 
 impl LossValue<'_> {
-    /// The number.
+    /// Returns the number.
     ///
     /// # Errors
-    /// It is an array.
+    /// Returns an error if the value is an array.
     pub fn scalar(&self) -> Result<f64> {
         match self {
             LossValue::Scalar(value) => Ok(*value),
@@ -63,7 +63,7 @@ impl LossValue<'_> {
     }
 }
 
-/// Memory that is kept from batch to batch.
+/// Memory that is reused for the next batch.
 #[derive(Debug, Default)]
 struct Scratch<F> {
     combiner: Combiner<F>,
@@ -76,17 +76,17 @@ struct Scratch<F> {
     spare: Spare<F>,
 }
 
-/// What a loss of float64 keeps besides: a gradient that is asked for in float32.
+/// Memory for computation in float64, including the gradient if it is requested in float32.
 #[derive(Debug, Default)]
 struct Double {
     scratch: Scratch<f64>,
     gradient: Vec<f64>,
 }
 
-/// What a batch came to; none: one number.
+/// The value for a batch. If the array is `None`, the value is the number.
 type Reduced<'s, F> = (f64, Option<(&'s [i64], &'s [F])>);
 
-/// The shape of the values for inputs of the shapes seen last.
+/// The shape of the values, cached for the last input shapes.
 #[derive(Debug, Default)]
 pub(super) struct OutputShapes {
     y_true: Vec<i64>,
@@ -95,7 +95,7 @@ pub(super) struct OutputShapes {
 }
 
 impl OutputShapes {
-    /// Asks the plug-in only for what it wasn't asked the last time.
+    /// Returns the shape of the values. Calls the plug-in only if the input shapes have changed.
     pub fn get(&mut self, loss: &plugin::Loss, inputs: &Inputs<'_>, y_true: &Shape, y_pred: &Shape) -> Result<Shape> {
         if self.y_true != y_true.lengths() || self.y_pred != y_pred.lengths() || self.values.is_none() {
             self.values = None;
@@ -111,10 +111,10 @@ impl OutputShapes {
 }
 
 impl Loss {
-    /// A loss with the host's keys of its configuration: name, reduction.
+    /// Creates a loss with the host's keys of its configuration: name, reduction.
     ///
     /// # Errors
-    /// One of them can't be.
+    /// Returns an error if a key is unknown or invalid.
     pub fn new(loss: plugin::Loss, base: Map<String, Value>) -> Result<Self> {
         let reduction = base.get("reduction").cloned();
         let mut keys = Keys::new(Kind::Loss, loss.name(), base)?;
@@ -130,47 +130,48 @@ impl Loss {
             false => None,
             true => {
                 loss.check_float64()?;
-                takes_float64(&mut info);
+                accept_float64(&mut info);
                 Some(Box::default())
             }
         };
         Ok(Loss { name, reduction, loss, info, scratch: Scratch::default(), double })
     }
 
-    /// What the log calls it.
+    /// Returns the name in the log.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its class's name.
+    /// Returns the name of the class.
     pub fn class_name(&self) -> &str {
         self.loss.name()
     }
 
-    /// How it makes one number of its values.
+    /// Returns the reduction of the values to one number.
     pub fn reduction(&self) -> Reduction {
         self.reduction
     }
 
-    /// What depends on its configuration, the dtypes that it takes included: float64 for float32 where it computes in that.
+    /// Returns the properties that depend on the configuration, including the accepted dtypes: float64 replaces float32
+    /// if the loss computes in float64.
     pub fn info(&self) -> &LossInfo {
         &self.info
     }
 
-    /// Whether it computes in float64.
+    /// Returns whether the loss computes in float64.
     pub fn is_float64(&self) -> bool {
         self.double.is_some()
     }
 
-    /// The plug-in's part of it.
+    /// Returns the plug-in's loss.
     pub fn plugin(&self) -> &plugin::Loss {
         &self.loss
     }
 
-    /// Its whole configuration.
+    /// Returns the complete configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn get_config(&self) -> Result<Map<String, Value>> {
         let mut config = self.loss.config()?;
         config.insert("name".into(), json!(self.name));
@@ -178,18 +179,18 @@ impl Loss {
         Ok(config)
     }
 
-    /// Refuses targets and predictions whose rows have these shapes, if the plug-in does.
+    /// Checks that the plug-in accepts targets and predictions with these row shapes.
     ///
     /// # Errors
-    /// What the plug-in says.
+    /// Returns the error of the plug-in if it rejects the shapes.
     pub(crate) fn check_shapes(&self, y_true: &[usize], y_pred: &[usize]) -> Result<()> {
-        // What has dtypes of its own is asked with the first batch.
+        // A plug-in that declares dtypes is checked with the first batch.
         if !self.loss.info().dtypes.is_empty() {
             return Ok(());
         }
-        // Not a single row, whose length is that of an axis that broadcasts.
-        let of_rows = |row: &[usize]| [&[2], row].concat().iter().map(|&length| length as i64).collect::<Vec<_>>();
-        let shapes = [y_true, y_pred].map(of_rows);
+        // Use two rows: a single row would have a first axis of length 1, which broadcasts.
+        let two_rows = |row: &[usize]| [&[2], row].concat().iter().map(|&length| length as i64).collect::<Vec<_>>();
+        let shapes = [y_true, y_pred].map(two_rows);
         let zeros = [y_true, y_pred].map(|row| vec![0.0f32; 2 * row.iter().product::<usize>()]);
         let (y_true, y_pred) = (Tensor::new(&zeros[0], &shapes[0]), Tensor::new(&zeros[1], &shapes[1]));
         let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
@@ -198,15 +199,15 @@ impl Loss {
             [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
         match self.loss.output_shape(&Inputs::new(&tensors, None, None)) {
             Err(error) if error.kind() == ErrorKind::Failure => Err(error.into_usage()),
-            // What else goes wrong is told with the batch that it goes wrong with.
+            // Other errors will be reported with the batch that causes them.
             _ => Ok(()),
         }
     }
 
-    /// The loss of a batch. `weight` and `mask` broadcast to the values as in Keras.
+    /// Returns the loss of a batch. `weight` and `mask` broadcast to the values as in Keras.
     ///
     /// # Errors
-    /// The arrays don't fit, or the plug-in fails.
+    /// Returns an error if the arrays don't fit, or if the plug-in fails.
     pub fn value(
         &mut self,
         y_true: Tensor<'_>,
@@ -222,11 +223,11 @@ impl Loss {
         }
     }
 
-    /// The loss of a batch, and `scale` times its derivative with respect to `y_pred` (that of the sum, where it isn't reduced
-    /// to one number), written over `gradient`; both from one call of the plug-in.
+    /// Returns the loss of a batch and overwrites `gradient` with `scale` times its derivative with respect to
+    /// `y_pred`. Without a reduction, it is the derivative of the sum. Both come from one call of the plug-in.
     ///
     /// # Errors
-    /// The arrays don't fit, the loss has no gradient, or the plug-in fails.
+    /// Returns an error if the arrays don't fit, if the loss has no gradient, or if the plug-in fails.
     pub fn value_and_gradient(
         &mut self,
         y_true: Tensor<'_>,
@@ -247,21 +248,21 @@ impl Loss {
                 gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float32"))?;
             return run(loss, reduction, scratch, batch, Some(gradient)).map(single);
         };
-        let Double { scratch, gradient: slopes } = &mut **double;
+        let Double { scratch, gradient: derivatives } = &mut **double;
         if let Some(gradient) = gradient.as_mut_slice::<f64>() {
             return run(loss, reduction, scratch, batch, Some(gradient)).map(in_double);
         }
         let gradient =
             gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float64 or float32"))?;
-        slopes.resize(gradient.len(), 0.0);
-        let value = run(loss, reduction, scratch, batch, Some(slopes))?;
-        gradient.iter_mut().zip(&*slopes).for_each(|(single, &slope)| *single = slope as f32);
+        derivatives.resize(gradient.len(), 0.0);
+        let value = run(loss, reduction, scratch, batch, Some(derivatives))?;
+        gradient.iter_mut().zip(&*derivatives).for_each(|(single, &derivative)| *single = derivative as f32);
         Ok(in_double(value))
     }
 }
 
-/// Puts float64 in the place of float32 among the dtypes that are taken.
-fn takes_float64(info: &mut LossInfo) {
+/// Replaces float32 by float64 in the accepted dtypes.
+fn accept_float64(info: &mut LossInfo) {
     info.dtypes.resize(info.inputs.len(), Vec::new());
     for dtypes in &mut info.dtypes {
         if dtypes.is_empty() {
@@ -282,7 +283,7 @@ fn in_double((value, array): Reduced<'_, f64>) -> LossValue<'_> {
     array.map_or(LossValue::Scalar(value), |(shape, values)| LossValue::Array64 { shape, values })
 }
 
-/// What a loss is called with.
+/// The arguments of a loss.
 struct Batch<'b> {
     y_true: Tensor<'b>,
     y_pred: Tensor<'b>,
@@ -306,25 +307,25 @@ fn run<'s, F: Float>(
     let inputs = Inputs::new(&tensors, None, None);
     let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
     let combined = combiner.combine(weight, mask)?;
-    let spread = Spread::new(&shape, combined, upstream)?;
-    let keeps = reduction == Reduction::None && spread.together.rank() > 0;
+    let weights = BroadcastWeights::new(&shape, combined, upstream)?;
+    let unreduced = reduction == Reduction::None && weights.broadcast_shape.rank() > 0;
     if y_pred.is_empty() || shape.count() == 0 {
         if let Some(gradient) = gradient {
             gradient.fill(F::ZERO);
         }
-        if !keeps || spread.together.count() != 0 {
+        if !unreduced || weights.broadcast_shape.count() != 0 {
             return Ok((0.0, None));
         }
         weighted_shape.clear();
-        weighted_shape.extend_from_slice(spread.together.lengths());
+        weighted_shape.extend_from_slice(weights.broadcast_shape.lengths());
         return Ok((0.0, Some((&weighted_shape[..], &[]))));
     }
-    // What a loss marks itself is known after the call only.
+    // The mask of the loss itself is known only after the call.
     let own_mask = loss.info().own_mask;
-    let known = if own_mask { None } else { Some(spread.factor(reduction)) };
-    let wants_valid = own_mask && (keeps || mask.is_some());
+    let known_factor = if own_mask { None } else { Some(weights.factor(reduction)) };
+    let wants_valid = own_mask && (unreduced || mask.is_some());
     let count = shape.count();
-    if keeps {
+    if unreduced {
         resize(values, count, F::ZERO)?;
     }
     if wants_valid {
@@ -334,46 +335,46 @@ fn run<'s, F: Float>(
         let target = gradient.as_deref_mut().map(|gradient| TensorMut::new(gradient, pred_shape.lengths()));
         let mut gradients = [None, target];
         let mut output = LossOutput {
-            values: keeps.then_some(&mut values[..]),
+            values: unreduced.then_some(&mut values[..]),
             valid: wants_valid.then_some(&mut valid[..]),
             gradients: &mut gradients,
-            upstream: spread.upstream,
-            scale: F::rounded(scale * known.unwrap_or(1.0)),
+            upstream: weights.upstream,
+            scale: F::rounded(scale * known_factor.unwrap_or(1.0)),
         };
         weightless::call(loss, &inputs, &shape, &mut output, spare)?
     };
-    let factor = match known {
+    let factor = match known_factor {
         Some(factor) => factor,
         None => {
             let counted = match mask {
                 None => totals.count,
                 Some(mask) => both_valid(&shape, valid, &mask)?,
             };
-            let factor = spread.own_mask_factor(reduction, count, counted, &totals);
+            let factor = weights.own_mask_factor(reduction, count, counted, &totals);
             match gradient {
                 Some(gradient) if factor == 0.0 => gradient.fill(F::ZERO),
                 Some(gradient) if factor != 1.0 => {
-                    gradient.iter_mut().for_each(|slope| *slope *= F::rounded(factor));
+                    gradient.iter_mut().for_each(|derivative| *derivative *= F::rounded(factor));
                 }
                 _ => {}
             }
             factor
         }
     };
-    if !keeps {
+    if !unreduced {
         return Ok((totals.value * factor, None));
     }
     if wants_valid {
-        values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value = weighed(*value, valid));
+        values.iter_mut().zip(&*valid).for_each(|(value, &valid)| *value = times_weight(*value, valid));
     }
     weighted_shape.clear();
-    weighted_shape.extend_from_slice(spread.together.lengths());
-    let values = match spread.combined {
+    weighted_shape.extend_from_slice(weights.broadcast_shape.lengths());
+    let values = match weights.combined {
         None => &values[..],
         Some(combined) => {
             weighted.clear();
-            walk(&spread.together, [&spread.of_values, &combined.shape], |_, [value, weight]| {
-                weighted.push(weighed(values[value], combined.values[weight]));
+            walk(&weights.broadcast_shape, [&weights.value_shape, &combined.shape], |_, [value, weight]| {
+                weighted.push(times_weight(values[value], combined.values[weight]));
             });
             &weighted[..]
         }
@@ -381,7 +382,7 @@ fn run<'s, F: Float>(
     Ok((0.0, Some((&weighted_shape[..], values))))
 }
 
-/// Makes a buffer of a loss's values this long.
+/// Resizes a buffer for a loss's values, and returns an error if there isn't enough memory.
 pub(super) fn resize<F: Float>(buffer: &mut Vec<F>, count: usize, value: F) -> Result<()> {
     let room = buffer.try_reserve(count.saturating_sub(buffer.len()));
     room.map_err(|_| Error::failure(format!("there is no memory for the {count} values of a loss")))?;
@@ -389,53 +390,58 @@ pub(super) fn resize<F: Float>(buffer: &mut Vec<F>, count: usize, value: F) -> R
     Ok(())
 }
 
-/// A value times its weight; 0 where that is 0, even if the value is NaN.
-fn weighed<F: Float>(value: F, weight: F) -> F {
+/// Returns a value times its weight; 0 if the weight is 0, even if the value is NaN.
+fn times_weight<F: Float>(value: F, weight: F) -> F {
     if weight == F::ZERO { F::ZERO } else { value * weight }
 }
 
-/// The values' shape and the weights', brought together.
-struct Spread<'c, F> {
-    /// The shape of the values times the weights.
-    together: Shape,
-    /// The values' shape, at the weights' rank.
-    of_values: Shape,
-    /// The weights, at the values' rank.
+/// The broadcast shapes of the values and the weights.
+struct BroadcastWeights<'c, F> {
+    /// The shape of the product of values and weights.
+    broadcast_shape: Shape,
+    /// The shape of the values, at the rank of the weights.
+    value_shape: Shape,
+    /// The weights, at the rank of the values.
     combined: Option<Combined<'c, F>>,
-    /// For each value the sum of the weights that it is multiplied by.
+    /// For each value, the sum of the weights that apply to it.
     upstream: Option<&'c [F]>,
 }
 
-impl<'c, F: Float> Spread<'c, F> {
+impl<'c, F: Float> BroadcastWeights<'c, F> {
     fn new(shape: &Shape, combined: Option<Combined<'c, F>>, buffer: &'c mut Vec<F>) -> Result<Self> {
         let Some(mut combined) = combined else {
-            return Ok(Spread { together: *shape, of_values: *shape, combined: None, upstream: None });
+            return Ok(BroadcastWeights {
+                broadcast_shape: *shape,
+                value_shape: *shape,
+                combined: None,
+                upstream: None,
+            });
         };
         let given = combined.shape;
-        let mut of_values = *shape;
-        same_rank(&mut of_values, &mut combined.shape);
-        let together = common(&of_values, &combined.shape)
+        let mut value_shape = *shape;
+        squeeze_or_expand_to_same_rank(&mut value_shape, &mut combined.shape);
+        let broadcast_shape = common(&value_shape, &combined.shape)
             .ok_or_else(|| misfit("sample_weight", given.lengths(), "the loss", shape.lengths()))?;
-        let upstream: &[F] = if combined.shape == together && of_values == together {
+        let upstream: &[F] = if combined.shape == broadcast_shape && value_shape == broadcast_shape {
             combined.values
         } else {
             buffer.clear();
-            resize(buffer, of_values.count(), F::ZERO)?;
-            walk(&together, [&of_values, &combined.shape], |_, [value, weight]| {
+            resize(buffer, value_shape.count(), F::ZERO)?;
+            walk(&broadcast_shape, [&value_shape, &combined.shape], |_, [value, weight]| {
                 buffer[value] += combined.values[weight]
             });
             buffer
         };
-        Ok(Spread { together, of_values, combined: Some(combined), upstream: Some(upstream) })
+        Ok(BroadcastWeights { broadcast_shape, value_shape, combined: Some(combined), upstream: Some(upstream) })
     }
 
-    /// What the weighted sum is multiplied by.
+    /// Returns the factor of the weighted sum.
     fn factor(&self, reduction: Reduction) -> f64 {
-        let count = if self.together.rank() == 0 { 1.0 } else { self.together.count() as f64 };
+        let count = if self.broadcast_shape.rank() == 0 { 1.0 } else { self.broadcast_shape.count() as f64 };
         let mask = self.combined.and_then(|combined| combined.mask);
         match (reduction, self.combined) {
             (Reduction::Sum | Reduction::None, _) => 1.0,
-            (Reduction::MeanWithSampleWeight, Some(_)) if self.together.rank() == 0 => 1.0,
+            (Reduction::MeanWithSampleWeight, Some(_)) if self.broadcast_shape.rank() == 0 => 1.0,
             (Reduction::MeanWithSampleWeight, Some(combined)) => divide_no_nan(1.0, combined.sum()),
             _ => {
                 let visible = mask.filter(|_| reduction.is_plain_mean());
@@ -444,32 +450,33 @@ impl<'c, F: Float> Spread<'c, F> {
         }
     }
 
-    /// The same, where `counted` of `count` values count by the loss's own mask and the one given.
+    /// Returns the factor of the weighted sum, if `counted` of `count` values are included by both the loss's own mask
+    /// and the given mask.
     fn own_mask_factor(&self, reduction: Reduction, count: usize, counted: f64, totals: &LossTotals) -> f64 {
-        let together = self.together.count() as f64;
+        let broadcast_count = self.broadcast_shape.count() as f64;
         match reduction {
             Reduction::Sum | Reduction::None => 1.0,
-            Reduction::MeanWithSampleWeight if self.together.rank() == 0 => 1.0,
+            Reduction::MeanWithSampleWeight if self.broadcast_shape.rank() == 0 => 1.0,
             Reduction::MeanWithSampleWeight => {
                 divide_no_nan(1.0, if self.upstream.is_some() { totals.weight } else { counted })
             }
             Reduction::SumOverBatchSize | Reduction::Mean => {
-                divide_no_nan(count as f64, counted) * divide_no_nan(1.0, together)
+                divide_no_nan(count as f64, counted) * divide_no_nan(1.0, broadcast_count)
             }
         }
     }
 }
 
-/// How many values both the loss and the mask let count.
+/// Returns the number of values that both the loss and the mask include.
 fn both_valid<F: Float>(shape: &Shape, valid: &[F], mask: &Tensor<'_>) -> Result<f64> {
-    let mut of_mask = Shape::new(mask.shape(), "the mask")?;
-    let mut of_values = *shape;
-    same_rank(&mut of_values, &mut of_mask);
-    if common(&of_values, &of_mask) != Some(of_values) {
+    let mut mask_shape = Shape::new(mask.shape(), "the mask")?;
+    let mut value_shape = *shape;
+    squeeze_or_expand_to_same_rank(&mut value_shape, &mut mask_shape);
+    if common(&value_shape, &mask_shape) != Some(value_shape) {
         return Err(misfit("the mask", mask.shape(), "the loss", shape.lengths()));
     }
     let mut count = 0.0;
-    walk(&of_values, [&of_mask], |value, [at]| {
+    walk(&value_shape, [&mask_shape], |value, [at]| {
         if valid[value] != F::ZERO && mask.get_f64(at) != 0.0 {
             count += 1.0;
         }
@@ -477,16 +484,17 @@ fn both_valid<F: Float>(shape: &Shape, valid: &[F], mask: &Tensor<'_>) -> Result
     Ok(count)
 }
 
-/// The shapes of both at the same rank, as Keras makes it.
+/// Returns both shapes, aligned to the same rank as in Keras.
 pub(super) fn aligned(y_true: &Tensor<'_>, y_pred: &Tensor<'_>) -> Result<(Shape, Shape)> {
     let mut true_shape = Shape::new(y_true.shape(), "y_true")?;
     let mut pred_shape = Shape::new(y_pred.shape(), "y_pred")?;
-    same_rank(&mut true_shape, &mut pred_shape);
+    squeeze_or_expand_to_same_rank(&mut true_shape, &mut pred_shape);
     Ok((true_shape, pred_shape))
 }
 
-/// Refuses labels that would be broadcast to the predictions, or the other way: each prediction needs one of its own. A plug-in of
-/// an older plugfit-api broadcasts. What a loss of class ids, or one that doesn't say what its labels are, takes is for it to check.
+/// Checks that labels and predictions have the same shape, since each prediction needs its own label. A plug-in of an
+/// older plugfit-api would broadcast them. Losses with class ids, and losses that don't declare their kind of labels,
+/// check the shapes themselves.
 pub(super) fn check_pairs(
     loss: &plugin::Loss,
     (y_true, true_shape): (&Tensor<'_>, &Shape),
@@ -508,7 +516,7 @@ pub(super) fn check_pairs(
     })
 }
 
-/// The same numbers in another shape of as many.
+/// Returns the same numbers in a different shape of the same size.
 pub(super) fn reshaped<'a>(tensor: Tensor<'a>, shape: &'a [i64]) -> Tensor<'a> {
     if let Some(numbers) = tensor.as_slice::<f32>() {
         Tensor::new(numbers, shape)

@@ -1,10 +1,10 @@
-//! The mean of a loss's values as a metric.
+//! A metric that is the mean of a loss's values.
 
 use plugfit_api::loss::LossOutput;
 use plugfit_api::metric::{Direction, MetricInfo, Outcome};
 use plugfit_api::{Inputs, Tensor};
 
-use super::broadcast::{Shape, common, same_rank, walk};
+use super::broadcast::{Shape, common, squeeze_or_expand_to_same_rank, walk};
 use super::combine::{Combiner, check_weight, misfit};
 use super::loss::{OutputShapes, aligned, check_pairs, reshaped};
 use super::reduction::divide_no_nan;
@@ -26,16 +26,16 @@ pub(super) struct LossMean {
 
 impl LossMean {
     pub fn new(loss: plugin::Loss) -> Self {
-        let of_loss = loss.info();
+        let loss_info = loss.info();
         let float32 = || vec!["float32".to_owned()];
-        let dtypes = (0..of_loss.inputs.len()).map(|input| match of_loss.dtypes.get(input) {
+        let dtypes = (0..loss_info.inputs.len()).map(|input| match loss_info.dtypes.get(input) {
             Some(dtypes) if !dtypes.is_empty() => dtypes.clone(),
             _ => float32(),
         });
         let info = MetricInfo {
-            inputs: of_loss.inputs.clone(),
+            inputs: loss_info.inputs.clone(),
             dtypes: dtypes.collect(),
-            rows_independent: of_loss.rows_independent,
+            rows_independent: loss_info.rows_independent,
             ..MetricInfo::new(Direction::Minimize)
         };
         let (combiner, shapes, upstream) = (Combiner::default(), OutputShapes::default(), Vec::new());
@@ -59,27 +59,27 @@ impl LossMean {
         if y_pred.is_empty() || shape.count() == 0 {
             return Ok(());
         }
-        let mut of_values = shape;
+        let mut value_shape = shape;
         let mut scalar_weight = None;
         let mut weights = None;
         if let Some(mut combined) = combiner.combine(weight, mask)? {
             let given = combined.shape;
             check_weight(&Tensor::new(combined.values, given.lengths()))?;
-            same_rank(&mut of_values, &mut combined.shape);
+            squeeze_or_expand_to_same_rank(&mut value_shape, &mut combined.shape);
             if let ([], [single]) = (combined.shape.lengths(), combined.values) {
-                // One weight for the whole batch: its mean counts once.
+                // A single weight for the whole batch applies to the batch's mean.
                 scalar_weight = Some(f64::from(*single));
             } else {
-                // Weights belong to the leading axes; the values are averaged over the others.
-                let padded = combined.shape.padded(of_values.rank());
-                if common(&of_values, &padded) != Some(of_values) {
+                // Weights apply to the leading axes; the values are averaged over the others.
+                let padded = combined.shape.padded(value_shape.rank());
+                if common(&value_shape, &padded) != Some(value_shape) {
                     return Err(misfit("sample_weight", given.lengths(), "the values", shape.lengths()));
                 }
-                weights = Some(if padded == of_values {
+                weights = Some(if padded == value_shape {
                     combined.values
                 } else {
                     upstream.clear();
-                    walk(&of_values, [&padded], |_, [at]| upstream.push(combined.values[at]));
+                    walk(&value_shape, [&padded], |_, [at]| upstream.push(combined.values[at]));
                     &upstream[..]
                 });
             }
@@ -90,22 +90,23 @@ impl LossMean {
         }
         let totals = weightless::call(loss, &inputs, &shape, &mut output, spare)?;
         let weighted = weights.is_some();
-        // As in Keras, what the loss itself leaves out (`ignore_class`) is a value of 0 without weights, and has no weight beside them.
+        // As in Keras, values that the loss itself ignores (`ignore_class`) count as 0 without weights, and have no
+        // weight with weights.
         let sum = if weighted { totals.weight } else { shape.count() as f64 };
         let (total, count) = match scalar_weight {
-            // Keras gives each value that the loss doesn't leave out the weight.
+            // Keras applies the weight to each value that the loss doesn't ignore.
             Some(weight) if loss.info().own_mask => {
-                (totals.value * weight / per_sample(&of_values), totals.count * weight / per_sample(&of_values))
+                (totals.value * weight / per_sample(&value_shape), totals.count * weight / per_sample(&value_shape))
             }
             Some(weight) => (divide_no_nan(totals.value, sum) * weight, weight),
-            None => (totals.value / per_sample(&of_values), sum / per_sample(&of_values)),
+            None => (totals.value / per_sample(&value_shape), sum / per_sample(&value_shape)),
         };
         self.total += total;
         self.count += count;
         Ok(())
     }
 
-    /// The mean of nothing is undefined; Keras's is 0.
+    /// Returns the mean; undefined without values, while Keras returns 0.
     pub fn result(&self) -> Outcome {
         Outcome::ratio(self.total, self.count)
     }
@@ -119,7 +120,7 @@ impl LossMean {
         self.count += other.count;
     }
 
-    /// The version of what [`save`](Self::save) writes.
+    /// The version of the format that [`save`](Self::save) writes.
     pub const VERSION: u32 = 1;
 
     pub fn save(&self) -> Vec<u8> {
@@ -137,7 +138,7 @@ impl LossMean {
     }
 }
 
-/// A batch counts as many samples as its first axis is long.
+/// Returns the number of values per sample; the first axis counts samples.
 fn per_sample(shape: &Shape) -> f64 {
     shape.lengths().iter().skip(1).map(|&length| length as f64).product::<f64>().max(1.0)
 }
@@ -149,10 +150,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_loss_leaves_out_has_no_weight_beside_one_weight_for_all() {
+    fn ignored_values_have_no_weight_under_a_single_weight() {
         let identifier = json!({"class_name": "SparseCategoricalCrossentropy", "config": {"ignore_class": 0}});
         let (ids, predictions) = ([0i64, 1, 2], [0.7f32, 0.2, 0.1, 0.1, 0.3, 0.6, 0.2, 0.3, 0.5]);
-        let of = |weight: Option<&[f32]>| {
+        let mean = |weight: Option<&[f32]>| {
             let mut metric = crate::Host::new().metric(identifier.clone()).expect("it is there");
             let (t, p) = (Tensor::new(&ids, &[3]), Tensor::new(&predictions, &[3, 3]));
             let weight = weight.map(|weight| match weight {
@@ -169,7 +170,7 @@ mod tests {
         for (weight, expected) in
             [(None, sum / 3.0), (Some(&[2.0f32][..]), sum / 2.0), (Some(&[2.0, 2.0, 2.0]), sum / 2.0)]
         {
-            assert!((of(weight) - expected).abs() < 1e-6, "{weight:?}: {} {expected}", of(weight));
+            assert!((mean(weight) - expected).abs() < 1e-6, "{weight:?}: {} {expected}", mean(weight));
         }
     }
 }

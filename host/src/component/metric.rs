@@ -1,4 +1,4 @@
-//! A metric: a plug-in's, or the mean of a loss's values, with its state.
+//! A metric of a plug-in, or the mean of a loss's values, with its state.
 
 use plugfit_api::metric::{Direction, MetricInfo, Outcome};
 use plugfit_api::{Inputs, Tensor};
@@ -10,7 +10,7 @@ use super::loss_mean::LossMean;
 use crate::plugin::{self, Kind, MetricState};
 use crate::{Error, Result};
 
-/// A metric with a name and what it has seen.
+/// A metric with its name and its state.
 pub struct Metric {
     name: String,
     source: Source,
@@ -23,40 +23,40 @@ enum Source {
 }
 
 impl Metric {
-    /// A metric with the host's keys of its configuration: name.
+    /// Creates a metric with the host's key of its configuration: name.
     ///
     /// # Errors
-    /// One of them can't be, or the plug-in fails.
+    /// Returns an error if a key is unknown or invalid, or if the plug-in fails.
     pub fn new(metric: plugin::Metric, base: Map<String, Value>) -> Result<Self> {
         let name = Self::named(metric.name(), base)?;
         let state = metric.new_state()?;
         Ok(Metric { name, source: Source::Metric { metric, state }, combiner: Combiner::default() })
     }
 
-    /// The weighted mean of a loss's values; less is better.
+    /// Creates the weighted mean of a loss's values; lower is better.
     ///
     /// # Errors
-    /// One of the host's keys can't be.
+    /// Returns an error if one of the host's keys is unknown or invalid.
     pub fn of_loss(loss: plugin::Loss, mut base: Map<String, Value>) -> Result<Self> {
-        // A loss's, but a metric has a reduction of its own.
+        // The reduction of the loss doesn't apply to the metric.
         base.remove("reduction");
         let name = Self::named(loss.name(), base)?;
         Ok(Metric { name, source: Source::Loss(Box::new(LossMean::new(loss))), combiner: Combiner::default() })
     }
 
-    /// The name among the host's keys. What the dtype is doesn't matter, but it must be one.
+    /// Returns the name in the host's keys. The dtype has no effect, but must be valid.
     fn named(class: &str, base: Map<String, Value>) -> Result<String> {
         let mut keys = Keys::new(Kind::Metric, class, base)?;
         keys.dtype()?;
         keys.name()
     }
 
-    /// What the log calls it.
+    /// Returns the name in the log.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its class's name.
+    /// Returns the name of the class.
     pub fn class_name(&self) -> &str {
         match &self.source {
             Source::Metric { metric, .. } => metric.name(),
@@ -64,7 +64,7 @@ impl Metric {
         }
     }
 
-    /// Its class's name after its plug-in's, `package>Name`, but for one of the standard set.
+    /// Returns the class name with its package, `package>Name`; without the package for the standard set.
     pub fn full_name(&self) -> String {
         match &self.source {
             Source::Metric { metric, .. } => metric.full_name(),
@@ -72,12 +72,12 @@ impl Metric {
         }
     }
 
-    /// Whether it is the mean of a loss's values.
+    /// Returns whether it is the mean of a loss's values.
     pub fn is_of_loss(&self) -> bool {
         matches!(self.source, Source::Loss(_))
     }
 
-    /// What depends on its configuration.
+    /// Returns the properties that depend on the configuration.
     pub fn info(&self) -> &MetricInfo {
         match &self.source {
             Source::Metric { metric, .. } => metric.info(),
@@ -85,15 +85,15 @@ impl Metric {
         }
     }
 
-    /// Which way is better.
+    /// Returns the direction in which the metric is better.
     pub fn direction(&self) -> Direction {
         self.info().direction
     }
 
-    /// Its whole configuration.
+    /// Returns the complete configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn get_config(&self) -> Result<Map<String, Value>> {
         let mut config = match &self.source {
             Source::Metric { metric, .. } => metric.config()?,
@@ -103,10 +103,11 @@ impl Metric {
         Ok(config)
     }
 
-    /// Takes in a batch; what the mask leaves out has weight 0, and what has weight 0 isn't looked at. Negative weights count as they are.
+    /// Updates the state with a batch. Masked values have weight 0, and values with weight 0 are ignored. Negative
+    /// weights are used as they are.
     ///
     /// # Errors
-    /// The arrays don't fit, a weight is NaN, or the plug-in fails.
+    /// Returns an error if the arrays don't fit, if a weight is NaN, or if the plug-in fails.
     pub fn update_state(
         &mut self,
         y_true: Tensor<'_>,
@@ -122,10 +123,10 @@ impl Metric {
         }
     }
 
-    /// Takes in values, for a metric of values alone.
+    /// Updates the state with values, for a metric that takes only values.
     ///
     /// # Errors
-    /// The arrays don't fit, the metric needs more than values, or the plug-in fails.
+    /// Returns an error if the arrays don't fit, if the metric takes more than values, or if the plug-in fails.
     pub fn update_values(
         &mut self,
         values: Tensor<'_>,
@@ -138,10 +139,10 @@ impl Metric {
         }
     }
 
-    /// What it has come to.
+    /// Returns the result.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn result(&self) -> Result<Outcome> {
         match &self.source {
             Source::Metric { state, .. } => state.result(),
@@ -149,14 +150,14 @@ impl Metric {
         }
     }
 
-    /// Forgets what it has seen.
+    /// Resets the state.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn reset_state(&mut self) -> Result<()> {
         match &mut self.source {
             Source::Metric { metric, state } => {
-                // A state that a panic left half written can't be reset; a new one can be made.
+                // A state that a panic left inconsistent can't be reset, but it can be replaced.
                 state.reset().or_else(|_| metric.new_state().map(|new| *state = new))
             }
             Source::Loss(mean) => {
@@ -166,10 +167,10 @@ impl Metric {
         }
     }
 
-    /// Takes in what another metric of the same class and configuration has seen.
+    /// Merges the state of another metric of the same class and configuration.
     ///
     /// # Errors
-    /// They can't be merged.
+    /// Returns an error if the metrics can't be merged.
     pub fn merge_state(&mut self, other: &Metric) -> Result<()> {
         let settings = |metric: &Metric| -> Result<Map<String, Value>> {
             let mut config = metric.get_config()?;
@@ -177,30 +178,32 @@ impl Metric {
             Ok(config)
         };
         if self.full_name() == other.full_name() && settings(self)? != settings(other)? {
-            return Err(Error::usage(format!("what {} has seen is of other settings", other.name)));
+            return Err(Error::usage(format!("the state of {} belongs to other settings", other.name)));
         }
         match (&mut self.source, &other.source) {
-            (Source::Metric { metric, state }, Source::Metric { metric: of_other, state: others })
-                if metric.full_name() == of_other.full_name() =>
+            (Source::Metric { metric, state }, Source::Metric { metric: other_metric, state: other_state })
+                if metric.full_name() == other_metric.full_name() =>
             {
-                state.merge(others)
+                state.merge(other_state)
             }
-            (Source::Loss(mean), Source::Loss(others)) if mean.loss.full_name() == others.loss.full_name() => {
-                mean.merge(others);
+            (Source::Loss(mean), Source::Loss(other_state))
+                if mean.loss.full_name() == other_state.loss.full_name() =>
+            {
+                mean.merge(other_state);
                 Ok(())
             }
             _ => Err(Error::usage(format!(
-                "what {} has seen can't be merged into {}",
+                "the state of {} can't be merged into that of {}",
                 other.class_name(),
                 self.class_name()
             ))),
         }
     }
 
-    /// What it has seen as bytes, exact to the bit.
+    /// Saves the state as bytes, bit for bit.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn get_state(&self) -> Result<Vec<u8>> {
         let (version, state) = match &self.source {
             Source::Metric { state, .. } => state.save()?,
@@ -211,10 +214,10 @@ impl Metric {
         Ok(bytes)
     }
 
-    /// Goes on from what [`get_state`](Self::get_state) gave. On an error the state is as it was.
+    /// Restores a state from [`get_state`](Self::get_state). On an error the state is unchanged.
     ///
     /// # Errors
-    /// The bytes are of another metric, or damaged.
+    /// Returns an error if the bytes belong to a different metric, or are damaged.
     pub fn set_state(&mut self, bytes: &[u8]) -> Result<()> {
         let Some((version, bytes)) = bytes.split_first_chunk::<4>() else {
             return Err(Error::failure(format!("the saved state of {} is cut short", self.name)));

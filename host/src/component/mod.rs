@@ -1,8 +1,10 @@
-//! What Keras's base classes give: to losses reductions, masks and weights; to metrics a name and a state; to optimizers a
-//! learning rate, clipping, weight decay, averages, accumulation. The formulas are the plug-ins'.
+//! The parts of components that Keras's base classes implement. Losses get reductions, masks and weights; metrics a
+//! name and a state; optimizers a learning rate, clipping, weight decay, averages and accumulation. The plug-ins
+//! implement the formulas.
 
 mod broadcast;
 mod combine;
+mod groups;
 mod keys;
 mod loss;
 mod loss_mean;
@@ -10,16 +12,20 @@ mod metric;
 mod optimizer;
 mod optimizer_keys;
 mod optimizer_state;
+mod parameter;
 mod rate;
 mod reduction;
 mod schedule;
 mod weightless;
 
+pub use groups::Group;
+pub(crate) use groups::read as read_groups;
 pub use keys::{base_keys, silent_keys, split};
 pub use loss::{Loss, LossValue};
 pub use metric::Metric;
 pub use optimizer::Optimizer;
 pub use optimizer_keys::nested;
 pub use optimizer_state::OptimizerState;
+pub use parameter::Parameter;
 pub use reduction::Reduction;
 pub use schedule::Schedule;

@@ -1,28 +1,29 @@
-//! An optimizer with its slots, its learning rate, and what Keras's base class gives to all of them.
+//! An optimizer with its slots, its learning rate, and the features of Keras's base class.
 
 use plugfit_api::Tensor;
 use plugfit_api::optimizer::{Parameter, Start, Step};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
+use super::groups::Group;
 use super::keys::Keys;
 use super::optimizer_keys::{clip, weight_decay};
 use super::rate::Rate;
-use crate::compile::Group;
 use crate::plugin::{self, Clip, Entry, Kind, Resolve, Slot, SlotValues};
-use crate::{Error, Result, network};
+use crate::{Error, Result};
 
 /// An optimizer.
 ///
-/// A step is, in Keras's order: gradients by the loss scale, accumulated where that is asked for, clipped; weight decay; the
-/// plug-in's update; the average of the weights. One call into the plug-in sees to all parameters.
+/// As in Keras, a step consists of: dividing gradients by the loss scale; accumulating them, if configured; clipping;
+/// weight decay; the plug-in's update; the moving average of the weights. One call to the plug-in updates all
+/// parameters.
 #[derive(Debug)]
 pub struct Optimizer {
     optimizer: plugin::Optimizer,
     base: Map<String, Value>,
     name: String,
     rate: Rate,
-    /// The rate that took the place of the configured one.
+    /// The rate that replaced the configured one.
     pub(super) set_rate: Option<f64>,
     weight_decay: Option<f64>,
     clip: Clip,
@@ -33,37 +34,38 @@ pub struct Optimizer {
     excluded: Vec<Regex>,
     excluded_paths: Vec<String>,
     groups: Vec<Group>,
-    /// Batches seen.
+    /// The number of batches seen.
     pub(super) steps: u64,
     seed: u64,
     pub(super) built: Option<Built>,
 }
 
-/// What is kept for the parameters.
+/// The state for the parameters.
 #[derive(Debug)]
 pub(super) struct Built {
-    pub parameters: Vec<Kept>,
-    /// The optimizer's own.
+    pub parameters: Vec<ParameterState>,
+    /// The slots that belong to no parameter.
     pub slots: Vec<Slot>,
 }
 
+/// The state for one parameter.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct ParameterState {
     name: String,
     pub path: String,
     shape: Vec<i64>,
     trainable: bool,
     decays: bool,
-    /// Whether its group has a weight decay in place of the optimizer's.
+    /// Whether its group replaces the optimizer's weight decay.
     has_own_decay: bool,
-    /// The first group that it is of.
+    /// The index of the first group that matches it.
     group: Option<usize>,
     pub slots: Vec<Slot>,
     pub ema: Option<Vec<f32>>,
     pub accumulated: Option<Vec<f32>>,
 }
 
-impl Kept {
+impl ParameterState {
     fn parameter(&self) -> Parameter<'_> {
         Parameter {
             name: &self.name,
@@ -75,7 +77,7 @@ impl Kept {
         }
     }
 
-    /// Moves the average where no update does: in every step of Keras's each parameter's moves.
+    /// Updates the moving average for parameters that the step doesn't update, as Keras does in every step.
     fn average(&mut self, value: &[f32], momentum: f64) {
         if let (Some(ema), true) = (&mut self.ema, self.trainable) {
             let momentum = momentum as f32;
@@ -91,15 +93,15 @@ impl Kept {
 }
 
 impl Optimizer {
-    /// An optimizer with the host's keys of its configuration.
+    /// Creates an optimizer with the host's keys of its configuration.
     ///
     /// # Errors
-    /// A key has a value that can't be.
+    /// Returns an error if a key is unknown or has an invalid value.
     pub fn new(optimizer: plugin::Optimizer, base: Map<String, Value>, resolve: &dyn Resolve) -> Result<Self> {
         let mut keys = Keys::new(Kind::Optimizer, optimizer.name(), base.clone())?;
         let clip = clip(&mut keys)?;
-        let share = |number: f64| (0.0..=1.0).contains(&number);
-        let ema_momentum = keys.number("ema_momentum", "a number from 0 to 1", share)?.unwrap_or(0.99);
+        let is_fraction = |number: f64| (0.0..=1.0).contains(&number);
+        let ema_momentum = keys.number("ema_momentum", "a number from 0 to 1", is_fraction)?.unwrap_or(0.99);
         Ok(Optimizer {
             name: keys.name()?,
             rate: Rate::read(&mut keys, resolve)?,
@@ -123,41 +125,42 @@ impl Optimizer {
         })
     }
 
-    /// What it is called.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its class's name after its plug-in's, `package>Name`, but for one of the standard set.
+    /// Returns the class name with its package, `package>Name`; without the package for the standard set.
     pub fn full_name(&self) -> String {
         self.optimizer.full_name()
     }
 
-    /// By what a loss is multiplied before its gradient is taken; 1 if nothing was said. An optimizer that finds its own scale has
-    /// it in a slot "loss_scale", and says with what it starts.
+    /// Returns the factor of the loss, applied before its gradient is computed; 1 by default. An optimizer with a
+    /// dynamic loss scale stores it in a slot "loss_scale" and reports the initial value.
     pub fn loss_scale(&self) -> f64 {
-        let own = || match &self.built.as_ref()?.slots.iter().find(|slot| slot.spec.name == "loss_scale")?.values {
+        let slot_scale = || match &self.built.as_ref()?.slots.iter().find(|slot| slot.spec.name == "loss_scale")?.values
+        {
             SlotValues::Single(values) => values.first().map(|&scale| f64::from(scale)),
             SlotValues::Double(values) => values.first().copied(),
         };
-        let started = || self.optimizer.info().get("loss_scale").and_then(Value::as_f64);
-        self.loss_scale.unwrap_or(1.0) * own().or_else(started).unwrap_or(1.0)
+        let initial = || self.optimizer.info().get("loss_scale").and_then(Value::as_f64);
+        self.loss_scale.unwrap_or(1.0) * slot_scale().or_else(initial).unwrap_or(1.0)
     }
 
-    /// Updates made.
+    /// Returns the number of updates.
     pub fn iterations(&self) -> u64 {
         self.steps / self.accumulation.unwrap_or(1)
     }
 
-    /// The learning rate of the next step; NaN if its schedule fails, which the step itself will say.
+    /// Returns the learning rate of the next step; NaN if its schedule fails, in which case the step returns the error.
     pub fn learning_rate(&self) -> f64 {
         self.rate.at(self.steps).unwrap_or(f64::NAN)
     }
 
-    /// Goes on with this learning rate, in place of a schedule as well.
+    /// Sets the learning rate. Replaces a schedule, if any.
     ///
     /// # Errors
-    /// It is negative or not finite.
+    /// Returns an error if the rate is negative or not finite.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(Error::usage(format!("{rate} can't be a learning rate")));
@@ -167,21 +170,22 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Whether it knows its parameters.
+    /// Returns whether it was built for parameters.
     pub fn is_built(&self) -> bool {
         self.built.is_some()
     }
 
-    /// What randomness follows from.
+    /// Sets the seed of random numbers.
     pub fn set_seed(&mut self, seed: u64) {
         self.seed = seed;
     }
 
-    /// Leaves parameters out of weight decay in whose name one of these regular expressions is found, as in Keras: `bias` is found in
-    /// "bias_1", `^bias$` is not. The name is the last part of the path.
+    /// Excludes parameters from weight decay if one of these regular expressions matches a part of their name, as in
+    /// Keras: `bias` matches "bias_1", `^bias$` doesn't. The name is the last part of the path.
     ///
     /// # Errors
-    /// It is built already, or one is no regular expression, or one that takes more than a mebibyte; then nothing changes.
+    /// Returns an error if the optimizer is already built, if an expression is invalid, or if its compiled size exceeds
+    /// a mebibyte. Nothing changes then.
     pub fn exclude_from_weight_decay(&mut self, words: impl IntoIterator<Item = String>) -> Result<()> {
         if self.built.is_some() {
             return Err(Error::usage("exclude_from_weight_decay comes before build"));
@@ -191,10 +195,10 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Leaves the parameters of these paths out of weight decay.
+    /// Excludes the parameters with these paths from weight decay.
     ///
     /// # Errors
-    /// It is built already.
+    /// Returns an error if the optimizer is already built.
     pub fn exclude_paths_from_weight_decay(&mut self, paths: impl IntoIterator<Item = String>) -> Result<()> {
         if self.built.is_some() {
             return Err(Error::usage("exclude_paths_from_weight_decay comes before build"));
@@ -203,10 +207,10 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Trains the parameters of these groups otherwise than the rest.
+    /// Sets the groups of parameters with different training settings.
     ///
     /// # Errors
-    /// It is built already, or a group has a setting that can't be.
+    /// Returns an error if the optimizer is already built, or if a group has an invalid setting.
     pub fn set_groups(&mut self, groups: Vec<Group>) -> Result<()> {
         if self.built.is_some() {
             return Err(Error::usage("groups come before build"));
@@ -216,15 +220,15 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Every key of its configuration.
+    /// Returns the configuration with all keys.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn get_config(&self) -> Result<Map<String, Value>> {
         let mut config = self.optimizer.config()?;
         for (key, _, default, _) in super::base_keys(Kind::Optimizer) {
             if config.contains_key(*key) {
-                continue; // The plug-in has taken it over.
+                continue; // The plug-in handles this key.
             }
             let value = self.base.get(*key).cloned();
             config.insert((*key).into(), value.or_else(|| serde_json::from_str(default).ok()).unwrap_or_default());
@@ -234,22 +238,22 @@ impl Optimizer {
         Ok(config)
     }
 
-    /// Its identifier with every key, which makes it again.
+    /// Returns an identifier with all keys, from which a host can create the optimizer again.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn serialize(&self) -> Result<Value> {
         Ok(json!({"class_name": self.optimizer.full_name(), "config": self.get_config()?}))
     }
 
-    /// Makes the slots for these parameters, whose values are given beside them. A second time does nothing.
+    /// Creates the slots for these parameters with these values. Further calls do nothing.
     ///
     /// # Errors
-    /// The optimizer doesn't take such parameters, or they aren't those of before.
-    pub fn build(&mut self, parameters: &[network::Parameter], values: &[&[f32]]) -> Result<()> {
+    /// Returns an error if the optimizer doesn't accept the parameters, or if it was built for other parameters.
+    pub fn build(&mut self, parameters: &[super::Parameter], values: &[&[f32]]) -> Result<()> {
         if let Some(built) = &self.built {
             let same =
-                built.parameters.iter().map(|kept| &kept.path).eq(parameters.iter().map(|parameter| &parameter.path));
+                built.parameters.iter().map(|state| &state.path).eq(parameters.iter().map(|parameter| &parameter.path));
             return if same { Ok(()) } else { Err(Error::usage("the optimizer was built for other parameters")) };
         }
         if let Some(unused) = self.groups.iter().find(|group| !parameters.iter().any(|one| group.matches(&one.path))) {
@@ -258,10 +262,10 @@ impl Optimizer {
                 .with("in", "compile.groups")
                 .with("has", paths.join(", ")));
         }
-        let mut kept: Vec<Kept> = parameters
+        let mut states: Vec<ParameterState> = parameters
             .iter()
             .zip(values)
-            .map(|(parameter, values)| Kept {
+            .map(|(parameter, values)| ParameterState {
                 name: parameter.name.clone(),
                 path: parameter.path.clone(),
                 shape: parameter.shape.iter().map(|&length| length as i64).collect(),
@@ -276,7 +280,7 @@ impl Optimizer {
                 accumulated: self.accumulation.map(|_| vec![0.0; values.len()]),
             })
             .collect();
-        let described: Vec<Parameter<'_>> = kept.iter().map(Kept::parameter).collect();
+        let described: Vec<Parameter<'_>> = states.iter().map(ParameterState::parameter).collect();
         let mut slots = Vec::new();
         for (index, spec) in self.optimizer.slots(&described)?.into_iter().enumerate() {
             let count = spec.shape.iter().product::<i64>() as usize;
@@ -297,29 +301,30 @@ impl Optimizer {
             slots.push(slot);
         }
         drop(described);
-        let mut own = Vec::new();
+        let mut optimizer_slots = Vec::new();
         for slot in slots {
             match slot.spec.parameter {
-                Some(index) => kept[index].slots.push(slot),
-                None => own.push(slot),
+                Some(index) => states[index].slots.push(slot),
+                None => optimizer_slots.push(slot),
             }
         }
-        self.built = Some(Built { parameters: kept, slots: own });
+        self.built = Some(Built { parameters: states, slots: optimizer_slots });
         Ok(())
     }
 
-    /// One step: a gradient for each parameter, or none to leave it as it is, and the parameters' values, in the order of
-    /// [`build`](Self::build).
+    /// Applies one step, with the parameters in the order of [`build`](Self::build). `gradients` contains the gradient
+    /// of each parameter, or `None` to leave it unchanged; `values` contains the parameters' values.
     ///
     /// # Errors
-    /// It isn't built, the numbers are not as many as then, or the plug-in fails.
+    /// Returns an error if the optimizer isn't built, if the lengths differ from those of the parameters, or if the
+    /// plug-in fails.
     pub fn apply(&mut self, gradients: &[Option<&[f32]>], values: &mut [&mut [f32]]) -> Result<()> {
         let (iteration, rate) = (self.iterations(), self.rate.at(self.steps)?);
         let built = self.built.as_mut().ok_or_else(not_built)?;
         let fits = built.parameters.len() == values.len()
             && gradients.len() == values.len()
-            && built.parameters.iter().zip(values.iter()).zip(gradients).all(|((kept, values), gradient)| {
-                let count = kept.shape.iter().product::<i64>() as usize;
+            && built.parameters.iter().zip(values.iter()).zip(gradients).all(|((state, values), gradient)| {
+                let count = state.shape.iter().product::<i64>() as usize;
                 values.len() == count && gradient.is_none_or(|gradient| gradient.len() == count)
             });
         if !fits {
@@ -332,16 +337,16 @@ impl Optimizer {
         let overwrite = self.ema_overwrite_frequency.is_some_and(|every| (iteration + 1).is_multiple_of(every));
         let mut scale = 1.0 / self.loss_scale.unwrap_or(1.0);
         if let Some(steps) = self.accumulation {
-            for (kept, gradient) in built.parameters.iter_mut().zip(gradients) {
-                if let (Some(sum), Some(gradient)) = (&mut kept.accumulated, gradient) {
-                    sum.iter_mut().zip(*gradient).for_each(|(sum, slope)| *sum += slope);
+            for (state, gradient) in built.parameters.iter_mut().zip(gradients) {
+                if let (Some(sum), Some(gradient)) = (&mut state.accumulated, gradient) {
+                    sum.iter_mut().zip(*gradient).for_each(|(sum, derivative)| *sum += derivative);
                 }
             }
             if !(step + 1).is_multiple_of(steps) {
-                for (kept, value) in built.parameters.iter_mut().zip(values) {
-                    kept.average(value, momentum);
+                for (state, value) in built.parameters.iter_mut().zip(values) {
+                    state.average(value, momentum);
                     if overwrite {
-                        kept.overwrite(value);
+                        state.overwrite(value);
                     }
                 }
                 self.steps += 1;
@@ -352,8 +357,9 @@ impl Optimizer {
         let (clip, decay) = (self.clip, self.weight_decay.unwrap_or(0.0));
         let groups = &self.groups;
         let mut entries = Vec::with_capacity(values.len());
-        for ((kept, value), gradient) in built.parameters.iter_mut().zip(values.iter_mut()).zip(gradients) {
-            let Kept { name, path, shape, trainable, decays, has_own_decay, group, slots, ema, accumulated } = kept;
+        for ((state, value), gradient) in built.parameters.iter_mut().zip(values.iter_mut()).zip(gradients) {
+            let ParameterState { name, path, shape, trainable, decays, has_own_decay, group, slots, ema, accumulated } =
+                state;
             let group = group.map(|index| &groups[index]);
             let decay = group.and_then(|group| group.weight_decay).unwrap_or(decay);
             let gradient = gradient.filter(|_| *trainable).map(|gradient| accumulated.as_deref().unwrap_or(gradient));
@@ -381,17 +387,17 @@ impl Optimizer {
         let mut scales = vec![scale; clipped.len()];
         clip.by_norm(&clipped, &mut scales);
         entries.iter_mut().zip(scales).for_each(|(entry, scale)| entry.gradient_scale = scale);
-        let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
+        let step = Step { iteration, step, learning_rate: rate, seed: step_seed(self.seed, step) };
         self.optimizer.update(&step, &mut entries, &mut built.slots)?;
         drop(entries);
-        for ((kept, value), gradient) in built.parameters.iter_mut().zip(values).zip(gradients) {
+        for ((state, value), gradient) in built.parameters.iter_mut().zip(values).zip(gradients) {
             if gradient.is_none() {
-                kept.average(value, momentum);
-            } else if let Some(sum) = &mut kept.accumulated {
+                state.average(value, momentum);
+            } else if let Some(sum) = &mut state.accumulated {
                 sum.fill(0.0);
             }
             if overwrite {
-                kept.overwrite(value);
+                state.overwrite(value);
             }
         }
         self.steps += 1;
@@ -402,20 +408,23 @@ impl Optimizer {
         self.groups.iter().enumerate().find(|(_, group)| group.matches(path))
     }
 
-    /// Moves the parameters to where they shall be evaluated, once, when training is over: to their average if one is kept.
+    /// Sets the parameters to the values used for evaluation, once after training: the moving averages, if configured.
     ///
     /// # Errors
-    /// It isn't built, or the plug-in fails.
+    /// Returns an error if the optimizer isn't built, if the lengths differ from those of the parameters, or if the
+    /// plug-in fails.
     pub fn finalize(&mut self, values: &mut [&mut [f32]]) -> Result<()> {
         let (iteration, step, rate) = (self.iterations(), self.steps, self.rate.at(self.steps)?);
         let built = self.built.as_mut().ok_or_else(not_built)?;
-        let fits = |(kept, value): (&Kept, &&mut [f32])| kept.shape.iter().product::<i64>() as usize == value.len();
+        let fits = |(state, value): (&ParameterState, &&mut [f32])| {
+            state.shape.iter().product::<i64>() as usize == value.len()
+        };
         if values.len() != built.parameters.len() || !built.parameters.iter().zip(values.iter()).all(fits) {
             return Err(Error::usage("the values aren't those of the parameters that the optimizer was built for"));
         }
         let mut entries = Vec::with_capacity(values.len());
-        for (kept, value) in built.parameters.iter_mut().zip(values.iter_mut()) {
-            let Kept { name, path, shape, trainable, slots, .. } = kept;
+        for (state, value) in built.parameters.iter_mut().zip(values.iter_mut()) {
+            let ParameterState { name, path, shape, trainable, slots, .. } = state;
             entries.push(Entry {
                 parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable, decays: false },
                 gradient: None,
@@ -429,30 +438,30 @@ impl Optimizer {
                 ema_momentum: 0.0,
             });
         }
-        let step = Step { iteration, step, learning_rate: rate, seed: mixed(self.seed, step) };
+        let step = Step { iteration, step, learning_rate: rate, seed: step_seed(self.seed, step) };
         self.optimizer.finalize(&step, &mut entries, &mut built.slots)?;
         drop(entries);
-        built.parameters.iter().zip(values).for_each(|(kept, value)| kept.overwrite(value));
+        built.parameters.iter().zip(values).for_each(|(state, value)| state.overwrite(value));
         Ok(())
     }
 
-    /// Each slot: its parameter's path (none: the optimizer's own), its name and its numbers.
+    /// Returns each slot with the path of its parameter; `None` for slots of the optimizer.
     pub fn slots(&self) -> impl Iterator<Item = (Option<&str>, &Slot)> {
         let built = self.built.iter();
         built.flat_map(|built| {
             let of_parameters = built
                 .parameters
                 .iter()
-                .flat_map(|kept| kept.slots.iter().map(move |slot| (Some(kept.path.as_str()), slot)));
+                .flat_map(|state| state.slots.iter().map(move |slot| (Some(state.path.as_str()), slot)));
             of_parameters.chain(built.slots.iter().map(|slot| (None, slot)))
         })
     }
 }
 
-/// A regular expression of bounded size, which is searched in bounded time whatever it is.
+/// Compiles a regular expression with a size limit, which also bounds the search time.
 fn expression(word: &str) -> Result<Regex> {
     regex::RegexBuilder::new(word).size_limit(1 << 20).build().map_err(|error| {
-        // The crate's own text shows the expression again, over several lines.
+        // The crate's error text repeats the expression on several lines; keep only the reason.
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         Error::usage(format!("{word:?} is no regular expression: {reason}"))
@@ -465,8 +474,8 @@ fn not_built() -> Error {
     Error::usage("the optimizer doesn't know its parameters yet").hint("call build first")
 }
 
-/// A seed for each step.
-fn mixed(seed: u64, step: u64) -> u64 {
+/// Returns a seed for each step.
+fn step_seed(seed: u64, step: u64) -> u64 {
     let z = seed ^ step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (z ^ (z >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }

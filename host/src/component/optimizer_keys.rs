@@ -1,4 +1,4 @@
-//! Keys of an optimizer's configuration that mean the same whether it stands alone or inside another.
+//! Keys that have the same meaning for an optimizer and for a nested optimizer.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::rate::Rate;
 use crate::plugin::{self, Clip, Kind, Nested, Resolve};
 use crate::{Error, Result};
 
-/// How gradients are clipped: at most one of three keys says so.
+/// Reads the gradient clipping, of which at most one of three keys may be set.
 pub(super) fn clip(keys: &mut Keys<'_>) -> Result<Clip> {
     let mut clips = [None; 3];
     for (clip, key) in clips.iter_mut().zip(["clipnorm", "clipvalue", "global_clipnorm"]) {
@@ -24,27 +24,28 @@ pub(super) fn clip(keys: &mut Keys<'_>) -> Result<Clip> {
     }
 }
 
-/// What a step of learning rate 1 takes away of each weight.
+/// Reads the weight decay: the fraction of each weight that a step with learning rate 1 subtracts.
 pub(super) fn weight_decay(keys: &mut Keys<'_>) -> Result<Option<f64>> {
     keys.number("weight_decay", "a number of at least 0, or null", |number| number >= 0.0)
 }
 
-/// An optimizer for another one to use, with its own decay and clipping, and its own learning rate where one was `given`.
+/// Creates an optimizer to be nested in another one, with its own decay and clipping. It has its own learning rate if
+/// `sets_rate`.
 ///
 /// # Errors
-/// A key has a value that can't be, or is one that only the optimizer around it can have.
+/// Returns an error if a key has an invalid value, or if only the outer optimizer may have the key.
 pub fn nested(
     optimizer: plugin::Optimizer,
     mut base: Map<String, Value>,
-    given: bool,
+    sets_rate: bool,
     resolve: &dyn Resolve,
 ) -> Result<Nested> {
     let mut config = optimizer.config()?;
-    if !given {
+    if !sets_rate {
         base.remove("learning_rate");
     }
     let mut keys = Keys::new(Kind::Optimizer, optimizer.name(), base.clone())?;
-    let rate = if given { Some(Rate::read(&mut keys, resolve)?) } else { None };
+    let rate = if sets_rate { Some(Rate::read(&mut keys, resolve)?) } else { None };
     let (clip, weight_decay) = (clip(&mut keys)?, weight_decay(&mut keys)?.unwrap_or(0.0));
     let averages = keys.boolean("use_ema")?;
     if averages || keys.count("gradient_accumulation_steps", 2)?.is_some() {

@@ -1,43 +1,43 @@
-//! An optimizer's state, to be kept and gone on from.
+//! Saves and restores the state of an optimizer.
 
 use super::Optimizer;
 use crate::plugin::SlotValues;
 use crate::{Error, Result};
 
-/// Everything that an optimizer's steps depend on, but for its configuration and the parameters.
+/// Everything that an optimizer's steps depend on, except its configuration and the parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimizerState {
-    /// Batches seen.
+    /// The number of batches seen.
     pub steps: u64,
-    /// The learning rate, where it was set anew.
+    /// The learning rate, if it was changed.
     pub learning_rate: Option<f64>,
-    /// Each slot's numbers: `dense/kernel:momentum`, or `:loss_scale` where it is the optimizer's as a whole.
+    /// The numbers of each slot, such as `dense/kernel:momentum`, or `:loss_scale` for a slot of the whole optimizer.
     pub tensors: Vec<(String, SlotValues)>,
 }
 
 impl Optimizer {
-    /// Everything that its steps depend on, to go on from later.
+    /// Returns everything that its steps depend on, to resume later.
     pub fn state(&self) -> OptimizerState {
         let mut tensors = Vec::new();
         if let Some(built) = &self.built {
-            for kept in &built.parameters {
-                let named = |name: &str| format!("{}:{name}", kept.path);
-                tensors.extend(kept.slots.iter().map(|slot| (named(&slot.spec.name), slot.values.clone())));
-                let own = [("ema", &kept.ema), ("accumulated", &kept.accumulated)];
-                let own = own
+            for parameter in &built.parameters {
+                let named = |name: &str| format!("{}:{name}", parameter.path);
+                tensors.extend(parameter.slots.iter().map(|slot| (named(&slot.spec.name), slot.values.clone())));
+                let buffers = [("ema", &parameter.ema), ("accumulated", &parameter.accumulated)];
+                let buffers = buffers
                     .into_iter()
                     .filter_map(|(name, values)| Some((named(name), SlotValues::Single(values.clone()?))));
-                tensors.extend(own);
+                tensors.extend(buffers);
             }
             tensors.extend(built.slots.iter().map(|slot| (format!(":{}", slot.spec.name), slot.values.clone())));
         }
         OptimizerState { steps: self.steps, learning_rate: self.set_rate, tensors }
     }
 
-    /// Goes on from a state of an optimizer that was built for the same parameters.
+    /// Restores a state of an optimizer that was built for the same parameters.
     ///
     /// # Errors
-    /// It is of another optimizer; then this one is as it was.
+    /// Returns an error if the state belongs to a different optimizer; this one is unchanged then.
     pub fn restore(&mut self, state: &OptimizerState) -> Result<()> {
         let wrong =
             |what: String| Error::failure(format!("the state of the optimizer doesn't fit {}: {what}", self.name()));
@@ -55,11 +55,11 @@ impl Optimizer {
                 None => return Err(wrong(format!("it has no {name}"))),
             }
         }
-        let is_own = |name: &String| current.tensors.iter().any(|(own, _)| own == name);
+        let is_known = |name: &String| current.tensors.iter().any(|(known, _)| known == name);
         if self.is_built()
-            && let Some((name, _)) = state.tensors.iter().find(|(name, _)| !is_own(name))
+            && let Some((name, _)) = state.tensors.iter().find(|(name, _)| !is_known(name))
         {
-            return Err(wrong(format!("it has {name} besides")));
+            return Err(wrong(format!("it also has {name}")));
         }
         let mut found = found.into_iter();
         let mut next = |values: &mut SlotValues| {
@@ -68,9 +68,9 @@ impl Optimizer {
             }
         };
         if let Some(built) = &mut self.built {
-            for kept in &mut built.parameters {
-                kept.slots.iter_mut().for_each(|slot| next(&mut slot.values));
-                for values in [&mut kept.ema, &mut kept.accumulated].into_iter().flatten() {
+            for parameter in &mut built.parameters {
+                parameter.slots.iter_mut().for_each(|slot| next(&mut slot.values));
+                for values in [&mut parameter.ema, &mut parameter.accumulated].into_iter().flatten() {
                     let mut slot = SlotValues::Single(std::mem::take(values));
                     next(&mut slot);
                     if let SlotValues::Single(restored) = slot {

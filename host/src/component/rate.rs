@@ -1,4 +1,4 @@
-//! Where an optimizer's learning rate comes from.
+//! The source of an optimizer's learning rate.
 
 use plugfit_api::schedule::When;
 use serde_json::{Map, Value, json};
@@ -7,11 +7,11 @@ use super::keys::Keys;
 use crate::plugin::{Kind, Resolve, Resolved, Schedule};
 use crate::{Error, Result};
 
-/// A learning rate, by step.
+/// A learning rate as a function of the step.
 #[derive(Clone, Debug)]
 pub enum Rate {
     Constant(f64),
-    /// As Keras 2's `decay` meant it: `rate / (1 + decay * iterations)`.
+    /// Keras 2's `decay`: `rate / (1 + decay * iterations)`.
     Decaying {
         rate: f64,
         decay: f64,
@@ -20,7 +20,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// `learning_rate` or `lr`, a number or a schedule's identifier, and `decay`.
+    /// Reads `learning_rate` or `lr`, a number or the identifier of a schedule, and `decay`.
     pub fn read(keys: &mut Keys<'_>, resolve: &dyn Resolve) -> Result<Self> {
         let default = keys.take("learning_rate");
         let (key, given) = match keys.take("lr") {
@@ -56,7 +56,7 @@ impl Rate {
         }
     }
 
-    /// The rate of the step after `iteration` others.
+    /// Returns the rate of the step after `iteration` previous steps.
     pub fn at(&self, iteration: u64) -> Result<f64> {
         match self {
             Rate::Constant(rate) => Ok(*rate),
@@ -67,7 +67,7 @@ impl Rate {
         }
     }
 
-    /// As it is written in a configuration.
+    /// Writes the rate to a configuration.
     pub fn write(&self, config: &mut Map<String, Value>) -> Result<()> {
         let rate = match self {
             Rate::Constant(rate) => json!(rate),

@@ -1,31 +1,31 @@
-//! How the values of a batch become one number.
+//! The reduction of the values of a batch to one number.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// How a loss makes one number of its values.
+/// The reduction of a loss's values to one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// The sum, divided by the number of values that the mask lets count.
+    /// The sum, divided by the number of values that aren't masked.
     #[default]
     SumOverBatchSize,
-    /// The same under another name.
+    /// The same as `SumOverBatchSize`.
     Mean,
     /// The sum, divided by the sum of the weights.
     MeanWithSampleWeight,
     /// The sum.
     Sum,
-    /// The values stay as they are.
+    /// No reduction.
     None,
 }
 
 impl Reduction {
-    /// Its names, for errors.
+    /// The names, for errors.
     pub(super) const NAMES: &'static str =
         "\"sum_over_batch_size\", \"mean\", \"mean_with_sample_weight\", \"sum\", \"none\" or null";
 
-    /// From its name; null is [`None`](Self::None).
+    /// Converts from the name; null is [`None`](Self::None).
     pub fn from_json(value: &Value) -> Option<Self> {
         Some(match value {
             Value::Null => Reduction::None,
@@ -41,7 +41,7 @@ impl Reduction {
         })
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Reduction::SumOverBatchSize => "sum_over_batch_size",
@@ -52,7 +52,7 @@ impl Reduction {
         }
     }
 
-    /// Whether it is a mean over the values, without those that a mask leaves out.
+    /// Returns whether it is a mean over the values that aren't masked.
     pub(super) fn is_plain_mean(self) -> bool {
         matches!(self, Reduction::SumOverBatchSize | Reduction::Mean)
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Reduction {
     }
 }
 
-/// `a / b`, and 0 where b is 0, as Keras's `divide_no_nan`.
+/// Returns `a / b`, or 0 if `b` is 0, like Keras's `divide_no_nan`.
 pub(super) fn divide_no_nan(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }

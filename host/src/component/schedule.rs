@@ -1,4 +1,4 @@
-//! A learning-rate schedule with a name.
+//! A learning-rate schedule and its name.
 
 use plugfit_api::schedule::When;
 use serde_json::{Map, Value, json};
@@ -15,53 +15,53 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule with the host's keys of its configuration: name.
+    /// Creates a schedule with the host's key of its configuration: name.
     ///
     /// # Errors
-    /// One of them can't be.
+    /// Returns an error if a key is unknown or invalid.
     pub fn new(schedule: plugin::Schedule, base: Map<String, Value>) -> Result<Self> {
         let mut keys = Keys::new(Kind::Schedule, schedule.name(), base)?;
         let name = keys.string("name")?.unwrap_or_else(|| schedule.name().to_owned());
         Ok(Schedule { name, schedule })
     }
 
-    /// What it is called.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its class's name.
+    /// Returns the name of the class.
     pub fn class_name(&self) -> &str {
         self.schedule.name()
     }
 
-    /// Its class's name after its plug-in's, `package>Name`, but for one of the standard set.
+    /// Returns the class name with its package, `package>Name`; without the package for the standard set.
     pub fn full_name(&self) -> String {
         self.schedule.full_name()
     }
 
-    /// The learning rate; finite.
+    /// Returns the learning rate, which is finite.
     ///
     /// # Errors
-    /// The plug-in fails, or gives what is no learning rate.
+    /// Returns an error if the plug-in fails or returns an invalid learning rate.
     pub fn learning_rate(&self, when: &When) -> Result<f64> {
         self.schedule.learning_rate(when)
     }
 
-    /// Its whole configuration.
+    /// Returns the complete configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn get_config(&self) -> Result<Map<String, Value>> {
         let mut config = self.schedule.config()?;
         config.insert("name".into(), json!(self.name));
         Ok(config)
     }
 
-    /// As an identifier that a host reads.
+    /// Returns an identifier that a host can resolve.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn serialize(&self) -> Result<Value> {
         let config = self.get_config()?;
         Ok(json!({

@@ -1,4 +1,4 @@
-//! What has weight 0 is left out of a loss and of its gradient, whatever the plug-in computes of it.
+//! Excludes values with weight 0 from a loss and its gradient, whatever the plug-in computes for them.
 
 use plugfit_api::loss::{LossOutput, LossTotals};
 use plugfit_api::{Float, Inputs};
@@ -7,18 +7,18 @@ use super::broadcast::Shape;
 use super::loss::resize;
 use crate::{Result, plugin};
 
-/// Memory for what is seldom computed again; kept from batch to batch.
+/// Reusable memory for recomputing the values, which is rarely necessary.
 #[derive(Debug, Default)]
 pub(super) struct Spare<F = f32> {
     values: Vec<F>,
     valid: Vec<F>,
 }
 
-/// Calls a loss. Where a weight is 0, neither the sum nor the gradient has anything of the value, even if it is NaN: a plug-in may
-/// have multiplied it by the weight, and 0 times NaN is NaN.
+/// Calls a loss and excludes values with weight 0 from the sum and the gradient, even if they are NaN. The plug-in may
+/// have multiplied them by their weight, and 0 times NaN is NaN.
 ///
-/// Without a weight of 0 this costs one pass over the weights. With one, the gradient of its rows is written once more. A sum that is
-/// no finite number is added up again from the values.
+/// If no weight is 0, this costs one pass over the weights. Otherwise the gradient of the affected rows is written once
+/// more. If the sum isn't finite, it is recomputed from the values.
 pub(super) fn call<F: Float>(
     loss: &plugin::Loss,
     inputs: &Inputs<'_>,
@@ -29,7 +29,7 @@ pub(super) fn call<F: Float>(
     let mut totals = loss.call(inputs, shape.lengths(), output)?;
     let scale = output.scale;
     if scale == F::ZERO
-        && let Some(gradient) = slopes(output)
+        && let Some(gradient) = derivatives(output)
     {
         gradient.fill(F::ZERO);
     }
@@ -37,22 +37,22 @@ pub(super) fn call<F: Float>(
     if !totals.value.is_finite() {
         totals.value = sum(loss, inputs, shape, upstream, spare)?;
     }
-    // Where rows depend on each other, a value of weight 0 says nothing about the slopes of its row.
+    // If rows depend on each other, a value's weight of 0 doesn't imply that the derivatives of its row are 0.
     if scale != F::ZERO
         && loss.info().rows_independent
-        && let (Some(gradient), Ok(y_pred)) = (slopes(output), inputs.y_pred())
+        && let (Some(gradient), Ok(y_pred)) = (derivatives(output), inputs.y_pred())
     {
         clear(gradient, y_pred.shape(), shape.lengths(), upstream);
     }
     Ok(totals)
 }
 
-/// The gradient with respect to y_pred, if it is asked for.
-fn slopes<'o, F: Float>(output: &'o mut LossOutput<'_, F>) -> Option<&'o mut [F]> {
+/// Returns the gradient with respect to y_pred, if it is requested.
+fn derivatives<'o, F: Float>(output: &'o mut LossOutput<'_, F>) -> Option<&'o mut [F]> {
     output.gradients.get_mut(1)?.as_mut()?.as_mut_slice()
 }
 
-/// The weighted sum of the values, without those of weight 0.
+/// Returns the weighted sum of the values, except for those with weight 0.
 fn sum<F: Float>(
     loss: &plugin::Loss,
     inputs: &Inputs<'_>,
@@ -64,20 +64,20 @@ fn sum<F: Float>(
     resize(values, shape.count(), F::ZERO)?;
     valid.clear();
     resize(valid, shape.count(), F::ONE)?;
-    let mut again = LossOutput {
+    let mut recomputed = LossOutput {
         values: Some(values),
         valid: own_mask.then_some(&mut valid[..]),
         gradients: &mut [],
         upstream: Some(upstream),
         scale: F::ONE,
     };
-    loss.call(inputs, shape.lengths(), &mut again)?;
+    loss.call(inputs, shape.lengths(), &mut recomputed)?;
     let weighted = values.iter().zip(upstream).zip(&*valid);
     let counts = weighted.filter(|((_, weight), valid)| **weight != F::ZERO && **valid != F::ZERO);
     Ok(counts.map(|((value, weight), _)| value.exact() * weight.exact()).sum())
 }
 
-/// Writes 0 to the slopes of the values whose weight is 0.
+/// Sets the derivatives of values with weight 0 to 0.
 fn clear<F: Float>(gradient: &mut [F], y_pred: &[i64], values: &[i64], upstream: &[F]) {
     let product = |lengths: &[i64]| lengths.iter().product::<i64>() as usize;
     match row_axis(y_pred, values) {
@@ -88,13 +88,13 @@ fn clear<F: Float>(gradient: &mut [F], y_pred: &[i64], values: &[i64], upstream:
                 (0..length).for_each(|i| gradient[start + i * inner] = F::ZERO);
             }
         }
-        // Whole samples, where the first axis is theirs.
+        // Clear whole samples, if the first axis is that of the samples.
         None if y_pred.first() == values.first() && y_pred.first().is_some_and(|&samples| samples > 0) => {
             let samples = y_pred[0] as usize;
-            let slopes = gradient.chunks_exact_mut((gradient.len() / samples).max(1));
-            for (slopes, weights) in slopes.zip(upstream.chunks_exact((upstream.len() / samples).max(1))) {
+            let derivatives = gradient.chunks_exact_mut((gradient.len() / samples).max(1));
+            for (derivatives, weights) in derivatives.zip(upstream.chunks_exact((upstream.len() / samples).max(1))) {
                 if weights.iter().all(|weight| *weight == F::ZERO) {
-                    slopes.fill(F::ZERO);
+                    derivatives.fill(F::ZERO);
                 }
             }
         }
@@ -102,7 +102,8 @@ fn clear<F: Float>(gradient: &mut [F], y_pred: &[i64], values: &[i64], upstream:
     }
 }
 
-/// The one axis of `y_pred` that the values don't have; none if there are more, or several that it could be.
+/// Returns the only axis of `y_pred` that the values lack; `None` if they lack several axes, or if the axis is
+/// ambiguous.
 fn row_axis(y_pred: &[i64], values: &[i64]) -> Option<usize> {
     if y_pred.len() != values.len() + 1 {
         return None;
@@ -125,7 +126,8 @@ mod tests {
     use crate::component::Reduction;
     use crate::identifier::Component;
 
-    /// The squared error of rows of one number, as a plug-in of an older API computes it: times the weight, whatever that is.
+    /// The squared error for rows of one number, as computed by a plug-in of an older API, which multiplies by any
+    /// weight.
     struct Naive;
 
     impl Config for Naive {
@@ -182,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_plugin_makes_of_a_weight_of_0_does_not_count() {
+    fn values_with_weight_0_do_not_count() {
         let (y_true, y_pred) = ([1.0f32, f32::NAN, 3.0], [2.0f32, 5.0, f32::INFINITY]);
         let shape = [3, 1];
-        for (weight, mask, value, slopes) in [
+        for (weight, mask, value, derivatives) in [
             (Some([1.5f32, 0.0, 0.0]), None, 0.5, [1.0, 0.0, 0.0]),
             (None, Some([1u8, 0, 0]), 1.0, [2.0, 0.0, 0.0]),
             (Some([f32::NAN, 0.0, 0.0]), Some([0u8, 1, 1]), 0.0, [0.0; 3]),
@@ -201,7 +203,7 @@ mod tests {
                 .expect("it fits")
                 .scalar()
                 .expect("a number");
-            assert_eq!((found, gradient), (value, slopes));
+            assert_eq!((found, gradient), (value, derivatives));
             let (t, p) = tensors();
             let mut unreduced = naive(Reduction::None);
             match unreduced.value(t, p, weight, mask).expect("it fits") {
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_of_float32_alone_refuses_float64() {
+    fn a_float32_only_loss_rejects_float64() {
         let instance = plugfit_api::instance::loss(Naive);
         let identifier = Identifier::instance(Component::Loss(instance.into())).with("dtype", "float64");
         let error = crate::Host::empty().loss(identifier).expect_err("it has no float64").to_string();
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_of_0_leaves_no_slope() {
+    fn a_scale_of_0_zeroes_the_derivatives() {
         let mut gradient = [1.0f32; 1];
         let mut target = TensorMut::new(&mut gradient, &[1, 1]);
         let (t, p) = (Tensor::new(&[f32::NAN], &[1, 1]), Tensor::new(&[1.0f32], &[1, 1]));
@@ -235,11 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn the_slopes_of_a_weight_of_0_are_found_along_any_axis() {
+    fn derivatives_with_weight_0_are_cleared_along_any_axis() {
         assert_eq!(cleared(&[2, 3], &[2], &[0.0, 1.0]), [0, 1, 2]);
         assert_eq!(cleared(&[2, 3, 2], &[2, 2], &[1.0, 1.0, 0.0, 1.0]), [6, 8, 10]);
         assert_eq!(cleared(&[2, 2, 3], &[2, 2], &[1.0, 1.0, 0.0, 1.0]), [6, 7, 8]);
-        // Which axis is a row's can't be told: whole samples.
+        // The axis of the rows is ambiguous, so whole samples are cleared.
         assert_eq!(cleared(&[2, 2, 2], &[2, 2], &[0.0, 0.0, 0.0, 1.0]), [0, 1, 2, 3]);
         assert_eq!(cleared(&[3, 2], &[3, 1], &[1.0, 0.0, 1.0]), [2, 3]);
         assert_eq!(cleared(&[2, 2, 2], &[2], &[1.0, 0.0]), [4, 5, 6, 7]);

@@ -1,4 +1,4 @@
-//! Arrays whose first axis is the samples, with numbers of any type that targets come in.
+//! Arrays of samples along the first axis, generic over the element type.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use ndarray::{ArrayView, ArrayViewD, Dimension, IxDyn};
 
 use crate::{Error, Result};
 
-/// An array `[N, ...row_shape]` in C order, made to lend and gather rows.
+/// An array `[N, ...row_shape]` in C order, with borrowed slices and gathering of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows<T> {
     values: Vec<T>,
@@ -15,10 +15,10 @@ pub struct Rows<T> {
 }
 
 impl<T: Copy> Rows<T> {
-    /// An array of this shape, the first axis the samples.
+    /// Creates an array of shape `shape`; the first axis is the sample axis.
     ///
     /// # Errors
-    /// If the shape has no axis, or not as many numbers as `values`.
+    /// Returns an error if `shape` is empty or its product isn't `values.len()`.
     pub fn new(values: Vec<T>, shape: &[usize]) -> Result<Self> {
         let (&len, row_shape) =
             shape.split_first().ok_or_else(|| Error::usage("an array of samples needs at least one axis"))?;
@@ -29,37 +29,40 @@ impl<T: Copy> Rows<T> {
         Ok(Rows { values, row_shape: row_shape.to_vec(), len })
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The shape of one row; empty for `[N]`.
+    /// Returns the shape of one row; empty for `[N]`.
     pub fn row_shape(&self) -> &[usize] {
         &self.row_shape
     }
 
-    /// All numbers in C order.
+    /// Returns all elements in C order.
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// All numbers in C order, to be changed.
+    /// Returns all elements in C order, mutably.
     pub(super) fn values_mut(&mut self) -> &mut [T] {
         &mut self.values
     }
 
-    /// All rows, `[N, ...row_shape]`.
+    /// Returns a view of all rows, `[N, ...row_shape]`.
     pub fn view(&self) -> ArrayViewD<'_, T> {
         self.slice(0..self.len)
     }
 
-    /// Some rows, lent without a copy. Panics if the range goes beyond the rows, as slices do.
+    /// Returns a view of a range of rows.
+    ///
+    /// # Panics
+    /// Panics if the range is out of bounds.
     pub fn slice(&self, rows: Range<usize>) -> ArrayViewD<'_, T> {
         let mut shape = IxDyn::zeros(1 + self.row_shape.len());
         shape[0] = rows.len();
@@ -69,17 +72,18 @@ impl<T: Copy> Rows<T> {
         ArrayView::from_shape(shape, values).expect("whole rows fill the shape")
     }
 
-    /// An array of rows of this shape, without any.
+    /// Creates an array of this row shape with no rows.
     pub fn without_rows(row_shape: &[usize]) -> Self {
         Rows { values: Vec::new(), row_shape: row_shape.to_vec(), len: 0 }
     }
 
-    /// An array of the same row shape without rows.
+    /// Creates an array of the same row shape with no rows.
     pub(super) fn empty_like(&self) -> Self {
         Self::without_rows(&self.row_shape)
     }
 
-    /// Takes `len` rows of this shape, whose numbers `fill` adds to the values, reusing the memory. What isn't filled leaves no rows.
+    /// Replaces the contents with `len` rows of shape `row_shape`, reusing the memory. `fill` appends the elements; if
+    /// it fails or appends the wrong number of elements, the array has no rows.
     pub(super) fn refill(
         &mut self,
         row_shape: &[usize],
@@ -98,7 +102,7 @@ impl<T: Copy> Rows<T> {
         Ok(())
     }
 
-    /// Makes `batch` the rows of these indices, in that order, reusing its memory.
+    /// Replaces the contents of `batch` with the rows at these indices, in that order, reusing its memory.
     pub(super) fn gather_into(&self, rows: &[usize], batch: &mut Rows<T>) {
         let width = self.row_len();
         batch.row_shape.clone_from(&self.row_shape);
@@ -113,7 +117,7 @@ impl<T: Copy> Rows<T> {
         }
     }
 
-    /// Cuts off the rows from `at` on.
+    /// Removes the rows from `at` to the end and returns them.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         let at = at.min(self.len);
         let values = self.values.split_off(at * self.row_len());
@@ -122,18 +126,18 @@ impl<T: Copy> Rows<T> {
         Rows { values, row_shape: self.row_shape.clone(), len }
     }
 
-    /// The same numbers, changed one by one.
+    /// Applies `change` to each element.
     pub(super) fn map<U>(&self, change: impl Fn(T) -> U) -> Rows<U> {
         let values = self.values.iter().map(|&value| change(value)).collect();
         Rows { values, row_shape: self.row_shape.clone(), len: self.len }
     }
 
-    /// One row in C order. Panics if there is no such row.
+    /// Returns one row in C order. Panics if `row` is out of bounds.
     pub(super) fn row(&self, row: usize) -> &[T] {
         &self.values[row * self.row_len()..][..self.row_len()]
     }
 
-    /// As [`row`](Self::row), to be changed.
+    /// The mutable version of [`row`](Self::row).
     pub(super) fn row_mut(&mut self, row: usize) -> &mut [T] {
         let width = self.row_len();
         &mut self.values[row * width..][..width]
@@ -144,7 +148,7 @@ impl<T: Copy> Rows<T> {
     }
 }
 
-/// An array `[N, ...]` of one of the types that data comes in.
+/// An array `[N, ...]` of one of the supported element types.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Array {
@@ -156,11 +160,11 @@ pub enum Array {
     I32(Rows<i32>),
     /// int64
     I64(Rows<i64>),
-    /// uint8, also what was bool
+    /// uint8; bool is stored as uint8
     U8(Rows<u8>),
 }
 
-/// Rows of an [`Array`], lent.
+/// A borrowed range of rows of an [`Array`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ArrayRef<'a> {
@@ -176,7 +180,7 @@ pub enum ArrayRef<'a> {
     U8(ArrayViewD<'a, u8>),
 }
 
-/// The same expression for an array of any type.
+/// Evaluates the same expression for every variant.
 macro_rules! for_any {
     ($array:expr, $rows:ident => $result:expr) => {
         match $array {
@@ -189,7 +193,7 @@ macro_rules! for_any {
     };
 }
 
-/// The same expression for an array of any type, put back into that type's variant.
+/// Evaluates the same expression for every variant and wraps the result in the variant of the same type.
 macro_rules! map_any {
     ($into:ident, $array:expr, $rows:ident => $result:expr) => {
         match $array {
@@ -203,7 +207,8 @@ macro_rules! map_any {
 }
 
 impl Array {
-    /// Each row's class: the id that it is, or where its greatest element is. None where it is no class.
+    /// Returns the class of each row: the value itself for single-element rows, else the argmax. Returns `None` if a
+    /// value is not a class id.
     pub fn class_ids(&self) -> Option<Vec<usize>> {
         fn ids<T: Copy + Into<f64>>(rows: &[T], columns: usize) -> Option<Vec<usize>> {
             let id = |value: f64| (value >= 0.0 && value.fract() == 0.0).then_some(value as usize);
@@ -225,7 +230,7 @@ impl Array {
         }
     }
 
-    /// Whether each row is 1 in one place and 0 in all others.
+    /// Returns whether each row has exactly one 1 and is 0 elsewhere.
     pub fn is_one_hot(&self) -> bool {
         fn one_hot<T: Copy + PartialEq>(rows: &Rows<T>, zero: T, one: T) -> bool {
             let is_one_hot = |row: &[T]| {
@@ -243,22 +248,22 @@ impl Array {
         }
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         for_any!(self, rows => rows.len())
     }
 
-    /// Whether it has no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The shape of one row; empty for `[N]`.
+    /// Returns the shape of one row; empty for `[N]`.
     pub fn row_shape(&self) -> &[usize] {
         for_any!(self, rows => rows.row_shape())
     }
 
-    /// The type's name, as numpy spells it: "float32".
+    /// Returns the numpy name of the element type, such as "float32".
     pub fn dtype(&self) -> &'static str {
         match self {
             Array::F32(_) => "float32",
@@ -269,22 +274,26 @@ impl Array {
         }
     }
 
-    /// All rows.
+    /// Returns a view of all rows.
     pub fn view(&self) -> ArrayRef<'_> {
         self.slice(0..self.len())
     }
 
-    /// Some rows, lent without a copy. Panics if the range goes beyond the rows, as slices do.
+    /// Returns a view of a range of rows.
+    ///
+    /// # Panics
+    /// Panics if the range is out of bounds.
     pub fn slice(&self, rows: Range<usize>) -> ArrayRef<'_> {
         map_any!(ArrayRef, self, array => array.slice(rows))
     }
 
-    /// An array of the same type and row shape without rows.
+    /// Creates an array of the same type and row shape with no rows.
     pub(super) fn empty_like(&self) -> Self {
         map_any!(Array, self, rows => rows.empty_like())
     }
 
-    /// Makes `batch` the rows of these indices, in that order, reusing its memory if it has the same type.
+    /// Replaces the contents of `batch` with the rows at these indices, in that order. Reuses its memory if the types
+    /// match.
     pub(super) fn gather_into(&self, rows: &[usize], batch: &mut Array) {
         match (self, batch) {
             (Array::F32(from), Array::F32(to)) => from.gather_into(rows, to),
@@ -299,20 +308,21 @@ impl Array {
         }
     }
 
-    /// Cuts off the rows from `at` on.
+    /// Removes the rows from `at` to the end and returns them.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         map_any!(Array, self, rows => rows.split_off(at))
     }
 
-    /// If these are labels 0, 1, ..., K - 1, one a sample and each of them there: K.
+    /// Returns K if the array has one integer label per sample and the labels are exactly 0, 1, ..., K - 1, each used
+    /// at least once.
     pub(super) fn label_count(&self) -> Option<usize> {
-        const MOST: usize = 10_000;
+        const MAX_LABELS: usize = 10_000;
         if self.row_shape().iter().product::<usize>() != 1 {
             return None;
         }
         let mut seen = Vec::new();
         let mut note = |label: i64| -> Option<()> {
-            let label = usize::try_from(label).ok().filter(|label| *label < MOST)?;
+            let label = usize::try_from(label).ok().filter(|label| *label < MAX_LABELS)?;
             seen.resize(seen.len().max(label + 1), false);
             seen[label] = true;
             Some(())
@@ -332,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_lent_and_gathered() {
+    fn rows_are_sliced_and_gathered() {
         let array = Rows::new((0..12).collect(), &[4, 3]).expect("12 numbers");
         assert_eq!(array.slice(1..3).shape(), [2, 3]);
         assert_eq!(array.slice(1..3).as_slice(), Some(&[3, 4, 5, 6, 7, 8][..]));
@@ -343,14 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn shapes_must_fit() {
+    fn new_rejects_shapes_that_do_not_match_the_values() {
         assert!(Rows::new(vec![1.0], &[2]).is_err());
         assert!(Rows::new(vec![1.0], &[]).is_err());
         assert!(Rows::<f32>::new(vec![], &[usize::MAX, 2]).is_err());
     }
 
     #[test]
-    fn labels_are_counted_only_if_they_are_labels() {
+    fn labels_are_counted_only_if_all_from_0_to_k_minus_1_occur() {
         let labels =
             |values: Vec<i32>| Array::I32(Rows::new(values.clone(), &[values.len()]).expect("a vector")).label_count();
         assert_eq!(labels(vec![2, 0, 1, 1]), Some(3));

@@ -1,55 +1,60 @@
-//! The `[data]` table of a run's file.
+//! The `[data]` table of a run file.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What to train on: the `[data]` table. Paths are seen from the folder that it is loaded with, and may be patterns
-/// such as `part-*.csv`, whose files are read in sorted order. A `file://` URL, percent-encoded, names one file and is never a pattern.
+/// The data of a run: the `[data]` table of a run file.
 ///
-/// Files mean the same in every format:
-/// - Inputs and weights are float32. A number that is too large for it is refused, with its row and column, as NaN, infinity and missing
-///   values are.
-/// - An integer that float32 rounds, such as the id 16777217, is refused as an input, unless the inputs are multiplied by `scale`, which
-///   makes it a quantity. A number is an integer by its column's or array's type; in a `.csv`, if it is written without a point and an
-///   exponent.
-/// - Integers of a target are kept exactly, up to 64 bits.
-/// - A boolean is 0 or 1, as an input, a target or a weight; in a `.csv` the words "true" and "false" are booleans, in any case. Only in
-///   a target that has other words as well they are the names of classes, and so are its numbers. Text of a `.parquet` is words, whatever
-///   the words are. A target that mixes booleans and numbers, and has no other words, is refused.
-/// - The columns of a `.parquet` may be integers, floating-point numbers, decimals, booleans, text, or any of these within a struct,
-///   whose columns are named "struct.column". A column of dates, times, durations, lists, bytes that aren't text or other types is refused
-///   where it is used, and left out where `inputs` isn't given.
+/// Paths are relative to the folder passed to [`load`](DataConfig::load). A path may be a glob pattern such as
+/// `part-*.csv`, whose files are read in sorted order. A percent-encoded `file://` URL names one file and is never a
+/// pattern.
+///
+/// The same rules hold for every format:
+/// - Inputs and weights are float32. A number too large for float32, NaN, infinity or a missing value is an error,
+///   which reports the row and column.
+/// - An integer that isn't exact in float32, such as the id 16777217, is an error as an input, unless `scale` is set.
+///   The type of the column or array decides whether a number is an integer; in a `.csv`, a number without a decimal
+///   point and exponent is an integer.
+/// - Integer targets are exact, up to 64 bits.
+/// - A boolean is 0 or 1, as an input, a target or a weight. In a `.csv` the words "true" and "false", in any case, are
+///   booleans. If a target also contains other words, all its values, including booleans and numbers, are class names.
+///   Text in a `.parquet` is always words. A target that mixes booleans and numbers, and contains no other words, is an
+///   error.
+/// - The columns of a `.parquet` may be integers, floating-point numbers, decimals, booleans, text, or any of these
+///   within a struct, whose columns are named "struct.column". Using a column of dates, times, durations, lists,
+///   non-text bytes or other types is an error; if `inputs` isn't set, such a column is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The only file, `.csv`, `.parquet`, `.npy` or `.npz`; its last part is for validation if there is a `validation_split`.
+    /// The only file or files, `.csv`, `.parquet`, `.npy` or `.npz`; `validation_split` splits off the last samples for
+    /// validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<OneOrMany>,
-    /// Instead of `file`: what to train on.
+    /// The training files, instead of `file`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<OneOrMany>,
-    /// What to validate on.
+    /// The validation files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<OneOrMany>,
-    /// The target: a column (`.csv`, `.parquet`), an array (`.npz`, "y" unless told) or a file (`.npy`).
+    /// The target: a column (`.csv`, `.parquet`), an array (`.npz`, default "y") or a file (`.npy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetConfig>,
-    /// The input columns (`.csv`, `.parquet`; every other numeric column unless told) or the input array (`.npz`, "x" unless
-    /// told).
+    /// The input columns (`.csv`, `.parquet`; default: all other numeric columns) or the input array (`.npz`, default
+    /// "x").
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<OneOrMany>,
-    /// The column (`.csv`, `.parquet`), array (`.npz`) or file (`.npy`) of the samples' weights.
+    /// The sample weights: a column (`.csv`, `.parquet`), an array (`.npz`) or a file (`.npy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
-    /// Whether the inputs are read into memory, or left on disk and read batch by batch; where it isn't said, those of up to 256 MiB
-    /// are read. Targets and weights always are.
+    /// Whether to read the inputs into memory, or leave them on disk and read them batch by batch. By default, inputs
+    /// of up to 256 MiB are read into memory. Targets and weights are always in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_memory: Option<bool>,
-    /// Multiplied into the inputs.
+    /// A factor that the inputs are multiplied by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// The share of the samples, the last ones, that is for validation; at least 0 and below 1.
+    /// The fraction of the samples, taken from the end, for validation; at least 0 and below 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_split: Option<f64>,
 }
@@ -58,14 +63,14 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
 pub enum OneOrMany {
-    /// One.
+    /// One name.
     One(String),
-    /// A list.
+    /// A list of names.
     Many(Vec<String>),
 }
 
 impl OneOrMany {
-    /// All of them.
+    /// Returns all names.
     pub fn as_slice(&self) -> &[String] {
         match self {
             OneOrMany::One(name) => std::slice::from_ref(name),
@@ -80,13 +85,13 @@ impl From<&str> for OneOrMany {
     }
 }
 
-/// The target of the only output, or of each output by its name.
+/// The target of the only output, or of each output by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a name, a list of names, or a table of output and name")]
 pub enum TargetConfig {
-    /// Of the only output; several columns make `[N, columns]`.
+    /// The target of the only output; several columns make `[N, columns]`.
     Columns(OneOrMany),
-    /// Of each output.
+    /// The target of each output.
     Outputs(BTreeMap<String, OneOrMany>),
 }
 
@@ -97,8 +102,8 @@ impl From<&str> for TargetConfig {
 }
 
 impl TargetConfig {
-    /// Each target's name and its columns. A target of one column that belongs to no named output bears the column's
-    /// name, one of several columns is called "target".
+    /// Returns the name and columns of each target. If no output is named, the target has the name of its column, or
+    /// "target" if it has several columns.
     pub(super) fn named(&self) -> Vec<(String, Vec<String>)> {
         match self {
             TargetConfig::Columns(columns) => {
@@ -113,7 +118,7 @@ impl TargetConfig {
     }
 }
 
-/// How many bytes of inputs are read into memory, where it is said, or isn't.
+/// Returns how many bytes of inputs may be in memory.
 pub(super) fn memory_limit(in_memory: Option<bool>) -> usize {
     match in_memory {
         Some(true) => usize::MAX,

@@ -12,7 +12,7 @@ use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use super::table::{Cell, Table, flag};
 use crate::{Error, Result};
 
-/// An open file, its header and its current row.
+/// An open CSV file with its header and current row.
 pub struct CsvFile {
     path: PathBuf,
     reader: csv::Reader<File>,
@@ -87,7 +87,8 @@ impl Table for CsvFile {
     }
 }
 
-/// The line of a row. The reader's own count takes `\n` alone for an end, and a row to begin at the blank lines before it.
+/// Returns the line of a row, as an editor counts it. The CSV reader's own count ignores `\r` line ends, and starts a
+/// row at the blank lines before it.
 fn line(path: &Path, position: &csv::Position) -> u64 {
     let counted = || -> io::Result<u64> {
         let (mut line, mut after_return) = (1, false);
@@ -96,7 +97,7 @@ fn line(path: &Path, position: &csv::Position) -> u64 {
             if at >= position.byte() && !matches!(byte, b'\r' | b'\n') {
                 break;
             }
-            // "\r\n" is one end.
+            // "\r\n" is one line end.
             line += u64::from(byte == b'\r' || byte == b'\n' && !after_return);
             after_return = byte == b'\r';
         }
@@ -131,10 +132,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_a_row_is_that_of_an_editor_whatever_ends_the_lines() {
+    fn line_numbers_match_an_editor_for_all_line_ends() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("rows.csv");
-        // In each, the row of 7 begins in line 5.
+        // In each text, the row that starts with 7 is on line 5.
         for (what, text) in [
             ("plain", "a,b\n1,1\n2,2\n3,3\n7,7\n4,4"),
             ("blank lines", "a,b\n\n1,1\n\n7,7\n4,4\n"),
@@ -149,7 +150,7 @@ mod tests {
                 let mut file = CsvFile::open(&path).expect("it has a header");
                 while file.read_row().expect("it is whole") && file.row[0] != *"7" {}
                 assert_eq!(file.place(), format!("{}:5", path.display()), "{what}, {end:?}");
-                // What the reader itself refuses.
+                // Errors of the CSV reader itself: a wrong number of cells, and invalid UTF-8.
                 std::fs::write(&path, text.replace("7,7", "7,7,7")).expect("it can be written");
                 let mut file = CsvFile::open(&path).expect("it has a header");
                 let error = std::iter::from_fn(|| Some(file.read_row())).find_map(Result::err).expect("three cells");

@@ -1,4 +1,4 @@
-//! A set of samples: inputs, targets, weights.
+//! Datasets: inputs, targets and sample weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,21 +6,22 @@ use ndarray::ArrayViewD;
 
 use super::array::{Array, Rows};
 use super::inputs::Inputs;
-use crate::data::text::grouped;
+use crate::text::grouped;
 use crate::{Error, Result};
 
-/// What one output is to predict.
+/// The target values of one output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// The output's name where the configuration gives one, else the column's.
+    /// The name of the output if the configuration names it, else the name of the column.
     pub name: String,
     /// The values, `[N]` or `[N, ...]`.
     pub values: Array,
-    /// What the labels 0, 1, ... stand for, if the values were words.
+    /// The names of the classes 0, 1, ..., if the values were words.
     pub class_names: Option<Vec<String>>,
 }
 
-/// Samples with their inputs `[N, ...]`, any number of targets, and maybe weights `[N]`, or `[N, ...]` for each element.
+/// Samples: inputs `[N, ...]`, any number of targets, and optional weights, `[N]` or `[N, ...]` for a weight per
+/// element.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     inputs: Inputs,
@@ -29,10 +30,10 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A dataset of these arrays.
+    /// Creates a dataset from these arrays.
     ///
     /// # Errors
-    /// If they don't all have as many rows as the inputs.
+    /// Returns an error if a target or the weights don't have as many rows as the inputs.
     pub fn new(inputs: impl Into<Inputs>, targets: Vec<Target>, sample_weight: Option<Rows<f32>>) -> Result<Self> {
         let inputs = inputs.into();
         let rows = inputs.len();
@@ -51,12 +52,13 @@ impl Dataset {
         Ok(Dataset { inputs, targets, sample_weight })
     }
 
-    /// Each sample weighted by its class besides: by the number that stands for it or its name, of the one target, which holds class
-    /// ids or one-hot rows. Classes that aren't named count 1.
+    /// Multiplies the weight of each sample by the weight of its class. Keys are class names or class ids of the only
+    /// target, which must contain class ids or one-hot rows. Classes without a key have weight 1.
     ///
     /// # Errors
-    /// There are several targets, or they hold no classes; a key is no class of the data, or is given twice; a weight is negative, or it
-    /// or its product with a sample's weight is no number of float32, which has neither 1e39 nor 1e-50.
+    /// Returns an error if there are several targets, or the target contains no classes; if a key is not a class of the
+    /// data, or two keys name the same class; if a weight is negative; or if a weight, or its product with a sample
+    /// weight, overflows or underflows float32, as 1e39 and 1e-50 do.
     pub fn weighted_by_class(mut self, weights: &BTreeMap<String, f64>) -> Result<Self> {
         let wrong = |what: String| Error::usage(what).with("in", "fit.class_weight");
         let [target] = &self.targets[..] else {
@@ -64,7 +66,7 @@ impl Dataset {
         };
         let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} holds no classes", target.name)))?;
         let classes = target.classes(&ids);
-        let mut of_class: BTreeMap<usize, f64> = BTreeMap::new();
+        let mut class_weights: BTreeMap<usize, f64> = BTreeMap::new();
         for (key, &weight) in weights {
             let by_name = target.class_names.as_ref().and_then(|names| names.iter().position(|name| name == key));
             let class = by_name.or_else(|| key.parse().ok()).filter(|class| classes.contains(class));
@@ -72,11 +74,11 @@ impl Dataset {
                 wrong(format!("{} has no class \"{key}\" among the samples to train on", target.name))
                     .with("classes", target.listed(&classes))
             })?;
-            if !(weight >= 0.0 && is_held(weight)) {
+            if !(weight >= 0.0 && fits_float32(weight)) {
                 return Err(wrong(format!("the weight of class \"{key}\" is {weight:?}"))
                     .hint("a weight is a number of at least 0 that float32 holds"));
             }
-            if of_class.insert(class, weight).is_some() {
+            if class_weights.insert(class, weight).is_some() {
                 return Err(wrong(format!("class \"{key}\" has two weights, one by its name and one by its number")));
             }
         }
@@ -84,15 +86,17 @@ impl Dataset {
             return Err(wrong("class_weight can't be combined with a weight for each element".into()));
         }
         let weight = |(row, class): (usize, &usize)| {
-            let before = self.sample_weight.as_ref().map_or(1.0, |weight| weight.values()[row]);
-            let of_class = of_class.get(class).copied().unwrap_or(1.0);
-            let weight = f64::from(before) * of_class;
-            if before.is_finite() && !is_held(weight) {
-                return Err(wrong(format!("{before:?} and the weight of its class, {of_class:?}, make {weight:?}"))
-                    .with("row", format!("{row} (from 0)"))
-                    .hint("a weight is a number that float32 holds"));
+            let sample_weight = self.sample_weight.as_ref().map_or(1.0, |weight| weight.values()[row]);
+            let class_weight = class_weights.get(class).copied().unwrap_or(1.0);
+            let weight = f64::from(sample_weight) * class_weight;
+            if sample_weight.is_finite() && !fits_float32(weight) {
+                return Err(wrong(format!(
+                    "{sample_weight:?} and the weight of its class, {class_weight:?}, make {weight:?}"
+                ))
+                .with("row", format!("{row} (from 0)"))
+                .hint("a weight is a number that float32 holds"));
             }
-            Ok(before * of_class as f32)
+            Ok(sample_weight * class_weight as f32)
         };
         let combined = ids.iter().enumerate().map(weight).collect::<Result<Vec<f32>>>()?;
         let shape = [combined.len()];
@@ -100,36 +104,36 @@ impl Dataset {
         Ok(self)
     }
 
-    /// How many samples it has.
+    /// Returns the number of samples.
     pub fn len(&self) -> usize {
         self.inputs.len()
     }
 
-    /// Whether it has no samples.
+    /// Returns whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty()
     }
 
-    /// The inputs `[N, ...]`.
+    /// Returns the inputs `[N, ...]`.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
-    /// The targets.
+    /// Returns the targets.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// The weights `[N]` or `[N, ...]`, if there are any.
+    /// Returns the weights `[N]` or `[N, ...]`, if there are any.
     pub fn sample_weight(&self) -> Option<&Rows<f32>> {
         self.sample_weight.as_ref()
     }
 
-    /// The inputs `[N, ...]`, with zeros in every row whose weights are all 0. They are borrowed where there is no such row and they
-    /// are in memory; else they are copied into `buffer`, whose memory is reused.
+    /// Returns the inputs `[N, ...]`, with zeros in each row whose weights are all 0. The inputs are borrowed if they
+    /// are in memory and there is no such row; else they are copied into `buffer`, reusing its memory.
     ///
     /// # Errors
-    /// The file can't be read, or has a number that isn't finite.
+    /// Returns an error if the file can't be read or contains a number that isn't finite.
     pub fn weighted_inputs<'r>(&'r self, buffer: &'r mut Rows<f32>) -> Result<ArrayViewD<'r, f32>> {
         let removed = |weight: &Rows<f32>, row: usize| weight.row(row).iter().all(|&weight| weight == 0.0);
         match &self.sample_weight {
@@ -148,7 +152,7 @@ impl Dataset {
         self.inputs
     }
 
-    /// A batch for [`Dataset::gather_into`]: a dataset like this one, without samples.
+    /// Creates an empty batch for [`Dataset::gather_into`].
     pub fn new_batch(&self) -> Dataset {
         Dataset {
             inputs: self.inputs.empty_like(),
@@ -157,11 +161,12 @@ impl Dataset {
         }
     }
 
-    /// Makes `batch`, which [`Dataset::new_batch`] gave, the samples of these indices in that order. Allocates nothing
-    /// once the batch has had that size.
+    /// Replaces the contents of `batch`, created by [`Dataset::new_batch`], with the samples at these indices, in that
+    /// order. Allocates nothing if the batch has had that size before.
     ///
     /// # Errors
-    /// If an index is beyond the samples, the batch is that of another dataset, or a file can't be read; it may hold anything then.
+    /// Returns an error if an index is out of bounds, the batch belongs to another dataset, or a file can't be read.
+    /// The contents of the batch are then unspecified.
     pub fn gather_into(&self, rows: &[usize], batch: &mut Dataset) -> Result<()> {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
             return Err(Error::usage(format!("there are {} samples, and none of index {row}", grouped(self.len()))));
@@ -179,11 +184,11 @@ impl Dataset {
         Ok(())
     }
 
-    /// Splits as Keras does: the last part of the samples, in their order, is for validation, and the first
-    /// floor(N (1 - validation_split)) are for training.
+    /// Splits off the last samples for validation, as Keras does. The first floor(N (1 - validation_split)) samples are
+    /// for training.
     ///
     /// # Errors
-    /// If the share isn't between 0 and 1, or leaves one of the two without samples.
+    /// Returns an error if the fraction isn't above 0 and below 1, or leaves no samples for training or validation.
     pub fn split(mut self, validation_split: f64) -> Result<(Dataset, Dataset)> {
         if !(validation_split > 0.0 && validation_split < 1.0) {
             return Err(Error::usage(format!("validation_split must be above 0 and below 1, not {validation_split}")));
@@ -214,13 +219,13 @@ impl Dataset {
     }
 }
 
-/// Whether float32 makes neither infinity nor 0 of a weight that isn't.
-fn is_held(weight: f64) -> bool {
+/// Returns whether a weight neither overflows nor underflows float32.
+fn fits_float32(weight: f64) -> bool {
     (weight as f32).is_finite() && (weight as f32 != 0.0 || weight == 0.0)
 }
 
 impl Target {
-    /// The classes: those that have names, else each column of one-hot rows, else the ids that occur.
+    /// Returns the classes: all named classes, else all columns of one-hot rows, else the ids that occur.
     fn classes(&self, ids: &[usize]) -> BTreeSet<usize> {
         let columns = self.values.row_shape().iter().product::<usize>();
         match &self.class_names {
@@ -230,15 +235,15 @@ impl Target {
         }
     }
 
-    /// The classes, for an error.
+    /// Formats the classes for an error message.
     fn listed(&self, classes: &BTreeSet<usize>) -> String {
-        const MOST: usize = 20;
+        const MAX_LISTED: usize = 20;
         let name = |class: &usize| {
             let named = self.class_names.as_ref().and_then(|names| names.get(*class));
             named.cloned().unwrap_or_else(|| class.to_string())
         };
-        let list = classes.iter().take(MOST).map(name).collect::<Vec<_>>().join(", ");
-        if classes.len() > MOST { format!("{list}, … ({} in all)", classes.len()) } else { list }
+        let list = classes.iter().take(MAX_LISTED).map(name).collect::<Vec<_>>().join(", ");
+        if classes.len() > MAX_LISTED { format!("{list}, … ({} in all)", classes.len()) } else { list }
     }
 
     fn without_rows(&self) -> Target {
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_split_is_keras_s() {
+    fn split_matches_keras() {
         let (train, validation) = dataset(1797).split(0.2).expect("both have samples");
         assert_eq!((train.len(), validation.len()), (1437, 360));
         assert_eq!(validation.inputs().in_memory().expect("small").values()[0], 2.0 * 1437.0);
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_holds_the_samples_asked_for_and_keeps_its_memory() {
+    fn gather_into_reuses_the_memory_of_the_batch() {
         let dataset = dataset(10);
         let mut batch = dataset.new_batch();
         dataset.gather_into(&[9, 1, 4], &mut batch).expect("they are there");
@@ -284,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_each_element_come_along_with_their_rows() {
+    fn per_element_weights_are_gathered_with_their_rows() {
         let weight = Rows::new((0..8).map(|i| i as f32).collect(), &[4, 2]).expect("two a sample");
         let inputs = Rows::new(vec![0.0; 4], &[4, 1]).expect("a column");
         let labels = Array::I32(Rows::new(vec![0, 1, 0, 1], &[4]).expect("a vector"));
@@ -298,8 +303,8 @@ mod tests {
     }
 
     #[test]
-    fn class_weights_are_of_classes_that_are_there_and_numbers_of_at_least_0() {
-        let of = |values: Array, names: Option<Vec<String>>, weights: &[(&str, f64)]| {
+    fn class_weights_need_existing_classes_and_non_negative_numbers() {
+        let weigh = |values: Array, names: Option<Vec<String>>, weights: &[(&str, f64)]| {
             let inputs = Rows::new(vec![0.0; values.len()], &[values.len(), 1]).expect("a column");
             let target = Target { name: "kind".into(), values, class_names: names };
             let dataset = Dataset::new(inputs, vec![target], None).expect("as many rows each");
@@ -309,9 +314,9 @@ mod tests {
         let ids = || Array::I32(Rows::new(vec![0, 2, 2], &[3]).expect("a vector"));
         let words = || Some(["low", "mid", "high"].map(str::to_owned).to_vec());
         let one_hot = || Array::F32(Rows::new(vec![1.0, 0.0, 0.0, 1.0], &[2, 2]).expect("two rows"));
-        assert_eq!(of(ids(), None, &[("2", 0.5)]).expect("it is there"), [1.0, 0.5, 0.5]);
-        assert_eq!(of(ids(), words(), &[("high", 0.0), ("1", 3.0)]).expect("all are there"), [1.0, 0.0, 0.0]);
-        assert_eq!(of(one_hot(), None, &[("1", 4.0)]).expect("it is there"), [1.0, 4.0]);
+        assert_eq!(weigh(ids(), None, &[("2", 0.5)]).expect("it is there"), [1.0, 0.5, 0.5]);
+        assert_eq!(weigh(ids(), words(), &[("high", 0.0), ("1", 3.0)]).expect("all are there"), [1.0, 0.0, 0.0]);
+        assert_eq!(weigh(one_hot(), None, &[("1", 4.0)]).expect("it is there"), [1.0, 4.0]);
         for (values, names, key, classes) in [
             (ids(), None, "1", "0, 2"),
             (ids(), None, "high", "0, 2"),
@@ -320,31 +325,31 @@ mod tests {
             (ids(), words(), "3", "low, mid, high"),
             (one_hot(), None, "2", "0, 1"),
         ] {
-            let error = of(values, names, &[(key, 2.0)]).expect_err(key).to_string();
+            let error = weigh(values, names, &[(key, 2.0)]).expect_err(key).to_string();
             assert!(error.contains(&format!("kind has no class \"{key}\"")), "{error}");
             assert!(error.contains(&format!("classes {classes}")) && error.contains("fit.class_weight"), "{error}");
         }
         for weight in [-1.0, f64::NAN, f64::INFINITY, 1e39, 1e-50] {
-            let error = of(ids(), None, &[("0", weight)]).expect_err("no weight").to_string();
+            let error = weigh(ids(), None, &[("0", weight)]).expect_err("no weight").to_string();
             assert!(error.contains(&format!("the weight of class \"0\" is {weight:?}")), "{error}");
         }
-        assert_eq!(of(ids(), None, &[("0", 3e38), ("2", 1e-45)]).expect("float32 holds them")[0], 3e38);
-        assert!(of(ids(), words(), &[("high", 1.0), ("2", 2.0)]).is_err(), "one class twice");
+        assert_eq!(weigh(ids(), None, &[("0", 3e38), ("2", 1e-45)]).expect("float32 holds them")[0], 3e38);
+        assert!(weigh(ids(), words(), &[("high", 1.0), ("2", 2.0)]).is_err(), "one class twice");
     }
 
     #[test]
-    fn a_product_of_weights_that_float32_does_not_hold_is_refused_with_its_row() {
-        let weighted = |of_class: f64, weights: [f32; 3]| {
+    fn a_weight_product_outside_float32_is_an_error_with_its_row() {
+        let weighted = |class_weight: f64, weights: [f32; 3]| {
             let inputs = Rows::new(vec![0.0; 3], &[3, 1]).expect("a column");
             let values = Array::I32(Rows::new(vec![0, 1, 1], &[3]).expect("a vector"));
             let target = Target { name: "y".into(), values, class_names: None };
             let weights = Rows::new(weights.to_vec(), &[3]).expect("a vector");
             let dataset = Dataset::new(inputs, vec![target], Some(weights)).expect("as many rows each");
-            let dataset = dataset.weighted_by_class(&BTreeMap::from([("1".to_owned(), of_class)]));
+            let dataset = dataset.weighted_by_class(&BTreeMap::from([("1".to_owned(), class_weight)]));
             dataset.map(|dataset| dataset.sample_weight.expect("weights").values().to_vec())
         };
-        for (of_class, weight) in [(1e30, 1e20), (1e-30, 1e-20)] {
-            let error = weighted(of_class, [1.0, 1.0, weight]).expect_err("it isn't held").to_string();
+        for (class_weight, weight) in [(1e30, 1e20), (1e-30, 1e-20)] {
+            let error = weighted(class_weight, [1.0, 1.0, weight]).expect_err("it isn't held").to_string();
             assert!(error.contains("row     2 (from 0)") && error.contains("fit.class_weight"), "{error}");
         }
         assert_eq!(weighted(1e-30, [1.0, 1.0, 0.0]).expect("a weight of 0 stays 0")[2], 0.0);
@@ -352,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_of_rows_of_weight_0_are_zeros_and_others_are_borrowed() {
+    fn weighted_inputs_zeroes_rows_of_weight_0() {
         let rows = |values: &[f32], shape: &[usize]| Rows::new(values.to_vec(), shape).expect("as many as the shape");
         let mut buffer = Rows::without_rows(&[]);
         let mut inputs = |weight: Rows<f32>| {
@@ -374,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_must_be_as_many() {
+    fn row_counts_must_match() {
         let inputs = Rows::new(vec![1.0, 2.0], &[2, 1]).expect("a column");
         let values = Array::U8(Rows::new(vec![1], &[1]).expect("a vector"));
         let target = Target { name: "y".into(), values, class_names: None };

@@ -1,4 +1,4 @@
-//! Numbers as float32, and those that it doesn't hold, with their place.
+//! Conversion to float32, and the errors for numbers that float32 can't represent.
 
 use std::path::Path;
 
@@ -9,14 +9,15 @@ pub const NOT_FINITE: &str = "a number is NaN or infinite";
 pub const TOO_LARGE: &str = "a number is too large for float32";
 pub const NO_BOOLEAN: &str = "the run was trained on booleans, and a number is neither 0 nor 1";
 pub const ROUNDED: &str = "an integer can't be an input, since float32 rounds it";
-pub const ROUNDED_HINT: &str = "an id is no input: leave it out; a quantity is stored as floating point (in a CSV, with a decimal point), or scaled by data.scale";
+pub const ROUNDED_HINT: &str =
+    "leave ids out; store a quantity as floating point (in a CSV, with a decimal point), or set data.scale";
 
-/// A number of an array.
+/// An element type of an input array.
 pub trait Number: Copy {
-    /// As float64; rounded, where it is a large integer.
+    /// Returns the number as float64. Large integers are rounded.
     fn double(self) -> f64;
 
-    /// Whether it is an integer, by its type, that float32 rounds.
+    /// Returns whether the type is an integer type and the value isn't exact in float32.
     fn is_rounded(self) -> bool {
         false
     }
@@ -42,15 +43,15 @@ number!(i16, self => false);
 number!(u16, self => false);
 number!(i32, self => f64::from(self as f32) != f64::from(self));
 number!(u32, self => f64::from(self as f32) != f64::from(self));
-number!(i64, self => self.unsigned_abs() > EXACT && self as f32 as i128 != i128::from(self));
-number!(u64, self => self > EXACT && self as f32 as i128 != i128::from(self));
+number!(i64, self => self.unsigned_abs() > MAX_EXACT_INTEGER && self as f32 as i128 != i128::from(self));
+number!(u64, self => self > MAX_EXACT_INTEGER && self as f32 as i128 != i128::from(self));
 
-/// Up to here float32 holds every integer.
-const EXACT: u64 = 1 << f32::MANTISSA_DIGITS;
+/// Every integer of at most this magnitude is exact in float32.
+const MAX_EXACT_INTEGER: u64 = 1 << f32::MANTISSA_DIGITS;
 
-/// Why an input isn't taken.
+/// Returns why a number is rejected as an input, or `None` if it is accepted.
 ///
-/// `float` is what float32 makes of `number`, multiplied.
+/// `float` is `number` multiplied by the scale and converted to float32.
 pub fn misfit<T: Number>(number: T, float: f32, scaled: bool) -> Option<&'static str> {
     if !number.double().is_finite() {
         Some(NOT_FINITE)
@@ -63,7 +64,7 @@ pub fn misfit<T: Number>(number: T, float: f32, scaled: bool) -> Option<&'static
     }
 }
 
-/// The error of a number that isn't taken, by its place among the array's numbers.
+/// Creates the error for a rejected number; `at` is its index in the array.
 pub fn misfit_error(what: &'static str, array: &str, at: usize, row_shape: &[usize]) -> Error {
     let row_len = row_shape.iter().product::<usize>().max(1);
     let column = match row_shape {
@@ -88,7 +89,7 @@ pub fn misfit_error(what: &'static str, array: &str, at: usize, row_shape: &[usi
 }
 
 impl Array {
-    /// Refuses NaN and infinity; `path` and `name` say where the array is.
+    /// Returns an error if an element is NaN or infinite; `path` and `name` locate the array in the error.
     pub(super) fn check_finite(self, path: &Path, name: &str) -> Result<Self> {
         let at = match &self {
             Array::F32(rows) => rows.values().iter().position(|value| !value.is_finite()),
@@ -101,27 +102,28 @@ impl Array {
         }
     }
 
-    /// As float32 inputs, multiplied by `scale`; `place` is what errors call the array.
+    /// Converts to float32 inputs, multiplied by `scale`; `place` locates the array in errors. NaN and infinity are
+    /// accepted.
     ///
     /// # Errors
-    /// A number is too large for float32; an integer, by the array's type, is rounded by float32 and isn't multiplied. NaN and infinity
-    /// are taken.
+    /// Returns an error if a number is too large for float32, or if the element type is an integer type, `scale` is 1
+    /// and an integer isn't exact in float32.
     pub fn into_inputs(self, scale: Option<f64>, place: &str) -> Result<Rows<f32>> {
         self.into_f32(scale, place, true)
     }
 
-    /// As float32 weights; `place` is what errors call the array.
+    /// Converts to float32 weights; `place` locates the array in errors. NaN and infinity are accepted.
     ///
     /// # Errors
-    /// A number is too large for float32. NaN and infinity are taken.
+    /// Returns an error if a number is too large for float32.
     pub fn into_weights(self, place: &str) -> Result<Rows<f32>> {
         self.into_f32(None, place, false)
     }
 
-    /// Checks that float32 holds these targets: predictions have no other type. Integers stay what they are.
+    /// Checks that the targets are in the range of float32, the type of predictions. Integer targets always pass.
     ///
     /// # Errors
-    /// A number is too large for float32.
+    /// Returns an error if a number is too large for float32.
     pub fn check_targets(&self, place: &str) -> Result<()> {
         let Array::F64(rows) = self else { return Ok(()) };
         let too_large = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
@@ -159,7 +161,7 @@ fn floats<T: Number>(rows: &Rows<T>, scale: Option<f64>, place: &str, inputs: bo
     }
 }
 
-/// In the same memory.
+/// Multiplies in place.
 fn scaled(mut rows: Rows<f32>, scale: f64, place: &str) -> Result<Rows<f32>> {
     for (at, value) in rows.values_mut().iter_mut().enumerate() {
         let float = (f64::from(*value) * scale) as f32;

@@ -1,4 +1,4 @@
-//! The same in every format: booleans, integers that are ids, numbers that are too large.
+//! Tests of rules that all file formats share: booleans, ids, and numbers too large for float32.
 
 use std::fs;
 use std::path::Path;
@@ -22,13 +22,13 @@ fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
     serde_json::from_value::<DataConfig>(config).expect("a data table").load(folder.path())
 }
 
-/// The error's text, the folder's own path taken out.
-fn refused(folder: &TempDir, config: Value) -> String {
+/// Returns the text of the error, without the path of the folder.
+fn load_error(folder: &TempDir, config: Value) -> String {
     let error = load(folder, config.clone()).err().unwrap_or_else(|| panic!("{config} is accepted"));
     error.to_string().replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// The bytes of a .npy file in C order.
+/// Returns the bytes of a .npy file in C order.
 fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
     [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
@@ -77,7 +77,7 @@ fn booleans_are_0_and_1_in_every_format_and_role() {
         assert!(data.description.ends_with("1 input, 2 classes"), "{}", data.description);
         assert!(data.notes.is_empty(), "{config}");
     }
-    // A run that was trained on one format reads the other.
+    // A run trained on one format can read the other.
     for (file, other) in [("rows.csv", "rows.parquet"), ("rows.parquet", "rows.csv")] {
         let data = load(&folder, json!({"file": file, "target": "y"})).expect("it is read");
         let again = data.schema.read(&[path(other)]).expect("it is read");
@@ -86,7 +86,7 @@ fn booleans_are_0_and_1_in_every_format_and_role() {
 }
 
 #[test]
-fn an_array_of_booleans_is_read_again_as_booleans_and_one_of_numbers_as_numbers() {
+fn a_resumed_run_checks_whether_inputs_are_booleans_or_numbers() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let y = npy("|u1", "(3,)", &[0, 1, 1]);
@@ -127,7 +127,7 @@ fn an_array_of_booleans_is_read_again_as_booleans_and_one_of_numbers_as_numbers(
             again(&numbers, "bytes01").expect("numbers");
             let error = again(&numbers, "booleans").expect_err("booleans").to_string();
             assert!(error.starts_with("the run was trained on numbers, and these inputs are booleans"), "{error}");
-            // As of a run of a version before.
+            // Runs of older versions store no kinds.
             let any = super::Schema { kinds: Vec::new(), ..numbers };
             again(&any, "booleans").expect("of any kind");
         }
@@ -135,7 +135,7 @@ fn an_array_of_booleans_is_read_again_as_booleans_and_one_of_numbers_as_numbers(
 }
 
 #[test]
-fn unsigned_integers_mean_the_same_wherever_they_are_kept() {
+fn unsigned_integers_are_the_same_in_memory_and_on_disk() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let x = |numbers: [u64; 2]| npy("<u8", "(2, 1)", &numbers.map(u64::to_le_bytes).concat());
@@ -164,21 +164,21 @@ fn unsigned_integers_mean_the_same_wherever_they_are_kept() {
 }
 
 #[test]
-fn the_row_of_a_number_in_fortran_order_is_that_of_the_array() {
+fn errors_report_the_array_row_for_fortran_order() {
     let folder = folder();
     fs::write(folder.path().join("y.npy"), npy("|u1", "(2,)", &[0, 1])).expect("written");
-    // [[1, 2, 3], [4, NaN, 6]], column by column.
+    // [[1, 2, 3], [4, NaN, 6]] in Fortran order.
     let data = [1.0_f32, 4.0, 2.0, f32::NAN, 3.0, 6.0].map(f32::to_le_bytes).concat();
     let mut file = npy("<f4", "(2, 3)", &data);
     let at = file.windows(5).position(|bytes| bytes == b"False").expect("it is there");
     file[at..at + 5].copy_from_slice(b"True ");
     fs::write(folder.path().join("x.npy"), file).expect("written");
-    let error = refused(&folder, json!({"file": "x.npy", "target": "y.npy"}));
+    let error = load_error(&folder, json!({"file": "x.npy", "target": "y.npy"}));
     assert!(error.contains("x.npy, inputs, row 1 (from 0), column 1"), "{error}");
 }
 
 #[test]
-fn targets_of_npy_files_belong_to_the_outputs_that_they_are_given_for() {
+fn npy_targets_are_matched_to_outputs_by_name() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("x.npy"), npy("|u1", "(2, 1)", &[0, 1])).expect("written");
@@ -202,7 +202,7 @@ fn targets_of_npy_files_belong_to_the_outputs_that_they_are_given_for() {
         let error = again(targets).expect_err("refused").to_string();
         assert!(error.starts_with(says) && error.contains("data.target"), "{error}");
     }
-    // A single file may be another one.
+    // A single target file may have another name.
     let one = load(&folder, config(json!("one.npy"))).expect("it is read");
     let config: DataConfig = serde_json::from_value(config(json!("two.npy"))).expect("a data table");
     let two = config.load_again(folder.path(), &one.schema).expect("it is read");
@@ -210,7 +210,7 @@ fn targets_of_npy_files_belong_to_the_outputs_that_they_are_given_for() {
 }
 
 #[test]
-fn words_for_booleans_among_other_words_are_words() {
+fn boolean_words_among_other_words_are_class_names() {
     let folder = folder();
     fs::write(folder.path().join("a.csv"), "x,y\n1,True\n2,false\n3,half-true\n4,True\n").expect("written");
     let data = load(&folder, json!({"file": "a.csv", "target": "y"})).expect("it is read");
@@ -220,12 +220,12 @@ fn words_for_booleans_among_other_words_are_words() {
     let data = load(&folder, json!({"file": "b.csv", "target": "y"})).expect("it is read");
     assert_eq!(data.train.targets()[0].values.class_ids(), Some(vec![1, 1]), "one boolean alone is the same number");
     fs::write(folder.path().join("c.csv"), "x,y\ntrue,1\nperhaps,2\n").expect("written");
-    let says = refused(&folder, json!({"file": "c.csv", "target": "y"}));
+    let says = load_error(&folder, json!({"file": "c.csv", "target": "y"}));
     assert!(says.starts_with("a cell is no number\n  in      c.csv:3, column \"x\"\n  found   \"perhaps\""), "{says}");
 }
 
 #[test]
-fn numbers_of_a_csv_that_float32_does_not_hold_are_refused_with_their_line() {
+fn csv_numbers_outside_float32_are_errors_with_their_line() {
     let folder = folder();
     for (cell, says) in [
         ("1e39", "a number is too large for float32"),
@@ -250,7 +250,7 @@ fn numbers_of_a_csv_that_float32_does_not_hold_are_refused_with_their_line() {
         ("18446744073709551615", "an integer can't be an input, since float32 rounds it"),
     ] {
         fs::write(folder.path().join("a.csv"), format!("x,y\n1,2\n{cell},3\n")).expect("written");
-        let error = refused(&folder, json!({"file": "a.csv", "target": "y"}));
+        let error = load_error(&folder, json!({"file": "a.csv", "target": "y"}));
         let found = cell.trim_matches('"');
         assert!(
             error.starts_with(&format!("{says}\n  in      a.csv:3, column \"x\"\n  found   \"{found}\"")),
@@ -278,7 +278,7 @@ fn numbers_of_a_csv_that_float32_does_not_hold_are_refused_with_their_line() {
 }
 
 #[test]
-fn targets_of_a_csv_are_exact_or_refused() {
+fn csv_targets_are_exact_or_rejected() {
     let folder = folder();
     let target = |cells: &str| {
         let rows: String = cells.split(' ').map(|cell| format!("1,{cell}\n")).collect();
@@ -324,7 +324,7 @@ fn targets_of_a_csv_are_exact_or_refused() {
 }
 
 #[test]
-fn numbers_of_an_array_that_float32_does_not_hold_are_refused_with_their_place() {
+fn array_numbers_outside_float32_are_errors_with_their_place() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let doubles = |values: [f64; 4]| npy(">f8", "(2, 2)", &values.map(f64::to_be_bytes).concat());
@@ -350,27 +350,28 @@ fn numbers_of_an_array_that_float32_does_not_hold_are_refused_with_their_place()
         for (file, array, config) in
             [("x.npy", "inputs", json!({"file": "x.npy", "target": "y.npy"})), ("a.npz", "x", json!({"file": "a.npz"}))]
         {
-            let error = refused(&folder, config);
+            let error = load_error(&folder, config);
             assert!(error.starts_with(&format!("{says}\n  in      {file}, {array}, {at}")), "{error}");
         }
-        // Left on disk, it is found as it is read.
+        // If the inputs stay on disk, the number is found when its row is read.
         let data =
             load(&folder, json!({"file": "x.npy", "target": "y.npy", "in_memory": false})).expect("it isn't read yet");
         let error = data.train.gather_into(&[1, 0], &mut data.train.new_batch()).expect_err("refused").to_string();
         assert!(error.starts_with(says) && error.contains(&format!("x.npy, inputs, {at}")), "{error}");
         if says == large {
             npz(&path("a.npz"), &[("x", good.clone()), ("y", bytes.clone()), ("w", bytes.clone())]);
-            let error = refused(&folder, json!({"file": "a.npz"}));
+            let error = load_error(&folder, json!({"file": "a.npz"}));
             assert!(error.starts_with(&format!("{says}\n  in      a.npz, y, {at}")), "{error}");
-            let error = refused(&folder, json!({"file": "a.npz", "target": "x", "inputs": "x", "sample_weight": "w"}));
+            let error =
+                load_error(&folder, json!({"file": "a.npz", "target": "x", "inputs": "x", "sample_weight": "w"}));
             assert!(error.starts_with(&format!("{says}\n  in      a.npz, w, {at}")), "{error}");
             fs::write(path("y.npy"), &bytes).expect("written");
             fs::write(path("x.npy"), &good).expect("written");
-            let error = refused(&folder, json!({"file": "x.npy", "target": "y.npy"}));
+            let error = load_error(&folder, json!({"file": "x.npy", "target": "y.npy"}));
             assert!(error.starts_with(&format!("{says}\n  in      y.npy, y, {at}")), "{error}");
         }
     }
-    // What is scaled is a quantity, and may fit.
+    // Scaled numbers count as quantities, and may be in range after scaling.
     fs::write(path("x.npy"), doubles([1.0, 1e39, 3.0, 4.0])).expect("written");
     fs::write(path("y.npy"), npy("<u8", "(2,)", &[7_u64, 1 << 40].map(u64::to_le_bytes).concat())).expect("written");
     let data = load(&folder, json!({"file": "x.npy", "target": "y.npy", "scale": 1e-3})).expect("it fits");

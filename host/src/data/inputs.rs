@@ -1,4 +1,4 @@
-//! The inputs of a dataset: in memory, or left on disk and read as they are needed.
+//! The inputs of a dataset, in memory or on disk.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,9 +18,9 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Inputs {
-    /// In memory.
+    /// Stored in memory.
     Memory(Rows<f32>),
-    /// On disk.
+    /// Left on disk, and read as needed.
     Disk(DiskRows),
 }
 
@@ -31,7 +31,7 @@ impl From<Rows<f32>> for Inputs {
 }
 
 impl Inputs {
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match self {
             Inputs::Memory(rows) => rows.len(),
@@ -39,12 +39,12 @@ impl Inputs {
         }
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The shape of one row.
+    /// Returns the shape of one row.
     pub fn row_shape(&self) -> &[usize] {
         match self {
             Inputs::Memory(rows) => rows.row_shape(),
@@ -52,11 +52,13 @@ impl Inputs {
         }
     }
 
-    /// Some rows: lent where they are in memory, else read into `buffer`, whose memory is reused. Panics if the range goes beyond
-    /// the rows, as slices do.
+    /// Returns a range of rows: borrowed if the inputs are in memory, else read into `buffer`, reusing its memory.
     ///
     /// # Errors
-    /// The file can't be read, or has a number that isn't finite.
+    /// Returns an error if the file can't be read or contains a number that isn't finite.
+    ///
+    /// # Panics
+    /// Panics if the range is out of bounds.
     pub fn rows<'r>(&'r self, rows: Range<usize>, buffer: &'r mut Rows<f32>) -> Result<ArrayViewD<'r, f32>> {
         match self {
             Inputs::Memory(all) => Ok(all.slice(rows)),
@@ -79,7 +81,7 @@ impl Inputs {
         }
     }
 
-    /// The rows, where they are in memory.
+    /// Returns the rows if they are in memory.
     pub fn in_memory(&self) -> Option<&Rows<f32>> {
         match self {
             Inputs::Memory(rows) => Some(rows),
@@ -87,27 +89,28 @@ impl Inputs {
         }
     }
 
-    /// Inputs of the same row shape without rows, in memory.
+    /// Creates in-memory inputs of the same row shape with no rows.
     pub(super) fn empty_like(&self) -> Inputs {
         Inputs::Memory(Rows::without_rows(self.row_shape()))
     }
 
-    /// Makes `batch`, which [`empty_like`](Self::empty_like) gave, the rows of these indices in that order.
+    /// Replaces the contents of `batch`, created by [`empty_like`](Self::empty_like), with the rows at these indices,
+    /// in that order.
     pub(super) fn gather_into(&self, rows: &[usize], batch: &mut Inputs) -> Result<()> {
         let Inputs::Memory(batch) = batch else {
-            return Err(Error::usage("a batch is kept in memory"));
+            return Err(Error::usage("a batch must be in memory"));
         };
         match self {
             Inputs::Memory(all) => all.gather_into(rows, batch),
             Inputs::Disk(all) => batch.refill(&all.row_shape, rows.len(), |values| {
-                // What lies side by side is read at once.
+                // Read each run of consecutive rows at once.
                 rows.chunk_by(|a, b| a + 1 == *b).try_for_each(|run| all.read(run[0]..run[0] + run.len(), values))
             })?,
         }
         Ok(())
     }
 
-    /// Cuts off the rows from `at` on.
+    /// Removes the rows from `at` to the end and returns them.
     pub(super) fn split_off(&mut self, at: usize) -> Inputs {
         match self {
             Inputs::Memory(rows) => Inputs::Memory(rows.split_off(at)),
@@ -121,18 +124,18 @@ impl Inputs {
     }
 }
 
-/// Rows in a file, which stays open. They are read where they are, not mapped: a file that is cut short meanwhile is an error then
-/// and not the end of the process.
+/// Rows in an open file. They are read, not memory-mapped, so that truncating the file causes an error rather than a
+/// SIGBUS.
 #[derive(Clone, Debug)]
 pub struct DiskRows {
     file: Arc<File>,
-    /// What errors call it.
+    /// The name of the file in errors.
     place: String,
-    /// Where the first number of the file begins.
+    /// The offset of the first number in the file.
     start: u64,
     decoder: Decoder,
     row_shape: Vec<usize>,
-    /// Those of the file's rows that are meant.
+    /// The range of file rows that this value covers.
     rows: Range<usize>,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
@@ -144,10 +147,12 @@ impl PartialEq for DiskRows {
 }
 
 impl DiskRows {
-    /// The rows of an .npy file, of this kind where one is known, and of which kind they are; none if they aren't in C order.
+    /// Opens an .npy file as inputs and returns them with their kind; `known` is the kind that they must have. Returns
+    /// `None` if the array isn't in C order.
     ///
     /// # Errors
-    /// It is no such file, is shorter than its header says, or not of numbers of that kind.
+    /// Returns an error if the file isn't an .npy array of numbers, is shorter than its header claims, or has another
+    /// kind.
     pub fn of_npy(path: &Path, scale: Option<f64>, known: Option<InputKind>) -> Result<Option<(Self, InputKind)>> {
         let place = path.display().to_string();
         let unreadable = |error: io::Error| Error::failure(format!("cannot read {place}: {error}"));
@@ -174,7 +179,7 @@ impl DiskRows {
         Ok(Some((rows, layout.kind)))
     }
 
-    /// Adds rows to `values`.
+    /// Appends a range of rows to `values`.
     fn read(&self, rows: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
         let row_len: usize = self.row_shape.iter().product();
         let count = rows.len() * row_len;
@@ -216,8 +221,7 @@ fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<(
     Ok(())
 }
 
-/// Inputs that come one after the other: kept in memory up to a limit, from there on in a file that has no name and is gone with the
-/// process.
+/// Inputs under construction. They are stored in memory up to a limit, then in an unnamed temporary file.
 pub struct Growing {
     values: Vec<f32>,
     count: usize,
@@ -226,20 +230,20 @@ pub struct Growing {
 }
 
 impl Growing {
-    /// Keeps up to `limit` bytes in memory.
+    /// Creates an empty buffer that stores up to `limit` bytes in memory.
     pub fn new(limit: usize) -> Self {
         Growing { values: Vec::new(), count: 0, limit, file: None }
     }
 
-    /// Adds a number.
+    /// Appends a number.
     ///
     /// # Errors
-    /// The disk is full.
+    /// Returns an error if the temporary file can't be written.
     pub fn push(&mut self, value: f32) -> Result<()> {
         self.values.push(value);
         self.count += 1;
-        let kept = if self.file.is_some() { 1 << 14 } else { self.limit / size_of::<f32>() };
-        if self.values.len() > kept { self.spill().map_err(cannot_keep) } else { Ok(()) }
+        let max_values = if self.file.is_some() { 1 << 14 } else { self.limit / size_of::<f32>() };
+        if self.values.len() > max_values { self.spill().map_err(spill_error) } else { Ok(()) }
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -252,19 +256,19 @@ impl Growing {
         Ok(())
     }
 
-    /// All of them, as rows of this shape.
+    /// Returns the numbers as inputs of this shape.
     ///
     /// # Errors
-    /// They don't fill the shape, or the disk is full.
+    /// Returns an error if the numbers don't fill the shape, or the temporary file can't be written.
     pub fn finish(mut self, shape: &[usize]) -> Result<Inputs> {
         if self.file.is_none() {
             return Ok(Inputs::Memory(Rows::new(self.values, shape)?));
         }
-        self.spill().map_err(cannot_keep)?;
+        self.spill().map_err(spill_error)?;
         let (Some(file), Some((&len, row_shape))) = (self.file, shape.split_first()) else {
             return Err(Error::usage("an array of samples needs at least one axis"));
         };
-        let file = file.into_inner().map_err(|error| cannot_keep(error.into_error()))?;
+        let file = file.into_inner().map_err(|error| spill_error(error.into_error()))?;
         Ok(Inputs::Disk(DiskRows {
             file: Arc::new(file),
             place: "the copy of the data".into(),
@@ -277,10 +281,10 @@ impl Growing {
     }
 }
 
-fn cannot_keep(error: io::Error) -> Error {
+fn spill_error(error: io::Error) -> Error {
     Error::failure(format!("cannot keep the data on disk: {error}"))
         .with("in", std::env::temp_dir().display().to_string())
-        .hint("name a folder with room as $TMPDIR, or have them in memory with data.in_memory = true")
+        .hint("set $TMPDIR to a folder with enough space, or set data.in_memory = true")
 }
 
 #[cfg(test)]
@@ -300,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_on_disk_are_those_of_the_file_scaled_and_split() {
+    fn rows_on_disk_are_scaled_and_split() {
         let (_folder, path) = file(10);
         let mut first =
             Inputs::Disk(DiskRows::of_npy(&path, Some(2.0), None).expect("an array").expect("in C order").0);
@@ -316,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_short_or_has_a_nan_is_an_error_with_its_row() {
+    fn truncation_and_nan_are_errors_with_their_row() {
         let (_folder, path) = file(10);
         let inputs = Inputs::Disk(DiskRows::of_npy(&path, None, None).expect("an array").expect("in C order").0);
         let bytes = std::fs::read(&path).expect("it is there");
@@ -335,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_beyond_the_limit_goes_on_on_disk() {
+    fn inputs_beyond_the_limit_are_stored_on_disk() {
         for (limit, on_disk) in [(1 << 20, false), (0, true), (100, true)] {
             let mut growing = Growing::new(limit);
             (0..60_000).try_for_each(|value| growing.push(value as f32)).expect("there is room");

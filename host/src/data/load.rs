@@ -1,4 +1,4 @@
-//! From the `[data]` table to datasets.
+//! Loads datasets from the `[data]` table.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -8,38 +8,39 @@ use super::array::{Array, Rows};
 use super::config::{DataConfig, OneOrMany, TargetConfig, memory_limit};
 use super::dataset::{Dataset, Target};
 use super::inputs::{DiskRows, Inputs};
-use super::names::{is_pattern, name_of, path_of};
 use super::npy::{read_inputs, read_npy};
 use super::npz::Npz;
 use super::schema::{InputKind, Schema, TargetSchema, only, read_npz};
 use super::table::{Columns, Kind, TablePlan, Unusable, read_table};
 use super::target_column::{Classes, PlannedTarget};
-use super::text::grouped;
+use crate::files::{is_pattern, name_of, path_of};
+use crate::text::grouped;
 use crate::{Error, Result};
 
-/// What the `[data]` table leads to.
+/// The datasets of a `[data]` table and their description.
 #[derive(Clone, Debug)]
 pub struct LoadedData {
-    /// What to train on.
+    /// The training samples.
     pub train: Dataset,
-    /// What to validate on, if anything.
+    /// The validation samples, if any.
     pub validation: Option<Dataset>,
-    /// How to read further files in the same way.
+    /// How to read further files for a run trained on this data.
     pub schema: Schema,
-    /// The files, for people: "digits.csv".
+    /// The file names for display: "digits.csv".
     pub source: String,
-    /// What is in them, for people: "1,437 train, 360 validation; 64 inputs, 10 classes".
+    /// A summary for display: "1,437 train, 360 validation; 64 inputs, 10 classes".
     pub description: String,
-    /// What a person should know, such as columns that were left out; one sentence each.
+    /// Notes for the user, one sentence each, such as which columns were left out.
     pub notes: Vec<String>,
 }
 
 impl DataConfig {
-    /// The same table with names and patterns, which are relative to the folder `base`, replaced by absolute paths. Patterns are expanded
-    /// here, so that files created later aren't added. A path that isn't UTF-8, or could be read as a pattern, becomes a `file://` URL.
+    /// Returns the table with all names and patterns, which are relative to the folder `base`, replaced by absolute
+    /// paths. Patterns are expanded here, so that files created later aren't added. A path that isn't UTF-8, or would
+    /// be parsed as a pattern, becomes a `file://` URL.
     ///
     /// # Errors
-    /// No file fits a pattern, or the files' formats aren't known.
+    /// Returns an error if no file matches a pattern, or the format of a file is unknown.
     pub fn absolute(&self, base: &Path) -> Result<Self> {
         let base = std::path::absolute(base)
             .map_err(|error| Error::failure(format!("cannot find the folder {}: {error}", base.display())))?;
@@ -62,10 +63,10 @@ impl DataConfig {
             _ => false,
         };
         if npy(&config.file) || npy(&config.train) {
-            let own = |name: &String| name_of(&path_of(name, &base));
+            let absolute_name = |name: &String| name_of(&path_of(name, &base));
             let all = |names: &OneOrMany| match names {
-                OneOrMany::One(name) => OneOrMany::One(own(name)),
-                OneOrMany::Many(names) => OneOrMany::Many(names.iter().map(own).collect()),
+                OneOrMany::One(name) => OneOrMany::One(absolute_name(name)),
+                OneOrMany::Many(names) => OneOrMany::Many(names.iter().map(absolute_name).collect()),
             };
             config.target = config.target.as_ref().map(|target| match target {
                 TargetConfig::Columns(names) => TargetConfig::Columns(all(names)),
@@ -73,23 +74,24 @@ impl DataConfig {
                     TargetConfig::Outputs(outputs.iter().map(|(output, names)| (output.clone(), all(names))).collect())
                 }
             });
-            config.sample_weight = config.sample_weight.as_ref().map(own);
+            config.sample_weight = config.sample_weight.as_ref().map(absolute_name);
         }
         Ok(config)
     }
 
-    /// Reads the files, seen from the folder `base`.
+    /// Loads the files; paths are relative to the folder `base`.
     ///
     /// # Errors
-    /// If the table asks for what can't be, or a file can't be read as asked; with file, line and column.
+    /// Returns an error if the table is invalid or a file can't be read. The error reports file, line and column.
     pub fn load(&self, base: &Path) -> Result<LoadedData> {
         self.load_as(base, None)
     }
 
-    /// Reads the files for a run that was trained on data of this schema.
+    /// Loads the files for a run that was trained on data of this schema.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and where the files or the table don't fit the schema.
+    /// Returns an error in the same cases as [`load`](Self::load), and if the files or the table don't match the
+    /// schema.
     pub fn load_again(&self, base: &Path, schema: &Schema) -> Result<LoadedData> {
         self.load_as(base, Some(schema))
     }
@@ -175,7 +177,7 @@ impl DataConfig {
             let kinds = kinds.collect::<Result<Vec<_>>>()?;
             let classes = match &kinds[..] {
                 [] => return Err(Error::usage(format!("the target \"{name}\" has no columns"))),
-                // Words may follow the first booleans.
+                // A column that starts with booleans may contain words further down.
                 [Kind::Text | Kind::Flag] => Classes::Learn,
                 kinds if kinds.contains(&&Kind::Text) => {
                     return Err(Error::usage(format!("the target \"{name}\" has words among its columns"))
@@ -212,7 +214,7 @@ impl DataConfig {
             self.target.as_ref().map_or_else(|| vec![("y".to_owned(), vec!["y".to_owned()])], |target| target.named());
         let schema = self.schema(inputs, targets);
         let (dataset, kind) = read_npz(paths, &schema).map_err(|error| {
-            // Which arrays were meant may have been our guess.
+            // The array names may be the defaults.
             let guessed = self.inputs.is_none() || self.target.is_none();
             let names = only(paths).ok().and_then(|path| Npz::open(path).ok()).map(|file| file.names().join(", "));
             match names {
@@ -241,7 +243,7 @@ impl DataConfig {
                 return Err(Error::usage(format!("the target \"{name}\" must be one .npy file")));
             };
             let path = path_of(file, base);
-            // A target of the only output is called after its file.
+            // If the only target has no name, name it after its file.
             let stem = || path.file_stem().map_or(name.clone(), |stem| stem.to_string_lossy().into_owned());
             let name = if known.is_none() && name == *file { stem() } else { name };
             let values = read_npy_file(&path)?.check_finite(&path, &name)?;
@@ -262,7 +264,8 @@ impl DataConfig {
         Ok((Dataset::new(inputs, targets, sample_weight)?, known.cloned().unwrap_or(schema)))
     }
 
-    /// The inputs of an array, of this kind where one is known, and of which kind they are.
+    /// Opens an .npy file of inputs, on disk if it is larger than the memory limit, and returns its kind. `known` is
+    /// the kind that the inputs must have.
     fn npy_inputs(&self, path: &Path, known: Option<InputKind>) -> Result<(Inputs, InputKind)> {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
         let left_on_disk = usize::try_from(length).unwrap_or(usize::MAX) > memory_limit(self.in_memory);
@@ -295,7 +298,7 @@ impl DataConfig {
     }
 }
 
-/// Every column of numbers that isn't taken; notes what is left out.
+/// Returns all numeric columns that aren't taken, and notes which other columns are left out.
 fn numeric_inputs(columns: &Columns, is_taken: impl Fn(&String) -> bool, notes: &mut Vec<String>) -> Vec<String> {
     let mut inputs = Vec::new();
     let (mut words, mut empty, mut times, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -323,7 +326,7 @@ fn numeric_inputs(columns: &Columns, is_taken: impl Fn(&String) -> bool, notes: 
     inputs
 }
 
-/// A file's format, by the end of its name.
+/// A file format, determined by the file name extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Csv,
@@ -333,7 +336,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of one file.
+    /// Returns the format of one file.
     pub fn of(path: &Path) -> Result<Self> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         match extension.as_deref() {
@@ -346,7 +349,7 @@ impl Format {
         }
     }
 
-    /// The one format of several files.
+    /// Returns the common format of several files.
     pub fn of_all(paths: &[PathBuf]) -> Result<Self> {
         let Some((first, rest)) = paths.split_first() else { return Err(Error::usage("data names no file")) };
         let format = Format::of(first)?;
@@ -360,7 +363,7 @@ impl Format {
     }
 }
 
-/// The paths that names and patterns stand for, in their order; the files of a pattern sorted.
+/// Expands names and patterns to paths, in order; the files of one pattern are sorted.
 fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for name in names.as_slice() {
@@ -369,7 +372,7 @@ fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
             paths.push(path);
             continue;
         }
-        // Only the name is a pattern, not the folder it is seen from.
+        // Escape the folder: only the name is a pattern.
         let pattern = Path::new(&glob::Pattern::escape(&base.to_string_lossy())).join(name);
         let found = glob::glob(&pattern.to_string_lossy())
             .map_err(|error| Error::usage(format!("the pattern \"{name}\" can't be understood: {}", error.msg)))?;
@@ -387,27 +390,28 @@ fn expand(names: &OneOrMany, base: &Path) -> Result<Vec<PathBuf>> {
     if paths.is_empty() { Err(Error::usage("data names no file")) } else { Ok(paths) }
 }
 
-/// The targets' files by the outputs' names: those of the run, in its order, where it is known.
+/// Returns the target files by output name. If the schema is known, they are matched to its targets and returned in its
+/// order.
 fn npy_targets(target: &TargetConfig, known: Option<&Schema>) -> Result<Vec<(String, Vec<String>)>> {
     let mut files = target.named();
     let Some(known) = known else { return Ok(files) };
     let names: Vec<&str> = known.targets.iter().map(|target| target.name.as_str()).collect();
-    // A single file may have been moved, and has no other name than its own.
-    if let (TargetConfig::Columns(_), [name], [(was, _)]) = (target, &names[..], &mut files[..]) {
-        (*name).clone_into(was);
+    // A single target file may have been renamed: use the target name of the schema.
+    if let (TargetConfig::Columns(_), [name], [(file_name, _)]) = (target, &names[..], &mut files[..]) {
+        (*name).clone_into(file_name);
     }
     let wrong = |what: String| Err(Error::usage(what).with("in", "data.target").with("has", names.join(", ")));
     if let Some((name, _)) = files.iter().find(|(name, _)| !names.contains(&name.as_str())) {
         return wrong(format!("the run was trained on no target \"{name}\""));
     }
-    let file = |name: &&str| files.iter().position(|(of, _)| of == name);
+    let file = |name: &&str| files.iter().position(|(output, _)| output == name);
     match names.iter().map(|name| file(name).ok_or(name)).collect::<Result<Vec<_>, _>>() {
         Ok(order) => Ok(order.into_iter().map(|index| files[index].clone()).collect()),
         Err(name) => wrong(format!("the run was trained on a target \"{name}\", and data.target has no file for it")),
     }
 }
 
-/// Reads an .npy file as inputs, of this kind where one is known, and says of which kind they are.
+/// Reads an .npy file of inputs and returns their kind; `known` is the kind that they must have.
 pub fn read_npy_inputs(path: &Path, scale: Option<f64>, known: Option<InputKind>) -> Result<(Rows<f32>, InputKind)> {
     let place = path.display().to_string();
     read_inputs(&mut open_npy(path)?, &place, &format!("{place}, inputs"), scale, known)
@@ -420,9 +424,8 @@ pub fn read_npy_file(path: &Path) -> Result<Array> {
 
 fn open_npy(path: &Path) -> Result<BufReader<File>> {
     if Format::of(path)? != Format::Npy {
-        return Err(
-            Error::usage(format!("{} is no .npy file", path.display())).hint("inputs and targets are .npy both")
-        );
+        return Err(Error::usage(format!("{} is no .npy file", path.display()))
+            .hint("inputs and targets must both be .npy files"));
     }
     let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
     Ok(BufReader::new(file))
@@ -436,7 +439,7 @@ fn names_of(paths: &[PathBuf]) -> String {
     }
 }
 
-/// Such as "1,437 train, 360 validation; 64 inputs, 10 classes".
+/// Formats a summary such as "1,437 train, 360 validation; 64 inputs, 10 classes".
 fn describe(train: &Dataset, validation: Option<&Dataset>) -> String {
     let mut text = format!("{} train", grouped(train.len()));
     if let Some(validation) = validation {

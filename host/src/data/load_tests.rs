@@ -1,4 +1,4 @@
-//! Whole files through `[data]` tables: what is read, what is said, what is refused.
+//! Tests of loading `[data]` tables: contents, notes and errors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::npz::write_npz;
 use super::{Array, DataConfig, LoadedData, Rows};
 use crate::Result;
 
-/// A folder with these files.
+/// Creates a folder with these files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
@@ -25,8 +25,8 @@ fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
     serde_json::from_value::<DataConfig>(config).expect("a data table").load(folder.path())
 }
 
-/// The error's text, the folder's own path taken out.
-fn refused(folder: &TempDir, config: Value) -> String {
+/// Returns the text of the error, without the path of the folder.
+fn load_error(folder: &TempDir, config: Value) -> String {
     let error = load(folder, config.clone()).err().unwrap_or_else(|| panic!("{config} is accepted"));
     error.to_string().replace(&format!("{}/", folder.path().display()), "")
 }
@@ -39,7 +39,7 @@ const FRUIT: &str =
     "\u{feff}weight,colour,diameter,kind\n150, red ,7.5,apple\n120,yellow,\"3\",banana\n160,green,8,apple\n";
 
 #[test]
-fn a_csv_s_columns_are_told_apart() {
+fn csv_columns_are_classified() {
     let folder = folder(&[("fruit.csv", FRUIT)]);
     let data = load(&folder, json!({"file": "fruit.csv", "target": "kind", "scale": 0.5})).expect("it is read");
     assert_eq!(data.schema.inputs, ["weight", "diameter"]);
@@ -69,7 +69,7 @@ fn several_outputs_and_several_columns_are_targets() {
 }
 
 #[test]
-fn the_last_part_or_another_file_is_for_validation() {
+fn validation_uses_the_last_samples_or_another_file() {
     let rows = |from: usize, to: usize| (from..to).map(|i| format!("{i},{}\n", ["b", "a"][i % 2])).collect::<String>();
     let files = [
         ("t1.csv", format!("x,y\n{}", rows(0, 10))),
@@ -92,7 +92,7 @@ fn the_last_part_or_another_file_is_for_validation() {
     assert_eq!(data.validation.expect("a file").targets()[0].values, i32s(&[1, 0, 1]));
     assert_eq!(data.source, "t1.csv, t2.csv, v.csv");
 
-    let says = refused(&folder, json!({"train": "t1.csv", "validation": "new.csv", "target": "y"}));
+    let says = load_error(&folder, json!({"train": "t1.csv", "validation": "new.csv", "target": "y"}));
     assert!(
         says.starts_with("a class isn't among those that were trained\n  in      new.csv:2, column \"y\""),
         "{says}"
@@ -100,7 +100,7 @@ fn the_last_part_or_another_file_is_for_validation() {
 }
 
 #[test]
-fn a_schema_reads_further_files_in_the_same_way() {
+fn a_schema_reads_further_files_like_the_training_files() {
     let folder = folder(&[("a.csv", "a,b,y\n1,2,no\n3,4,yes\n"), ("more.csv", "b,name,a\n20,Ann,10\n")]);
     let data = load(&folder, json!({"file": "a.csv", "target": "y", "scale": 2})).expect("it is read");
     let schema = serde_json::from_value(json!(data.schema)).expect("it is stored and read back");
@@ -115,11 +115,11 @@ fn a_schema_reads_further_files_in_the_same_way() {
     let wide = ArrayD::<f32>::zeros(IxDyn(&[1, 3]));
     fs::write(folder.path().join("w.npy"), npy_bytes(&wide)).expect("it can be written");
     let error = schema.read_inputs(&path("w.npy")).expect_err("another width");
-    assert!(error.message().ends_with("has samples of shape [3]; it was trained on [2]"), "{error}");
+    assert!(error.message().ends_with("has samples of shape [3]; the run was trained on [2]"), "{error}");
 }
 
 #[test]
-fn what_is_wrong_in_a_csv_is_said_with_its_place() {
+fn csv_errors_report_their_place() {
     let folder = folder(&[
         ("ok.csv", "x,z,label\n1,2,0\n2,3,1\n"),
         ("text.csv", "x,label\n1,0\n2,1\n3x,0\n"),
@@ -155,7 +155,7 @@ fn what_is_wrong_in_a_csv_is_said_with_its_place() {
         ("latin.csv", "a row is not UTF-8 text\n  in      latin.csv:2"),
         ("none.csv", "cannot read none.csv: No such file"),
     ] {
-        let error = refused(&folder, json!({"file": file, "target": "label"}));
+        let error = load_error(&folder, json!({"file": file, "target": "label"}));
         assert!(error.starts_with(says), "{error}");
     }
     for (config, says) in [
@@ -179,7 +179,7 @@ fn what_is_wrong_in_a_csv_is_said_with_its_place() {
             "data has both \"validation\" and",
         ),
     ] {
-        let error = refused(&folder, config);
+        let error = load_error(&folder, config);
         assert!(error.starts_with(says), "{error}");
     }
     assert!(serde_json::from_value::<DataConfig>(json!({"fil": "a.csv"})).is_err());
@@ -221,19 +221,19 @@ fn npy_pairs_and_npz_files_are_read() {
         x
     );
 
-    let error = refused(&folder, json!({"file": "a.npz", "target": "z"}));
+    let error = load_error(&folder, json!({"file": "a.npz", "target": "z"}));
     assert!(error.contains("a.npz has no array \"z\"") && error.contains("w, x, y"), "{error}");
     npz_file(folder.path(), "short.npz", &[("x", &x), ("y", &array![1.0_f32].into_dyn())]);
     assert!(
-        refused(&folder, json!({"file": "short.npz"})).starts_with("the inputs have 4 rows and the target \"y\" 1")
+        load_error(&folder, json!({"file": "short.npz"})).starts_with("the inputs have 4 rows and the target \"y\" 1")
     );
     npz_file(folder.path(), "nan.npz", &[("x", &array![[1.0_f32], [f32::NAN]].into_dyn()), ("y", &y)]);
-    let error = refused(&folder, json!({"file": "nan.npz"}));
+    let error = load_error(&folder, json!({"file": "nan.npz"}));
     assert!(error.contains("nan.npz, x, row 1 (from 0)"), "{error}");
 }
 
 #[test]
-fn cut_and_changed_npz_files_are_errors_not_panics() {
+fn truncated_and_changed_npz_files_cause_no_panic() {
     let folder = folder(&[]);
     let x = ArrayD::<f32>::zeros(IxDyn(&[3, 2]));
     let path = npz_file(folder.path(), "a.npz", &[("x", &x), ("y", &x)]);
@@ -251,7 +251,7 @@ fn cut_and_changed_npz_files_are_errors_not_panics() {
 }
 
 #[test]
-fn the_digits_of_the_example_are_there() {
+fn the_digits_example_loads() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits");
     let config = json!({"file": "digits.csv", "target": "label", "scale": 0.0625, "validation_split": 0.2});
     let data = serde_json::from_value::<DataConfig>(config).expect("a data table").load(&folder).expect("it is read");

@@ -1,11 +1,10 @@
-//! The data that is trained on: read from files, cut, shuffled and gathered into batches; and predictions, written.
+//! Training data and predictions: loading, splitting, shuffling, batching and writing.
 //!
-//! [`DataConfig`] is the `[data]` table of a run's file. It loads [`Dataset`]s, whose rows are either lent as slices
-//! in order (`dataset.inputs().rows(0..32, &mut buffer)`) or gathered in any order into a reusable batch
-//! ([`Dataset::gather_into`]); a batch is a small `Dataset` itself.
+//! [`DataConfig`] is the `[data]` table of a run file. It loads [`Dataset`]s. Consecutive rows are borrowed as slices
+//! (`dataset.inputs().rows(0..32, &mut buffer)`); rows in any order are gathered into a reusable batch
+//! ([`Dataset::gather_into`]). A batch is itself a small `Dataset`.
 
 mod array;
-mod atomic;
 mod config;
 mod csv_file;
 mod dataset;
@@ -17,7 +16,6 @@ mod inputs;
 mod load;
 #[cfg(test)]
 mod load_tests;
-pub(crate) mod names;
 mod npy;
 mod npy_header;
 mod npz;
@@ -34,12 +32,10 @@ mod parquet_tests;
 mod schema;
 mod table;
 mod target_column;
-pub(crate) mod text;
 mod thrift;
 mod write;
 
 pub use array::{Array, ArrayRef, Rows};
-pub use atomic::{is_temporary, write_atomically, write_privately};
 pub use config::{DataConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, Target};
 pub use inputs::{DiskRows, Inputs};

@@ -1,6 +1,7 @@
-//! numpy's .npy: reading any size and byte order of the common types, writing float32.
+//! numpy's .npy format: reads the common number types in either byte order, writes float32 and float64.
 //!
-//! Nothing in a file is believed before it is there: a header that claims more numbers than follow costs no memory.
+//! Memory is allocated only for data that was read, so a header that claims more numbers than the file contains is
+//! harmless.
 
 use std::io::{self, Read, Write};
 
@@ -12,10 +13,10 @@ use super::npy_header::{Header, MAGIC, cut_short, io_failed, not_npy};
 use super::schema::InputKind;
 use crate::{Error, Result};
 
-/// Reads an array from the beginning of `reader` to its end; `place` says where it is, for errors.
+/// Reads one array, which must extend to the end of `reader`; `place` locates it in errors.
 ///
 /// # Errors
-/// If it isn't in that format, of a type that isn't numbers, cut short, or too long.
+/// Returns an error if the data isn't an .npy array of numbers, is truncated, or has trailing bytes.
 pub fn read_npy(reader: &mut dyn Read, place: &str) -> Result<Array> {
     let (header, _) = Header::read(reader, place)?;
     let array = read_numbers(reader, &header, place)?;
@@ -23,11 +24,11 @@ pub fn read_npy(reader: &mut dyn Read, place: &str) -> Result<Array> {
     Ok(array)
 }
 
-/// Reads an array of inputs, of this kind where one is known, multiplied; says of which kind they are. `place` says where the array is,
-/// and `numbers` where its numbers are, for errors.
+/// Reads one array of inputs, multiplied by `scale`, and returns its kind; `known` is the kind that it must have.
+/// `place` locates the array in errors, and `numbers` its elements.
 ///
 /// # Errors
-/// As [`read_npy`], and where a number isn't taken as an input or isn't of the known kind.
+/// Returns an error in the same cases as [`read_npy`], and if a number is rejected as an input or has another kind.
 pub fn read_inputs(
     reader: &mut dyn Read,
     place: &str,
@@ -39,11 +40,11 @@ pub fn read_inputs(
     let (decoder, kind) = header.decoder(scale, known, place)?;
     let shape = header.shape.clone();
     let rows = Numbers { reader, header: &header, place }.read(decoder.width, |bytes, values| {
-        let before = values.len();
+        let start = values.len();
         match decoder.read(bytes, values) {
             None => Ok(()),
             Some((at, what)) => {
-                let at = header.in_c_order(before + at);
+                let at = header.in_c_order(start + at);
                 Err(misfit_error(what, numbers, at, shape.get(1..).unwrap_or_default()))
             }
         }
@@ -60,7 +61,8 @@ fn check_end(reader: &mut dyn Read, place: &str) -> Result<()> {
     }
 }
 
-/// Adds the numbers that lie in bytes, multiplied, to a list of inputs. Gives the place of the first one that isn't taken, and why.
+/// Decodes numbers, multiplies them by `scale` and appends them to `values`. Returns the index of the first rejected
+/// number and the reason.
 type Decode = fn(bytes: &[u8], scale: f64, values: &mut Vec<f32>) -> Option<(usize, &'static str)>;
 
 fn decode<T: Number, const WIDTH: usize>(
@@ -70,78 +72,81 @@ fn decode<T: Number, const WIDTH: usize>(
     number: impl Fn([u8; WIDTH]) -> T,
 ) -> Option<(usize, &'static str)> {
     let scaled = scale != 1.0;
-    let (each, before) = (bytes.as_chunks::<WIDTH>().0, values.len());
-    let mut fit = true;
+    let (each, start) = (bytes.as_chunks::<WIDTH>().0, values.len());
+    let mut all_fit = true;
     values.extend(each.iter().map(|bytes| {
         let number = number(*bytes);
         let float = (number.double() * scale) as f32;
-        fit &= float.is_finite() && (scaled || !number.is_rounded());
+        all_fit &= float.is_finite() && (scaled || !number.is_rounded());
         float
     }));
-    if fit {
+    if all_fit {
         return None;
     }
-    let misfit = |(at, bytes): (usize, &[u8; WIDTH])| Some((at, misfit(number(*bytes), values[before + at], scaled)?));
+    let misfit = |(at, bytes): (usize, &[u8; WIDTH])| Some((at, misfit(number(*bytes), values[start + at], scaled)?));
     each.iter().enumerate().find_map(misfit)
 }
 
-/// How numbers that lie in bytes are read as inputs.
+/// Decodes the bytes of one element type as inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
-    /// The bytes of one.
+    /// The size of one element in bytes.
     pub width: usize,
     decode: Decode,
     scale: f64,
-    /// Whether 0 and 1 alone are taken.
+    /// Whether only 0 and 1 are accepted.
     booleans: bool,
 }
 
 impl Decoder {
-    /// Of float32 in little-endian order, as they are.
+    /// Returns the decoder for little-endian float32, unscaled.
     pub fn float32() -> Self {
         let decode: Decode = |bytes, scale, values| decode(bytes, scale, values, f32::from_le_bytes);
         Decoder { width: size_of::<f32>(), decode, scale: 1.0, booleans: false }
     }
 
-    /// Adds the numbers, multiplied, to a list of inputs. Gives the place of the first one that isn't taken, and why.
+    /// Decodes numbers and appends them to `values`, scaled. Returns the index of the first rejected number and the
+    /// reason.
     pub fn read(&self, bytes: &[u8], values: &mut Vec<f32>) -> Option<(usize, &'static str)> {
-        let (before, one) = (values.len(), self.scale as f32);
+        let (start, scaled_one) = (values.len(), self.scale as f32);
         let misfit = (self.decode)(bytes, self.scale, values);
         if misfit.is_some() || !self.booleans {
             return misfit;
         }
-        let at = values[before..].iter().position(|value| *value != 0.0 && *value != one)?;
+        let at = values[start..].iter().position(|value| *value != 0.0 && *value != scaled_one)?;
         Some((at, NO_BOOLEAN))
     }
 }
 
-/// Where the numbers of a file lie.
+/// The position, type and shape of the numbers in a file.
 pub struct Layout {
-    /// Where the first one begins.
+    /// The offset of the first number.
     pub start: u64,
-    /// How they are read.
+    /// Decodes the numbers.
     pub decoder: Decoder,
-    /// Which kind they are of.
+    /// The kind of the numbers.
     pub kind: InputKind,
-    /// The array's shape.
+    /// The shape of the array.
     pub shape: Vec<usize>,
-    /// Whether the first axis lies closest together.
+    /// Whether the array is in Fortran order.
     pub fortran_order: bool,
 }
 
 impl Layout {
-    /// Reads the header of an array of inputs, as [`read_inputs`] does.
+    /// Reads the header of an array of inputs; the parameters are those of [`read_inputs`].
     ///
     /// # Errors
-    /// It is none, or of a type that isn't numbers, or not of the known kind.
+    /// Returns an error if the header is invalid, the element type isn't a number, or the kind isn't `known`.
     pub fn read(reader: &mut dyn Read, place: &str, scale: Option<f64>, known: Option<InputKind>) -> Result<Self> {
         let (header, start) = Header::read(reader, place)?;
         let (decoder, kind) = header.decoder(scale, known, place)?;
         Ok(Layout { start, decoder, kind, shape: header.shape, fortran_order: header.fortran_order })
     }
 
+    /// Checks that the length of the file matches the header.
+    ///
     /// # Errors
-    /// The file, of `length` bytes, isn't as long as the header says.
+    /// Returns an error if `length`, in bytes, is too small or too large.
     pub fn check_length(&self, length: u64, place: &str) -> Result<()> {
         let count: usize = self.shape.iter().product();
         let numbers = (count as u64).saturating_mul(self.decoder.width as u64);
@@ -154,7 +159,7 @@ impl Layout {
 }
 
 impl Header {
-    /// How its numbers are read as inputs, and which kind they are of.
+    /// Returns the decoder for the element type as inputs, and the kind of the inputs.
     fn decoder(&self, scale: Option<f64>, known: Option<InputKind>, place: &str) -> Result<(Decoder, InputKind)> {
         let (big, kind) = self.kind();
         macro_rules! decode {
@@ -162,11 +167,11 @@ impl Header {
                 decode!($type, |number| number)
             };
             ($type:ty, $from:expr) => {{
-                let little: Decode =
+                let little_endian: Decode =
                     |bytes, scale, values| decode(bytes, scale, values, |bytes| $from(<$type>::from_le_bytes(bytes)));
-                let large: Decode =
+                let big_endian: Decode =
                     |bytes, scale, values| decode(bytes, scale, values, |bytes| $from(<$type>::from_be_bytes(bytes)));
-                (size_of::<$type>(), if big { large } else { little })
+                (size_of::<$type>(), if big { big_endian } else { little_endian })
             }};
         }
         let (width, decode) = match kind {
@@ -227,7 +232,7 @@ fn read_numbers(reader: &mut dyn Read, header: &Header, place: &str) -> Result<A
         "i8" => Array::I64(numbers.each(number!(i64))?),
         "u8" => {
             let number = number!(u64);
-            // What int64 doesn't hold comes out negative.
+            // Numbers too large for int64 wrap to negative ones.
             let rows = numbers.each(move |bytes| number(bytes).cast_signed())?;
             match rows.values().iter().position(|number| *number < 0) {
                 None => Array::I64(rows),
@@ -240,7 +245,7 @@ fn read_numbers(reader: &mut dyn Read, header: &Header, place: &str) -> Result<A
     })
 }
 
-/// The numbers that follow a header.
+/// The numbers after a header.
 struct Numbers<'a> {
     reader: &'a mut dyn Read,
     header: &'a Header,
@@ -255,7 +260,7 @@ impl Numbers<'_> {
         })
     }
 
-    /// Reads them block by block, `width` bytes each; `add` makes numbers of the bytes.
+    /// Reads the numbers in blocks; `add` decodes elements of `width` bytes.
     fn read<T: Copy>(
         &mut self,
         width: usize,
@@ -285,7 +290,7 @@ impl Numbers<'_> {
     }
 }
 
-/// IEEE 754 binary16.
+/// Converts IEEE 754 binary16 to float32.
 fn half_to_f32(bits: u16) -> f32 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let mantissa = f32::from(bits & 0x3ff);
@@ -298,19 +303,19 @@ fn half_to_f32(bits: u16) -> f32 {
     sign * magnitude
 }
 
-/// Writes an array as a .npy of float32 in C order.
+/// Writes an array as .npy of float32 in C order.
 ///
 /// # Errors
-/// If the writer fails.
+/// Returns an error if the writer fails.
 pub fn write_npy(writer: &mut dyn Write, values: &ArrayViewD<'_, f32>) -> io::Result<()> {
     write_header(writer, "<f4", values.shape())?;
     values.iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
 }
 
-/// Writes float64 numbers in C order.
+/// Writes an array as .npy of float64; `values` is in C order.
 ///
 /// # Errors
-/// If the writer fails.
+/// Returns an error if the writer fails.
 pub fn write_npy_doubles(writer: &mut dyn Write, shape: &[usize], values: &[f64]) -> io::Result<()> {
     write_header(writer, "<f8", shape)?;
     values.iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
@@ -320,9 +325,9 @@ fn write_header(writer: &mut dyn Write, descr: &str, shape: &[usize]) -> io::Res
     let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if axes.len() == 1 { "," } else { "" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{comma}), }}", axes.join(", "));
-    // The numbers begin at a multiple of 64 bytes; the header ends in a line break.
-    const BEFORE: usize = 10;
-    let padding = (BEFORE + header.len() + 1).next_multiple_of(64) - (BEFORE + header.len() + 1);
+    // The header ends in a line break, and its padding aligns the numbers to 64 bytes.
+    const PREFIX: usize = 10;
+    let padding = (PREFIX + header.len() + 1).next_multiple_of(64) - (PREFIX + header.len() + 1);
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
     writer.write_all(MAGIC)?;
@@ -349,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn arrays_round_trip() {
         let array = ArrayD::from_shape_vec(IxDyn(&[2, 3]), vec![1.0, -2.5, 3.0, 4.0, 5.0, 1e-30]).expect("six");
         let mut bytes = Vec::new();
         write_npy(&mut bytes, &array.view()).expect("memory can be written");
@@ -378,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn fortran_order_is_turned() {
+    fn fortran_order_is_converted_to_c_order() {
         let bytes = file("|u1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6]);
         assert_eq!(
             read(&bytes).expect("an array"),
@@ -387,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_and_cut_files_are_errors() {
+    fn garbage_and_truncated_files_are_errors() {
         let whole = file("<f4", "False", "(2, 2)", &[0; 16]);
         assert!(read(&whole).is_ok());
         for length in 0..whole.len() {
@@ -423,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn any_change_of_a_byte_is_read_or_refused() {
+    fn no_changed_byte_causes_a_panic() {
         let whole = file("<f4", "False", "(2, 2)", &[0; 16]);
         for at in 0..whole.len() {
             for byte in [0, 1, b'\'', b'{', b'9', 0xff] {

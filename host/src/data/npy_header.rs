@@ -1,4 +1,4 @@
-//! The header of numpy's .npy, and what is wrong with a file that isn't one.
+//! The header of numpy's .npy format, and the errors for invalid files.
 
 use std::io::{self, Read};
 
@@ -24,7 +24,7 @@ pub fn cut_short(place: &str, count: usize, shape: &[usize]) -> Error {
         .hint("copy it, or write it, again")
 }
 
-/// What the header says.
+/// A parsed header.
 #[derive(Debug, PartialEq)]
 pub struct Header {
     pub descr: String,
@@ -33,7 +33,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The place in C order of the number that is the `at`th in the file.
+    /// Converts an index in file order to the index in C order.
     pub fn in_c_order(&self, mut at: usize) -> usize {
         if !self.fortran_order {
             return at;
@@ -46,7 +46,7 @@ impl Header {
         self.shape.iter().zip(index).fold(0, |place, (axis, index)| place * axis + index)
     }
 
-    /// Reads it; gives also where the numbers begin.
+    /// Reads a header and returns it with the offset of the first number.
     pub fn read(reader: &mut dyn Read, place: &str) -> Result<(Header, u64)> {
         let failed = |error: io::Error| io_failed(place, &error);
         let mut start = [0; 8];
@@ -67,8 +67,8 @@ impl Header {
             }
             version => return Err(not_npy(place, &format!("version {version} of the format isn't known"))),
         };
-        const LONGEST: u64 = 1 << 16;
-        if length > LONGEST {
+        const MAX_LENGTH: u64 = 1 << 16;
+        if length > MAX_LENGTH {
             return Err(not_npy(place, "its header is too long"));
         }
         let mut header = vec![0; length as usize];
@@ -81,7 +81,7 @@ impl Header {
         }
     }
 
-    /// Whether the most significant byte comes first, and the type.
+    /// Returns whether the numbers are big-endian, and the type code without the byte order.
     pub fn kind(&self) -> (bool, &str) {
         let (order, kind) = match self.descr.split_at_checked(1) {
             Some((order @ ("<" | ">" | "|" | "="), kind)) => (order, kind),
@@ -104,7 +104,7 @@ impl Header {
             .hint("convert it with astype before saving it")
     }
 
-    /// Reads the Python dict `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+    /// Parses a Python dict such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
     fn parse(text: &str) -> Option<Header> {
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
         let mut rest = text.trim().strip_prefix('{')?.trim_start();
@@ -113,7 +113,7 @@ impl Header {
             rest = after.trim_start().strip_prefix(':')?.trim_start();
             match key {
                 "descr" => {
-                    // A list of fields, each with its type.
+                    // A structured type: a list of fields.
                     let (value, after) = match rest.starts_with('[') {
                         true => rest.split_at(rest.rfind("]")? + 1),
                         false => quoted(rest)?,
@@ -130,7 +130,7 @@ impl Header {
                 "shape" => {
                     let (axes, after) = rest.strip_prefix('(')?.split_once(')')?;
                     let axes = axes.split(',').map(str::trim).filter(|axis| !axis.is_empty());
-                    // Python 2 wrote 3L.
+                    // Python 2 wrote integers as 3L.
                     let axes = axes.map(|axis| axis.strip_suffix('L').unwrap_or(axis).parse().ok());
                     (shape, rest) = (Some(axes.collect::<Option<Vec<usize>>>()?), after);
                 }
@@ -143,7 +143,7 @@ impl Header {
     }
 }
 
-/// The quoted text that `text` begins with, and what follows.
+/// Parses a quoted string; returns it and the rest of the text.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let quote = text.chars().next().filter(|quote| *quote == '\'' || *quote == '"')?;
     text[1..].split_once(quote)

@@ -1,4 +1,4 @@
-//! numpy's .npz: a zip of named .npy arrays.
+//! numpy's .npz format: a zip archive of named .npy arrays.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -11,10 +11,10 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::array::{Array, Rows};
 use super::npy::{read_inputs, read_npy, write_npy};
 use super::schema::InputKind;
-use super::text::nearest;
+use crate::text::nearest;
 use crate::{Error, Result};
 
-/// An open .npz.
+/// An open .npz file.
 pub struct Npz {
     archive: ZipArchive<BufReader<File>>,
     path: String,
@@ -24,7 +24,7 @@ impl Npz {
     /// Opens a file.
     ///
     /// # Errors
-    /// If it can't be read or is no whole zip.
+    /// Returns an error if the file can't be read or isn't a valid zip archive.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
         let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
@@ -34,7 +34,7 @@ impl Npz {
         Ok(Npz { archive, path: shown })
     }
 
-    /// The arrays' names, sorted.
+    /// Returns the names of the arrays, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> =
             self.archive.file_names().filter_map(|name| name.ok()?.strip_suffix(".npy").map(str::to_owned)).collect();
@@ -42,19 +42,20 @@ impl Npz {
         names
     }
 
-    /// Reads the array of that name.
+    /// Reads the array `name`.
     ///
     /// # Errors
-    /// If there is none, or it can't be read.
+    /// Returns an error if there is no such array or it can't be read.
     pub fn read(&mut self, name: &str) -> Result<Array> {
         let (mut array, place) = self.array(name)?;
         read_npy(&mut array, &place)
     }
 
-    /// Reads the array of that name as [inputs](read_inputs).
+    /// Reads the array `name` as [inputs](read_inputs).
     ///
     /// # Errors
-    /// As [`read`](Self::read), and where a number isn't taken as an input or isn't of the known kind.
+    /// Returns an error in the same cases as [`read`](Self::read), and if a number is rejected as an input or has
+    /// another kind.
     pub fn read_inputs(
         &mut self,
         name: &str,
@@ -66,7 +67,7 @@ impl Npz {
         read_inputs(&mut array, &place, &numbers, scale, known)
     }
 
-    /// The array of that name, and what errors call it.
+    /// Opens the array `name`; also returns its place for errors.
     fn array(&mut self, name: &str) -> Result<(impl Read, String)> {
         let place = format!("{}, array \"{name}\"", self.path);
         if let Some(entry) = self.archive.index_for_name(&format!("{name}.npy")) {
@@ -84,10 +85,10 @@ impl Npz {
     }
 }
 
-/// Writes named arrays as a .npz, not compressed, as `numpy.savez` does.
+/// Writes named arrays as an uncompressed .npz, as `numpy.savez` does.
 ///
 /// # Errors
-/// If the writer fails.
+/// Returns an error if the writer fails.
 pub fn write_npz(writer: &mut dyn Write, arrays: &[(&str, ArrayViewD<'_, f32>)]) -> io::Result<()> {
     let mut archive = ZipWriter::new_stream(writer);
     for (name, values) in arrays {

@@ -1,9 +1,9 @@
-//! The order in which an epoch goes through the samples.
+//! The sample order of an epoch.
 
 use rand::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// Fills `order` with 0..len, shuffled; the order follows from seed and epoch alone, and its memory is reused.
+/// Fills `order` with a permutation of 0..len that depends only on `seed` and `epoch`, reusing its memory.
 pub fn shuffled_order(len: usize, seed: u64, epoch: u64, order: &mut Vec<usize>) {
     order.clear();
     order.extend(0..len);
@@ -13,7 +13,7 @@ pub fn shuffled_order(len: usize, seed: u64, epoch: u64, order: &mut Vec<usize>)
     }
 }
 
-/// The generator's key: 32 bytes in which every bit of both numbers matters.
+/// Derives the 32-byte key of the generator; every bit of both numbers affects it.
 fn key(seed: u64, epoch: u64) -> [u8; 32] {
     let mut key = [0; 32];
     let mut word = seed ^ splitmix(epoch);
@@ -24,7 +24,7 @@ fn key(seed: u64, epoch: u64) -> [u8; 32] {
     key
 }
 
-/// Splitmix64's step and finaliser. Steele, Lea & Flood 2014.
+/// One step of SplitMix64, with its finaliser. Steele, Lea & Flood 2014.
 fn splitmix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,8 @@ fn splitmix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A number below `bound`, all equally likely. Lemire 2019. Not rand's own, whose results may change between versions.
+/// Returns a uniform number below `bound`, by the method of Lemire 2019. rand's own results may change between
+/// versions.
 fn below(bound: u64, random: &mut Pcg64) -> u64 {
     let mut product = u128::from(random.next_u64()) * u128::from(bound);
     if (product as u64) < bound {
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_comes_once() {
+    fn every_sample_occurs_once() {
         for len in [0, 1, 2, 1000] {
             let mut sorted = order(len, 7, 1);
             sorted.sort_unstable();
@@ -64,15 +65,15 @@ mod tests {
     }
 
     #[test]
-    fn seed_and_epoch_decide_the_order() {
+    fn the_order_depends_on_seed_and_epoch() {
         assert_eq!(order(100, 7, 1), order(100, 7, 1));
         assert_ne!(order(100, 7, 1), order(100, 7, 2));
         assert_ne!(order(100, 7, 1), order(100, 8, 1));
-        assert_eq!(order(8, 7, 1), [5, 0, 3, 7, 2, 6, 4, 1], "never to change between versions");
+        assert_eq!(order(8, 7, 1), [5, 0, 3, 7, 2, 6, 4, 1], "the order must not change between versions");
     }
 
     #[test]
-    fn places_are_equally_likely() {
+    fn positions_are_uniform() {
         let mut counts = [[0_u32; 5]; 5];
         for epoch in 0..20_000 {
             for (place, sample) in order(5, 3, epoch).into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The cells of a Parquet column: which Arrow types are read, and as what.
+//! Converts Arrow arrays to cells; defines which Arrow types are supported.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use arrow_schema::{ArrowError, DECIMAL256_MAX_PRECISION, DataType};
 
 use super::table::{Cell, Unusable};
 
-/// A block of a column's cells.
+/// The cells of one column in a block of rows.
 pub enum Cells {
     Flags(BooleanArray),
-    /// Integers of up to 64 bits.
+    /// Integers of up to 64 bits, except uint64.
     Integers(Int64Array),
-    /// Integers that int64 may not hold: uint64 and decimals without a fraction.
+    /// Integers that may exceed int64: uint64, and decimals of scale 0.
     Wide(Decimal256Array),
     Numbers(Float64Array),
     Words(StringArray),
-    /// Without an annotation that says what they are: some writers leave it out for text.
+    /// Bytes without a logical type. Some writers omit the type for text.
     Bytes(BinaryArray),
-    /// The column has nothing but missing values.
+    /// The column contains only missing values.
     Missing,
 }
 
 impl Cells {
-    /// Why no column of this type can be read; none if it can.
+    /// Returns why a column of this type can't be read, or `None` if it can.
     pub fn unusable(data_type: &DataType) -> Option<Unusable> {
         use DataType as T;
         Some(match data_type {
@@ -47,23 +47,23 @@ impl Cells {
         })
     }
 
-    /// Reads an array of a type that isn't [`unusable`](Self::unusable).
+    /// Converts an array whose type isn't [`unusable`](Self::unusable).
     ///
     /// # Errors
-    /// A value doesn't fit.
+    /// Returns an error if a value is out of range.
     pub fn read(array: &ArrayRef) -> Result<Self, ArrowError> {
         use DataType as T;
-        // An error where a value doesn't fit, and not a missing value.
+        // By default, a value that is out of range becomes null; `safe: false` makes it an error.
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         let cast = |to: &DataType| cast_with_options(array, to, &strict);
         Ok(match array.data_type() {
             T::Null => Cells::Missing,
-            T::UInt64 => Cells::Wide(cast(&whole_decimal())?.as_primitive::<Decimal256Type>().clone()),
+            T::UInt64 => Cells::Wide(cast(&integer_decimal())?.as_primitive::<Decimal256Type>().clone()),
             T::Decimal32(_, 0) | T::Decimal64(_, 0) | T::Decimal128(_, 0) | T::Decimal256(_, 0) => {
-                Cells::Wide(cast(&whole_decimal())?.as_primitive::<Decimal256Type>().clone())
+                Cells::Wide(cast(&integer_decimal())?.as_primitive::<Decimal256Type>().clone())
             }
             T::Boolean => Cells::Flags(array.as_boolean().clone()),
-            // Both are exact for every value, and need no cast.
+            // The `as` conversion is exact for every type here.
             #[allow(clippy::unnecessary_cast, reason = "int64 is one of the types")]
             integer if integer.is_integer() => Cells::Integers(downcast_integer_array!(
                 array => array.unary(|integer| integer as i64),
@@ -77,7 +77,7 @@ impl Cells {
         })
     }
 
-    /// The cell of a row of the block.
+    /// Returns the cell of a row of the block.
     pub fn get(&self, row: usize) -> Cell<'_> {
         match self {
             Cells::Flags(cells) if cells.is_valid(row) => Cell::Flag(cells.value(row)),
@@ -102,23 +102,23 @@ impl Cells {
     }
 }
 
-fn whole_decimal() -> DataType {
+fn integer_decimal() -> DataType {
     DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0)
 }
 
-/// The columns of flat arrays within structs, in the order of the file. What the struct around them, which has these nulls, lacks is
-/// missing in them too: where a column can't be null by itself, Arrow has any values there.
+/// Appends the leaf columns of an array, in file order. `outer` are the nulls of the enclosing struct; they are
+/// applied to the columns, because Arrow stores arbitrary values there if a column isn't nullable.
 ///
 /// # Errors
-/// An array can't have these nulls.
-pub fn leaves(array: &ArrayRef, around: Option<&NullBuffer>, found: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
+/// Returns an error if an array can't have these nulls.
+pub fn leaves(array: &ArrayRef, outer: Option<&NullBuffer>, found: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
     if let Some(fields) = array.as_struct_opt() {
-        let nulls = NullBuffer::union(around, array.nulls());
+        let nulls = NullBuffer::union(outer, array.nulls());
         return fields.columns().iter().try_for_each(|field| leaves(field, nulls.as_ref(), found));
     }
-    found.push(match around {
-        Some(around) if around.null_count() > 0 && *array.data_type() != DataType::Null => {
-            let nulls = NullBuffer::union(Some(around), array.nulls());
+    found.push(match outer {
+        Some(outer) if outer.null_count() > 0 && *array.data_type() != DataType::Null => {
+            let nulls = NullBuffer::union(Some(outer), array.nulls());
             make_array(array.to_data().into_builder().nulls(nulls).build()?)
         }
         _ => Arc::clone(array),
@@ -126,7 +126,7 @@ pub fn leaves(array: &ArrayRef, around: Option<&NullBuffer>, found: &mut Vec<Arr
     Ok(())
 }
 
-/// The types of the flat columns within these, in the order of the file.
+/// Appends the types of the leaf columns of `data_type`, in file order.
 pub fn leaf_types(data_type: &DataType, found: &mut Vec<DataType>) {
     match data_type {
         DataType::Struct(fields) => fields.iter().for_each(|field| leaf_types(field.data_type(), found)),

@@ -1,4 +1,4 @@
-//! Parquet files of several groups of rows, whole and damaged.
+//! Tests of Parquet files with several row groups, intact and damaged.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// Three groups of 1,500 rows: a, b, and a word; the value of b in `missing` isn't there.
+/// Writes three row groups of 1,500 rows with columns `a`, `b` and the word `kind`; `b` is null in row `missing`.
 fn write(path: &std::path::Path, missing: Option<usize>) {
     let schema = "message rows { required int32 a; optional double b; required binary kind (UTF8); }";
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
@@ -63,7 +63,7 @@ fn rows_of_all_groups_are_read_with_words_as_classes() {
 }
 
 #[test]
-fn a_missing_value_and_a_file_that_is_none_are_named() {
+fn a_missing_value_and_a_file_that_is_not_parquet_are_errors() {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     write(&path, Some(2600));
@@ -78,12 +78,12 @@ fn a_missing_value_and_a_file_that_is_none_are_named() {
 }
 
 #[test]
-fn a_page_that_claims_more_than_there_is_ends_at_the_files_end() {
+fn a_page_that_claims_too_much_ends_at_the_end_of_the_file() {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     write(&path, None);
     let mut bytes = std::fs::read(&path).expect("it is there");
-    // The header of the first page: a field that nobody knows, a list of 2^31 - 1 bytes.
+    // An unknown field in the header of the first page: a list of 2^31 - 1 bytes.
     bytes[4..11].copy_from_slice(&[0x79, 0xf3, 0xff, 0xff, 0xff, 0xff, 0x07]);
     std::fs::write(&path, &bytes).expect("it can be written");
     let begin = std::time::Instant::now();
@@ -93,7 +93,7 @@ fn a_page_that_claims_more_than_there_is_ends_at_the_files_end() {
 }
 
 #[test]
-fn booleans_that_take_no_bytes_are_refused_before_the_crate_passes_over_them() {
+fn lists_of_booleans_without_bytes_are_rejected() {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     let refused = |bytes: &[u8]| {
@@ -101,7 +101,7 @@ fn booleans_that_take_no_bytes_are_refused_before_the_crate_passes_over_them() {
         let error = ParquetFile::open(&path).and_then(|mut file| file.read_row()).expect_err("they aren't there");
         assert!(error.to_string().contains("claims 1000 values that take no bytes"), "{error}");
     };
-    // A field 10, a list: of what the file says at its end, and before the first page.
+    // Field 10, a list, first in the footer and then before the first page.
     let many = [0xa9, 0xf1, 0xe8, 0x07, 0];
     refused(&[b"PAR1".as_slice(), &many, &5_u32.to_le_bytes(), b"PAR1"].concat());
     write(&path, None);
@@ -111,7 +111,7 @@ fn booleans_that_take_no_bytes_are_refused_before_the_crate_passes_over_them() {
 }
 
 #[test]
-fn a_file_with_any_wrong_byte_in_its_footer_is_read_or_refused() {
+fn a_damaged_footer_never_causes_a_panic() {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     write(&path, None);

@@ -1,4 +1,4 @@
-//! Parquet files: columns of numbers, booleans and text, flat or within structs.
+//! Reads Parquet files: columns of numbers, booleans and text, at the top level or within structs.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -18,58 +18,59 @@ use super::parquet_pages::{Finite, Group};
 use super::table::{Cell, Table, Unusable};
 use crate::{Error, Result};
 
-/// How many rows are decoded at once.
+/// The number of rows decoded at once.
 const BLOCK: usize = 1024;
 
-/// An open file and its current row.
+/// An open Parquet file and its current row.
 pub struct ParquetFile {
     path: PathBuf,
     file: File,
     metadata: ParquetMetaData,
     header: Vec<String>,
     columns: Vec<Column>,
-    /// The columns that are read, in the order of the file, and how.
+    /// The indices of the columns to read, in file order.
     selected: Vec<usize>,
     levels: FieldLevels,
-    /// Reads the current group of rows.
+    /// The reader of the current row group.
     reader: Option<ParquetRecordBatchReader>,
-    /// The next group of rows.
+    /// The index of the next row group.
     group: usize,
-    /// How many rows of the current group aren't read yet, by what the file says of it.
-    left: usize,
-    /// The rows of the block, and the current one.
+    /// The number of unread rows in the current row group, according to the file metadata.
+    remaining: usize,
+    /// The number of rows in the block.
     block: usize,
+    /// The index of the current row in the block.
     row: usize,
-    /// Rows read before the block.
-    before: usize,
+    /// The number of rows before the block.
+    rows_before: usize,
 }
 
 struct Column {
-    /// Its place among the file's columns; those of one list are one column here.
+    /// The index of the leaf column in the file. The leaf columns of one list form one column.
     leaf: usize,
     unusable: Option<Unusable>,
-    /// The cells of the block, if it is read.
+    /// The cells of the block, if the column is selected.
     cells: Cells,
 }
 
 impl ParquetFile {
-    /// Opens a file; all columns that can be read are selected.
+    /// Opens a file and selects all readable columns.
     ///
     /// # Errors
-    /// It can't be read, is no such file, or has two columns of one name.
+    /// Returns an error if the file can't be read, isn't a Parquet file, or has two columns of the same name.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
         let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
         let failed = |error: ParquetError| unreadable(path, &error);
         let read = || ParquetMetaDataReader::new().parse_and_finish(&Finite::described(file.try_clone()?)?);
-        let metadata = whole(read).map_err(failed)?;
+        let metadata = catch_panics(read).map_err(failed)?;
         let described = metadata.file_metadata();
         let (header, columns) = columns(described);
         let mut seen = std::collections::HashSet::new();
         if let Some(name) = header.iter().find(|name| !seen.insert(*name)) {
             return Err(Error::failure(format!("{shown} has two columns called \"{name}\"")).hint("rename one of them"));
         }
-        let levels = whole(|| levels(described.schema_descr(), [])).map_err(failed)?;
+        let levels = catch_panics(|| levels(described.schema_descr(), [])).map_err(failed)?;
         let mut table = ParquetFile {
             path: path.to_owned(),
             file,
@@ -80,10 +81,10 @@ impl ParquetFile {
             levels,
             reader: None,
             group: 0,
-            left: 0,
+            remaining: 0,
             block: 0,
             row: 0,
-            before: 0,
+            rows_before: 0,
         };
         let usable = |column: &usize| table.columns[*column].unusable.is_none();
         let usable: Vec<usize> = (0..table.columns.len()).filter(usable).collect();
@@ -91,20 +92,20 @@ impl ParquetFile {
         Ok(table)
     }
 
-    /// Decodes the next block; false at the end of the group.
+    /// Decodes the next block. Returns false at the end of the row group.
     fn read_block(&mut self) -> Result<bool> {
-        self.before += self.block;
+        self.rows_before += self.block;
         (self.block, self.row) = (0, 0);
         if self.selected.is_empty() {
-            self.block = self.left.min(BLOCK);
+            self.block = self.remaining.min(BLOCK);
         } else if let Some(reader) = &mut self.reader {
             let failed = |error: ArrowError| unreadable(&self.path, &error.into());
-            let batch = whole(|| Ok(reader.next().transpose()?)).map_err(|error| {
-                let hint = "copy it, or write it, again; a column that isn't used isn't read where `inputs` names those that are";
+            let batch = catch_panics(|| Ok(reader.next().transpose()?)).map_err(|error| {
+                let hint = "copy it, or write it, again; with `inputs`, columns that aren't named are not read";
                 unreadable(&self.path, &error).hint(hint)
             })?;
             let Some(batch) = batch else {
-                return match self.left {
+                return match self.remaining {
                     0 => Ok(false),
                     _ => Err(Error::failure(format!("{} has fewer rows than it says", self.path.display()))),
                 };
@@ -112,8 +113,8 @@ impl ParquetFile {
             let mut arrays = Vec::with_capacity(self.selected.len());
             batch.columns().iter().try_for_each(|array| leaves(array, None, &mut arrays)).map_err(failed)?;
             for (&index, array) in self.selected.iter().zip(&arrays) {
-                let cells = whole(|| Ok(Cells::read(array)?)).map_err(|error| {
-                    let rows = self.before + 1..=self.before + batch.num_rows();
+                let cells = catch_panics(|| Ok(Cells::read(array)?)).map_err(|error| {
+                    let rows = self.rows_before + 1..=self.rows_before + batch.num_rows();
                     let place =
                         format!("column \"{}\", rows {} to {} (from 1)", self.header[index], rows.start(), rows.end());
                     unreadable(&self.path, &error).with("in", place)
@@ -122,11 +123,11 @@ impl ParquetFile {
             }
             self.block = batch.num_rows();
         }
-        // A page of a damaged file can go on for ever, by saying that one value is repeated.
-        let Some(left) = self.left.checked_sub(self.block) else {
+        // A page of a damaged file can repeat one value without end.
+        let Some(remaining) = self.remaining.checked_sub(self.block) else {
             return Err(Error::failure(format!("{} has more rows than it says", self.path.display())));
         };
-        self.left = left;
+        self.remaining = remaining;
         Ok(self.block > 0)
     }
 }
@@ -147,7 +148,7 @@ impl Table for ParquetFile {
         self.selected.dedup();
         let leaves = self.selected.iter().map(|&column| self.columns[column].leaf);
         let schema = self.metadata.file_metadata().schema_descr();
-        self.levels = whole(|| levels(schema, leaves)).map_err(|error| unreadable(&self.path, &error))?;
+        self.levels = catch_panics(|| levels(schema, leaves)).map_err(|error| unreadable(&self.path, &error))?;
         Ok(())
     }
     fn read_row(&mut self) -> Result<bool> {
@@ -160,10 +161,11 @@ impl Table for ParquetFile {
                 return Ok(false);
             }
             let group = Group { file: &self.file, metadata: &self.metadata, index: self.group };
-            let reader = whole(|| ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &group, BLOCK, None));
+            let reader =
+                catch_panics(|| ParquetRecordBatchReader::try_new_with_row_groups(&self.levels, &group, BLOCK, None));
             self.reader = Some(reader.map_err(|error| unreadable(&self.path, &error))?);
             let rows = self.metadata.row_group(self.group).num_rows();
-            self.left = usize::try_from(rows).unwrap_or(0);
+            self.remaining = usize::try_from(rows).unwrap_or(0);
             self.group += 1;
         }
         Ok(true)
@@ -182,11 +184,12 @@ impl Table for ParquetFile {
         }
     }
     fn place(&self) -> String {
-        format!("{}, row {} (from 1)", self.path.display(), self.before + self.row + 1)
+        format!("{}, row {} (from 1)", self.path.display(), self.rows_before + self.row + 1)
     }
 }
 
-/// The columns' names and what they are. One in a struct is called "struct.column", one of lists by the list's name.
+/// Returns the names of the columns and the columns. A column in a struct is called "struct.column"; the leaf columns
+/// of a list share the name of the list.
 fn columns(file: &FileMetaData) -> (Vec<String>, Vec<Column>) {
     let schema = file.schema_descr();
     let (mut header, mut columns) = (Vec::new(), Vec::new());
@@ -194,21 +197,21 @@ fn columns(file: &FileMetaData) -> (Vec<String>, Vec<Column>) {
         let column = schema.column(leaf);
         let lists = column.max_rep_level() > 0;
         let name = if lists { list_name(schema, leaf) } else { column.path().string() };
-        let of_the_last = |last: &Column| last.unusable == Some(Unusable::Lists) && header.last() == Some(&name);
+        let continues_list = |last: &Column| last.unusable == Some(Unusable::Lists) && header.last() == Some(&name);
         let same_root = leaf > 0 && schema.get_column_root_idx(leaf) == schema.get_column_root_idx(leaf - 1);
-        if lists && same_root && columns.last().is_some_and(of_the_last) {
+        if lists && same_root && columns.last().is_some_and(continues_list) {
             continue;
         }
         header.push(name);
         columns.push(Column { leaf, unusable: lists.then_some(Unusable::Lists), cells: Cells::Missing });
     }
     let flat: Vec<usize> = (0..columns.len()).filter(|&column| columns[column].unusable.is_none()).collect();
-    // What Arrow has beside Parquet's types, such as durations, is in a schema of its own that Arrow's writers leave.
+    // Arrow-specific types, such as durations, are described by the Arrow schema in the file metadata.
     let arrow = file.key_value_metadata();
     let types = |leaves: &[usize], arrow| {
         let mut found = Vec::new();
         let mask = ProjectionMask::leaves(schema, leaves.iter().copied());
-        let types = whole(|| parquet_to_arrow_schema_by_columns(schema, mask, arrow))?;
+        let types = catch_panics(|| parquet_to_arrow_schema_by_columns(schema, mask, arrow))?;
         types.fields.iter().for_each(|field| leaf_types(field.data_type(), &mut found));
         match found.len() == leaves.len() {
             true => Ok(found),
@@ -218,7 +221,7 @@ fn columns(file: &FileMetaData) -> (Vec<String>, Vec<Column>) {
     let leaves: Vec<usize> = flat.iter().map(|&column| columns[column].leaf).collect();
     let all = types(&leaves, arrow).or_else(|_| types(&leaves, None)).ok();
     for (place, &column) in flat.iter().enumerate() {
-        // One by one, where the crate doesn't know the type of one of them.
+        // If a type is unknown to the crate, find it by converting the columns one by one.
         let found = match &all {
             Some(all) => Ok(all[place].clone()),
             None => types(&leaves[place..=place], None).map(|mut only| only.remove(0)),
@@ -231,7 +234,7 @@ fn columns(file: &FileMetaData) -> (Vec<String>, Vec<Column>) {
     (header, columns)
 }
 
-/// The name of the list that a column is in.
+/// Returns the name of the list that a leaf column belongs to.
 fn list_name(schema: &SchemaDescriptor, leaf: usize) -> String {
     let path = schema.column(leaf).path().parts().to_vec();
     let mut group = schema.get_column_root(leaf);
@@ -244,14 +247,15 @@ fn list_name(schema: &SchemaDescriptor, leaf: usize) -> String {
     path[..depth.max(1)].join(".")
 }
 
-/// How these columns are read.
+/// Returns the Arrow fields of these leaf columns.
 fn levels(schema: &SchemaDescriptor, leaves: impl IntoIterator<Item = usize>) -> Result<FieldLevels, ParquetError> {
     parquet_to_arrow_field_levels(schema, ProjectionMask::leaves(schema, leaves), None)
 }
 
-/// The crate panics where a length in a damaged file is negative, and elsewhere.
-fn whole<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    guarded(read).unwrap_or_else(|said| Err(ParquetError::General(said)))
+/// Calls `read` and converts a panic into an error: the parquet crate panics on some damaged files, such as those with
+/// negative lengths.
+fn catch_panics<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    guarded(read).unwrap_or_else(|message| Err(ParquetError::General(message)))
 }
 
 fn unreadable(path: &Path, error: &ParquetError) -> Error {
@@ -268,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_with_more_or_fewer_rows_than_it_says_is_refused() {
+    fn a_wrong_row_count_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("rows.parquet");
         let numbers = Arc::new(Int64Array::from((0..1500).collect::<Vec<_>>()));
@@ -277,10 +281,10 @@ mod tests {
             ArrowWriter::try_new(File::create(&path).expect("a file"), batch.schema(), None).expect("a writer");
         writer.write(&batch).expect("written");
         writer.close().expect("closed");
-        for (left, says) in [(100, "has more rows than it says"), (10_000, "has fewer rows than it says")] {
+        for (remaining, says) in [(100, "has more rows than it says"), (10_000, "has fewer rows than it says")] {
             let mut file = ParquetFile::open(&path).expect("it is whole");
             assert!(file.read_row().expect("a first row"));
-            file.left = left;
+            file.remaining = remaining;
             let error = (0..1600).find_map(|_| file.read_row().err()).expect("it is noticed").to_string();
             assert!(error.contains(says), "{error}");
         }

@@ -1,7 +1,7 @@
-//! The pages of a Parquet file's columns, without those that claim more than there is.
+//! Validates the pages of a Parquet file before the parquet crate reads them.
 //!
-//! The parquet crate believes what a file says of itself. What it says is compared here with the bytes that are there, before the crate
-//! allocates memory for it or goes through it.
+//! The parquet crate trusts the sizes in a file. This module compares them with the bytes in the file before the crate
+//! allocates memory for them or iterates over them.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -20,22 +20,23 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::thrift::{self, PageSizes};
 
-/// A file whose end is an error to whoever reads beyond it. Without that, the crate passes over as many bytes as a damaged file claims.
+/// A file for which reading past the end is an error. Otherwise the crate skips as many bytes as a damaged file claims.
 pub struct Finite {
     file: File,
-    /// The codec of the column that is read, and where the bytes of the page are whose header was read last, with what it says.
+    /// The codec of the column that is read.
     codec: Compression,
+    /// The offset of the page after the last header read, and the sizes in that header.
     page: Mutex<Option<(u64, PageSizes)>>,
 }
 
 impl Finite {
-    /// Takes a file, if what is at its end can be read.
+    /// Wraps a file after checking its footer.
     ///
     /// # Errors
-    /// The file can't be read, or its footer isn't what the crate takes it for.
+    /// Returns an error if the file can't be read, or if the crate would misread the footer.
     pub fn described(file: File) -> Result<Self> {
         let file = Finite::of_column(file, Compression::UNCOMPRESSED);
-        // Of what is no such file, or claims to be longer than it is, the crate says so.
+        // The crate reports files that aren't Parquet, or whose footer claims to be longer than the file.
         let Some(end) = file.len().checked_sub(FOOTER_SIZE as u64) else { return Ok(file) };
         let [a, b, c, d, b'P', b'A', b'R', b'1'] = *file.get_bytes(end, FOOTER_SIZE)? else { return Ok(file) };
         let length = u32::from_le_bytes([a, b, c, d]);
@@ -45,13 +46,13 @@ impl Finite {
         Ok(file)
     }
 
-    /// To read a column.
+    /// Wraps a file to read a column with this codec.
     fn of_column(file: File, codec: Compression) -> Self {
         Finite { file, codec, page: Mutex::default() }
     }
 
-    fn reader(&self, start: u64) -> Result<BufReader<Ending>> {
-        self.file.get_read(start).map(|reader| BufReader::new(Ending(reader.into_inner())))
+    fn reader(&self, start: u64) -> Result<BufReader<EofIsError>> {
+        self.file.get_read(start).map(|reader| BufReader::new(EofIsError(reader.into_inner())))
     }
 
     fn page(&self) -> MutexGuard<'_, Option<(u64, PageSizes)>> {
@@ -66,10 +67,10 @@ impl Length for Finite {
 }
 
 impl ChunkReader for Finite {
-    type T = BufReader<Ending>;
+    type T = BufReader<EofIsError>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        // The crate takes bytes one after the other for a page's header, and for the file's last bytes, which claim nothing.
+        // The crate calls `get_read` only for page headers, and for the last bytes of the file, which need no check.
         if start.saturating_add(FOOTER_SIZE as u64) != self.len() {
             let sizes = thrift::check_page(self.reader(start)?)?;
             *self.page() = Some((start.saturating_add(sizes.header), sizes));
@@ -91,10 +92,10 @@ impl ChunkReader for Finite {
     }
 }
 
-/// Reads up to the end, which is an error.
-pub struct Ending(File);
+/// A reader that returns an error at the end of the file.
+pub struct EofIsError(File);
 
-impl Read for Ending {
+impl Read for EofIsError {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer)? {
             0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -103,23 +104,24 @@ impl Read for Ending {
     }
 }
 
-/// Refuses a page that expands beyond what its header says. The other codecs are told the size; with these, the crate decompresses all
-/// there is before it compares.
+/// Rejects a page that expands beyond the size in its header. The crate passes that size to the other codecs; for GZIP
+/// and Brotli it compares only after decompressing everything.
 fn check_expansion(codec: Compression, page: &[u8], sizes: PageSizes) -> Result<()> {
-    /// What deflate makes of a byte, at most, and how many bytes that may be before it is looked at.
+    /// The maximum expansion factor of deflate.
     const DEFLATE: usize = 1032;
-    const HARMLESS: usize = 1 << 30;
+    /// Up to this many expanded bytes, no check is needed.
+    const UNCHECKED: usize = 1 << 30;
     let Some(compressed) = usize::try_from(sizes.levels).ok().and_then(|levels| page.get(levels..)) else {
         return Ok(());
     };
     let expanded: Box<dyn Read + '_> = match codec {
         _ if sizes.plain => return Ok(()),
-        Compression::GZIP(_) if compressed.len() > HARMLESS / DEFLATE => Box::new(MultiGzDecoder::new(compressed)),
+        Compression::GZIP(_) if compressed.len() > UNCHECKED / DEFLATE => Box::new(MultiGzDecoder::new(compressed)),
         Compression::BROTLI(_) => Box::new(brotli::Decompressor::new(compressed, 4096)),
         _ => return Ok(()),
     };
     let claimed = sizes.uncompressed.saturating_sub(sizes.levels);
-    // What can't be decompressed, the crate says.
+    // The crate reports data that can't be decompressed.
     match io::copy(&mut expanded.take(claimed.saturating_add(1)), &mut io::sink()) {
         Ok(count) if count > claimed => {
             Err(ParquetError::General(format!("a page expands beyond the {claimed} bytes that it claims")))
@@ -128,7 +130,7 @@ fn check_expansion(codec: Compression, page: &[u8], sizes: PageSizes) -> Result<
     }
 }
 
-/// One group of rows, for the Arrow reader.
+/// One row group, for the Arrow reader.
 pub struct Group<'a> {
     pub file: &'a File,
     pub metadata: &'a ParquetMetaData,
@@ -144,8 +146,8 @@ impl RowGroups for Group<'_> {
         let chunk = self.metadata.row_group(self.index).column(column);
         let file = Arc::new(Finite::of_column(self.file.try_clone()?, chunk.compression()));
         let pages = Box::new(SerializedPageReader::new(file, chunk, self.num_rows(), None)?);
-        let most_levels = self.metadata().file_metadata().schema_descr().column(column).max_def_level();
-        Ok(Box::new(OneChunk(Some(Pages { pages, most_levels }))))
+        let max_def_level = self.metadata().file_metadata().schema_descr().column(column).max_def_level();
+        Ok(Box::new(OneChunk(Some(Pages { pages, max_def_level }))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -157,7 +159,7 @@ impl RowGroups for Group<'_> {
     }
 }
 
-/// The pages of one column in one group of rows.
+/// The pages of one column in one row group.
 struct OneChunk(Option<Pages>);
 
 impl Iterator for OneChunk {
@@ -170,11 +172,12 @@ impl Iterator for OneChunk {
 
 impl PageIterator for OneChunk {}
 
-/// Pages, of which none claims more values than it has bytes for: the crate would allocate memory for all of them.
+/// Pages that are checked not to claim more values than their bytes can contain, because the crate would allocate
+/// memory for all of them.
 struct Pages {
     pages: Box<dyn PageReader>,
-    /// The column's highest definition level; 0: it has no missing values.
-    most_levels: i16,
+    /// The maximum definition level of the column; 0 if it has no missing values.
+    max_def_level: i16,
 }
 
 impl Pages {
@@ -186,7 +189,7 @@ impl Pages {
             }
             Page::DataPage { encoding, .. } | Page::DataPageV2 { encoding, .. } => match encoding {
                 Encoding::DELTA_LENGTH_BYTE_ARRAY => (self.values(page), 1),
-                // The lengths of what is taken over from the value before, and of what follows.
+                // Two lists: the lengths of the prefixes shared with the previous value, and of the suffixes.
                 Encoding::DELTA_BYTE_ARRAY => (self.values(page), 2),
                 _ => return Ok(()),
             },
@@ -204,13 +207,14 @@ impl Pages {
         Ok(())
     }
 
-    /// The bytes of a data page from its first value on. Columns of lists are never read: there are no repetition levels.
+    /// Returns the values of a data page, after its levels. There are no repetition levels, because columns of lists
+    /// are never read.
     fn values<'p>(&self, page: &'p Page) -> Option<&'p [u8]> {
         match page {
-            Page::DataPage { buf, .. } if self.most_levels == 0 => Some(buf),
+            Page::DataPage { buf, .. } if self.max_def_level == 0 => Some(buf),
             #[expect(deprecated, reason = "old files have it")]
             Page::DataPage { buf, def_level_encoding: Encoding::BIT_PACKED, num_values, .. } => {
-                let bits = 16 - self.most_levels.leading_zeros() as usize;
+                let bits = 16 - self.max_def_level.leading_zeros() as usize;
                 buf.get((*num_values as usize).checked_mul(bits)?.div_ceil(8)..)
             }
             Page::DataPage { buf, .. } => {
@@ -225,34 +229,35 @@ impl Pages {
     }
 }
 
-/// How many integers a list in the encoding DELTA_BINARY_PACKED claims, and what follows it; none if it is cut short.
+/// Returns the number of integers in a DELTA_BINARY_PACKED list and the bytes after the list, or `None` if it is
+/// truncated.
 fn delta_packed(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut rest = bytes;
-    let block = variable_length(&mut rest)?;
-    let parts = variable_length(&mut rest)?;
-    let count = variable_length(&mut rest)?;
-    variable_length(&mut rest)?;
-    let per_part = usize::try_from(block.checked_div(parts)?).ok()?;
-    let parts = usize::try_from(parts).ok()?;
-    // The first value has been before the blocks.
-    let mut left = count.saturating_sub(1);
-    while left > 0 {
-        variable_length(&mut rest)?;
-        let (widths, values) = rest.split_at_checked(parts)?;
+    let block = uleb128(&mut rest)?;
+    let miniblocks = uleb128(&mut rest)?;
+    let count = uleb128(&mut rest)?;
+    uleb128(&mut rest)?;
+    let per_miniblock = usize::try_from(block.checked_div(miniblocks)?).ok()?;
+    let miniblocks = usize::try_from(miniblocks).ok()?;
+    // The first value is in the list header.
+    let mut remaining = count.saturating_sub(1);
+    while remaining > 0 {
+        uleb128(&mut rest)?;
+        let (widths, values) = rest.split_at_checked(miniblocks)?;
         rest = values;
         for &width in widths {
-            if left == 0 {
+            if remaining == 0 {
                 break;
             }
-            rest = rest.get(per_part.checked_mul(width.into())? / 8..)?;
-            left = left.saturating_sub(per_part.max(1) as u64);
+            rest = rest.get(per_miniblock.checked_mul(width.into())? / 8..)?;
+            remaining = remaining.saturating_sub(per_miniblock.max(1) as u64);
         }
     }
     Some((count, rest))
 }
 
-/// Takes an integer of seven bits a byte, the lowest first.
-fn variable_length(rest: &mut &[u8]) -> Option<u64> {
+/// Reads a ULEB128 integer: seven bits per byte, least significant first.
+fn uleb128(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS).step_by(7) {
         let (byte, after) = rest.split_first()?;
@@ -293,17 +298,17 @@ impl Iterator for Pages {
 mod tests {
     use super::*;
 
-    /// A reader that gives one page.
-    struct Lying(Option<Page>);
+    /// A reader that returns one page.
+    struct OnePage(Option<Page>);
 
-    impl Iterator for Lying {
+    impl Iterator for OnePage {
         type Item = Result<Page>;
         fn next(&mut self) -> Option<Self::Item> {
             self.get_next_page().transpose()
         }
     }
 
-    impl PageReader for Lying {
+    impl PageReader for OnePage {
         fn get_next_page(&mut self) -> Result<Option<Page>> {
             Ok(self.0.take())
         }
@@ -315,25 +320,25 @@ mod tests {
         }
     }
 
-    fn refused(page: Page, most_levels: i16) -> String {
-        let mut pages = Pages { pages: Box::new(Lying(Some(page))), most_levels };
-        let Err(error) = pages.get_next_page() else { panic!("so many aren't there") };
+    fn page_error(page: Page, max_def_level: i16) -> String {
+        let mut pages = Pages { pages: Box::new(OnePage(Some(page))), max_def_level };
+        let Err(error) = pages.get_next_page() else { panic!("the page claims too much") };
         error.to_string()
     }
 
     #[test]
-    fn a_dictionary_that_claims_more_values_than_bytes_is_refused() {
+    fn a_dictionary_with_more_values_than_bytes_is_rejected() {
         let (buf, encoding) = (Bytes::from_static(&[0; 24]), Encoding::PLAIN);
-        let error = refused(Page::DictionaryPage { buf, num_values: 939_524_092, encoding, is_sorted: false }, 0);
+        let error = page_error(Page::DictionaryPage { buf, num_values: 939_524_092, encoding, is_sorted: false }, 0);
         assert!(error.contains("939524092 values in 24 bytes"), "{error}");
     }
 
     #[test]
-    fn a_page_that_expands_beyond_what_it_claims_is_refused() {
+    fn a_page_that_expands_beyond_its_claimed_size_is_rejected() {
         let zeros = vec![0; 1 << 16];
         let mut brotli = Vec::new();
         brotli::BrotliCompress(&mut &zeros[..], &mut brotli, &Default::default()).expect("memory can be written");
-        // Of levels, four bytes.
+        // Four bytes of levels.
         let page = [&[1, 2, 3, 4], &brotli[..]].concat();
         let codec = Compression::BROTLI(parquet::basic::BrotliLevel::default());
         let sizes = PageSizes { header: 0, uncompressed: 4 + zeros.len() as u64, levels: 4, plain: false };
@@ -357,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_claims_more_lengths_than_values_is_refused() {
+    fn a_page_with_more_lengths_than_values_is_rejected() {
         let page = |buf: &[u8], encoding| Page::DataPage {
             buf: Bytes::copy_from_slice(buf),
             num_values: 3,
@@ -366,23 +371,23 @@ mod tests {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        // Blocks of 128 in 4 parts; 2^34 values, the first 0.
+        // Blocks of 128 in 4 miniblocks; 2^34 values, the first 0.
         let many = [0x80, 1, 4, 0x80, 0x80, 0x80, 0x80, 0x40, 0];
-        // 3 values, the first 0; a block of its least difference and four widths.
+        // 3 values, the first 0; a block with its minimum delta and four bit widths.
         let three = [0x80, 1, 4, 3, 0, 0, 0, 0, 0, 0];
         let levels = [2, 0, 0, 0, 6, 1];
         let block = [0; 64];
-        for (bytes, encoding, most_levels) in [
+        for (bytes, encoding, max_def_level) in [
             ([&many[..], &block].concat(), Encoding::DELTA_LENGTH_BYTE_ARRAY, 0),
             ([&levels[..], &many, &block].concat(), Encoding::DELTA_LENGTH_BYTE_ARRAY, 1),
             ([&many[..], &block].concat(), Encoding::DELTA_BYTE_ARRAY, 0),
             ([&three[..], &many, &block].concat(), Encoding::DELTA_BYTE_ARRAY, 0),
         ] {
-            let error = refused(page(&bytes, encoding), most_levels);
+            let error = page_error(page(&bytes, encoding), max_def_level);
             assert!(error.contains("cut short") || error.contains("3 values claims 17179869184"), "{error}");
         }
         let mut pages =
-            Pages { pages: Box::new(Lying(Some(page(&three, Encoding::DELTA_LENGTH_BYTE_ARRAY)))), most_levels: 0 };
+            Pages { pages: Box::new(OnePage(Some(page(&three, Encoding::DELTA_LENGTH_BYTE_ARRAY)))), max_def_level: 0 };
         assert!(pages.get_next_page().is_ok());
         assert_eq!(delta_packed(&[&three[..], &[7, 7]].concat()), Some((3, &[7, 7][..])));
     }

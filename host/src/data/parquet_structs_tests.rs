@@ -1,4 +1,4 @@
-//! Columns of Parquet files within structs.
+//! Tests of Parquet columns within structs.
 
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ fn columns_in_structs_are_read_by_their_path() {
     assert_eq!(named.schema.targets[0].class_names.as_deref().map(<[String]>::len), Some(3));
 }
 
-/// A struct of these columns, each of which can't be null; the struct lacks its second row.
-fn without_its_second_row(columns: Vec<(&str, ArrayRef)>) -> ArrayRef {
+/// Returns a struct of these non-nullable columns that is null in the second row.
+fn null_in_second_row(columns: Vec<(&str, ArrayRef)>) -> ArrayRef {
     let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), false));
     let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
     Arc::new(StructArray::new(fields.collect(), arrays, Some(vec![true, false, true].into())))
 }
 
 #[test]
-fn what_a_struct_lacks_is_missing_in_columns_that_cannot_be_null_themselves() {
+fn a_null_struct_makes_its_non_nullable_columns_missing() {
     let numbers: ArrayRef = Arc::new(Float64Array::from(vec![10.0, 20.0, 30.0]));
     let mut dictionary = StringDictionaryBuilder::<Int8Type>::new();
     ["b", "a", "b"].iter().for_each(|word| dictionary.append_value(word));
@@ -51,13 +51,13 @@ fn what_a_struct_lacks_is_missing_in_columns_that_cannot_be_null_themselves() {
         (Arc::new(dictionary.finish()), "target"),
     ] {
         let of_type = column.data_type().clone();
-        let flat = without_its_second_row(vec![("v", Arc::clone(&column))]);
-        // The outer struct alone lacks the row; the inner one can't be null either.
+        let flat = null_in_second_row(vec![("v", Arc::clone(&column))]);
+        // Only the outer struct is null; the inner one isn't nullable.
         let inner = [("v", column)];
         let fields = inner.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), false));
         let inner =
             StructArray::new(fields.collect(), inner.iter().map(|(_, array)| Arc::clone(array)).collect(), None);
-        let nested = without_its_second_row(vec![("in", Arc::new(inner))]);
+        let nested = null_in_second_row(vec![("in", Arc::new(inner))]);
         for (outer, name) in [(flat, "s.v"), (nested, "s.in.v")] {
             let folder = folder();
             with_target(&folder, vec![("s", outer), ("x", Arc::clone(&numbers))]);

@@ -1,4 +1,4 @@
-//! Parquet files: every type and codec, what is refused, and damaged files.
+//! Tests of Parquet types and codecs, and of files that are rejected.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// Writes columns as one group of rows.
+/// Writes columns as one row group.
 fn columns(path: &Path, columns: Vec<(&str, ArrayRef)>, properties: WriterProperties) {
     let fields = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -43,7 +43,7 @@ fn columns(path: &Path, columns: Vec<(&str, ArrayRef)>, properties: WriterProper
     writer.close().expect("closed");
 }
 
-/// A file of these columns and a target `y`: 0, 1, 2.
+/// Writes a file of these columns and a target `y`: 0, 1, 2.
 pub(super) fn with_target(folder: &TempDir, more: Vec<(&str, ArrayRef)>) {
     let y: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 2]));
     columns(&folder.path().join("rows.parquet"), [more, vec![("y", y)]].concat(), WriterProperties::default());
@@ -53,21 +53,21 @@ pub(super) fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
     serde_json::from_value::<DataConfig>(config).expect("a data table").load(folder.path())
 }
 
-/// What `inputs = ["a"]` are read as, or the error.
+/// Loads the file with `inputs = ["a"]` and returns the inputs or the error.
 pub(super) fn inputs(folder: &TempDir) -> Result<Vec<f32>, String> {
     let data = load(folder, json!({"file": "rows.parquet", "target": "y", "inputs": ["a"]}))
         .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))?;
     Ok(data.train.inputs().in_memory().expect("small").values().to_vec())
 }
 
-/// The same, of a column.
+/// Writes `column` as the column `a` and returns it as inputs, or the error.
 fn read(column: ArrayRef) -> Result<Vec<f32>, String> {
     let folder = folder();
     with_target(&folder, vec![("a", column)]);
     inputs(&folder)
 }
 
-/// The target that a column is read as.
+/// Writes `column` as the target `y` and returns the target, or the error.
 fn target(column: ArrayRef) -> Result<Array, String> {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
@@ -78,7 +78,7 @@ fn target(column: ArrayRef) -> Result<Array, String> {
 }
 
 #[test]
-fn decimals_have_their_scale_however_they_are_stored() {
+fn decimals_are_scaled_in_every_storage_type() {
     let right = Ok(vec![12.34, 0.05, -7.0]);
     for precision in [4, 9, 18, 38] {
         let values = Decimal128Array::from(vec![1234, 5, -700]).with_precision_and_scale(precision, 2).expect("a type");
@@ -91,7 +91,7 @@ fn decimals_have_their_scale_however_they_are_stored() {
     let large: i128 = 12_345_678_901_234_567_890_123_456_789_012_345_678;
     let large = Decimal128Array::from(vec![large, 0, 1]).with_precision_and_scale(38, 20).expect("a type");
     assert_eq!(read(Arc::new(large)), Ok(vec![1.234_567_9e17, 0.0, 1e-20]));
-    // By other writers than Arrow's.
+    // Decimals of writers other than Arrow's.
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     for stored in [
@@ -131,7 +131,7 @@ fn decimals_have_their_scale_however_they_are_stored() {
 }
 
 #[test]
-fn integers_of_every_width_are_read_without_a_sign_where_they_have_none() {
+fn integers_of_every_width_and_signedness_are_read() {
     assert_eq!(read(Arc::new(UInt8Array::from(vec![0, 128, 255]))), Ok(vec![0.0, 128.0, 255.0]));
     assert_eq!(read(Arc::new(UInt16Array::from(vec![0, 1, 65_535]))), Ok(vec![0.0, 1.0, 65_535.0]));
     assert_eq!(read(Arc::new(UInt32Array::from(vec![0, 1, 3_000_000_000]))), Ok(vec![0.0, 1.0, 3e9]));
@@ -143,7 +143,7 @@ fn integers_of_every_width_are_read_without_a_sign_where_they_have_none() {
 }
 
 #[test]
-fn integers_that_float32_rounds_are_no_inputs_and_targets_as_they_are() {
+fn integers_inexact_in_float32_are_rejected_as_inputs_and_exact_as_targets() {
     let id = 16_777_217;
     let says = "an integer can't be an input, since float32 rounds it\n  in      rows.parquet, row 2 (from 1), column \"a\"\n  \
                 found   \"16777217\"";
@@ -192,7 +192,7 @@ fn integers_that_float32_rounds_are_no_inputs_and_targets_as_they_are() {
 }
 
 #[test]
-fn numbers_of_every_float_type_are_read_and_those_too_large_refused() {
+fn floats_of_every_type_are_read_and_too_large_ones_rejected() {
     let halves = [1.5, -2.5, 65_504.0].map(half::f16::from_f32).to_vec();
     assert_eq!(read(Arc::new(Float16Array::from(halves))), Ok(vec![1.5, -2.5, 65_504.0]));
     assert_eq!(read(Arc::new(Float32Array::from(vec![1.5, -0.0, 1e-40]))), Ok(vec![1.5, -0.0, 1e-40]));
@@ -203,7 +203,7 @@ fn numbers_of_every_float_type_are_read_and_those_too_large_refused() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_its_row() {
+fn missing_values_are_errors_with_their_row() {
     for column in [
         Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])) as ArrayRef,
         Arc::new(UInt64Array::from(vec![Some(1), None, Some(3)])),
@@ -221,7 +221,7 @@ fn what_is_missing_is_named_with_its_row() {
 }
 
 #[test]
-fn text_of_every_type_makes_classes() {
+fn text_of_every_type_becomes_classes() {
     let mut dictionary = StringDictionaryBuilder::<Int8Type>::new();
     ["b", "a", "b"].iter().for_each(|word| dictionary.append_value(word));
     let words = vec!["b", "a", "b"];
@@ -242,7 +242,7 @@ fn text_of_every_type_makes_classes() {
 }
 
 #[test]
-fn text_is_words_whatever_the_words_are() {
+fn text_is_always_class_names() {
     let folder = folder();
     let x: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 2.0]));
     let words = |words: [&str; 2]| Arc::new(StringArray::from(words.to_vec())) as ArrayRef;
@@ -265,7 +265,7 @@ fn text_is_words_whatever_the_words_are() {
 }
 
 #[test]
-fn columns_that_hold_no_numbers_are_refused_by_name_and_only_where_they_are_used() {
+fn non_numeric_columns_are_rejected_by_name_if_used() {
     let mut lists = ListBuilder::new(arrow_array::builder::Float64Builder::new());
     (0..3).for_each(|i| lists.append_value([Some(f64::from(i)), Some(2.0)]));
     let bytes = FixedSizeBinaryArray::try_from_iter([[1, 2], [3, 4], [5, 6]].into_iter()).expect("pairs");
@@ -283,7 +283,7 @@ fn columns_that_hold_no_numbers_are_refused_by_name_and_only_where_they_are_used
         let folder = folder();
         let x: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 2.0, 3.0]));
         with_target(&folder, vec![("a", column), ("x", x)]);
-        // Of bytes, some may be text: it is the cell that is refused.
+        // Bytes may be text, so the error is of the cell rather than of the column.
         let is_type = !what.contains("bytes");
         let error = inputs(&folder).expect_err("it isn't read");
         if is_type {
@@ -315,7 +315,7 @@ fn columns_that_hold_no_numbers_are_refused_by_name_and_only_where_they_are_used
 }
 
 #[test]
-fn timestamps_in_int96_are_refused_by_name_and_only_where_they_are_used() {
+fn int96_timestamps_are_rejected_by_name_if_used() {
     let folder = folder();
     let schema = "message rows { required int96 a; required double x; required int32 y; }";
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
@@ -339,7 +339,7 @@ fn timestamps_in_int96_are_refused_by_name_and_only_where_they_are_used() {
 }
 
 #[test]
-fn a_column_of_lists_is_refused_by_name() {
+fn a_list_column_is_rejected_by_name() {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     let schema = Arc::new(parse_message_type("message rows { repeated int32 several; }").expect("a schema"));
@@ -357,7 +357,7 @@ fn a_column_of_lists_is_refused_by_name() {
 }
 
 #[test]
-fn two_columns_of_one_name_are_refused() {
+fn duplicate_column_names_are_rejected() {
     let folder = folder();
     let path = folder.path().join("rows.parquet");
     let column = |values: [i64; 3]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
@@ -411,7 +411,7 @@ fn files_of_every_codec_and_encoding_are_read() {
             (Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT, Encoding::DELTA_BYTE_ARRAY),
         ] {
             let properties = WriterProperties::builder().set_writer_version(version).set_dictionary_enabled(false);
-            // Several pages.
+            // Force several pages.
             let properties = properties.set_data_page_row_count_limit(500).set_write_batch_size(100);
             let properties =
                 properties.set_column_encoding("a".into(), numeric).set_column_encoding("i".into(), integer);
@@ -455,7 +455,7 @@ fn several_files_may_differ_in_their_types_and_in_the_order_of_columns() {
 }
 
 #[test]
-fn files_without_rows_or_columns_are_refused() {
+fn files_without_rows_or_columns_are_rejected() {
     let folder = folder();
     let empty: ArrayRef = Arc::new(Float64Array::from(Vec::<f64>::new()));
     let write = |batch| columns(&folder.path().join("rows.parquet"), batch, WriterProperties::default());
@@ -470,7 +470,7 @@ fn files_without_rows_or_columns_are_refused() {
 }
 
 #[test]
-fn rows_beyond_the_limit_are_kept_on_disk() {
+fn rows_beyond_the_limit_are_stored_on_disk() {
     let folder = folder();
     with_target(&folder, vec![("a", Arc::new(UInt32Array::from(vec![1, 2, 3_000_000_000])))]);
     let config = json!({"file": "rows.parquet", "target": "y", "in_memory": false});

@@ -1,4 +1,4 @@
-//! What a network was trained to read, stored with the run: later files are read in the same way.
+//! The schema of the data that a run was trained on. It is stored with the run, to read later files in the same way.
 
 use std::path::{Path, PathBuf};
 
@@ -13,70 +13,70 @@ use super::table::{TablePlan, read_table};
 use super::target_column::{Classes, PlannedTarget};
 use crate::{Error, Result};
 
-/// What an input column of a `.csv` or `.parquet`, or an array of inputs, holds.
+/// The kind of the values in an input column of a `.csv` or `.parquet`, or in an array of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
-    /// Numbers alone.
+    /// Only numbers.
     Number,
-    /// Booleans alone.
+    /// Only booleans.
     Boolean,
-    /// Both.
+    /// Both numbers and booleans.
     Mixed,
 }
 
-/// The columns or arrays that a run was trained on, and what its classes are called.
+/// The columns or arrays that a run was trained on, and its class names.
 ///
-/// A run keeps it in `run.json`. `fit --resume`, `evaluate` and `predict` read their files by it: columns are found by name, whatever
-/// their order and whatever other columns there are; a column that is missing or of another kind, a class that isn't among the run's, and
-/// samples or targets of another shape are refused.
+/// A run stores its schema in `run.json`. `fit --resume`, `evaluate` and `predict` use it to read their files: columns
+/// are found by name, in any order and among any other columns. A missing column, a column of another kind, an unknown
+/// class, or a different shape of samples or targets is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
-    /// The input columns (CSV), or the one input array (.npz; .npy: none).
+    /// The input columns (CSV, Parquet), or the input array (.npz; unused for .npy).
     pub inputs: Vec<String>,
-    /// The kind of each input column, or of the one input array; empty in runs of older versions of plugfit.
+    /// The kind of each input column, or of the input array; empty for runs of older versions of plugfit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<InputKind>,
     /// The shape of one sample.
     pub input_shape: Vec<usize>,
     /// The targets.
     pub targets: Vec<TargetSchema>,
-    /// The column or array of weights, if there was one.
+    /// The column or array of sample weights, if any.
     pub sample_weight: Option<String>,
-    /// What the inputs were multiplied by.
+    /// The factor that the inputs were multiplied by.
     pub scale: Option<f64>,
 }
 
 /// A target in a [`Schema`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetSchema {
-    /// The output's name where the configuration gave one, else the column's.
+    /// The name of the output if the configuration names it, else the name of the column.
     pub name: String,
-    /// Its columns, or its array.
+    /// The columns of the target, or its array.
     pub columns: Vec<String>,
-    /// What the labels 0, 1, ... stand for, if the values were words.
+    /// The names of the classes 0, 1, ..., if the values were words.
     pub class_names: Option<Vec<String>>,
-    /// The shape of one sample's target; none in runs of older versions of plugfit.
+    /// The shape of the target of one sample; `None` for runs of older versions of plugfit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Vec<usize>>,
 }
 
 impl Schema {
-    /// Refuses a `[data]` table that asks for other columns than the run was trained on: `--set` may have changed it.
+    /// Checks that a `[data]` table uses the columns that the run was trained on; `--set` may have changed the table.
     ///
     /// # Errors
-    /// A usage error that names the key.
+    /// Returns a usage error that names the key.
     pub(super) fn check_config(&self, config: &DataConfig, format: Format) -> Result<()> {
         let wrong = |key: &str, was: String| {
             Err(Error::usage(format!("data.{key} isn't what the run was trained with"))
                 .with("in", format!("data.{key}"))
                 .with("was", was)
-                .hint("a run goes on with the data that it began with: begin a new one"))
+                .hint("a resumed run uses the data settings it started with: start a new run to change them"))
         };
         if config.scale.unwrap_or(1.0) != self.scale.unwrap_or(1.0) {
             return wrong("scale", self.scale.unwrap_or(1.0).to_string());
         }
-        // The targets and weights of .npy files are files themselves.
+        // For .npy, the targets and weights are file names.
         if format == Format::Npy {
             return Ok(());
         }
@@ -93,15 +93,15 @@ impl Schema {
         Ok(())
     }
 
-    /// Reads files with inputs, targets and weights: to validate or evaluate.
+    /// Reads files with inputs, targets and weights, for validation or evaluation.
     ///
     /// # Errors
-    /// If a file can't be read, lacks a column or array, or its samples have another shape.
+    /// Returns an error if a file can't be read, a column or array is missing, or the shape of a sample differs.
     pub fn read(&self, paths: &[PathBuf]) -> Result<Dataset> {
         self.read_within(paths, memory_limit(None))
     }
 
-    /// As [`read`](Self::read), with up to `limit` bytes of inputs in memory.
+    /// Like [`read`](Self::read), with up to `limit` bytes of inputs in memory.
     pub(super) fn read_within(&self, paths: &[PathBuf], limit: usize) -> Result<Dataset> {
         let targets = self.targets.iter().map(|target| PlannedTarget {
             name: target.name.clone(),
@@ -122,10 +122,10 @@ impl Schema {
         Ok(dataset)
     }
 
-    /// Reads files with inputs, whatever else is in them: to predict.
+    /// Reads the inputs of files, for prediction. Other columns and arrays are ignored.
     ///
     /// # Errors
-    /// If a file can't be read, lacks an input, or its samples have another shape.
+    /// Returns an error if a file can't be read, an input is missing, or the shape of a sample differs.
     pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Inputs> {
         let dataset = match Format::of_all(paths)? {
             Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None))?,
@@ -139,7 +139,7 @@ impl Schema {
         Ok(dataset.into_inputs())
     }
 
-    /// The kind that an array of all inputs must be of; none if any will do.
+    /// Returns the kind that a single array of inputs must have, or `None` if any kind is accepted.
     pub(super) fn array_kind(&self) -> Option<InputKind> {
         let (first, rest) = self.kinds.split_first()?;
         rest.iter().all(|kind| kind == first).then_some(*first)
@@ -156,14 +156,14 @@ impl Schema {
         read_table(paths, &plan, self.scale, limit).map(|(dataset, _)| dataset)
     }
 
-    /// Refuses samples and targets of other shapes.
+    /// Checks the shapes of samples and targets.
     pub(super) fn check(&self, dataset: &Dataset, paths: &[PathBuf]) -> Result<()> {
         self.check_shape(dataset.inputs(), paths)?;
         for (target, found) in self.targets.iter().zip(dataset.targets()) {
             let found = found.values.row_shape();
             if let Some(want) = target.shape.as_ref().filter(|shape| *shape != found) {
                 let name = &target.name;
-                let message = format!("the target \"{name}\" has the shape {found:?}; it was trained on {want:?}");
+                let message = format!("the target \"{name}\" has the shape {found:?}; the run was trained on {want:?}");
                 return Err(Error::usage(message).with("in", shown(paths)));
             }
         }
@@ -175,7 +175,7 @@ impl Schema {
             return Ok(());
         }
         let (got, want) = (inputs.row_shape(), &self.input_shape);
-        Err(Error::usage(format!("{} has samples of shape {got:?}; it was trained on {want:?}", shown(paths))))
+        Err(Error::usage(format!("{} has samples of shape {got:?}; the run was trained on {want:?}", shown(paths))))
     }
 }
 
@@ -183,7 +183,7 @@ fn shown(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads the arrays that the schema names from one .npz. Gives the inputs' kind, too.
+/// Reads the arrays named by the schema from one .npz file. Also returns the kind of the inputs.
 pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKind)> {
     let path = only(paths)?;
     let mut file = Npz::open(path)?;
@@ -208,7 +208,7 @@ pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKin
     Ok((Dataset::new(inputs, targets, sample_weight)?, kind))
 }
 
-/// The one path there is.
+/// Returns the only path, or an error if there isn't exactly one.
 pub fn only(paths: &[PathBuf]) -> Result<&Path> {
     match paths {
         [path] => Ok(path),

@@ -1,4 +1,4 @@
-//! Files of rows with named columns: which columns are what, and their numbers.
+//! Files of rows with named columns: column kinds, and conversion of cells to numbers.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -12,60 +12,60 @@ use super::load::Format;
 use super::parquet_file::ParquetFile;
 use super::schema::InputKind;
 use super::target_column::{PlannedTarget, TargetReader};
-use super::text::nearest;
+use crate::text::nearest;
 use crate::{Error, Result};
 
 /// A file that is read row by row.
 pub trait Table {
-    /// The file.
+    /// Returns the path of the file.
     fn path(&self) -> &Path;
-    /// The columns' names.
+    /// Returns the names of the columns.
     fn header(&self) -> &[String];
-    /// Why nothing in a column can be used; none if its cells can be read.
+    /// Returns why a column can't be used, or `None` if its cells can be read.
     fn unusable(&self, _column: usize) -> Option<&Unusable> {
         None
     }
-    /// Reads only these columns from now on, none of them unusable.
+    /// Selects the columns to read from now on. None of them may be unusable.
     fn select(&mut self, columns: &[usize]) -> Result<()>;
-    /// Goes to the next row; false at the end.
+    /// Advances to the next row. Returns false at the end.
     fn read_row(&mut self) -> Result<bool>;
-    /// A cell of the current row.
+    /// Returns a cell of the current row.
     fn cell(&self, column: usize) -> Cell<'_>;
-    /// A cell as text.
+    /// Returns a cell of the current row as text.
     fn text(&self, column: usize) -> Cow<'_, str>;
-    /// Where the current row stands: "digits.csv:7".
+    /// Returns the position of the current row: "digits.csv:7".
     fn place(&self) -> String;
 }
 
-/// What stands in a cell.
+/// The value of a cell.
 pub enum Cell<'a> {
     Number(f64),
-    /// What is of an integer type, or written without a point and an exponent.
+    /// A value of an integer type, or a number written without decimal point or exponent.
     Integer(i128),
-    /// The same, of more than 128 bits: rounded.
+    /// An integer of more than 128 bits, rounded.
     Huge(f64),
-    /// A boolean, or the word for it.
+    /// A boolean, or the word "true" or "false" in a CSV.
     Flag(bool),
     Word(&'a str),
-    /// Bytes that are no text.
+    /// Bytes that aren't UTF-8 text.
     Bytes(&'a [u8]),
     Missing,
 }
 
 pub(super) const BYTES: &str = "bytes that aren't text";
 
-/// Why a column can't be used at all.
+/// Why a column can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// It holds dates, times of day or points in time.
+    /// The column contains dates, times of day or timestamps.
     Time,
-    /// It holds lengths of time.
+    /// The column contains durations.
     Duration,
-    /// It holds several values a row.
+    /// The column contains several values per row.
     Lists,
-    /// It holds bytes that aren't text.
+    /// The column contains bytes that aren't text.
     Bytes,
-    /// It is of a type that isn't read; the type's name, or what is wrong with it.
+    /// The column has an unsupported type: the name of the type, or the error.
     Type(String),
 }
 
@@ -81,7 +81,7 @@ impl Unusable {
         let error = Error::usage(format!("the column \"{name}\" holds {what}"));
         let error = error.with("in", path.display().to_string());
         let (error, instead) = match self {
-            Unusable::Time => (error, "store it as the number that is meant, such as days since a fixed date"),
+            Unusable::Time => (error, "store it as a number, such as days since a fixed date"),
             Unusable::Duration => (error, "store it as a number, such as seconds"),
             Unusable::Lists => (error, "store each value in a column of its own"),
             Unusable::Bytes => (error, "store it as numbers, booleans or text in UTF-8"),
@@ -99,7 +99,7 @@ fn open(path: &Path) -> Result<Box<dyn Table>> {
 }
 
 impl dyn Table + '_ {
-    /// The place of the column of that name, which must be usable.
+    /// Returns the index of a column by name. The column must be usable.
     fn find(&self, name: &str) -> Result<usize> {
         let column = find(self.header(), name, self.path())?;
         match self.unusable(column) {
@@ -112,7 +112,7 @@ impl dyn Table + '_ {
         names.iter().map(|name| self.find(name)).collect()
     }
 
-    /// A cell of the current row as a finite number.
+    /// Returns a cell of the current row as a finite number.
     fn number(&self, column: usize) -> Result<f64> {
         self.number_of(&self.cell(column), column)
     }
@@ -133,7 +133,7 @@ impl dyn Table + '_ {
         }
     }
 
-    /// A cell of the current row as a finite float32, multiplied by `scale`.
+    /// Returns a cell of the current row as a finite float32, multiplied by `scale`.
     fn float32(&self, column: usize, scale: f64) -> Result<f32> {
         self.finite(self.number(column)? * scale, column)
     }
@@ -143,11 +143,11 @@ impl dyn Table + '_ {
         if number.is_finite() { Ok(number) } else { Err(self.bad_cell(TOO_LARGE, column)) }
     }
 
-    /// A cell of the current row as an input. An integer that float32 rounds may be an id, and is refused, unless it is multiplied: what
-    /// is scaled is a quantity.
+    /// Returns a cell of the current row as an input. An integer that isn't exact in float32 is an error, because it
+    /// may be an id, unless it is scaled, which makes it a quantity.
     fn input(&self, column: usize, scale: f64, kind: &mut SeenKind) -> Result<f32> {
         let cell = self.cell(column);
-        if !kind.take(&cell) {
+        if !kind.record(&cell) {
             let (was, other) = match kind.known {
                 Some(InputKind::Boolean) => ("booleans", "a number that is neither 0 nor 1"),
                 _ => ("numbers", "a boolean"),
@@ -176,19 +176,19 @@ impl dyn Table + '_ {
     }
 }
 
-/// Which columns are read as what.
+/// The columns to read, by role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TablePlan {
     pub inputs: Vec<String>,
-    /// The kinds that the inputs must be of; empty if any will do.
+    /// The required kinds of the inputs; empty if any kind is accepted.
     pub kinds: Vec<InputKind>,
     pub targets: Vec<PlannedTarget>,
     pub sample_weight: Option<String>,
 }
 
-/// The kind of an input column, as far as it was read.
+/// The kinds of the cells seen so far in an input column.
 struct SeenKind {
-    /// The kind that it must be of.
+    /// The required kind, if any.
     known: Option<InputKind>,
     flags: bool,
     numbers: bool,
@@ -199,8 +199,8 @@ impl SeenKind {
         SeenKind { known, flags: false, numbers: false }
     }
 
-    /// Takes a cell; false if it isn't of the known kind.
-    fn take(&mut self, cell: &Cell<'_>) -> bool {
+    /// Records a cell. Returns false if the cell isn't of the required kind.
+    fn record(&mut self, cell: &Cell<'_>) -> bool {
         let flag = matches!(cell, Cell::Flag(_));
         self.flags |= flag;
         self.numbers |= !flag;
@@ -221,27 +221,27 @@ impl SeenKind {
     }
 }
 
-/// What a column's cells are, as far as its first ones tell.
+/// The kind of a column, inferred from its first cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Number,
     /// Booleans.
     Flag,
     Text,
-    /// Nothing but missing values.
+    /// Only missing values.
     Unknown,
     Unusable(Unusable),
 }
 
-/// The columns of a file, in order.
+/// The names and kinds of the columns of a file, in order.
 pub struct Columns {
     pub names: Vec<String>,
     pub kinds: Vec<Kind>,
 }
 
 impl Columns {
-    /// Reads the header, and as many rows as it takes to tell every column's kind. Where the columns to use are known, the kinds of the
-    /// others stay unknown: one that can't be read harms nobody.
+    /// Reads the header, and as many rows as are needed to infer the kind of every column. If `used` is given, the
+    /// kinds of other columns stay unknown, and errors in them are ignored.
     pub fn of(path: &Path, used: Option<&[String]>) -> Result<Self> {
         let mut file = open(path)?;
         let kind = |column| file.unusable(column).map_or(Kind::Unknown, |why| Kind::Unusable(why.clone()));
@@ -271,7 +271,7 @@ impl Columns {
         Ok(Columns { names: file.header().to_vec(), kinds })
     }
 
-    /// The place of the column of that name, which must be usable.
+    /// Returns the index of a column by name. The column must be usable.
     pub fn find(&self, name: &str, path: &Path) -> Result<usize> {
         let column = find(&self.names, name, path)?;
         match &self.kinds[column] {
@@ -281,12 +281,12 @@ impl Columns {
     }
 }
 
-/// Reads files of the same columns one after the other. Inputs are multiplied by `scale`, and
-/// kept in memory up to `limit` bytes. Gives the inputs' kinds, too.
+/// Reads files with the same columns one after the other. Inputs are multiplied by `scale`, and stored in memory up to
+/// `limit` bytes. Also returns the kinds of the inputs.
 ///
 /// # Errors
-/// With file, line and column for a cell that isn't what its column holds; for a column that isn't there; for a row
-/// of another length; for no rows at all.
+/// Returns an error, with file, line and column, if a cell doesn't match the kind of its column, or if a row has the
+/// wrong length. Returns an error if a column is missing or there are no rows.
 pub fn read_table(
     paths: &[PathBuf],
     plan: &TablePlan,
@@ -347,14 +347,14 @@ fn without_rows(paths: &[PathBuf]) -> Error {
     Error::failure(format!("{} has no rows below its header", names.join(", ")))
 }
 
-/// Whether float32 holds an integer exactly.
+/// Returns whether an integer is exact in float32.
 fn float32_holds(integer: i128) -> bool {
-    // What float32 holds ends in as many zeros as it has bits beyond the mantissa.
+    // An integer is exact if it has at least as many trailing zeros as it has bits beyond the mantissa.
     let bits = i128::BITS - integer.unsigned_abs().leading_zeros();
     integer.trailing_zeros() + f32::MANTISSA_DIGITS >= bits
 }
 
-/// The boolean that a word stands for.
+/// Parses "true" or "false", in any case.
 pub fn flag(word: &str) -> Option<bool> {
     [(false, "false"), (true, "true")]
         .into_iter()

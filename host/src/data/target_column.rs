@@ -1,4 +1,4 @@
-//! Targets of files of rows: numbers, booleans, or words that are the names of classes.
+//! Reads target columns: numbers, booleans, or words as class names.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::dataset::Target;
 use super::table::{BYTES, Cell, Table, flag};
 use crate::{Error, Result};
 
-/// A target's columns.
+/// A target to read: its columns and how to read their cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedTarget {
     pub name: String,
@@ -15,40 +15,41 @@ pub struct PlannedTarget {
     pub classes: Classes,
 }
 
-/// What a target's cells are.
+/// How to read the cells of a target.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Classes {
-    /// Numbers.
+    /// As numbers.
     None,
-    /// Words; their sorted order gives the ids.
+    /// As words; the sorted order of the words determines the class ids.
     Learn,
-    /// Words with ids from before.
+    /// As words with known class ids.
     Known(Vec<String>),
 }
 
-/// Collects a target.
+/// Reads a target row by row.
 pub struct TargetReader<'a> {
     plan: &'a PlannedTarget,
     numbers: Numbers,
     ids: Vec<i32>,
     id_of: HashMap<String, i32>,
-    /// What each of its columns holds, as far as it was read.
-    held: Vec<Held>,
+    /// The kinds of the cells seen so far, per column.
+    seen: Vec<SeenKinds>,
 }
 
-/// What was read of a target's column.
+/// The kinds of the cells seen so far in a target column.
 #[derive(Default)]
-struct Held {
+struct SeenKinds {
     flags: bool,
     numbers: bool,
     words: bool,
-    /// The error of the first cell that mixes booleans and numbers. It counts if the column holds no words.
+    /// The error for the first cell that mixes booleans and numbers. It is dropped if the column also contains words.
     mixed: Option<Error>,
 }
 
-impl Held {
-    /// Takes a cell; false where booleans and numbers are mixed, whose meaning would depend on which comes first.
-    fn take(&mut self, cell: &Cell<'_>) -> bool {
+impl SeenKinds {
+    /// Records a cell. Returns false if booleans and numbers are mixed, because the result would depend on which comes
+    /// first.
+    fn record(&mut self, cell: &Cell<'_>) -> bool {
         match cell {
             Cell::Flag(_) => self.flags = true,
             Cell::Number(_) | Cell::Integer(_) | Cell::Huge(_) => self.numbers = true,
@@ -64,20 +65,20 @@ impl<'a> TargetReader<'a> {
             Classes::Known(names) => names.iter().cloned().zip(0..).collect(),
             Classes::None | Classes::Learn => HashMap::new(),
         };
-        let held = plan.columns.iter().map(|_| Held::default()).collect();
-        TargetReader { plan, numbers: Numbers::Whole(Vec::new()), ids: Vec::new(), id_of, held }
+        let seen = plan.columns.iter().map(|_| SeenKinds::default()).collect();
+        TargetReader { plan, numbers: Numbers::Whole(Vec::new()), ids: Vec::new(), id_of, seen }
     }
 
-    /// Takes this target's cells of the current row.
+    /// Reads the cells of this target in the current row.
     pub fn read(&mut self, file: &dyn Table, columns: &[usize]) -> Result<()> {
         let mixed = |column: usize| {
             file.bad_cell("a target mixes booleans and numbers", column)
                 .hint("write all of them as true and false, or all of them as 1 and 0")
         };
         if self.plan.classes == Classes::None {
-            for (held, &column) in self.held.iter_mut().zip(columns) {
+            for (seen, &column) in self.seen.iter_mut().zip(columns) {
                 let cell = file.cell(column);
-                if !held.take(&cell) {
+                if !seen.record(&cell) {
                     return Err(mixed(column));
                 }
                 let is_taken = match cell {
@@ -93,12 +94,12 @@ impl<'a> TargetReader<'a> {
                 if !is_taken {
                     return Err(file
                         .bad_cell("an integer is too large for int64", column)
-                        .hint("of a quantity, store it as floating point; of a class, number the classes from 0"));
+                        .hint("store a quantity as floating point; number classes from 0"));
                 }
             }
             return Ok(());
         }
-        for (held, &column) in self.held.iter_mut().zip(columns) {
+        for (seen, &column) in self.seen.iter_mut().zip(columns) {
             if self.plan.classes == Classes::Learn {
                 match file.cell(column) {
                     Cell::Bytes(_) => {
@@ -106,8 +107,8 @@ impl<'a> TargetReader<'a> {
                             .bad_cell(&format!("a class name holds {BYTES}"), column)
                             .hint("write it as text in UTF-8"));
                     }
-                    cell if !held.take(&cell) && !held.words => {
-                        held.mixed.get_or_insert_with(|| mixed(column));
+                    cell if !seen.record(&cell) && !seen.words => {
+                        seen.mixed.get_or_insert_with(|| mixed(column));
                     }
                     _ => {}
                 }
@@ -146,12 +147,12 @@ impl<'a> TargetReader<'a> {
                 Ok(Target { name, values, class_names: Some(names.clone()) })
             }
             Classes::Learn => {
-                if let Some(mixed) = self.held.iter_mut().filter(|held| !held.words).find_map(|held| held.mixed.take())
+                if let Some(mixed) = self.seen.iter_mut().filter(|seen| !seen.words).find_map(|seen| seen.mixed.take())
                 {
                     return Err(mixed);
                 }
-                // Booleans are 0 and 1. Text of a Parquet file is words, even if the words are "true" and "false".
-                if self.held.iter().all(|held| held.flags && !held.words) {
+                // Booleans become 0 and 1. Text in a Parquet file is words, even if the words are "true" and "false".
+                if self.seen.iter().all(|seen| seen.flags && !seen.words) {
                     let mut flags = vec![0; self.id_of.len()];
                     for (word, id) in &self.id_of {
                         flags[*id as usize] = i32::from(flag(word) == Some(true));
@@ -173,7 +174,7 @@ impl<'a> TargetReader<'a> {
     }
 }
 
-/// A target's numbers: whole ones are kept exactly until one with a fraction comes.
+/// The numbers of a target. Integers are exact until the first number with a fraction.
 enum Numbers {
     Whole(Vec<i64>),
     Floats(Vec<f32>),
@@ -184,7 +185,7 @@ impl Numbers {
         matches!(self, Numbers::Whole(_))
     }
 
-    /// Takes an integer; false if int64 can't hold it and all are whole.
+    /// Appends an integer. Returns false if it exceeds int64 and all numbers so far are whole.
     fn push_integer(&mut self, integer: i128) -> bool {
         match self {
             Numbers::Whole(numbers) => match i64::try_from(integer) {
@@ -196,7 +197,7 @@ impl Numbers {
         true
     }
 
-    /// Takes a number that isn't too large for float32.
+    /// Appends a number in the range of float32.
     fn push(&mut self, number: f64) {
         const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
         match self {
@@ -210,7 +211,7 @@ impl Numbers {
         }
     }
 
-    /// Whole numbers as int32 or int64, anything else as float32.
+    /// Returns whole numbers as int32 or int64, others as float32.
     fn finish(self, shape: &[usize]) -> Result<Array> {
         Ok(match self {
             Numbers::Whole(numbers) if numbers.iter().all(|&number| i32::try_from(number).is_ok()) => {

@@ -1,19 +1,19 @@
-//! Whether what a Parquet file says of itself is read in no more steps than it has bytes.
+//! Checks that the parquet crate reads the metadata of a Parquet file in no more steps than the metadata has bytes.
 //!
-//! It is in Thrift's compact form: fields, each with its type. The parquet crate passes over fields that it doesn't know, and there
-//! over the booleans of a list without taking a byte, as many as the list claims: twenty bytes can keep it busy for ever. The fields that
-//! it knows it takes to be of the type that it expects, so these types are compared here; else what it reads as a field behind one
-//! could be another than what is looked at.
+//! The metadata uses the Thrift compact protocol: fields, each with a type. The parquet crate skips fields that it
+//! doesn't know. To skip a list of booleans it consumes no bytes and loops as often as the list claims: twenty bytes
+//! can keep it busy for ever. For the fields that it knows, it assumes the expected types, so this module checks those
+//! types. Otherwise the crate could split the following bytes into other fields than the ones checked here.
 
 use std::io::{self, Read};
 
 use Kind::{Any, Byte, Double, Flag, List, Struct, Text, Whole};
 use parquet::errors::ParquetError;
 
-/// As what the crate reads a field.
+/// The type that the crate expects for a field.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// As what it says that it is.
+    /// The type written in the file.
     Any,
     Flag,
     Byte,
@@ -21,15 +21,15 @@ pub enum Kind {
     Double,
     Text,
     List(&'static Kind),
-    /// With these fields, numbered from 1, and others.
+    /// A struct with these fields, numbered from 1; other fields are allowed.
     Struct(&'static [Kind]),
 }
 
-/// What is at the end of a file.
+/// The footer of a file.
 pub const FILE: Kind =
     Struct(&[Whole, List(&COLUMN), Whole, List(&ROW_GROUP), List(&Struct(&[Text, Text])), Text, List(&COLUMN_ORDER)]);
 
-/// What is before a page.
+/// The header of a page.
 pub const PAGE: Kind = Struct(&[
     Whole,
     Whole,
@@ -97,13 +97,13 @@ const CHUNK_DATA: Kind = Struct(&[
 
 const BOUNDING_BOX: Kind = Struct(&[Double, Double, Double, Double, Double, Double, Double, Double]);
 
-/// Nothing in a file that is whole is nested half as deeply.
+/// The maximum nesting depth. Valid files use less than half of it.
 const DEPTH: usize = 64;
 
-/// The depth of the fields of the outermost struct.
+/// The remaining depth in the fields of the outermost struct.
 const OUTERMOST: usize = DEPTH - 1;
 
-// The types as a file writes them; 4 to 6 are numbers, whose lengths are their own.
+// The type codes of the protocol. Codes 4 to 6 are integers of variable length.
 const STOP: u8 = 0;
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
@@ -115,37 +115,37 @@ const SET: u8 = 10;
 const STRUCT: u8 = 12;
 const UUID: u8 = 13;
 
-/// Reads what is of that kind, and refuses it if the crate would read it otherwise or not get to its end.
+/// Reads a value of this kind. Returns an error if the crate would read it differently or not reach its end.
 pub fn check(reader: impl Read, kind: Kind) -> Result<(), ParquetError> {
-    Walk::new(reader).pass(kind, STRUCT, DEPTH).map(drop)
+    Walk::new(reader).value(kind, STRUCT, DEPTH).map(drop)
 }
 
-/// What a page's header says of the bytes that follow it.
+/// The sizes in the header of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageSizes {
-    /// The header's own bytes.
+    /// The size of the header itself, in bytes.
     pub header: u64,
-    /// The page's bytes once it is decompressed, the levels included.
+    /// The size of the page when decompressed, including the levels.
     pub uncompressed: u64,
-    /// The bytes of levels that are before what is compressed.
+    /// The size of the levels that precede the compressed data.
     pub levels: u64,
-    /// Whether the rest isn't compressed, whatever the column's codec.
+    /// Whether the data isn't compressed, whatever the codec of the column.
     pub plain: bool,
 }
 
-/// As [`check`], of a page's header.
+/// Like [`check`], for the header of a page. Returns the sizes in it.
 pub fn check_page(reader: impl Read) -> Result<PageSizes, ParquetError> {
     let mut walk = Walk::new(reader);
-    walk.pass(PAGE, STRUCT, DEPTH)?;
+    walk.value(PAGE, STRUCT, DEPTH)?;
     Ok(PageSizes { header: walk.read, ..walk.page })
 }
 
-fn refusal(what: String) -> ParquetError {
+fn invalid(what: String) -> ParquetError {
     ParquetError::General(what)
 }
 
 impl Kind {
-    /// Maps are of no kind: Parquet has none.
+    /// Returns whether a field of this kind may have this type code. Maps are never accepted: Parquet has none.
     fn is_written_as(self, written: u8) -> bool {
         match self {
             Any => matches!(written, TRUE..=SET | STRUCT | UUID),
@@ -162,11 +162,11 @@ impl Kind {
 
 struct Walk<R> {
     reader: R,
-    /// How many bytes were read.
+    /// The number of bytes read.
     read: u64,
-    /// The field of the outermost struct that is read.
+    /// The number of the current field of the outermost struct.
     outermost: i16,
-    /// If it is a page's header, what it says.
+    /// The sizes read so far, if the value is the header of a page.
     page: PageSizes,
 }
 
@@ -175,11 +175,11 @@ impl<R: Read> Walk<R> {
         Walk { reader, read: 0, outermost: 0, page: PageSizes::default() }
     }
 
-    /// Reads a value; gives the number that it is, or 0.
-    fn pass(&mut self, kind: Kind, written: u8, depth: usize) -> Result<u64, ParquetError> {
-        let depth = depth.checked_sub(1).ok_or_else(|| refusal("its fields are nested too deeply".into()))?;
+    /// Reads a value. Returns its number if it is an integer, else 0.
+    fn value(&mut self, kind: Kind, written: u8, depth: usize) -> Result<u64, ParquetError> {
+        let depth = depth.checked_sub(1).ok_or_else(|| invalid("its fields are nested too deeply".into()))?;
         if !kind.is_written_as(written) {
-            return Err(refusal(format!("a field has the type {written}, which it can't have")));
+            return Err(invalid(format!("a field has the type {written}, which it can't have")));
         }
         match written {
             TRUE | FALSE => {}
@@ -190,9 +190,9 @@ impl<R: Read> Walk<R> {
                 let length = self.number()?;
                 self.skip(length)?;
             }
-            LIST | SET => self.list(if let List(of) = kind { *of } else { Any }, depth)?,
+            LIST | SET => self.list(if let List(element) = kind { *element } else { Any }, depth)?,
             STRUCT => self.fields(if let Struct(fields) = kind { fields } else { &[] }, depth)?,
-            // Zigzag; a size that is negative is refused by the crate.
+            // Zigzag. Negative numbers become 0; the crate rejects negative sizes.
             _ => return self.number().map(|number| if number & 1 == 0 { number >> 1 } else { 0 }),
         }
         Ok(0)
@@ -200,15 +200,15 @@ impl<R: Read> Walk<R> {
 
     fn list(&mut self, kind: Kind, depth: usize) -> Result<(), ParquetError> {
         let (count, written) = match self.byte()? {
-            // Some writers give an empty list no type.
+            // Some writers write no element type for an empty list.
             0 => return Ok(()),
             header if header >> 4 == 15 => (self.number()?, header & 15),
             header => (u64::from(header >> 4), header & 15),
         };
         if matches!(written, TRUE | FALSE) && count > 0 {
-            return Err(refusal(format!("a list claims {count} values that take no bytes")));
+            return Err(invalid(format!("a list claims {count} values that take no bytes")));
         }
-        (0..count).try_for_each(|_| self.pass(kind, written, depth).map(drop))
+        (0..count).try_for_each(|_| self.value(kind, written, depth).map(drop))
     }
 
     fn fields(&mut self, fields: &[Kind], depth: usize) -> Result<(), ParquetError> {
@@ -221,19 +221,20 @@ impl<R: Read> Walk<R> {
             }
             id = if step == 0 {
                 let number = self.number()?;
-                // Zigzag, cut as the crate does it.
+                // Zigzag, truncated as in the crate.
                 ((number >> 1) as i64 ^ -((number & 1) as i64)) as i16
             } else {
-                id.checked_add(i16::from(step)).ok_or_else(|| refusal("its fields have no numbers left".into()))?
+                id.checked_add(i16::from(step)).ok_or_else(|| invalid("its fields have no numbers left".into()))?
             };
             if depth == OUTERMOST {
                 self.outermost = id;
             }
             let known = usize::try_from(id).ok().and_then(|id| fields.get(id.checked_sub(1)?));
-            let number = self.pass(known.copied().unwrap_or(Any), written, depth)?;
+            let number = self.value(known.copied().unwrap_or(Any), written, depth)?;
             match (self.outermost, OUTERMOST - depth, id) {
                 (2, 0, 2) => self.page.uncompressed = number,
-                // The header of a page of the second version: definition levels, repetition levels, whether the rest is compressed.
+                // The header of a version 2 page: sizes of definition levels and repetition levels, and whether the
+                // data is compressed.
                 (8, 1, 5 | 6) => self.page.levels = self.page.levels.saturating_add(number),
                 (8, 1, 7) => self.page.plain = written == FALSE,
                 _ => {}
@@ -248,7 +249,7 @@ impl<R: Read> Walk<R> {
         Ok(byte[0])
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Reads a ULEB128 integer: seven bits per byte, least significant first.
     fn number(&mut self) -> Result<u64, ParquetError> {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
@@ -258,7 +259,7 @@ impl<R: Read> Walk<R> {
                 return Ok(number);
             }
         }
-        Err(refusal("a number is longer than ten bytes".into()))
+        Err(invalid("a number is longer than ten bytes".into()))
     }
 
     fn skip(&mut self, length: u64) -> Result<(), ParquetError> {
@@ -275,19 +276,19 @@ impl<R: Read> Walk<R> {
 mod tests {
     use super::*;
 
-    fn said(bytes: &[u8], kind: Kind) -> String {
+    fn check_error(bytes: &[u8], kind: Kind) -> String {
         check(bytes, kind).expect_err("it is refused").to_string()
     }
 
     #[test]
-    fn booleans_of_a_list_that_take_no_bytes_are_refused() {
-        // In a field 10, which nobody knows: alone, in a list of lists, in a struct; of either type.
+    fn lists_of_booleans_without_bytes_are_rejected() {
+        // In the unknown field 10: alone, in a list of lists, in a struct; with either boolean type.
         let most = [0xff, 0xff, 0xff, 0xff, 0x07];
         for before in [&[0xa9, 0xf1][..], &[0xa9, 0xf2], &[0xaa, 0xf1], &[0xa9, 0x19, 0xf1], &[0xac, 0x19, 0xf1]] {
             let bytes = [before, &most, &[0, 0]].concat();
             for kind in [FILE, PAGE] {
-                let said = said(&bytes, kind);
-                assert!(said.contains("claims 2147483647 values that take no bytes"), "{before:x?}: {said}");
+                let error = check_error(&bytes, kind);
+                assert!(error.contains("claims 2147483647 values that take no bytes"), "{before:x?}: {error}");
             }
         }
         assert!(check(&[0xa9, 0x01, 0][..], FILE).is_ok(), "none take no bytes");
@@ -295,25 +296,25 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_another_type_than_the_crate_takes_it_for_is_refused() {
-        // The version as a text of nine bytes: the crate reads it as the number 9, and goes on within the text.
+    fn a_field_of_an_unexpected_type_is_rejected() {
+        // The version as a text of nine bytes: the crate would read the number 9 and continue within the text.
         let hidden = [0x18, 9, 0xa9, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0, 0, 0];
-        assert!(said(&hidden, FILE).contains("has the type 8"), "{}", said(&hidden, FILE));
-        // By its number in full, cut to sixteen bits as the crate cuts it: 65537 is 1.
+        assert!(check_error(&hidden, FILE).contains("has the type 8"), "{}", check_error(&hidden, FILE));
+        // An explicit field number, truncated to 16 bits as in the crate: 65537 becomes 1.
         let cut = [0x08, 0x82, 0x80, 0x08, 0, 0];
-        assert!(said(&cut, FILE).contains("has the type 8"), "{}", said(&cut, FILE));
-        // A name of the schema that is a number; and a map, of which Parquet has none.
-        assert!(said(&[0x29, 0x1c, 0x45, 2, 0, 0], FILE).contains("has the type 5"));
-        assert!(said(&[0xab, 1, 0x11, 0], FILE).contains("has the type 11"));
+        assert!(check_error(&cut, FILE).contains("has the type 8"), "{}", check_error(&cut, FILE));
+        // A schema element name that is a number; and a map, which Parquet doesn't have.
+        assert!(check_error(&[0x29, 0x1c, 0x45, 2, 0, 0], FILE).contains("has the type 5"));
+        assert!(check_error(&[0xab, 1, 0x11, 0], FILE).contains("has the type 11"));
     }
 
     #[test]
-    fn the_sizes_of_a_page_are_those_of_its_header() {
-        // Of the first version: type 0, 300 bytes that are 200 compressed; 9 values, in no encoding that matters.
+    fn page_sizes_are_read_from_the_header() {
+        // Version 1: type 0, 300 bytes, 200 compressed; 9 values, encodings irrelevant.
         let first = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0x90, 3, 0x2c, 0x15, 18, 0x15, 0, 0x15, 6, 0x15, 6, 0, 0, 7, 7];
         let sizes = PageSizes { header: first.len() as u64 - 2, uncompressed: 300, levels: 0, plain: false };
         assert_eq!(check_page(&first[..]).expect("a header"), sizes);
-        // Of the second: 5 bytes of definition levels and 4 of repetition levels, not compressed.
+        // Version 2: 5 bytes of definition levels and 4 of repetition levels, not compressed.
         let second = [
             0x15, 6, 0x15, 0xd8, 4, 0x15, 0x90, 3, 0x5c, 0x15, 18, 0x15, 0, 0x15, 18, 0x15, 0, 0x15, 10, 0x15, 8, 0x12,
             0, 0,
@@ -323,10 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_beyond_its_end_or_too_deeply_is_refused() {
-        assert!(said(&[0xa8, 0x7f, 0], FILE).contains("127 bytes are claimed where 1 are left"));
-        assert!(said(&[[0x15].as_slice(), &[0xff; 11]].concat(), FILE).contains("longer than ten bytes"));
-        assert!(said(&[[0xa9].as_slice(), &[0x19; 100]].concat(), FILE).contains("nested too deeply"));
+    fn truncated_and_deeply_nested_values_are_rejected() {
+        assert!(check_error(&[0xa8, 0x7f, 0], FILE).contains("127 bytes are claimed where 1 are left"));
+        assert!(check_error(&[[0x15].as_slice(), &[0xff; 11]].concat(), FILE).contains("longer than ten bytes"));
+        assert!(check_error(&[[0xa9].as_slice(), &[0x19; 100]].concat(), FILE).contains("nested too deeply"));
         assert!(check(&[0x15, 2][..], FILE).is_err(), "no end");
     }
 }

@@ -1,25 +1,24 @@
-//! Predictions, written to a file.
+//! Writes predictions to a file.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use ndarray::ArrayViewD;
 
-use super::atomic::write_atomically;
 use super::load::Format;
 use super::npy::write_npy;
 use super::npz::write_npz;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 
-/// Writes each output's predictions `[N, ...]`, by its name, as `.csv`, `.npy` (one output only) or `.npz`; the file
-/// appears whole or not at all.
+/// Writes the predictions `[N, ...]` of each named output, atomically, as `.csv`, `.npy` (one output only) or `.npz`.
 ///
-/// In a CSV an output of one number a sample is one column of its name, one of several has columns `name_0`, `name_1`
-/// and so on; numbers are written with as many digits as bring the same float32 back.
+/// In a CSV, an output with one number per sample has one column with its name; an output with several has the columns
+/// `name_0`, `name_1` and so on. Numbers are written with enough digits to restore the same float32.
 ///
 /// # Errors
-/// If the name ends otherwise, there is no output, they differ in their number of samples, or the file can't be
-/// written.
+/// Returns an error if the file name has another extension, there are no outputs, the numbers of samples differ, or the
+/// file can't be written.
 pub fn write_predictions(path: &Path, outputs: &[(&str, ArrayViewD<'_, f32>)]) -> Result<()> {
     let format = Format::of(path)?;
     let samples = |values: &ArrayViewD<'_, f32>| values.shape().first().copied();
@@ -71,7 +70,7 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn a_csv_has_a_column_for_each_number() {
+    fn a_csv_has_one_column_per_number() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.csv");
         let digit = array![[0.1_f32, 0.9], [1.0, 1e-10]].into_dyn();
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_errors_and_leave_no_file() {
+    fn invalid_arguments_are_errors_and_leave_no_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let one = array![1.0_f32, 2.0].into_dyn();
         let other = array![1.0_f32].into_dyn();

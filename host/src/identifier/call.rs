@@ -1,13 +1,13 @@
-//! The call form of an identifier, as it is written on a command line or in a config file: `Huber(delta=2.0)`.
+//! Parses identifiers in call form, as on a command line or in a run file: `Huber(delta=2.0)`.
 
 use serde_json::{Map, Number, Value};
 
 use crate::{Error, Result};
 
-/// A name with the values in its parentheses.
+/// A name with values in parentheses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// What stands before the parenthesis.
+    /// The name before the parenthesis.
     pub name: String,
     /// The values without a name, in order.
     pub positional: Vec<Value>,
@@ -16,13 +16,13 @@ pub struct Call {
 }
 
 impl Call {
-    /// Reads `Name(value, key=value, ...)`; a name alone is a call without values.
+    /// Parses `Name(value, key=value, ...)`; a name alone is a call without values.
     ///
-    /// A value is a number, `True`, `true`, `None`, `null` and so on, a string with or without quotes, a list `[1, 2]` or
-    /// `(1, 2)`, an object `{key: value}`, or a call itself.
+    /// A value is a number, a constant (`True`, `true`, `False`, `false`, `None`, `null`), a string with or without
+    /// quotes, a list `[1, 2]` or `(1, 2)`, an object `{key: value}`, or a call.
     ///
     /// # Errors
-    /// A usage error that shows where reading stopped.
+    /// Returns a usage error that shows where parsing stopped.
     pub fn parse(text: &str) -> Result<Call> {
         let mut reader = Reader { text, at: 0, depth: 0 };
         let call = reader.whole_call()?;
@@ -33,7 +33,8 @@ impl Call {
         Ok(call)
     }
 
-    /// As a serialized object: `{"class_name": ..., "config": {...}}`, with `"args"` if there are values without a name.
+    /// Converts the call to a serialized object: `{"class_name": ..., "config": {...}}`, with `"args"` if there are
+    /// values without a name.
     pub fn into_value(self) -> Value {
         let mut object = Map::new();
         object.insert("class_name".into(), self.name.into());
@@ -45,7 +46,7 @@ impl Call {
     }
 }
 
-/// Deeper than anybody writes; beyond it the reader would run out of stack.
+/// The maximum depth of nested values. The parser is recursive, so deeper nesting could overflow the stack.
 const DEEPEST: usize = 64;
 
 struct Reader<'t> {
@@ -67,14 +68,14 @@ impl<'t> Reader<'t> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// Skips space, then takes `wanted` if it is next.
+    /// Skips space, then consumes `wanted` if it is next. Returns whether it was.
     fn take(&mut self, wanted: char) -> bool {
         self.skip_space();
-        let there = self.peek() == Some(wanted);
-        if there {
+        let is_next = self.peek() == Some(wanted);
+        if is_next {
             self.at += wanted.len_utf8();
         }
-        there
+        is_next
     }
 
     fn error(&self, what: &str) -> Error {
@@ -85,7 +86,7 @@ impl<'t> Reader<'t> {
             .hint("write it like Huber(delta=2.0)")
     }
 
-    /// Everything up to a character that means something, or a space.
+    /// Consumes a word, which ends at a space or a special character.
     fn word(&mut self) -> &'t str {
         self.skip_space();
         let rest = self.rest();
@@ -106,7 +107,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// What is inside of the parentheses and the closing one.
+    /// Parses the values of a call and the closing parenthesis.
     fn arguments(&mut self, name: &str) -> Result<Call> {
         let mut call = Call { name: name.into(), positional: Vec::new(), named: Map::new() };
         while !self.take(')') {
@@ -130,7 +131,7 @@ impl<'t> Reader<'t> {
         Ok(call)
     }
 
-    /// A comma, or the end of the list to come.
+    /// Consumes a comma, unless the closing bracket is next.
     fn separator(&mut self, close: char) -> Result<()> {
         if self.take(',') || self.peek() == Some(close) {
             return Ok(());
@@ -177,7 +178,7 @@ impl<'t> Reader<'t> {
         Ok(object.into())
     }
 
-    /// `key:`, `"key":` or `key=`.
+    /// Parses `key:`, `"key":` or `key=`.
     fn key(&mut self) -> Result<String> {
         if let Some(quote @ ('"' | '\'')) = self.peek() {
             let key = self.quoted(quote)?;
@@ -219,7 +220,7 @@ impl<'t> Reader<'t> {
         Err(self.error("the quote isn't closed"))
     }
 
-    /// A number, a constant, a call, or a string without quotes.
+    /// Parses a number, a constant, a call, or a string without quotes.
     fn bare(&mut self) -> Result<Value> {
         let word = self.word();
         if word.is_empty() {
@@ -238,7 +239,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// A number as Python or JSON writes it; none: it is a word. `inf` and `nan` stay words, since JSON has no such number.
+/// Parses a number in the syntax of Python or JSON; returns `None` if it is a word. `inf` and `nan` remain words,
+/// because JSON doesn't have these numbers.
 fn number(word: &str) -> Option<Number> {
     if !word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
         || !word.contains(|c: char| c.is_ascii_digit())
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_where() {
+    fn an_error_says_where_parsing_stopped() {
         for (text, says) in [
             ("Huber(delta=", "a value was expected"),
             ("Huber(delta=2", "\",\" or \")\" was expected"),

@@ -13,10 +13,10 @@ use crate::plugin;
 type RowValue = dyn Fn(&[f32], &[f32]) -> f32 + Send + Sync;
 type RowGradient = dyn Fn(&[f32], &[f32], &mut [f32]) + Send + Sync;
 
-/// A closure from a row of `y_true` and a row of `y_pred` to a value.
+/// A closure that maps a row of `y_true` and a row of `y_pred` to a value.
 ///
-/// A row lies along the last axis of `y_pred`; predictions `[N]` are N rows of one number. A row of `y_true` has as many
-/// numbers as one of `y_pred`, or one (a class id).
+/// A row extends along the last axis of `y_pred`; predictions of shape `[N]` are N rows of one number. A row of
+/// `y_true` has as many numbers as a row of `y_pred`, or one (a class id).
 #[derive(Clone)]
 pub struct Callable {
     name: Arc<str>,
@@ -25,37 +25,37 @@ pub struct Callable {
 }
 
 impl Callable {
-    /// A closure of this name.
+    /// Creates a callable with this name.
     pub fn new(name: impl Into<String>, value: impl Fn(&[f32], &[f32]) -> f32 + Send + Sync + 'static) -> Self {
         Callable { name: name.into().into(), value: Arc::new(value), gradient: None }
     }
 
-    /// With a closure that writes the derivative with respect to each element of a row of `y_pred`.
+    /// Adds a closure that writes the derivative with respect to each element of a row of `y_pred`.
     #[must_use]
     pub fn with_gradient(mut self, gradient: impl Fn(&[f32], &[f32], &mut [f32]) + Send + Sync + 'static) -> Self {
         self.gradient = Some(Arc::new(gradient));
         self
     }
 
-    /// What it is called.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// As a loss.
+    /// Creates a loss from the closure.
     pub(crate) fn to_loss(&self) -> plugin::Loss {
         let label = format!("the closure \"{}\"", self.name);
         let instance = plugfit_api::instance::loss(self.clone());
         plugin::Loss::from_instance(instance, Some(&label))
     }
 
-    /// The number of rows and the lengths of a row of `y_true` and of `y_pred`.
+    /// Returns the number of rows, and the lengths of a row of `y_true` and of `y_pred`.
     fn rows(y_true: &Tensor<'_>, y_pred: &Tensor<'_>) -> plugfit_api::Result<(usize, usize, usize)> {
         let columns = if y_pred.rank() < 2 { 1 } else { y_pred.rows_and_columns().1 };
         let rows = y_pred.len().checked_div(columns).unwrap_or(0);
-        let of_true = if y_true.len() == y_pred.len() { columns } else { 1 };
-        if y_true.len() == rows * of_true {
-            return Ok((rows, of_true, columns));
+        let true_columns = if y_true.len() == y_pred.len() { columns } else { 1 };
+        if y_true.len() == rows * true_columns {
+            return Ok((rows, true_columns, columns));
         }
         Err(plugfit_api::Error::input(format!(
             "y_true of shape {:?} doesn't fit y_pred of shape {:?}",
@@ -104,9 +104,9 @@ impl Loss for Callable {
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> plugfit_api::Result<LossTotals> {
         let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
-        let (rows, of_true, columns) = Self::rows(&y_true, &y_pred)?;
+        let (rows, true_columns, columns) = Self::rows(&y_true, &y_pred)?;
         let (y_true, y_pred) = (y_true.f32s("y_true")?, y_pred.f32s("y_pred")?);
-        let row = |i: usize| (&y_true[i * of_true..][..of_true], &y_pred[i * columns..][..columns]);
+        let row = |i: usize| (&y_true[i * true_columns..][..true_columns], &y_pred[i * columns..][..columns]);
         let mut totals = LossTotals { count: rows as f64, ..LossTotals::default() };
         for i in 0..rows {
             let (t, p) = row(i);
@@ -121,15 +121,15 @@ impl Loss for Callable {
         let scale = output.scale;
         let upstream = output.upstream;
         if let Some(gradient) = output.gradient(1)? {
-            let of_row = self
+            let row_gradient = self
                 .gradient
                 .as_ref()
                 .ok_or_else(|| plugfit_api::Error::unsupported("this closure has no gradient"))?;
             for (i, place) in gradient.chunks_exact_mut(columns.max(1)).enumerate().take(rows) {
                 let (t, p) = row(i);
-                of_row(t, p, place);
+                row_gradient(t, p, place);
                 let factor = scale * upstream.map_or(1.0, |upstream| upstream[i]);
-                place.iter_mut().for_each(|slope| *slope *= factor);
+                place.iter_mut().for_each(|derivative| *derivative *= factor);
             }
         }
         Ok(totals)

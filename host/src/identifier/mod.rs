@@ -1,13 +1,13 @@
-//! Identifiers: the ways to say which loss, metric, optimizer or schedule is meant.
+//! Identifiers: the ways to specify a loss, metric, optimizer or schedule.
 //!
 //! | form | example |
 //! |---|---|
 //! | name or alias | `"mse"`, `"MeanSquaredError"` |
-//! | qualified | `"robust>Tukey"`: that of the plug-in "robust" |
+//! | qualified | `"robust>Tukey"`: the one of the plug-in "robust" |
 //! | call | `"Huber(delta=2.0)"` |
 //! | config | `{"class_name": "Huber", "config": {"delta": 2.0}}`, as Keras serializes it |
 //! | symbol | `"path/to/lib.so#symbol"`: a C function |
-//! | instance | a value that implements an author's trait, with no plug-in at all |
+//! | instance | a value that implements a trait of `plugfit_api`, without a plug-in |
 //! | callable | a closure `|y_true, y_pred| ...` |
 //! | none | `null`, `Identifier::none()`: an output without a loss |
 
@@ -28,15 +28,15 @@ pub use callable::Callable;
 pub(crate) use package::package;
 pub(crate) use serialized::{KEYS, check_keys};
 
-use crate::data::names::{name_of, path_of};
+use crate::files::{name_of, path_of};
 use crate::plugin;
 use crate::{Error, Result};
 
-/// Which loss, metric, optimizer or schedule is meant. What it says is read when a [`Host`](crate::Host) resolves it.
+/// Specifies a loss, metric, optimizer or schedule. A [`Host`](crate::Host) parses it when it resolves it.
 #[derive(Clone, Debug)]
 pub struct Identifier {
     form: Form,
-    /// Where paths in it are seen from.
+    /// The folder to which paths in the identifier are relative.
     folder: Option<PathBuf>,
 }
 
@@ -51,12 +51,12 @@ enum Form {
 pub struct Spec {
     /// A name, an alias, or `package>Name`.
     pub class_name: String,
-    /// The keys that are given; the others have their defaults.
+    /// The keys that are set; the others have their defaults.
     pub config: Map<String, Value>,
 }
 
 impl Spec {
-    /// As `{"class_name": ..., "config": {...}}`.
+    /// Returns `{"class_name": ..., "config": {...}}`.
     pub fn to_json(&self) -> Value {
         json!({ "class_name": self.class_name, "config": self.config })
     }
@@ -79,7 +79,7 @@ impl Symbol {
     }
 }
 
-/// A component that exists already, with the host's keys (name, reduction, ...) for it.
+/// An existing component, with keys of the host for it (name, reduction, ...).
 #[derive(Clone)]
 pub struct Instance {
     /// The component.
@@ -88,7 +88,7 @@ pub struct Instance {
     pub config: Map<String, Value>,
 }
 
-/// A component that exists already.
+/// An existing component.
 #[derive(Clone)]
 pub enum Component {
     /// A loss.
@@ -104,7 +104,7 @@ pub enum Component {
 }
 
 impl Component {
-    /// Its class's name.
+    /// Returns the name of the component's class.
     pub fn name(&self) -> &str {
         match self {
             Component::Loss(loss) => loss.name(),
@@ -115,7 +115,7 @@ impl Component {
         }
     }
 
-    /// What it is: "loss", "closure", ...
+    /// Returns what the component is: "loss", "closure", ...
     pub fn what(&self) -> &'static str {
         match self {
             Component::Loss(_) => "loss",
@@ -133,38 +133,39 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// An identifier after reading.
+/// A parsed identifier.
 #[derive(Clone, Debug)]
-pub enum Meaning {
-    /// None at all.
+pub enum ParsedIdentifier {
+    /// No component.
     Nothing,
-    /// A name, an alias, or `package>Name`, with no configuration: it also names the log's column.
+    /// A name, an alias, or `package>Name`, without a configuration. It is also the name of the column in the log.
     Name(String),
     /// A class with its configuration.
     Config(Spec),
     /// A C function.
     Symbol(Symbol),
-    /// A component that exists already.
+    /// An existing component.
     Instance(Instance),
 }
 
 impl Identifier {
-    /// No component: an output without a loss.
+    /// Creates an identifier of no component, for an output without a loss.
     pub fn none() -> Self {
         Value::Null.into()
     }
 
-    /// Whether it is none.
+    /// Returns whether the identifier is that of no component.
     pub fn is_none(&self) -> bool {
         matches!(self.form, Form::Written(Value::Null))
     }
 
-    /// A component that exists already, such as one made by `plugfit_api::instance`.
+    /// Creates an identifier of an existing component, such as one created by `plugfit_api::instance`.
     pub fn instance(component: Component) -> Self {
         Identifier { form: Form::Instance(Instance { component, config: Map::new() }), folder: None }
     }
 
-    /// A closure from a row of `y_true` and `y_pred` (along the last axis) to its value: a loss to evaluate with, or a metric.
+    /// Creates an identifier of a closure that maps a row of `y_true` and a row of `y_pred` (along the last axis) to a
+    /// value. It can be used as a metric, or as a loss without a gradient, which can be evaluated but not trained with.
     ///
     /// ```
     /// let largest_error = plugfit::Identifier::callable("largest_error", |y_true, y_pred| {
@@ -175,8 +176,8 @@ impl Identifier {
         Self::instance(Component::Callable(Callable::new(name, value)))
     }
 
-    /// A closure as in [`callable`](Self::callable), and one that writes the value's derivative with respect to each element
-    /// of `y_pred`: a loss to train with.
+    /// Creates an identifier as [`callable`](Self::callable) does, with a second closure that writes the derivative of
+    /// the value with respect to each element of the row of `y_pred`. It can be used as a loss to train with.
     pub fn callable_with_gradient(
         name: impl Into<String>,
         value: impl Fn(&[f32], &[f32]) -> f32 + Send + Sync + 'static,
@@ -185,21 +186,21 @@ impl Identifier {
         Self::instance(Component::Callable(Callable::new(name, value).with_gradient(gradient)))
     }
 
-    /// Sets one of the host's keys of an instance or a closure: `name`, `reduction`, `learning_rate`, ... Of an identifier in
-    /// another form it sets a key of the configuration.
+    /// Sets a key. For an instance or a closure, it is a key of the host: `name`, `reduction`, `learning_rate`, ... For
+    /// other forms, it is any key of the configuration.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         match &mut self.form {
             Form::Instance(instance) => {
                 instance.config.insert(key.into(), value.into());
             }
-            // What can't be read stays as it is, to be refused when it is resolved.
+            // An identifier that can't be parsed stays unchanged, and is an error when it is resolved.
             Form::Written(written) => {
                 let spec = match read(written, None) {
-                    Ok(Meaning::Name(class_name)) => Spec { class_name, config: Map::new() },
-                    Ok(Meaning::Config(spec)) => spec,
-                    Ok(Meaning::Symbol(symbol)) => symbol.into_spec(),
-                    Ok(Meaning::Nothing | Meaning::Instance(_)) | Err(_) => return self,
+                    Ok(ParsedIdentifier::Name(class_name)) => Spec { class_name, config: Map::new() },
+                    Ok(ParsedIdentifier::Config(spec)) => spec,
+                    Ok(ParsedIdentifier::Symbol(symbol)) => symbol.into_spec(),
+                    Ok(ParsedIdentifier::Nothing | ParsedIdentifier::Instance(_)) | Err(_) => return self,
                 };
                 let mut config = spec.config;
                 config.insert(key.into(), value.into());
@@ -209,31 +210,31 @@ impl Identifier {
         self
     }
 
-    /// The same identifier, with the paths in it seen from this folder.
+    /// Resolves relative paths in the identifier against this folder.
     #[must_use]
     pub fn seen_from(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Reads it.
+    /// Parses the identifier.
     ///
     /// # Errors
-    /// A usage error if it can't be read; whether there is such a component isn't looked at.
-    pub fn read(&self) -> Result<Meaning> {
+    /// Returns a usage error if it can't be parsed. It isn't an error if there is no such component.
+    pub fn read(&self) -> Result<ParsedIdentifier> {
         match &self.form {
             Form::Written(value) => read(value, self.folder.as_deref()),
-            Form::Instance(instance) => Ok(Meaning::Instance(instance.clone())),
+            Form::Instance(instance) => Ok(ParsedIdentifier::Instance(instance.clone())),
         }
     }
 
-    /// As it was written, except that the path of a library is seen from the folder of [`seen_from`](Self::seen_from); an instance as
-    /// `{"class_name", "config"}` with the host's keys alone.
+    /// Returns the identifier as it was written, except that the path of a library is resolved against the folder of
+    /// [`seen_from`](Self::seen_from). An instance is `{"class_name", "config"}` with only the keys of the host.
     pub fn to_json(&self) -> Value {
         match &self.form {
             Form::Written(value) => match self.folder.as_deref().map(|folder| read(value, Some(folder))) {
-                // An object, since in a text a parenthesis of the path would begin a call.
-                Some(Ok(Meaning::Symbol(symbol))) => symbol.into_spec().to_json(),
+                // An object, because in a text a parenthesis in the path would start a call.
+                Some(Ok(ParsedIdentifier::Symbol(symbol))) => symbol.into_spec().to_json(),
                 _ => value.clone(),
             },
             Form::Instance(instance) => {
@@ -244,7 +245,7 @@ impl Identifier {
 }
 
 impl Default for Identifier {
-    /// None.
+    /// Returns [`Identifier::none`].
     fn default() -> Self {
         Identifier::none()
     }
@@ -284,7 +285,7 @@ impl From<Spec> for Identifier {
     }
 }
 
-/// From what is made already: a component of a plug-in, or a value of one's own type, by `plugfit_api::instance`.
+/// Implements `From` for existing components: those of plug-ins, and those created by `plugfit_api::instance`.
 macro_rules! from_instance {
     ($($kind:ident, $table:ident;)*) => {
         $(impl From<plugin::$kind> for Identifier {
@@ -313,12 +314,12 @@ impl<T: Into<Identifier>> From<Option<T>> for Identifier {
     }
 }
 
-fn read(value: &Value, folder: Option<&Path>) -> Result<Meaning> {
+fn read(value: &Value, folder: Option<&Path>) -> Result<ParsedIdentifier> {
     match value {
-        Value::Null => Ok(Meaning::Nothing),
+        Value::Null => Ok(ParsedIdentifier::Nothing),
         Value::String(text) => read_text(text.trim(), folder),
         Value::Object(object) => match serialized::read(object)? {
-            serialized::Object::Function(name) => Ok(Meaning::Name(name)),
+            serialized::Object::Function(name) => Ok(ParsedIdentifier::Name(name)),
             serialized::Object::Class(spec) => Ok(with_symbol(spec, folder)),
         },
         other => Err(Error::usage(format!("{} is no identifier", serialized::shortened(other)))
@@ -326,14 +327,18 @@ fn read(value: &Value, folder: Option<&Path>) -> Result<Meaning> {
     }
 }
 
-fn read_text(text: &str, folder: Option<&Path>) -> Result<Meaning> {
+fn read_text(text: &str, folder: Option<&Path>) -> Result<ParsedIdentifier> {
     if text.is_empty() {
         return Err(Error::usage("an identifier is empty").hint("leave it out, or write null, where none is meant"));
     }
-    // A path may hold anything, so that the symbol is looked for first.
+    // A path may contain any character, so the text is split at the last `#` first.
     let (path, rest) = text.rsplit_once('#').map_or(("", text), |(path, rest)| (path, rest));
     if path.contains('(') || !rest.contains('(') && path.is_empty() && !text.ends_with(')') {
-        return Ok(if path.is_empty() { Meaning::Name(text.to_owned()) } else { return read_call(text, folder) });
+        return Ok(if path.is_empty() {
+            ParsedIdentifier::Name(text.to_owned())
+        } else {
+            return read_call(text, folder);
+        });
     }
     if path.is_empty() {
         return read_call(text, folder);
@@ -343,10 +348,12 @@ fn read_text(text: &str, folder: Option<&Path>) -> Result<Meaning> {
     Ok(with_symbol(spec, folder))
 }
 
-fn read_call(text: &str, folder: Option<&Path>) -> Result<Meaning> {
-    let Value::Object(object) = Call::parse(text)?.into_value() else { return Ok(Meaning::Name(text.to_owned())) };
+fn read_call(text: &str, folder: Option<&Path>) -> Result<ParsedIdentifier> {
+    let Value::Object(object) = Call::parse(text)?.into_value() else {
+        return Ok(ParsedIdentifier::Name(text.to_owned()));
+    };
     match serialized::read(&object)? {
-        serialized::Object::Function(name) => Ok(Meaning::Name(name)),
+        serialized::Object::Function(name) => Ok(ParsedIdentifier::Name(name)),
         serialized::Object::Class(spec) => Ok(with_symbol(spec, folder)),
     }
 }
@@ -360,12 +367,12 @@ fn named(call: Call) -> Result<Map<String, Value>> {
     }
 }
 
-fn with_symbol(spec: Spec, folder: Option<&Path>) -> Meaning {
+fn with_symbol(spec: Spec, folder: Option<&Path>) -> ParsedIdentifier {
     match spec.class_name.rsplit_once('#') {
-        None => Meaning::Config(spec),
+        None => ParsedIdentifier::Config(spec),
         Some((path, symbol)) => {
             let library = folder.map_or_else(|| PathBuf::from(path), |folder| path_of(path, folder));
-            Meaning::Symbol(Symbol { library, symbol: symbol.to_owned(), config: spec.config })
+            ParsedIdentifier::Symbol(Symbol { library, symbol: symbol.to_owned(), config: spec.config })
         }
     }
 }
@@ -374,14 +381,14 @@ fn with_symbol(spec: Spec, folder: Option<&Path>) -> Meaning {
 mod tests {
     use super::*;
 
-    fn meaning(identifier: impl Into<Identifier>) -> Meaning {
+    fn parsed(identifier: impl Into<Identifier>) -> ParsedIdentifier {
         let identifier = identifier.into();
         identifier.read().unwrap_or_else(|error| panic!("{identifier}: {error}"))
     }
 
     fn config(identifier: impl Into<Identifier>) -> (String, Value) {
-        match meaning(identifier) {
-            Meaning::Config(spec) => (spec.class_name, spec.config.into()),
+        match parsed(identifier) {
+            ParsedIdentifier::Config(spec) => (spec.class_name, spec.config.into()),
             other => panic!("{other:?}"),
         }
     }
@@ -389,12 +396,12 @@ mod tests {
     #[test]
     fn names_stay_names() {
         for name in ["mse", "MeanSquaredError", "robust>Tukey", "mean squared error"] {
-            assert!(matches!(meaning(name), Meaning::Name(read) if read == name));
+            assert!(matches!(parsed(name), ParsedIdentifier::Name(read) if read == name));
         }
-        assert!(matches!(meaning(" mse "), Meaning::Name(read) if read == "mse"));
+        assert!(matches!(parsed(" mse "), ParsedIdentifier::Name(read) if read == "mse"));
         let function =
             json!({"module": "builtins", "class_name": "function", "config": "mse", "registered_name": "function"});
-        assert!(matches!(meaning(function), Meaning::Name(read) if read == "mse"));
+        assert!(matches!(parsed(function), ParsedIdentifier::Name(read) if read == "mse"));
     }
 
     #[test]
@@ -414,9 +421,9 @@ mod tests {
     }
 
     #[test]
-    fn symbols_are_seen_from_their_folder() {
-        let symbol = |identifier: Identifier| match meaning(identifier) {
-            Meaning::Symbol(symbol) => (symbol.library, symbol.symbol, Value::from(symbol.config)),
+    fn paths_of_libraries_are_relative_to_the_folder() {
+        let symbol = |identifier: Identifier| match parsed(identifier) {
+            ParsedIdentifier::Symbol(symbol) => (symbol.library, symbol.symbol, Value::from(symbol.config)),
             other => panic!("{other:?}"),
         };
         let want = ("/run/lib/a.so".into(), "my_loss".to_owned(), json!({}));
@@ -436,12 +443,12 @@ mod tests {
     fn none_has_several_spellings() {
         for none in [Identifier::none(), Value::Null.into(), None::<&str>.into()] {
             assert!(none.is_none());
-            assert!(matches!(meaning(none), Meaning::Nothing));
+            assert!(matches!(parsed(none), ParsedIdentifier::Nothing));
         }
     }
 
     #[test]
-    fn what_is_no_identifier_is_refused() {
+    fn invalid_identifiers_are_rejected() {
         for value in
             [json!(3), json!(["mse"]), json!(""), json!("  "), json!({}), json!("Huber(2.0)"), json!("a.so#f(1)")]
         {

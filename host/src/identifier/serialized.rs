@@ -1,28 +1,29 @@
-//! Identifiers as Keras serializes them: `{"module": ..., "class_name": ..., "config": {...}, "registered_name": ...}`.
+//! Parses identifiers as Keras serializes them: `{"module": ..., "class_name": ..., "config": {...},
+//! "registered_name": ...}`.
 
 use serde_json::{Map, Value};
 
 use super::{Spec, package};
-use crate::data::text::nearest;
+use crate::text::nearest;
 use crate::{Error, Result};
 
-/// What a serialized object stands for.
+/// The meaning of a serialized object.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Object {
     /// A class with its configuration.
     Class(Spec),
-    /// A function, by its name.
+    /// The name of a function.
     Function(String),
 }
 
-/// Keras's wrappers of a function, which are the function's own component here.
+/// Keras's wrappers of functions. Here, a wrapped function is the component itself.
 const WRAPPERS: [&str; 2] = ["MeanMetricWrapper", "LossFunctionWrapper"];
 
-/// What Keras writes of an object, and "args", which is refused with a message of its own.
+/// The keys that Keras writes for an object, and "args", which is rejected with a separate message.
 pub(crate) const KEYS: [&str; 8] =
     ["module", "class_name", "config", "registered_name", "build_config", "compile_config", "shared_object_id", "args"];
 
-/// Refuses keys that Keras doesn't write: they are misspelt, or belong into "config".
+/// Checks that an object has only keys that Keras writes. Others are misspelt, or belong in "config".
 pub(crate) fn check_keys(object: &Map<String, Value>) -> Result<()> {
     let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) else { return Ok(()) };
     let error = Error::usage(format!("an object with a \"class_name\" has no key \"{key}\""))
@@ -33,7 +34,7 @@ pub(crate) fn check_keys(object: &Map<String, Value>) -> Result<()> {
     })
 }
 
-/// Reads a serialized object.
+/// Parses a serialized object.
 pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
     let class_name = match object.get("class_name") {
         Some(Value::String(name)) => name.as_str(),
@@ -59,8 +60,9 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
                 && package(object).is_none()
                 && let Some(wrapped) = config.get("fn")
             {
-                let own = config.iter().filter(|(key, _)| *key != "fn");
-                return unwrapped(class_name, wrapped, own.map(|(key, value)| (key.clone(), plain(value))).collect());
+                let others = config.iter().filter(|(key, _)| *key != "fn");
+                let others = others.map(|(key, value)| (key.clone(), plain(value))).collect();
+                return unwrapped(class_name, wrapped, others);
             }
             config.iter().map(|(key, value)| (key.clone(), plain(value))).collect()
         }
@@ -72,7 +74,7 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Object> {
     Ok(Object::Class(Spec { class_name: qualified(object, class_name), config }))
 }
 
-/// The component of the function in a wrapper, with the wrapper's own keys (name, reduction, ...) added to its own.
+/// Returns the component of a wrapped function, with the keys of the wrapper (name, reduction, ...) added to its own.
 fn unwrapped(wrapper: &str, function: &Value, mut config: Map<String, Value>) -> Result<Object> {
     match function {
         Value::String(name) => Ok(Object::Class(Spec { class_name: name.clone(), config })),
@@ -100,18 +102,18 @@ fn function_name(object: &Map<String, Value>) -> Result<String> {
     Ok(qualified(object, name))
 }
 
-/// `package>Name` where the object isn't Keras's own, else the name. An object that is registered has the name that it is registered
-/// under, which need not be its class's.
+/// Returns `package>Name` if the object isn't one of Keras, else the name. For a registered class, the name is the one
+/// under which it is registered, which may differ from its class name.
 fn qualified(object: &Map<String, Value>, name: &str) -> String {
     let Some(package) = package(object) else { return name.to_owned() };
     let registered = object.get("registered_name").and_then(Value::as_str);
-    let own = registered.and_then(|registered| registered.rsplit_once('>')).map_or(name, |(_, own)| own);
-    // A class of a plug-in may be written with its package already.
-    format!("{package}>{}", own.rsplit_once('>').map_or(own, |(_, own)| own))
+    let class = registered.and_then(|registered| registered.rsplit_once('>')).map_or(name, |(_, class)| class);
+    // The class name of a plug-in's class may already contain its package.
+    format!("{package}>{}", class.rsplit_once('>').map_or(class, |(_, class)| class))
 }
 
-/// A value of a configuration without Keras's wrapping: tensors become lists, functions their names, nested objects
-/// `{"class_name", "config"}`.
+/// Removes Keras's wrapping from a value of a configuration: tensors become lists, functions their names, nested
+/// objects `{"class_name", "config"}`.
 pub(super) fn plain(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),
@@ -127,7 +129,7 @@ fn plain_object(object: &Map<String, Value>) -> Value {
         Some("__tensor__" | "__numpy__") if inner("value").is_some() => inner("value").map_or(Value::Null, plain),
         Some("__tuple__") if object.contains_key("items") => plain(&object["items"]),
         Some("DTypePolicy") if inner("name").is_some() => inner("name").cloned().unwrap_or_default(),
-        // What isn't read stays as it is, so that whoever does read it can say what is wrong with it.
+        // An object that can't be parsed stays unchanged, so that the component that uses it reports the error.
         Some(_) => match read(object) {
             Ok(Object::Class(spec)) => spec.to_json(),
             Ok(Object::Function(name)) => name.into(),
@@ -137,7 +139,7 @@ fn plain_object(object: &Map<String, Value>) -> Value {
     }
 }
 
-/// A value for an error, cut where it gets long.
+/// Returns a value for an error message, truncated if it is long.
 pub(super) fn shortened(value: &Value) -> String {
     const LONGEST: usize = 80;
     let text = value.to_string();
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn wrappers_in_wrappers_take_no_longer_for_each() {
+    fn nested_wrappers_take_linear_time() {
         let mut object = json!({"class_name": "function"});
         for _ in 0..50 {
             object = json!({"class_name": "MeanMetricWrapper", "config": {"fn": object}});
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_of_ones_own_qualify_the_name() {
+    fn the_package_of_a_foreign_class_qualifies_its_name() {
         let of = |module: &str, registered: Value| {
             class(json!({"module": module, "class_name": "Tukey", "config": {}, "registered_name": registered})).0
         };
@@ -196,7 +198,7 @@ mod tests {
         assert_eq!(of("plugfit.losses", json!("plugfit.losses.robust>Tukey")), "robust>Tukey");
         let written = json!({"module": null, "class_name": "robust>Tukey", "registered_name": "robust>Tukey"});
         assert_eq!(class(written).0, "robust>Tukey");
-        // Inside of another object, and as a function or what wraps one.
+        // Inside of another object, as a function, and as a wrapper of one.
         let schedule =
             json!({"module": "my.parts", "class_name": "CosineDecay", "registered_name": "Custom>CosineDecay"});
         let (_, config) = class(json!({"class_name": "SGD", "config": {"learning_rate": schedule}}));
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_their_names() {
+    fn a_serialized_function_becomes_its_name() {
         for object in [
             json!({"module": "builtins", "class_name": "function", "config": "mse", "registered_name": "function"}),
             json!({"class_name": "function", "config": "mse"}),
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_identifier_is_refused() {
+    fn invalid_objects_are_rejected() {
         for (object, says) in [
             (json!({"config": {}}), "needs a \"class_name\""),
             (json!({"class_name": 3}), "must be a string"),

@@ -1,4 +1,4 @@
-//! The activations by name, and their application to a layer's whole output.
+//! Activation functions by name, applied in place to the output of a layer.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use super::formulas::{Elu, Exponential, Formula, Gelu, LeakyRelu, Linear, Relu, 
 use super::simd::{self, Kernel};
 use super::{elementwise, softmax};
 
-/// An activation function, with Keras 3's definition and name.
+/// An activation function, with the definition and name of Keras 3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Activation {
@@ -21,7 +21,7 @@ pub enum Activation {
     LeakyRelu,
     /// z above 0, else e^z - 1
     Elu,
-    /// the scaled elu of Klambauer et al. 2017
+    /// the scaled ELU of Klambauer et al. 2017
     Selu,
     /// z Φ(z), exact
     Gelu,
@@ -39,7 +39,7 @@ pub enum Activation {
     Exponential,
 }
 
-/// Every activation with its names, the first being the one it is stored under.
+/// The activations with their names; the first name is used for storage.
 const NAMES: [(Activation, &[&str]); 12] = [
     (Activation::Linear, &["linear"]),
     (Activation::Relu, &["relu"]),
@@ -56,68 +56,69 @@ const NAMES: [(Activation, &[&str]); 12] = [
 ];
 
 impl Activation {
-    /// The activation of that name.
+    /// Returns the activation with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES.iter().find(|(_, names)| names.contains(&name)).map(|(activation, _)| *activation)
     }
 
-    /// Its name.
+    /// Returns the name of the activation.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(activation, _)| *activation == self).map_or("linear", |(_, names)| names[0])
     }
 
-    /// Every name there is.
+    /// Returns all names, including aliases.
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
         NAMES.iter().flat_map(|(_, names)| names.iter().copied())
     }
 
-    /// Whether training keeps the derivative beside the output.
-    pub(super) fn keeps_slopes(self) -> bool {
+    /// Returns whether training stores the derivative in addition to the output.
+    pub(super) fn keeps_derivatives(self) -> bool {
         matches!(self, Activation::Gelu | Activation::Softplus | Activation::Silu)
     }
 
-    /// `values = f(values + bias)` in place, for rows of `width`. An empty `bias` is none; `slopes` receives f' if it
-    /// is as long as `values` and the activation keeps slopes.
-    pub(super) fn forward(self, values: &mut [f32], bias: &[f32], slopes: &mut [f32], width: usize) {
+    /// Computes `values = f(values + bias)` in place, for rows of `width`. An empty `bias` means no bias. f' is written
+    /// to `derivatives` if that is as long as `values` and the activation stores derivatives.
+    pub(super) fn forward(self, values: &mut [f32], bias: &[f32], derivatives: &mut [f32], width: usize) {
         let block = block_length(width);
         if values.len() <= block {
-            self.forward_block(values, bias, slopes, width);
-        } else if slopes.is_empty() {
+            self.forward_block(values, bias, derivatives, width);
+        } else if derivatives.is_empty() {
             values.par_chunks_mut(block).for_each(|values| self.forward_block(values, bias, &mut [], width));
         } else {
-            (values.par_chunks_mut(block), slopes.par_chunks_mut(block))
+            (values.par_chunks_mut(block), derivatives.par_chunks_mut(block))
                 .into_par_iter()
-                .for_each(|(values, slopes)| self.forward_block(values, bias, slopes, width));
+                .for_each(|(values, derivatives)| self.forward_block(values, bias, derivatives, width));
         }
     }
 
-    fn forward_block(self, values: &mut [f32], bias: &[f32], slopes: &mut [f32], width: usize) {
-        fn run<F: Formula>(values: &mut [f32], bias: &[f32], slopes: &mut [f32], width: usize) {
-            simd::run(elementwise::Forward { values, bias, slopes, width, formula: PhantomData::<F> });
+    fn forward_block(self, values: &mut [f32], bias: &[f32], derivatives: &mut [f32], width: usize) {
+        fn run<F: Formula>(values: &mut [f32], bias: &[f32], derivatives: &mut [f32], width: usize) {
+            simd::run(elementwise::Forward { values, bias, derivatives, width, formula: PhantomData::<F> });
         }
         match self {
             Activation::Linear if bias.is_empty() => {}
-            Activation::Linear => run::<Linear>(values, bias, slopes, width),
-            Activation::Relu => run::<Relu>(values, bias, slopes, width),
-            Activation::LeakyRelu => run::<LeakyRelu>(values, bias, slopes, width),
-            Activation::Elu => run::<Elu>(values, bias, slopes, width),
-            Activation::Selu => run::<Selu>(values, bias, slopes, width),
-            Activation::Gelu => run::<Gelu>(values, bias, slopes, width),
-            Activation::Sigmoid => run::<Sigmoid>(values, bias, slopes, width),
-            Activation::Tanh => run::<Tanh>(values, bias, slopes, width),
+            Activation::Linear => run::<Linear>(values, bias, derivatives, width),
+            Activation::Relu => run::<Relu>(values, bias, derivatives, width),
+            Activation::LeakyRelu => run::<LeakyRelu>(values, bias, derivatives, width),
+            Activation::Elu => run::<Elu>(values, bias, derivatives, width),
+            Activation::Selu => run::<Selu>(values, bias, derivatives, width),
+            Activation::Gelu => run::<Gelu>(values, bias, derivatives, width),
+            Activation::Sigmoid => run::<Sigmoid>(values, bias, derivatives, width),
+            Activation::Tanh => run::<Tanh>(values, bias, derivatives, width),
             Activation::Softmax => simd::run(softmax::Forward { values, bias, width }),
-            Activation::Softplus => run::<Softplus>(values, bias, slopes, width),
-            Activation::Silu => run::<Silu>(values, bias, slopes, width),
-            Activation::Exponential => run::<Exponential>(values, bias, slopes, width),
+            Activation::Softplus => run::<Softplus>(values, bias, derivatives, width),
+            Activation::Silu => run::<Silu>(values, bias, derivatives, width),
+            Activation::Exponential => run::<Exponential>(values, bias, derivatives, width),
         }
     }
 
-    /// Turns the gradient of the output into that of z in place. `kept` is the slopes where the activation keeps
-    /// them, else the output. `bias_gradient` (empty: none) becomes the sum over rows; `partial` is scratch for it.
+    /// Converts the gradient of the output into the gradient of z, in place. `stored` contains the derivatives if the
+    /// activation stores them, else the output. The sum over rows is written to `bias_gradient`, unless it is empty;
+    /// `partial` is scratch space.
     pub(super) fn backward(
         self,
         gradients: &mut [f32],
-        kept: &[f32],
+        stored: &[f32],
         bias_gradient: &mut [f32],
         partial: &mut Vec<f32>,
         width: usize,
@@ -125,56 +126,56 @@ impl Activation {
         bias_gradient.fill(0.0);
         let block = block_length(width);
         if gradients.len() <= block {
-            self.backward_block(gradients, kept, bias_gradient, width);
+            self.backward_block(gradients, stored, bias_gradient, width);
         } else if bias_gradient.is_empty() {
-            (gradients.par_chunks_mut(block), kept.par_chunks(block))
+            (gradients.par_chunks_mut(block), stored.par_chunks(block))
                 .into_par_iter()
-                .for_each(|(gradients, kept)| self.backward_block(gradients, kept, &mut [], width));
+                .for_each(|(gradients, stored)| self.backward_block(gradients, stored, &mut [], width));
         } else {
-            // A sum for each block, added in order: the number of threads changes no bit.
+            // One sum per block, added in order, so that the result doesn't depend on the number of threads.
             partial.clear();
             partial.resize(gradients.len().div_ceil(block) * width, 0.0);
-            (gradients.par_chunks_mut(block), kept.par_chunks(block), partial.par_chunks_mut(width))
+            (gradients.par_chunks_mut(block), stored.par_chunks(block), partial.par_chunks_mut(width))
                 .into_par_iter()
-                .for_each(|(gradients, kept, sums)| self.backward_block(gradients, kept, sums, width));
-            simd::run(AddUpRows { rows: partial, sums: bias_gradient, width });
+                .for_each(|(gradients, stored, sums)| self.backward_block(gradients, stored, sums, width));
+            simd::run(SumRows { rows: partial, sums: bias_gradient, width });
         }
     }
 
-    fn backward_block(self, gradients: &mut [f32], kept: &[f32], bias_gradient: &mut [f32], width: usize) {
-        fn run<F: Formula>(gradients: &mut [f32], kept: &[f32], bias_gradient: &mut [f32], width: usize) {
-            simd::run(elementwise::Backward { gradients, kept, bias_gradient, width, formula: PhantomData::<F> });
+    fn backward_block(self, gradients: &mut [f32], stored: &[f32], bias_gradient: &mut [f32], width: usize) {
+        fn run<F: Formula>(gradients: &mut [f32], stored: &[f32], bias_gradient: &mut [f32], width: usize) {
+            simd::run(elementwise::Backward { gradients, stored, bias_gradient, width, formula: PhantomData::<F> });
         }
         match self {
-            Activation::Linear => simd::run(AddUpRows { rows: gradients, sums: bias_gradient, width }),
-            Activation::Relu => run::<Relu>(gradients, kept, bias_gradient, width),
-            Activation::LeakyRelu => run::<LeakyRelu>(gradients, kept, bias_gradient, width),
-            Activation::Elu => run::<Elu>(gradients, kept, bias_gradient, width),
-            Activation::Selu => run::<Selu>(gradients, kept, bias_gradient, width),
-            Activation::Gelu => run::<Gelu>(gradients, kept, bias_gradient, width),
-            Activation::Sigmoid => run::<Sigmoid>(gradients, kept, bias_gradient, width),
-            Activation::Tanh => run::<Tanh>(gradients, kept, bias_gradient, width),
-            Activation::Softmax => simd::run(softmax::Backward { gradients, outputs: kept, bias_gradient, width }),
-            Activation::Softplus => run::<Softplus>(gradients, kept, bias_gradient, width),
-            Activation::Silu => run::<Silu>(gradients, kept, bias_gradient, width),
-            Activation::Exponential => run::<Exponential>(gradients, kept, bias_gradient, width),
+            Activation::Linear => simd::run(SumRows { rows: gradients, sums: bias_gradient, width }),
+            Activation::Relu => run::<Relu>(gradients, stored, bias_gradient, width),
+            Activation::LeakyRelu => run::<LeakyRelu>(gradients, stored, bias_gradient, width),
+            Activation::Elu => run::<Elu>(gradients, stored, bias_gradient, width),
+            Activation::Selu => run::<Selu>(gradients, stored, bias_gradient, width),
+            Activation::Gelu => run::<Gelu>(gradients, stored, bias_gradient, width),
+            Activation::Sigmoid => run::<Sigmoid>(gradients, stored, bias_gradient, width),
+            Activation::Tanh => run::<Tanh>(gradients, stored, bias_gradient, width),
+            Activation::Softmax => simd::run(softmax::Backward { gradients, outputs: stored, bias_gradient, width }),
+            Activation::Softplus => run::<Softplus>(gradients, stored, bias_gradient, width),
+            Activation::Silu => run::<Silu>(gradients, stored, bias_gradient, width),
+            Activation::Exponential => run::<Exponential>(gradients, stored, bias_gradient, width),
         }
     }
 }
 
-/// How many values (whole rows) one thread takes at a time: some 10 µs of work.
+/// Returns how many values (whole rows) one thread processes at a time: some 10 µs of work.
 fn block_length(width: usize) -> usize {
     const VALUES: usize = 1 << 17;
     (VALUES / width.max(1)).max(1) * width.max(1)
 }
 
-struct AddUpRows<'a> {
+struct SumRows<'a> {
     rows: &'a [f32],
     sums: &'a mut [f32],
     width: usize,
 }
 
-impl Kernel for AddUpRows<'_> {
+impl Kernel for SumRows<'_> {
     #[inline(always)]
     fn run(self) {
         elementwise::add_up_rows(self.rows, self.sums, self.width);
@@ -185,7 +186,7 @@ impl Kernel for AddUpRows<'_> {
 mod tests {
     use super::*;
 
-    /// Each activation's definition in float64, over one row.
+    /// Computes the definition of each activation in float64, for one row.
     fn truth(activation: Activation, row: &[f64]) -> Vec<f64> {
         let each = |f: fn(f64) -> f64| row.iter().map(|&z| f(z)).collect::<Vec<_>>();
         match activation {
@@ -209,7 +210,7 @@ mod tests {
         }
     }
 
-    /// By Simpson's rule from 0.
+    /// Computes Φ(z) by Simpson's rule from 0.
     fn normal_cdf(z: f64) -> f64 {
         let density = |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
         let steps = 2000;
@@ -231,12 +232,12 @@ mod tests {
                 let bias: Vec<f32> = (0..width).map(|i| i as f32 / width as f32 - 0.4).collect();
                 let upstream: Vec<f32> = (0..rows * width).map(|i| ((i * 13 % 17) as f32 - 8.0) / 8.0).collect();
                 let mut y = z.clone();
-                let mut slopes = vec![0.0; if activation.keeps_slopes() { z.len() } else { 0 }];
-                activation.forward(&mut y, &bias, &mut slopes, width);
+                let mut derivatives = vec![0.0; if activation.keeps_derivatives() { z.len() } else { 0 }];
+                activation.forward(&mut y, &bias, &mut derivatives, width);
                 let mut gradient = upstream.clone();
                 let mut bias_gradient = vec![f32::NAN; width];
-                let kept = if activation.keeps_slopes() { &slopes } else { &y };
-                activation.backward(&mut gradient, kept, &mut bias_gradient, &mut Vec::new(), width);
+                let stored = if activation.keeps_derivatives() { &derivatives } else { &y };
+                activation.backward(&mut gradient, stored, &mut bias_gradient, &mut Vec::new(), width);
 
                 let mut bias_want = vec![0.0; width];
                 for r in 0..rows {
@@ -271,25 +272,25 @@ mod tests {
     }
 
     #[test]
-    fn large_outputs_cut_into_blocks_give_the_same() {
+    fn results_do_not_depend_on_blocks() {
         let width = 48;
         let rows = 9000;
         assert!(rows * width > 3 * block_length(width));
         for activation in [Activation::Relu, Activation::Gelu, Activation::Softmax] {
             let z = inputs(rows * width);
             let bias = inputs(width);
-            let slopes_of = |z: &[f32]| vec![0.0; if activation.keeps_slopes() { z.len() } else { 0 }];
-            let (mut y, mut slopes) = (z.clone(), slopes_of(&z));
-            activation.forward(&mut y, &bias, &mut slopes, width);
-            let (mut whole, mut whole_slopes) = (z.clone(), slopes_of(&z));
-            activation.forward_block(&mut whole, &bias, &mut whole_slopes, width);
-            assert_eq!((&y, &slopes), (&whole, &whole_slopes));
+            let derivatives_of = |z: &[f32]| vec![0.0; if activation.keeps_derivatives() { z.len() } else { 0 }];
+            let (mut y, mut derivatives) = (z.clone(), derivatives_of(&z));
+            activation.forward(&mut y, &bias, &mut derivatives, width);
+            let (mut whole, mut whole_derivatives) = (z.clone(), derivatives_of(&z));
+            activation.forward_block(&mut whole, &bias, &mut whole_derivatives, width);
+            assert_eq!((&y, &derivatives), (&whole, &whole_derivatives));
 
-            let kept = if activation.keeps_slopes() { &slopes } else { &y };
+            let stored = if activation.keeps_derivatives() { &derivatives } else { &y };
             let (mut gradient, mut bias_gradient) = (inputs(y.len()), vec![0.0; width]);
-            activation.backward(&mut gradient, kept, &mut bias_gradient, &mut Vec::new(), width);
+            activation.backward(&mut gradient, stored, &mut bias_gradient, &mut Vec::new(), width);
             let (mut gradient_whole, mut bias_whole) = (inputs(y.len()), vec![0.0; width]);
-            activation.backward_block(&mut gradient_whole, kept, &mut bias_whole, width);
+            activation.backward_block(&mut gradient_whole, stored, &mut bias_whole, width);
             assert_eq!(gradient, gradient_whole);
             assert!(bias_gradient.iter().zip(&bias_whole).all(|(a, b)| (a - b).abs() < 0.02 * (1.0 + b.abs())));
         }
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_back() {
+    fn names_map_to_activations_and_back() {
         for name in Activation::names() {
             let activation = Activation::from_name(name).expect("a name");
             assert!(name == activation.name() || name == "swish");

@@ -1,21 +1,21 @@
-//! Layers one after the other, and the gradients between them.
+//! A sequence of layers and the gradients between them.
 
 use super::Training;
 use super::layer::{InputGradient, Layer};
 use super::matmul::Store;
 
-/// Layers one after the other. A chain without layers passes its input on.
+/// A sequence of layers. The output of an empty chain is its input.
 #[derive(Default)]
 pub struct Chain {
     pub layers: Vec<Box<dyn Layer>>,
     /// The gradient of each layer's output.
     gradients: Vec<Vec<f32>>,
-    /// The first layer whose weights are trained; no gradient is needed before it.
+    /// The index of the first layer with trained weights. Layers before it need no gradient.
     first_trained: Option<usize>,
 }
 
 impl Chain {
-    /// Adds a layer at the end.
+    /// Appends a layer.
     pub fn push(&mut self, layer: Box<dyn Layer>, trainable: bool) {
         if trainable && !layer.weights().is_empty() {
             self.first_trained.get_or_insert(self.layers.len());
@@ -24,12 +24,12 @@ impl Chain {
         self.gradients.push(Vec::new());
     }
 
-    /// Whether any weight in it is trained.
+    /// Returns whether the chain contains trained weights.
     pub fn is_trained(&self) -> bool {
         self.first_trained.is_some()
     }
 
-    /// Computes every layer's output.
+    /// Computes the output of every layer.
     pub fn forward(&mut self, input: &[f32], training: Option<Training>) {
         for i in 0..self.layers.len() {
             let (before, rest) = self.layers.split_at_mut(i);
@@ -37,12 +37,12 @@ impl Chain {
         }
     }
 
-    /// The last layer's output, or the input of a chain without layers.
+    /// Returns the output of the last layer; for an empty chain, the input.
     pub fn output<'a>(&'a self, input: &'a [f32]) -> &'a [f32] {
         self.layers.last().map_or(input, |layer| layer.output())
     }
 
-    /// The last layer's output, and the buffer for its gradient at the same size.
+    /// Returns the output of the last layer and the buffer for its gradient, of the same size.
     pub fn output_and_gradient(&mut self) -> (&[f32], &mut [f32]) {
         match (self.layers.last(), self.gradients.last_mut()) {
             (Some(layer), Some(gradient)) => {
@@ -54,7 +54,7 @@ impl Chain {
         }
     }
 
-    /// Goes back from the gradient of the last layer's output, which [`Chain::output_and_gradient`] lent.
+    /// Backpropagates the gradient in the buffer of [`Chain::output_and_gradient`].
     pub fn backward(&mut self, input: &[f32], mut input_gradient: InputGradient<'_>) {
         let first = if input_gradient.is_some() { Some(0) } else { self.first_trained };
         let Some(first) = first else { return };

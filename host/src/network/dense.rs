@@ -7,7 +7,7 @@ use super::layer::{InputGradient, Layer, Weight};
 use super::matmul::{Store, product, product_transposed, transposed_product};
 use crate::Result;
 
-/// A dense layer's settings, resolved.
+/// The resolved settings of a dense layer.
 pub struct DenseSettings {
     pub inputs: usize,
     pub units: usize,
@@ -27,13 +27,13 @@ pub struct Dense {
     /// The kernel `[inputs, units]`, then the bias `[units]` if there is one.
     weights: Vec<Weight>,
     output: Vec<f32>,
-    slopes: Vec<f32>,
-    /// Bias gradients of parts of a large batch.
+    derivatives: Vec<f32>,
+    /// Scratch space: the bias gradients of the blocks of a large batch.
     partial: Vec<f32>,
 }
 
 impl Dense {
-    /// Builds the layer; `place` tells its draws from every other layer's.
+    /// Creates the layer. `place` is the index of the layer; it distinguishes the random numbers of the layers.
     pub fn new(settings: DenseSettings, name: &str, seed: u64, place: usize) -> Result<Self> {
         let DenseSettings { inputs, units, activation, trainable, .. } = settings;
         let mut kernel = Weight::new("kernel", vec![inputs, units], name)?;
@@ -51,7 +51,7 @@ impl Dense {
             trainable,
             weights,
             output: Vec::new(),
-            slopes: Vec::new(),
+            derivatives: Vec::new(),
             partial: Vec::new(),
         })
     }
@@ -66,11 +66,11 @@ impl Layer for Dense {
         let dimensions = self.dimensions(input);
         let length = dimensions[0] * self.units;
         self.output.resize(length, 0.0);
-        let keeps = training.is_some() && self.activation.keeps_slopes();
-        self.slopes.resize(if keeps { length } else { 0 }, 0.0);
+        let store_derivatives = training.is_some() && self.activation.keeps_derivatives();
+        self.derivatives.resize(if store_derivatives { length } else { 0 }, 0.0);
         product(&mut self.output, Store::Replace, input, &self.weights[0].values, dimensions);
         let bias = self.weights.get(1).map_or(&[][..], |bias| &bias.values);
-        self.activation.forward(&mut self.output, bias, &mut self.slopes, self.units);
+        self.activation.forward(&mut self.output, bias, &mut self.derivatives, self.units);
     }
 
     fn output(&self) -> &[f32] {
@@ -79,12 +79,12 @@ impl Layer for Dense {
 
     fn backward(&mut self, input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>) {
         let dimensions = self.dimensions(input);
-        let kept = if self.activation.keeps_slopes() { &self.slopes } else { &self.output };
+        let stored = if self.activation.keeps_derivatives() { &self.derivatives } else { &self.output };
         let bias_gradient = match self.weights.get_mut(1) {
             Some(bias) if self.trainable => &mut bias.gradient[..],
             _ => &mut [],
         };
-        self.activation.backward(gradient, kept, bias_gradient, &mut self.partial, self.units);
+        self.activation.backward(gradient, stored, bias_gradient, &mut self.partial, self.units);
         let kernel = &mut self.weights[0];
         if self.trainable {
             transposed_product(&mut kernel.gradient, Store::Replace, input, gradient, dimensions);

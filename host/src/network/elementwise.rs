@@ -1,18 +1,19 @@
-//! The loops of a layer's element-wise work: bias and activation in one pass, and the same backwards.
+//! Element-wise loops: bias and activation in one pass, forwards and backwards.
 
 use std::marker::PhantomData;
 
 use super::formulas::Formula;
 use super::simd::Kernel;
 
-/// Rows at least this wide are done row by row; narrower ones in flat passes, whose vectors stay full.
+/// Rows of at least this width are processed row by row. Narrower rows are processed in flat passes, which fill the
+/// SIMD vectors.
 const WIDE: usize = 32;
 
-/// `values = f(values + bias)` in place, for rows of `width`; keeps f' in `slopes` if that isn't empty.
+/// Computes `values = f(values + bias)` in place, for rows of `width`; stores f' in `derivatives` unless that is empty.
 pub struct Forward<'a, F> {
     pub values: &'a mut [f32],
     pub bias: &'a [f32],
-    pub slopes: &'a mut [f32],
+    pub derivatives: &'a mut [f32],
     pub width: usize,
     pub formula: PhantomData<F>,
 }
@@ -20,13 +21,13 @@ pub struct Forward<'a, F> {
 impl<F: Formula> Kernel for Forward<'_, F> {
     #[inline(always)]
     fn run(self) {
-        let Forward { values, bias, slopes, width, .. } = self;
-        let keeps = F::KEEPS_SLOPE && !slopes.is_empty();
+        let Forward { values, bias, derivatives, width, .. } = self;
+        let store_derivatives = F::KEEPS_DERIVATIVE && !derivatives.is_empty();
         if !bias.is_empty() && width >= WIDE {
-            if keeps {
-                for (row, slopes) in values.chunks_exact_mut(width).zip(slopes.chunks_exact_mut(width)) {
-                    for ((z, b), slope) in row.iter_mut().zip(bias).zip(slopes) {
-                        (*z, *slope) = F::value_and_slope(*z + b);
+            if store_derivatives {
+                for (row, derivatives) in values.chunks_exact_mut(width).zip(derivatives.chunks_exact_mut(width)) {
+                    for ((z, b), derivative) in row.iter_mut().zip(bias).zip(derivatives) {
+                        (*z, *derivative) = F::value_and_derivative(*z + b);
                     }
                 }
             } else {
@@ -39,9 +40,9 @@ impl<F: Formula> Kernel for Forward<'_, F> {
             return;
         }
         add_to_rows(values, bias, width);
-        if keeps {
-            for (z, slope) in values.iter_mut().zip(slopes) {
-                (*z, *slope) = F::value_and_slope(*z);
+        if store_derivatives {
+            for (z, derivative) in values.iter_mut().zip(derivatives) {
+                (*z, *derivative) = F::value_and_derivative(*z);
             }
         } else {
             for z in values {
@@ -51,12 +52,12 @@ impl<F: Formula> Kernel for Forward<'_, F> {
     }
 }
 
-/// `gradients *= f'` in place, and adds the rows of the result to `bias_gradient` if that isn't empty.
+/// Computes `gradients *= f'` in place, and adds the rows of the result to `bias_gradient` unless that is empty.
 ///
-/// `kept` holds what training kept: the slopes where the formula keeps them, else the outputs.
+/// `stored` contains the derivatives if the formula stores them, else the outputs.
 pub struct Backward<'a, F> {
     pub gradients: &'a mut [f32],
-    pub kept: &'a [f32],
+    pub stored: &'a [f32],
     pub bias_gradient: &'a mut [f32],
     pub width: usize,
     pub formula: PhantomData<F>,
@@ -65,29 +66,29 @@ pub struct Backward<'a, F> {
 impl<F: Formula> Kernel for Backward<'_, F> {
     #[inline(always)]
     fn run(self) {
-        let Backward { gradients, kept, bias_gradient, width, .. } = self;
+        let Backward { gradients, stored, bias_gradient, width, .. } = self;
         if !bias_gradient.is_empty() && width >= WIDE {
-            for (row, kept) in gradients.chunks_exact_mut(width).zip(kept.chunks_exact(width)) {
-                for ((gradient, kept), sum) in row.iter_mut().zip(kept).zip(bias_gradient.iter_mut()) {
-                    *gradient *= slope::<F>(*kept);
+            for (row, stored) in gradients.chunks_exact_mut(width).zip(stored.chunks_exact(width)) {
+                for ((gradient, stored), sum) in row.iter_mut().zip(stored).zip(bias_gradient.iter_mut()) {
+                    *gradient *= derivative::<F>(*stored);
                     *sum += *gradient;
                 }
             }
             return;
         }
-        for (gradient, kept) in gradients.iter_mut().zip(kept) {
-            *gradient *= slope::<F>(*kept);
+        for (gradient, stored) in gradients.iter_mut().zip(stored) {
+            *gradient *= derivative::<F>(*stored);
         }
         add_up_rows(gradients, bias_gradient, width);
     }
 }
 
 #[inline(always)]
-fn slope<F: Formula>(kept: f32) -> f32 {
-    if F::KEEPS_SLOPE { kept } else { F::slope_from_value(kept) }
+fn derivative<F: Formula>(stored: f32) -> f32 {
+    if F::KEEPS_DERIVATIVE { stored } else { F::derivative_from_value(stored) }
 }
 
-/// Adds the bias to every row; nothing if there is none.
+/// Adds `bias` to every row. Does nothing if `bias` is empty.
 #[inline(always)]
 pub fn add_to_rows(values: &mut [f32], bias: &[f32], width: usize) {
     match bias {
@@ -103,7 +104,7 @@ pub fn add_to_rows(values: &mut [f32], bias: &[f32], width: usize) {
     }
 }
 
-/// Adds every row to `sums`; nothing if that is empty.
+/// Adds every row to `sums`. Does nothing if `sums` is empty.
 #[inline(always)]
 pub fn add_up_rows(rows: &[f32], sums: &mut [f32], width: usize) {
     match sums {
@@ -119,7 +120,7 @@ pub fn add_up_rows(rows: &[f32], sums: &mut [f32], width: usize) {
     }
 }
 
-/// A sum in 16 lanes, always in the same order.
+/// Returns the sum, computed in 16 lanes in a fixed order.
 #[inline(always)]
 pub fn sum_in_lanes(values: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; 16];
@@ -141,7 +142,7 @@ pub fn sum_in_lanes(values: &[f32]) -> f32 {
     lanes[0]
 }
 
-/// The largest of the values; -infinity of none. NaN is passed over.
+/// Returns the maximum, or -infinity for an empty slice. NaN is ignored.
 #[inline(always)]
 pub fn largest_in_lanes(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];

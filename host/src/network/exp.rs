@@ -1,32 +1,32 @@
-//! `exp` and its kin without libm, so that loops over them vectorise.
+//! `exp` and related functions without libm, so that loops over them vectorise.
 //!
-//! Branch-free, plain multiplications and additions (nothing that a CPU with fused multiply-add would round otherwise),
-//! hence the same bits on every machine. NaN stays NaN. Errors are stated per function, in units in the last place, and
-//! tested.
+//! The functions are branch-free and use only plain multiplications and additions, which aren't contracted to fused
+//! multiply-adds. The results are therefore the same bits on every machine. NaN stays NaN. The error of each function
+//! is stated in units in the last place, and tested.
 
-/// Below it `exp` is 0 (half the smallest subnormal), and `exp_m1` is -1.
-const SMALLEST: f32 = -104.0;
-/// Above it `exp` is infinite.
-const LARGEST: f32 = 89.0;
+/// Below this, `exp` is 0 (half the smallest subnormal) and `exp_m1` is -1.
+const UNDERFLOW: f32 = -104.0;
+/// Above this, `exp` is infinite.
+const OVERFLOW: f32 = 89.0;
 
-/// `ln 2` in two parts: the first has so few bits that its product with any exponent here is exact.
+/// `ln 2` in two parts. The first has so few bits that its product with any exponent used here is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// Adding it to a number below 2^22 rounds that number to an integer, kept in the low bits of the mantissa.
+/// Adding this to a number below 2^22 rounds the number to an integer in the low bits of the mantissa.
 const ROUND: f32 = 12_582_912.0;
 
-/// `x = n ln 2 + r`, with `|r| <= ln 2 / 2`: gives `exp(r) - 1` and `n`.
+/// Reduces `x = n ln 2 + r`, with `|r| <= ln 2 / 2`. Returns `exp(r) - 1` and `n`.
 #[inline(always)]
 fn reduce(x: f32) -> (f32, i32) {
-    // Comparisons rather than `clamp` and `max`: they keep NaN, and each is one instruction.
-    let x = if x > LARGEST { LARGEST } else { x };
-    let x = if x < SMALLEST { SMALLEST } else { x };
+    // Comparisons instead of `clamp` and `max`: they preserve NaN, and each is one instruction.
+    let x = if x > OVERFLOW { OVERFLOW } else { x };
+    let x = if x < UNDERFLOW { UNDERFLOW } else { x };
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let n = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let n_float = rounded - ROUND;
     let r = (x - n_float * LN_2_HIGH) - n_float * LN_2_LOW;
-    // Cephes's expf: minimax for (exp(r) - 1 - r) / r^2.
+    // Minimax polynomial for (exp(r) - 1 - r) / r^2, from Cephes's expf.
     let p = 1.987_569_1e-4;
     let p = p * r + 1.398_199_9e-3;
     let p = p * r + 8.333_452e-3;
@@ -36,22 +36,22 @@ fn reduce(x: f32) -> (f32, i32) {
     (p * r * r + r, n)
 }
 
-/// `2^n`, for n in -126..=127.
+/// Returns `2^n`, for n in -126..=127.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) << 23) as u32)
 }
 
-/// `e^x`, within 2 ulp; overflows to infinity, underflows gradually to 0.
+/// Returns `e^x`, within 2 ulp. Overflows to infinity, underflows gradually to 0.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let (exp_r_m1, n) = reduce(x);
-    // In two factors, since 2^n alone may be out of range where the product is not.
+    // Two factors, because 2^n alone may be out of range when the product isn't.
     let half = n >> 1;
     (exp_r_m1 + 1.0) * power_of_two(half) * power_of_two(n - half)
 }
 
-/// `e^x - 1` for `x <= 0`, within 3 ulp also near 0. For `x > 0` it holds up to 88.
+/// Returns `e^x - 1` for `x <= 0`, within 3 ulp, also near 0. For `x > 0` it is valid up to 88.
 #[inline(always)]
 pub fn exp_m1(x: f32) -> f32 {
     let x = if x < -64.0 { -64.0 } else { x };
@@ -60,10 +60,10 @@ pub fn exp_m1(x: f32) -> f32 {
     exp_r_m1 * scale + (scale - 1.0)
 }
 
-/// `ln(1 + u)` for u in 0..=1, within 3 ulp also near 0.
+/// Returns `ln(1 + u)` for u in 0..=1, within 3 ulp, also near 0.
 #[inline(always)]
 pub fn ln_1p_unit(u: f32) -> f32 {
-    // ln(1 + u) = 2 artanh(s), where s is at most 1/3, so that the series ends soon.
+    // ln(1 + u) = 2 artanh(s), where s is at most 1/3, so that the series converges fast.
     let s = u / (u + 2.0);
     let s2 = s * s;
     let p = 1.0 / 15.0;
@@ -76,28 +76,29 @@ pub fn ln_1p_unit(u: f32) -> f32 {
     2.0 * (s + s * s2 * p)
 }
 
-/// `1 / (1 + e^-x)`, within 4 ulp.
+/// Returns `1 / (1 + e^-x)`, within 4 ulp.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The hyperbolic tangent, within 5 ulp also near 0.
+/// Returns the hyperbolic tangent, within 5 ulp, also near 0.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let m = exp_m1(-2.0 * x.abs());
     (-m / (m + 2.0)).copysign(x)
 }
 
-/// `ln(1 + e^x)`, within 4 ulp.
+/// Returns `ln(1 + e^x)`, within 4 ulp.
 #[inline(always)]
 pub fn softplus(x: f32) -> f32 {
     let tail = ln_1p_unit(exp(-x.abs()));
-    // Not `max`, which would lose a NaN.
+    // `max` would lose a NaN.
     (if x < 0.0 { 0.0 } else { x }) + tail
 }
 
-/// The share of a standard normal below x, within 4e-6 of itself for x above -8 (Numerical Recipes's erfc).
+/// Returns the standard normal distribution function, within a relative error of 4e-6 for x above -8 (erfc of Numerical
+/// Recipes).
 #[inline(always)]
 pub fn normal_cdf(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
@@ -116,7 +117,7 @@ pub fn normal_cdf(x: f32) -> f32 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
-/// The density of a standard normal at x.
+/// Returns the standard normal density.
 #[inline(always)]
 pub fn normal_density(x: f32) -> f32 {
     const AT_ZERO: f32 = 0.398_942_3;
@@ -127,7 +128,7 @@ pub fn normal_density(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// The largest distance to the float64 truth over a range, in units in the last place of the float32 result.
+    /// Returns the maximum error over a range, against float64, in units in the last place of the float32 result.
     fn worst_ulp(from: f32, to: f32, ours: fn(f32) -> f32, truth: fn(f64) -> f64) -> f64 {
         const POINTS: u32 = 400_000;
         (0..=POINTS)
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_as_stated() {
+    fn errors_are_within_the_stated_bounds() {
         for (name, worst, stated) in [
             ("exp", worst_ulp(-103.0, 88.7, exp, f64::exp), 2.0),
             ("exp near 0", worst_ulp(-1.0, 1.0, exp, f64::exp), 2.0),
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_the_range() {
+    fn limits_of_the_range() {
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(exp(f32::INFINITY), f32::INFINITY);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);

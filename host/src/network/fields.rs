@@ -1,12 +1,12 @@
-//! Reading the fields of a layer's configuration, with errors that say where and what there is instead.
+//! Reads the fields of a layer configuration. Errors report the path of the field and the available names.
 
 use serde_json::{Map, Value};
 
-use crate::data::text::nearest;
 use crate::identifier::package;
+use crate::text::nearest;
 use crate::{Error, Result};
 
-/// The fields of a JSON object that haven't been read yet, and the path of that object.
+/// The unread fields of a JSON object, and the path of the object.
 pub struct Fields {
     map: Map<String, Value>,
     path: String,
@@ -14,7 +14,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// The fields of `value`, which must be an object; `path` is where it stands, for errors.
+    /// Creates a reader for the fields of `value`, which must be an object; `path` locates it in errors.
     pub fn new(value: &Value, path: impl Into<String>) -> Result<Self> {
         let path = path.into();
         match value {
@@ -23,18 +23,18 @@ impl Fields {
         }
     }
 
-    /// The path of a field, for errors.
+    /// Returns the path of a field, for errors.
     pub fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Takes a field out; none if it is absent or null.
+    /// Removes a field and returns its value; `None` if it is absent or null.
     pub fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.map.remove(key).filter(|value| !value.is_null())
     }
 
-    /// Puts the values of a positional argument list in the fields they stand for.
+    /// Assigns positional arguments to the fields that they stand for.
     pub fn place_positional(&mut self, values: Option<Value>, keys: &[&'static str]) -> Result<()> {
         let values = match values {
             None => return Ok(()),
@@ -55,7 +55,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Takes a field that must be a string.
+    /// Reads a field that must be a string.
     pub fn string(&mut self, key: &'static str) -> Result<Option<String>> {
         match self.take(key) {
             None => Ok(None),
@@ -64,7 +64,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field that must be true or false.
+    /// Reads a field that must be true or false.
     pub fn flag(&mut self, key: &'static str, default: bool) -> Result<bool> {
         match self.take(key) {
             None => Ok(default),
@@ -73,7 +73,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field that must be a whole number of at least 0.
+    /// Reads a field that must be an integer of at least 0.
     pub fn whole(&mut self, key: &'static str) -> Result<Option<u64>> {
         match self.take(key) {
             None => Ok(None),
@@ -84,7 +84,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field that must be a finite number.
+    /// Reads a field that must be a finite number.
     pub fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
         match self.take(key) {
             None => Ok(None),
@@ -95,7 +95,7 @@ impl Fields {
         }
     }
 
-    /// Takes fields that Keras writes and the embedded network has no use for; they must be null.
+    /// Reads fields that Keras writes and the embedded network doesn't support. They must be null or absent.
     pub fn absent(&mut self, keys: &[&'static str]) -> Result<()> {
         for key in keys {
             if let Some(value) = self.take(key) {
@@ -107,10 +107,10 @@ impl Fields {
         Ok(())
     }
 
-    /// Takes what Keras writes of whose class an object is.
+    /// Reads the fields in which Keras stores the package of a class.
     ///
     /// # Errors
-    /// It isn't Keras's: the network has no other.
+    /// Returns an error if the class isn't from Keras: the network has no other classes.
     pub fn of_keras(&mut self, what: &str, class_name: &str) -> Result<()> {
         if let Some(package) = package(&self.map) {
             return Err(Error::usage(format!("the {what} \"{class_name}\" is of the package \"{package}\""))
@@ -123,14 +123,14 @@ impl Fields {
         Ok(())
     }
 
-    /// Takes fields that say nothing about what is computed.
+    /// Discards fields that don't affect the computation.
     pub fn ignore(&mut self, keys: &[&str]) {
         for key in keys {
             self.map.remove(*key);
         }
     }
 
-    /// Refuses what is left.
+    /// Returns an error if unread fields remain.
     pub fn finish(self, what: &str) -> Result<()> {
         let Some(key) = self.map.keys().next() else { return Ok(()) };
         let mut error = Error::usage(format!("{what} has no setting \"{key}\"")).with("in", self.path(key));
@@ -140,7 +140,7 @@ impl Fields {
         Err(error.with("has", self.known.join(", ")))
     }
 
-    /// The error for a field of the wrong kind.
+    /// Creates the error for a field of the wrong type.
     pub fn wrong(&self, key: &str, expected: &str, found: &Value) -> Error {
         Error::usage(format!("\"{key}\" must be {expected}"))
             .with("in", self.path(key))
@@ -148,7 +148,7 @@ impl Fields {
     }
 }
 
-/// The error for a name that isn't among those there are.
+/// Creates the error for an unknown name.
 pub fn unknown_name<'a>(what: &str, name: &str, path: String, names: impl Iterator<Item = &'a str> + Clone) -> Error {
     let mut error = Error::usage(format!("no {what} is called \"{name}\"")).with("in", path);
     let near = nearest(name, names.clone());

@@ -1,26 +1,26 @@
-//! The element-wise activations: a formula and its derivative each. Definitions as in Keras 3.
+//! The element-wise activations and their derivatives, as defined in Keras 3.
 
 use super::exp::{exp, exp_m1, normal_cdf, normal_density, sigmoid, softplus, tanh};
 
 /// An element-wise activation. Every function must be `#[inline(always)]`, so that loops over it vectorise.
 pub trait Formula {
-    /// Whether the derivative can't be had from the value, and training keeps it beside the value.
-    const KEEPS_SLOPE: bool = false;
+    /// Whether the derivative can't be computed from the output, so that training stores it in addition.
+    const KEEPS_DERIVATIVE: bool = false;
 
     /// y = f(z)
     fn value(z: f32) -> f32;
 
-    /// f'(z) as a function of y; used where `KEEPS_SLOPE` is false.
+    /// Returns f'(z) as a function of y. Used if `KEEPS_DERIVATIVE` is false.
     #[inline(always)]
-    fn slope_from_value(_y: f32) -> f32 {
+    fn derivative_from_value(_y: f32) -> f32 {
         1.0
     }
 
-    /// f(z) and f'(z), sharing what they have in common; used where `KEEPS_SLOPE` is true.
+    /// Returns f(z) and f'(z), sharing common terms. Used if `KEEPS_DERIVATIVE` is true.
     #[inline(always)]
-    fn value_and_slope(z: f32) -> (f32, f32) {
+    fn value_and_derivative(z: f32) -> (f32, f32) {
         let y = Self::value(z);
-        (y, Self::slope_from_value(y))
+        (y, Self::derivative_from_value(y))
     }
 }
 
@@ -34,7 +34,7 @@ impl Formula for Linear {
     }
 }
 
-/// z above 0, else 0. NaN stays NaN.
+/// max(z, 0). NaN stays NaN.
 pub struct Relu;
 
 impl Formula for Relu {
@@ -44,12 +44,12 @@ impl Formula for Relu {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         if y > 0.0 { 1.0 } else { 0.0 }
     }
 }
 
-/// z above 0, else 0.2 z (Keras's default slope).
+/// z above 0, else 0.2 z (the default slope of Keras).
 pub struct LeakyRelu;
 
 impl LeakyRelu {
@@ -63,7 +63,7 @@ impl Formula for LeakyRelu {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         if y > 0.0 { 1.0 } else { Self::NEGATIVE_SLOPE }
     }
 }
@@ -79,12 +79,12 @@ impl Formula for Elu {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         if y > 0.0 { 1.0 } else { y + 1.0 }
     }
 }
 
-/// A scaled elu whose activations keep mean 0 and variance 1. Klambauer et al. 2017.
+/// A scaled ELU that preserves mean 0 and variance 1. Klambauer et al. 2017.
 pub struct Selu;
 
 impl Selu {
@@ -100,16 +100,17 @@ impl Formula for Selu {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         if y > 0.0 { Self::SCALE } else { y + Self::SCALE * Self::ALPHA }
     }
 }
 
-/// z Φ(z), Φ the normal distribution (Keras's default, not the tanh approximation). Hendrycks & Gimpel 2016.
+/// z Φ(z), where Φ is the standard normal distribution function (the default of Keras, not the tanh approximation).
+/// Hendrycks & Gimpel 2016.
 pub struct Gelu;
 
 impl Formula for Gelu {
-    const KEEPS_SLOPE: bool = true;
+    const KEEPS_DERIVATIVE: bool = true;
 
     #[inline(always)]
     fn value(z: f32) -> f32 {
@@ -117,7 +118,7 @@ impl Formula for Gelu {
     }
 
     #[inline(always)]
-    fn value_and_slope(z: f32) -> (f32, f32) {
+    fn value_and_derivative(z: f32) -> (f32, f32) {
         let below = normal_cdf(z);
         (z * below, below + z * normal_density(z))
     }
@@ -133,7 +134,7 @@ impl Formula for Sigmoid {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         y * (1.0 - y)
     }
 }
@@ -148,7 +149,7 @@ impl Formula for Tanh {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         1.0 - y * y
     }
 }
@@ -157,7 +158,7 @@ impl Formula for Tanh {
 pub struct Softplus;
 
 impl Formula for Softplus {
-    const KEEPS_SLOPE: bool = true;
+    const KEEPS_DERIVATIVE: bool = true;
 
     #[inline(always)]
     fn value(z: f32) -> f32 {
@@ -165,7 +166,7 @@ impl Formula for Softplus {
     }
 
     #[inline(always)]
-    fn value_and_slope(z: f32) -> (f32, f32) {
+    fn value_and_derivative(z: f32) -> (f32, f32) {
         (softplus(z), sigmoid(z))
     }
 }
@@ -174,7 +175,7 @@ impl Formula for Softplus {
 pub struct Silu;
 
 impl Formula for Silu {
-    const KEEPS_SLOPE: bool = true;
+    const KEEPS_DERIVATIVE: bool = true;
 
     #[inline(always)]
     fn value(z: f32) -> f32 {
@@ -182,7 +183,7 @@ impl Formula for Silu {
     }
 
     #[inline(always)]
-    fn value_and_slope(z: f32) -> (f32, f32) {
+    fn value_and_derivative(z: f32) -> (f32, f32) {
         let s = sigmoid(z);
         (z * s, s + z * s * (1.0 - s))
     }
@@ -198,7 +199,7 @@ impl Formula for Exponential {
     }
 
     #[inline(always)]
-    fn slope_from_value(y: f32) -> f32 {
+    fn derivative_from_value(y: f32) -> f32 {
         y
     }
 }

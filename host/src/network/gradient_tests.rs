@@ -1,4 +1,4 @@
-//! Whole networks: their gradients against central differences, their names, shapes, errors and determinism.
+//! Tests of whole networks: gradients against central differences, names, shapes, errors and determinism.
 
 use ndarray::{Array2, ArrayD, ArrayViewD};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn inputs(shape: &[usize]) -> ArrayD<f32> {
     })
 }
 
-/// The made-up loss of these tests: each output times fixed numbers, added up.
+/// The coefficients of the test loss, a linear combination of the outputs.
 fn coefficient(output: usize, i: usize) -> f32 {
     ((i * 29 + output * 7) % 19) as f32 / 9.0 - 1.0
 }
@@ -48,7 +48,7 @@ fn gradients(network: &mut Sequential, inputs: &ArrayViewD<'_, f32>, outputs: &[
     all
 }
 
-fn assert_gradients_hold(mut network: Sequential, inputs: &ArrayD<f32>, outputs: &[usize]) {
+fn assert_gradients_match(mut network: Sequential, inputs: &ArrayD<f32>, outputs: &[usize]) {
     let inputs = inputs.view();
     for (index, gradient) in gradients(&mut network, &inputs, outputs).into_iter().enumerate() {
         let path = network.parameters()[index].path.clone();
@@ -69,18 +69,18 @@ fn assert_gradients_hold(mut network: Sequential, inputs: &ArrayD<f32>, outputs:
 }
 
 #[test]
-fn gradients_of_every_activation_in_dense_layers() {
+fn dense_gradients_are_right_for_every_activation() {
     for activation in ["linear", "tanh", "sigmoid", "gelu", "silu", "softplus", "softmax", "selu", "exponential"] {
         let config = json!({"layers": [
             {"class_name": "Dense", "config": {"units": 5, "activation": activation}},
             {"class_name": "Dense", "config": {"units": 3, "activation": activation}},
         ]});
-        assert_gradients_hold(network(config, &[4]), &inputs(&[6, 4]), &[0]);
+        assert_gradients_match(network(config, &[4]), &inputs(&[6, 4]), &[0]);
     }
 }
 
 #[test]
-fn gradients_through_dropout_activation_and_flatten() {
+fn gradients_are_right_through_dropout_activation_and_flatten() {
     let config = json!({"layers": [
         {"class_name": "Dense", "config": {"units": 4, "use_bias": false}},
         {"class_name": "Activation", "config": {"activation": "gelu"}},
@@ -92,7 +92,7 @@ fn gradients_through_dropout_activation_and_flatten() {
     let network = network(config, &[3, 2]);
     assert_eq!(network.output_shape(0), [2]);
     assert_eq!(network.parameters()[1].shape, [12, 2]);
-    assert_gradients_hold(network, &inputs(&[5, 3, 2]), &[0]);
+    assert_gradients_match(network, &inputs(&[5, 3, 2]), &[0]);
 }
 
 fn two_heads() -> Value {
@@ -110,17 +110,17 @@ fn two_heads() -> Value {
 
 #[test]
 fn heads_add_their_gradients_in_the_trunk() {
-    assert_gradients_hold(network(two_heads(), &[4]), &inputs(&[6, 4]), &[0, 1]);
+    assert_gradients_match(network(two_heads(), &[4]), &inputs(&[6, 4]), &[0, 1]);
     let config = json!({"layers": [{"class_name": "Dense", "config": {"units": 3}}], "outputs": {
         "a": [{"class_name": "Activation", "args": ["tanh"]}],
         "b": [{"class_name": "Dropout", "args": [0.5]}],
         "c": ["Flatten"],
     }});
-    assert_gradients_hold(network(config, &[4]), &inputs(&[6, 4]), &[0, 1, 2]);
+    assert_gradients_match(network(config, &[4]), &inputs(&[6, 4]), &[0, 1, 2]);
 }
 
 #[test]
-fn an_output_without_a_loss_leaves_its_head_without_gradient() {
+fn the_head_of_an_output_without_loss_has_no_gradient() {
     let mut network = network(two_heads(), &[4]);
     let x = inputs(&[6, 4]);
     let with_gradient = |all: &[Option<Vec<f32>>]| all.iter().map(Option::is_some).collect::<Vec<_>>();
@@ -131,12 +131,12 @@ fn an_output_without_a_loss_leaves_its_head_without_gradient() {
 }
 
 #[test]
-fn heads_without_a_trunk_and_frozen_layers_work() {
+fn heads_without_a_trunk_and_frozen_layers_are_supported() {
     let config = json!({"outputs": {
         "a": [{"class_name": "Dense", "config": {"units": 2}}],
         "b": [{"class_name": "Dense", "config": {"units": 1}}],
     }});
-    assert_gradients_hold(network(config, &[4]), &inputs(&[3, 4]), &[0, 1]);
+    assert_gradients_match(network(config, &[4]), &inputs(&[3, 4]), &[0, 1]);
     let config = json!({"layers": [
         {"class_name": "Dense", "config": {"units": 3, "trainable": false}},
         {"class_name": "Dense", "config": {"units": 2, "activation": "tanh"}},
@@ -147,7 +147,7 @@ fn heads_without_a_trunk_and_frozen_layers_work() {
 }
 
 #[test]
-fn names_are_keras_s() {
+fn names_match_keras() {
     let network = network(two_heads(), &[4]);
     let paths: Vec<&str> = network.parameters().iter().map(|parameter| parameter.path.as_str()).collect();
     let heads = ["digit/kernel", "digit/bias", "dense_1/kernel", "dense_1/bias", "parity/kernel", "parity/bias"];
@@ -169,7 +169,7 @@ fn weights_are_read_and_written_by_path() {
 }
 
 #[test]
-fn a_smaller_batch_and_inputs_that_are_not_contiguous_give_the_same_rows() {
+fn batch_size_and_input_layout_do_not_change_the_outputs() {
     let mut network = network(two_heads(), &[4]);
     let x = inputs(&[8, 4]);
     network.forward(&x.view(), None).expect("the shape is right");
@@ -177,8 +177,8 @@ fn a_smaller_batch_and_inputs_that_are_not_contiguous_give_the_same_rows() {
     let half = x.slice_each_axis(|axis| ndarray::Slice::from(0..if axis.axis.0 == 0 { 3 } else { 4 }));
     network.forward(&half, None).expect("the shape is right");
     assert_eq!(network.output(0).shape(), [3, 3]);
-    let turned = x.view().reversed_axes().as_standard_layout().into_owned();
-    network.forward(&turned.view().reversed_axes(), None).expect("the shape is right");
+    let transposed = x.view().reversed_axes().as_standard_layout().into_owned();
+    network.forward(&transposed.view().reversed_axes(), None).expect("the shape is right");
     assert_eq!(network.output(0), whole);
     network.forward(&inputs(&[0, 4]).view(), TRAINING).expect("an empty batch is one too");
     assert_eq!(network.output(1).shape(), [0, 1]);
@@ -186,7 +186,7 @@ fn a_smaller_batch_and_inputs_that_are_not_contiguous_give_the_same_rows() {
 }
 
 #[test]
-fn mistakes_are_errors() {
+fn invalid_configurations_and_calls_are_errors() {
     let mut network = network(two_heads(), &[4]);
     let error = network.forward(&inputs(&[2, 5]).view(), None).expect_err("another width");
     assert_eq!(error.message(), "the network takes inputs of shape [N, 4]; these have [2, 5]");
@@ -214,7 +214,7 @@ fn mistakes_are_errors() {
 }
 
 #[test]
-fn the_seed_decides_every_bit() {
+fn weights_depend_only_on_the_seed() {
     let weights = |seed| {
         let config = NetworkConfig::from_json(&two_heads()).expect("a network");
         let network = Sequential::new(&config, &[4], seed).expect("a network");
@@ -225,7 +225,7 @@ fn the_seed_decides_every_bit() {
 }
 
 #[test]
-fn every_slice_can_be_held_at_once_through_the_trait() {
+fn all_parameters_can_be_borrowed_at_once() {
     let mut network: Box<dyn Network> = Box::new(network(two_heads(), &[4]));
     network.forward(&inputs(&[6, 4]).view(), TRAINING).expect("the shape is right");
     for output in [0, 1] {

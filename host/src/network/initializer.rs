@@ -1,11 +1,11 @@
-//! How a layer's weights begin. Keras 3's initializers, by their names.
+//! Weight initialisers, with the names and definitions of Keras 3.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::random::mix;
 
-/// The distribution that a weight is drawn from, with Keras's definition.
+/// The distribution of the initial weights, with the definition of Keras.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Distribution {
@@ -15,42 +15,42 @@ pub enum Distribution {
     Ones,
     /// uniform within ±√(6 / (fan_in + fan_out)). Glorot & Bengio 2010.
     GlorotUniform,
-    /// normal of variance 2 / (fan_in + fan_out), cut off at two standard deviations
+    /// normal of variance 2 / (fan_in + fan_out), truncated at two standard deviations
     GlorotNormal,
     /// uniform within ±√(6 / fan_in). He et al. 2015.
     HeUniform,
-    /// normal of variance 2 / fan_in, cut off at two standard deviations
+    /// normal of variance 2 / fan_in, truncated at two standard deviations
     HeNormal,
     /// uniform within ±√(3 / fan_in). LeCun et al. 1998.
     LecunUniform,
-    /// normal of variance 1 / fan_in, cut off at two standard deviations
+    /// normal of variance 1 / fan_in, truncated at two standard deviations
     LecunNormal,
     /// normal
     RandomNormal {
-        /// its mean; 0 unless told
+        /// the mean; default 0
         mean: f64,
-        /// its standard deviation; 0.05 unless told
+        /// the standard deviation; default 0.05
         stddev: f64,
     },
     /// uniform
     RandomUniform {
-        /// from here; -0.05 unless told
+        /// the lower bound; default -0.05
         minval: f64,
-        /// to here, exclusive; 0.05 unless told
+        /// the upper bound, exclusive; default 0.05
         maxval: f64,
     },
 }
 
-/// A distribution and, if it isn't to follow from the network's seed, a seed of its own.
+/// A distribution with an optional seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Initializer {
-    /// What is drawn from.
+    /// The distribution of the values.
     pub distribution: Distribution,
-    /// Its own seed; none: it follows from the network's.
+    /// The seed; `None` derives it from the seed of the network.
     pub seed: Option<u64>,
 }
 
-/// Every distribution at its defaults, with its name and Keras's class name.
+/// The distributions with default parameters, their names and the class names of Keras.
 const NAMES: [(Distribution, &str, &str); 10] = [
     (Distribution::Zeros, "zeros", "Zeros"),
     (Distribution::Ones, "ones", "Ones"),
@@ -71,30 +71,31 @@ impl From<Distribution> for Initializer {
 }
 
 impl Distribution {
-    /// The distribution of that name or class name, at its defaults.
+    /// Returns the distribution with this name or class name, with default parameters.
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES.iter().find(|(_, short, class)| name == *short || name == *class).map(|(distribution, ..)| *distribution)
     }
 
-    /// Its class name.
+    /// Returns the class name of Keras.
     pub fn class_name(&self) -> &'static str {
         let same_kind = |other: &Distribution| std::mem::discriminant(other) == std::mem::discriminant(self);
         NAMES.iter().find(|(distribution, ..)| same_kind(distribution)).map_or("Zeros", |(.., class)| class)
     }
 
-    /// Every name there is.
+    /// Returns all names.
     pub fn names() -> impl Iterator<Item = &'static str> + Clone {
         NAMES.iter().map(|(_, name, _)| *name)
     }
 }
 
 impl Initializer {
-    /// Fills a weight. `seed` is the network's and `place` the weight's; fans are those of a kernel `[in, out]`.
+    /// Fills a weight with random values. `seed` is the seed of the network, and `place` identifies the weight. The
+    /// fans are those of a kernel `[in, out]`.
     pub(super) fn fill(&self, values: &mut [f32], [fan_in, fan_out]: [usize; 2], seed: u64, place: &[u64; 2]) {
         let fan_in = fan_in.max(1) as f64;
         let fans = fan_in + fan_out.max(1) as f64;
         let mut random = Pcg64::seed_from_u64(mix(&match self.seed {
-            Some(own) => [own, 0, 0],
+            Some(seed) => [seed, 0, 0],
             None => [seed, place[0], place[1]],
         }));
         let mut uniform = |limit: f64| {
@@ -119,22 +120,23 @@ impl Initializer {
     }
 }
 
-/// A standard normal number. Box & Muller 1958.
+/// Draws a standard normal number. Box & Muller 1958.
 fn normal(random: &mut Pcg64) -> f64 {
     let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
 }
 
-/// Normal numbers of this standard deviation *after* what lies beyond two deviations was drawn again, as Keras has it.
+/// Draws truncated normal numbers whose standard deviation *after* truncation at two standard deviations is `stddev`,
+/// as in Keras.
 fn fill_truncated_normal(values: &mut [f32], stddev: f64, random: &mut Pcg64) {
-    /// The standard deviation of a standard normal cut off at ±2.
-    const CUT_STDDEV: f64 = 0.879_625_661_034_239_8;
+    /// The standard deviation of a standard normal truncated at ±2.
+    const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
     for value in values {
         let mut drawn = normal(random);
         while drawn.abs() > 2.0 {
             drawn = normal(random);
         }
-        *value = (drawn * stddev / CUT_STDDEV) as f32;
+        *value = (drawn * stddev / TRUNCATED_STDDEV) as f32;
     }
 }
 
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn uniform_ones_stay_within_their_limit_and_reach_it() {
+    fn uniform_distributions_fill_their_range() {
         for (name, limit) in [
             ("glorot_uniform", (6.0_f32 / 300.0).sqrt()),
             ("he_uniform", (6.0_f32 / 200.0).sqrt()),
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_ones_have_their_standard_deviation() {
+    fn normal_distributions_have_their_standard_deviation() {
         for (name, stddev) in [
             ("glorot_normal", (2.0_f64 / 300.0).sqrt()),
             ("he_normal", (2.0_f64 / 200.0).sqrt()),
@@ -179,19 +181,19 @@ mod tests {
             let got = standard_deviation(&drawn(name, 1, 0));
             assert!((got / stddev - 1.0).abs() < 0.02, "{name}: {got} {stddev}");
         }
-        let cut = 2.0 * (2.0_f32 / 200.0).sqrt() / 0.879_625_7;
-        assert!(drawn("he_normal", 1, 0).iter().all(|v| v.abs() <= cut * 1.000_001));
+        let limit = 2.0 * (2.0_f32 / 200.0).sqrt() / 0.879_625_7;
+        assert!(drawn("he_normal", 1, 0).iter().all(|v| v.abs() <= limit * 1.000_001));
     }
 
     #[test]
-    fn draws_depend_on_seed_and_place_alone() {
+    fn values_depend_only_on_seed_and_place() {
         assert_eq!(drawn("he_normal", 1, 0), drawn("he_normal", 1, 0));
         assert_ne!(drawn("he_normal", 1, 0), drawn("he_normal", 2, 0));
         assert_ne!(drawn("he_normal", 1, 0), drawn("he_normal", 1, 1));
-        let own = Initializer { distribution: Distribution::GlorotUniform, seed: Some(3) };
+        let seeded = Initializer { distribution: Distribution::GlorotUniform, seed: Some(3) };
         let (mut a, mut b) = ([0.0; 4], [0.0; 4]);
-        own.fill(&mut a, [2, 2], 1, &[0, 0]);
-        own.fill(&mut b, [2, 2], 2, &[5, 1]);
+        seeded.fill(&mut a, [2, 2], 1, &[0, 0]);
+        seeded.fill(&mut b, [2, 2], 2, &[5, 1]);
         assert_eq!(a, b);
     }
 }

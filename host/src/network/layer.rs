@@ -1,14 +1,14 @@
-//! What a layer of the embedded network does, and the layers that have no weights.
+//! The layer trait of the embedded network, and the layers without weights.
 
 use super::Training;
 use super::activation::Activation;
 use super::matmul::Store;
 use super::random::Stream;
 use super::simd::{self, Kernel};
-use crate::data::text::grouped;
+use crate::text::grouped;
 use crate::{Error, Result};
 
-/// A weight with its gradient, both in C order.
+/// A weight and its gradient, both in C order.
 pub struct Weight {
     pub name: &'static str,
     pub shape: Vec<usize>,
@@ -17,7 +17,7 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// A weight of zeros, or an error if there isn't the memory for it.
+    /// Creates a weight of zeros. Returns an error if it doesn't fit in memory.
     pub fn new(name: &'static str, shape: Vec<usize>, layer: &str) -> Result<Self> {
         let too_large = || {
             let size = shape.iter().map(|&axis| grouped(axis)).collect::<Vec<_>>().join(" x ");
@@ -35,44 +35,45 @@ impl Weight {
     }
 }
 
-/// Where a layer's input gradient goes; none if nobody needs it.
+/// The destination of the gradient of a layer's input, or `None` if it isn't needed.
 pub type InputGradient<'a> = Option<(Store, &'a mut [f32])>;
 
-/// A layer with its weights and the buffers of its last forward pass. Arrays are flat, the samples' axis first.
+/// A layer with its weights and the buffers of the last forward pass. Arrays are flat; the first axis is the sample
+/// axis.
 pub trait Layer: Send {
-    /// Computes the output; in training, also keeps what `backward` needs.
+    /// Computes the output. In training, also stores what `backward` needs.
     fn forward(&mut self, input: &[f32], training: Option<Training>);
 
-    /// The output of the last forward pass.
+    /// Returns the output of the last forward pass.
     fn output(&self) -> &[f32];
 
-    /// Computes the weights' gradients and the input's. `input` is the last forward pass's; `gradient`, that of the
-    /// output, may be overwritten.
+    /// Computes the gradients of the weights and of the input. `input` must be that of the last forward pass.
+    /// `gradient` is the gradient of the output, and may be overwritten.
     fn backward(&mut self, input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>);
 
-    /// Its weights.
+    /// Returns the weights.
     fn weights(&self) -> &[Weight] {
         &[]
     }
 
-    /// Its weights, to be changed.
+    /// Returns the weights, mutably.
     fn weights_mut(&mut self) -> &mut [Weight] {
         &mut []
     }
 }
 
-/// An activation alone.
+/// An activation as a layer.
 pub struct ActivationLayer {
     activation: Activation,
     width: usize,
     output: Vec<f32>,
-    slopes: Vec<f32>,
+    derivatives: Vec<f32>,
 }
 
 impl ActivationLayer {
-    /// An activation over rows of `width`.
+    /// Creates an activation layer for rows of `width`.
     pub fn new(activation: Activation, width: usize) -> Self {
-        ActivationLayer { activation, width, output: Vec::new(), slopes: Vec::new() }
+        ActivationLayer { activation, width, output: Vec::new(), derivatives: Vec::new() }
     }
 }
 
@@ -80,9 +81,9 @@ impl Layer for ActivationLayer {
     fn forward(&mut self, input: &[f32], training: Option<Training>) {
         self.output.clear();
         self.output.extend_from_slice(input);
-        let keeps = training.is_some() && self.activation.keeps_slopes();
-        self.slopes.resize(if keeps { input.len() } else { 0 }, 0.0);
-        self.activation.forward(&mut self.output, &[], &mut self.slopes, self.width);
+        let store_derivatives = training.is_some() && self.activation.keeps_derivatives();
+        self.derivatives.resize(if store_derivatives { input.len() } else { 0 }, 0.0);
+        self.activation.forward(&mut self.output, &[], &mut self.derivatives, self.width);
     }
 
     fn output(&self) -> &[f32] {
@@ -91,8 +92,8 @@ impl Layer for ActivationLayer {
 
     fn backward(&mut self, _input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>) {
         let Some((store, target)) = input_gradient else { return };
-        let kept = if self.activation.keeps_slopes() { &self.slopes } else { &self.output };
-        self.activation.backward(gradient, kept, &mut [], &mut Vec::new(), self.width);
+        let stored = if self.activation.keeps_derivatives() { &self.derivatives } else { &self.output };
+        self.activation.backward(gradient, stored, &mut [], &mut Vec::new(), self.width);
         match store {
             Store::Replace => target.copy_from_slice(gradient),
             Store::Add => target.iter_mut().zip(gradient).for_each(|(target, gradient)| *target += *gradient),
@@ -100,25 +101,25 @@ impl Layer for ActivationLayer {
     }
 }
 
-/// In training, sets some values to 0 and scales the others, so that the mean stays.
+/// Sets random values to 0 in training, and scales the others to preserve the mean.
 pub struct Dropout {
     rate: f64,
     seed: Option<u64>,
-    /// Tells this layer's draws from every other's.
+    /// The index of the layer. It distinguishes the random numbers of the layers.
     place: u64,
-    /// The draws of the last forward pass; none: it wasn't training. The mask itself is never stored.
-    drawn: Option<Stream>,
+    /// The random stream of the last forward pass; `None` outside training. The mask itself isn't stored.
+    stream: Option<Stream>,
     output: Vec<f32>,
 }
 
 impl Dropout {
-    /// Drops a share `rate`; `place` tells one layer from another.
+    /// Creates a layer that drops the fraction `rate`; `place` is the index of the layer.
     pub fn new(rate: f64, seed: Option<u64>, place: usize) -> Self {
-        Dropout { rate, seed, place: place as u64, drawn: None, output: Vec::new() }
+        Dropout { rate, seed, place: place as u64, stream: None, output: Vec::new() }
     }
 
     fn drop<'a>(&self, stream: Stream, from: &'a [f32], to: &'a mut [f32], store: Store) -> Drop<'a> {
-        // The share as a threshold of 32-bit numbers; below 2^32, as the rate is below 1.
+        // The rate as a threshold for 32-bit numbers. It is below 2^32, because the rate is below 1.
         let threshold = (self.rate * 4_294_967_296.0) as u32;
         Drop { from, to, store, stream, threshold, scale: (1.0 / (1.0 - self.rate)) as f32 }
     }
@@ -126,10 +127,10 @@ impl Dropout {
 
 impl Layer for Dropout {
     fn forward(&mut self, input: &[f32], training: Option<Training>) {
-        self.drawn =
+        self.stream =
             training.map(|Training { seed, step }| Stream::new(&[self.seed.unwrap_or(seed), step, self.place]));
         let mut output = std::mem::take(&mut self.output);
-        match self.drawn {
+        match self.stream {
             None => {
                 output.clear();
                 output.extend_from_slice(input);
@@ -147,13 +148,13 @@ impl Layer for Dropout {
     }
 
     fn backward(&mut self, _input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>) {
-        if let (Some((store, target)), Some(stream)) = (input_gradient, self.drawn) {
+        if let (Some((store, target)), Some(stream)) = (input_gradient, self.stream) {
             simd::run(self.drop(stream, gradient, target, store));
         }
     }
 }
 
-/// Copies, or adds, what isn't dropped.
+/// Copies or adds the values that aren't dropped.
 struct Drop<'a> {
     from: &'a [f32],
     to: &'a mut [f32],
@@ -189,7 +190,7 @@ mod tests {
     const TRAINING: Option<Training> = Some(Training { seed: 7, step: 3 });
 
     #[test]
-    fn dropout_keeps_the_mean_and_drops_its_share() {
+    fn dropout_drops_the_rate_and_scales_the_rest() {
         let mut layer = Dropout::new(0.3, None, 0);
         let input = vec![1.0; 50_000];
         layer.forward(&input, TRAINING);
@@ -199,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn dropout_depends_on_seed_step_and_place_alone() {
+    fn dropout_depends_only_on_seed_step_and_place() {
         let input = vec![1.0; 1000];
-        let output = |seed, step, place, own| {
-            let mut layer = Dropout::new(0.5, own, place);
+        let output = |seed, step, place, layer_seed| {
+            let mut layer = Dropout::new(0.5, layer_seed, place);
             layer.forward(&input, Some(Training { seed, step }));
             layer.output().to_vec()
         };
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn dropout_passes_back_the_gradients_of_what_it_kept() {
+    fn dropout_masks_gradients_like_outputs() {
         let mut layer = Dropout::new(0.5, None, 0);
         layer.forward(&[1.0; 100], TRAINING);
         let (mut gradient, mut target) = (vec![3.0; 100], vec![1.0; 100]);

@@ -1,35 +1,35 @@
 //! Products of row-major float32 matrices.
 //!
-//! A large product is cut into blocks whose sizes follow from its shape alone, never from the number of threads; a block
-//! is computed by one thread. So any number of threads gives the same bits.
+//! A large product is split into blocks whose sizes depend only on its shape, and each block is computed by one thread.
+//! The result is therefore the same bits for any number of threads.
 
 use faer::{Accum, MatMut, MatRef, Par};
 
-/// Multiply-adds below which a block isn't worth a thread of its own (some 100 µs).
+/// The minimum number of multiply-adds per block (some 100 µs): smaller blocks aren't worth a thread.
 const BLOCK_WORK: usize = 8 << 20;
-/// Blocks are multiples of this many rows or columns, so that the inner kernels stay full.
+/// Blocks are multiples of this many rows or columns, so that the inner kernels run at full width.
 const BLOCK_GRAIN: usize = 64;
 
-/// Whether a product replaces its destination or is added to it.
+/// Whether a product replaces the destination or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     Replace,
     Add,
 }
 
-/// `c[m, n] = a[m, k] · b[k, n]`
+/// Computes `c[m, n] = a[m, k] · b[k, n]`.
 pub fn product(c: &mut [f32], store: Store, a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
     let c = MatMut::from_row_major_slice_mut(c, m, n);
     multiply(c, store, MatRef::from_row_major_slice(a, m, k), MatRef::from_row_major_slice(b, k, n));
 }
 
-/// `c[k, n] = aᵀ · b`, for a[m, k] and b[m, n]: a kernel's gradient.
+/// Computes `c[k, n] = aᵀ · b`, for a[m, k] and b[m, n]: the gradient of a kernel.
 pub fn transposed_product(c: &mut [f32], store: Store, a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
     let c = MatMut::from_row_major_slice_mut(c, k, n);
     multiply(c, store, MatRef::from_row_major_slice(a, m, k).transpose(), MatRef::from_row_major_slice(b, m, n));
 }
 
-/// `c[m, k] = a · bᵀ`, for a[m, n] and b[k, n]: an input's gradient.
+/// Computes `c[m, k] = a · bᵀ`, for a[m, n] and b[k, n]: the gradient of an input.
 pub fn product_transposed(c: &mut [f32], store: Store, a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
     let c = MatMut::from_row_major_slice_mut(c, m, k);
     multiply(c, store, MatRef::from_row_major_slice(a, m, n), MatRef::from_row_major_slice(b, k, n).transpose());
@@ -62,7 +62,7 @@ fn multiply(c: MatMut<'_, f32>, store: Store, a: MatRef<'_, f32>, b: MatRef<'_, 
     }
 }
 
-/// Where to cut a length in two, on the grain; none if it is too short.
+/// Returns where to split a length in two, a multiple of the grain, or `None` if it is too short.
 fn middle(length: usize) -> Option<usize> {
     let middle = length.div_ceil(2).next_multiple_of(BLOCK_GRAIN);
     (middle < length).then_some(middle)
@@ -105,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_changes_no_bit() {
+    fn results_do_not_depend_on_the_number_of_threads() {
         let [m, k, n] = [300, 450, 260];
-        assert!(m * k * n > 4 * BLOCK_WORK, "large enough to be cut");
+        assert!(m * k * n > 4 * BLOCK_WORK, "large enough to be split");
         let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
         let with_threads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_products_are_fine() {
+    fn empty_products_are_supported() {
         product(&mut [], Store::Replace, &[], &[1.0, 2.0], [0, 1, 2]);
         let mut gradient = [3.0, 4.0];
         transposed_product(&mut gradient, Store::Replace, &[], &[], [0, 1, 2]);

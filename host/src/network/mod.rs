@@ -1,7 +1,7 @@
-//! The network that is trained: what `fit` asks of any model, and a small fast embedded engine.
+//! The [`Network`] trait, which training requires of a model, and the embedded network.
 //!
-//! A program with its own model implements [`Network`] for it. [`Sequential`] is the embedded one: dense layers,
-//! activations and dropout, one trunk and any number of named outputs, built from a [`NetworkConfig`].
+//! A program with its own model implements [`Network`]. [`Sequential`] is the embedded network: dense layers,
+//! activations and dropout, with one trunk and any number of named outputs, built from a [`NetworkConfig`].
 
 mod activation;
 mod chain;
@@ -29,118 +29,96 @@ pub use spec::{LayerConfig, LayerKind, NetworkConfig};
 
 use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMutD, IxDyn};
 
-use crate::data::text::{grouped, nearest};
+pub use crate::component::Parameter;
+use crate::text::{grouped, nearest};
 use crate::{Error, Result};
 
-/// A forward pass is part of training, and this is what its randomness follows from.
+/// Marks a forward pass as part of training, and seeds its random numbers.
 ///
-/// Dropout and the like draw from (seed, step, layer) alone: a resumed run has no generator's state to restore.
+/// Dropout draws from (seed, step, layer) only, so a resumed run has no generator state to restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Training {
-    /// The run's seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// The number of the training step, from the run's beginning.
+    /// The number of the training step since the start of the run.
     pub step: u64,
 }
 
-/// What is known of a weight before training: its names and its shape, as in Keras.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    /// Its name in its layer, such as "kernel".
-    pub name: String,
-    /// Its name in the network, such as "dense_1/kernel"; unique.
-    pub path: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Whether it is trained.
-    pub trainable: bool,
-}
-
-impl Parameter {
-    /// How many numbers it has.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it has no numbers at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Receives a parameter's index, its values, and its gradient if the last backward pass gave it one.
+/// A callback for [`visit_parameters`](Network::visit_parameters). Its arguments are the index of a parameter, its
+/// values, and its gradient if the last backward pass computed one.
 pub type ParameterVisitor<'visit, 'network> = dyn FnMut(usize, &'network mut [f32], Option<&'network [f32]>) + 'visit;
 
-/// A model that `fit`, `evaluate` and `predict` can drive; the embedded [`Sequential`] or a program's own.
+/// A model for `fit`, `evaluate` and `predict`: the embedded [`Sequential`], or one that a program implements.
 ///
-/// A training step is: [`forward`](Network::forward) with [`Training`]; for each output with a loss,
-/// [`output_and_gradient`](Network::output_and_gradient), whose buffer the loss fills;
-/// [`backward`](Network::backward); then [`visit_parameters`](Network::visit_parameters) for the optimizer. Buffers are
-/// the network's and lent, so that nothing is copied. All arrays are float32 in C order, the first axis the samples.
+/// A training step calls [`forward`](Network::forward) with [`Training`];
+/// [`output_and_gradient`](Network::output_and_gradient) for each output with a loss, which fills the gradient buffer;
+/// [`backward`](Network::backward); and then [`visit_parameters`](Network::visit_parameters) for the optimizer. The
+/// network owns all buffers, and callers borrow them, so that nothing is copied. All arrays are float32 in C order; the
+/// first axis is the sample axis.
 pub trait Network: Send {
-    /// The shape of one sample.
+    /// Returns the shape of one sample.
     fn input_shape(&self) -> &[usize];
 
-    /// The outputs' names, in order; at least one.
+    /// Returns the names of the outputs, in order; at least one.
     fn output_names(&self) -> &[String];
 
-    /// The shape of one sample of an output. Panics if there is no output of that index.
+    /// Returns the shape of an output for one sample. Panics if `index` is out of bounds.
     fn output_shape(&self, index: usize) -> &[usize];
 
-    /// Computes every output for a batch `[N, ...input_shape]`. With `training`, what `backward` needs is kept.
+    /// Computes all outputs for a batch `[N, ...input_shape]`. With `training`, stores what `backward` needs.
     ///
     /// # Errors
-    /// If the inputs haven't the network's input shape.
+    /// Returns an error if the inputs don't have the input shape of the network.
     fn forward(&mut self, inputs: &ArrayViewD<'_, f32>, training: Option<Training>) -> Result<()>;
 
-    /// An output `[N, ...output_shape]` of the last forward pass. Panics if there is no output of that index.
+    /// Returns an output `[N, ...output_shape]` of the last forward pass. Panics if `index` is out of bounds.
     fn output(&self, index: usize) -> ArrayViewD<'_, f32>;
 
-    /// An output of the last forward pass, and the buffer of the same shape to write its gradient into; the buffer
-    /// holds anything. Panics if there is no output of that index.
+    /// Returns an output of the last forward pass, and the buffer of the same shape for its gradient. The initial
+    /// contents of the buffer are unspecified. Panics if `index` is out of bounds.
     fn output_and_gradient(&mut self, index: usize) -> (ArrayViewD<'_, f32>, ArrayViewMutD<'_, f32>);
 
-    /// Computes the parameters' gradients from the gradients written for these outputs, once for a forward pass. The
-    /// others are taken to be without a loss: what only they depend on gets no gradient.
+    /// Computes the gradients of the parameters from the gradients written for `outputs`. Must be called at most once
+    /// per forward pass. Parameters that none of these outputs depends on get no gradient.
     ///
     /// # Errors
-    /// If the last forward pass wasn't training, or there is no output of such an index.
+    /// Returns an error if the last forward pass wasn't in training, or an index is out of bounds.
     fn backward(&mut self, outputs: &[usize]) -> Result<()>;
 
-    /// What regularisation adds to the loss at the parameters of the last forward pass; its gradients [`backward`](Self::backward) adds
-    /// by itself.
+    /// Returns the regularisation penalty for the parameters of the last forward pass, which is added to the loss.
+    /// [`backward`](Self::backward) must include its gradients.
     fn penalty(&self) -> f64 {
         0.0
     }
 
-    /// Describes the parameters, in an order that never changes.
+    /// Returns the names and shapes of the parameters, in a fixed order.
     fn parameters(&self) -> &[Parameter];
 
-    /// The values of a parameter, in C order. Panics if there is no parameter of that index.
+    /// Returns the values of a parameter, in C order. Panics if `index` is out of bounds.
     fn parameter(&self, index: usize) -> &[f32];
 
-    /// The values of a parameter, to be changed. Panics if there is no parameter of that index.
+    /// Returns the values of a parameter, mutably. Panics if `index` is out of bounds.
     fn parameter_mut(&mut self, index: usize) -> &mut [f32];
 
-    /// Hands every parameter to `visit` in order. The slices live as long as the borrow of the network, so that all
-    /// may be collected and given to the optimizer in one call. A parameter that isn't trained, or that no output
-    /// of the last backward pass depends on, comes without a gradient.
+    /// Calls `visit` for every parameter in order. The slices live as long as the borrow of the network, so that all of
+    /// them can be collected and passed to the optimizer in one call. Parameters that aren't trained, or that no output
+    /// of the last backward pass depends on, have no gradient.
     fn visit_parameters<'network>(&'network mut self, visit: &mut ParameterVisitor<'_, 'network>);
 
-    /// The network in one line, such as "64 > 128 relu > 10 softmax, 9,610 parameters".
+    /// Returns a summary in one line, such as "64 > 128 relu > 10 softmax, 9,610 parameters".
     fn summary(&self) -> String {
         format!("{} parameters", grouped(self.parameter_count()))
     }
 
-    /// How many numbers its parameters have in all.
+    /// Returns the total number of elements of all parameters.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(Parameter::len).sum()
     }
 
-    /// A copy of a parameter, by its path.
+    /// Returns a copy of the parameter with this path.
     ///
     /// # Errors
-    /// If no parameter has that path.
+    /// Returns an error if there is no such parameter.
     fn weight(&self, path: &str) -> Result<ArrayD<f32>> {
         let index = index_of(self.parameters(), path)?;
         let shape = IxDyn(&self.parameters()[index].shape);
@@ -148,10 +126,11 @@ pub trait Network: Send {
         view.map(|view| view.to_owned()).map_err(|error| Error::failure(format!("{path} is not whole: {error}")))
     }
 
-    /// Replaces the values of a parameter, by its path.
+    /// Replaces the values of the parameter with this path.
     ///
     /// # Errors
-    /// If no parameter has that path, or `values` has another shape; nothing is changed then.
+    /// Returns an error if there is no such parameter or the shape of `values` differs. The parameter is then
+    /// unchanged.
     fn set_weight(&mut self, path: &str, values: &ArrayViewD<'_, f32>) -> Result<()> {
         let index = index_of(self.parameters(), path)?;
         let shape = &self.parameters()[index].shape;

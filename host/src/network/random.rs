@@ -1,13 +1,13 @@
-//! Randomness without state: numbers that depend on (seed, step, place) alone.
+//! Stateless random numbers: functions of (seed, step, place).
 //!
-//! A resumed run then needs no generator's state, and the number of threads changes nothing.
+//! A resumed run has no generator state to restore, and the numbers don't depend on the number of threads.
 
-/// Mixes any number of 64-bit values into one; every bit of each matters.
+/// Mixes any number of 64-bit values into one; every bit of each affects the result.
 pub fn mix(values: &[u64]) -> u64 {
     values.iter().fold(0x243f_6a88_85a3_08d3, |state, &value| splitmix(state ^ splitmix(value)))
 }
 
-/// Splitmix64's step and finaliser. Steele, Lea & Flood 2014.
+/// One step of SplitMix64, with its finaliser. Steele, Lea & Flood 2014.
 fn splitmix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,20 +23,20 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream that belongs to these values.
+    /// Creates the stream for these values.
     pub fn new(values: &[u64]) -> Self {
         let key = mix(values);
         Stream { low: key as u32, high: (key >> 32) as u32 }
     }
 
-    /// The number at an index; 32-bit arithmetic only, so that loops over it vectorise.
+    /// Returns the number at an index. Uses only 32-bit arithmetic, so that loops over it vectorise.
     #[inline(always)]
     pub fn at(self, index: u32) -> u32 {
         scramble(scramble(index ^ self.low) ^ self.high)
     }
 }
 
-/// A 32-bit mix of low bias. Wellons, "Prospecting for hash functions", 2018.
+/// A 32-bit mixing function of low bias. Wellons, "Prospecting for hash functions", 2018.
 #[inline(always)]
 fn scramble(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_even_and_streams_differ() {
+    fn streams_are_uniform_and_uncorrelated() {
         let count = 100_000;
         let stream = Stream::new(&[7, 0, 1]);
         let mean = (0..count).map(|i| f64::from(stream.at(i))).sum::<f64>() / f64::from(count) / 2f64.powi(32);

@@ -1,4 +1,4 @@
-//! The embedded network: a trunk of layers and named heads upon it.
+//! The embedded network: a trunk of layers with named heads.
 
 use std::collections::HashSet;
 
@@ -12,31 +12,31 @@ use super::summary::summary;
 use super::{Activation, LayerConfig, LayerKind, Network, NetworkConfig, Parameter, ParameterVisitor, Training};
 use crate::{Error, Result};
 
-/// The embedded network. After the first batch, batches of that size or smaller allocate nothing.
+/// The embedded network. After the first batch, batches of the same or a smaller size allocate nothing.
 pub struct Sequential {
     input_shape: Vec<usize>,
     output_names: Vec<String>,
     output_shapes: Vec<Vec<usize>>,
-    /// The outputs' shapes with the batch's size in front.
+    /// The shapes of the outputs, including the batch size.
     batch_shapes: Vec<Vec<usize>>,
     parameters: Vec<Parameter>,
     summary: String,
     trunk: Chain,
     heads: Vec<Chain>,
-    /// A copy of the inputs of the last forward pass, where that was training or they weren't contiguous.
+    /// A copy of the inputs of the last forward pass, if it was in training or they weren't contiguous.
     inputs: Vec<f32>,
     batch_size: usize,
     was_training: bool,
-    /// Which of the trunk and the heads the last backward pass reached.
+    /// Whether the last backward pass reached the trunk (first element) and each head.
     has_gradient: Vec<bool>,
 }
 
 impl Sequential {
-    /// Builds a network for samples of `input_shape` and draws its weights from `seed`.
+    /// Creates a network for samples of `input_shape`, with random weights from `seed`.
     ///
     /// # Errors
-    /// A usage error if it has no layers, two layers or outputs share a name, an input is too narrow for a layer, or
-    /// it doesn't fit in memory.
+    /// Returns a usage error if there are no layers, two layers or outputs have the same name, the input of a layer has
+    /// no elements, or the network doesn't fit in memory.
     pub fn new(config: &NetworkConfig, input_shape: &[usize], seed: u64) -> Result<Self> {
         if config.layers.is_empty() && config.outputs.is_empty() {
             return Err(Error::usage("the network has no layers")
@@ -159,7 +159,7 @@ impl Network for Sequential {
             let message = format!("the network has {} outputs, and none of index {index}", self.output_names.len());
             return Err(Error::usage(message));
         }
-        // The gradients are overwritten on the way.
+        // The backward pass overwrites the stored gradients, so it can't run twice.
         self.was_training = false;
         self.has_gradient.fill(false);
         let mut reaches_trunk = self.heads.is_empty() && !outputs.is_empty();
@@ -216,16 +216,17 @@ impl Network for Sequential {
 }
 
 struct Builder {
-    /// The layers' names, trunk first.
+    /// The names of the remaining layers, trunk first.
     names: std::vec::IntoIter<String>,
     parameters: Vec<Parameter>,
     seed: u64,
-    /// How many layers came before.
+    /// The index of the next layer.
     place: usize,
 }
 
 impl Builder {
-    /// Builds layers upon samples of `shape`; gives the chain, the shape of its output and its last layer's name.
+    /// Builds a chain of layers for samples of `shape`. Returns the chain, the shape of its output and the name of its
+    /// last layer.
     fn chain(
         &mut self,
         layers: &[LayerConfig],
@@ -268,14 +269,14 @@ impl Builder {
                     chain.push(Box::new(ActivationLayer::new(activation, width)), true)
                 }
                 LayerKind::Dropout { rate, seed } => chain.push(Box::new(Dropout::new(rate, seed, self.place)), true),
-                // The numbers already lie in that order.
+                // Flattening doesn't change the order of the elements.
                 LayerKind::Flatten => shape = vec![shape.iter().product()],
             }
             self.place += 1;
             last_name = name;
         }
         if is_output && chain.layers.is_empty() {
-            // An output needs a buffer of its own.
+            // An output needs its own buffer.
             let width = shape.last().copied().unwrap_or(1);
             chain.push(Box::new(ActivationLayer::new(Activation::Linear, width)), true);
         }
@@ -294,8 +295,8 @@ impl Builder {
     }
 }
 
-/// Names every layer, the trunk's first: its own name; or its output's if it is the last of a head; or its kind's,
-/// counted from the second on, as Keras does.
+/// Returns the names of all layers, trunk first: the configured name; else, for the last layer of a head, the name of
+/// the output; else the name of the kind, numbered from the second on, as in Keras.
 fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
     let mut given: Vec<(Option<&str>, &LayerKind)> =
         config.layers.iter().map(|layer| (layer.name.as_deref(), &layer.kind)).collect();
@@ -344,7 +345,7 @@ fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
         .collect())
 }
 
-/// A shape with its first axis, N if not known: `[N, 64]`.
+/// Formats a shape with the batch axis, "N" if the batch size is unknown: `[N, 64]`.
 fn shape_text(batch_size: Option<usize>, shape: &[usize]) -> String {
     let first = batch_size.map_or("N".to_owned(), |size| size.to_string());
     let axes: Vec<String> = std::iter::once(first).chain(shape.iter().map(usize::to_string)).collect();

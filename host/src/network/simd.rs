@@ -1,11 +1,12 @@
-//! Running a loop compiled for the CPU at hand, in safe Rust.
+//! Runs loops compiled for the instruction set of the CPU, in safe Rust.
 //!
-//! A [`Kernel`]'s `run` is instantiated once for each instruction set that pulp knows, and the best one is chosen at run
-//! time. Everything that `run` calls must be `#[inline(always)]`: code that isn't inlined is compiled for the baseline.
+//! The `run` method of a [`Kernel`] is instantiated for each instruction set that pulp supports, and the best one is
+//! chosen at run time. Everything that `run` calls must be `#[inline(always)]`: code that isn't inlined is compiled for
+//! the baseline.
 
-/// A loop with its operands.
+/// A loop and its operands.
 pub trait Kernel {
-    /// Does the work. Mark it `#[inline(always)]`.
+    /// Runs the loop. Implementations must be `#[inline(always)]`.
     fn run(self);
 }
 
@@ -20,7 +21,7 @@ impl<K: Kernel> pulp::WithSimd for Dispatched<K> {
     }
 }
 
-/// Runs the kernel with the widest instructions that this CPU has.
+/// Runs the kernel with the widest instructions that the CPU supports.
 #[inline]
 pub fn run<K: Kernel>(kernel: K) {
     pulp::Arch::new().dispatch(Dispatched(kernel));

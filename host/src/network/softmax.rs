@@ -4,10 +4,10 @@ use super::elementwise::{add_to_rows, add_up_rows, largest_in_lanes, sum_in_lane
 use super::exp::exp;
 use super::simd::Kernel;
 
-/// Values worked on together: they stay in the first-level cache from one step of the way to the next.
+/// The number of values processed together, so that they stay in the first-level cache between passes.
 const BLOCK: usize = 4096;
 
-/// `values = softmax(values + bias)` in place, for rows of `width`.
+/// Computes `values = softmax(values + bias)` in place, for rows of `width`.
 pub struct Forward<'a> {
     pub values: &'a mut [f32],
     pub bias: &'a [f32],
@@ -27,7 +27,7 @@ impl Kernel for Forward<'_> {
                     *z -= largest;
                 }
             }
-            // Over the whole block at once, so that narrow rows fill vectors too.
+            // Processes the whole block at once, so that narrow rows fill the vectors too.
             for z in block.iter_mut() {
                 *z = exp(*z);
             }
@@ -41,8 +41,8 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// `gradients = y (gradients - Σ gradients y)` in place for each row, and adds the rows of the result to
-/// `bias_gradient` if that isn't empty.
+/// Computes `gradients = y (gradients - Σ gradients y)` in place for each row, and adds the rows of the result to
+/// `bias_gradient` unless that is empty.
 pub struct Backward<'a> {
     pub gradients: &'a mut [f32],
     pub outputs: &'a [f32],

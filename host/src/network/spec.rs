@@ -1,4 +1,4 @@
-//! What a network is made of, as data: read from JSON, stored with a run as JSON.
+//! Network configurations, read from and written to JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -8,64 +8,64 @@ use super::{Activation, Distribution, Initializer};
 use crate::identifier::Call;
 use crate::{Error, Result};
 
-/// The layers of a network: one trunk, and named outputs ("heads") that each go on from the trunk's end.
+/// The layers of a network: a trunk, and named outputs ("heads") that start at the end of the trunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetworkConfig {
-    /// The trunk; without heads, its end is the only output.
+    /// The trunk. Without heads, its end is the only output.
     pub layers: Vec<LayerConfig>,
-    /// The heads in order: the output's name and its layers.
+    /// The heads in order: the name of the output and its layers.
     pub outputs: Vec<(String, Vec<LayerConfig>)>,
 }
 
-/// One layer: its kind, its settings, and what every layer has.
+/// The configuration of a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerConfig {
-    /// Its name; none: named after its kind, as in Keras ("dense", "dense_1").
+    /// The name; `None` derives it from the kind, as in Keras ("dense", "dense_1").
     pub name: Option<String>,
-    /// Whether its weights are trained.
+    /// Whether the weights are trained.
     pub trainable: bool,
     /// The kind, with its settings.
     pub kind: LayerKind,
 }
 
-/// The kinds of layer that the embedded network has, with Keras's settings.
+/// The kinds of layers of the embedded network, with the settings of Keras.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum LayerKind {
     /// `activation(x · kernel + bias)` along the last axis.
     Dense {
-        /// Width of the output.
+        /// The width of the output.
         units: usize,
-        /// Applied to the result.
+        /// The activation of the output.
         activation: Activation,
         /// Whether a bias is added.
         use_bias: bool,
-        /// How the kernel `[inputs, units]` begins.
+        /// The initialiser of the kernel `[inputs, units]`.
         kernel_initializer: Initializer,
-        /// How the bias `[units]` begins.
+        /// The initialiser of the bias `[units]`.
         bias_initializer: Initializer,
     },
-    /// An activation alone.
+    /// An activation as a layer.
     Activation(Activation),
-    /// In training, sets a share `rate` to 0 and scales the rest by 1 / (1 - rate).
+    /// In training, sets a fraction `rate` of the values to 0 and scales the rest by 1 / (1 - rate).
     Dropout {
-        /// The share, in 0..1.
+        /// The fraction, in 0..1.
         rate: f64,
-        /// A seed of its own; none: it follows from the run's.
+        /// The seed; `None` derives it from the seed of the run.
         seed: Option<u64>,
     },
-    /// Makes one axis of all but the first.
+    /// Flattens all axes but the first into one.
     Flatten,
 }
 
 const CLASS_NAMES: [&str; 4] = ["Dense", "Activation", "Dropout", "Flatten"];
 
 impl NetworkConfig {
-    /// Reads `{"layers": [...], "outputs": {"name": [...]}}`. `outputs` may also be a list of
-    /// `{"name": ..., "layers": [...]}`, which keeps their order whatever the JSON reader does.
+    /// Reads `{"layers": [...], "outputs": {"name": [...]}}`. `outputs` may also be a list of `{"name": ..., "layers":
+    /// [...]}`, whose order is independent of the JSON reader.
     ///
     /// # Errors
-    /// A usage error that names the place (`outputs.digit[1].config.units`) for anything that isn't as described.
+    /// Returns a usage error with the path of the invalid value (`outputs.digit[1].config.units`).
     pub fn from_json(value: &Value) -> Result<Self> {
         let mut fields = Fields::new(value, "")?;
         let layers = match fields.take("layers") {
@@ -98,7 +98,7 @@ impl NetworkConfig {
         Ok(NetworkConfig { layers, outputs })
     }
 
-    /// Writes what [`NetworkConfig::from_json`] reads, outputs as a list.
+    /// Writes JSON for [`NetworkConfig::from_json`], with the outputs as a list.
     pub fn to_json(&self) -> Value {
         let list = |layers: &[LayerConfig]| layers.iter().map(LayerConfig::to_json).collect::<Vec<_>>();
         let mut value = json!({ "layers": list(&self.layers) });
@@ -130,12 +130,12 @@ fn layers_from_json(value: &Value, path: &str) -> Result<Vec<LayerConfig>> {
 }
 
 impl LayerConfig {
-    /// A layer of this kind, named after it and trained.
+    /// Creates a trained layer of this kind without a name.
     pub fn new(kind: LayerKind) -> Self {
         LayerConfig { name: None, trainable: true, kind }
     }
 
-    /// A dense layer with Keras's defaults.
+    /// Creates a dense layer with the defaults of Keras.
     pub fn dense(units: usize, activation: Activation) -> Self {
         Self::new(LayerKind::Dense {
             units,
@@ -146,11 +146,11 @@ impl LayerConfig {
         })
     }
 
-    /// Reads `{"class_name": ..., "config": {...}}`, as Keras serializes a layer, or a class name alone. Positional
-    /// arguments may stand under "args", beside `config` or in it. `path` is where it stands, for errors.
+    /// Reads `{"class_name": ..., "config": {...}}`, as serialized by Keras, or a class name. Positional arguments may
+    /// be in "args", next to or inside `config`. `path` locates the layer in errors.
     ///
     /// # Errors
-    /// A usage error that names the place, for an unknown class, an unknown setting or a setting out of its range.
+    /// Returns a usage error with the path for an unknown class, an unknown setting or a setting out of range.
     pub fn from_json(value: &Value, path: &str) -> Result<Self> {
         let mut outer = match value {
             Value::String(text) => {
@@ -198,7 +198,7 @@ impl LayerConfig {
         Ok(LayerConfig { name, trainable, kind })
     }
 
-    /// Writes what [`LayerConfig::from_json`] reads.
+    /// Writes JSON for [`LayerConfig::from_json`].
     pub fn to_json(&self) -> Value {
         let (class_name, mut config) = match &self.kind {
             LayerKind::Dense { units, activation, use_bias, kernel_initializer, bias_initializer } => (
@@ -261,7 +261,7 @@ fn flatten_from(fields: &mut Fields) -> Result<LayerKind> {
     Ok(LayerKind::Flatten)
 }
 
-/// Takes `activation`: a name, null, or a function as Keras serializes it.
+/// Reads `activation`: a name, null, or a function as serialized by Keras.
 fn activation_from(fields: &mut Fields) -> Result<Activation> {
     let name = match fields.take("activation") {
         None => return Ok(Activation::Linear),
@@ -277,7 +277,7 @@ fn activation_from(fields: &mut Fields) -> Result<Activation> {
         .ok_or_else(|| unknown_name("activation", &name, fields.path("activation"), Activation::names()))
 }
 
-/// Takes an initializer: a name, or a class name with its config.
+/// Reads an initialiser: a name, or a class name with its config.
 fn initializer_from(fields: &mut Fields, key: &'static str, default: Distribution) -> Result<Initializer> {
     let (name, config) = match fields.take(key) {
         None => return Ok(default.into()),
@@ -327,7 +327,7 @@ fn initializer_to_json(initializer: &Initializer) -> Value {
     json!({ "class_name": initializer.distribution.class_name(), "config": config })
 }
 
-/// Takes `dtype`, which must be float32 in one of Keras's two spellings.
+/// Reads `dtype`, which must be float32 in one of the two forms of Keras.
 fn only_float32(fields: &mut Fields) -> Result<()> {
     match fields.take("dtype") {
         None => Ok(()),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn positional_arguments_stand_for_their_names() {
+    fn positional_arguments_are_assigned_in_order() {
         for value in [
             json!({"class_name": "Dense", "args": [10, "softmax"]}),
             json!({"class_name": "Dense", "config": {"args": [10], "activation": "softmax"}}),
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn configurations_round_trip() {
         let config = json!({
             "layers": [
                 {"class_name": "Dense", "config": {
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_their_place_and_what_is_near() {
+    fn errors_report_the_path_and_similar_names() {
         for (layer, says) in [
             (
                 json!({"class_name": "Dens", "config": {}}),

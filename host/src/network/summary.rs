@@ -1,9 +1,10 @@
-//! A network in one line.
+//! Formats a network in one line.
 
 use super::{Activation, LayerConfig, LayerKind, NetworkConfig};
-use crate::data::text::grouped;
+use crate::text::grouped;
 
-/// Such as "64 > 128 relu > 10 softmax, 9,610 parameters"; heads stand in brackets, by their names.
+/// Formats a summary such as "64 > 128 relu > 10 softmax, 9,610 parameters"; heads are in parentheses, with their
+/// names.
 pub fn summary(config: &NetworkConfig, input_shape: &[usize], parameter_count: usize) -> String {
     let input = input_shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let mut steps = vec![input];

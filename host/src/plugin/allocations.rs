@@ -1,5 +1,5 @@
-//! What a loaded library asks of the system's allocator, counted from outside: its references to the allocator are turned to functions
-//! here that count and pass on.
+//! Counts the allocations of a loaded library from outside: the library's references to the system allocator are
+//! redirected to functions here, which count and forward each call.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -12,20 +12,20 @@ use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, Sym64};
 use plugfit_api::testing::{asked_from_outside, count_from_outside};
 use rustix::mm::{MprotectFlags, mprotect};
 
-/// Counts what a library asks for from now on, if it asks the system's allocator; `within` is an address in it.
+/// Counts the allocations of a library from now on, if it uses the system allocator. `within` is an address in it.
 ///
 /// # Safety
-/// The library stays loaded, and its headers were vetted.
+/// The library must stay loaded, and its headers must have been vetted.
 pub unsafe fn count(within: *const ()) {
-    let mut found = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: any address may be asked for; the answer is written unless there is none.
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: `dladdr` accepts any address; `info` is initialised if the result isn't 0.
     let base = unsafe {
-        if libc::dladdr(within.cast(), found.as_mut_ptr()) == 0 {
+        if libc::dladdr(within.cast(), info.as_mut_ptr()) == 0 {
             return;
         }
-        found.assume_init().dli_fbase as usize
+        info.assume_init().dli_fbase as usize
     };
-    // SAFETY: a loaded library begins with its header, which says where its segments are.
+    // SAFETY: a loaded library begins with its ELF header, which locates its program headers.
     let segments: &[ProgramHeader64<NativeEndian>] = unsafe {
         let header = &*(base as *const FileHeader64<NativeEndian>);
         let first = base + header.e_phoff.get(NativeEndian) as usize;
@@ -36,36 +36,36 @@ pub unsafe fn count(within: *const ()) {
     };
     let mut entry = (base + dynamic.p_vaddr.get(NativeEndian) as usize) as *const Dyn64<NativeEndian>;
     let mut entries = BTreeMap::new();
-    // SAFETY: the loader has read these entries to the one that ends them.
+    // SAFETY: the loader has read these entries up to DT_NULL.
     unsafe {
         while (*entry).d_tag.get(NativeEndian) != u64::from(elf::DT_NULL) {
             entries.insert((*entry).d_tag.get(NativeEndian) as u32, (*entry).d_val.get(NativeEndian) as usize);
             entry = entry.add(1);
         }
     }
-    // Some loaders write addresses here, others leave what the file has.
+    // Some loaders relocate these values to addresses; others leave the file's values.
     let place = |tag| entries.get(&tag).map(|&value| if value < base { base + value } else { value });
     let (Some(symbols), Some(names)) = (place(elf::DT_SYMTAB), place(elf::DT_STRTAB)) else { return };
     let mut counted = false;
     for (table, size) in [(elf::DT_RELA, elf::DT_RELASZ), (elf::DT_JMPREL, elf::DT_PLTRELSZ)] {
         let (Some(table), Some(size)) = (place(table), entries.get(&size)) else { continue };
         let count = size / size_of::<Rela64<NativeEndian>>();
-        // SAFETY: the loader has gone through this table.
+        // SAFETY: the loader has processed this table.
         let relocations = unsafe { slice::from_raw_parts(table as *const Rela64<NativeEndian>, count) };
         for relocation in relocations {
             let number = relocation.r_sym(NativeEndian, false) as usize;
             if number == 0 {
                 continue;
             }
-            // SAFETY: the loader has looked this symbol up by its name.
+            // SAFETY: the loader has read this symbol and its name to resolve it.
             let (symbol, name) = unsafe {
                 let symbol = &*(symbols as *const Sym64<NativeEndian>).add(number);
                 (symbol, CStr::from_ptr((names + symbol.st_name.get(NativeEndian) as usize) as *const c_char))
             };
-            // A library with an allocator of its own gives its memory back to that.
-            let is_own = symbol.st_shndx.get(NativeEndian) != elf::SHN_UNDEF;
-            if let (false, Some(counting)) = (is_own, counting(name)) {
-                // SAFETY: the loader has written the function's address there.
+            // A library that defines its own allocator also frees its memory with it.
+            let is_defined = symbol.st_shndx.get(NativeEndian) != elf::SHN_UNDEF;
+            if let (false, Some(counting)) = (is_defined, counting(name)) {
+                // SAFETY: the loader has written the function's address at this relocation.
                 counted |= unsafe { redirect(base + relocation.r_offset.get(NativeEndian) as usize, counting) };
             }
         }
@@ -75,18 +75,19 @@ pub unsafe fn count(within: *const ()) {
     }
 }
 
-/// Writes a function's address to where a library has that of another; says whether it could.
+/// Replaces the function address that a library stores at `place`. Returns whether the page could be made writable.
 ///
 /// # Safety
-/// A library has such a function's address at `place`.
+/// A loaded library must store the address of a function with the same signature at `place`.
 unsafe fn redirect(place: usize, function: usize) -> bool {
     let page = rustix::param::page_size();
     let start = place / page * page;
-    // The loader takes the right to write away from what it has filled in. It isn't taken away again, since other data can lie there.
-    // SAFETY: the page is the library's.
+    // The loader makes relocated pages read-only (RELRO). The page stays writable afterwards, since it may also contain
+    // other data.
+    // SAFETY: the page belongs to the library.
     let writable = unsafe { mprotect(start as *mut c_void, page, MprotectFlags::READ | MprotectFlags::WRITE) };
     if writable.is_ok() {
-        // SAFETY: aligned, as the loader's own addresses are; nothing but the loader writes there.
+        // SAFETY: `place` is aligned, since the loader stored an address there; nothing but the loader writes to it.
         unsafe { (*(place as *const AtomicUsize)).store(function, Ordering::Relaxed) };
     }
     writable.is_ok()
@@ -94,41 +95,41 @@ unsafe fn redirect(place: usize, function: usize) -> bool {
 
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     asked_from_outside();
-    // SAFETY: as the library asked.
+    // SAFETY: the library's own call, unchanged.
     unsafe { libc::malloc(size) }
 }
 
 unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     asked_from_outside();
-    // SAFETY: as the library asked.
+    // SAFETY: the library's own call, unchanged.
     unsafe { libc::calloc(count, size) }
 }
 
 unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
     asked_from_outside();
-    // SAFETY: as the library asked.
+    // SAFETY: the library's own call, unchanged.
     unsafe { libc::realloc(pointer, size) }
 }
 
 unsafe extern "C" fn posix_memalign(pointer: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
     asked_from_outside();
-    // SAFETY: as the library asked.
+    // SAFETY: the library's own call, unchanged.
     unsafe { libc::posix_memalign(pointer, alignment, size) }
 }
 
 unsafe extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
     asked_from_outside();
-    // SAFETY: as the library asked.
+    // SAFETY: the library's own call, unchanged.
     unsafe { libc::memalign(alignment, size) }
 }
 
 unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
     asked_from_outside();
-    // SAFETY: as the library asked.
+    // SAFETY: the library's own call, unchanged.
     unsafe { libc::aligned_alloc(alignment, size) }
 }
 
-/// The function that counts in place of the system's of this name.
+/// Returns the address of the counting replacement for the allocator function `name`.
 fn counting(name: &CStr) -> Option<usize> {
     Some(match name.to_bytes() {
         b"malloc" => malloc as *const () as usize,

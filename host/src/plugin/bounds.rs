@@ -1,74 +1,79 @@
-//! The most that is taken of anything that a plug-in, or a file beside it, can give any amount of.
+//! Upper bounds on everything whose amount is chosen by a plug-in or by a file beside it.
 //!
-//! A count or a length is compared with these before the host allocates or copies anything for it, so that a plug-in that gives too much
-//! costs the host nothing but an error. They are far beyond what a component needs.
+//! The host compares each count and length with its bound before it allocates or copies anything, so that an excessive
+//! amount costs only an error. The bounds are far beyond what a component needs.
 
-/// Bytes of a plug-in's manifest.
+/// Maximum size of a plug-in's manifest, in bytes.
 pub const MANIFEST: usize = 1 << 20;
 
-/// Components in a manifest.
+/// Maximum number of components in a manifest.
 pub const COMPONENTS: usize = 1024;
 
-/// Other names of a component.
+/// Maximum number of aliases of a component.
 pub const ALIASES: usize = 16;
 
-/// Segments and sections of a library.
+/// Maximum number of segments of a library.
 pub const SEGMENTS: usize = 64;
+/// Maximum number of sections of a library.
 pub const SECTIONS: usize = 4096;
 
-/// Entries of a library's dynamic section that name a library or folders.
+/// Maximum number of entries in a library's dynamic section that name a library or a search folder.
 pub const LINKS: usize = 64;
 
-/// Bytes of such a name, and of a section's.
+/// Maximum length of such a name, and of a section's name, in bytes.
 pub const LINK: usize = 4096;
 
-/// Bytes of a symbol's name.
+/// Maximum length of a symbol's name, in bytes.
 pub const SYMBOL: usize = 1 << 16;
 
-/// Bytes of a lock file, and of a file of keys.
+/// Maximum size of a lock file and of a file of trusted keys, in bytes.
 pub const RULES: u64 = 1 << 20;
 
-/// Bytes of a text that is shown: an error's, a panic's, a line of the log. A longer one is cut.
+/// Maximum length of a text that is shown (an error, a panic, a line of the log), in bytes. A longer text is cut.
 pub const TEXT: usize = 4096;
 
-/// Lines of an error's text, of which the first says what happened. Further ones are left out.
+/// Maximum number of detail lines of an error, after the first line. Further lines are dropped.
 pub const ERROR_LINES: usize = 16;
 
-/// Lines that a component writes to the log in one call. Further ones are left out.
+/// Maximum number of lines that a component logs in one call. Further lines are dropped.
 pub const LOG_LINES: usize = 256;
 
-/// Bytes of a name in a metric's result, or of a slot.
+/// Maximum length of a name in a metric's result or of a slot's name, in bytes.
 pub const NAME: usize = 256;
 
-/// Bytes of a configuration, of what a component says of itself, and of the identifier of a nested component, as JSON.
+/// Maximum size of a configuration, of an `instance_info`, and of a nested component's identifier, as JSON, in bytes.
 pub const JSON: usize = 1 << 22;
 
-/// Axes of a shape.
+/// Maximum number of axes of a shape.
 pub const AXES: usize = 32;
 
-/// Names in a metric's result.
+/// Maximum number of names in a metric's result.
 pub const NAMES: usize = 1024;
 
-/// Numbers in a metric's result.
+/// Maximum number of values in a metric's result.
 pub const NUMBERS: usize = 1 << 22;
 
-/// Bytes of a metric's saved state.
+/// Maximum size of a metric's saved state, in bytes.
 pub const STATE: usize = 1 << 31;
 
-/// Slots of an optimizer for each parameter, and as many for itself.
+/// Maximum number of an optimizer's slots for each parameter; as many again are allowed for the optimizer as a whole.
 pub const SLOTS: usize = 64;
 
-/// Numbers in all slots of an optimizer together, beyond [`SLOTS`] for each number of its parameters.
+/// Maximum number of values in all slots of an optimizer together, in addition to [`SLOTS`] for each value of its
+/// parameters.
 pub const SLOT_NUMBERS: u64 = 1 << 20;
 
-/// How deep components may be nested in one another. This and [`NESTED`] are counted on each thread, since components that have nothing to do
-/// with each other are made on several. A plug-in that asks for components from threads of its own is not held by them.
+/// Maximum nesting depth of components. This and [`NESTED`] are counted per thread, since unrelated components are
+/// created on several threads. A plug-in that requests components from its own threads evades them.
 pub const DEPTH: usize = 16;
 
-/// Components that are made while one is made.
+/// Maximum number of components that are created while an outermost one is created.
 pub const NESTED: usize = 1024;
 
-/// Says that there are too many of something; `what` is in the plural.
+/// Checks that `found` is at most `most`; `what` names the items in the plural.
+///
+/// # Errors
+/// Returns the message if there are too many.
 pub fn check(found: usize, most: usize, what: &str) -> Result<(), String> {
     match found > most {
         true => Err(format!("gave {found} {what}, of which at most {most} are taken")),
@@ -76,7 +81,7 @@ pub fn check(found: usize, most: usize, what: &str) -> Result<(), String> {
     }
 }
 
-/// Says that a text is too long; `what` is what it is called, without an article.
+/// Returns the message for a text that is too long; `what` names the text, without an article.
 pub fn too_long(what: &str, length: usize, most: usize) -> String {
     format!("gave a {what} of {length} bytes, of which at most {most} are taken")
 }

@@ -1,4 +1,5 @@
-//! What the wrappers of all kinds share: a component and its table, released once, and a plug-in's errors in words.
+//! Code that the wrappers of all kinds share: a component's table and handle, released once, and the conversion of a
+//! plug-in's errors.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,14 +14,14 @@ use plugfit_api::manifest::not_shown;
 use serde_json::{Map, Value};
 
 use super::load::Checked;
-use super::{Door, Kind, Origin, Plugin, bounds, isolate};
-use crate::data::text::{cut, one_line};
+use super::{HostCallbacks, Kind, Origin, Plugin, bounds, isolate};
+use crate::text::{cut, one_line};
 use crate::{Error, Result};
 
 type Create = unsafe extern "C" fn(&abi::Host, RStr<'_>, RStr<'_>, u32) -> RResult<Handle, abi::Error>;
 type Read = unsafe extern "C" fn(Handle) -> RResult<RString, abi::Error>;
 
-/// What the tables of all kinds begin with.
+/// The functions that the tables of all kinds begin with.
 pub trait Table: StableAbi + Sync + 'static {
     const KIND: Kind;
     fn create(&self) -> Create;
@@ -50,31 +51,31 @@ macro_rules! tables {
 }
 tables!(LossV1: Loss, MetricV1: Metric, OptimizerV1: Optimizer, ScheduleV1: Schedule);
 
-/// A component: its table, its handle, and what errors call it.
-pub struct Owned<T: Table> {
+/// A component: its table, its handle, and its name in errors.
+pub struct ComponentHandle<T: Table> {
     pub table: &'static T,
     pub interface: &'static Interface,
     pub handle: Handle,
-    /// What every call passes.
+    /// Passed to every call.
     pub host: abi::Host,
     name: String,
     plugin: String,
     package: String,
-    /// Whether it is of this program's own code, whose texts are as they should be.
+    /// Whether this is the program's own code, whose texts are trusted.
     pub is_own: bool,
-    /// Whether the host's own kinds of errors can come from its table: it is a proxy, or a part of this program that passes on what a proxy
-    /// within it gave.
+    /// Whether errors of its table may have the host's own kinds: it is a proxy, or code of this program that passes on
+    /// the errors of a proxy.
     gives_host_kinds: bool,
-    /// What `host` points at.
-    _door: Arc<Door>,
+    /// Keeps the callbacks alive that `host` points to.
+    _callbacks: Arc<HostCallbacks>,
 }
 
-// SAFETY: by the ABI's rules a component is shared between threads, and so are the host's functions.
-unsafe impl<T: Table> Send for Owned<T> {}
-// SAFETY: as above.
-unsafe impl<T: Table> Sync for Owned<T> {}
+// SAFETY: the ABI requires that components can be shared between threads, and so can the host's functions.
+unsafe impl<T: Table> Send for ComponentHandle<T> {}
+// SAFETY: the same as for `Send`.
+unsafe impl<T: Table> Sync for ComponentHandle<T> {}
 
-/// The interface of a table that this process has; as the table, it lives for ever.
+/// Returns the interface of a table in this process. Like the table, it is never freed.
 fn interface_of<T: Table>(table: &'static T) -> &'static Interface {
     static KNOWN: Mutex<Vec<&'static Interface>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,40 +88,40 @@ fn interface_of<T: Table>(table: &'static T) -> &'static Interface {
     interface
 }
 
-impl<T: Table> Owned<T> {
+impl<T: Table> ComponentHandle<T> {
     pub(super) fn create(
         offered: &Checked<T>,
         plugin: &Plugin,
         name: &str,
         config: &Map<String, Value>,
         version: u32,
-        door: &Arc<Door>,
+        callbacks: &Arc<HostCallbacks>,
     ) -> Result<Self> {
         let _making = Making::begin(name)?;
-        let host = door.host();
+        let host = callbacks.host();
         let json = serde_json::to_string(config).map_err(|error| Error::usage(error.to_string()))?;
-        let made = match plugin.isolated() {
+        let created = match plugin.isolated() {
             Some(isolated) => isolated.create(T::KIND, &host, name, &json, version),
-            // SAFETY: the table was checked, and what is lent lives until the call returns.
+            // SAFETY: the table was checked, and the arguments outlive the call.
             None => unsafe { (offered.table.create())(&host, RStr::from_str(name), RStr::from_str(&json), version) },
         };
-        let owned = Owned {
+        let component = ComponentHandle {
             table: offered.table,
             interface: offered.interface,
-            handle: NOTHING,
+            handle: NULL_HANDLE,
             host,
             name: name.to_owned(),
             plugin: plugin.label().to_owned(),
             package: plugin.name().to_owned(),
             is_own: false,
             gives_host_kinds: plugin.isolated().is_some() || plugin.origin() == &Origin::BuiltIn,
-            _door: door.clone(),
+            _callbacks: callbacks.clone(),
         };
-        owned.made(made)
+        component.with_handle(created)
     }
 
-    fn made(mut self, made: RResult<Handle, abi::Error>) -> Result<Self> {
-        match made {
+    fn with_handle(mut self, created: RResult<Handle, abi::Error>) -> Result<Self> {
+        match created {
             RResult::ROk(handle) if handle.pointer.is_null() => Err(self.mistake("gave no component")),
             RResult::ROk(handle) => {
                 self.handle = handle;
@@ -130,27 +131,28 @@ impl<T: Table> Owned<T> {
         }
     }
 
-    /// A component that was made in this process; it is taken over.
+    /// Takes over a component that was created in this process. Errors call it `label`, or by its name if there is
+    /// none.
     pub fn of_instance(instance: Instance<T>, label: Option<&str>) -> Self {
         let (name, table, handle) = instance.into_parts();
-        let mut owned = Self::of_no_plugin(label.unwrap_or(name), table, interface_of(table), handle);
-        owned.is_own = true;
-        owned
+        let mut component = Self::of_no_plugin(label.unwrap_or(name), table, interface_of(table), handle);
+        component.is_own = true;
+        component
     }
 
     fn of_no_plugin(label: &str, table: &'static T, interface: &'static Interface, handle: Handle) -> Self {
-        let door = Arc::new(Door::closed());
-        Owned {
+        let callbacks = Arc::new(HostCallbacks::closed());
+        ComponentHandle {
             table,
             interface,
             handle,
-            host: door.host(),
+            host: callbacks.host(),
             name: label.to_owned(),
             plugin: label.to_owned(),
             package: String::new(),
             is_own: false,
             gives_host_kinds: true,
-            _door: door,
+            _callbacks: callbacks,
         }
     }
 
@@ -162,7 +164,7 @@ impl<T: Table> Owned<T> {
         &self.plugin
     }
 
-    /// "calibration>BrierScore".
+    /// Returns the name with its package, such as "calibration>BrierScore".
     pub fn full_name(&self) -> String {
         if self.package.is_empty() { self.name.clone() } else { format!("{}>{}", self.package, self.name) }
     }
@@ -171,7 +173,7 @@ impl<T: Table> Owned<T> {
         self.json("configuration", self.table.config())
     }
 
-    /// What depends on the configuration; unknown keys are passed over.
+    /// Returns the `instance_info`, which depends on the configuration. Unknown keys are ignored.
     pub fn info<I: serde::de::DeserializeOwned>(&self) -> Result<I> {
         let info = self.json::<Value>("instance_info", self.table.instance_info())?;
         if let Some(text) = not_shown(&info, false) {
@@ -191,7 +193,8 @@ impl<T: Table> Owned<T> {
         self.mistake(&format!("gave a {what} that can't be read: {error}"))
     }
 
-    /// A text of the plug-in's, which needn't be what its type says. `what` is what it is called, without an article.
+    /// Checks a text of the plug-in, which may not be UTF-8 despite its type. `what` names the text, without an
+    /// article.
     pub fn text<'t>(&self, text: &'t RString, most: usize, what: &str) -> Result<&'t str> {
         if text.len() > most {
             return Err(self.mistake(&bounds::too_long(what, text.len(), most)));
@@ -199,7 +202,7 @@ impl<T: Table> Owned<T> {
         utf8(text).ok_or_else(|| self.mistake(&format!("gave a {what} that isn't UTF-8")))
     }
 
-    /// A name of the plug-in's, which is shown in tables and messages.
+    /// Checks a name of the plug-in, which is shown in tables and messages.
     pub fn short_name<'t>(&self, name: &'t RString, what: &str) -> Result<&'t str> {
         let text = self.text(name, bounds::NAME, what)?;
         match one_line(text) == text {
@@ -208,9 +211,9 @@ impl<T: Table> Owned<T> {
         }
     }
 
-    /// Refuses too many of something, which `what` names in the plural.
+    /// Refuses more than `most` items; `what` names them in the plural.
     pub fn at_most(&self, found: usize, most: usize, what: &str) -> Result<()> {
-        bounds::check(found, most, what).map_err(|said| self.mistake(&said))
+        bounds::check(found, most, what).map_err(|message| self.mistake(&message))
     }
 
     pub fn checked<R>(&self, result: RResult<R, abi::Error>) -> Result<R> {
@@ -220,7 +223,7 @@ impl<T: Table> Owned<T> {
         }
     }
 
-    /// A plug-in's error in the host's words.
+    /// Converts a plug-in's error to the host's.
     #[cold]
     pub fn error(&self, error: abi::Error) -> Error {
         let message = self.lossy(&error.message);
@@ -243,7 +246,7 @@ impl<T: Table> Owned<T> {
                 if let Some(field) = field {
                     result = result.with("in", field);
                 }
-                // What a nested component was refused for has details of its own. They stand deeper than what the host says.
+                // Details of a nested component's error, indented more than the host's own lines.
                 for line in lines.take(bounds::ERROR_LINES) {
                     result = result.hint(format!("  {}", shown_line(line.trim_start())));
                 }
@@ -251,10 +254,10 @@ impl<T: Table> Owned<T> {
             }
             isolate::CRASHED => {
                 let mut result = Error::crash(format!("{} {}", self.full_name(), shown_line(message)));
-                if let ROption::RSome(said) = &error.place {
-                    result = result.with("said", line(said));
+                if let ROption::RSome(output) = &error.place {
+                    result = result.with("said", line(output));
                 }
-                // As a shell takes it.
+                // Already quoted for a shell.
                 let file = error.field.as_ref().map_or_else(|| "FILE".into(), line);
                 result
                     .with("of", self.plugin.clone())
@@ -270,26 +273,27 @@ impl<T: Table> Owned<T> {
             abi::ERROR_INPUT | abi::ERROR_UNSUPPORTED => {
                 let field = error.field.as_ref().map(|field| self.lossy(field)).into_option();
                 let row = field.as_deref().and_then(plugfit_api::Error::row_of);
-                Error::failure(format!("{}: {}", self.full_name(), self.said(message))).at_row(row)
+                Error::failure(format!("{}: {}", self.full_name(), self.message_line(message))).at_row(row)
             }
             abi::ERROR_CANCELLED => Error::interrupted(format!("{} was stopped", self.full_name())),
-            _ => Error::plugin(format!("{} failed: {}", self.full_name(), self.said(message)))
+            _ => Error::plugin(format!("{} failed: {}", self.full_name(), self.message_line(message)))
                 .with("of", self.plugin.clone()),
         }
     }
 
-    /// A text of an error, whatever its bytes are; of a plug-in's no more than is shown.
+    /// Decodes a text of an error, whose bytes may not be UTF-8. A plug-in's text is cut to what is shown.
     fn lossy<'t>(&self, text: &'t RString) -> Cow<'t, str> {
         let bytes = text.as_bytes();
         String::from_utf8_lossy(if self.is_own { bytes } else { shown_part(bytes) })
     }
 
-    /// A plug-in's message on one line. What this program's own functions say, such as one in Python, may have several.
-    fn said(&self, message: &str) -> String {
+    /// Returns a plug-in's message on one line. A message of the program's own functions, such as one in Python, may
+    /// have several lines.
+    fn message_line(&self, message: &str) -> String {
         if self.is_own { message.to_owned() } else { shown_line(message) }
     }
 
-    /// The plug-in broke its word.
+    /// Returns the error for a plug-in that violates the API.
     #[cold]
     pub fn mistake(&self, what: &str) -> Error {
         Error::plugin(format!("{} {}", self.full_name(), shown_line(what)))
@@ -297,33 +301,35 @@ impl<T: Table> Owned<T> {
     }
 }
 
-/// A text of a plug-in's, if it is UTF-8 as its type says.
+/// Returns a plug-in's text if it is UTF-8, as its type requires.
 pub fn utf8(text: &str) -> Option<&str> {
     std::str::from_utf8(text.as_bytes()).ok()
 }
 
-/// As much of a text as is shown, and a little more, by which it is seen that something is left out.
+/// Returns as much of a text as is shown, and a few bytes more, so that a cut is noticed.
 pub fn shown_part(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(bounds::TEXT + 4)]
 }
 
-/// A text of a plug-in's as it is shown: on one line, and cut where it is too long.
+/// Returns a plug-in's text as it is shown: on one line, and cut if it is too long.
 pub fn shown_line(text: &str) -> String {
     cut(&one_line(text), bounds::TEXT).into_owned()
 }
 
 thread_local! {
-    /// How many components are being made on this thread, one for another, and how many were made for the outermost one.
+    /// The nesting depth of the components that are being created on this thread, and how many have been created for
+    /// the outermost one.
     static MAKING: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// A component is being made. One whose plug-in asks for further ones without an end is refused before the stack or the memory ends.
+/// Guard for the creation of a component. It bounds the depth and the number, so that a plug-in that requests
+/// components endlessly is refused before the stack or the memory is exhausted.
 pub struct Making;
 
 impl Making {
     pub fn begin(name: &str) -> Result<Self> {
-        let (depth, made) = MAKING.get();
-        if depth >= bounds::DEPTH || made >= bounds::NESTED {
+        let (depth, created) = MAKING.get();
+        if depth >= bounds::DEPTH || created >= bounds::NESTED {
             let most = if depth >= bounds::DEPTH {
                 format!("{} components are nested in one another", bounds::DEPTH)
             } else {
@@ -332,44 +338,44 @@ impl Making {
             return Err(Error::plugin(format!("{name} isn't made: {most} already"))
                 .hint("a component that asks for itself never ends"));
         }
-        MAKING.set((depth + 1, made + 1));
+        MAKING.set((depth + 1, created + 1));
         Ok(Making)
     }
 }
 
 impl Drop for Making {
     fn drop(&mut self) {
-        let (depth, made) = MAKING.get();
-        MAKING.set((depth - 1, if depth == 1 { 0 } else { made }));
+        let (depth, created) = MAKING.get();
+        MAKING.set((depth - 1, if depth == 1 { 0 } else { created }));
     }
 }
 
-impl<T: Table> Drop for Owned<T> {
+impl<T: Table> Drop for ComponentHandle<T> {
     fn drop(&mut self) {
         if !self.handle.pointer.is_null() {
-            // SAFETY: the handle belongs to this table, and is given back once.
+            // SAFETY: the handle belongs to this table, and is released once.
             unsafe { (self.table.release())(self.handle) }
         }
     }
 }
 
-impl Owned<LossV1> {
-    /// The C function that an isolated library has.
+impl ComponentHandle<LossV1> {
+    /// Creates the loss of an isolated library's C function.
     pub fn of_function(isolated: &isolate::Isolated, label: &str) -> Result<Self> {
         let (table, interface) = isolate::loss();
-        let owned = Self::of_no_plugin(label, table, interface, NOTHING);
-        let made = isolated.create(Kind::Loss, &owned.host, label, "{}", 1);
-        owned.made(made)
+        let component = Self::of_no_plugin(label, table, interface, NULL_HANDLE);
+        let created = isolated.create(Kind::Loss, &component.host, label, "{}", 1);
+        component.with_handle(created)
     }
 }
 
-/// Where there is no component yet.
-const NOTHING: Handle = Handle { pointer: std::ptr::null_mut() };
+/// The handle of a component that hasn't been created.
+const NULL_HANDLE: Handle = Handle { pointer: std::ptr::null_mut() };
 
-/// Inputs that a component can have.
+/// Maximum number of inputs of a component.
 pub const MAX_INPUTS: usize = 8;
 
-/// Gives `f` the inputs as they cross; nothing is allocated.
+/// Calls `f` with the inputs in the ABI's form. Doesn't allocate.
 pub fn with_inputs<R>(inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> R) -> Result<R> {
     let tensors = inputs.tensors();
     let count = tensors.len();
@@ -387,7 +393,7 @@ pub fn with_inputs<R>(inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> R
             mask: inputs.mask().map(|mask| mask.raw()).into(),
         })
     };
-    // Nearly all components take two, for which less is written.
+    // Nearly all components take two inputs, which is the fast path.
     Ok(match count {
         2 => with(&[named(0), named(1)]),
         _ => with(&std::array::from_fn::<_, MAX_INPUTS, _>(named)[..count]),
@@ -410,11 +416,11 @@ mod tests {
         }
     }
 
-    /// As one of a plug-in in this process.
-    fn owned() -> Owned<ScheduleV1> {
-        let mut owned = Owned::of_instance(plugfit_api::instance::schedule(Constant {}), None);
-        (owned.is_own, owned.gives_host_kinds) = (false, false);
-        owned
+    /// Returns a component that is treated as one of a plug-in in this process.
+    fn plugin_component() -> ComponentHandle<ScheduleV1> {
+        let mut component = ComponentHandle::of_instance(plugfit_api::instance::schedule(Constant {}), None);
+        (component.is_own, component.gives_host_kinds) = (false, false);
+        component
     }
 
     fn error(kind: u32, message: &str) -> abi::Error {
@@ -422,16 +428,16 @@ mod tests {
     }
 
     #[test]
-    fn no_plugin_gives_the_errors_of_the_host() {
+    fn a_plugin_cannot_forge_the_hosts_kinds_of_errors() {
         const FORGED: &str = "x\nerror: the disk is full\n  run `this`\u{202e}";
         for kind in [isolate::CRASHED, isolate::MISTAKEN] {
-            let error = owned().error(error(kind, FORGED));
+            let error = plugin_component().error(error(kind, FORGED));
             assert_eq!(error.kind(), crate::ErrorKind::Plugin);
             assert!(error.message().starts_with("Constant failed: x\u{fffd}error"), "{error}");
             assert!(!error.to_string().contains("plugfit check"), "{error}");
         }
-        // What a worker ended by is on one line, too.
-        let mut proxy = owned();
+        // How a worker ended is also shown on one line.
+        let mut proxy = plugin_component();
         proxy.gives_host_kinds = true;
         let text = proxy.error(error(isolate::CRASHED, FORGED)).to_string();
         assert!(text.starts_with("Constant x\u{fffd}error: the disk is full\u{fffd}  run `this`\u{fffd}\n"), "{text}");
@@ -439,8 +445,8 @@ mod tests {
     }
 
     #[test]
-    fn further_lines_of_a_plugin_stand_deeper_than_those_of_the_host() {
-        let text = owned().error(error(abi::ERROR_CONFIG, "it\n  near    a\nrun `this`")).to_string();
+    fn further_lines_of_a_plugins_error_are_indented_more_than_the_hosts() {
+        let text = plugin_component().error(error(abi::ERROR_CONFIG, "it\n  near    a\nrun `this`")).to_string();
         assert_eq!(text, "Constant: it\n  in      f\n    near    a\n    run `this`");
     }
 }

@@ -1,4 +1,4 @@
-//! The dynamic section of an ELF library: what the loader does with it.
+//! Checks the dynamic section of an ELF library, which tells the loader what to do with it.
 
 use object::Endianness;
 use object::elf;
@@ -7,16 +7,16 @@ use object::read::elf::{Dyn as _, ProgramHeader as _, SectionHeader as _};
 use super::headers::{Library, Section, Strings, damaged, holds};
 use super::{Refusal, bounds};
 
-/// What a library is linked with.
+/// The names that a library is linked with.
 #[derive(Debug, Default)]
 pub struct Links {
-    /// The libraries that are loaded with it.
+    /// The libraries that are loaded with it (DT_NEEDED).
     pub needed: Vec<String>,
-    /// The folders that these are looked for in, before the system's.
+    /// The folders in which the loader searches for these before the system's folders (DT_RPATH, DT_RUNPATH).
     pub searched: Vec<String>,
 }
 
-// Younger than the crate's list.
+// Constants that the `object` crate lacks.
 pub const DT_RELRSZ: u32 = 35;
 pub const DT_RELR: u32 = 36;
 const DT_RELRENT: u32 = 37;
@@ -25,13 +25,13 @@ const DT_DEPAUDIT: u32 = 0x6fff_fefb;
 const DT_AUDIT: u32 = 0x6fff_fefc;
 
 impl Library<'_> {
-    /// Refuses a dynamic section that isn't what the loader reads, or whose tables aren't where it says.
+    /// Refuses a dynamic section that differs from the one that the loader reads, or whose tables aren't where it says.
     pub fn check_dynamic(&self) -> Result<Links, Refusal> {
         let endian = self.endian;
         let damaged_by = |error: object::read::Error| damaged(&error.to_string());
         let segment = self.only(elf::PT_DYNAMIC, "PT_DYNAMIC")?.ok_or_else(|| damaged("it has no dynamic section"))?;
         let mut sections = self.sections.iter().filter(|section| section.sh_type(endian) == elf::SHT_DYNAMIC);
-        // The loader reads the segment; tools, and other checks, read the section.
+        // The loader reads the segment; tools and the other checks read the section.
         let agrees = sections.next().is_some_and(|section| {
             section.sh_flags(endian) & u64::from(elf::SHF_ALLOC) != 0
                 && section.sh_addr(endian) == segment.p_vaddr(endian)
@@ -43,7 +43,8 @@ impl Library<'_> {
         let entries = segment.dynamic(endian, self.bytes).map_err(damaged_by)?.unwrap_or_default();
         let end = entries.iter().position(|entry| entry.tag32(endian) == Some(elf::DT_NULL));
         let end = end.ok_or_else(|| damaged("its dynamic section has no end"))?;
-        // A linker leaves room behind the end, for tools that add an entry, and sometimes a value there, but no tag.
+        // Linkers leave spare entries after DT_NULL for tools that add one. Such an entry may contain a value, but no
+        // tag.
         let is_room = |entry: &elf::Dyn64<Endianness>| entry.d_tag(endian) == 0;
         holds(entries[end..].iter().all(is_room), || "its dynamic section goes on after its end".into())?;
         let dynamic = Dynamic(entries[..end].iter().map(|entry| (entry.d_tag(endian), entry.d_val(endian))).collect());
@@ -53,7 +54,7 @@ impl Library<'_> {
 
     fn check_entries(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
         let endian = self.endian;
-        for (tag, what) in NEVER {
+        for (tag, what) in FORBIDDEN {
             if dynamic.has(tag) {
                 return Err(Refusal::new(format!("{what} (an entry {tag:#x} of its dynamic section)"))
                     .hint("link it without that, or copy it again"));
@@ -64,12 +65,12 @@ impl Library<'_> {
                 Refusal::new("has code that is written to as it is loaded").hint("compile all of it with -fPIC")
             );
         }
-        for (table, tag) in NEEDED {
+        for (table, tag) in REQUIRED {
             let needs = table.map_or(Ok(true), |table| dynamic.get(table).map(|found| found.is_some()))?;
             holds(!needs || dynamic.get(tag)?.is_some(), || format!("its entry {tag:#x} is missing"))?;
         }
-        let is_there = |tag: u32| dynamic.get(tag).map(|found| found.is_some());
-        holds(!is_there(elf::DT_VERSYM)? || is_there(elf::DT_VERNEED)? || is_there(elf::DT_VERDEF)?, || {
+        let is_present = |tag: u32| dynamic.get(tag).map(|found| found.is_some());
+        holds(!is_present(elf::DT_VERSYM)? || is_present(elf::DT_VERNEED)? || is_present(elf::DT_VERDEF)?, || {
             "its symbols have versions, and there is no list of them".into()
         })?;
         for (table, tag, value) in EXPECTED {
@@ -77,7 +78,7 @@ impl Library<'_> {
             let agrees = found == Some(value) || found.is_none() && dynamic.get(table)?.is_none();
             holds(agrees, || format!("its entry {tag:#x} is no {value}"))?;
         }
-        // Tables, by where they start and, for some, how long they are or how many entries they say they have.
+        // Each table is checked by its start and, for some tables, by its size or number of entries.
         for table in &TABLES {
             let start = dynamic.get(table.start)?;
             let size = table.size.map_or(Ok(None), |tag| dynamic.get(tag))?;
@@ -110,7 +111,7 @@ impl Library<'_> {
         self.check_relocations(dynamic)
     }
 
-    /// What is called when it is loaded begins a section of code.
+    /// Checks that DT_INIT and DT_FINI point to the start of a section of code.
     fn check_code(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
         for tag in [elf::DT_INIT, elf::DT_FINI] {
             let Some(start) = dynamic.get(tag)? else { continue };
@@ -118,11 +119,11 @@ impl Library<'_> {
                 let flags = section.sh_flags(self.endian);
                 section.sh_addr(self.endian) == start && flags & u64::from(elf::SHF_EXECINSTR) != 0
             };
-            // Not .text: what stands there first needn't be a function of no arguments.
+            // .text isn't accepted: it needn't begin with a function without arguments.
             let found = self.loaded_sections().find(|section| begins(section));
             let found = found.is_some_and(|section| matches!(self.name(section), ".init" | ".fini"));
             if !found {
-                // It may be meant, and can't be told from an address that is wrong.
+                // This may be intended, but can't be distinguished from a wrong address.
                 return Err(Refusal::new("begins or ends with code that isn't in .init or .fini")
                     .hint("copy it again, or link it without -init and -fini"));
             }
@@ -139,16 +140,16 @@ impl Library<'_> {
         Ok(())
     }
 
-    /// What it is linked with, by the strings that the loader reads.
+    /// Returns the names that the library is linked with, from the strings that the loader reads.
     fn links(&self, dynamic: &Dynamic) -> Result<Links, Refusal> {
         let start = dynamic.get(elf::DT_STRTAB)?.unwrap_or(0);
         let end = start.saturating_add(dynamic.get(elf::DT_STRSZ)?.unwrap_or(0));
         let strings = Strings(self.loaded(&(start..end)).unwrap_or_default());
-        let of = |tags: &[u32]| -> Vec<u64> {
+        let values_of = |tags: &[u32]| -> Vec<u64> {
             let named = |tag: u64| tags.iter().any(|wanted| u64::from(*wanted) == tag);
             dynamic.0.iter().filter(|(tag, _)| named(*tag)).map(|(_, offset)| *offset).collect()
         };
-        let (needed, searched) = (of(&[elf::DT_NEEDED]), of(&[elf::DT_RPATH, elf::DT_RUNPATH]));
+        let (needed, searched) = (values_of(&[elf::DT_NEEDED]), values_of(&[elf::DT_RPATH, elf::DT_RUNPATH]));
         if needed.len() + searched.len() > bounds::LINKS {
             return Err(Refusal::new(format!("names {} libraries and folders", needed.len() + searched.len()))
                 .hint(format!("a plug-in names at most {}", bounds::LINKS)));
@@ -179,12 +180,12 @@ impl Dynamic {
     }
 }
 
-/// A table that the dynamic section points at.
+/// A table that the dynamic section points to.
 struct Table {
     kind: u32,
     start: u32,
     size: Option<u32>,
-    /// The size is a number of entries, which the section's header has too.
+    /// Whether `size` is the tag of a number of entries, which the section's header repeats.
     counts: bool,
 }
 
@@ -215,15 +216,16 @@ const TABLES: [Table; 12] = [
     sized(elf::SHT_RELA, elf::DT_JMPREL, elf::DT_PLTRELSZ),
 ];
 
-/// What a library, or one with such a table, can't be without.
-const NEEDED: [(Option<u32>, u32); 4] = [
+/// Required entries as (table, tag): `tag` must be present if `table` is, or always if `table` is `None`.
+const REQUIRED: [(Option<u32>, u32); 4] = [
     (None, elf::DT_SYMTAB),
     (None, elf::DT_STRTAB),
     (Some(elf::DT_VERNEED), elf::DT_VERSYM),
     (Some(elf::DT_VERDEF), elf::DT_VERSYM),
 ];
 
-/// What the entries beside a table are: the sizes of a symbol and of the relocations, and their form.
+/// Expected values as (table, tag, value), for tables that are present: the sizes of a symbol and of the relocations,
+/// and the form of the relocations.
 const EXPECTED: [(u32, u32, u64); 4] = [
     (elf::DT_SYMTAB, elf::DT_SYMENT, 24),
     (elf::DT_RELA, elf::DT_RELAENT, 24),
@@ -231,17 +233,17 @@ const EXPECTED: [(u32, u32, u64); 4] = [
     (elf::DT_JMPREL, elf::DT_PLTREL, elf::DT_RELA as u64),
 ];
 
-/// What no plug-in has: entries for other machines and for programs, and those that have further libraries loaded.
-const NEVER: [(u32, &str); 9] = [
+/// Entries that no plug-in may have: those for other machines and for programs, and those that load further libraries.
+const FORBIDDEN: [(u32, &str); 9] = [
     (elf::DT_REL, "has relocations of another machine"),
-    (elf::DT_PREINIT_ARRAY, "begins as a program does"),
+    (elf::DT_PREINIT_ARRAY, "has initialisers that only programs have"),
     (elf::DT_AUXILIARY, "has another library looked at first"),
     (elf::DT_FILTER, "stands for another library"),
     (DT_AUDIT, "has an auditing library loaded"),
     (DT_DEPAUDIT, "has an auditing library loaded"),
-    (DT_CONFIG, "has a configuration of the loader's"),
+    (DT_CONFIG, "has a configuration for the loader"),
     (elf::DT_GNU_LIBLIST, "has a list of libraries"),
-    (elf::DT_GNU_CONFLICT, "is linked in advance"),
+    (elf::DT_GNU_CONFLICT, "is prelinked"),
 ];
 
 #[cfg(test)]
@@ -254,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_that_is_elsewhere_or_missing_is_seen() {
+    fn a_misplaced_or_missing_table_is_refused() {
         for bytes in libraries() {
             for at in entries(&bytes) {
                 let tag = number(&bytes, at);
@@ -280,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn versions_without_the_table_of_which_symbol_has_which_are_seen() {
+    fn lists_of_versions_without_a_table_of_symbol_versions_are_refused() {
         for bytes in libraries() {
             let header = Header::parse(&bytes[..]).expect("a header");
             let endian = header.endian().expect("its order");
             let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
             let index = sections.iter().position(|section| section.sh_type(endian) == elf::SHT_GNU_VERSYM);
             let at = header.e_shoff(endian) as usize + index.expect("versions") * size_of::<Section>();
-            // Neither the section nor the entry is of that type any more: they agree.
+            // The types of the section and of the entry are both changed, so that they agree.
             let without = with(&bytes, at, number(&bytes, at) ^ 1 << 32);
             let entry = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_VERSYM)).expect("an entry");
             let reason = check(&with(&without, entry, 0x6000_0000)).expect_err("it is missing").reason;
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_the_last_entry_is_seen() {
+    fn an_end_before_the_last_entry_is_refused() {
         for bytes in libraries() {
             let all: Vec<usize> = entries(&bytes).take_while(|at| number(&bytes, *at) != 0).collect();
             for at in &all[..all.len() - 1] {
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_a_linker_left_behind_the_end_is_no_damage() {
+    fn after_the_end_a_value_is_allowed_and_a_tag_is_refused() {
         let mut found = 0;
         for bytes in libraries() {
             for at in entries(&bytes).skip_while(|at| number(&bytes, *at) != 0).skip(1) {
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_symbols_without_a_list_of_versions_are_seen() {
+    fn a_table_of_symbol_versions_without_lists_of_versions_is_refused() {
         for bytes in libraries() {
             let header = Header::parse(&bytes[..]).expect("a header");
             let endian = header.endian().expect("its order");
@@ -342,7 +344,7 @@ mod tests {
         }
     }
 
-    /// Where the header of the dynamic section is.
+    /// Returns the file offset of the dynamic section's header.
     fn section(bytes: &[u8]) -> usize {
         let header = Header::parse(bytes).expect("a header");
         let endian = header.endian().expect("its order");
@@ -352,11 +354,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_the_dynamic_section_that_the_loader_uses() {
+    fn a_dynamic_section_other_than_the_loaders_is_refused() {
         for bytes in libraries() {
             let at = section(&bytes);
             let (flags, offset) = (number(&bytes, at + 8), number(&bytes, at + 24));
-            // A section that isn't in memory may lie anywhere in the file, and say anything.
+            // A section that isn't loaded may be anywhere in the file, with any content.
             let mut decoy = with(&bytes, at + 8, flags & !u64::from(elf::SHF_ALLOC));
             let reason = |bytes: &[u8]| check(bytes).expect_err("it is refused").reason;
             assert_eq!(reason(&decoy), "is damaged: its dynamic section isn't where its segment is");
@@ -364,7 +366,7 @@ mod tests {
             decoy.extend_from_within(offset as usize..offset as usize + size);
             let decoy = with(&decoy, at + 24, bytes.len() as u64);
             assert_eq!(reason(&decoy), "is damaged: its dynamic section isn't where its segment is");
-            // A second one, in place of another section that isn't in memory.
+            // Turn another section that isn't loaded into a second dynamic section.
             let header = Header::parse(&bytes[..]).expect("a header");
             let endian = header.endian().expect("its order");
             let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
@@ -377,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_has_the_loader_load_more_is_refused_by_what_it_does() {
+    fn entries_that_load_further_libraries_are_refused() {
         for bytes in libraries() {
-            // In place of an entry that isn't looked at.
+            // Replaces an entry that isn't checked.
             let spare = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_SONAME));
             let Some(at) = spare else { continue };
             let reason = |tag: u32| check(&with(&bytes, at, u64::from(tag))).expect_err("it is refused").reason;
             assert_eq!(reason(DT_AUDIT), "has an auditing library loaded (an entry 0x6ffffefc of its dynamic section)");
-            for (tag, what) in NEVER {
+            for (tag, what) in FORBIDDEN {
                 assert!(reason(tag).starts_with(what), "{}", reason(tag));
             }
             assert_eq!(reason(elf::DT_TEXTREL), "has code that is written to as it is loaded");
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_and_searched_is_read_from_the_strings_that_the_loader_reads() {
+    fn needed_libraries_and_search_folders_are_read_from_the_loaders_strings() {
         for bytes in libraries() {
             let spare = entries(&bytes).find(|at| number(&bytes, *at) == u64::from(elf::DT_SONAME));
             let Some(at) = spare else { continue };

@@ -1,4 +1,4 @@
-//! Where plug-ins are looked for, and what was found there.
+//! Searches folders for plug-ins, loads them, and reports what became of each file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{LoadOptions, Plugin, Refusal, foreign, ownership};
-use crate::data::text::of_path;
+use crate::text::of_path;
 
-/// Who named a folder.
+/// The origin of a plug-in folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// `--plugins`, or a program.
+    /// `--plugins`, or the program that uses this crate.
     Flag,
-    /// A run's file.
+    /// A run file.
     Config(PathBuf),
     /// `$PLUGFIT_PLUGINS`.
     Environment,
-    /// Beside the program.
+    /// The folder `plugins` beside the program.
     Program,
     /// The user's data folder.
     User,
@@ -35,67 +35,67 @@ impl fmt::Display for Source {
     }
 }
 
-/// A folder to look in.
+/// A folder to search for plug-ins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// Where.
+    /// The folder's path.
     pub path: PathBuf,
-    /// Who named it.
+    /// The folder's origin.
     pub source: Source,
 }
 
-/// What a folder is.
+/// The state of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It is there.
+    /// It exists.
     Exists,
-    /// It isn't.
+    /// It doesn't exist.
     Missing,
-    /// It can't be read, and why.
+    /// It can't be read, for this reason.
     Unreadable(String),
-    /// Nothing is loaded from it, and why.
+    /// Nothing is loaded from it, for this reason.
     Refused(Refusal),
 }
 
-/// What became of a file.
+/// The outcome for a file.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It is loaded.
+    /// The file is loaded.
     Loaded(Arc<Plugin>),
-    /// It is a plug-in, or should be, and can't be loaded.
+    /// The file is or should be a plug-in, but can't be loaded.
     Refused(Refusal),
-    /// It isn't of interest.
+    /// The file isn't a plug-in, for this reason.
     PassedBy(String),
-    /// It is loaded already.
+    /// The same plug-in is already loaded.
     Same(String),
 }
 
-/// What was found in a folder.
+/// What a scan found in a folder.
 #[derive(Clone, Debug)]
 pub struct FolderReport {
     /// The folder.
     pub folder: Folder,
-    /// What it is.
+    /// The folder's state.
     pub state: State,
-    /// Its libraries, sorted by name.
+    /// The folder's libraries, sorted by name.
     pub files: Vec<FileReport>,
 }
 
-/// What became of a file.
+/// A file and its verdict.
 #[derive(Clone, Debug)]
 pub struct FileReport {
-    /// The file.
+    /// The file's path.
     pub path: PathBuf,
-    /// What became of it.
+    /// The outcome.
     pub verdict: Verdict,
     stamp: Option<Stamp>,
 }
 
-/// By what it is seen that a file isn't the one that it was: when it was changed, its length, its number.
+/// Change fingerprint: modification time, size, inode.
 type Stamp = (SystemTime, u64, u64);
 
-/// More than any file system's clock takes for a step.
-const TICK: Duration = Duration::from_secs(2);
+/// Longer than the resolution of any file system's clock.
+const CLOCK_RESOLUTION: Duration = Duration::from_secs(2);
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
@@ -107,19 +107,20 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 impl FileReport {
-    /// Whether this file was reported before, hasn't changed, and need not be looked at again.
+    /// Returns whether this file was reported before, hasn't changed, and need not be read again.
     pub fn is_among(&self, before: &[FileReport]) -> bool {
-        known(&self.path, self.stamp, before).is_some()
+        find_known(&self.path, self.stamp, before).is_some()
     }
 }
 
-fn known<'r>(path: &Path, stamp: Option<Stamp>, before: &'r [FileReport]) -> Option<&'r FileReport> {
+fn find_known<'r>(path: &Path, stamp: Option<Stamp>, before: &'r [FileReport]) -> Option<&'r FileReport> {
     let is_known = |other: &&FileReport| other.path == path && other.stamp == stamp;
-    let is_curable = |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.curable);
-    before.iter().filter(|other| stamp.is_some() && !is_curable(&other.verdict)).find(is_known)
+    let is_retryable = |verdict: &Verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.retryable);
+    before.iter().filter(|other| stamp.is_some() && !is_retryable(&other.verdict)).find(is_known)
 }
 
-/// The folders that are looked in always: those of `$PLUGFIT_PLUGINS`, `plugins` beside the program, and the user's.
+/// Returns the folders that are always searched: those of `$PLUGFIT_PLUGINS`, `plugins` beside the program, and the
+/// user's.
 pub fn default_folders() -> Vec<Folder> {
     let mut folders = Vec::new();
     if let Some(paths) = std::env::var_os("PLUGFIT_PLUGINS") {
@@ -138,8 +139,9 @@ pub fn default_folders() -> Vec<Folder> {
     folders
 }
 
-/// Loads what is in a folder, in sorted order; folders in it are not looked into, and what was loaded before and hasn't changed isn't
-/// looked at again. Where something says what may be loaded, no variable of the environment adds a folder.
+/// Loads the libraries in a folder, in sorted order. Subfolders aren't searched, and files that were reported before
+/// and haven't changed aren't read again. If a lock or signatures limit what may be loaded, folders of
+/// `$PLUGFIT_PLUGINS` are refused.
 pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> FolderReport {
     let path = std::path::absolute(&folder.path).unwrap_or_else(|_| folder.path.clone());
     let folder = Folder { path: path.clone(), source: folder.source.clone() };
@@ -163,26 +165,26 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
     };
     let open = |path: PathBuf| {
         let stamp = stamp(&path);
-        if let Some(known) = known(&path, stamp, before) {
+        if let Some(known) = find_known(&path, stamp, before) {
             return known.clone();
         }
         let verdict = match Plugin::open(&path, options) {
             Ok(plugin) => return FileReport { path, verdict: Verdict::Loaded(plugin), stamp },
             Err(refusal) if refusal.not_a_plugin => Verdict::PassedBy(format!("no plug-in: it {}", refusal.reason)),
-            // A file that a lock or a signature keeps out is told of, whatever it is.
+            // With a lock or signatures, a refused file is reported whatever it is.
             Err(refusal) => match foreign::what(&path).filter(|_| options.limit().is_none()) {
                 Some(what) => Verdict::PassedBy(format!("no plug-in: it {what}, and {}", refusal.reason)),
                 None => Verdict::Refused(refusal),
             },
         };
-        // What is being written may change once more within the same tick of the file system's clock.
-        let is_still = |stamp: &Stamp| stamp.0.elapsed().is_ok_and(|since| since > TICK);
+        // A file that is being written may change again within the same tick of the file system's clock.
+        let is_still = |stamp: &Stamp| stamp.0.elapsed().is_ok_and(|since| since > CLOCK_RESOLUTION);
         FileReport { path, verdict, stamp: stamp.filter(is_still) }
     };
     FolderReport { files: files.into_iter().map(open).collect(), ..report(State::Exists) }
 }
 
-/// Loads a file that was named by itself.
+/// Loads a file that was named explicitly.
 pub fn file(path: &Path, options: &LoadOptions) -> FileReport {
     let verdict = match Plugin::open(path, options) {
         Ok(plugin) => Verdict::Loaded(plugin),
@@ -191,10 +193,10 @@ pub fn file(path: &Path, options: &LoadOptions) -> FileReport {
     FileReport { path: path.to_owned(), verdict, stamp: None }
 }
 
-/// The shared libraries in a folder, sorted; none if there is no such folder.
+/// Returns the shared libraries in a folder, sorted; none if the folder doesn't exist.
 ///
 /// # Errors
-/// It can't be read.
+/// Returns an error if the folder can't be read.
 pub fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -219,19 +221,19 @@ fn is_library(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn scanned(path: &Path) -> FolderReport {
+    fn scan_without_limits(path: &Path) -> FolderReport {
         scan(&Folder { path: path.to_owned(), source: Source::Flag }, &LoadOptions::default(), &[])
     }
 
     #[test]
-    fn only_libraries_are_looked_at_and_each_has_a_verdict() {
+    fn only_libraries_are_read_and_each_has_a_verdict() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written");
         let suffix = std::env::consts::DLL_SUFFIX;
         write("notes.txt", "a");
         write(&format!("b{suffix}"), "hello");
         write(&format!("a{suffix}"), "");
-        let report = scanned(folder.path());
+        let report = scan_without_limits(folder.path());
         let reasons: Vec<String> = report
             .files
             .iter()
@@ -243,12 +245,12 @@ mod tests {
             })
             .collect();
         assert_eq!(reasons, [format!("a{suffix} is empty"), format!("b{suffix} is no shared library")]);
-        assert_eq!(scanned(&folder.path().join("no")).state, State::Missing);
+        assert_eq!(scan_without_limits(&folder.path().join("no")).state, State::Missing);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_that_others_can_write_is_refused_and_a_pipe_waits_for_nobody() {
+    fn a_folder_that_others_can_write_is_refused_and_a_pipe_does_not_block() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join(format!("pipe{}", std::env::consts::DLL_SUFFIX));
@@ -260,11 +262,13 @@ mod tests {
             0,
         )
         .expect("a pipe");
-        let report = scanned(folder.path());
+        let report = scan_without_limits(folder.path());
         assert!(
             matches!(&report.files[..], [FileReport { verdict: Verdict::Refused(refusal), .. }] if refusal.reason == "is no regular file")
         );
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("they can be set");
-        assert!(matches!(scanned(folder.path()).state, State::Refused(why) if why.reason.contains("mode 0777")));
+        assert!(
+            matches!(scan_without_limits(folder.path()).state, State::Refused(why) if why.reason.contains("mode 0777"))
+        );
     }
 }

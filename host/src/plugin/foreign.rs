@@ -1,4 +1,4 @@
-//! Libraries in a folder of plug-ins that are no plug-ins.
+//! Recognises libraries in a plug-in folder that aren't plug-ins.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,27 +8,28 @@ use object::{Endianness, FileKind, Object, ObjectSection, ObjectSymbol};
 
 use super::{headers, ownership};
 
-/// Longer than any library that is read.
-const TOO_LONG: u64 = 2 << 30;
+/// Maximum size of a file that is read, in bytes; larger than any real library.
+const MAX_LENGTH: u64 = 2 << 30;
 
-/// The sections that a manifest may be in.
+/// Names of the section that may contain the manifest.
 pub const MANIFESTS: [&str; 2] = [plugfit_abi::MANIFEST_SECTION, "__plugfit"];
 
-/// What a refused file is, if it is a library and no plug-in; none: it is a plug-in, or no library, or it can't be told.
+/// Returns what a refused file is, if it is a library but not a plug-in. Returns `None` if it is a plug-in, isn't a
+/// library, or can't be determined.
 ///
-/// It may be of another machine, so that more is recognised here than can be loaded. The file is read once more, and only if it was
-/// refused.
+/// The file may be built for another machine, so this recognises more files than can be loaded. The file is read again,
+/// but only after it was refused.
 pub fn what(path: &Path) -> Option<&'static str> {
     let (file, metadata) = ownership::open_at_once(path).ok()?;
-    if !metadata.is_file() || metadata.len() > TOO_LONG {
+    if !metadata.is_file() || metadata.len() > MAX_LENGTH {
         return None;
     }
     let mut bytes = Vec::new();
-    file.take(TOO_LONG).read_to_end(&mut bytes).ok()?;
-    of_bytes(&bytes)
+    file.take(MAX_LENGTH).read_to_end(&mut bytes).ok()?;
+    describe_bytes(&bytes)
 }
 
-fn of_bytes(bytes: &[u8]) -> Option<&'static str> {
+fn describe_bytes(bytes: &[u8]) -> Option<&'static str> {
     let counts = match object::FileKind::parse(bytes).ok()? {
         FileKind::Elf64 => headers::check_counts::<FileHeader64<Endianness>>(bytes),
         FileKind::Elf32 => headers::check_counts::<FileHeader32<Endianness>>(bytes),
@@ -41,11 +42,12 @@ fn of_bytes(bytes: &[u8]) -> Option<&'static str> {
     }
     let is_manifest = |section: object::Section<'_, '_>| section.name().is_ok_and(|name| MANIFESTS.contains(&name));
     let is_plugin = file.sections().any(is_manifest) || exports(&file, plugfit_abi::ROOT_SYMBOL_PREFIX);
-    // Without sections it is a part of a file.
+    // A library without sections is a truncated file.
     (!is_plugin && file.sections().next().is_some()).then_some("has no plugfit manifest")
 }
 
-/// Whether Python can import it. plugfit's own package has the standard set linked in, and can be loaded by Python alone.
+/// Returns whether Python can import the library. plugfit's own Python package links in the standard set, and only
+/// Python can load it.
 pub fn is_of_python(file: &object::File<'_>) -> bool {
     exports(file, "PyInit_")
 }
@@ -63,12 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_whole_library_is_not_said_to_be_foreign() {
-        assert_eq!(of_bytes(b"no library"), None);
+    fn a_file_that_is_not_a_whole_library_is_not_foreign() {
+        assert_eq!(describe_bytes(b"no library"), None);
         assert_eq!(what(Path::new("/dev/null")), None);
         assert_eq!(what(Path::new("/nowhere")), None);
         let Ok(shell) = std::fs::read("/bin/sh") else { return };
-        assert_eq!(of_bytes(&shell), Some("has no plugfit manifest"));
-        assert_eq!(of_bytes(&shell[..shell.len() / 2]), None);
+        assert_eq!(describe_bytes(&shell), Some("has no plugfit manifest"));
+        assert_eq!(describe_bytes(&shell[..shell.len() / 2]), None);
     }
 }

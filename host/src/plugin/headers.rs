@@ -1,8 +1,9 @@
-//! Whether the headers of an ELF library agree with one another, and ask the loader for nothing that harms the process.
+//! Checks that the headers of an ELF library agree with one another, and that they request nothing of the loader that
+//! harms the process.
 //!
-//! The system's loader believes them: where one is wrong, it ends the process or runs what is no code. The sections repeat everything that
-//! it takes from the segments and from [the dynamic section](super::dynamic), so that a single wrong number is seen. What the code does
-//! when it runs can't be told from headers.
+//! ld.so trusts the headers: a wrong number makes it end the process or run data as code. The sections repeat
+//! everything that ld.so takes from the segments and from [the dynamic section](super::dynamic), so each number is
+//! cross-checked against the sections. What the code does when it runs can't be determined from headers.
 
 use std::ops::Range;
 
@@ -17,7 +18,8 @@ pub type Header = FileHeader64<Endianness>;
 pub type Section = SectionHeader64<Endianness>;
 pub type Segment = ProgramHeader64<Endianness>;
 
-/// Refuses a library, whole and of this machine, whose headers contradict one another. Gives what it is linked with.
+/// Refuses a library whose headers contradict one another, and returns the names that it is linked with. The library
+/// must be complete and built for this machine.
 pub fn check(bytes: &[u8]) -> Result<Links, Refusal> {
     let damaged = |error: object::read::Error| damaged(&error.to_string());
     check_counts::<Header>(bytes)?;
@@ -32,13 +34,14 @@ pub fn check(bytes: &[u8]) -> Result<Links, Refusal> {
     }
     library.check_segments()?;
     library.check_stack()?;
-    library.check_guarded()?;
+    library.check_relro()?;
     library.check_sections()?;
     library.check_thread_locals()?;
     library.check_dynamic()
 }
 
-/// Refuses more segments or sections than any plug-in has, and names of sections and symbols so long that to read each of them takes for ever.
+/// Refuses more segments or sections than any plug-in has, and names of sections and symbols so long that reading all
+/// of them would take too long.
 pub fn check_counts<H: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<(), Refusal> {
     let damaged = |error: object::read::Error| damaged(&error.to_string());
     let header = H::parse(bytes).map_err(damaged)?;
@@ -77,11 +80,11 @@ pub fn holds(agrees: bool, what: impl FnOnce() -> String) -> Result<(), Refusal>
     if agrees { Ok(()) } else { Err(damaged(&what())) }
 }
 
-/// Strings that other tables point into.
+/// A string table, into which other tables point.
 pub struct Strings<'b>(pub &'b [u8]);
 
 impl<'b> Strings<'b> {
-    /// What stands there, to its end, of at most so many bytes.
+    /// Returns the string at `offset`, without its terminator, if it has at most `most` bytes.
     pub fn text(&self, offset: u64, most: usize) -> Result<&'b [u8], Refusal> {
         let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)).unwrap_or_default();
         let length = rest.iter().take(most + 1).position(|byte| *byte == 0);
@@ -89,7 +92,7 @@ impl<'b> Strings<'b> {
     }
 }
 
-/// Memory is protected by pages, and no page is smaller.
+/// The smallest page size. Memory is protected by pages.
 const PAGE: u64 = 4096;
 
 pub struct Library<'b> {
@@ -112,7 +115,7 @@ impl<'b> Library<'b> {
         Ok(first)
     }
 
-    /// The sections that are in memory when it is loaded.
+    /// Returns the sections that are in memory when the library is loaded.
     pub fn loaded_sections(&self) -> impl Iterator<Item = &'b Section> {
         let is_loaded = |section: &&Section| {
             section.sh_flags(self.endian) & u64::from(elf::SHF_ALLOC) != 0 && section.sh_size(self.endian) > 0
@@ -129,7 +132,7 @@ impl<'b> Library<'b> {
         start..start.saturating_add(section.sh_size(self.endian))
     }
 
-    /// The segment that these addresses are loaded with.
+    /// Returns the segment that contains these addresses.
     fn load_of(&self, addresses: &Range<u64>) -> Option<&'b Segment> {
         self.of_type(elf::PT_LOAD).find(|segment| {
             let start = segment.p_vaddr(self.endian);
@@ -137,7 +140,7 @@ impl<'b> Library<'b> {
         })
     }
 
-    /// Where in the file these addresses are loaded from, if all of them are.
+    /// Returns the file range that these addresses are loaded from, if all of them are.
     pub fn place(&self, addresses: &Range<u64>) -> Option<Range<usize>> {
         let load = self.load_of(addresses)?;
         let start = load.p_vaddr(self.endian);
@@ -148,18 +151,18 @@ impl<'b> Library<'b> {
         Some(place(addresses.start)?..place(addresses.end)?)
     }
 
-    /// What is loaded to these addresses, if all of it is in the file.
+    /// Returns the bytes that are loaded to these addresses, if all of them are in the file.
     pub fn loaded(&self, addresses: &Range<u64>) -> Option<&'b [u8]> {
         self.bytes.get(self.place(addresses)?)
     }
 
-    /// Whether these addresses are loaded with all of these flags.
+    /// Returns whether these addresses are loaded with all of these flags.
     pub fn allows(&self, addresses: &Range<u64>, flags: u32) -> bool {
         self.load_of(addresses).is_some_and(|load| load.p_flags(self.endian) & flags == flags)
     }
 
-    /// Whether what is at this offset of the file comes to this address, so many bytes of it.
-    fn comes_to(&self, offset: u64, addresses: &Range<u64>) -> bool {
+    /// Returns whether these addresses are loaded from this file offset.
+    fn is_loaded_from(&self, offset: u64, addresses: &Range<u64>) -> bool {
         self.load_of(addresses).is_some_and(|load| {
             let (at, from) = (load.p_vaddr(self.endian), load.p_offset(self.endian));
             addresses.start - at == offset.wrapping_sub(from) && addresses.end - at <= load.p_filesz(self.endian)
@@ -173,7 +176,7 @@ impl<'b> Library<'b> {
             let (start, size) = (load.p_vaddr(endian), load.p_memsz(endian));
             let align = load.p_align(endian);
             holds(align == 0 || align.is_power_of_two(), || format!("a segment is aligned to {align} bytes"))?;
-            // Whole pages are mapped: of two segments in one page, the second replaces what the first one had there.
+            // Whole pages are mapped: if two segments share a page, the second replaces the first one's content.
             let is_apart = start >= end && (end == 0 || start / PAGE > (end - 1) / PAGE);
             holds(is_apart && start.checked_add(size).is_some(), || "its segments overlap".into())?;
             holds(load.p_filesz(endian) <= size, || "a segment is longer in the file than in memory".into())?;
@@ -190,20 +193,21 @@ impl<'b> Library<'b> {
             if matches!(kind, elf::PT_LOAD | elf::PT_NULL | elf::PT_GNU_STACK) || size == 0 {
                 continue;
             }
-            let fits = self.comes_to(segment.p_offset(endian), &(start..start.saturating_add(size)));
+            let fits = self.is_loaded_from(segment.p_offset(endian), &(start..start.saturating_add(size)));
             holds(fits && size <= segment.p_memsz(endian), || {
                 format!("a segment of type {kind:#x} isn't where it is loaded")
             })?;
         }
-        if let Some(own) = self.only(elf::PT_PHDR, "PT_PHDR")? {
-            holds(own.p_offset(endian) == self.header.e_phoff(endian), || {
-                "its segments are said to be elsewhere".into()
+        if let Some(table) = self.only(elf::PT_PHDR, "PT_PHDR")? {
+            holds(table.p_offset(endian) == self.header.e_phoff(endian), || {
+                "its PT_PHDR segment isn't where its program headers are".into()
             })?;
         }
         Ok(())
     }
 
-    /// The loader makes the stacks of all threads executable for a library that asks for that, or that doesn't say.
+    /// Refuses an executable stack. The loader makes the stacks of all threads executable for a library that requests
+    /// it or doesn't declare otherwise.
     fn check_stack(&self) -> Result<(), Refusal> {
         let mut all = self.of_type(elf::PT_GNU_STACK).peekable();
         let says = all.peek().is_some();
@@ -215,22 +219,23 @@ impl<'b> Library<'b> {
             .hint("link it with -z noexecstack; what is written in assembly needs a section .note.GNU-stack"))
     }
 
-    /// What the loader closes to writing once it has filled it in lies in one segment, and nothing that is written later lies there.
-    fn check_guarded(&self) -> Result<(), Refusal> {
+    /// Checks that the memory that the loader makes read-only after relocation (RELRO) lies in one segment, and that it
+    /// contains no data that is written later.
+    fn check_relro(&self) -> Result<(), Refusal> {
         let endian = self.endian;
-        let Some(guarded) = self.only(elf::PT_GNU_RELRO, "PT_GNU_RELRO")? else { return Ok(()) };
-        let (start, size) = (guarded.p_vaddr(endian), guarded.p_memsz(endian));
+        let Some(relro) = self.only(elf::PT_GNU_RELRO, "PT_GNU_RELRO")? else { return Ok(()) };
+        let (start, size) = (relro.p_vaddr(endian), relro.p_memsz(endian));
         // The loader rounds both down.
         let pages = start / PAGE * PAGE..start.saturating_add(size) / PAGE * PAGE;
         if pages.is_empty() {
             return Ok(());
         }
-        let holds_it = |load: &Segment| {
+        let contains_it = |load: &Segment| {
             let begin = load.p_vaddr(endian);
             let end = begin.saturating_add(load.p_memsz(endian)).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
             begin <= start && pages.end <= end && load.p_flags(endian) & elf::PF_W != 0
         };
-        holds(self.of_type(elf::PT_LOAD).any(holds_it), || {
+        holds(self.of_type(elf::PT_LOAD).any(contains_it), || {
             "memory that isn't its data would be closed to writing".into()
         })?;
         for section in self.loaded_sections() {
@@ -244,10 +249,10 @@ impl<'b> Library<'b> {
 
     fn check_sections(&self) -> Result<(), Refusal> {
         let endian = self.endian;
-        let is_unwinding = |section: &&Section| self.name(section) == ".eh_frame_hdr";
-        let unwinding = self.loaded_sections().find(is_unwinding).map(|section| section.sh_addr(endian));
+        let is_unwind_table = |section: &&Section| self.name(section) == ".eh_frame_hdr";
+        let section_address = self.loaded_sections().find(is_unwind_table).map(|section| section.sh_addr(endian));
         let found = self.only(elf::PT_GNU_EH_FRAME, "PT_GNU_EH_FRAME")?.map(|segment| segment.p_vaddr(endian));
-        holds(unwinding == found, || "a panic would find no way out of it".into())?;
+        holds(section_address == found, || "its unwind table isn't where its segment is".into())?;
         for section in self.loaded_sections() {
             let (kind, flags) = (section.sh_type(endian), section.sh_flags(endian));
             let has = |flag: u32| flags & u64::from(flag) != 0;
@@ -260,7 +265,7 @@ impl<'b> Library<'b> {
             let in_place = if kind == elf::SHT_NOBITS {
                 addresses.start - load.p_vaddr(endian) >= load.p_filesz(endian)
             } else {
-                self.comes_to(section.sh_offset(endian), &addresses)
+                self.is_loaded_from(section.sh_offset(endian), &addresses)
             };
             holds(in_place, || format!("{name} isn't where its segment is"))?;
             let wanted = [(true, elf::PF_R), (has(elf::SHF_WRITE), elf::PF_W), (has(elf::SHF_EXECINSTR), elf::PF_X)];
@@ -271,28 +276,30 @@ impl<'b> Library<'b> {
         Ok(())
     }
 
-    /// What each thread gets a copy of.
+    /// Checks the thread-local storage, of which each thread gets a copy.
     fn check_thread_locals(&self) -> Result<(), Refusal> {
         let endian = self.endian;
-        let sections = || self.loaded_sections().filter(|one| one.sh_flags(endian) & u64::from(elf::SHF_TLS) != 0);
+        let sections =
+            || self.loaded_sections().filter(|section| section.sh_flags(endian) & u64::from(elf::SHF_TLS) != 0);
         let Some(segment) = self.only(elf::PT_TLS, "PT_TLS")? else {
             return holds(sections().next().is_none(), || "its thread-locals are in no segment".into());
         };
-        let start = sections().map(|one| one.sh_addr(endian)).min().unwrap_or(segment.p_vaddr(endian));
-        let end =
-            |of: &mut dyn Iterator<Item = &'b Section>| of.map(|one| self.addresses(one).end).max().unwrap_or(start);
+        let start = sections().map(|section| section.sh_addr(endian)).min().unwrap_or(segment.p_vaddr(endian));
+        let end = |sections: &mut dyn Iterator<Item = &'b Section>| {
+            sections.map(|section| self.addresses(section).end).max().unwrap_or(start)
+        };
         let whole = end(&mut sections());
-        let given = end(&mut sections().filter(|one| one.sh_type(endian) != elf::SHT_NOBITS));
-        let align = sections().map(|one| one.sh_addralign(endian)).max().unwrap_or(1);
+        let initialised = end(&mut sections().filter(|section| section.sh_type(endian) != elf::SHT_NOBITS));
+        let align = sections().map(|section| section.sh_addralign(endian)).max().unwrap_or(1);
         let agrees = segment.p_vaddr(endian) == start
             && segment.p_memsz(endian) == whole - start
-            && segment.p_filesz(endian) == given - start
+            && segment.p_filesz(endian) == initialised - start
             && (segment.p_memsz(endian) == 0 || segment.p_align(endian).max(1) == align.max(1));
         holds(agrees, || "its thread-locals aren't as its segment says".into())
     }
 }
 
-/// Whether a section of this name is written after the library is loaded.
+/// Returns whether a section of this name is written after the library is loaded.
 fn stays_writable(name: &str) -> bool {
     let is_part_of =
         |whole: &str| name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -311,7 +318,7 @@ pub mod tests {
         paths.filter_map(|path| std::fs::read(path).ok()).filter(|bytes| bytes.starts_with(&elf::ELFMAG)).collect()
     }
 
-    /// Puts a number of eight bytes there.
+    /// Returns the bytes with a number of eight bytes at this offset.
     pub fn with(bytes: &[u8], at: usize, number: u64) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         bytes[at..at + 8].copy_from_slice(&number.to_ne_bytes());
@@ -322,7 +329,7 @@ pub mod tests {
         u64::from_ne_bytes(*bytes[at..].first_chunk().expect("eight bytes"))
     }
 
-    /// Where in the file the entries of the dynamic section are.
+    /// Returns the file offsets of the dynamic section's entries.
     pub fn entries(bytes: &[u8]) -> impl Iterator<Item = usize> {
         let header = Header::parse(bytes).expect("a header");
         let endian = header.endian().expect("its order");
@@ -333,14 +340,14 @@ pub mod tests {
     }
 
     #[test]
-    fn what_linkers_make_agrees_with_itself() {
+    fn system_libraries_pass_the_checks() {
         for bytes in libraries() {
             check(&bytes).expect("a library of the system");
         }
     }
 
     #[test]
-    fn a_segment_that_is_elsewhere_or_closed_is_seen() {
+    fn a_misplaced_or_unreadable_segment_is_refused() {
         for bytes in libraries() {
             let header = Header::parse(&bytes[..]).expect("a header");
             let endian = header.endian().expect("its order");
@@ -363,7 +370,7 @@ pub mod tests {
         }
     }
 
-    /// Where the header of a segment of this type is.
+    /// Returns the file offset of the header of a segment of this type.
     fn segment(bytes: &[u8], kind: u32) -> Option<usize> {
         let header = Header::parse(bytes).expect("a header");
         let endian = header.endian().expect("its order");
@@ -373,10 +380,10 @@ pub mod tests {
     }
 
     #[test]
-    fn an_executable_stack_is_refused_whether_it_is_asked_for_or_not_declined() {
+    fn an_executable_stack_is_refused_if_requested_or_not_declined() {
         for bytes in libraries() {
             let at = segment(&bytes, elf::PT_GNU_STACK).expect("it says which stack it needs");
-            // Type and flags are one word each.
+            // Type and flags are one 32-bit word each.
             let with_flags = |flags: u32| with(&bytes, at, u64::from(flags) << 32 | u64::from(elf::PT_GNU_STACK));
             let reason = |bytes: &[u8]| check(bytes).expect_err("it is refused").reason;
             assert_eq!(reason(&with_flags(elf::PF_R | elf::PF_W | elf::PF_X)), "needs an executable stack");
@@ -386,15 +393,15 @@ pub mod tests {
     }
 
     #[test]
-    fn only_data_of_its_own_is_closed_to_writing() {
+    fn relro_outside_of_the_librarys_data_is_refused() {
         for bytes in libraries() {
             let Some(at) = segment(&bytes, elf::PT_GNU_RELRO) else { continue };
             let (start, size) = (number(&bytes, at + 16), number(&bytes, at + 40));
             if size < PAGE {
-                // Elsewhere it may hold no whole page, and then nothing is closed.
+                // A smaller one may contain no whole page, and then nothing becomes read-only.
                 continue;
             }
-            // With nothing in the file, the other checks don't look at it.
+            // With no content in the file, the other checks skip the segment.
             let without_content = with(&bytes, at + 32, 0);
             check(&without_content).expect("the loader looks at its size in memory alone");
             for (place, wrong) in [
@@ -410,7 +417,7 @@ pub mod tests {
     }
 
     #[test]
-    fn segments_share_no_page_and_code_is_not_writable() {
+    fn segments_that_share_a_page_and_writable_code_are_refused() {
         for bytes in libraries() {
             let header = Header::parse(&bytes[..]).expect("a header");
             let endian = header.endian().expect("its order");
@@ -449,14 +456,14 @@ pub mod tests {
     }
 
     #[test]
-    fn a_name_without_an_end_within_reach_is_refused() {
+    fn a_name_without_an_end_and_a_name_that_is_too_long_are_refused() {
         for bytes in libraries() {
             let header = Header::parse(&bytes[..]).expect("a header");
             let endian = header.endian().expect("its order");
             let sections = header.section_headers(endian, &bytes[..]).expect("its sections");
             let names = usize::from(header.e_shstrndx(endian));
             let at = header.e_shoff(endian) as usize + names * size_of::<Section>();
-            // Without its last byte, the last name has no end.
+            // Without its last byte, the last name has no terminator.
             let cut = with(&bytes, at + 32, sections[names].sh_size(endian) - 1);
             assert_eq!(check(&cut).expect_err("it has no end").reason, "is damaged: a name in it has no end");
             let strings = sections.iter().find(|section| section.sh_type(endian) == elf::SHT_STRTAB).expect("strings");
@@ -473,7 +480,7 @@ pub mod tests {
     #[test]
     fn a_library_without_sections_is_refused() {
         for bytes in libraries() {
-            // Where the sections' headers are, and their number.
+            // The offset of the section headers, and their number.
             let mut without = with(&bytes, 40, 0);
             without[60..64].fill(0);
             assert_eq!(check(&without).expect_err("it is refused").reason, "has no list of its sections");

@@ -1,4 +1,5 @@
-//! What matters of a library's file. Debugging symbols, often nine tenths of it, are neither read nor loaded.
+//! Reads the parts of a library's file that are loaded or vetted. Debugging symbols, often nine tenths of the file, are
+//! neither read nor loaded.
 
 use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom};
@@ -10,7 +11,8 @@ use object::{Endianness, pod};
 
 type Header = FileHeader64<Endianness>;
 
-/// Reads a library of this length. The result is as long; what neither the loader nor the vetting looks at stays zero.
+/// Reads a library of this length. The result has the same length; bytes that neither the loader nor the vetting reads
+/// stay zero.
 pub fn read(file: &mut File, length: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     let mut fill = |bytes: &mut [u8], range: Range<u64>| {
@@ -35,7 +37,7 @@ pub fn read(file: &mut File, length: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// How much of a library the loader maps: to the end of its last segment.
+/// Returns how many bytes of a library the loader maps: up to the end of the last segment.
 pub fn mapped(bytes: &[u8]) -> usize {
     let end = || {
         let header = Header::parse(bytes).ok()?;
@@ -46,7 +48,7 @@ pub fn mapped(bytes: &[u8]) -> usize {
     end().map_or(bytes.len(), |end| usize::try_from(end).unwrap_or(usize::MAX).min(bytes.len()))
 }
 
-/// Where the tables of the segments and of the sections lie.
+/// Returns the file ranges of the segment table and the section table.
 fn tables(bytes: &[u8]) -> Option<(Range<u64>, Range<u64>)> {
     let (header, _) = pod::from_bytes::<Header>(bytes).ok()?;
     let endian = header.endian().ok()?;
@@ -57,7 +59,7 @@ fn tables(bytes: &[u8]) -> Option<(Range<u64>, Range<u64>)> {
     ))
 }
 
-/// Where the sections' names lie.
+/// Returns the file range of the section names.
 fn section_names(bytes: &[u8]) -> Option<Range<u64>> {
     let header = Header::parse(bytes).ok()?;
     let endian = header.endian().ok()?;

@@ -1,6 +1,8 @@
+//! The kinds of components: losses, metrics, optimizers and schedules.
+
 use std::fmt;
 
-/// The kinds of components.
+/// The kind of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// A loss.
@@ -14,10 +16,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule];
 
-    /// "losses".
+    /// Returns the plural, such as "losses".
     pub fn plural(self) -> &'static str {
         match self {
             Kind::Loss => "losses",
@@ -27,7 +29,7 @@ impl Kind {
         }
     }
 
-    /// The id of the interface that the host speaks.
+    /// Returns the id of the interface that the host uses for this kind.
     pub fn interface(self) -> &'static str {
         match self {
             Kind::Loss => plugfit_abi::LOSS_V1,
@@ -37,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a manifest calls by this name.
+    /// Returns the kind with this name in a manifest.
     pub fn from_name(name: &str) -> Option<Self> {
         Kind::ALL.into_iter().find(|kind| kind.to_string() == name)
     }

@@ -1,4 +1,4 @@
-//! From a file to a plug-in whose interfaces are checked.
+//! Loads plug-ins from files, checks their interfaces, and creates their components.
 
 use std::fmt;
 use std::io::Read;
@@ -12,45 +12,45 @@ use plugfit_api::testing;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::component::{Owned, Table};
+use super::component::{ComponentHandle, Table};
 use super::isolate::{self, Isolated, Isolation, Source};
 use super::trust::TrustedKeys;
 use super::{
-    Component, Door, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, allocations, image, library,
-    lock::hex, ownership, sha256, vet,
+    Component, HostCallbacks, Kind, Lock, Loss, Manifest, Metric, Optimizer, Refusal, Schedule, allocations, image,
+    library, lock::hex, ownership, sha256, vet,
 };
-use crate::data::text::of_path;
+use crate::text::of_path;
 use crate::{Error, Result};
 
-/// How plug-ins are loaded. A host keeps those that it was made with: nothing loosens them.
+/// How plug-ins are loaded. A host's options are fixed when it is created; nothing can loosen them later.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// From where the file is and not from a checked copy, so that it finds libraries beside it.
+    /// Load the file itself instead of a checked copy, so that the loader finds libraries beside it.
     pub load_in_place: bool,
-    /// Only what is in each of these locks.
+    /// Load only files that are in each of these locks.
     pub locks: Vec<Arc<Lock>>,
-    /// Only what is signed with one of these keys.
+    /// Load only files that are signed with one of these keys.
     pub signed_by: Option<Arc<TrustedKeys>>,
-    /// In processes of their own.
+    /// Run each plug-in in its own process.
     pub isolate: Option<Isolation>,
-    /// Their manifests alone: components can be looked at and not made, and no code of a plug-in runs.
+    /// Read only manifests: components can be inspected but not created, and no code of a plug-in runs.
     pub manifests_only: bool,
 }
 
 impl LoadOptions {
-    /// What says which files may be loaded, if anything does.
+    /// Returns what limits the files that may be loaded, if anything does: the path of a lock, or `--require-signed`.
     pub fn limit(&self) -> Option<String> {
         let lock = self.locks.first().map(|lock| of_path(lock.path()));
         lock.or_else(|| self.signed_by.as_ref().map(|_| "--require-signed".into()))
     }
 
-    /// A library that may be loaded, the whole of it or what matters.
+    /// Reads a library that may be loaded: the whole file, or only the relevant parts.
     pub(super) fn read(&self, path: &Path, whole: bool) -> std::result::Result<Library, Refusal> {
         if let (true, Some(limit)) = (self.load_in_place, self.limit()) {
             return Err(Refusal::asked_wrongly(format!("can't be loaded in place with {limit}"))
                 .hint("what is loaded in place may change after it was checked"));
         }
-        // First what is quick: without a signature nothing need be read.
+        // The signature is read first, since that is quick: without one, the library need not be read.
         let signature = self.signed_by.as_ref().map(|keys| keys.signature(path)).transpose()?;
         let library = Library::read(path, whole || self.limit().is_some())?;
         for lock in &self.locks {
@@ -63,12 +63,12 @@ impl LoadOptions {
     }
 }
 
-/// Where a plug-in came from.
+/// The origin of a plug-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Linked in.
+    /// Linked into the program.
     BuiltIn,
-    /// A file.
+    /// Loaded from this file.
     File(PathBuf),
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A plug-in that is loaded. It is never unloaded.
+/// A loaded plug-in. It is never unloaded.
 pub struct Plugin {
     manifest: Manifest,
     manifest_digest: String,
@@ -89,10 +89,10 @@ pub struct Plugin {
     origin: Origin,
     /// See [`digest`](Self::digest).
     digest: String,
-    /// None: it isn't loaded into this process.
+    /// `None` if its code isn't loaded into this process.
     root: Option<&'static Root>,
     pub(super) loss: Offered<LossV1>,
-    /// What its losses do in float64; a plug-in built before there was an interface for it doesn't offer it.
+    /// The float64 table of its losses. A plug-in that was built before this interface existed doesn't offer it.
     pub(super) float64: Option<&'static LossV2>,
     pub(super) metric: Offered<MetricV1>,
     pub(super) optimizer: Offered<OptimizerV1>,
@@ -100,7 +100,7 @@ pub struct Plugin {
     isolated: Option<Isolated>,
 }
 
-/// An interface that fits, or why it doesn't.
+/// A checked interface, or the reason why it can't be used.
 pub(super) type Offered<T> = std::result::Result<Checked<T>, Misfit>;
 
 /// An interface whose layout was checked.
@@ -122,10 +122,10 @@ impl fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Vets a file, and loads what was vetted.
+    /// Vets a file and loads the vetted bytes.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// Returns a refusal if the file can't be used or may not be loaded.
     pub fn open(path: &Path, options: &LoadOptions) -> std::result::Result<Arc<Self>, Refusal> {
         Self::open_file(path, options).map_err(|refusal| refusal.at(path))
     }
@@ -139,15 +139,17 @@ impl Plugin {
             }
             let digest = digest(&bytes);
             let worker = options.isolate.clone().filter(|_| !options.manifests_only);
-            let path_of = if in_place { real } else { path.to_owned() };
-            let isolated = worker
-                .map(|isolation| Isolated::new(isolation, Source { bytes, path: path_of, in_place, function: None }));
-            return Ok(Arc::new(Self::not_here(isolated, vetted, digest, path)));
+            let library_path = if in_place { real } else { path.to_owned() };
+            let isolated = worker.map(|isolation| {
+                Isolated::new(isolation, Source { bytes, path: library_path, in_place, function: None })
+            });
+            return Ok(Arc::new(Self::not_loaded(isolated, vetted, digest, path)));
         }
         Self::load(&bytes, path, &real, in_place, false)
     }
 
-    /// Loads the library of these bytes into this process; `real` is where it is loaded from, in place. `expendable`: a panic that ends it does no harm.
+    /// Loads the library of these bytes into this process. `real` is the file to load if `in_place` is set.
+    /// `expendable`: a panic may end the process.
     pub(super) fn load(
         bytes: &[u8],
         path: &Path,
@@ -161,36 +163,37 @@ impl Plugin {
         }
         let library = library::open(bytes, real, &vetted.needed, in_place)
             .map_err(|error| Refusal::new("can't be loaded by the system").hint(one_line(&error)).details(error))?;
-        // SAFETY: the symbol's address is wanted and nothing is assumed of what it points at.
+        // SAFETY: only the symbol's address is taken; nothing is assumed about what it points to.
         let root: *const Root = match unsafe { library.get::<*const Root>(vetted.root.as_bytes()) } {
             Ok(symbol) => *symbol,
             Err(error) => return Err(Refusal::new("doesn't export its root").details(error.to_string())),
         };
-        // Never unloaded: threads, thread-locals and components of it may live on.
+        // Never unloaded: threads, thread-locals and components of the library may live on.
         std::mem::forget(library);
         if root.is_null() || !root.is_aligned() {
             return Err(Refusal::new("has a root that is no root"));
         }
-        // SAFETY: not null, aligned, in a library that stays; magic and version come first in every version of the root.
+        // SAFETY: `root` isn't null, is aligned, and points into a library that is never unloaded; magic and version
+        // come first in every version of the root.
         let (magic, version) = unsafe { ((*root).magic, (*root).abi_version) };
         if magic != plugfit_abi::MAGIC || version != plugfit_abi::ABI_VERSION {
             return Err(Refusal::new("has a root of another ABI than its manifest says").hint("build it again"));
         }
-        // SAFETY: it is of our ABI version, and lives for ever.
+        // SAFETY: the root has this program's ABI version, and is never freed.
         let root = unsafe { &*root };
-        // SAFETY: the root's promise.
-        let own = unsafe { std::slice::from_raw_parts(root.manifest, root.manifest_length) };
-        if own != vetted.json {
+        // SAFETY: the root guarantees that its manifest has this address and length.
+        let manifest_in_memory = unsafe { std::slice::from_raw_parts(root.manifest, root.manifest_length) };
+        if manifest_in_memory != vetted.json {
             return Err(Refusal::new("has another manifest in memory than in its file").hint("build it again"));
         }
         let (manifest_digest, digest) = (sha256(&vetted.json), digest(bytes));
         Ok(Arc::new(Self::of_root(root, vetted.manifest, manifest_digest, digest, Origin::File(path.to_owned()))))
     }
 
-    /// The manifest of a file; no code of it runs.
+    /// Reads the manifest of a file without running any of its code.
     ///
     /// # Errors
-    /// Why it would be refused.
+    /// Returns a refusal if the file could not be loaded.
     pub fn read_manifest(path: &Path) -> std::result::Result<Manifest, Refusal> {
         let read = || {
             let manifest = vet::plugin(&Library::read(path, false)?.bytes, true)?.manifest;
@@ -200,16 +203,16 @@ impl Plugin {
         read().map_err(|refusal: Refusal| refusal.at(path))
     }
 
-    /// A plug-in that is linked in.
+    /// Creates the plug-in of a root that is linked into the program.
     ///
     /// # Errors
-    /// It is of another ABI.
+    /// Returns a refusal if the root has another ABI version.
     pub fn built_in(root: &'static Root) -> std::result::Result<Arc<Self>, Refusal> {
         let refused = |reason: String| Refusal::new(reason).at("a plug-in that is linked in");
         if root.magic != plugfit_abi::MAGIC || root.abi_version != plugfit_abi::ABI_VERSION {
             return Err(refused("is of another ABI".into()));
         }
-        // SAFETY: the root's promise.
+        // SAFETY: the root guarantees that its manifest has this address and length.
         let json = unsafe { std::slice::from_raw_parts(root.manifest, root.manifest_length) };
         let manifest =
             serde_json::from_slice(json).map_err(|error| refused(format!("has a damaged manifest: {error}")))?;
@@ -241,13 +244,17 @@ impl Plugin {
         }
     }
 
-    /// One whose code isn't loaded into this process: what its manifest says is taken for true.
-    fn not_here(isolated: Option<Isolated>, vetted: vet::Vetted, digest: String, path: &Path) -> Self {
-        fn offered<T>((table, interface): (&'static T, &'static Interface), kind: Kind, of: &Manifest) -> Offered<T> {
-            declared(kind, of)?;
-            match of.interfaces.iter().any(|id| id == kind.interface()) {
+    /// Creates a plug-in whose code isn't loaded into this process; its manifest is trusted.
+    fn not_loaded(isolated: Option<Isolated>, vetted: vet::Vetted, digest: String, path: &Path) -> Self {
+        fn offered<T>(
+            (table, interface): (&'static T, &'static Interface),
+            kind: Kind,
+            manifest: &Manifest,
+        ) -> Offered<T> {
+            declared(kind, manifest)?;
+            match manifest.interfaces.iter().any(|id| id == kind.interface()) {
                 true => Ok(Checked { interface, table }),
-                false => Err(not_offered(kind, of)),
+                false => Err(not_offered(kind, manifest)),
             }
         }
         let manifest = vetted.manifest;
@@ -267,79 +274,80 @@ impl Plugin {
         }
     }
 
-    /// Counts from now on what its code asks of the system's allocator, for the tests of a plug-in.
+    /// Counts the plug-in's allocations from now on, for `plugfit check`.
     pub(crate) fn count_allocations(&self) {
         if let Some(root) = self.root {
-            // SAFETY: it is never unloaded, and was vetted.
+            // SAFETY: the library is never unloaded, and was vetted.
             unsafe { allocations::count(std::ptr::from_ref(root).cast()) };
         }
     }
 
-    /// The process that its code runs in, where that isn't this one.
+    /// Returns the process that its code runs in, if that isn't this one.
     pub(super) fn isolated(&self) -> Option<&Isolated> {
         self.isolated.as_ref()
     }
 
-    /// What it says of itself.
+    /// Returns the plug-in's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Its name.
+    /// Returns the plug-in's name.
     pub fn name(&self) -> &str {
         &self.manifest.name
     }
 
-    /// Its version.
+    /// Returns the plug-in's version.
     pub fn version(&self) -> &str {
         &self.manifest.version
     }
 
-    /// Name and version: "calibration 0.1.0".
+    /// Returns name and version, such as "calibration 0.1.0".
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Where it came from.
+    /// Returns the plug-in's origin.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// A digest of what is loaded of its file, and of the file's length; of what is built in, that of its manifest. It isn't the SHA-256 of
-    /// the whole file, of which what is for debuggers alone isn't read.
+    /// Returns a digest of the loaded parts of the file and of the file's length; for a built-in plug-in, the digest of
+    /// its manifest. It isn't the SHA-256 of the whole file, since debugging symbols aren't read.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The SHA-256 of its manifest.
+    /// Returns the SHA-256 of the manifest.
     pub fn manifest_digest(&self) -> &str {
         &self.manifest_digest
     }
 
-    /// For the tests of a plug-in, which begin their random numbers at `seed`. They observe and may end this process.
+    /// Returns the plug-in as a subject of `plugfit check`, with random numbers seeded by `seed`. The tests observe
+    /// this process, and may end it.
     ///
     /// # Errors
-    /// Its code isn't loaded into this process.
-    pub fn subject(&self, door: &Arc<Door>, seed: u64) -> Result<testing::Subject> {
+    /// Returns an error if the plug-in's code isn't loaded into this process.
+    pub fn subject(&self, callbacks: &Arc<HostCallbacks>, seed: u64) -> Result<testing::Subject> {
         let root = self.root.ok_or_else(|| Error::plugin(format!("{} isn't loaded into this process", self.label)))?;
-        // For ever, as the tests' host has no owner.
-        std::mem::forget(door.clone());
-        // SAFETY: the door is never dropped.
-        let subject = unsafe { testing::Subject::new(root, seed).with_host(door.host()) };
+        // The test host has no owner, so the callbacks are leaked.
+        std::mem::forget(callbacks.clone());
+        // SAFETY: the callbacks are never dropped.
+        let subject = unsafe { testing::Subject::new(root, seed).with_host(callbacks.host()) };
         Ok(subject.in_own_process(super::observe, super::room()))
     }
 
-    /// Whether its components of this kind can be used.
+    /// Returns whether the plug-in's components of this kind can be used.
     pub fn has(&self, kind: Kind) -> bool {
         self.missing(kind).is_none()
     }
 
-    /// Why its components of this kind can't be used.
+    /// Returns the reason why the plug-in's components of this kind can't be used, if they can't.
     pub fn missing(&self, kind: Kind) -> Option<&str> {
         self.misfit(kind).map(|misfit| misfit.reason.as_str())
     }
 
-    /// The whole of [`missing`](Self::missing), for those who debug.
+    /// Returns the details of [`missing`](Self::missing), for debugging.
     pub fn missing_details(&self, kind: Kind) -> Option<&str> {
         self.misfit(kind).and_then(|misfit| misfit.details.as_deref())
     }
@@ -353,46 +361,56 @@ impl Plugin {
         }
     }
 
-    /// Makes a loss.
+    /// Creates a loss.
     ///
     /// # Errors
-    /// The configuration can't be, or the plug-in fails.
-    pub fn loss(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Loss> {
-        Loss::new(self.make(Kind::Loss, &self.loss, name, config, door)?, self.float64)
+    /// Returns an error if the configuration is invalid or the plug-in fails.
+    pub fn loss(&self, name: &str, config: &Map<String, Value>, callbacks: &Arc<HostCallbacks>) -> Result<Loss> {
+        Loss::new(self.create(Kind::Loss, &self.loss, name, config, callbacks)?, self.float64)
     }
 
-    /// Makes a metric.
+    /// Creates a metric.
     ///
     /// # Errors
-    /// As [`loss`](Self::loss).
-    pub fn metric(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Metric> {
-        Metric::new(self.make(Kind::Metric, &self.metric, name, config, door)?)
+    /// As for [`loss`](Self::loss).
+    pub fn metric(&self, name: &str, config: &Map<String, Value>, callbacks: &Arc<HostCallbacks>) -> Result<Metric> {
+        Metric::new(self.create(Kind::Metric, &self.metric, name, config, callbacks)?)
     }
 
-    /// Makes an optimizer.
+    /// Creates an optimizer.
     ///
     /// # Errors
-    /// As [`loss`](Self::loss).
-    pub fn optimizer(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Optimizer> {
-        Optimizer::new(self.make(Kind::Optimizer, &self.optimizer, name, config, door)?)
+    /// As for [`loss`](Self::loss).
+    pub fn optimizer(
+        &self,
+        name: &str,
+        config: &Map<String, Value>,
+        callbacks: &Arc<HostCallbacks>,
+    ) -> Result<Optimizer> {
+        Optimizer::new(self.create(Kind::Optimizer, &self.optimizer, name, config, callbacks)?)
     }
 
-    /// Makes a schedule.
+    /// Creates a schedule.
     ///
     /// # Errors
-    /// As [`loss`](Self::loss).
-    pub fn schedule(&self, name: &str, config: &Map<String, Value>, door: &Arc<Door>) -> Result<Schedule> {
-        Ok(Schedule::new(self.make(Kind::Schedule, &self.schedule, name, config, door)?))
+    /// As for [`loss`](Self::loss).
+    pub fn schedule(
+        &self,
+        name: &str,
+        config: &Map<String, Value>,
+        callbacks: &Arc<HostCallbacks>,
+    ) -> Result<Schedule> {
+        Ok(Schedule::new(self.create(Kind::Schedule, &self.schedule, name, config, callbacks)?))
     }
 
-    fn make<T: Table>(
+    fn create<T: Table>(
         &self,
         kind: Kind,
         offered: &Offered<T>,
         name: &str,
         config: &Map<String, Value>,
-        door: &Arc<Door>,
-    ) -> Result<Owned<T>> {
+        callbacks: &Arc<HostCallbacks>,
+    ) -> Result<ComponentHandle<T>> {
         if self.root.is_none() && self.isolated.is_none() {
             return Err(Error::plugin(format!("{} isn't loaded: its manifest alone was read", self.label)));
         }
@@ -401,32 +419,32 @@ impl Plugin {
             .map_err(|misfit| Error::plugin(format!("{} can't be used: {}", self.label, misfit.reason)))?;
         let declared = |component: &&Component| component.kind() == Some(kind) && component.name == name;
         let version = self.manifest.components.iter().find(declared).map_or(1, |component| component.config_version);
-        Owned::create(offered, self, name, config, version, door)
+        ComponentHandle::create(offered, self, name, config, version, callbacks)
     }
 }
 
-/// More than any library has; a file of holes can claim any length.
-const LARGEST: usize = 1 << 31;
+/// Maximum size of a library, in bytes; a sparse file can claim any size.
+const MAX_LENGTH: usize = 1 << 31;
 
-/// A library that was read and isn't loaded.
+/// A library that was read but not loaded.
 pub(super) struct Library {
     pub bytes: Vec<u8>,
-    /// Where the file is when every link is followed.
+    /// The canonical path of the file.
     pub real: PathBuf,
 }
 
 impl Library {
-    /// Reads a file, the whole of it or what matters.
+    /// Reads a file: the whole of it, or only the parts that are loaded or vetted.
     pub fn read(path: &Path, whole: bool) -> std::result::Result<Self, Refusal> {
         let failed = |error: std::io::Error| Refusal::new(format!("cannot be read: {error}"));
         let ownership::Opened { mut file, length, real } = ownership::open(path)?;
         let bytes = match usize::try_from(length) {
-            Ok(length) if length <= LARGEST && whole => {
+            Ok(length) if length <= MAX_LENGTH && whole => {
                 let mut bytes = Vec::with_capacity(length);
-                file.take(LARGEST as u64).read_to_end(&mut bytes).map_err(failed)?;
+                file.take(MAX_LENGTH as u64).read_to_end(&mut bytes).map_err(failed)?;
                 bytes
             }
-            Ok(length) if length <= LARGEST => image::read(&mut file, length).map_err(failed)?,
+            Ok(length) if length <= MAX_LENGTH => image::read(&mut file, length).map_err(failed)?,
             _ => return Err(Refusal::new("is larger than 2 GiB").hint("build it in release mode")),
         };
         Ok(Library { bytes, real })
@@ -463,10 +481,10 @@ fn offered<T: StableAbi>(root: &'static Root, kind: Kind, manifest: &Manifest) -
     interface(root, kind.interface()).map_err(|misfit| misfit.unwrap_or_else(|| not_offered(kind, manifest)))
 }
 
-/// An interface of a plug-in; what is wrong with it, or nothing where it isn't offered.
+/// Returns a plug-in's interface. The error is `None` if the plug-in doesn't offer it.
 fn interface<T: StableAbi>(root: &'static Root, id: &str) -> std::result::Result<Checked<T>, Option<Misfit>> {
     let misfit = |reason: String, details: Option<String>| Some(Misfit { reason, details });
-    // SAFETY: the root's promise of this function; what it gives lives as long as the library, for ever.
+    // SAFETY: the root guarantees this function; the interface it returns is never freed, like the library.
     let interface = unsafe { (root.get_interface)(id.as_ptr(), id.len()).as_ref() }.ok_or(None)?;
     let rebuild = format!(": rebuild it with plugfit-api {}", env!("CARGO_PKG_VERSION"));
     if interface.size != std::mem::size_of::<T>() || interface.functions.is_null() {
@@ -475,7 +493,7 @@ fn interface<T: StableAbi>(root: &'static Root, id: &str) -> std::result::Result
     check_layout_compatibility_with_globals(T::LAYOUT, interface.layout, &CheckingGlobals::new()).map_err(
         |report| misfit(format!("its {id} has another layout than this program's{rebuild}"), Some(report.to_string())),
     )?;
-    // SAFETY: size and layout were just checked, and the table lives as long as the library, for ever.
+    // SAFETY: size and layout were just checked, and the table is never freed, like the library.
     let table = unsafe { &*interface.functions.cast::<T>() };
     Ok(Checked { interface, table })
 }

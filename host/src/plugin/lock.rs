@@ -1,4 +1,4 @@
-//! `plugfit.lock`: the plug-ins that may be loaded, by the digest of their files.
+//! `plugfit.lock`: the plug-ins that may be loaded, by the digests of their files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{LoadOptions, Refusal, ownership, vet};
-use crate::data::text::of_path;
-use crate::data::write_atomically;
+use crate::files::write_atomically;
+use crate::text::of_path;
 use crate::{Error, Result};
 
-/// The version of the file's form.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
-/// The plug-ins that may be loaded. Nothing of any other file runs.
+/// The plug-ins that may be loaded. No code of any other file runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     path: PathBuf,
@@ -24,15 +24,15 @@ pub struct Lock {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// Its name.
+    /// The plug-in's name.
     pub name: String,
-    /// Its version.
+    /// The plug-in's version.
     pub version: String,
-    /// The ABI it was built for.
+    /// The ABI version that it was built for.
     pub abi: u32,
     /// The SHA-256 of its file, as `sha256sum` prints it.
     pub sha256: String,
-    /// Where it was.
+    /// The path of its file when it was locked.
     pub from: PathBuf,
 }
 
@@ -45,20 +45,20 @@ struct File {
 }
 
 impl Lock {
-    /// What the file is called.
+    /// The file's name.
     pub const NAME: &str = "plugfit.lock";
 
-    /// Locks these plug-ins; `path` is where the lock is to be.
+    /// Creates a lock of these plug-ins, to be written to `path`.
     pub fn new(path: impl Into<PathBuf>, plugins: Vec<Locked>) -> Self {
         Lock { path: path.into(), plugins }
     }
 
-    /// Reads the lock that is there, if there is one.
+    /// Reads the lock at `path`, or returns `None` if there is none.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub fn at(path: &Path) -> Result<Option<Self>> {
-        // A link that leads nowhere is a lock that is lost, and not that there is none.
+        // A dangling link counts as a lost lock and not as no lock.
         match std::fs::symlink_metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             _ => Self::read(path).map(Some),
@@ -68,7 +68,8 @@ impl Lock {
     /// Reads a lock.
     ///
     /// # Errors
-    /// It can't be read, isn't one, is of a version that isn't known, or someone else could have written it.
+    /// Returns an error if the file can't be read, isn't a lock, has an unknown version, or could have been written by
+    /// another user.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = of_path(path);
         let text = ownership::read_text(path).map_err(|refusal| Error::from(refusal.at(path)))?;
@@ -87,28 +88,28 @@ impl Lock {
         Ok(Lock { path: path.to_owned(), plugins: file.plugins })
     }
 
-    /// Writes it where it is to be, whole or not at all.
+    /// Writes the lock to its path atomically.
     ///
     /// # Errors
-    /// The file can't be written.
+    /// Returns an error if the file can't be written.
     pub fn write(&self) -> Result<()> {
         let file = File { version: VERSION, plugins: self.plugins.clone() };
         let text = toml::to_string(&file).map_err(|error| Error::failure(error.to_string()))?;
-        let head = "# The plug-ins that may be loaded; `plugfit lock` writes it.\n";
-        write_atomically(&self.path, |writer| write!(writer, "{head}{text}"))
+        let header = "# The plug-ins that may be loaded; `plugfit lock` writes it.\n";
+        write_atomically(&self.path, |writer| write!(writer, "{header}{text}"))
     }
 
-    /// Where it is.
+    /// Returns the lock's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The plug-ins.
+    /// Returns the locked plug-ins.
     pub fn plugins(&self) -> &[Locked] {
         &self.plugins
     }
 
-    /// Refuses a file that isn't among them; `bytes` is all of it.
+    /// Refuses a file that isn't locked; `bytes` are the whole file.
     pub(super) fn check(&self, path: &Path, bytes: &[u8]) -> std::result::Result<(), Refusal> {
         let digest = sha256(bytes);
         if self.plugins.iter().any(|plugin| plugin.sha256 == digest) {
@@ -117,9 +118,9 @@ impl Lock {
         let lock = of_path(&self.path);
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Err(match self.plugins.iter().find(|plugin| plugin.from == absolute) {
-            Some(was) => Refusal::new(format!(
+            Some(locked) => Refusal::new(format!(
                 "isn't the {} {} that {lock} names: its sha256 is {digest}, not {}",
-                was.name, was.version, was.sha256
+                locked.name, locked.version, locked.sha256
             )),
             None => Refusal::new(format!("isn't in {lock}: its sha256 is {digest}")),
         }
@@ -128,10 +129,10 @@ impl Lock {
 }
 
 impl Locked {
-    /// A plug-in of a file that may be loaded; no code of it runs.
+    /// Creates the entry for a file that may be loaded, without running any of its code.
     ///
     /// # Errors
-    /// Why it would be refused.
+    /// Returns a refusal if the file could not be loaded.
     pub fn of(path: &Path, options: &LoadOptions) -> std::result::Result<Self, Refusal> {
         let read = || {
             let bytes = options.read(path, true)?.bytes;
@@ -154,7 +155,7 @@ impl Locked {
     }
 }
 
-/// The SHA-256 of bytes, in hexadecimal digits.
+/// Returns the SHA-256 of the bytes in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }

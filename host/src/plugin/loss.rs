@@ -1,3 +1,5 @@
+//! Losses of plug-ins.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use plugfit_api::{Element, Float, Inputs, Tensor, TensorMut};
 use serde_json::{Map, Value};
 
 use super::bounds;
-use super::component::{MAX_INPUTS, Owned, with_inputs};
+use super::component::{ComponentHandle, MAX_INPUTS, with_inputs};
 use crate::{Error, Result};
 
 /// A loss of a plug-in: unreduced values and gradients.
@@ -18,8 +20,8 @@ pub struct Loss {
 }
 
 struct Inner {
-    owned: Owned<LossV1>,
-    /// What it does in float64, if its plug-in offers that.
+    component: ComponentHandle<LossV1>,
+    /// Its float64 table, if the plug-in offers one.
     float64: Option<&'static LossV2>,
     info: LossInfo,
 }
@@ -31,50 +33,50 @@ impl From<Instance<LossV1>> for Loss {
 }
 
 impl Loss {
-    pub(super) fn new(owned: Owned<LossV1>, float64: Option<&'static LossV2>) -> Result<Self> {
-        let info = owned.info()?;
-        Ok(Loss { inner: Arc::new(Inner { owned, float64, info }) })
+    pub(super) fn new(component: ComponentHandle<LossV1>, float64: Option<&'static LossV2>) -> Result<Self> {
+        let info = component.info()?;
+        Ok(Loss { inner: Arc::new(Inner { component, float64, info }) })
     }
 
-    /// A loss that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    /// Takes over a loss that was created in this process. Errors call it `label`, or by its name if there is none.
     pub(crate) fn from_instance(instance: Instance<LossV1>, label: Option<&str>) -> Self {
-        let owned = Owned::of_instance(instance, label);
-        let info = owned.info().unwrap_or_default();
-        Loss { inner: Arc::new(Inner { owned, float64: Some(plugfit_api::instance::loss_v2()), info }) }
+        let component = ComponentHandle::of_instance(instance, label);
+        let info = component.info().unwrap_or_default();
+        Loss { inner: Arc::new(Inner { component, float64: Some(plugfit_api::instance::loss_v2()), info }) }
     }
 
-    /// Its name.
+    /// Returns the loss's name.
     pub fn name(&self) -> &str {
-        self.inner.owned.name()
+        self.inner.component.name()
     }
 
-    /// Its name with its plug-in's before it.
+    /// Returns the name with that of its plug-in before it.
     pub fn full_name(&self) -> String {
-        self.inner.owned.full_name()
+        self.inner.component.full_name()
     }
 
-    /// Its plug-in and version.
+    /// Returns name and version of its plug-in.
     pub fn plugin(&self) -> &str {
-        self.inner.owned.plugin()
+        self.inner.component.plugin()
     }
 
-    /// Every key of its own configuration.
+    /// Returns every key of its own configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn config(&self) -> Result<Map<String, Value>> {
-        self.inner.owned.config()
+        self.inner.component.config()
     }
 
-    /// What depends on the configuration.
+    /// Returns the information that depends on the configuration.
     pub fn info(&self) -> &LossInfo {
         &self.inner.info
     }
 
-    /// Refuses a loss that computes in float32 alone.
+    /// Checks that the loss can compute in float64.
     ///
     /// # Errors
-    /// It is one.
+    /// Returns an error if it computes in float32 only.
     pub fn check_float64(&self) -> Result<()> {
         if self.info().float64 && self.inner.float64.is_some() {
             return Ok(());
@@ -92,47 +94,48 @@ impl Loss {
     }
 
     pub(super) fn interface(&self) -> &'static Interface {
-        self.inner.owned.interface
+        self.inner.component.interface
     }
 
     pub(super) fn handle(&self) -> Handle {
-        self.inner.owned.handle
+        self.inner.component.handle
     }
 
-    /// The shape of the values for inputs of these shapes.
+    /// Returns the shape of the values for inputs of these shapes.
     ///
     /// # Errors
-    /// The inputs don't fit, or the shape can't be.
+    /// Returns an error if the inputs don't fit or the plug-in returns an impossible shape.
     pub fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
-        let owned = &self.inner.owned;
+        let component = &self.inner.component;
         // SAFETY: the handle belongs to this table.
-        let shape = owned
-            .checked(with_inputs(inputs, |inputs| unsafe { (owned.table.output_shape)(owned.handle, inputs) })?)?;
-        owned.at_most(shape.len(), bounds::AXES, "axes")?;
+        let shape = component.checked(with_inputs(inputs, |inputs| unsafe {
+            (component.table.output_shape)(component.handle, inputs)
+        })?)?;
+        component.at_most(shape.len(), bounds::AXES, "axes")?;
         let shape: Vec<i64> = shape.into();
         let batch = broadcast(inputs);
         let rows_stay = self.inner.info.rows_independent;
-        // A function of this program's own has computed the values already.
-        let fits = fits(&shape, &batch, rows_stay) || owned.is_own && !rows_stay;
+        // A function of the program itself has already computed the values.
+        let fits = fits(&shape, &batch, rows_stay) || component.is_own && !rows_stay;
         match fits {
             true => Ok(shape),
-            false => Err(owned
+            false => Err(component
                 .mistake(&format!("says that its values have the shape {shape:?}, for inputs of the shape {batch:?}"))),
         }
     }
 
-    /// Values, gradients or both, whichever `output` has room for. `shape` is what `output_shape` gave, and the buffers have
-    /// as many numbers.
+    /// Computes values, gradients or both, depending on which buffers `output` has. `shape` is the result of
+    /// `output_shape`, and each buffer has the number of elements to match.
     ///
     /// # Errors
-    /// The inputs don't fit, the loss has no float64 where that is asked for, or the plug-in fails.
+    /// Returns an error if the inputs don't fit, if float64 is requested of a loss without it, or if the plug-in fails.
     pub fn call<F: Float>(
         &self,
         inputs: &Inputs<'_>,
         shape: &[i64],
         output: &mut LossOutput<'_, F>,
     ) -> Result<LossTotals> {
-        let owned = &self.inner.owned;
+        let component = &self.inner.component;
         let mut gradients = [abi::abi_stable::std_types::ROption::RNone; MAX_INPUTS];
         for (raw, gradient) in gradients.iter_mut().zip(output.gradients.iter()) {
             *raw = gradient.as_ref().map(|gradient| gradient.raw()).into();
@@ -147,15 +150,15 @@ impl Loss {
         };
         let call = match self.inner.float64 {
             Some(table) if F::DTYPE == f64::DTYPE => table.call,
-            _ => owned.table.call,
+            _ => component.table.call,
         };
-        // SAFETY: the handle belongs to these tables; what is lent is borrowed for the call, what is written mutably.
-        let result = with_inputs(inputs, |inputs| unsafe { call(owned.handle, &owned.host, inputs, &raw) })?;
-        owned.checked(result)
+        // SAFETY: the handle belongs to these tables; the arguments are borrowed for the call, outputs mutably.
+        let result = with_inputs(inputs, |inputs| unsafe { call(component.handle, &component.host, inputs, &raw) })?;
+        component.checked(result)
     }
 }
 
-/// The lengths that inputs have when they are broadcast to one another.
+/// Returns the shape of the inputs after broadcasting them against one another.
 fn broadcast(inputs: &Inputs<'_>) -> Vec<i64> {
     let shapes = || inputs.tensors().iter().map(|(_, tensor)| tensor.shape());
     let rank = shapes().map(<[i64]>::len).max().unwrap_or(0);
@@ -164,19 +167,20 @@ fn broadcast(inputs: &Inputs<'_>) -> Vec<i64> {
     (0..rank).filter_map(longest).collect()
 }
 
-/// Whether a batch of these lengths can have values of this shape: no more than it has elements and, where a row's value depends on that row
-/// alone (`rows_stay`), as many rows, unless what it lacks is one axis of the batch.
+/// Returns whether values of this shape are possible for a batch of this shape. The values have at most as many
+/// elements as the batch. If each row's value depends on that row alone (`rows_stay`), they have as many rows, or the
+/// batch's shape without one axis.
 fn fits(shape: &[i64], batch: &[i64], rows_stay: bool) -> bool {
     let count = |shape: &[i64]| {
         let lengths = shape.iter().map(|&length| usize::try_from(length).ok());
         lengths.into_iter().try_fold(1_usize, |product, length| product.checked_mul(length?))
     };
-    let lacks = |axis: &usize| batch[..*axis] == shape[..*axis] && batch[axis + 1..] == shape[*axis..];
+    let lacks_axis = |axis: &usize| batch[..*axis] == shape[..*axis] && batch[axis + 1..] == shape[*axis..];
     let has_rows = shape.is_empty()
         || batch.is_empty()
         || shape[0] == batch[0]
-        || shape.len() + 1 == batch.len() && (0..batch.len()).any(|axis| lacks(&axis));
-    // An axis of length 0 may be the one that the values lack.
+        || shape.len() + 1 == batch.len() && (0..batch.len()).any(|axis| lacks_axis(&axis));
+    // The axis that the values lack may have length 0.
     let batch: Vec<i64> = batch.iter().map(|&length| length.max(1)).collect();
     let most = count(&batch).unwrap_or(usize::MAX);
     (has_rows || !rows_stay) && count(shape).is_some_and(|count| count <= most)
@@ -193,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shape_of_a_losss_values_fits_its_batch() {
+    fn the_shape_of_the_values_must_fit_the_batch() {
         for (shape, batch) in [
             (&[][..], &[4, 2][..]),
             (&[4], &[4, 2]),
@@ -221,7 +225,7 @@ mod tests {
         ] {
             assert!(!fits(shape, batch, true), "{shape:?} {batch:?}");
         }
-        // Where rows depend on each other, a value needn't be a row's.
+        // If rows depend on each other, a value needn't belong to a row.
         assert!(fits(&[5], &[4, 2], false) && !fits(&[9], &[4, 2], false));
     }
 

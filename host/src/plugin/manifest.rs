@@ -1,4 +1,4 @@
-//! What a plug-in says of itself, as data.
+//! The manifest of a plug-in: its description of itself and of its components, as data.
 
 use std::collections::HashSet;
 
@@ -7,37 +7,37 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Kind, Refusal, bounds};
-use crate::data::text::{cut, grouped};
+use crate::text::{cut, grouped};
 
-/// The JSON in a plug-in's section `.plugfit.manifest`. Keys that are unknown are passed over.
+/// The JSON in a plug-in's section `.plugfit.manifest`. Unknown keys are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of the ABI.
+    /// The ABI version.
     pub abi: u32,
     /// The plug-in's name.
     pub name: String,
-    /// Its version.
+    /// The plug-in's version.
     #[serde(default)]
     pub version: String,
-    /// What it is.
+    /// A description of the plug-in.
     #[serde(default)]
     pub description: String,
     /// The compiler that built it.
     #[serde(default)]
     pub compiler: String,
-    /// The target it was built for.
+    /// The target that it was built for.
     #[serde(default)]
     pub target: String,
-    /// The version of plugfit-api.
+    /// The version of plugfit-api that it was built with.
     #[serde(default)]
     pub api: String,
-    /// "unwind" or "abort".
+    /// The panic strategy: "unwind" or "abort".
     #[serde(default)]
     pub panic: String,
-    /// The ids of its interfaces.
+    /// The ids of the interfaces that it offers.
     #[serde(default)]
     pub interfaces: Vec<String>,
-    /// Its components.
+    /// The plug-in's components.
     #[serde(default)]
     pub components: Vec<Component>,
 }
@@ -45,14 +45,14 @@ pub struct Manifest {
 /// A component in a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Component {
-    /// Its kind; one that the host doesn't know is passed over.
+    /// The component's kind; a component of an unknown kind is ignored.
     pub kind: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Other names.
+    /// Other names of the component.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Its documentation.
+    /// The component's documentation.
     #[serde(default)]
     pub doc: String,
     /// The version of its configuration.
@@ -61,33 +61,33 @@ pub struct Component {
     /// Its defaults for the host's own keys.
     #[serde(default)]
     pub base: Map<String, Value>,
-    /// Its settings.
+    /// The component's settings.
     #[serde(default)]
     pub fields: Vec<Field>,
-    /// What it gives for small inputs, as JSON texts; `plugfit check` holds it to them.
+    /// Examples of results for small inputs, as JSON texts. `plugfit check` compares results with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
-    /// The batches that `plugfit check` tries it with, and the laws that don't apply to it.
-    #[serde(default, skip_serializing_if = "Trial::is_any")]
+    /// The batches with which `plugfit check` tests it, and the laws that don't apply to it.
+    #[serde(default, skip_serializing_if = "Trial::is_default")]
     pub trial: Trial,
 }
 
-/// What a component declares of the tests that it is put to.
+/// A component's declarations about how it is tested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// How many columns a batch of it has.
+    /// The number of columns of a batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<u64>,
-    /// How many classes there are.
+    /// The number of classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<u64>,
-    /// The laws that don't apply to it.
+    /// The laws that don't apply to the component.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Exception>,
 }
 
 impl Trial {
-    fn is_any(&self) -> bool {
+    fn is_default(&self) -> bool {
         *self == Trial::default()
     }
 }
@@ -97,65 +97,65 @@ impl Trial {
 pub struct Exception {
     /// The test's name, such as `rosenbrock`.
     pub test: String,
-    /// Why.
+    /// Why the law doesn't apply.
     #[serde(default)]
     pub reason: String,
 }
 
 impl Component {
-    /// Its kind, if the host knows it.
+    /// Returns the component's kind, or `None` if the host doesn't know it.
     pub fn kind(&self) -> Option<Kind> {
         Kind::from_name(&self.kind)
     }
 }
 
-/// A default of null is one.
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+/// Deserializes a value that is present, so that a default of null differs from no default.
+fn deserialize_some<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
 /// A setting of a component.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Field {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// What it means.
+    /// The setting's documentation.
     #[serde(default)]
     pub doc: String,
-    /// "number", "integer", "string", …
+    /// The type: "number", "integer", "string", …
     #[serde(default, rename = "type")]
     pub type_: String,
-    /// Whether it may be null.
+    /// Whether the value may be null.
     #[serde(default)]
     pub optional: bool,
-    /// The strings it may be.
+    /// The allowed strings.
     #[serde(default)]
     pub choices: Vec<String>,
-    /// Its default; none: it has to be given.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// The default; `None` if a value is required.
+    #[serde(default, deserialize_with = "deserialize_some", skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// It is at least this.
+    /// The inclusive lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum: Option<f64>,
-    /// It is at most this.
+    /// The inclusive upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<f64>,
-    /// It is more than this.
+    /// The exclusive lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub above: Option<f64>,
-    /// It is less than this.
+    /// The exclusive upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<f64>,
-    /// Whether it may be infinite.
+    /// Whether the value may be infinite.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub infinite: bool,
 }
 
 impl Manifest {
-    /// Refuses names that aren't names, and what a table or a terminal can't show.
+    /// Refuses invalid names, and texts that a table or a terminal can't show.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         if !is_name(&self.name) {
-            return Err(misnamed("is", &self.name));
+            return Err(invalid_name("is", &self.name));
         }
         at_most(self.components.len(), bounds::COMPONENTS, "components")?;
         let mut declared = HashSet::new();
@@ -163,7 +163,7 @@ impl Manifest {
             at_most(component.aliases.len(), bounds::ALIASES, "names for one component")?;
             for name in component.aliases.iter().chain([&component.name]) {
                 if !is_name(name) {
-                    return Err(misnamed(&format!("declares a {}", component.kind), name));
+                    return Err(invalid_name(&format!("declares a {}", component.kind), name));
                 }
             }
             if !declared.insert((&component.kind, &component.name)) {
@@ -196,7 +196,7 @@ fn at_most(found: usize, most: usize, what: &str) -> Result<(), Refusal> {
     }
 }
 
-/// What stands in one line of a table or of a message.
+/// Returns the texts that are shown in one line of a table or of a message.
 fn short_texts(manifest: &Manifest) -> impl Iterator<Item = &String> {
     let Manifest { name, version, compiler, target, api, panic, interfaces, .. } = manifest;
     let components = manifest.components.iter().flat_map(|component| {
@@ -207,7 +207,7 @@ fn short_texts(manifest: &Manifest) -> impl Iterator<Item = &String> {
     interfaces.iter().chain([name, version, compiler, target, api, panic]).chain(components)
 }
 
-fn misnamed(what: &str, name: &str) -> Refusal {
+fn invalid_name(what: &str, name: &str) -> Refusal {
     Refusal::new(format!("{what} called {name:?}"))
         .hint("a name is of letters, digits, _ - and ., and begins with a letter")
 }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_or_a_path_would_take_for_something_else_is_refused() {
+    fn texts_that_a_terminal_or_a_path_would_interpret_are_refused() {
         let refused = |json: &str| manifest(json).check().expect_err("it is refused").reason;
         assert_eq!(refused(r#"{"abi":1,"name":"../x"}"#), "is called \"../x\"");
         let named = |name: &str| format!(r#"{{"abi":1,"name":"x","components":[{{"kind":"loss","name":"{name}"}}]}}"#);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_documentation_have_one_line() {
+    fn texts_other_than_documentation_have_one_line() {
         let checked = |json: &str| manifest(json).check();
         let component =
             |rest: &str| format!(r#"{{"abi":1,"name":"x","components":[{{"kind":"loss","name":"a",{rest}}}]}}"#);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_has_so_many_components_and_names_and_texts_so_long() {
+    fn the_numbers_of_components_and_names_and_the_lengths_of_texts_are_bounded() {
         let of = |count: usize, rest: &str| {
             let component = |i: usize| format!(r#"{{"kind":"loss","name":"L{i}"{rest}}}"#);
             let components: Vec<String> = (0..count).map(component).collect();

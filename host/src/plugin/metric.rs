@@ -1,3 +1,5 @@
+//! Metrics of plug-ins and their states.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use plugfit_api::metric::{MetricInfo, Outcome};
 use serde_json::{Map, Value};
 
 use super::bounds;
-use super::component::{Owned, with_inputs};
+use super::component::{ComponentHandle, with_inputs};
 use crate::Result;
 
 /// A metric of a plug-in.
@@ -18,7 +20,7 @@ pub struct Metric {
 }
 
 struct Inner {
-    owned: Owned<MetricV1>,
+    component: ComponentHandle<MetricV1>,
     info: MetricInfo,
 }
 
@@ -29,79 +31,80 @@ impl From<Instance<MetricV1>> for Metric {
 }
 
 impl Metric {
-    pub(super) fn new(owned: Owned<MetricV1>) -> Result<Self> {
-        let info = owned.info()?;
-        Ok(Metric { inner: Arc::new(Inner { owned, info }) })
+    pub(super) fn new(component: ComponentHandle<MetricV1>) -> Result<Self> {
+        let info = component.info()?;
+        Ok(Metric { inner: Arc::new(Inner { component, info }) })
     }
 
-    /// A metric that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    /// Takes over a metric that was created in this process. Errors call it `label`, or by its name if there is none.
     pub(crate) fn from_instance(instance: Instance<MetricV1>, label: Option<&str>) -> Self {
-        let owned = Owned::of_instance(instance, label);
-        let info = owned.info().unwrap_or_default();
-        Metric { inner: Arc::new(Inner { owned, info }) }
+        let component = ComponentHandle::of_instance(instance, label);
+        let info = component.info().unwrap_or_default();
+        Metric { inner: Arc::new(Inner { component, info }) }
     }
 
-    /// Its name.
+    /// Returns the metric's name.
     pub fn name(&self) -> &str {
-        self.inner.owned.name()
+        self.inner.component.name()
     }
 
-    /// Its name with its plug-in's before it.
+    /// Returns the name with that of its plug-in before it.
     pub fn full_name(&self) -> String {
-        self.inner.owned.full_name()
+        self.inner.component.full_name()
     }
 
-    /// Its plug-in and version.
+    /// Returns name and version of its plug-in.
     pub fn plugin(&self) -> &str {
-        self.inner.owned.plugin()
+        self.inner.component.plugin()
     }
 
-    /// Every key of its own configuration.
+    /// Returns every key of its own configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn config(&self) -> Result<Map<String, Value>> {
-        self.inner.owned.config()
+        self.inner.component.config()
     }
 
-    /// What depends on the configuration.
+    /// Returns the information that depends on the configuration.
     pub fn info(&self) -> &MetricInfo {
         &self.inner.info
     }
 
     pub(super) fn interface(&self) -> &'static Interface {
-        self.inner.owned.interface
+        self.inner.component.interface
     }
 
     pub(super) fn handle(&self) -> Handle {
-        self.inner.owned.handle
+        self.inner.component.handle
     }
 
-    /// A state that has seen nothing.
+    /// Creates a state that has seen no data.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn new_state(&self) -> Result<MetricState> {
-        let owned = &self.inner.owned;
-        // SAFETY: the handle belongs to this table; so in the following.
-        let state = owned.checked(unsafe { (owned.table.new_state)(owned.handle, &owned.host) })?;
+        let component = &self.inner.component;
+        // SAFETY: the handle belongs to this table.
+        let state = component.checked(unsafe { (component.table.new_state)(component.handle, &component.host) })?;
         self.state(state)
     }
 
-    /// A state that was saved.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// The bytes are of another metric or version.
+    /// Returns an error if the bytes were saved by another metric or version.
     pub fn load_state(&self, version: u32, bytes: &[u8]) -> Result<MetricState> {
-        let owned = &self.inner.owned;
-        // SAFETY: as above.
-        let state = owned.checked(unsafe { (owned.table.load)(owned.handle, &owned.host, version, bytes.into()) })?;
+        let component = &self.inner.component;
+        // SAFETY: the handles belong to this table.
+        let state = component
+            .checked(unsafe { (component.table.load)(component.handle, &component.host, version, bytes.into()) })?;
         self.state(state)
     }
 
     fn state(&self, state: Handle) -> Result<MetricState> {
         match state.pointer.is_null() {
-            true => Err(self.inner.owned.mistake("gave no state")),
+            true => Err(self.inner.component.mistake("gave no state")),
             false => Ok(MetricState { metric: self.inner.clone(), state }),
         }
     }
@@ -113,54 +116,56 @@ impl fmt::Debug for Metric {
     }
 }
 
-/// What a metric has seen.
+/// The state of a metric: what it has accumulated.
 pub struct MetricState {
     metric: Arc<Inner>,
     state: Handle,
 }
 
-// SAFETY: by the ABI's rules a state is one thread's at a time, whichever. It is changed only through `&mut`.
+// SAFETY: the ABI requires that a state can move between threads; only `&mut` methods change it.
 unsafe impl Send for MetricState {}
 
 impl MetricState {
-    /// Takes in a batch; nothing is allocated on this side.
+    /// Updates the state with a batch. The host allocates nothing.
     ///
     /// # Errors
-    /// The inputs don't fit, or the plug-in fails.
+    /// Returns an error if the inputs don't fit or the plug-in fails.
     pub fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
-        let owned = &self.metric.owned;
-        // SAFETY: state and component belong to this table; so in the following.
+        let component = &self.metric.component;
+        // SAFETY: state and component belong to this table.
         let result = with_inputs(inputs, |inputs| unsafe {
-            (owned.table.update)(owned.handle, &owned.host, self.state, inputs)
+            (component.table.update)(component.handle, &component.host, self.state, inputs)
         })?;
-        owned.checked(result)
+        component.checked(result)
     }
 
-    /// Takes in what another state of the same metric has seen.
+    /// Merges another state of the same metric into this one.
     ///
     /// # Errors
-    /// They can't be merged.
+    /// Returns an error if the states can't be merged.
     pub fn merge(&mut self, other: &MetricState) -> Result<()> {
-        let owned = &self.metric.owned;
-        if !std::ptr::eq(owned.table, other.metric.owned.table) {
+        let component = &self.metric.component;
+        if !std::ptr::eq(component.table, other.metric.component.table) {
             return Err(crate::Error::usage("states of different metrics can't be merged"));
         }
-        // SAFETY: as above.
-        owned.checked(unsafe { (owned.table.merge)(owned.handle, &owned.host, self.state, other.state) })
+        // SAFETY: the handles belong to this table.
+        component
+            .checked(unsafe { (component.table.merge)(component.handle, &component.host, self.state, other.state) })
     }
 
-    /// What it has come to.
+    /// Returns the result.
     ///
     /// # Errors
-    /// The plug-in fails, or its result can't be.
+    /// Returns an error if the plug-in fails or its result is malformed.
     pub fn result(&self) -> Result<Outcome> {
-        let owned = &self.metric.owned;
-        // SAFETY: as above.
-        let result = owned.checked(unsafe { (owned.table.result)(owned.handle, &owned.host, self.state) })?;
+        let component = &self.metric.component;
+        // SAFETY: the handles belong to this table.
+        let result =
+            component.checked(unsafe { (component.table.result)(component.handle, &component.host, self.state) })?;
         let count = result.values.len();
-        owned.at_most(count, bounds::NUMBERS, "numbers")?;
-        owned.at_most(result.names.len(), bounds::NAMES, "names")?;
-        owned.at_most(result.shape.len(), bounds::AXES, "axes")?;
+        component.at_most(count, bounds::NUMBERS, "numbers")?;
+        component.at_most(result.names.len(), bounds::NAMES, "names")?;
+        component.at_most(result.shape.len(), bounds::AXES, "axes")?;
         let values: Vec<f64> = result.values.into();
         match result.kind {
             abi::RESULT_UNDEFINED => Ok(Outcome::Undefined),
@@ -171,54 +176,54 @@ impl MetricState {
                 let product = |shape: &Vec<usize>| shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
                 match shape.filter(|shape| product(shape) == Some(count)) {
                     Some(shape) => Ok(Outcome::Array { shape, values }),
-                    None => Err(owned.mistake(&format!("gave {count} numbers for the shape {:?}", result.shape))),
+                    None => Err(component.mistake(&format!("gave {count} numbers for the shape {:?}", result.shape))),
                 }
             }
             abi::RESULT_NAMED if result.names.len() == count => {
-                let names = result.names.iter().map(|name| owned.short_name(name, "name").map(str::to_owned));
+                let names = result.names.iter().map(|name| component.short_name(name, "name").map(str::to_owned));
                 Ok(Outcome::Named(names.zip(values).map(|(name, value)| Ok((name?, value))).collect::<Result<_>>()?))
             }
-            kind => Err(owned.mistake(&format!("gave a result of kind {kind} with {count} numbers"))),
+            kind => Err(component.mistake(&format!("gave a result of kind {kind} with {count} numbers"))),
         }
     }
 
-    /// Makes it as if new.
+    /// Resets the state to that of a new one.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn reset(&mut self) -> Result<()> {
-        let owned = &self.metric.owned;
-        // SAFETY: as above.
-        owned.checked(unsafe { (owned.table.reset)(owned.handle, &owned.host, self.state) })
+        let component = &self.metric.component;
+        // SAFETY: the handles belong to this table.
+        component.checked(unsafe { (component.table.reset)(component.handle, &component.host, self.state) })
     }
 
-    /// A second state of the same content.
+    /// Returns a copy of the state.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn try_clone(&self) -> Result<MetricState> {
-        let owned = &self.metric.owned;
-        // SAFETY: as above.
-        let state = owned.checked(unsafe { (owned.table.clone_state)(owned.handle, self.state) })?;
+        let component = &self.metric.component;
+        // SAFETY: the handles belong to this table.
+        let state = component.checked(unsafe { (component.table.clone_state)(component.handle, self.state) })?;
         Metric { inner: self.metric.clone() }.state(state)
     }
 
-    /// The author's version of what the bytes mean, and the bytes.
+    /// Returns the serialized state, preceded by the plug-in author's version of its format.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn save(&self) -> Result<(u32, Vec<u8>)> {
-        let owned = &self.metric.owned;
-        // SAFETY: as above.
-        let saved = owned.checked(unsafe { (owned.table.save)(owned.handle, self.state) })?;
-        owned.at_most(saved.bytes.len(), bounds::STATE, "bytes")?;
+        let component = &self.metric.component;
+        // SAFETY: the handles belong to this table.
+        let saved = component.checked(unsafe { (component.table.save)(component.handle, self.state) })?;
+        component.at_most(saved.bytes.len(), bounds::STATE, "bytes")?;
         Ok((saved.version, saved.bytes.into()))
     }
 }
 
 impl Drop for MetricState {
     fn drop(&mut self) {
-        // SAFETY: as above; given back once.
-        unsafe { (self.metric.owned.table.release_state)(self.state) }
+        // SAFETY: the state belongs to this table, and is released once.
+        unsafe { (self.metric.component.table.release_state)(self.state) }
     }
 }

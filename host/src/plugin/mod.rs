@@ -1,16 +1,16 @@
-//! Plug-ins: found, vetted, loaded, and wrapped so that the rest of the host sees safe Rust.
+//! Finds, vets and loads plug-ins, and wraps them in a safe API for the rest of the host.
 //!
-//! Everything unsafe of the host is in this folder.
+//! All of the host's unsafe code is in this folder.
 
 #[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_allocations.rs")]
 mod allocations;
 mod bounds;
 mod component;
-mod door;
 mod dynamic;
 pub mod find;
 mod foreign;
 mod headers;
+mod host_callbacks;
 mod image;
 mod isolate;
 mod kind;
@@ -36,8 +36,9 @@ pub mod trust;
 mod versions;
 mod vet;
 
-pub use door::{Door, Level, Resolve, Resolved};
-pub use isolate::{Isolation, worker_main, worker_main_of};
+pub use host_callbacks::{HostCallbacks, Level, Resolve, Resolved};
+pub use isolate::Isolation;
+pub(crate) use isolate::{WorkerHost, declare_worker_program, serve_if_worker};
 pub use kind::Kind;
 pub use load::{LoadOptions, Origin, Plugin};
 pub use lock::{Lock, Locked, sha256};

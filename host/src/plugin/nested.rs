@@ -1,5 +1,5 @@
-//! An optimizer inside another one, with a learning rate, weight decay and clipping of its own: to the plug-in around it the same
-//! table as any other.
+//! An optimizer inside another one, with its own learning rate, weight decay and clipping. The plug-in of the outer
+//! optimizer calls it through the same table as any other.
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,58 +12,59 @@ use serde_json::{Map, Value};
 use super::Optimizer;
 use crate::{Error, Result};
 
-/// An optimizer, and what it was told beyond its own configuration.
+/// An optimizer with the settings that the host applies in addition to its own configuration.
 pub struct Nested {
-    /// The plug-in's.
+    /// The plug-in's optimizer.
     pub optimizer: Optimizer,
-    /// The learning rate after so many steps; none: that of the optimizer around it.
+    /// The learning rate after this many steps; `None` uses that of the outer optimizer.
     pub rate: Option<Box<dyn Fn(u64) -> Result<f64> + Send + Sync>>,
-    /// The share of each weight that a step of learning rate 1 takes away.
+    /// The fraction of each weight that a step of learning rate 1 subtracts.
     pub weight_decay: f64,
     /// How gradients are clipped.
     pub clip: Clip,
-    /// The whole configuration.
+    /// The complete configuration.
     pub config: Map<String, Value>,
 }
 
 /// How gradients are clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Clip {
-    /// Not.
+    /// No clipping.
     None,
-    /// Each gradient's norm.
+    /// Clips each gradient's norm.
     Norm(f64),
-    /// The norm of all of them.
+    /// Clips the norm of all gradients together.
     GlobalNorm(f64),
-    /// Each element.
+    /// Clips each element.
     Value(f64),
 }
 
 impl Clip {
-    /// To what each element is clipped; infinity: not.
+    /// Returns the bound to which each element is clipped; infinity if elements aren't clipped.
     pub fn value(self) -> f64 {
         if let Clip::Value(value) = self { value } else { f64::INFINITY }
     }
 
-    /// Clipping by norm is one more factor of each gradient: multiplies `scales` by it, where the gradients, once scaled, are
-    /// too long.
+    /// Clips by norm: multiplies `scales` by the factor that shortens each scaled gradient to the maximum norm.
     pub fn by_norm(self, gradients: &[Option<&[f32]>], scales: &mut [f64]) {
-        let squares = |gradient: &[f32]| gradient.iter().map(|&slope| f64::from(slope) * f64::from(slope)).sum::<f64>();
-        let factor = |norm: f64, most: f64| if norm > most { most / norm } else { 1.0 };
+        let sum_of_squares = |gradient: &[f32]| {
+            gradient.iter().map(|&derivative| f64::from(derivative) * f64::from(derivative)).sum::<f64>()
+        };
+        let factor = |norm: f64, max_norm: f64| if norm > max_norm { max_norm / norm } else { 1.0 };
         let pairs = gradients.iter().zip(scales.iter_mut());
         match self {
             Clip::None | Clip::Value(_) => {}
-            Clip::Norm(most) => {
+            Clip::Norm(max_norm) => {
                 for (gradient, scale) in pairs {
                     if let Some(gradient) = gradient {
-                        *scale *= factor(squares(gradient).sqrt() * *scale, most);
+                        *scale *= factor(sum_of_squares(gradient).sqrt() * *scale, max_norm);
                     }
                 }
             }
-            Clip::GlobalNorm(most) => {
+            Clip::GlobalNorm(max_norm) => {
                 let all: f64 =
-                    pairs.filter_map(|(gradient, scale)| Some(squares((*gradient)?) * *scale * *scale)).sum();
-                let factor = factor(all.sqrt(), most);
+                    pairs.filter_map(|(gradient, scale)| Some(sum_of_squares((*gradient)?) * *scale * *scale)).sum();
+                let factor = factor(all.sqrt(), max_norm);
                 scales.iter_mut().for_each(|scale| *scale *= factor);
             }
         }
@@ -74,7 +75,7 @@ static TABLE: OptimizerV1 = OptimizerV1 { create, release, config, instance_info
 static INTERFACE: Interface = Interface::of(&TABLE);
 
 impl Nested {
-    /// As what crosses.
+    /// Converts this to the ABI's form.
     pub(super) fn into_component(self) -> abi::Component {
         let identifier =
             serde_json::json!({"class_name": self.optimizer.full_name(), "config": self.config}).to_string();
@@ -88,7 +89,7 @@ impl Nested {
         }
     }
 
-    /// The step with the rate, decay and clipping of this optimizer.
+    /// Calls `function` with the learning rate, weight decay and clipping of this optimizer.
     fn call(
         &self,
         function: unsafe extern "C" fn(Handle, &abi::Host, &abi::Update<'_>) -> RResult<(), abi::Error>,
@@ -100,7 +101,7 @@ impl Nested {
         for entry in &entries {
             gradients.push(match entry.gradient {
                 ROption::RNone => None,
-                // SAFETY: a tensor that the plug-in was lent for this call, and lends on.
+                // SAFETY: the outer plug-in borrowed the tensor for this call, and passes it on.
                 ROption::RSome(raw) => {
                     let tensor = unsafe { Tensor::from_raw(raw) };
                     Some(
@@ -121,15 +122,15 @@ impl Nested {
         }
         let update = abi::Update { learning_rate: rate, entries: RSlice::from_slice(&entries), ..*update };
         let owned = self.optimizer.owned();
-        // SAFETY: the handle belongs to this table; what the update points at is lent for this call.
+        // SAFETY: the handle belongs to this table; the update's pointers are borrowed for this call.
         Ok(unsafe { function(owned.handle, &owned.host, &update) })
     }
 }
 
 /// # Safety
-/// A handle of [`Nested::into_component`].
+/// `handle` must come from [`Nested::into_component`], and must not have been released.
 unsafe fn nested<'n>(handle: Handle) -> &'n Nested {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { &*handle.pointer.cast::<Nested>() }
 }
 
@@ -137,8 +138,8 @@ fn failed(message: impl Into<RString>) -> abi::Error {
     abi::Error { kind: abi::ERROR_HOST, message: message.into(), field: ROption::RNone, place: ROption::RNone }
 }
 
-/// Nothing of ours unwinds into a plug-in.
-fn wall<T>(f: impl FnOnce() -> RResult<T, abi::Error>) -> RResult<T, abi::Error> {
+/// Converts a panic of the host to an error, so that it doesn't unwind into a plug-in.
+fn catch_panics<T>(f: impl FnOnce() -> RResult<T, abi::Error>) -> RResult<T, abi::Error> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| RResult::RErr(failed("the host panicked")))
 }
 
@@ -146,24 +147,24 @@ unsafe extern "C" fn create(_: &abi::Host, _: RStr<'_>, _: RStr<'_>, _: u32) -> 
     RResult::RErr(failed("this table makes nothing; ask the host for a component"))
 }
 
-/// The component's owner is given back by itself.
+/// Does nothing: the component's owner is released separately.
 unsafe extern "C" fn release(_: Handle) {}
 
 unsafe extern "C" fn release_owner(owner: *const c_void) {
-    // SAFETY: the owner of `into_component`, given back once.
+    // SAFETY: `owner` comes from `into_component`, and is released once.
     let nested = unsafe { Box::from_raw(owner.cast_mut().cast::<Nested>()) };
     let _ = catch_unwind(AssertUnwindSafe(move || drop(nested)));
 }
 
 unsafe extern "C" fn config(handle: Handle) -> RResult<RString, abi::Error> {
-    // SAFETY: a handle of this table; so below.
-    wall(|| RResult::ROk(Value::Object(unsafe { nested(handle) }.config.clone()).to_string().into()))
+    // SAFETY: the handle belongs to this table.
+    catch_panics(|| RResult::ROk(Value::Object(unsafe { nested(handle) }.config.clone()).to_string().into()))
 }
 
 unsafe extern "C" fn instance_info(handle: Handle) -> RResult<RString, abi::Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let owned = unsafe { nested(handle) }.optimizer.owned();
-    // SAFETY: the inner handle belongs to the inner table; so below.
+    // SAFETY: the inner handle belongs to the inner table.
     unsafe { (owned.table.instance_info)(owned.handle) }
 }
 
@@ -172,9 +173,9 @@ unsafe extern "C" fn slots(
     _: &abi::Host,
     parameters: RSlice<'_, abi::Parameter<'_>>,
 ) -> RResult<RVec<abi::Slot>, abi::Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let owned = unsafe { nested(handle) }.optimizer.owned();
-    // SAFETY: as above.
+    // SAFETY: the inner handle belongs to the inner table.
     unsafe { (owned.table.slots)(owned.handle, &owned.host, parameters) }
 }
 
@@ -187,22 +188,22 @@ unsafe extern "C" fn fill_slot(
     seed: u64,
     target: &abi::Tensor,
 ) -> RResult<(), abi::Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let owned = unsafe { nested(handle) }.optimizer.owned();
-    // SAFETY: as above.
+    // SAFETY: the inner handle belongs to the inner table.
     unsafe { (owned.table.fill_slot)(owned.handle, &owned.host, parameters, slot, parameter, seed, target) }
 }
 
 unsafe extern "C" fn update(handle: Handle, _: &abi::Host, update: &abi::Update<'_>) -> RResult<(), abi::Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let nested = unsafe { nested(handle) };
     let call = || nested.call(nested.optimizer.owned().table.update, update);
-    wall(|| call().unwrap_or_else(|error| RResult::RErr(failed(error.to_string()))))
+    catch_panics(|| call().unwrap_or_else(|error| RResult::RErr(failed(error.to_string()))))
 }
 
 unsafe extern "C" fn finalize(handle: Handle, _: &abi::Host, update: &abi::Update<'_>) -> RResult<(), abi::Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let nested = unsafe { nested(handle) };
     let call = || nested.call(nested.optimizer.owned().table.finalize, update);
-    wall(|| call().unwrap_or_else(|error| RResult::RErr(failed(error.to_string()))))
+    catch_panics(|| call().unwrap_or_else(|error| RResult::RErr(failed(error.to_string()))))
 }

@@ -1,3 +1,3 @@
-//! Where what a library asks of the system isn't counted.
+//! Stub of `allocations.rs` for targets on which a library's allocations can't be counted.
 
 pub unsafe fn count(_: *const ()) {}

@@ -1,3 +1,5 @@
+//! Optimizers of plug-ins, their slots, and the arguments of an update.
+
 use std::collections::{HashSet, TryReserveError};
 use std::fmt;
 use std::sync::Arc;
@@ -10,38 +12,38 @@ use plugfit_api::{Element, Tensor, TensorMut};
 use serde_json::{Map, Value};
 
 use super::bounds;
-use super::component::Owned;
+use super::component::ComponentHandle;
 use crate::Result;
 
-/// What an optimizer wants to have kept.
+/// A slot that an optimizer requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlotSpec {
-    /// The index of its parameter; none: it is the optimizer's as a whole.
+    /// The index of the slot's parameter; `None` if the slot belongs to the optimizer as a whole.
     pub parameter: Option<usize>,
-    /// Such as "momentum".
+    /// The slot's name, such as "momentum".
     pub name: String,
-    /// Its shape.
+    /// The slot's shape.
     pub shape: Vec<i64>,
-    /// Whether it is float64, else float32.
+    /// Whether the slot is float64; otherwise it is float32.
     pub double: bool,
-    /// How it starts.
+    /// The initial values.
     pub start: Start,
 }
 
-/// The numbers of a slot.
+/// The values of a slot.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SlotValues {
-    /// float32.
+    /// float32 values.
     Single(Vec<f32>),
-    /// float64.
+    /// float64 values.
     Double(Vec<f64>),
 }
 
 impl SlotValues {
-    /// So many numbers, each of this value.
+    /// Creates `count` values that all equal `value`.
     ///
     /// # Errors
-    /// There isn't as much memory.
+    /// Returns an error if there isn't enough memory.
     pub fn filled(count: usize, value: f64, double: bool) -> Result<Self, TryReserveError> {
         fn filled<T: Clone>(count: usize, value: T) -> Result<Vec<T>, TryReserveError> {
             let mut values = Vec::new();
@@ -55,7 +57,7 @@ impl SlotValues {
         })
     }
 
-    /// How many they are.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         match self {
             SlotValues::Single(values) => values.len(),
@@ -63,18 +65,18 @@ impl SlotValues {
         }
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A tensor that is kept for an optimizer.
+/// A tensor that is stored for an optimizer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
-    /// What the optimizer asked for.
+    /// The slot as the optimizer requested it.
     pub spec: SlotSpec,
-    /// The numbers, in C order.
+    /// The values, in C order.
     pub values: SlotValues,
 }
 
@@ -87,19 +89,19 @@ impl Slot {
     }
 }
 
-/// One parameter in an update.
+/// One parameter of an update.
 pub struct Entry<'a> {
-    /// Which.
+    /// The parameter.
     pub parameter: Parameter<'a>,
-    /// Its values.
+    /// The parameter's values.
     pub value: &'a mut [f32],
-    /// Its gradient; none: it stays as it is.
+    /// The gradient; `None` leaves the parameter unchanged.
     pub gradient: Option<&'a [f32]>,
-    /// Its slots, in the order they were asked for.
+    /// The parameter's slots, in the order in which they were requested.
     pub slots: &'a mut [Slot],
-    /// Multiplies the gradient first.
+    /// The first factor: multiplies the gradient before clipping.
     pub gradient_scale: f64,
-    /// Then each element is clipped to ± this; infinity: not.
+    /// Each element of the scaled gradient is clipped to ± this; infinity disables clipping.
     pub clip_value: f64,
     /// Then `value -= value * weight_decay * learning rate`.
     pub weight_decay: f64,
@@ -107,14 +109,14 @@ pub struct Entry<'a> {
     pub learning_rate_factor: f64,
     /// After the step, `ema = momentum * ema + (1 - momentum) * value`.
     pub ema: Option<&'a mut [f32]>,
-    /// See `ema`.
+    /// The momentum of `ema`.
     pub ema_momentum: f64,
 }
 
 /// An optimizer of a plug-in.
 #[derive(Clone)]
 pub struct Optimizer {
-    owned: Arc<Owned<OptimizerV1>>,
+    owned: Arc<ComponentHandle<OptimizerV1>>,
     info: Map<String, Value>,
 }
 
@@ -125,70 +127,71 @@ impl From<Instance<OptimizerV1>> for Optimizer {
 }
 
 impl Optimizer {
-    pub(super) fn new(owned: Owned<OptimizerV1>) -> Result<Self> {
+    pub(super) fn new(owned: ComponentHandle<OptimizerV1>) -> Result<Self> {
         let info = owned.info()?;
         Ok(Optimizer { owned: Arc::new(owned), info })
     }
 
-    /// An optimizer that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    /// Takes over an optimizer that was created in this process. Errors call it `label`, or by its name if there is
+    /// none.
     pub(crate) fn from_instance(instance: Instance<OptimizerV1>, label: Option<&str>) -> Self {
-        let owned = Owned::of_instance(instance, label);
+        let owned = ComponentHandle::of_instance(instance, label);
         let info = owned.info().unwrap_or_default();
         Optimizer { owned: Arc::new(owned), info }
     }
 
-    /// Its name.
+    /// Returns the optimizer's name.
     pub fn name(&self) -> &str {
         self.owned.name()
     }
 
-    /// Its name with its plug-in's before it.
+    /// Returns the name with that of its plug-in before it.
     pub fn full_name(&self) -> String {
         self.owned.full_name()
     }
 
-    /// Its plug-in and version.
+    /// Returns name and version of its plug-in.
     pub fn plugin(&self) -> &str {
         self.owned.plugin()
     }
 
-    /// Every key of its own configuration.
+    /// Returns every key of its own configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn config(&self) -> Result<Map<String, Value>> {
         self.owned.config()
     }
 
-    /// What depends on the configuration.
+    /// Returns the information that depends on the configuration.
     pub fn info(&self) -> &Map<String, Value> {
         &self.info
     }
 
-    pub(super) fn owned(&self) -> &Owned<OptimizerV1> {
+    pub(super) fn owned(&self) -> &ComponentHandle<OptimizerV1> {
         &self.owned
     }
 
-    /// What it wants to have kept for these parameters.
+    /// Returns the slots that the optimizer requests for these parameters.
     ///
     /// # Errors
-    /// It doesn't take such parameters, or its slots can't be.
+    /// Returns an error if the optimizer doesn't support such parameters or its slots are invalid.
     pub fn slots(&self, parameters: &[Parameter<'_>]) -> Result<Vec<SlotSpec>> {
         let owned = &*self.owned;
         let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
-        // SAFETY: the handle belongs to this table; so in the following.
+        // SAFETY: the handle belongs to this table.
         let slots =
             owned.checked(unsafe { (owned.table.slots)(owned.handle, &owned.host, RSlice::from_slice(&raw)) })?;
         owned.at_most(slots.len(), bounds::SLOTS * (parameters.len() + 1), "slots")?;
         let mut specs: Vec<SlotSpec> = Vec::with_capacity(slots.len());
-        let mut known = HashSet::new();
+        let mut seen = HashSet::new();
         let count = |shape: &[i64]| {
             let lengths = shape.iter().map(|&length| u64::try_from(length).ok());
             lengths.into_iter().try_fold(1_u64, |product, length| product.checked_mul(length?))
         };
         let of_parameters = parameters.iter().map(|parameter| count(parameter.shape).unwrap_or(0));
         let most = of_parameters.fold(0, u64::saturating_add).saturating_mul(bounds::SLOTS as u64);
-        let mut left = most.saturating_add(bounds::SLOT_NUMBERS);
+        let mut remaining = most.saturating_add(bounds::SLOT_NUMBERS);
         for slot in slots {
             let parameter = match slot.parameter {
                 abi::NONE => None,
@@ -200,13 +203,13 @@ impl Optimizer {
             let double = slot.dtype == f64::DTYPE;
             let name = owned.short_name(&slot.name, "slot's name")?.to_owned();
             owned.at_most(slot.shape.len(), bounds::AXES, "axes")?;
-            let rest = count(&slot.shape).and_then(|numbers| left.checked_sub(numbers));
+            let rest = count(&slot.shape).and_then(|numbers| remaining.checked_sub(numbers));
             let (Some(rest), true) = (rest, double || slot.dtype == f32::DTYPE) else {
                 return Err(
                     owned.mistake(&format!("asks for a slot \"{name}\" of shape {:?}, which can't be", slot.shape))
                 );
             };
-            left = rest;
+            remaining = rest;
             let start = match slot.start {
                 abi::SLOT_CONSTANT => Start::Constant(slot.value),
                 abi::SLOT_COPY_OF_PARAMETER => {
@@ -223,7 +226,7 @@ impl Optimizer {
                     return Err(owned.mistake(&format!("asks for a slot \"{name}\" with the unknown start {other}")));
                 }
             };
-            if !known.insert((parameter, name.clone())) {
+            if !seen.insert((parameter, name.clone())) {
                 return Err(owned.mistake(&format!("asks for two slots \"{name}\" of one parameter")));
             }
             specs.push(SlotSpec { parameter, name, shape: slot.shape.into(), double, start });
@@ -231,10 +234,10 @@ impl Optimizer {
         Ok(specs)
     }
 
-    /// Fills slot number `index` of what [`slots`](Self::slots) gave.
+    /// Fills the slot at `index` of the result of [`slots`](Self::slots).
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn fill_slot(
         &self,
         parameters: &[Parameter<'_>],
@@ -247,7 +250,7 @@ impl Optimizer {
         let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
         let parameter: ROption<abi::Tensor> = parameter.map(|parameter| parameter.raw()).into();
         let target = target.raw();
-        // SAFETY: as above; `target` is borrowed mutably.
+        // SAFETY: the handle belongs to this table; `target` is borrowed mutably.
         owned.checked(unsafe {
             (owned.table.fill_slot)(
                 owned.handle,
@@ -261,20 +264,20 @@ impl Optimizer {
         })
     }
 
-    /// One step of every parameter, in the order that `slots` saw.
+    /// Updates every parameter by one step. The order of `entries` is that of the parameters in [`slots`](Self::slots).
     ///
     /// # Errors
-    /// The plug-in fails.
-    pub fn update(&self, step: &Step, entries: &mut [Entry<'_>], own: &mut [Slot]) -> Result<()> {
-        self.call(self.owned.table.update, step, entries, own)
+    /// Returns an error if the plug-in fails.
+    pub fn update(&self, step: &Step, entries: &mut [Entry<'_>], own_slots: &mut [Slot]) -> Result<()> {
+        self.call(self.owned.table.update, step, entries, own_slots)
     }
 
-    /// Moves the parameters to where they shall be evaluated.
+    /// Moves the parameters to the values at which the model is evaluated.
     ///
     /// # Errors
-    /// The plug-in fails.
-    pub fn finalize(&self, step: &Step, entries: &mut [Entry<'_>], own: &mut [Slot]) -> Result<()> {
-        self.call(self.owned.table.finalize, step, entries, own)
+    /// Returns an error if the plug-in fails.
+    pub fn finalize(&self, step: &Step, entries: &mut [Entry<'_>], own_slots: &mut [Slot]) -> Result<()> {
+        self.call(self.owned.table.finalize, step, entries, own_slots)
     }
 
     fn call(
@@ -286,10 +289,10 @@ impl Optimizer {
         ) -> abi::abi_stable::std_types::RResult<(), abi::Error>,
         step: &Step,
         entries: &mut [Entry<'_>],
-        own: &mut [Slot],
+        own_slots: &mut [Slot],
     ) -> Result<()> {
         let owned = &*self.owned;
-        let own: Vec<abi::Tensor> = own.iter_mut().map(Slot::raw).collect();
+        let own_slots: Vec<abi::Tensor> = own_slots.iter_mut().map(Slot::raw).collect();
         let mut slots: Vec<abi::Tensor> = Vec::with_capacity(entries.iter().map(|entry| entry.slots.len()).sum());
         for entry in entries.iter_mut() {
             slots.extend(entry.slots.iter_mut().map(Slot::raw));
@@ -297,8 +300,8 @@ impl Optimizer {
         let mut rest = &slots[..];
         let mut raw = Vec::with_capacity(entries.len());
         for entry in entries.iter_mut() {
-            let (slots, others) = rest.split_at(entry.slots.len());
-            rest = others;
+            let (slots, following) = rest.split_at(entry.slots.len());
+            rest = following;
             let shape = entry.parameter.shape;
             raw.push(abi::UpdateEntry {
                 parameter: raw_parameter(&entry.parameter),
@@ -319,9 +322,9 @@ impl Optimizer {
             learning_rate: step.learning_rate,
             seed: step.seed,
             entries: RSlice::from_slice(&raw),
-            slots: RSlice::from_slice(&own),
+            slots: RSlice::from_slice(&own_slots),
         };
-        // SAFETY: the handle belongs to this table; what it may write is borrowed mutably until the call returns.
+        // SAFETY: the handle belongs to this table; whatever it may write is borrowed mutably until the call returns.
         owned.checked(unsafe { function(owned.handle, &owned.host, &update) })
     }
 }
@@ -350,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_bounded_by_the_parameters() {
+    fn the_bound_on_slots_grows_with_the_parameters() {
         let shape = [600_000_000];
         let parameter = Parameter {
             name: "kernel",

@@ -1,7 +1,9 @@
-//! Who could write what is loaded. Code in it runs with the rights of whoever trains, so that only root and they may.
+//! Checks who could have written a file before it is used. Code in it runs with the rights of the user, so only root
+//! and the user may have written it.
 //!
-//! The rule is sshd's for keys: the file and every folder above it belong to root or to the user, and nobody else can write them.
-//! Folders such as /tmp, where all may add entries and none may move another's, are fine on the way.
+//! The rule is that of sshd for keys: the file and every folder above it belong to root or to the user, and nobody else
+//! can write to them. Folders such as /tmp, in which everybody may add entries but nobody may move those of others, are
+//! allowed above it.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -13,16 +15,16 @@ use super::{Refusal, bounds};
 pub struct Opened {
     pub file: File,
     pub length: u64,
-    /// Where it is when every link is followed: what was looked at, and stays there.
+    /// The canonical path that was checked.
     pub real: PathBuf,
 }
 
-/// What is to be read.
+/// What a file contains.
 #[derive(Clone, Copy)]
 enum Content {
-    /// It runs.
+    /// Code.
     Code,
-    /// It says what may run.
+    /// A lock or a list of keys, which decides what may run.
     Rules,
 }
 
@@ -31,11 +33,11 @@ pub fn open(path: &Path) -> Result<Opened, Refusal> {
     open_for(path, Content::Code)
 }
 
-/// The text of a lock or of keys that only root and the user could have written.
+/// Reads a lock or a file of keys that only root and the user could have written.
 pub fn read_text(path: &Path) -> Result<String, Refusal> {
     let mut text = String::new();
     let file = open_for(path, Content::Rules)?.file;
-    // By what is read, since a file may grow.
+    // The text read is checked instead of the file's size, since a file may grow.
     file.take(bounds::RULES + 1).read_to_string(&mut text).map_err(unreadable)?;
     match text.len() as u64 > bounds::RULES {
         true => Err(Refusal::new("is larger than 1 MiB").hint("write it anew")),
@@ -50,12 +52,12 @@ fn open_for(path: &Path, content: Content) -> Result<Opened, Refusal> {
     if !metadata.is_file() {
         return Err(Refusal::new("is no regular file"));
     }
-    // Of what was opened and not of what stands there: it is what is read.
+    // fstat the descriptor and not the path: this is the file that is read (avoids TOCTOU).
     check_entry(&real, &metadata, false, content)?;
     Ok(Opened { file, length: metadata.len(), real })
 }
 
-/// Opens a file without waiting, as one that is a pipe would for who writes it.
+/// Opens a file without blocking, as a pipe would until a writer opens it.
 pub fn open_at_once(path: &Path) -> std::io::Result<(File, Metadata)> {
     let mut options = File::options();
     options.read(true);
@@ -66,7 +68,7 @@ pub fn open_at_once(path: &Path) -> std::io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Refuses a folder that someone else could put a file into.
+/// Refuses a folder into which another user could put a file.
 pub fn check_folder(path: &Path) -> Result<(), Refusal> {
     let real = std::fs::canonicalize(path).map_err(unreadable)?;
     check_entry(&real, &std::fs::metadata(&real).map_err(unreadable)?, false, Content::Code)?;
@@ -80,7 +82,7 @@ fn unreadable(error: std::io::Error) -> Refusal {
     }
 }
 
-/// Looks at each folder above.
+/// Checks each folder above.
 fn check_ancestors(real: &Path, content: Content) -> Result<(), Refusal> {
     for folder in real.ancestors().skip(1) {
         check_entry(folder, &std::fs::symlink_metadata(folder).map_err(unreadable)?, true, content)?;
@@ -103,22 +105,22 @@ mod unix {
     use std::path::Path;
 
     use super::Content;
-    use crate::data::text::shell_word;
     use crate::plugin::Refusal;
+    use crate::text::shell_word;
 
     const GROUP: u32 = 0o020;
     const OTHERS: u32 = 0o002;
     const STICKY: u32 = 0o1000;
 
-    /// Refuses what someone else could write. Where it is a folder above what is looked at, they may add to it if they can't
-    /// move what is there.
+    /// Refuses an entry that another user could write. If it is a folder above the file (`is_above`), others may add
+    /// entries, provided that they can't move existing ones.
     pub fn check_entry(at: &Path, metadata: &Metadata, is_above: bool, content: Content) -> Result<(), Refusal> {
-        let (us, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
-        let is_foreign = owner != 0 && owner != us;
+        let (this_user, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
+        let is_foreign = owner != 0 && owner != this_user;
         let is_writable = match mode & (GROUP | OTHERS) {
             0 => false,
             _ if is_above && mode & STICKY != 0 => false,
-            GROUP => !is_private_group(metadata.gid(), us) || has_acl(at),
+            GROUP => !is_private_group(metadata.gid(), this_user) || has_acl(at),
             _ => true,
         };
         if !is_foreign && !is_writable {
@@ -132,26 +134,27 @@ mod unix {
             (false, true) => format!("can be replaced by another user: {} is theirs {found}", at.display()),
         };
         let place = shell_word(&at.display().to_string());
-        // Only root can give a file away.
-        let own = if us == 0 { format!("chown 0 {place}") } else { format!("sudo chown {us} {place}") };
-        let mend: Vec<String> =
-            is_foreign.then_some(own).into_iter().chain(is_writable.then(|| format!("chmod go-w {place}"))).collect();
-        let mend = match mode & STICKY {
-            0 => format!("`{}`, or ", mend.join(" && ")),
-            // It is meant to be everybody's.
+        // Only root can change a file's owner.
+        let chown = if this_user == 0 { format!("chown 0 {place}") } else { format!("sudo chown {this_user} {place}") };
+        let fix: Vec<String> =
+            is_foreign.then_some(chown).into_iter().chain(is_writable.then(|| format!("chmod go-w {place}"))).collect();
+        let fix = match mode & STICKY {
+            0 => format!("`{}`, or ", fix.join(" && ")),
+            // A sticky folder is meant for everybody.
             _ => String::new(),
         };
-        Err(Refusal::curable(reason).hint(match (content, is_above, metadata.is_dir()) {
-            (Content::Code, false, true) => format!("code in it runs with your rights: {mend}name another folder"),
-            (Content::Code, false, false) => format!("it runs with your rights: {mend}name another file"),
-            (Content::Code, true, _) => format!("it runs with your rights: {mend}copy it to a folder of your own"),
-            (Content::Rules, ..) => format!("it says what may run with your rights: {mend}write it anew"),
+        Err(Refusal::retryable(reason).hint(match (content, is_above, metadata.is_dir()) {
+            (Content::Code, false, true) => format!("code in it runs with your rights: {fix}name another folder"),
+            (Content::Code, false, false) => format!("it runs with your rights: {fix}name another file"),
+            (Content::Code, true, _) => format!("it runs with your rights: {fix}copy it to a folder of your own"),
+            (Content::Rules, ..) => format!("it says what may run with your rights: {fix}write it anew"),
         }))
     }
 
-    /// Whether only root and this user are in a group. sshd refuses whatever a group can write; but where each user has a group
-    /// of their own, with the umask 002 that belongs to it, all that they make is such, and no safer for being refused. A group
-    /// that isn't in the files, such as one of a directory service, counts as shared.
+    /// Returns whether only root and this user are in a group. sshd refuses everything that a group can write. But if
+    /// each user has a private group, with the usual umask 002, all of the user's files are group-writable, and
+    /// refusing them adds no safety. A group that isn't in the files, such as one of a directory service, counts as
+    /// shared.
     fn is_private_group(group: u32, user: u32) -> bool {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         is_private(group, user, &read("/etc/group"), &read("/etc/passwd"))
@@ -162,7 +165,7 @@ mod unix {
         // name:password:uid:gid:…
         let users: Vec<Vec<&str>> = users.lines().map(|line| line.split(':').collect()).collect();
         let is_us = |fields: &Vec<&str>| number(fields.get(2)).is_some_and(|uid| uid == 0 || uid == user);
-        let mut own = users.iter().filter(|fields| number(fields.get(3)) == Some(group));
+        let mut primary = users.iter().filter(|fields| number(fields.get(3)) == Some(group));
         // name:password:gid:members
         let mut members = groups
             .lines()
@@ -172,11 +175,14 @@ mod unix {
             .map(str::trim)
             .filter(|name| !name.is_empty())
             .peekable();
-        let has_any = own.clone().next().is_some() || members.peek().is_some();
-        has_any && own.all(is_us) && members.all(|name| users.iter().any(|fields| fields[0] == name && is_us(fields)))
+        let has_any = primary.clone().next().is_some() || members.peek().is_some();
+        has_any
+            && primary.all(is_us)
+            && members.all(|name| users.iter().any(|fields| fields[0] == name && is_us(fields)))
     }
 
-    /// Whether an access list says more than the mode does: then the group's bits are the most that anyone on it may.
+    /// Returns whether an access list exists. If it does, the group's mode bits are the upper bound for everybody on
+    /// the list.
     fn has_acl(path: &Path) -> bool {
         #[cfg(target_os = "linux")]
         {
@@ -204,7 +210,7 @@ mod tests {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it can be set");
     }
 
-    /// A file in two folders of a temporary one, none of which others can write.
+    /// Creates a file in two folders of a temporary one, none of which others can write.
     fn nested() -> (tempfile::TempDir, PathBuf) {
         let top = tempfile::tempdir().expect("a folder");
         let folder = top.path().join("a/b");
@@ -218,27 +224,27 @@ mod tests {
         (top, file)
     }
 
-    fn refused(path: &Path) -> String {
+    fn refusal_line(path: &Path) -> String {
         open(path).err().expect("it is refused").line()
     }
 
     #[test]
-    fn what_others_can_write_anywhere_up_the_path_is_refused_with_the_command_that_mends_it() {
+    fn a_path_that_others_can_write_is_refused_with_the_command_that_fixes_it() {
         let (top, file) = nested();
         open(&file).expect("nobody else can write it");
         mode(&file, 0o646);
-        let line = refused(&file);
-        let mend = format!("`chmod go-w {}`", file.canonicalize().expect("it is there").display());
-        assert!(line.contains("can be written by others (mode 0646") && line.contains(&mend), "{line}");
+        let line = refusal_line(&file);
+        let fix = format!("`chmod go-w {}`", file.canonicalize().expect("it is there").display());
+        assert!(line.contains("can be written by others (mode 0646") && line.contains(&fix), "{line}");
         mode(&file, 0o644);
         for folder in [top.path().join("a/b"), top.path().join("a"), top.path().to_owned()] {
             mode(&folder, 0o757);
-            let line = refused(&file);
+            let line = refusal_line(&file);
             let real = folder.canonicalize().expect("it is there");
             let says = format!("can be replaced by others: {} can be written by them (mode 0757", real.display());
             assert!(line.starts_with(&says) && line.contains("`chmod go-w"), "{line}");
             check_folder(&top.path().join("a/b")).expect_err("so is the folder");
-            // Others may add entries and not move ours.
+            // Others may add entries but not move ours.
             mode(&folder, 0o1777);
             open(&file).expect("ours stays");
             mode(&folder, 0o755);
@@ -252,44 +258,44 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_judged_by_where_it_leads() {
+    fn a_link_is_judged_by_its_target() {
         let (top, file) = nested();
         let link = top.path().join("link.so");
         std::os::unix::fs::symlink(&file, &link).expect("a link");
         let opened = open(&link).expect("nobody else can write it");
         assert_eq!(opened.real, file.canonicalize().expect("it is there"));
         mode(&top.path().join("a"), 0o777);
-        assert!(refused(&link).starts_with("can be replaced by others"));
+        assert!(refusal_line(&link).starts_with("can be replaced by others"));
     }
 
     #[test]
-    fn what_belongs_to_another_user_is_refused() {
+    fn files_and_folders_of_another_user_are_refused() {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root can give a file to another user");
             return;
         }
         let (top, file) = nested();
         chown(&file, Some(1002), None).expect("root can");
-        let line = refused(&file);
+        let line = refusal_line(&file);
         assert!(line.contains("belongs to another user (mode 0644, owner uid 1002)"), "{line}");
         assert!(line.contains("`chown 0 "), "{line}");
         chown(&file, Some(0), None).expect("root can");
         let above = top.path().join("a");
         chown(&above, Some(1002), None).expect("root can");
-        assert!(refused(&file).starts_with("can be replaced by another user"), "{}", refused(&file));
+        assert!(refusal_line(&file).starts_with("can be replaced by another user"), "{}", refusal_line(&file));
         mode(&above, 0o777);
-        let line = refused(&file);
+        let line = refusal_line(&file);
         assert!(line.contains("`chown 0 ") && line.contains(" && chmod go-w "), "{line}");
-        // In a folder such as /tmp, what is theirs is theirs.
+        // In a folder such as /tmp, entries of another user are refused.
         chown(&above, Some(0), None).expect("root can");
         mode(&above, 0o1777);
         open(&file).expect("ours stays");
         chown(top.path().join("a/b"), Some(1002), None).expect("root can");
-        refused(&file);
+        refusal_line(&file);
     }
 
     #[test]
-    fn a_group_of_the_user_alone_is_no_other() {
+    fn a_private_group_counts_as_the_user() {
         let users = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1001::/:\nguest:x:1002:100::/:\n";
         let groups = "root:x:0:\nann:x:1000:\nbob:x:1001:ann\nusers:x:100:\nteam:x:2000:ann,bob\nempty:x:2001:\nmine:x:2002:ann\n";
         let private = |group, user| is_private(group, user, groups, users);
@@ -302,22 +308,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shared_group_can_write_is_refused() {
+    fn a_file_that_a_shared_group_can_write_is_refused() {
         let (_top, file) = nested();
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root can give a file to any group");
             return;
         }
-        // No group of the files.
+        // The group isn't in /etc/group.
         chown(&file, None, Some(54_321)).expect("root can");
         open(&file).expect("the group can only read it");
         mode(&file, 0o664);
-        assert!(refused(&file).contains("can be written by others (mode 0664"), "{}", refused(&file));
+        assert!(refusal_line(&file).contains("can be written by others (mode 0664"), "{}", refusal_line(&file));
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn an_access_list_makes_a_private_group_a_shared_one() {
+    fn a_private_group_with_an_access_list_counts_as_shared() {
         let (_top, file) = nested();
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root's group is known here");
@@ -325,7 +331,7 @@ mod tests {
         }
         mode(&file, 0o664);
         open(&file).expect("the group is root's");
-        // The owner, user 1002, the group, the mask, the others: tag, rights, number.
+        // The owner, user 1002, the group, the mask and the others, as (tag, rights, id).
         let nobody = u32::MAX;
         let entries: [(u16, u16, u32); 5] =
             [(1, 6, nobody), (2, 6, 1002), (4, 4, nobody), (16, 6, nobody), (32, 4, nobody)];
@@ -339,6 +345,6 @@ mod tests {
             return;
         }
         set.expect("it can be set");
-        assert!(refused(&file).contains("can be written by others (mode 0664"), "{}", refused(&file));
+        assert!(refusal_line(&file).contains("can be written by others (mode 0664"), "{}", refusal_line(&file));
     }
 }

@@ -1,29 +1,31 @@
+//! The reason for which a file isn't loaded.
+
 use std::path::PathBuf;
 
 use super::bounds;
 use crate::Error;
-use crate::data::text::{cut, of_path, one_line};
+use crate::text::{cut, of_path, one_line};
 
-/// Bytes of the details of a refusal.
+/// Maximum size of a refusal's details, in bytes.
 const DETAILS: usize = 1 << 16;
 
-/// Why a file isn't loaded.
+/// The reason for which a file isn't loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The file.
+    /// The file's path.
     pub path: PathBuf,
-    /// What is wrong, to be read after the file's name: "is cut short: 12 of 40 bytes are there".
+    /// The problem, phrased to follow the file's name: "is cut short: 12 of 40 bytes are there".
     pub reason: String,
-    /// What to do.
+    /// Advice on what to do.
     pub hint: Option<String>,
-    /// What only those who debug want to read, its lines indented.
+    /// Details for debugging, with indented lines.
     pub details: Option<String>,
-    /// Whether it is no plug-in at all, which in a folder is nothing to be told of.
+    /// Whether the file isn't a plug-in at all. In a folder, such a file isn't reported.
     pub not_a_plugin: bool,
-    /// Whether the file is as it should be, and what was asked of it is not.
+    /// Whether the file is valid and the request wasn't.
     pub asked_wrongly: bool,
-    /// Whether the very same bytes may pass later: what is wrong is who could write them, or what signs them.
-    pub curable: bool,
+    /// Whether the same bytes may be accepted later: the problem is the file's permissions or signature.
+    pub retryable: bool,
 }
 
 impl Refusal {
@@ -35,7 +37,7 @@ impl Refusal {
             details: None,
             not_a_plugin: false,
             asked_wrongly: false,
-            curable: false,
+            retryable: false,
         }
     }
 
@@ -47,17 +49,17 @@ impl Refusal {
         Refusal { asked_wrongly: true, ..Self::new(reason) }
     }
 
-    pub(super) fn curable(reason: impl Into<String>) -> Self {
-        Refusal { curable: true, ..Self::new(reason) }
+    pub(super) fn retryable(reason: impl Into<String>) -> Self {
+        Refusal { retryable: true, ..Self::new(reason) }
     }
 
-    /// Another plug-in of the same name and version was loaded before it.
+    /// Refuses a plug-in that differs from an already loaded one of the same name and version.
     pub(crate) fn conflict(label: &str, place: &str) -> Self {
         Self::new(format!("conflicts with {place}: both are {label}, and they differ"))
             .hint("neither is used: remove one of them, or raise the version of the one that is meant")
     }
 
-    /// It has the name of a plug-in that is built in.
+    /// Refuses a plug-in that has the name of a built-in one.
     pub(crate) fn reserved(label: &str) -> Self {
         Self::new(format!("is {label}, and a plug-in of that name is built in"))
             .hint("call it something else, or leave out what is built in with --no-builtin")
@@ -69,7 +71,7 @@ impl Refusal {
     }
 
     pub(super) fn details(mut self, details: impl Into<String>) -> Self {
-        // In each line there may be anything of the file, so that none can look like one of the program's own.
+        // Any line may contain text of the file. Indentation keeps it from looking like one of the program's own.
         let details = details.into();
         let lines = cut(&details, DETAILS);
         self.details =
@@ -82,7 +84,7 @@ impl Refusal {
         self
     }
 
-    /// In one line, without the file's name.
+    /// Returns reason and hint on one line, without the file's name.
     pub fn line(&self) -> String {
         match &self.hint {
             Some(hint) => format!("{}: {hint}", self.reason),
@@ -91,7 +93,7 @@ impl Refusal {
     }
 }
 
-/// What a refusal says may come from the file, such as the name of a symbol or of a library.
+/// A refusal's text may come from the file, such as the name of a symbol or of a library.
 fn short_line(text: &str) -> String {
     cut(&one_line(text), bounds::TEXT).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Where the loader writes, and what it calls, as it fits a library to its addresses.
+//! Checks the relocations of a library: where the loader writes when it relocates the library, and what code it calls.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ const IRELATIVE: u32 = if IS_ARM { elf::R_AARCH64_IRELATIVE } else { elf::R_X86_
 const TLSDESC: u32 = if IS_ARM { elf::R_AARCH64_TLSDESC } else { elf::R_X86_64_TLSDESC };
 
 impl Library<'_> {
-    /// Refuses relocations that the loader wouldn't apply, that it would apply elsewhere than in the library's data, or whose symbol isn't
-    /// there.
+    /// Refuses relocations that the loader would not apply, that it would write outside of the library's data, or whose
+    /// symbol doesn't exist.
     pub fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), Refusal> {
         let endian = self.endian;
         let range = |start: u32, size: u32| -> Result<Range<u64>, Refusal> {
@@ -25,7 +25,7 @@ impl Library<'_> {
             Ok(start..start.saturating_add(dynamic.get(size)?.unwrap_or(0)))
         };
         let known = [range(elf::DT_RELA, elf::DT_RELASZ)?, range(elf::DT_JMPREL, elf::DT_PLTRELSZ)?];
-        for section in self.loaded_sections().filter(|one| one.sh_type(endian) == elf::SHT_RELA) {
+        for section in self.loaded_sections().filter(|section| section.sh_type(endian) == elf::SHT_RELA) {
             let addresses = self.addresses(section);
             let is_known = known.iter().any(|known| known.start <= addresses.start && addresses.end <= known.end);
             holds(is_known, || format!("{} would not be applied", self.name(section)))?;
@@ -39,12 +39,12 @@ impl Library<'_> {
             }
         }
         self.check_packed(self.entries(&range(DT_RELR, DT_RELRSZ)?)?)?;
-        // So many are taken to be relative without a look at each.
+        // The loader treats this many leading entries as relative without checking their types.
         let relative = dynamic.get(elf::DT_RELACOUNT)?.unwrap_or(0);
         holds(relative <= leading, || format!("its entry {:#x} counts too many", elf::DT_RELACOUNT))
     }
 
-    /// The entries of a table at these addresses.
+    /// Returns the entries of a table at these addresses.
     fn entries<T: pod::Pod>(&self, range: &Range<u64>) -> Result<&[T], Refusal> {
         if range.is_empty() {
             return Ok(&[]);
@@ -74,7 +74,8 @@ impl Library<'_> {
         Ok(())
     }
 
-    /// Relative relocations of eight bytes each: an address, then bits for the words behind it.
+    /// Checks relative relocations in the packed form (DT_RELR), of eight bytes each: an address, then bits for the
+    /// words after it.
     fn check_packed(&self, entries: &[U64<Endianness>]) -> Result<(), Refusal> {
         const BITS: u64 = 63;
         let mut next = 0_u64;
@@ -107,7 +108,7 @@ mod tests {
     use super::super::headers::{Header, check};
     use super::*;
 
-    /// Where in the file the tables of this type are, and how long.
+    /// Returns the file offsets and sizes of the tables of this type.
     fn tables(bytes: &[u8], kind: u32) -> Vec<(usize, usize)> {
         let header = Header::parse(bytes).expect("a header");
         let endian = header.endian().expect("its order");
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relocation_elsewhere_than_in_data_or_of_no_symbol_is_refused() {
+    fn a_relocation_outside_of_data_or_of_a_missing_symbol_is_refused() {
         for bytes in libraries() {
             for (start, length) in tables(&bytes, elf::SHT_RELA) {
                 for at in [start, start + length - 24] {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_relocation_elsewhere_than_in_data_is_refused() {
+    fn a_packed_relocation_outside_of_data_is_refused() {
         for bytes in libraries() {
             for (start, length) in tables(&bytes, elf::SHT_RELR) {
                 for wrong in [0, 1 << 40, u64::MAX - 1, u64::MAX] {

@@ -1,3 +1,5 @@
+//! Learning-rate schedules of plug-ins.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,13 +9,13 @@ use plugfit_api::instance::Instance;
 use plugfit_api::schedule::When;
 use serde_json::{Map, Value};
 
-use super::component::Owned;
+use super::component::ComponentHandle;
 use crate::Result;
 
 /// A learning-rate schedule of a plug-in.
 #[derive(Clone)]
 pub struct Schedule {
-    owned: Arc<Owned<ScheduleV1>>,
+    component: Arc<ComponentHandle<ScheduleV1>>,
 }
 
 impl From<Instance<ScheduleV1>> for Schedule {
@@ -23,52 +25,52 @@ impl From<Instance<ScheduleV1>> for Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(owned: Owned<ScheduleV1>) -> Self {
-        Schedule { owned: Arc::new(owned) }
+    pub(super) fn new(component: ComponentHandle<ScheduleV1>) -> Self {
+        Schedule { component: Arc::new(component) }
     }
 
-    /// A schedule that was made in this process, and is taken over; `label` is what errors call it, if not by its name.
+    /// Takes over a schedule that was created in this process. Errors call it `label`, or by its name if there is none.
     pub(crate) fn from_instance(instance: Instance<ScheduleV1>, label: Option<&str>) -> Self {
-        Self::new(Owned::of_instance(instance, label))
+        Self::new(ComponentHandle::of_instance(instance, label))
     }
 
-    /// Its name.
+    /// Returns the schedule's name.
     pub fn name(&self) -> &str {
-        self.owned.name()
+        self.component.name()
     }
 
-    /// Its name with its plug-in's before it.
+    /// Returns the name with that of its plug-in before it.
     pub fn full_name(&self) -> String {
-        self.owned.full_name()
+        self.component.full_name()
     }
 
-    /// Its plug-in and version.
+    /// Returns name and version of its plug-in.
     pub fn plugin(&self) -> &str {
-        self.owned.plugin()
+        self.component.plugin()
     }
 
-    /// Every key of its own configuration.
+    /// Returns every key of its own configuration.
     ///
     /// # Errors
-    /// The plug-in fails.
+    /// Returns an error if the plug-in fails.
     pub fn config(&self) -> Result<Map<String, Value>> {
-        self.owned.config()
+        self.component.config()
     }
 
     pub(super) fn interface(&self) -> &'static Interface {
-        self.owned.interface
+        self.component.interface
     }
 
     pub(super) fn handle(&self) -> Handle {
-        self.owned.handle
+        self.component.handle
     }
 
-    /// The learning rate; finite.
+    /// Returns the learning rate, which is finite.
     ///
     /// # Errors
-    /// The plug-in fails, or gives what is no learning rate.
+    /// Returns an error if the plug-in fails or its learning rate isn't finite.
     pub fn learning_rate(&self, when: &When) -> Result<f64> {
-        let owned = &*self.owned;
+        let component = &*self.component;
         let call = abi::ScheduleCall {
             step: when.step,
             epoch: when.epoch,
@@ -76,11 +78,12 @@ impl Schedule {
             extras: RStr::from_str(""),
         };
         // SAFETY: the handle belongs to this table.
-        let rate = owned.checked(unsafe { (owned.table.learning_rate)(owned.handle, &owned.host, &call) })?;
+        let rate =
+            component.checked(unsafe { (component.table.learning_rate)(component.handle, &component.host, &call) })?;
         if rate.is_finite() {
             return Ok(rate);
         }
-        Err(owned.mistake(&format!("gave a learning rate of {rate} at step {}", when.step)))
+        Err(component.mistake(&format!("gave a learning rate of {rate} at step {}", when.step)))
     }
 }
 

@@ -1,11 +1,11 @@
-//! What this process has besides its memory, and memory that ends where a page can't be touched: for the tests of a plug-in, which run
-//! in a process of their own.
+//! Observes the state of the process outside of its memory, and allocates memory that ends at a guard page. The tests
+//! of a plug-in use both; they run in a separate process.
 
 use std::collections::BTreeMap;
 
 use plugfit_api::testing::{FLOAT_MODE, Room, Surroundings, float_mode};
 
-/// The surroundings as they are.
+/// Returns the current state of the process.
 pub fn observe() -> Surroundings {
     let one = |name: &str, value: String| BTreeMap::from([(name.to_owned(), value)]);
     let directory = std::env::current_dir().map_or_else(|error| error.to_string(), |path| path.display().to_string());
@@ -14,7 +14,7 @@ pub fn observe() -> Surroundings {
     #[cfg(unix)]
     {
         use rustix::fs::Mode;
-        // It can be read by setting it alone.
+        // The umask can only be read by setting it.
         let mask = rustix::process::umask(Mode::empty());
         rustix::process::umask(mask);
         found.insert("umask", one("umask", format!("{:04o}", mask.bits())));
@@ -27,7 +27,7 @@ pub fn observe() -> Surroundings {
     found
 }
 
-/// Gives memory that ends at a page which can't be touched, where the system can.
+/// Returns a function that allocates memory that ends at a guard page, if the system supports it.
 pub fn room() -> Option<Room> {
     #[cfg(target_os = "linux")]
     let room: Option<Room> = Some(linux::before_a_guard_page);
@@ -69,27 +69,28 @@ mod linux {
         named.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
     }
 
-    /// What is done at each signal, and which are blocked on this thread.
+    /// Returns the action for each signal, and the signals that are blocked on this thread.
     pub fn signals() -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         for signal in 1..=libc::SIGRTMAX() {
             let mut action = MaybeUninit::<libc::sigaction>::uninit();
-            // SAFETY: nothing is set, and what is there is written where the call succeeds.
+            // SAFETY: nothing is set; `action` is initialised if the call succeeds.
             let action = unsafe {
                 if libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) != 0 {
                     continue;
                 }
                 action.assume_init()
             };
-            let does = match action.sa_sigaction {
+            let action_text = match action.sa_sigaction {
                 libc::SIG_DFL => "the default".to_owned(),
                 libc::SIG_IGN => "to ignore it".to_owned(),
                 address => format!("a function at {address:#x}"),
             };
-            found.insert(format!("handler of {}", name(signal)), does);
+            found.insert(format!("handler of {}", name(signal)), action_text);
         }
         let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: nothing is set, and what is there is written where the call succeeds; only known signals are asked for.
+        // SAFETY: nothing is set; `blocked` is initialised if the call succeeds; `sigismember` is called for valid
+        // signals only.
         let blocked: Vec<String> = unsafe {
             if libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), blocked.as_mut_ptr()) != 0 {
                 return found;
@@ -102,26 +103,28 @@ mod linux {
         found
     }
 
-    /// What is open. Some more descriptors than the process needs are among them, for those who close what isn't theirs.
+    /// Returns the open file descriptors. A few more descriptors than the process needs are opened, to detect a plug-in
+    /// that closes those of others.
     pub fn descriptors() -> BTreeMap<String, String> {
         static MORE: OnceLock<Vec<File>> = OnceLock::new();
         MORE.get_or_init(|| (0..8).filter_map(|_| File::open("/dev/null").ok()).collect());
         let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
         let of = |entry: std::fs::DirEntry| {
             let what = std::fs::read_link(entry.path()).ok()?.display().to_string();
-            // That of this very look.
-            let own = what.starts_with("/proc/") && what.ends_with("/fd");
-            (!own).then(|| (entry.file_name().to_string_lossy().into_owned(), what))
+            // Skip the descriptor that lists this folder.
+            let is_listing = what.starts_with("/proc/") && what.ends_with("/fd");
+            (!is_listing).then(|| (entry.file_name().to_string_lossy().into_owned(), what))
         };
         entries.filter_map(of).collect()
     }
 
-    /// So many bytes, behind which a page follows that can't be touched. They are never freed. None: the system refuses.
+    /// Allocates `bytes` bytes that end at a page that can't be accessed. They are never freed. Returns `None` if the
+    /// system refuses.
     pub fn before_a_guard_page(bytes: usize) -> Option<*mut u8> {
         let page = rustix::param::page_size();
         let length = bytes.div_ceil(page) * page;
         let flags = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: new memory, of which nobody else knows; its last page is nobody's.
+        // SAFETY: the memory is new and unused; `start.add(length)` is its last page.
         unsafe {
             mmap_anonymous(ptr::null_mut(), length + page, flags, MapFlags::PRIVATE).and_then(|start| {
                 let start = start.cast::<u8>();
@@ -138,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_all_that_is_looked_at() {
+    fn the_state_of_this_process_is_observed() {
         let found = observe();
         assert!(found["directory"]["working directory"].starts_with('/'), "{found:?}");
         #[cfg(target_os = "linux")]
@@ -147,7 +150,7 @@ mod tests {
                 found.keys().copied().collect::<Vec<_>>(),
                 ["descriptors", "directory", "float_mode", "signals", "umask"]
             );
-            // Rust's own runtime tells of a stack that overflows.
+            // Rust's runtime installs a handler for stack overflows.
             assert!(found["signals"]["handler of SIGSEGV"].starts_with("a function"), "{found:?}");
             assert!(found["descriptors"].values().filter(|what| *what == "/dev/null").count() >= 8, "{found:?}");
         }
@@ -157,7 +160,7 @@ mod tests {
     fn memory_before_a_guard_page_can_be_used_to_its_end() {
         let Some(room) = room() else { return };
         let start = room(5000).unwrap();
-        // SAFETY: as many bytes as were asked for.
+        // SAFETY: 5000 bytes were allocated.
         unsafe {
             start.write_bytes(7, 5000);
             assert_eq!(*start.add(4999), 7);

@@ -1,4 +1,4 @@
-//! A C function as a loss: `lib.so#symbol`, as `plugfit.h` describes.
+//! C functions as losses: `lib.so#symbol`, as `plugfit.h` describes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,11 +13,11 @@ use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs};
 use serde_json::{Map, Value};
 
-use super::component::Owned;
+use super::component::ComponentHandle;
 use super::isolate::{Isolated, Source};
 use super::load::{Library, digest};
 use super::{Component, LoadOptions, Loss, Manifest, Plugin, Refusal, library, sha256, vet};
-use crate::data::text::{of_path, one_line};
+use crate::text::{of_path, one_line};
 use crate::{Error, Result};
 
 /// `void f(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out)`.
@@ -27,40 +27,42 @@ type Function = unsafe extern "C" fn(*const f32, *const f32, usize, usize, *mut 
 struct Callable {
     values: Function,
     gradient: Option<Function>,
-    /// Whether it is tested: then what writes no values is made to show it.
+    /// Whether it is under test. Then a function that writes no values is detected, and NaN is returned.
     is_tested: bool,
 }
 
 impl Callable {
-    /// Whether it leaves as they are the memory for values that it gave 0 for. What adds 0 to every value is taken for it, too.
+    /// Returns whether the function leaves its output unchanged, after it returned only zeros. A function that adds 0
+    /// to every value is also counted as such.
     ///
     /// # Safety
-    /// As of the function.
+    /// The same as for the function itself.
     unsafe fn writes_nothing(&self, y_true: &[f32], y_pred: &[f32], (rows, columns): (usize, usize)) -> bool {
-        const MARK: f32 = -1.234_567e-5;
-        let mut values = vec![MARK; rows];
-        // SAFETY: the caller's promise; there is room for a value of each row.
+        const SENTINEL: f32 = -1.234_567e-5;
+        let mut values = vec![SENTINEL; rows];
+        // SAFETY: guaranteed by the caller; `values` has one element for each row.
         unsafe { (self.values)(y_true.as_ptr(), y_pred.as_ptr(), rows, columns, values.as_mut_ptr()) };
-        values.iter().all(|&value| value == MARK)
+        values.iter().all(|&value| value == SENTINEL)
     }
 }
 
-/// The libraries that functions are of, by digest, and by path where they are loaded in place. They are never unloaded; so one that is
+/// The loaded libraries, by digest and, if loaded in place, by path. They are never unloaded, so a library that is
 /// named again must not be loaded again.
 static LOADED: Mutex<BTreeMap<(String, Option<PathBuf>), libloading::Library>> = Mutex::new(BTreeMap::new());
 
-/// The digest of each library whose functions were asked for, by its path.
-static READ: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+/// The digest of each library from which functions were requested, by path.
+static DIGESTS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
 
-/// The digest of each library whose functions were asked for in this process, by its path; see [`Plugin::digest`].
+/// Returns the digest of each library from which functions were requested in this process, by path; see
+/// [`Plugin::digest`].
 pub fn function_digests() -> BTreeMap<PathBuf, String> {
-    READ.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    DIGESTS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The loss that a function of a library is.
+/// Loads a C function of a library as a loss.
 ///
 /// # Errors
-/// The library is refused, or has no such function.
+/// Returns an error if the library is refused or has no such function.
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
     let label = format!("{}#{}", of_path(path), one_line(name));
     let refused = |refusal: Refusal| Error::from(refusal.at(path));
@@ -70,7 +72,7 @@ pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
         )));
     }
     let (Library { bytes, real }, in_place) = (options.read(path, false).map_err(refused)?, options.load_in_place);
-    READ.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest(&bytes));
+    DIGESTS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest(&bytes));
     let Some(isolation) = &options.isolate else {
         let instance = instance(&bytes, &real, name, in_place).map_err(refused)?;
         return Ok(Loss::from_instance(instance, Some(&label)));
@@ -82,10 +84,10 @@ pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
         in_place,
         function: Some(name.to_owned()),
     };
-    Loss::new(Owned::of_function(&Isolated::new(isolation.clone(), source), &label)?, None)
+    Loss::new(ComponentHandle::of_function(&Isolated::new(isolation.clone(), source), &label)?, None)
 }
 
-/// The function of this name in a library of these bytes, which is from `path`.
+/// Loads the function of this name from the library with these bytes, which were read from `path`.
 pub(super) fn instance(
     bytes: &[u8],
     path: &Path,
@@ -106,7 +108,7 @@ fn callable(bytes: &[u8], path: &Path, name: &str, in_place: bool) -> std::resul
         ),
     };
     let function = |name: &str| {
-        // SAFETY: whoever names the symbol says that it has this signature; it can't be checked.
+        // SAFETY: the caller who names the symbol guarantees that it has this signature; it can't be checked.
         unsafe { library.get::<Function>(name.as_bytes()) }
             .map(|symbol| *symbol)
             .map_err(|error| Refusal::new(format!("has no function {name}: {error}")))
@@ -116,13 +118,13 @@ fn callable(bytes: &[u8], path: &Path, name: &str, in_place: bool) -> std::resul
     Ok(Callable { values, gradient, is_tested: false })
 }
 
-/// The function that [`function`] loaded; a process tests one.
+/// The function that [`function`] loaded; a process tests only one.
 static TESTED: OnceLock<Callable> = OnceLock::new();
 
-/// The tables of a plug-in whose only component is that function.
-struct OfFunction;
+/// A plug-in whose only component is that function.
+struct FunctionPlugin;
 
-impl export::Plugin for OfFunction {
+impl export::Plugin for FunctionPlugin {
     fn loss(_: &str, config: &Map<String, Value>, host: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyLoss>> {
         (&&export::Probe::<Callable>::new()).make_loss(config, host)
     }
@@ -137,10 +139,10 @@ impl export::Plugin for OfFunction {
     }
 }
 
-/// What a plug-in of this function alone would say of itself; no code of the library runs.
+/// Returns the manifest of a plug-in that consists of this function alone. No code of the library runs.
 ///
 /// # Errors
-/// The library is refused, or has no such function.
+/// Returns an error if the library is refused or has no such function.
 pub fn function_manifest(path: &Path, name: &str, options: &LoadOptions) -> std::result::Result<Manifest, Refusal> {
     let read = || vet::callable(&options.read(path, false)?.bytes, name, options.load_in_place);
     read().map_err(|refusal| refusal.at(path))?;
@@ -156,10 +158,10 @@ pub fn function_manifest(path: &Path, name: &str, options: &LoadOptions) -> std:
     })
 }
 
-/// A function as a plug-in of one loss, for the tests of one. A process can have one of these.
+/// Loads a function as a plug-in of one loss, for `plugfit check`. A process can load only one.
 ///
 /// # Errors
-/// The library is refused, or has no such function.
+/// Returns an error if the library is refused or has no such function.
 pub fn function(path: &Path, name: &str, options: &LoadOptions) -> std::result::Result<Arc<Plugin>, Refusal> {
     let manifest = function_manifest(path, name, options)?;
     let load = || {
@@ -169,7 +171,7 @@ pub fn function(path: &Path, name: &str, options: &LoadOptions) -> std::result::
     let found = load().map_err(|refusal| refusal.at(path))?;
     TESTED.get_or_init(|| found);
     let json = serde_json::to_vec(&manifest).map_err(|error| Refusal::new(error.to_string()))?;
-    Plugin::built_in(Box::leak(Box::new(export::Tables::<OfFunction>::root(json.leak()))))
+    Plugin::built_in(Box::leak(Box::new(export::Tables::<FunctionPlugin>::root(json.leak()))))
 }
 
 impl Config for Callable {
@@ -223,13 +225,13 @@ impl plugfit_api::loss::Loss for Callable {
                 &mut scratch[..]
             }
         };
-        // As a function that adds up expects.
+        // A function may accumulate into its output, so the output starts at 0.
         values.fill(0.0);
-        // SAFETY: the signature is the caller's promise; the arrays have rows * columns and rows elements.
+        // SAFETY: the caller guarantees the signature; the arrays have rows * columns and rows elements.
         unsafe { (self.values)(y_true.as_ptr(), y_pred.as_ptr(), rows, columns, values.as_mut_ptr()) };
-        // Of the same labels and predictions 0 is the value that is expected.
+        // For equal labels and predictions, 0 is the expected value.
         let is_suspect = || rows > 0 && y_true != y_pred && values.iter().all(|&value| value == 0.0);
-        // SAFETY: as above.
+        // SAFETY: the same as above.
         if self.is_tested && is_suspect() && unsafe { self.writes_nothing(y_true, y_pred, (rows, columns)) } {
             values.fill(f32::NAN);
         }
@@ -244,14 +246,14 @@ impl plugfit_api::loss::Loss for Callable {
         if let Some(target) = output.gradient(1)? {
             let gradient =
                 self.gradient.ok_or_else(|| plugfit_api::Error::unsupported("this function has no gradient"))?;
-            // SAFETY: as above; the gradient has rows * columns elements.
+            // SAFETY: the same as above; the gradient has rows * columns elements.
             unsafe { gradient(y_true.as_ptr(), y_pred.as_ptr(), rows, columns, target.as_mut_ptr()) };
             for (i, row) in target.chunks_exact_mut(columns.max(1)).enumerate() {
                 let factor = scale * upstream.map_or(1.0, |upstream| upstream[i]);
                 if factor == 0.0 {
                     row.fill(0.0);
                 } else {
-                    row.iter_mut().for_each(|slope| *slope *= factor);
+                    row.iter_mut().for_each(|derivative| *derivative *= factor);
                 }
             }
         }

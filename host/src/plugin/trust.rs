@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
 
 use super::{Refusal, bounds, ownership};
-use crate::data::text::{is_instruction, of_path};
-use crate::data::write_privately;
+use crate::files::write_privately;
+use crate::text::{is_instruction, of_path};
 use crate::{Error, Result};
 
-/// Whose plug-ins are loaded where signatures are required.
+/// The keys whose plug-ins are loaded if signatures are required.
 #[derive(Clone, Debug)]
 pub struct TrustedKeys {
     path: PathBuf,
@@ -26,10 +26,10 @@ pub struct TrustedKey {
 }
 
 impl TrustedKey {
-    /// From a key's text, or from a file of one as minisign writes it (`minisign.pub`).
+    /// Parses a key's text, or reads a file that contains one as minisign writes it (`minisign.pub`).
     ///
     /// # Errors
-    /// It is neither.
+    /// Returns an error if `key` is neither.
     pub fn read(key: &str) -> Result<Self> {
         if let Some(key) = Self::parse(key) {
             return Ok(key);
@@ -49,39 +49,39 @@ impl TrustedKey {
             }
             Err(error) => return Err(wrong(&format!("can't be read: {error}"))),
         };
-        // A comment, then the key.
+        // The file has a comment, then the key.
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let comment = lines.next().and_then(|line| line.strip_prefix("untrusted comment:")).unwrap_or_default();
         let found = text.lines().find_map(Self::parse).ok_or_else(|| wrong("has no minisign public key"))?;
-        // It is shown on terminals.
+        // The comment is shown on terminals.
         let comment = comment.trim().chars().filter(|letter| !is_instruction(*letter)).collect();
         Ok(TrustedKey { comment, ..found })
     }
 
-    /// A line of the file of keys: the key, and a comment.
+    /// Parses a line of the file of keys: the key, and a comment.
     fn parse(line: &str) -> Option<Self> {
         let (text, comment) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
         let key = PublicKey::from_base64(text).ok()?;
         Some(TrustedKey { text: text.to_owned(), comment: comment.trim().to_owned(), key })
     }
 
-    /// The key as minisign writes it.
+    /// Returns the key as minisign writes it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What whoever made it called it; that proves nothing.
+    /// Returns the comment of the key's creator, which proves nothing.
     pub fn comment(&self) -> &str {
         &self.comment
     }
 }
 
 impl TrustedKeys {
-    /// Those of the user, in `$XDG_CONFIG_HOME/plugfit/trusted_keys` or else `~/.config/plugfit/trusted_keys`; none if there is
-    /// no such file.
+    /// Reads the user's keys from `$XDG_CONFIG_HOME/plugfit/trusted_keys` or else `~/.config/plugfit/trusted_keys`;
+    /// none if the file doesn't exist.
     ///
     /// # Errors
-    /// As [`read`](Self::read); there is no home.
+    /// As for [`read`](Self::read). Also returns an error if there is no home directory.
     pub fn of_user() -> Result<Self> {
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
@@ -89,10 +89,10 @@ impl TrustedKeys {
         Self::read(&config.join("plugfit/trusted_keys"))
     }
 
-    /// Reads a file of a key a line, each with a comment behind it; none if there is no such file.
+    /// Reads a file with one key per line, each followed by a comment; none if the file doesn't exist.
     ///
     /// # Errors
-    /// It can't be read, a line isn't a key, or someone else could have written it.
+    /// Returns an error if the file can't be read, a line isn't a key, or another user could have written it.
     pub fn read(path: &Path) -> Result<Self> {
         let mut keys = Vec::new();
         if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
@@ -112,24 +112,24 @@ impl TrustedKeys {
         Ok(TrustedKeys { path: path.to_owned(), keys })
     }
 
-    /// Where they are kept.
+    /// Returns the path of the file of keys.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The keys.
+    /// Returns the keys.
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
     }
 
-    /// Adds a key; gives whether it is a new one.
+    /// Adds a key. Returns whether it is new.
     pub fn add(&mut self, key: TrustedKey) -> bool {
         let is_new = !self.has(&key);
         self.keys.extend(is_new.then_some(key));
         is_new
     }
 
-    /// Takes a key out; gives whether it was there.
+    /// Removes a key. Returns whether it was present.
     pub fn remove(&mut self, key: &TrustedKey) -> bool {
         let was_there = self.has(key);
         self.keys.retain(|other| other.text != key.text);
@@ -140,10 +140,10 @@ impl TrustedKeys {
         self.keys.iter().any(|other| other.text == key.text)
     }
 
-    /// Writes them where they are kept, whole or not at all, for nobody but the user to change.
+    /// Writes the keys to their file atomically, so that only the user can change it.
     ///
     /// # Errors
-    /// The file can't be written, or someone else could write it.
+    /// Returns an error if the file can't be written or another user could write to it.
     pub fn write(&self) -> Result<()> {
         if let Some(folder) = self.path.parent() {
             let mut builder = std::fs::DirBuilder::new();
@@ -161,24 +161,24 @@ impl TrustedKeys {
         Self::read(&self.path).map(drop)
     }
 
-    /// The signature that lies beside a file.
+    /// Reads the signature beside a file.
     pub(super) fn signature(&self, path: &Path) -> std::result::Result<Signed<'_>, Refusal> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".minisig");
         let beside = PathBuf::from(beside);
         let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = read_signature(&beside).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Refusal::curable(format!("isn't signed: there is no {name}"))
+            std::io::ErrorKind::NotFound => Refusal::retryable(format!("isn't signed: there is no {name}"))
                 .hint("its author signs it with `minisign -S`; --require-signed asks for that"),
-            _ => Refusal::curable(format!("has a signature that can't be read: {error}")),
+            _ => Refusal::retryable(format!("has a signature that can't be read: {error}")),
         })?;
         let signature = Signature::decode(&text)
-            .map_err(|_| Refusal::curable(format!("has a damaged signature, {name}")).hint("copy it again"))?;
+            .map_err(|_| Refusal::retryable(format!("has a damaged signature, {name}")).hint("copy it again"))?;
         Ok(Signed { keys: &self.keys, name, signature })
     }
 }
 
-/// A signature, and the keys that it may be of.
+/// A signature, and the keys that may have made it.
 pub(super) struct Signed<'k> {
     keys: &'k [TrustedKey],
     name: String,
@@ -186,39 +186,39 @@ pub(super) struct Signed<'k> {
 }
 
 impl Signed<'_> {
-    /// Refuses what none of the keys signed; `bytes` is all of the file.
+    /// Refuses a file that none of the keys signed; `bytes` are the whole file.
     pub fn check(&self, bytes: &[u8]) -> std::result::Result<(), Refusal> {
-        let mut is_of_a_key = false;
+        let mut has_matching_key_id = false;
         for key in self.keys {
-            // Those of the older form, over the bytes and not over their hash, are as good.
+            // Signatures of the older form, over the bytes instead of their hash, are also accepted.
             match key.key.verify(bytes, &self.signature, true) {
                 Ok(()) => return Ok(()),
                 Err(Minisign::UnexpectedKeyId) => {}
-                Err(_) => is_of_a_key = true,
+                Err(_) => has_matching_key_id = true,
             }
         }
-        Err(match is_of_a_key {
-            true => Refusal::curable(format!("isn't what {} was made for: one of the two was changed", self.name))
+        Err(match has_matching_key_id {
+            true => Refusal::retryable(format!("isn't what {} was made for: one of the two was changed", self.name))
                 .hint("copy both again, or don't use it"),
             false => {
-                Refusal::curable(format!("is signed by nobody who is trusted: none of {} keys fits", self.keys.len()))
+                Refusal::retryable(format!("is signed by nobody who is trusted: none of {} keys fits", self.keys.len()))
                     .hint("if you know whose it is, `plugfit trust KEY` takes in the key")
             }
         })
     }
 }
 
-/// More than any signature has.
-const LONGEST: u64 = 1 << 16;
+/// Maximum size of a signature, in bytes.
+const MAX_SIGNATURE: u64 = 1 << 16;
 
-/// It proves itself, so that who could have written it doesn't matter.
+/// Reads a signature. It authenticates itself, so it doesn't matter who could have written it.
 fn read_signature(path: &Path) -> std::io::Result<String> {
     let (file, metadata) = ownership::open_at_once(path)?;
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is no regular file"));
     }
     let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text)?;
+    file.take(MAX_SIGNATURE).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -226,7 +226,7 @@ fn read_signature(path: &Path) -> std::io::Result<String> {
 mod tests {
     use super::*;
 
-    // Those that minisign-verify's own tests have: the text "test", signed in both forms.
+    // From the tests of minisign-verify: the text "test", signed in both forms.
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     const HASHED: &str = "untrusted comment: signature from minisign secret key\n\
         RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
@@ -242,7 +242,7 @@ mod tests {
         TrustedKeys { path: "trusted_keys".into(), keys }
     }
 
-    /// A key of another number.
+    /// Returns a key with another number.
     fn other() -> String {
         KEY.replacen("RWQf6", "RWQf7", 1)
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_signatures_hold_for_their_bytes_and_no_others() {
+    fn both_forms_of_signatures_are_valid_only_for_their_bytes() {
         for signature in [HASHED, OLDER] {
             let says = |keys: &[&str], bytes: &[u8]| checked(&self::keys(keys), bytes, signature).expect_err("refused");
             checked(&keys(&[KEY]), b"test", signature).expect("it fits");
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn no_signature_at_all_and_a_damaged_one_are_refused() {
+    fn a_missing_or_damaged_signature_is_refused() {
         let keys = keys(&[KEY]);
         let folder = tempfile::tempdir().expect("a folder");
         let refusal = keys.signature(&folder.path().join("x.so")).err().expect("there is none");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_kept_one_a_line_for_nobody_else_to_write() {
+    fn keys_are_stored_one_per_line_and_can_be_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config/plugfit/trusted_keys");
         let mut keys = TrustedKeys::read(&path).expect("none yet");
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_said_to_be_none() {
+    fn invalid_keys_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("secret.key");
         std::fs::write(&file, "untrusted comment: minisign encrypted secret key\nRWRTY0Iy\n")

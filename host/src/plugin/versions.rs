@@ -1,4 +1,5 @@
-//! The versions of symbols that a library needs and gives. The loader follows their lists from entry to entry, and looks at no length.
+//! Checks the versions of the symbols that a library needs and provides. The loader follows their lists from entry to
+//! entry without checking any length.
 
 use object::elf::{self, Verdaux, Verdef, Vernaux, Verneed};
 use object::read::elf::SectionHeader as _;
@@ -8,11 +9,12 @@ use super::dynamic::Dynamic;
 use super::headers::{Library, Strings, damaged, holds};
 use super::{Refusal, bounds};
 
-/// The bits of a version's number; the highest one says that the symbol is hidden.
-const NUMBER: u16 = 0x7fff;
+/// The bits of a version number; the highest bit marks a hidden symbol.
+const VERSION_MASK: u16 = 0x7fff;
 
 impl Library<'_> {
-    /// Refuses lists of versions that lead out of themselves, that are of libraries which aren't `needed`, or that lack the version of a symbol.
+    /// Refuses lists of versions that leave their table, that name libraries not in `needed`, or that lack the version
+    /// of a symbol.
     pub fn check_versions(&self, dynamic: &Dynamic, strings: &Strings<'_>, needed: &[String]) -> Result<(), Refusal> {
         let endian = self.endian;
         let mut highest = 0;
@@ -28,7 +30,7 @@ impl Library<'_> {
                     format!("it needs a version of {file:?}, with which it isn't linked")
                 })?;
                 list.each(at + u64::from(entry.vn_aux.get(endian)), |_, version: &Vernaux<Endianness>| {
-                    highest = highest.max(version.vna_other.get(endian) & NUMBER);
+                    highest = highest.max(version.vna_other.get(endian) & VERSION_MASK);
                     named(version.vna_name.get(endian)).map(|_| version.vna_next.get(endian))
                 })?;
                 Ok(entry.vn_next.get(endian))
@@ -40,7 +42,7 @@ impl Library<'_> {
                 holds(entry.vd_version.get(endian) == elf::VER_DEF_CURRENT, || {
                     "its list of versions is of another form".into()
                 })?;
-                highest = highest.max(entry.vd_ndx.get(endian) & NUMBER);
+                highest = highest.max(entry.vd_ndx.get(endian) & VERSION_MASK);
                 list.each(at + u64::from(entry.vd_aux.get(endian)), |_, name: &Verdaux<Endianness>| {
                     named(name.vda_name.get(endian)).map(|_| name.vda_next.get(endian))
                 })?;
@@ -48,59 +50,60 @@ impl Library<'_> {
             })?;
         }
         let Some(bytes) = self.table(dynamic, elf::DT_VERSYM, elf::SHT_GNU_VERSYM)? else { return Ok(()) };
-        let of_symbols = pod::slice_from_bytes::<U16<Endianness>>(bytes, bytes.len() / 2).map(|(numbers, _)| numbers);
-        let of_symbols = of_symbols.unwrap_or_default();
-        holds(of_symbols.len() as u64 >= self.symbols(), || "a symbol has no version".into())?;
-        holds(of_symbols.iter().all(|number| number.get(endian) & NUMBER <= highest), || {
+        let symbol_versions =
+            pod::slice_from_bytes::<U16<Endianness>>(bytes, bytes.len() / 2).map(|(numbers, _)| numbers);
+        let symbol_versions = symbol_versions.unwrap_or_default();
+        holds(symbol_versions.len() as u64 >= self.symbols(), || "a symbol has no version".into())?;
+        holds(symbol_versions.iter().all(|number| number.get(endian) & VERSION_MASK <= highest), || {
             "a symbol has a version that isn't in its lists".into()
         })
     }
 
-    /// How many symbols the loader knows.
+    /// Returns the number of dynamic symbols.
     pub fn symbols(&self) -> u64 {
         let table = self.loaded_sections().find(|section| section.sh_type(self.endian) == elf::SHT_DYNSYM);
         table.map_or(0, |table| table.sh_size(self.endian) / 24)
     }
 
-    /// The table that an entry of the dynamic section points at.
+    /// Returns the table that an entry of the dynamic section points to.
     fn table(&self, dynamic: &Dynamic, tag: u32, kind: u32) -> Result<Option<&[u8]>, Refusal> {
         let Some(start) = dynamic.get(tag)? else { return Ok(None) };
-        let is_it = |section: &&_| {
+        let is_table = |section: &&_| {
             let section: &super::headers::Section = section;
             section.sh_type(self.endian) == kind && section.sh_addr(self.endian) == start
         };
-        let section = self.loaded_sections().find(is_it);
+        let section = self.loaded_sections().find(is_table);
         Ok(section.map(|section| self.loaded(&self.addresses(section)).unwrap_or_default()))
     }
 }
 
-/// Entries of several types, each of which says how far it is to the next.
+/// Linked lists in one table. Each entry, of one of several types, stores the distance to the next.
 struct List<'b> {
     bytes: &'b [u8],
-    /// How many are looked at. More than there can be means that some are in two lists.
-    left: std::cell::Cell<usize>,
+    /// How many more entries may be visited. More visits than entries fit into the table mean that lists overlap.
+    remaining: std::cell::Cell<usize>,
 }
 
 impl<'b> List<'b> {
     fn new(bytes: &'b [u8]) -> Self {
-        List { bytes, left: std::cell::Cell::new(bytes.len() / size_of::<Verdaux<Endianness>>()) }
+        List { bytes, remaining: std::cell::Cell::new(bytes.len() / size_of::<Verdaux<Endianness>>()) }
     }
 
-    /// Goes from entry to entry; `look` gives how far it is to the next, 0 at the end.
+    /// Visits each entry from offset `at` on; `visit` returns the distance to the next entry, or 0 at the end.
     fn each<T: pod::Pod>(
         &self,
         mut at: u64,
-        mut look: impl FnMut(u64, &'b T) -> Result<u32, Refusal>,
+        mut visit: impl FnMut(u64, &'b T) -> Result<u32, Refusal>,
     ) -> Result<(), Refusal> {
         loop {
-            let left = self.left.get().checked_sub(1);
+            let remaining = self.remaining.get().checked_sub(1);
             let rest = usize::try_from(at).ok().filter(|at| at.is_multiple_of(4)).and_then(|at| self.bytes.get(at..));
             let entry = rest.and_then(|rest| pod::from_bytes::<T>(rest).ok());
-            let (Some(left), Some((entry, _))) = (left, entry) else {
+            let (Some(remaining), Some((entry, _))) = (remaining, entry) else {
                 return Err(damaged("its list of versions leads out of itself"));
             };
-            self.left.set(left);
-            match look(at, entry)? {
+            self.remaining.set(remaining);
+            match visit(at, entry)? {
                 0 => return Ok(()),
                 next => at += u64::from(next),
             }
@@ -116,7 +119,7 @@ mod tests {
     use super::super::headers::{Header, check};
     use super::*;
 
-    /// Where in the file the table of this type is.
+    /// Returns the file offset of the table of this type.
     fn table(bytes: &[u8], kind: u32) -> Option<usize> {
         let header = Header::parse(bytes).expect("a header");
         let endian = header.endian().expect("its order");
@@ -132,20 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_needed_versions_that_leads_astray_is_refused() {
+    fn an_invalid_list_of_needed_versions_is_refused() {
         let mut found = 0;
         for bytes in libraries() {
             let Some(at) = table(&bytes, elf::SHT_GNU_VERNEED) else { continue };
             found += 1;
             let aux = at + (number(&bytes, at + 8) as u32) as usize;
-            // The file, the first of its versions, the next file; a version's name and the next one.
+            // The file, its first version, and the next file; a version's name and the next version.
             for place in [at + 4, at + 8, at + 12, aux + 8, aux + 12] {
                 for wrong in [2, 0x7fff_fff0, u32::MAX] {
                     let changed = with_word(&bytes, place, wrong);
                     assert!(check(&changed).is_err() || (place, wrong) == (aux + 8, 2), "{place:#x} {wrong:#x}");
                 }
             }
-            // Another name among the strings.
+            // Replace the file's name with another string.
             let version = number(&bytes, aux + 8) as u32;
             let reason = check(&with_word(&bytes, at + 4, version)).expect_err("it is no library").reason;
             assert!(reason.contains("with which it isn't linked"), "{reason}");
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_given_versions_that_leads_astray_is_refused() {
+    fn an_invalid_list_of_provided_versions_is_refused() {
         for bytes in libraries() {
             let Some(at) = table(&bytes, elf::SHT_GNU_VERDEF) else { continue };
             let aux = at + (number(&bytes, at + 12) as u32) as usize;
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbol_of_a_version_that_is_in_no_list_is_refused() {
+    fn a_symbol_version_that_is_in_no_list_is_refused() {
         for bytes in libraries() {
             let Some(at) = table(&bytes, elf::SHT_GNU_VERSYM) else { continue };
             let wrong = with(&bytes, at, number(&bytes, at) | 0x7fff);

@@ -1,4 +1,4 @@
-//! What a file is, from its bytes alone: no code of it runs.
+//! Vets a library from its bytes alone, without running any of its code.
 
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
@@ -9,13 +9,13 @@ use plugfit_abi::Root;
 
 use super::dynamic::Links;
 use super::{Manifest, Refusal, bounds, foreign, headers, image};
-use crate::data::text::grouped;
+use crate::text::grouped;
 
-/// What a plug-in's file holds.
+/// The content of a vetted plug-in file.
 #[derive(Debug)]
 pub struct Vetted {
     pub manifest: Manifest,
-    /// The manifest as it stands in the file.
+    /// The manifest as it is in the file.
     pub json: Vec<u8>,
     /// The symbol of its root.
     pub root: String,
@@ -23,16 +23,16 @@ pub struct Vetted {
     pub needed: Vec<String>,
 }
 
-/// What a library with a certain function is.
+/// A vetted library that has a certain function.
 #[derive(Debug)]
 pub struct Callable {
-    /// Whether it has the function's gradient too.
+    /// Whether it also has the function's gradient.
     pub has_gradient: bool,
     /// The libraries that it needs.
     pub needed: Vec<String>,
 }
 
-/// Looks at the bytes of a plug-in.
+/// Vets the bytes of a plug-in.
 pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     let (file, links) = library(bytes)?;
     let section = foreign::MANIFESTS.into_iter().find_map(|name| file.section_by_name(name));
@@ -48,11 +48,11 @@ pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     let manifest = manifest(json)?;
     manifest.check()?;
     check_links(&links, in_place)?;
-    // Formats other than ELF have no symbols for the loader alone.
-    let of_file = (file.format() != BinaryFormat::Elf).then(|| file.symbols()).into_iter().flatten();
+    // Formats other than ELF have no separate symbol table for the loader.
+    let file_symbols = (file.format() != BinaryFormat::Elf).then(|| file.symbols()).into_iter().flatten();
     let roots: BTreeMap<&str, u64> = file
         .dynamic_symbols()
-        .chain(of_file)
+        .chain(file_symbols)
         .filter(|symbol| !symbol.is_undefined() && symbol.is_global())
         .filter_map(|symbol| Some((symbol.name().ok()?.trim_start_matches('_'), symbol.address())))
         .filter(|(name, _)| name.starts_with(plugfit_abi::ROOT_SYMBOL_PREFIX))
@@ -76,7 +76,7 @@ pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     }
 }
 
-/// Looks at the bytes of any library: whole, of this machine, and with this symbol.
+/// Vets the bytes of any library: it must be complete, built for this machine, and have this symbol.
 pub fn callable(bytes: &[u8], symbol: &str, in_place: bool) -> Result<Callable, Refusal> {
     let (file, links) = library(bytes)?;
     check_links(&links, in_place)?;
@@ -87,7 +87,7 @@ pub fn callable(bytes: &[u8], symbol: &str, in_place: bool) -> Result<Callable, 
         return Ok(Callable { has_gradient, needed: links.needed });
     }
     let short = names.iter().copied().filter(|name| name.len() <= bounds::NAME);
-    let near = crate::data::text::nearest(symbol, short);
+    let near = crate::text::nearest(symbol, short);
     let refusal = Refusal::asked_wrongly(format!("has no function \"{symbol}\""));
     Err(match near[..] {
         [near, ..] => refusal.hint(format!("did you mean \"{near}\"?")),
@@ -100,7 +100,7 @@ fn manifest(json: &[u8]) -> Result<Manifest, Refusal> {
         return Err(Refusal::new(format!("has a manifest of {} bytes", grouped(json.len())))
             .hint(format!("a manifest has at most {} bytes", grouped(bounds::MANIFEST))));
     }
-    // The ABI version first: a later manifest may have another form.
+    // The ABI version is read first: a later manifest may have another form.
     #[derive(serde::Deserialize)]
     struct Version {
         abi: u32,
@@ -108,14 +108,14 @@ fn manifest(json: &[u8]) -> Result<Manifest, Refusal> {
     let damaged = |error: serde_json::Error| Refusal::new(format!("has a manifest that can't be read: {error}"));
     let Version { abi } = serde_json::from_slice(json).map_err(damaged)?;
     if abi != plugfit_abi::ABI_VERSION {
-        let own = plugfit_abi::ABI_VERSION;
-        return Err(Refusal::new(format!("was built for plugfit ABI {abi}; this program speaks {own}"))
+        let this_abi = plugfit_abi::ABI_VERSION;
+        return Err(Refusal::new(format!("was built for plugfit ABI {abi}; this program speaks {this_abi}"))
             .hint(format!("rebuild it with plugfit-api {}, or update plugfit", env!("CARGO_PKG_VERSION"))));
     }
     serde_json::from_slice(json).map_err(damaged)
 }
 
-/// Refuses what would end the process that it is loaded into.
+/// Refuses a plug-in whose panics would end the process into which it is loaded.
 pub fn check_panic(manifest: &Manifest) -> Result<(), Refusal> {
     if manifest.panic == "abort" {
         return Err(Refusal::new("was built with panic = \"abort\", so that its first panic would end this program")
@@ -147,7 +147,7 @@ fn library(bytes: &[u8]) -> Result<(object::File<'_>, Links), Refusal> {
     Ok((file, links))
 }
 
-const NATIVE: u16 = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
+const NATIVE_MACHINE: u16 = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
 
 fn machine_name(machine: u16) -> String {
     match machine {
@@ -166,10 +166,12 @@ fn damaged(error: object::read::Error) -> Refusal {
     Refusal::new(format!("is damaged: {error}")).hint("copy or build it again")
 }
 
-/// A library that is cut short would end the process in dlopen, by a page that isn't there.
+/// Checks that an ELF library is complete and built for this machine. A truncated library would end the process in
+/// dlopen, by access to a page that doesn't exist.
 fn check_elf(bytes: &[u8]) -> Result<Links, Refusal> {
-    let other =
-        |what: &str| Refusal::new(format!("was built for {what}; this program is for {}", machine_name(NATIVE)));
+    let other = |what: &str| {
+        Refusal::new(format!("was built for {what}; this program is for {}", machine_name(NATIVE_MACHINE)))
+    };
     if bytes.len() < std::mem::size_of::<FileHeader64<Endianness>>() {
         return Err(Refusal::new(format!("is cut short: {} bytes are there", bytes.len())).hint("copy it again"));
     }
@@ -182,7 +184,7 @@ fn check_elf(bytes: &[u8]) -> Result<Links, Refusal> {
     let header = FileHeader64::<Endianness>::parse(bytes).map_err(damaged)?;
     let endian = header.endian().map_err(damaged)?;
     let machine = header.e_machine(endian);
-    if machine != NATIVE {
+    if machine != NATIVE_MACHINE {
         return Err(other(&machine_name(machine)).hint("build it for this machine"));
     }
     if header.e_type(endian) != elf::ET_DYN {
@@ -215,9 +217,9 @@ fn check_elf(bytes: &[u8]) -> Result<Links, Refusal> {
     headers::check(bytes)
 }
 
-/// The libraries of the C runtimes glibc and musl. They are part of every process that loads plug-ins, so that the loader looks for none
-/// of them.
-const RUNTIME: [&str; 13] = [
+/// The libraries of the C runtimes glibc and musl. Every process that loads plug-ins already contains them, so the
+/// loader doesn't search for them.
+const C_RUNTIME: [&str; 13] = [
     "libc.so.6",
     "libm.so.6",
     "libgcc_s.so.1",
@@ -233,7 +235,7 @@ const RUNTIME: [&str; 13] = [
     "ld-musl-aarch64.so.1",
 ];
 
-/// Refuses a library that others are loaded with, which nobody has vetted. One that is loaded in place may have some.
+/// Refuses a library that loads others, which aren't vetted. A library that is loaded in place may need others.
 fn check_links(links: &Links, in_place: bool) -> Result<(), Refusal> {
     if in_place {
         return Ok(());
@@ -242,7 +244,7 @@ fn check_links(links: &Links, in_place: bool) -> Result<(), Refusal> {
         return Err(Refusal::new(format!("has libraries looked for in {folder:?} (its RPATH or RUNPATH)"))
             .hint("link it without -rpath, or load it with --load-in-place"));
     }
-    match links.needed.iter().find(|name| !RUNTIME.contains(&name.as_str())) {
+    match links.needed.iter().find(|name| !C_RUNTIME.contains(&name.as_str())) {
         Some(name) => Err(Refusal::new(format!("needs {name}, which can't be found from a checked copy"))
             .hint("link it statically, or load it with --load-in-place")),
         None => Ok(()),
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_library_is_refused_with_its_reason() {
+    fn a_file_that_is_not_a_plugin_library_is_refused_with_the_reason() {
         assert_eq!(reason(b""), "is empty");
         assert_eq!(
             reason(b"hello, this is a text and longer than any header of a file would ever be"),
@@ -283,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn a_library_cut_anywhere_is_refused_and_never_panics() {
+    fn a_truncated_or_changed_library_never_panics() {
         let Some(library) = some_library() else { return };
         for length in (1..library.len()).step_by(4999) {
             let reason = reason(&library[..length]);
             assert!(reason.contains("cut short") || reason == "is no shared library", "{length}: {reason}");
         }
-        // Any byte of the header may be wrong.
+        // Each byte of the header is replaced in turn.
         for at in 0..64 {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut bytes = library.clone();
@@ -301,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_c_runtime_is_depended_on() {
+    fn only_libraries_of_the_c_runtime_may_be_needed() {
         let needs =
             |name: &str, in_place| check_links(&Links { needed: vec![name.to_owned()], ..Links::default() }, in_place);
         for name in
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_to_look_for_libraries_in_is_refused_even_if_none_is_needed() {
+    fn a_search_folder_is_refused_even_if_no_library_is_needed() {
         let searched =
             |in_place| check_links(&Links { searched: vec!["$ORIGIN\n".into()], ..Links::default() }, in_place);
         let reason = searched(false).expect_err("it is refused").reason;
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_abi_and_an_aborting_panic_are_refused_with_what_to_do() {
+    fn a_later_abi_and_an_aborting_panic_are_refused_with_advice() {
         let later = manifest(br#"{"abi":3,"shape":"unknown"}"#).expect_err("too new");
         assert!(later.line().contains("ABI 3; this program speaks 1: rebuild it"), "{}", later.line());
         let manifest = manifest(br#"{"abi":1,"name":"x","panic":"abort","further":1}"#).expect("it can be read");
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_has_a_largest_size() {
+    fn the_size_of_a_manifest_is_bounded() {
         let padded = |length: usize| format!(r#"{{"abi":1,"name":"x"{}}}"#, " ".repeat(length - 20));
         assert_eq!(padded(100).len(), 100);
         manifest(padded(bounds::MANIFEST).as_bytes()).expect("it is just as large");

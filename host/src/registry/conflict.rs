@@ -1,10 +1,10 @@
-//! The errors for a name that several plug-ins have.
+//! The errors for names and plug-ins that are ambiguous.
 
 use super::Listed;
 use crate::Error;
 use crate::plugin::Component;
 
-/// The error for a plug-in of which there are several that differ, with one version.
+/// Creates the error for different files of the same plug-in and version.
 pub(super) fn of_one_version<P: Listed>(plugin: &P, others: &[&P]) -> Error {
     let mut error = Error::usage(format!("there are different files of {}", plugin.label()));
     for one in std::iter::once(&plugin).chain(others) {
@@ -13,6 +13,7 @@ pub(super) fn of_one_version<P: Listed>(plugin: &P, others: &[&P]) -> Error {
     error.hint("remove all but one of them, or raise the version of the one that is meant")
 }
 
+/// Creates the error for a name that several plug-ins have.
 pub(super) fn error<P: Listed>(short: &str, found: &[(&P, &Component)]) -> Error {
     let number = match found.len() {
         2 => "two".to_owned(),

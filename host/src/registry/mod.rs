@@ -1,8 +1,9 @@
-//! Which plug-in has the component of a name.
+//! Finds the plug-in and the component for a name.
 //!
-//! A plug-in is known by name, version and digest: the same found again is one plug-in, and of two versions the newest is used. Two files
-//! of one name and version that differ are a conflict: neither is used until one of them is gone. What is built in is replaced by no file.
-//! A short name that two plug-ins have is refused with both listed; `package>Name` says which is meant.
+//! A plug-in is identified by name, version and digest. If the same plug-in is found twice, it is used once; of two
+//! versions, the newer one is used. Two different files with the same name and version are a conflict: neither is used
+//! until one of them is removed. No file replaces a built-in plug-in. If two plug-ins have a component of the same
+//! short name, that name is an error which lists both; `package>Name` selects one of them.
 
 mod conflict;
 mod name;
@@ -15,32 +16,31 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-pub use name::snake_case;
-
 use crate::Result;
 use crate::plugin::{Component, Kind, Manifest, Origin, Plugin};
+use crate::text::snake_case;
 
-/// What the registry wants to know of a plug-in.
+/// The properties of a plug-in that the registry needs.
 pub trait Listed {
-    /// What it has.
+    /// Returns the manifest, which lists the components.
     fn manifest(&self) -> &Manifest;
 
-    /// Where it came from.
+    /// Returns where the plug-in came from.
     fn place(&self) -> String;
 
-    /// Why none of its components of this kind can be used; none: they can.
+    /// Returns why the components of this kind can't be used, or `None` if they can.
     fn unusable(&self, kind: Kind) -> Option<String>;
 
-    /// What tells it from another of its name and version: of a file the digest of what is loaded of it.
+    /// Returns the digest of the loaded file, which distinguishes plug-ins of the same name and version.
     fn digest(&self) -> String;
 
-    /// Whether it is a part of the program.
+    /// Returns whether the plug-in is built into the program.
     fn built_in(&self) -> bool;
 
-    /// The digest of its manifest.
+    /// Returns the digest of the manifest.
     fn manifest_digest(&self) -> String;
 
-    /// Its name and version.
+    /// Returns the name and version.
     fn label(&self) -> String {
         format!("{} {}", self.manifest().name, self.manifest().version)
     }
@@ -72,36 +72,36 @@ impl Listed for Arc<Plugin> {
     }
 }
 
-/// What became of a plug-in that was added.
+/// The result of adding a plug-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// Its components are there now.
+    /// The plug-in was added.
     New,
-    /// The same name and version is there already, from this place.
+    /// The same plug-in is already in use.
     Same {
         /// Where the first one came from.
         place: String,
     },
-    /// It took the place of an older version.
+    /// The plug-in replaced an older version.
     Replaced {
         /// The older version.
         version: String,
         /// Where the older one came from.
         place: String,
     },
-    /// A newer version is there already, and is used.
+    /// A newer version is already in use, and remains.
     Older {
         /// The newer version.
         version: String,
         /// Where the newer one came from.
         place: String,
     },
-    /// Another plug-in of the same name and version is there already. Neither is used.
+    /// A different file of the same name and version is already present. Neither is used.
     Conflict {
         /// Where the first one came from.
         place: String,
     },
-    /// Its name is that of a plug-in that is built in.
+    /// The plug-in has the name of a built-in one.
     Reserved,
 }
 
@@ -109,7 +109,7 @@ pub enum Added {
 #[derive(Clone, Debug)]
 pub struct Registry<P = Arc<Plugin>> {
     plugins: Vec<P>,
-    /// Those of a name and version that another one has.
+    /// Plug-ins that differ from another one of the same name and version.
     conflicting: Vec<P>,
 }
 
@@ -123,20 +123,20 @@ impl<P: Listed> Registry<P> {
     /// Adds the components of a plug-in.
     pub fn add(&mut self, plugin: P) -> Added {
         let Manifest { name, version, .. } = plugin.manifest();
-        let Some(there) = self.plugins.iter_mut().find(|there| there.manifest().name == *name) else {
+        let Some(existing) = self.plugins.iter_mut().find(|existing| existing.manifest().name == *name) else {
             self.plugins.push(plugin);
             return Added::New;
         };
-        let (place, there_version) = (there.place(), there.manifest().version.clone());
-        if there.built_in() != plugin.built_in() {
-            // A file of what is built in is built anew for each program, and only its manifest is the same.
-            let is_same = there_version == *version && there.manifest_digest() == plugin.manifest_digest();
+        let (place, existing_version) = (existing.place(), existing.manifest().version.clone());
+        if existing.built_in() != plugin.built_in() {
+            // A library of the standard set is compiled separately from the program, so only their manifests are equal.
+            let is_same = existing_version == *version && existing.manifest_digest() == plugin.manifest_digest();
             return if is_same { Added::Same { place } } else { Added::Reserved };
         }
-        match version::compare(version, &there_version) {
+        match version::compare(version, &existing_version) {
             Ordering::Equal => {
                 let same = |other: &P| other.digest() == plugin.digest();
-                if same(there) || self.conflicting.iter().any(same) {
+                if same(existing) || self.conflicting.iter().any(same) {
                     return Added::Same { place };
                 }
                 self.conflicting.push(plugin);
@@ -144,69 +144,70 @@ impl<P: Listed> Registry<P> {
             }
             Ordering::Greater => {
                 self.conflicting.retain(|other| other.manifest().name != *name);
-                *there = plugin;
-                Added::Replaced { version: there_version, place }
+                *existing = plugin;
+                Added::Replaced { version: existing_version, place }
             }
-            Ordering::Less => Added::Older { version: there_version, place },
+            Ordering::Less => Added::Older { version: existing_version, place },
         }
     }
 
-    /// The plug-ins in use, in the order they were added.
+    /// Returns the plug-ins in use, in the order in which they were added.
     pub fn plugins(&self) -> &[P] {
         &self.plugins
     }
 
-    /// Every component of a kind with its plug-in, sorted by name.
+    /// Returns every usable component of a kind with its plug-in, sorted by name.
     pub fn components(&self, kind: Kind) -> Vec<(&P, &Component)> {
         let mut all: Vec<(&P, &Component)> = self.usable(kind).collect();
         all.sort_by(|a, b| a.1.name.to_lowercase().cmp(&b.1.name.to_lowercase()).then_with(|| a.1.name.cmp(&b.1.name)));
         all
     }
 
-    /// The names of every component of a kind, sorted.
+    /// Returns the names of every usable component of a kind, sorted.
     pub fn names(&self, kind: Kind) -> Vec<&str> {
         self.components(kind).into_iter().map(|(_, component)| component.name.as_str()).collect()
     }
 
-    /// The plug-in and the component that a name, an alias or `package>Name` stands for.
+    /// Returns the plug-in and the component for a name, an alias or `package>Name`.
     ///
     /// # Errors
-    /// A usage error if there is none, which names the nearest ones; or if several plug-ins have it, which lists them.
+    /// Returns a usage error if there is none, with the nearest names; if several plug-ins have it, with a list of
+    /// them; or if the component can't be used.
     pub fn find(&self, kind: Kind, name: &str) -> Result<(&P, &Component)> {
         let (package, short) = parts(name);
         let found = fitting(self.all(kind), kind, name);
         match found[..] {
             [] => Err(unknown::error(self, kind, name, package, short)),
             [(plugin, component)] => match plugin.unusable(kind) {
-                None => self.undisputed(plugin).map(|()| (plugin, component)),
+                None => self.check_no_conflict(plugin).map(|()| (plugin, component)),
                 Some(reason) => Err(unknown::unusable(plugin, kind, &component.name, reason)),
             },
             ref several => Err(conflict::error(short, several)),
         }
     }
 
-    /// What each name, alias and `package>Name` stands for, as [`find`](Self::find) says, and their snake-case forms; none: it can't be used, or
-    /// several plug-ins have it.
+    /// Returns what [`find`](Self::find) returns for each name, alias and `package>Name`, and for their snake-case
+    /// forms. The value is `None` if the component can't be used, or if several plug-ins have it.
     pub fn spellings(&self, kind: Kind) -> BTreeMap<String, Option<(&P, &Component)>> {
-        // The letters of an optimizer's name may be of any case.
+        // Names of optimizers are case-insensitive.
         let key = |name: &str| if kind == Kind::Optimizer { name.to_lowercase() } else { name.to_owned() };
-        let mut having: HashMap<String, Vec<(&P, &Component)>> = HashMap::new();
+        let mut by_key: HashMap<String, Vec<(&P, &Component)>> = HashMap::new();
         let mut spellings = BTreeSet::new();
         for (plugin, component) in self.all(kind) {
             let names = component.aliases.iter().chain([&component.name]);
             for name in names.flat_map(|name| [name.clone(), snake_case(name)]).filter(|name| !name.is_empty()) {
-                let having = having.entry(key(&name)).or_default();
-                if having.last().is_none_or(|(_, last)| !std::ptr::eq(*last, component)) {
-                    having.push((plugin, component));
+                let candidates = by_key.entry(key(&name)).or_default();
+                if candidates.last().is_none_or(|(_, last)| !std::ptr::eq(*last, component)) {
+                    candidates.push((plugin, component));
                 }
                 spellings.extend([format!("{}>{name}", plugin.manifest().name), name]);
             }
         }
         let meaning = |spelling: String| {
-            let having = having.get(&key(parts(&spelling).1)).into_iter().flatten().copied();
-            match fitting(having, kind, &spelling)[..] {
+            let candidates = by_key.get(&key(parts(&spelling).1)).into_iter().flatten().copied();
+            match fitting(candidates, kind, &spelling)[..] {
                 [] => None,
-                [one] if one.0.unusable(kind).is_none() && self.undisputed(one.0).is_ok() => {
+                [one] if one.0.unusable(kind).is_none() && self.check_no_conflict(one.0).is_ok() => {
                     Some((spelling, Some(one)))
                 }
                 _ => Some((spelling, None)),
@@ -215,14 +216,14 @@ impl<P: Listed> Registry<P> {
         spellings.into_iter().filter_map(meaning).collect()
     }
 
-    /// Refuses a plug-in of which there are two that differ.
-    fn undisputed(&self, plugin: &P) -> Result<()> {
+    /// Returns an error if another file has the same name and version as this plug-in.
+    fn check_no_conflict(&self, plugin: &P) -> Result<()> {
         let others = self.conflicting.iter().filter(|other| other.manifest().name == plugin.manifest().name);
         let others: Vec<&P> = others.collect();
         if others.is_empty() { Ok(()) } else { Err(conflict::of_one_version(plugin, &others)) }
     }
 
-    /// Whether a plug-in has a component of this name, usable or not.
+    /// Returns whether a plug-in has a component of this name, usable or not.
     pub fn has(&self, kind: Kind, name: &str) -> bool {
         !fitting(self.all(kind), kind, name).is_empty()
     }
@@ -242,12 +243,12 @@ fn of_kind<P: Listed>(plugin: &P, kind: Kind) -> impl Iterator<Item = (&P, &Comp
     components.map(move |component| (plugin, component))
 }
 
-/// The plug-in that a name asks for, if it does, and the name without that.
+/// Splits a name into its package, if it has one, and the short name.
 fn parts(name: &str) -> (Option<&str>, &str) {
     name.rsplit_once('>').map_or((None, name), |(package, short)| (Some(package), short))
 }
 
-/// Of each plug-in the component that a name fits best.
+/// Returns, for each plug-in, the component that fits a name best.
 fn fitting<'p, P: Listed>(
     all: impl Iterator<Item = (&'p P, &'p Component)>,
     kind: Kind,

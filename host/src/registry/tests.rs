@@ -1,3 +1,5 @@
+//! Tests of the registry: names, versions and conflicts.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -91,13 +93,13 @@ fn names_aliases_and_qualified_names_are_found() {
     for name in ["adamw", "ADAMW", "AdamW"] {
         assert_eq!(found(&registry, Kind::Optimizer, name), "standard 0.1.0 AdamW");
     }
-    assert!(registry.find(Kind::Optimizer, "adam_w").is_err(), "Keras knows no snake case of optimizers");
+    assert!(registry.find(Kind::Optimizer, "adam_w").is_err(), "Keras has no snake-case names of optimizers");
     assert!(registry.find(Kind::Loss, "Mse").is_err(), "case matters");
     assert_eq!(registry.names(Kind::Optimizer), ["Adam", "AdamW"]);
 }
 
 #[test]
-fn an_unknown_name_says_what_is_near_and_what_was_looked_through() {
+fn the_error_for_an_unknown_name_lists_near_names_and_what_was_searched() {
     let calibration = plugin("calibration 0.1.0", "a.so", &[("metric", "ExpectedCalibrationError", &[])]);
     let registry = registry([standard(), calibration]);
     assert_eq!(
@@ -140,7 +142,7 @@ fn a_short_name_in_two_plugins_is_refused_and_the_standard_set_never_wins_silent
 }
 
 #[test]
-fn of_one_plugin_the_first_found_and_of_its_versions_the_newest_is_used() {
+fn of_equal_plugins_the_first_is_used_and_of_versions_the_newest() {
     let mut registry = Registry::default();
     let robust = |version: &str, from| plugin(&format!("robust {version}"), from, &[("loss", "Tukey", &[])]);
     assert_eq!(registry.add(robust("0.9.0", "a.so")), Added::New);
@@ -155,7 +157,7 @@ fn of_one_plugin_the_first_found_and_of_its_versions_the_newest_is_used() {
 }
 
 #[test]
-fn two_files_of_one_version_that_differ_are_a_conflict_until_a_newer_one_comes() {
+fn different_files_of_one_version_conflict_until_a_newer_one_is_added() {
     let mut registry = Registry::default();
     let robust = |version: &str, from, digest| Fake {
         digest,
@@ -184,7 +186,7 @@ fn two_files_of_one_version_that_differ_are_a_conflict_until_a_newer_one_comes()
 }
 
 #[test]
-fn versions_that_differ_in_how_they_were_built_alone_are_one() {
+fn build_metadata_does_not_distinguish_versions() {
     for versions in [["1.0.0", "1.0.0+x"], ["1.0.0+x", "1.0.0"], ["1.0.0+x", "1.0.0+y"]] {
         let [first, second] =
             versions.map(|version| plugin(&format!("robust {version}"), "a.so", &[("loss", "Tukey", &[])]));
@@ -198,7 +200,7 @@ fn versions_that_differ_in_how_they_were_built_alone_are_one() {
 }
 
 #[test]
-fn a_list_of_all_spellings_says_what_each_of_them_finds() {
+fn spellings_agree_with_find() {
     let robust =
         plugin("robust 0.2.0", "robust.so", &[("loss", "Tukey", &["MSE"]), ("optimizer", "ADAM", &["Prodigy"])]);
     let odd = plugin("odd 1.0.0", "odd.so", &[("loss", "First", &["Second"]), ("loss", "Second", &[])]);
@@ -220,19 +222,19 @@ fn a_list_of_all_spellings_says_what_each_of_them_finds() {
 }
 
 #[test]
-fn what_is_built_in_is_replaced_by_no_file_and_knows_its_own() {
+fn no_file_replaces_a_built_in_plugin() {
     let mut registry = registry([standard()]);
     let own = Fake { from: "libstandard.so", digest: "another", ..standard() };
     assert_eq!(registry.add(own), Added::Same { place: "built in".into() });
-    let false_one = |version: &str| plugin(&format!("standard {version}"), "false.so", &[("loss", "Huber", &[])]);
+    let impostor = |version: &str| plugin(&format!("standard {version}"), "false.so", &[("loss", "Huber", &[])]);
     for version in ["0.1.0", "0.0.1", "99.0.0"] {
-        assert_eq!(registry.add(false_one(version)), Added::Reserved, "{version}");
+        assert_eq!(registry.add(impostor(version)), Added::Reserved, "{version}");
     }
     assert_eq!(found(&registry, Kind::Loss, "Huber"), "standard 0.1.0 Huber");
     assert_eq!(registry.plugins().len(), 1);
-    // Without what is built in, its name is one like another.
+    // Without a built-in plug-in, its name isn't reserved.
     let mut empty = Registry::default();
-    assert_eq!(empty.add(false_one("99.0.0")), Added::New);
+    assert_eq!(empty.add(impostor("99.0.0")), Added::New);
 }
 
 #[test]
@@ -245,7 +247,7 @@ fn a_kind_whose_interface_does_not_fit_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_name_is_stronger_than_an_alias_of_the_same_plugin() {
+fn a_name_takes_precedence_over_an_alias_of_the_same_plugin() {
     let odd = plugin("odd 1.0.0", "odd.so", &[("loss", "First", &["Second"]), ("loss", "Second", &[])]);
     assert_eq!(found(&registry([odd]), Kind::Loss, "Second"), "odd 1.0.0 Second");
 }

@@ -1,14 +1,15 @@
-//! The errors for a name that nothing usable has.
+//! The errors for names without a usable component.
 
 use std::collections::HashMap;
 
 use super::{Listed, Registry};
 use crate::Error;
-use crate::data::text::{grouped, nearest};
 use crate::plugin::Kind;
+use crate::text::{grouped, nearest};
 
 const KINDS: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule];
 
+/// Creates the error for an unknown name, with the nearest names.
 pub(super) fn error<P: Listed>(
     registry: &Registry<P>,
     kind: Kind,
@@ -21,8 +22,8 @@ pub(super) fn error<P: Listed>(
         if !plugins().any(|plugin| plugin == package) {
             let error = Error::usage(format!("no plug-in is called \"{package}\", asked for in \"{name}\""));
             return match nearest(package, plugins())[..] {
-                [] => looked(registry, kind, error),
-                ref near => looked(registry, kind, error.with("near", near.join(", "))),
+                [] => with_searched(registry, kind, error),
+                ref near => with_searched(registry, kind, error.with("near", near.join(", "))),
             };
         }
     }
@@ -38,10 +39,10 @@ pub(super) fn error<P: Listed>(
     if let Some(other) = elsewhere {
         error = error.with("but", format!("there is {} {other} of that name", article(other)));
     }
-    looked(registry, kind, error)
+    with_searched(registry, kind, error)
 }
 
-/// The error for a component whose plug-in doesn't fit this host for its kind.
+/// Creates the error for a component of a kind whose interface in the plug-in isn't compatible with this host.
 pub(super) fn unusable<P: Listed>(plugin: &P, kind: Kind, component: &str, reason: String) -> Error {
     Error::usage(format!("{component} of {} can't be used: {reason}", plugin.label()))
         .with("from", plugin.place())
@@ -55,7 +56,7 @@ fn article(kind: Kind) -> &'static str {
     if kind == Kind::Optimizer { "an" } else { "a" }
 }
 
-/// The nearest names, each with its plug-in: of a component that is near by name and by alias, the name.
+/// Returns the names of the nearest components, each once, with their plug-ins. Aliases are compared too.
 fn near<P: Listed>(registry: &Registry<P>, kind: Kind, package: Option<&str>, short: &str) -> Vec<String> {
     let mut owners: HashMap<&str, (&str, String)> = HashMap::new();
     for (plugin, component) in registry.usable(kind) {
@@ -79,8 +80,8 @@ fn near<P: Listed>(registry: &Registry<P>, kind: Kind, package: Option<&str>, sh
     near
 }
 
-/// Says what was looked through.
-fn looked<P: Listed>(registry: &Registry<P>, kind: Kind, error: Error) -> Error {
+/// Adds to an error what was searched.
+fn with_searched<P: Listed>(registry: &Registry<P>, kind: Kind, error: Error) -> Error {
     let components = registry.usable(kind).count();
     let plugins = registry.plugins.len();
     let kinds = kind.plural();

@@ -1,8 +1,9 @@
-//! Which of two versions is newer.
+//! Compares versions of plug-ins.
 
 use std::cmp::Ordering;
 
-/// Numbers compare as numbers, and a pre-release comes before its release. What is behind a `+` says how it was built, and not which it is.
+/// Compares two versions by semantic versioning: numbers compare as numbers, and a pre-release is older than its
+/// release. Build metadata, which follows a `+`, is ignored.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let [(a, a_pre), (b, b_pre)] = [a, b].map(|version| {
         let version = version.split('+').next().unwrap_or(version);

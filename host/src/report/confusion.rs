@@ -1,26 +1,27 @@
-//! How often each class was taken for which.
+//! Confusion matrices.
 
 use ndarray::ArrayViewD;
 
-/// Of each true class how often each class was predicted.
+/// The number of samples for each pair of true and predicted class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
-    /// What the classes are called.
+    /// The names of the classes.
     pub names: Vec<String>,
-    /// True class after true class.
+    /// The counts, row by row; one row per true class.
     pub counts: Vec<usize>,
 }
 
-/// More rows and columns than can be looked at.
-const MOST: usize = 40;
+/// The maximum number of classes: a larger matrix is unreadable.
+const MAX_CLASSES: usize = 40;
 
 impl Confusion {
-    /// Of true classes and the scores `[N, classes]` of a model; none where that isn't what they are, or where there are too many.
+    /// Counts the true classes against the predictions from scores `[N, classes]`. Returns `None` if `ids` aren't class
+    /// ids for these scores, or there are too many classes.
     pub fn new(ids: &[usize], scores: &ArrayViewD<'_, f32>, names: Option<&[String]>) -> Option<Self> {
         let &[rows, columns] = scores.shape() else { return None };
         // A single column is the probability of class 1.
         let classes = columns.max(2);
-        if rows != ids.len() || classes > MOST || ids.iter().any(|&id| id >= classes) {
+        if rows != ids.len() || classes > MAX_CLASSES || ids.iter().any(|&id| id >= classes) {
             return None;
         }
         let mut counts = vec![0; classes * classes];

@@ -1,4 +1,4 @@
-//! A curve for each value of the log, training and validation together.
+//! Draws a curve for each logged value, with training and validation in one chart.
 
 use plotters::prelude::*;
 
@@ -10,10 +10,10 @@ const SIZE: (u32, u32) = (520, 300);
 const TRAINING: RGBColor = RGBColor(31, 119, 180);
 const VALIDATION: RGBColor = RGBColor(214, 97, 20);
 
-/// Points of one line, by epoch.
+/// The points of a line; x is the epoch.
 type Points = Vec<(f64, f64)>;
 
-/// The curves' names, and the curves as SVG; names are as they stand in the log.
+/// Returns the name of each curve, as in the log, and its SVG.
 pub fn draw(history: &History) -> Result<Vec<(String, String)>> {
     let mut names: Vec<&str> = Vec::new();
     for name in history.epochs.iter().flat_map(|epoch| epoch.logs.names()) {
@@ -37,7 +37,7 @@ pub fn draw(history: &History) -> Result<Vec<(String, String)>> {
     Ok(curves)
 }
 
-/// What is no finite number has no point.
+/// Returns the points of a logged value. Values that aren't finite numbers are omitted.
 fn points(history: &History, name: &str) -> Points {
     let point = |epoch: &crate::train::Epoch| {
         let value = epoch.logs.get(name).and_then(LogValue::number).filter(|value| value.is_finite())?;

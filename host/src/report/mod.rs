@@ -1,4 +1,4 @@
-//! A run to look at: one page that needs nothing but itself, and its curves as pictures.
+//! Reports of runs: a self-contained HTML page, and its curves as SVG files.
 
 mod confusion;
 mod curves;
@@ -12,33 +12,33 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::data::write_atomically;
+use crate::files::write_atomically;
 use crate::train::History;
 use crate::{Error, Result};
 
-/// What a page shows.
+/// The contents of a report.
 pub struct Report<'r> {
-    /// The run's name.
+    /// The name of the run.
     pub title: String,
-    /// How it was read, what network it was, what it was compiled with: a label and a text each.
+    /// Pairs of label and text: the data, the network, and the compile settings.
     pub summary: Vec<(String, String)>,
-    /// The epochs.
+    /// The results of each epoch.
     pub history: &'r History,
-    /// The true and predicted classes of the validation data, where there are classes.
+    /// The confusion matrix of the validation data, if the target has classes.
     pub confusion: Option<Confusion>,
-    /// The ROC of each class, where there are classes.
+    /// The ROC curve of each class, if the target has classes.
     pub roc: Vec<Roc>,
-    /// The plug-ins: name and version, and where from.
+    /// The plug-ins: name and version, and source.
     pub plugins: &'r [(String, String)],
-    /// The configuration, defaults filled in.
+    /// The configuration, including defaults.
     pub config: &'r Value,
 }
 
 impl Report<'_> {
-    /// Writes `report.html`, and each curve as an SVG file into the folder `curves`.
+    /// Writes `report.html`, and each curve as an SVG file in the folder `curves`.
     ///
     /// # Errors
-    /// A curve can't be drawn, or a file can't be written.
+    /// Returns an error if a curve can't be drawn or a file can't be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let mut curves = curves::draw(self.history)?;
         if !self.roc.is_empty() {

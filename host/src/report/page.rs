@@ -1,4 +1,4 @@
-//! The page.
+//! Formats a report as an HTML page.
 
 use super::{Confusion, Report};
 use crate::compile::LogValue;
@@ -8,12 +8,12 @@ h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2.2rem}table{border-collapse:
 th{font-weight:600}.text td,.text th{text-align:left;vertical-align:top}.curves{display:flex;flex-wrap:wrap;gap:1rem}\
 .scroll{overflow-x:auto}pre{background:#f5f5f3;padding:1rem;overflow-x:auto}.epochs tr:nth-child(even){background:#f5f5f3}";
 
-/// A text that means itself in HTML.
+/// Escapes a text for HTML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The whole page.
+/// Returns the complete page.
 pub fn html(report: &Report<'_>, curves: &[(String, String)]) -> String {
     let title = escaped(&report.title);
     let pictures: String = curves.iter().map(|(_, svg)| svg.as_str()).collect();
@@ -57,7 +57,7 @@ fn epochs(report: &Report<'_>) -> String {
     format!("<table class=\"epochs\"><tr><th>epoch</th>{heads}<th>rate</th><th>seconds</th></tr>{rows}</table>")
 }
 
-/// The matrix, each row coloured by the share of its true class.
+/// Formats the confusion matrix; each cell is shaded by its fraction of the true class.
 fn confusion(confusion: &Confusion) -> String {
     let classes = confusion.names.len();
     let heads: String = confusion.names.iter().map(|name| format!("<th>{}</th>", escaped(name))).collect();

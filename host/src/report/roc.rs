@@ -1,30 +1,31 @@
-//! Receiver operating characteristics: of each class how many of its samples are found at the price of how many others.
+//! Receiver operating characteristic: true-positive against false-positive rate, one class against the rest.
 
 use ndarray::ArrayViewD;
 use plotters::prelude::*;
 
 use crate::{Error, Result};
 
-/// More curves than can be told apart.
-const MOST: usize = 10;
+/// The maximum number of classes: more curves are hard to distinguish.
+const MAX_CLASSES: usize = 10;
 
-/// One class against the rest.
+/// The ROC curve of one class against the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Roc {
-    /// What it is called.
+    /// The name of the class.
     pub name: String,
-    /// The area below.
+    /// The area under the curve.
     pub area: f64,
-    /// Share of the others taken for it, share of its own found; from (0, 0) to (1, 1).
+    /// False-positive rate and true-positive rate, from (0, 0) to (1, 1).
     pub points: Vec<(f64, f64)>,
 }
 
 impl Roc {
-    /// Of each class with samples of it and of others; of two classes the second alone. None where these aren't classes and their
-    /// scores `[N, classes]`, or there are too many.
+    /// Computes the curve of each class that has positive and negative samples; for two classes, only that of the
+    /// second. Returns no curves if `ids` aren't class ids for the scores `[N, classes]`, or there are too many
+    /// classes.
     pub fn of(ids: &[usize], scores: &ArrayViewD<'_, f32>, names: Option<&[String]>) -> Vec<Roc> {
         let &[rows, columns] = scores.shape() else { return Vec::new() };
-        if rows != ids.len() || columns > MOST || ids.iter().any(|&id| id >= columns.max(2)) {
+        if rows != ids.len() || columns > MAX_CLASSES || ids.iter().any(|&id| id >= columns.max(2)) {
             return Vec::new();
         }
         let classes = if columns <= 2 { 1..2 } else { 0..columns };
@@ -36,21 +37,21 @@ impl Roc {
                 let mut scored: Vec<(f32, bool)> =
                     ids.iter().enumerate().map(|(row, &id)| (scores[[row, column]], id == class)).collect();
                 scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let own = scored.iter().filter(|(_, own)| *own).count() as f64;
-                let others = rows as f64 - own;
-                if own == 0.0 || others == 0.0 {
+                let positives = scored.iter().filter(|(_, positive)| *positive).count() as f64;
+                let negatives = rows as f64 - positives;
+                if positives == 0.0 || negatives == 0.0 {
                     return None;
                 }
                 let (mut points, mut area) = (vec![(0.0, 0.0)], 0.0);
-                let (mut found, mut taken) = (0.0, 0.0);
-                // Samples of one score come together.
+                let (mut true_positives, mut false_positives) = (0.0, 0.0);
+                // Samples with equal scores form one step.
                 for tied in scored.chunk_by(|a, b| a.0 == b.0) {
-                    let more = tied.iter().filter(|(_, own)| *own).count() as f64;
-                    let wrong = tied.len() as f64 - more;
-                    area += wrong / others * (found + more / 2.0) / own;
-                    found += more;
-                    taken += wrong;
-                    points.push((taken / others, found / own));
+                    let hits = tied.iter().filter(|(_, positive)| *positive).count() as f64;
+                    let false_alarms = tied.len() as f64 - hits;
+                    area += false_alarms / negatives * (true_positives + hits / 2.0) / positives;
+                    true_positives += hits;
+                    false_positives += false_alarms;
+                    points.push((false_positives / negatives, true_positives / positives));
                 }
                 Some(Roc { name: name(class), area, points })
             })
@@ -58,7 +59,7 @@ impl Roc {
     }
 }
 
-/// All curves in one picture, as SVG.
+/// Draws all curves in one SVG picture.
 pub fn draw(curves: &[Roc]) -> Result<String> {
     let failed = |error: &dyn std::fmt::Display| Error::failure(format!("cannot draw the ROC: {error}"));
     let mut svg = String::new();
@@ -107,11 +108,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_area_is_the_share_of_pairs_in_order_ties_by_half() {
+    fn the_area_is_the_fraction_of_ordered_pairs_with_ties_counted_half() {
         let scores = array![[0.1_f32], [0.4], [0.4], [0.8]].into_dyn();
         let curves = Roc::of(&[0, 0, 1, 1], &scores.view(), None);
         assert_eq!(curves.len(), 1);
-        // Of the four pairs three are in order and one is tied.
+        // Of the four pairs, three are in order and one is tied.
         assert_eq!((curves[0].area, curves[0].points.last()), (0.875, Some(&(1.0, 1.0))));
         assert!(draw(&curves).expect("it can be drawn").contains("AUC 0.8750"));
         let three = array![[0.9_f32, 0.05, 0.05], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]].into_dyn();

@@ -1,4 +1,4 @@
-//! All that a run needs to go on after an epoch as if nothing had happened: one file, replaced as a whole.
+//! Checkpoints: the complete state of a run after an epoch, in one file that is replaced atomically.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,17 +12,17 @@ use super::checksum::{self, Verdict};
 use super::history::History;
 use super::trainer::Trainer;
 use crate::component::OptimizerState;
-use crate::data::write_atomically;
+use crate::files::write_atomically;
 use crate::plugin::SlotValues;
 use crate::{Error, Result};
 
-/// A tensor of one axis on its way to a file.
-struct Numbers {
+/// A one-dimensional tensor to be serialized.
+struct Vector {
     values: SlotValues,
     shape: [usize; 1],
 }
 
-impl View for Numbers {
+impl View for Vector {
     fn dtype(&self) -> Dtype {
         if let SlotValues::Single(_) = self.values { Dtype::F32 } else { Dtype::F64 }
     }
@@ -47,19 +47,19 @@ impl View for Numbers {
     }
 }
 
-/// Where what belongs to what begins in the tensors' names.
+/// Prefixes of the tensor names.
 const WEIGHT: &str = "weight:";
 const SLOT: &str = "slot:";
 const CALLBACK: &str = "callback:";
-/// The version of this file: its checksum is over the whole of it.
+/// The current version of the format; its checksum covers the whole file.
 const VERSION: u64 = 2;
-/// The version before, which had no checksum; it is read as it is.
+/// The previous version, without a checksum; it can still be read.
 const WITHOUT_CHECKSUM: u64 = 1;
 
 /// Writes a checkpoint.
 ///
 /// # Errors
-/// The file can't be written; what was there before stays.
+/// Returns an error if the file can't be written; an existing file is unchanged then.
 pub fn save(trainer: &Trainer<'_>, history: &History, callbacks: &[Box<dyn Callback>], path: &Path) -> Result<()> {
     let network = trainer.network();
     let mut tensors: Vec<(String, SlotValues)> = Vec::new();
@@ -87,13 +87,13 @@ pub fn save(trainer: &Trainer<'_>, history: &History, callbacks: &[Box<dyn Callb
         "history": history.to_saved(),
         "callbacks": states,
     });
-    let views = tensors.into_iter().map(|(name, values)| (name, Numbers { shape: [values.len()], values }));
+    let views = tensors.into_iter().map(|(name, values)| (name, Vector { shape: [values.len()], values }));
     let bytes = checksum::serialize(views, Some(("plugfit", about.to_string())))
         .map_err(|error| Error::failure(format!("the checkpoint can't be written: {error}")))?;
     write_atomically(path, |writer| writer.write_all(&bytes))
 }
 
-/// A checkpoint that was read and is whole.
+/// A checkpoint that was read and checked.
 pub struct Checkpoint {
     place: String,
     about: Value,
@@ -104,12 +104,12 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// The file can't be read, is damaged, or is no checkpoint.
+    /// Returns an error if the file can't be read, is damaged, or isn't a checkpoint.
     pub fn read(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
         let bad = |why: String| Error::failure(format!("cannot resume from {place}: {why}"));
         let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-        let damaged = || bad("it is damaged: its checksum is another one".into());
+        let damaged = || bad("it is damaged: its checksum doesn't match".into());
         let verdict = checksum::check(&bytes);
         if verdict == Verdict::Damaged {
             return Err(damaged());
@@ -137,16 +137,16 @@ impl Checkpoint {
         Ok(Checkpoint { place, about, tensors })
     }
 
-    /// The last epoch in it.
+    /// Returns the number of its last epoch.
     pub fn epoch(&self) -> u64 {
         let history = History::from_saved(&self.about["history"]);
         history.and_then(|history| history.epochs.last().map(|epoch| epoch.epoch)).unwrap_or(0)
     }
 
-    /// Makes the network, the optimizer and the callbacks as they were, and gives the history back.
+    /// Restores the network, the optimizer and the callbacks, and returns the history.
     ///
     /// # Errors
-    /// It is of another run; the trainer may be partly changed then.
+    /// Returns an error if the checkpoint belongs to a different run. The trainer may be partly changed then.
     pub fn restore(mut self, trainer: &mut Trainer<'_>, callbacks: &mut [Box<dyn Callback>]) -> Result<History> {
         let place = self.place;
         let bad = |why: String| Error::failure(format!("cannot resume from {place}: {why}"));
@@ -164,7 +164,7 @@ impl Checkpoint {
         trainer.set_weights(&weights).map_err(|error| bad(error.to_string()))?;
         let saved = self.about["callbacks"].as_array().map(Vec::as_slice).unwrap_or_default();
         let names = |saved: &[Value]| {
-            saved.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+            saved.iter().map(|callback| callback["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
         };
         if names(saved) != callbacks.iter().map(|callback| callback.name().to_owned()).collect::<Vec<_>>() {
             return Err(bad(format!("it was written with the callbacks {}", names(saved).join(", ")))
@@ -186,10 +186,11 @@ impl Checkpoint {
     }
 }
 
-/// Reads a checkpoint: the network, the optimizer and the callbacks are as they were, and the history is given back.
+/// Reads a checkpoint, restores the network, the optimizer and the callbacks, and returns the history.
 ///
 /// # Errors
-/// The file can't be read, is damaged, or is of another run; the trainer may be partly changed then.
+/// Returns an error if the file can't be read, is damaged, or belongs to a different run. The trainer may be partly
+/// changed then.
 pub fn load(trainer: &mut Trainer<'_>, callbacks: &mut [Box<dyn Callback>], path: &Path) -> Result<History> {
     Checkpoint::read(path)?.restore(trainer, callbacks)
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use safetensors::tensor::View;
 
-/// The key in the metadata, and its value while the checksum is computed.
+/// The key in the metadata, and its value during the computation of the checksum.
 const KEY: &str = "checksum";
 const BLANK: &str = "crc32c:00000000";
 const DIGITS: usize = 8;
@@ -17,7 +17,7 @@ pub enum Verdict {
     Whole,
     /// The checksum doesn't match.
     Damaged,
-    /// There is no checksum: the file is of an older version of plugfit, or of another program.
+    /// The file has no checksum: an older version of plugfit or another program wrote it.
     None,
 }
 
@@ -30,7 +30,7 @@ pub fn serialize<V: View>(
     let metadata: HashMap<String, String> = about.into_iter().chain([(KEY.into(), BLANK.into())]).collect();
     let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|error| error.to_string())?;
     let digits = digits(&bytes).ok_or("its checksum has no place")?;
-    let checksum = format!("{:08x}", of(&bytes, &digits));
+    let checksum = format!("{:08x}", compute(&bytes, &digits));
     bytes[digits].copy_from_slice(checksum.as_bytes());
     Ok(bytes)
 }
@@ -39,12 +39,15 @@ pub fn serialize<V: View>(
 pub fn check(bytes: &[u8]) -> Verdict {
     match digits(bytes) {
         None => Verdict::None,
-        Some(digits) if bytes[digits.clone()] == *format!("{:08x}", of(bytes, &digits)).as_bytes() => Verdict::Whole,
+        Some(digits) if bytes[digits.clone()] == *format!("{:08x}", compute(bytes, &digits)).as_bytes() => {
+            Verdict::Whole
+        }
         Some(_) => Verdict::Damaged,
     }
 }
 
-/// The position of the checksum's digits. Within any other string of the header the quotes would be escaped.
+/// Returns the position of the checksum's digits. The match is unambiguous: in any other string of the header the
+/// quotes would be escaped.
 fn digits(bytes: &[u8]) -> Option<Range<usize>> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let header = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
@@ -55,8 +58,8 @@ fn digits(bytes: &[u8]) -> Option<Range<usize>> {
     (start + DIGITS <= size_of_val(length) + header.len()).then_some(start..start + DIGITS)
 }
 
-/// The checksum of a file, computed with zeros in place of its digits.
-fn of(bytes: &[u8], digits: &Range<usize>) -> u32 {
+/// Computes the checksum of a file, with zeros in place of its digits.
+fn compute(bytes: &[u8], digits: &Range<usize>) -> u32 {
     let zeros = [b'0'; DIGITS];
     [&bytes[..digits.start], &zeros, &bytes[digits.end..]]
         .iter()
@@ -70,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bit_of_a_file_is_under_its_checksum() {
+    fn the_checksum_covers_every_bit_of_a_file() {
         let values = [1_u8, 2, 3, 4, 5, 6, 7, 8];
         let tensor = TensorView::new(Dtype::F32, vec![2], &values).expect("two numbers");
         let about = Some(("about", "{\"checksum\":\"crc32c:99999999\"}".to_owned()));
@@ -80,7 +83,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            // Damage of the key itself leaves the numbers as they were.
+            // Damage to the key itself leaves the tensor data unchanged.
             if check(&damaged) == Verdict::None {
                 assert!(bit / 8 < bytes.len() - values.len(), "bit {bit}");
             } else {

@@ -1,4 +1,4 @@
-//! Whether a dataset's targets fit the network's outputs and their losses: looked at once, before anything is trained.
+//! Checks, before training, that a dataset's targets fit the network's outputs and their losses.
 
 use plugfit_api::loss::{ROUNDING, Targets};
 
@@ -8,13 +8,15 @@ use crate::data::{Array, Dataset, Target};
 use crate::network::Network;
 use crate::{Error, Result};
 
-/// Refuses targets of a shape that their loss doesn't take, labels outside of its range, class ids that are no class of the output they
-/// belong to, and words of more classes than it has numbers. `targets` has for each output the index of its target.
+/// Checks the shape of each target, its labels against the range of the loss, its class ids against the classes of the
+/// output, and its number of class names against the units of the output. `targets` contains the index of each output's
+/// target.
 ///
-/// Ids of more than one number a sample, and of outputs of more than one axis, are left to the loss, which looks at every batch.
+/// Ids with more than one number per sample, and outputs with more than one axis, are checked by the loss in every
+/// batch.
 ///
 /// # Errors
-/// The target, and the row of the first label or id that is none.
+/// Returns an error that names the target and the row of the first invalid label or id.
 pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize>], dataset: &Dataset) -> Result<()> {
     for (output, loss) in compiled.component_losses() {
         let Some(target) = targets.get(output).copied().flatten() else { continue };
@@ -34,8 +36,8 @@ pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize
     Ok(())
 }
 
-/// The class of each row of an output's target; none where they are no classes: by the loss of the output, and of several columns where
-/// the rows aren't one-hot.
+/// Returns the class of each row of an output's target. Returns `None` if the loss of the output is for regression, or
+/// if the target has several columns and isn't one-hot.
 pub fn of_rows(compiled: &Compiled, output: usize, target: &Array) -> Option<Vec<usize>> {
     let (_, loss) = compiled.component_losses().find(|(of, _)| *of == output)?;
     let is_one = target.row_shape().iter().product::<usize>() == 1;
@@ -43,10 +45,10 @@ pub fn of_rows(compiled: &Compiled, output: usize, target: &Array) -> Option<Vec
     if has_classes { target.class_ids() } else { None }
 }
 
-/// The names of classes, against the numbers of an output.
+/// Checks the number of class names against the number of units of an output.
 fn words(target: &Target, loss: &Loss, numbers: usize) -> Result<()> {
     let Some(names) = target.class_names.as_ref() else { return Ok(()) };
-    // One number tells two classes apart, if it isn't the score of a class.
+    // One unit distinguishes two classes, unless it is the score of a class.
     let is_sparse = loss.info().targets == Some(Targets::Sparse);
     let classes = if numbers == 1 && !is_sparse { 2 } else { numbers };
     if names.len() <= classes {
@@ -62,15 +64,15 @@ fn words(target: &Target, loss: &Loss, numbers: usize) -> Result<()> {
     )))
 }
 
-/// Whether a row has a weight that isn't 0.
+/// Returns whether a row has a weight other than 0.
 fn counts(dataset: &Dataset, row: usize) -> bool {
     dataset.sample_weight().is_none_or(|weight| weight.slice(row..row + 1).iter().any(|&weight| weight != 0.0))
 }
 
-/// Labels, against the range of a loss. Rows of weight 0 may hold anything.
+/// Checks labels against the range of a loss. Rows of weight 0 are ignored.
 fn labels(target: &Target, loss: &Loss, (low, high): (f64, f64), dataset: &Dataset) -> Result<()> {
     if dataset.sample_weight().is_some_and(|weight| weight.row_shape().iter().product::<usize>() > 1) {
-        // Which elements have weight 0 is known to the loss, which checks every batch.
+        // Weights are per element: the loss checks every batch.
         return Ok(());
     }
     let columns = target.values.row_shape().iter().product::<usize>().max(1);
@@ -103,9 +105,10 @@ fn labels(target: &Target, loss: &Loss, (low, high): (f64, f64), dataset: &Datas
     .hint(hint))
 }
 
-/// Class ids, against the numbers of an output. Rows of weight 0, and the class that the loss ignores, may be anything.
+/// Checks class ids against the number of units of an output. Rows of weight 0 and the class that the loss ignores are
+/// skipped.
 fn ids(target: &Target, loss: &Loss, classes: usize, dataset: &Dataset) -> Result<()> {
-    // Keras's key, of whatever loss has it.
+    // Keras's key; any loss may have it.
     let ignored = loss.plugin().config()?.get("ignore_class").and_then(serde_json::Value::as_f64);
     let is_class = |id: f64| id.fract() == 0.0 && id >= 0.0 && id < classes as f64 || ignored == Some(id);
     let Some((row, id)) = numbers(&target.values).enumerate().find(|&(row, id)| !is_class(id) && counts(dataset, row))
@@ -140,7 +143,7 @@ fn ids(target: &Target, loss: &Loss, classes: usize, dataset: &Dataset) -> Resul
         .hint(hint))
 }
 
-/// The numbers of an array. int64 beyond 2^53 are no class of any network, rounded or not.
+/// Returns the numbers of an array. Rounding int64 above 2^53 is harmless, because no network has so many classes.
 fn numbers(array: &Array) -> Box<dyn Iterator<Item = f64> + '_> {
     match array {
         Array::F32(rows) => Box::new(rows.values().iter().map(|&value| value.into())),

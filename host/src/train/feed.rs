@@ -1,4 +1,4 @@
-//! The batches of training in their order, one after the other over all epochs.
+//! Provides the training batches in order, across all epochs.
 
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::Scope;
@@ -7,13 +7,13 @@ use super::fit::FitConfig;
 use crate::data::{Dataset, shuffled_order};
 use crate::{Error, Result};
 
-/// Pass after pass over the samples, each in an order of its own.
+/// The order of the samples: pass after pass, each shuffled differently.
 pub struct Order<'d> {
-    /// How many samples there are.
+    /// The number of samples.
     len: usize,
     config: &'d FitConfig,
     order: Vec<usize>,
-    /// The pass that `order` is of, from 1; 0: none yet.
+    /// The pass that `order` belongs to, from 1; 0 before the first pass.
     pass: u64,
 }
 
@@ -22,7 +22,7 @@ impl<'d> Order<'d> {
         Order { len, config, order: Vec::new(), pass: 0 }
     }
 
-    /// The samples of a batch, by its number from the run's beginning.
+    /// Returns the samples of a batch, numbered from the start of the run.
     pub fn batch(&mut self, number: u64) -> &[usize] {
         let (len, size) = (self.len, self.config.batch_size);
         let count = len.div_ceil(size) as u64;
@@ -39,11 +39,11 @@ impl<'d> Order<'d> {
     }
 }
 
-/// The batches of a dataset in their order.
+/// The batches of a dataset in order.
 pub struct Batches<'d> {
     dataset: &'d Dataset,
     order: Order<'d>,
-    /// The batches that came before, from the run's beginning.
+    /// The number of the next batch, counted from the start of the run.
     next: u64,
 }
 
@@ -55,15 +55,16 @@ impl Batches<'_> {
     }
 }
 
-/// Gives the batches: filled when asked for, or, where they are read from disk, while the one before is trained on.
+/// Provides batches: gathered on demand, or, for data read from disk, prefetched while the previous batch is trained
+/// on.
 pub enum Feed<'d> {
-    /// What is in memory is gathered sooner than another thread is woken.
+    /// Data in memory: gathering a batch is faster than waking a thread.
     Now(Box<(Batches<'d>, Dataset)>),
-    /// From a thread that is one batch ahead.
+    /// Data on disk: a thread reads one batch ahead.
     Ahead(Box<Ahead>),
 }
 
-/// The other end of a thread that reads.
+/// The receiving end of the reading thread.
 pub struct Ahead {
     filled: Receiver<Result<Dataset>>,
     used: Sender<Dataset>,
@@ -71,7 +72,8 @@ pub struct Ahead {
 }
 
 impl<'d> Feed<'d> {
-    /// All batches from number `next` on, counted over all epochs. The thread, if there is one, ends when the feed is dropped.
+    /// Provides all batches from number `next` on, counted across epochs. The reading thread, if any, ends when the
+    /// feed is dropped.
     pub fn new<'s>(scope: &'s Scope<'s, 'd>, dataset: &'d Dataset, config: &'d FitConfig, next: u64) -> Self {
         let mut batches = Batches { dataset, order: Order::new(dataset.len(), config), next };
         if dataset.inputs().in_memory().is_some() {
@@ -79,7 +81,7 @@ impl<'d> Feed<'d> {
         }
         let (to_train, filled) = sync_channel(1);
         let (used, to_fill) = channel();
-        // One is trained on, one waits, one is being filled.
+        // One batch is trained on, one waits, one is being filled.
         (0..3).for_each(|_| drop(used.send(dataset.new_batch())));
         scope.spawn(move || {
             while let Ok(mut batch) = to_fill.recv() {
@@ -91,10 +93,10 @@ impl<'d> Feed<'d> {
         Feed::Ahead(Box::new(Ahead { filled, used, current: None }))
     }
 
-    /// The next batch.
+    /// Returns the next batch.
     ///
     /// # Errors
-    /// It can't be read.
+    /// Returns an error if the batch can't be read.
     pub fn next(&mut self) -> Result<&Dataset> {
         match self {
             Feed::Now(now) => {
@@ -104,11 +106,11 @@ impl<'d> Feed<'d> {
             }
             Feed::Ahead(ahead) => {
                 if let Some(batch) = ahead.current.take() {
-                    // Should the thread be gone, it is said below.
+                    // If the thread has ended, the receive below fails.
                     let _ = ahead.used.send(batch);
                 }
-                let gone = |_| Error::failure("the thread that reads the data ended");
-                Ok(ahead.current.insert(ahead.filled.recv().map_err(gone)??))
+                let thread_ended = |_| Error::failure("the thread that reads the data ended");
+                Ok(ahead.current.insert(ahead.filled.recv().map_err(thread_ended)??))
             }
         }
     }

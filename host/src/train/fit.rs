@@ -1,4 +1,4 @@
-//! The loop over epochs and batches.
+//! The training loop over epochs and batches.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,27 +18,27 @@ use crate::error::ErrorKind;
 use crate::network::Training;
 use crate::{Error, Result};
 
-/// How to train: the `[fit]` table of a run's file.
+/// How to train: the `[fit]` table of a run file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FitConfig {
     /// The number of the last epoch.
     pub epochs: u64,
-    /// The epochs that are taken to be done already.
+    /// The number of epochs that count as already done.
     pub initial_epoch: u64,
-    /// Batches in an epoch; none: as many as it takes to go through the training data once. The data are gone through again and again,
-    /// from epoch to epoch, each time in an order of their own.
+    /// Batches per epoch; by default one pass over the training data. Passes continue across epochs, each in its own
+    /// order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps_per_epoch: Option<u64>,
-    /// Samples in a batch.
+    /// Samples per batch.
     pub batch_size: usize,
-    /// What the weights' start, the order of the samples and dropout follow from.
+    /// The seed of the initial weights, the sample order and dropout.
     pub seed: u64,
-    /// Whether each time through the data has an order of its own.
+    /// Whether each pass over the data is shuffled differently.
     pub shuffle: bool,
-    /// After every how many epochs it is validated.
+    /// Validation runs every this many epochs.
     pub validation_freq: u64,
-    /// What each class counts in the loss, by its id or its name: for classes that are rare. Those that aren't named count 1.
+    /// The weight of each class in the loss, by id or name. Classes that aren't listed have weight 1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub class_weight: BTreeMap<String, f64>,
     /// Identifiers of [callbacks](super::callbacks).
@@ -63,8 +63,10 @@ impl Default for FitConfig {
 }
 
 impl FitConfig {
+    /// Checks that the settings are valid.
+    ///
     /// # Errors
-    /// It can't be trained with.
+    /// Returns an error if a setting that must be at least 1 is 0.
     pub fn check(&self) -> Result<()> {
         if self.batch_size == 0 {
             return Err(Error::usage("a batch needs at least one sample").with("in", "fit.batch_size"));
@@ -92,24 +94,24 @@ impl FitConfig {
     ];
 }
 
-/// Looks on while it is trained, and may stop it.
+/// Observes training, and can stop it.
 pub trait Watch: Send {
-    /// Whether to stop after this batch.
+    /// Returns whether to stop after this batch.
     fn is_stopped(&self) -> bool {
         false
     }
 
-    /// A batch is done: number `batch` of `batches` in this epoch, both numbers from 1.
+    /// Called after batch `batch` of `batches` of an epoch, both numbered from 1.
     fn batch_ended(&mut self, epoch: u64, batch: usize, batches: usize, compiled: &Compiled) {
         let _ = (epoch, batch, batches, compiled);
     }
 
-    /// Something went wrong that it goes on without: a metric crashed.
+    /// Called for a problem that doesn't end the training, such as a crashed metric.
     fn warned(&mut self, text: &str) {
         let _ = text;
     }
 
-    /// An epoch is done, of `epochs` in all.
+    /// Called after an epoch, of `epochs` in total.
     fn epoch_ended(&mut self, epoch: &Epoch, epochs: u64) {
         let _ = (epoch, epochs);
     }
@@ -117,31 +119,31 @@ pub trait Watch: Send {
 
 impl Watch for () {}
 
-/// How a fit ended without an error.
+/// How training ended without an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Every epoch is done.
+    /// All epochs are done.
     Done,
-    /// A callback ended it in this epoch.
+    /// A callback ended training in this epoch.
     Early {
         /// The last epoch.
         epoch: u64,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It was stopped after a batch of this epoch.
+    /// Training was stopped after a batch of this epoch.
     Stopped {
-        /// The epoch that isn't whole.
+        /// The incomplete epoch.
         epoch: u64,
         /// The last batch that was trained.
         batch: usize,
     },
 }
 
-/// Trains, and adds each epoch to the history.
+/// Trains, and appends each epoch to the history.
 ///
 /// # Errors
-/// As [`Fit::run`].
+/// Returns an error under the same conditions as [`Fit::run`].
 pub fn fit(
     trainer: &mut Trainer<'_>,
     sets: (&Dataset, Option<&Dataset>),
@@ -152,30 +154,31 @@ pub fn fit(
     Fit { config, callbacks: &mut [], folder: None }.run(trainer, sets, history, watch)
 }
 
-/// How to train, with callbacks, and a folder that checkpoints are written into.
+/// Training with callbacks and a folder for checkpoints.
 pub struct Fit<'f> {
-    /// How.
+    /// The settings.
     pub config: &'f FitConfig,
-    /// What looks on and may act, in this order.
+    /// The callbacks, called in this order.
     pub callbacks: &'f mut [Box<dyn Callback>],
-    /// Where the run is kept, if it is.
+    /// The run folder, if the run is saved.
     pub folder: Option<&'f RunFolder>,
 }
 
-/// Between two checkpoints, but for the first and the last: writing one may take longer than an epoch.
+/// Minimum time between checkpoints, except for the first and the last: writing one may take longer than an epoch.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(1);
 
 impl Fit<'_> {
-    /// Trains the epochs that the history doesn't have yet, and adds each of them; then the parameters are moved to where they shall
-    /// be evaluated.
+    /// Trains the epochs that the history doesn't contain, and appends each to it. Then the optimizer sets the
+    /// parameters to the values used for evaluation.
     ///
-    /// The result follows from the seed, the data and the configuration, whatever the number of threads, and however often it was
-    /// interrupted and resumed.
+    /// The result depends only on the seed, the data and the configuration, not on the number of threads or on
+    /// interruptions and resumes.
     ///
     /// # Errors
-    /// The data don't fit the network, a loss has no gradient, a component or a callback fails, the loss is no finite number any more;
-    /// the error says in which epoch and
-    /// batch, and the network and the history are as they were before that batch.
+    /// Returns an error if the data don't fit the network, if a loss has no gradient, if a component or a callback
+    /// fails, or if the loss is no longer finite. If a batch fails, the error says in which epoch and batch, the
+    /// history doesn't contain that epoch, and the network is as it was before that batch, unless the optimizer failed
+    /// or the loss wasn't finite.
     pub fn run(
         &mut self,
         trainer: &mut Trainer<'_>,
@@ -198,12 +201,12 @@ impl Fit<'_> {
         Ok(ended)
     }
 
-    /// The number of the last epoch that is done.
+    /// Returns the number of the last epoch that is done.
     fn done(&self, history: &History) -> u64 {
         history.epochs.last().map_or(self.config.initial_epoch, |epoch| epoch.epoch)
     }
 
-    /// Batches in an epoch.
+    /// Returns the number of batches per epoch.
     fn count(&self, train: &Dataset) -> usize {
         let batches = train.len().div_ceil(self.config.batch_size);
         self.config.steps_per_epoch.map_or(batches, |steps| steps as usize)
@@ -228,7 +231,7 @@ impl Fit<'_> {
         })
     }
 
-    /// All epochs, of `count` batches of `len` samples in all.
+    /// Trains all epochs, each of `count` batches; the training data have `len` samples.
     fn steps(
         &mut self,
         trainer: &mut Trainer<'_>,
@@ -247,13 +250,13 @@ impl Fit<'_> {
             self.call(trainer, (history, count, validates), epoch, |callback, run| callback.epoch_begin(run))?;
             let learning_rate = trainer.learning_rate();
             for index in 0..count {
-                let batch = feed.next().map_err(|error| placed(error, epoch, index + 1))?;
+                let batch = feed.next().map_err(|error| at_batch(error, epoch, index + 1))?;
                 let training = Training { seed: config.seed, step: (epoch - 1) * count as u64 + index as u64 };
                 let row_of = |row: usize| Order::new(len, config).batch(training.step).get(row).copied();
                 let loss = trainer
                     .train_on_batch(batch, training)
-                    .map_err(|error| placed(error.in_data(row_of), epoch, index + 1))?;
-                tell_of_crashes(trainer, watch, |error| placed(error, epoch, index + 1));
+                    .map_err(|error| at_batch(error.in_data(row_of), epoch, index + 1))?;
+                report_crashes(trainer, watch, |error| at_batch(error, epoch, index + 1));
                 watch.batch_ended(epoch, index + 1, count, trainer.compiled());
                 if watch.is_stopped() {
                     return Ok(Ended::Stopped { epoch, batch: index + 1 });
@@ -267,7 +270,7 @@ impl Fit<'_> {
                     let error = Error::failure(format!("the loss became {loss}"));
                     let error =
                         error.hint("try a lower learning rate, or `clipnorm`; the last checkpoint is from before");
-                    return Err(placed(error, epoch, index + 1));
+                    return Err(at_batch(error, epoch, index + 1));
                 }
             }
             let mut logs = trainer.compiled().logs()?;
@@ -285,7 +288,7 @@ impl Fit<'_> {
                     Err(error) => return Err(error.with("in", format!("the validation of epoch {epoch}"))),
                 }
             }
-            tell_of_crashes(trainer, watch, |error| error.with("when", format!("at the end of epoch {epoch}")));
+            report_crashes(trainer, watch, |error| error.with("when", format!("at the end of epoch {epoch}")));
             let done = Epoch { epoch, logs, learning_rate, seconds: begin.elapsed().as_secs_f64() };
             watch.epoch_ended(&done, config.epochs);
             history.epochs.push(done);
@@ -306,7 +309,7 @@ impl Fit<'_> {
         Ok(Ended::Done)
     }
 
-    /// Lets every callback act; gives the reason to end, if one has one.
+    /// Calls every callback. Returns the reason to stop, if a callback set one.
     fn call(
         &mut self,
         trainer: &mut Trainer<'_>,
@@ -324,13 +327,13 @@ impl Fit<'_> {
     }
 }
 
-fn tell_of_crashes(trainer: &mut Trainer<'_>, watch: &mut dyn Watch, placed: impl Fn(Error) -> Error) {
+fn report_crashes(trainer: &mut Trainer<'_>, watch: &mut dyn Watch, add_place: impl Fn(Error) -> Error) {
     for error in trainer.take_crashes() {
-        watch.warned(&placed(error).to_string());
+        watch.warned(&add_place(error).to_string());
     }
 }
 
-/// Says when it happened.
-fn placed(error: Error, epoch: u64, batch: usize) -> Error {
+/// Adds the epoch and the batch to an error.
+fn at_batch(error: Error, epoch: u64, batch: usize) -> Error {
     error.with("when", format!("epoch {epoch}, batch {batch}"))
 }

@@ -1,27 +1,27 @@
-//! One process at a time writes into a run's folder.
+//! A lock that lets only one process at a time write to a run folder.
 
 use std::fs::File;
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// An advisory lock on a folder. It is released when this is dropped and when the process ends, even if it is killed.
+/// An advisory lock on a folder. Dropping the value releases it, and so does the end of the process, even by a kill.
 ///
-/// On Unix the folder itself is locked (`flock`), so that there is no lock file. On a file system without such locks, such as some network
-/// file systems, no lock is taken and the run goes on.
+/// On Unix the folder itself is locked (`flock`), so there is no lock file. On a file system without locks, such as
+/// some network file systems, no lock is taken and the run continues.
 #[derive(Debug)]
 pub struct FolderLock {
-    _held: File,
+    _file: File,
 }
 
 impl FolderLock {
     /// Locks a folder.
     ///
     /// # Errors
-    /// Another process has locked it, or it can't be opened.
+    /// Returns an error if another process holds the lock, or if the folder can't be opened.
     pub fn acquire(folder: &Path) -> Result<Self> {
         match platform::lock(folder) {
-            Ok(Some(held)) => Ok(FolderLock { _held: held }),
+            Ok(Some(file)) => Ok(FolderLock { _file: file }),
             Ok(None) => Err(Error::failure(format!("another process is training in {}", folder.display()))
                 .hint("wait until it has ended, or name another folder with --out")),
             Err(error) => Err(Error::failure(format!("cannot open the folder {}: {error}", folder.display()))),
@@ -39,7 +39,7 @@ mod platform {
     use rustix::fs::{FlockOperation, flock};
     use rustix::io::Errno;
 
-    /// The locked folder; none if another process has locked it.
+    /// Locks a folder and returns its handle; `None` if another process holds the lock.
     pub fn lock(folder: &Path) -> io::Result<Option<File>> {
         let opened = File::open(folder)?;
         // Any other error means that the file system has no locks.
@@ -47,8 +47,8 @@ mod platform {
             return Ok(None);
         }
         // The process that held the lock may have removed the folder.
-        let (ours, there) = (opened.metadata()?, fs::metadata(folder)?);
-        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
+        let (locked, current) = (opened.metadata()?, fs::metadata(folder)?);
+        if (locked.dev(), locked.ino()) != (current.dev(), current.ino()) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "it was removed meanwhile"));
         }
         Ok(Some(opened))
@@ -61,7 +61,7 @@ mod platform {
     use std::io;
     use std::path::Path;
 
-    /// An open file in the folder, which nobody else can open; none if another process has it.
+    /// Opens a file in the folder that no other process can open; `None` if another process has it open.
     pub fn lock(folder: &Path) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.write(true).create(true);

@@ -1,25 +1,25 @@
-//! What each epoch came to.
+//! The results of each epoch.
 
 use plugfit_api::metric::Direction;
 use serde_json::{Value, json};
 
 use crate::compile::{LogValue, Logs};
 
-/// An epoch that is done.
+/// A finished epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
     /// Its number, from 1.
     pub epoch: u64,
-    /// Losses and metrics of training, then of validation with `val_` before their names.
+    /// Training losses and metrics, then validation losses and metrics with the prefix `val_`.
     pub logs: Logs,
-    /// The learning rate of its last step.
+    /// The learning rate of the last step.
     pub learning_rate: f64,
-    /// How long it took, validation included, in seconds.
+    /// The duration in seconds, including validation.
     pub seconds: f64,
 }
 
 impl Epoch {
-    /// As JSON.
+    /// Converts the epoch to JSON.
     pub fn to_json(&self) -> Value {
         json!({
             "epoch": self.epoch,
@@ -30,7 +30,7 @@ impl Epoch {
     }
 }
 
-/// The epochs of a run in order.
+/// The epochs of a run, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// The epochs.
@@ -38,7 +38,7 @@ pub struct History {
 }
 
 impl History {
-    /// The best value of this name and the first epoch that had it. Undefined values and NaN are never the best.
+    /// Returns the best value of this name and the first epoch with it. Skips undefined values and NaN.
     pub fn best(&self, name: &str, direction: Direction) -> Option<(&Epoch, f64)> {
         let values = self.epochs.iter().filter_map(|epoch| {
             let value = epoch.logs.get(name).and_then(LogValue::number).filter(|value| !value.is_nan())?;
@@ -58,7 +58,7 @@ impl History {
         })
     }
 
-    /// As JSON that keeps the order of the logs, for [`from_saved`](Self::from_saved).
+    /// Converts to JSON that keeps the order of the logs, for [`from_saved`](Self::from_saved).
     pub(super) fn to_saved(&self) -> Value {
         let epoch = |epoch: &Epoch| {
             let logs: Vec<Value> =
@@ -68,7 +68,7 @@ impl History {
         self.epochs.iter().map(epoch).collect()
     }
 
-    /// From [`to_saved`](Self::to_saved); none where it isn't that.
+    /// Converts from the output of [`to_saved`](Self::to_saved); `None` if the value has a different form.
     pub(super) fn from_saved(value: &Value) -> Option<Self> {
         let epoch = |value: &Value| {
             let mut logs = Logs::default();
@@ -85,7 +85,7 @@ impl History {
         value.as_array()?.iter().map(epoch).collect::<Option<_>>().map(|epochs| History { epochs })
     }
 
-    /// As JSON: a list of epochs.
+    /// Converts the history to JSON: a list of epochs.
     pub fn to_json(&self) -> Value {
         self.epochs.iter().map(Epoch::to_json).collect()
     }

@@ -1,4 +1,4 @@
-//! Training: fit, evaluate and predict over any [`Network`](crate::network::Network), and what a run keeps on disk.
+//! Training: fit, evaluate and predict over any [`Network`](crate::network::Network), and the files of a saved run.
 
 pub mod callbacks;
 pub mod checkpoint;

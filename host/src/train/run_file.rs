@@ -1,4 +1,5 @@
-//! A run's file: `plugins`, `require_signed`, `[data]`, `[network]`, `[compile]` and `[fit]` in TOML, and what `--set` changes in it.
+//! A run file: `plugins`, `require_signed`, `[data]`, `[network]`, `[compile]` and `[fit]` in TOML, and changes to it
+//! by `--set`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,39 +11,39 @@ use super::fit::FitConfig;
 use super::run_toml::{INFINITE, Read};
 use crate::compile::Compile;
 use crate::data::DataConfig;
-use crate::data::names::path_of;
-use crate::data::text::nearest;
+use crate::files::path_of;
 use crate::network::NetworkConfig;
 use crate::plugin::Kind;
+use crate::text::nearest;
 use crate::{Error, Host, Result};
 
 const SECTIONS: [&str; 6] = ["plugins", "require_signed", "data", "network", "compile", "fit"];
 
-/// Where a key of the file stands.
+/// The position of a key in the run file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Line(usize),
-    /// On the command line.
+    /// Set on the command line.
     Set,
 }
 
-/// A run's file, read and not yet understood. Paths in it are seen from its folder.
+/// A run file, parsed but not validated. Paths in it are relative to its folder.
 #[derive(Clone, Debug)]
 pub struct RunFile {
     name: String,
     folder: PathBuf,
     table: Map<String, Value>,
     places: BTreeMap<String, Place>,
-    /// The paths of the numbers that are infinite.
+    /// The paths of infinite numbers.
     infinite: Vec<String>,
     beside: Vec<PathBuf>,
 }
 
 impl RunFile {
-    /// Reads a file.
+    /// Reads a run file.
     ///
     /// # Errors
-    /// It can't be read, isn't TOML, or has a table that is unknown.
+    /// Returns an error if the file can't be read, isn't TOML, or has an unknown table.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let error = Error::usage(format!("cannot read {}: {error}", path.display()));
@@ -52,10 +53,10 @@ impl RunFile {
         Self::parse(&text, &path.display().to_string(), folder)
     }
 
-    /// Reads a text; `name` is what errors call it.
+    /// Parses a run file from text. Errors refer to it as `name`.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Returns an error under the same conditions as [`read`](Self::read), except for reading.
     pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Self> {
         let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
         let not_toml = |error: toml::de::Error| {
@@ -81,10 +82,11 @@ impl RunFile {
         Ok(file)
     }
 
-    /// A run's configuration that was read before. Paths in it are absolute; those that [`set`](Self::set) adds are seen from `folder`.
+    /// Creates a run file from the configuration of a saved run. Its paths are absolute; paths added by
+    /// [`set`](Self::set) are relative to `folder`.
     ///
     /// # Errors
-    /// It isn't an object.
+    /// Returns an error if `config` isn't an object.
     pub fn from_json(config: &Value, name: &str, folder: &Path) -> Result<Self> {
         let table =
             config.as_object().cloned().ok_or_else(|| Error::failure(format!("{name} has no configuration")))?;
@@ -98,10 +100,11 @@ impl RunFile {
         })
     }
 
-    /// Changes a key, as `--set fit.epochs=3`: the value is TOML, or else a string.
+    /// Sets a key, as in `--set fit.epochs=3`. The value is parsed as TOML; if that fails, it is a string.
     ///
     /// # Errors
-    /// There is no `=`, no such table, or the path leads through something that is no table.
+    /// Returns an error if there is no `=`, if the table is unknown, or if the path goes through a value that is no
+    /// table.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let wrong = |why: String| Error::usage(why).with("in", format!("--set {assignment}"));
         let (path, value) = assignment
@@ -130,9 +133,9 @@ impl RunFile {
             }
         };
         let keys: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();
-        const DEEPEST: usize = 64;
-        if keys.len() > DEEPEST {
-            return Err(wrong(format!("a key can't have more than {DEEPEST} parts")));
+        const MAX_DEPTH: usize = 64;
+        if keys.len() > MAX_DEPTH {
+            return Err(wrong(format!("a key can't have more than {MAX_DEPTH} parts")));
         }
         self.known("", keys.iter().take(1), &SECTIONS)
             .map_err(|error| error.with("from", format!("--set {assignment}")))?;
@@ -147,31 +150,32 @@ impl RunFile {
         Ok(())
     }
 
-    /// What errors call it.
+    /// Returns the name that errors use.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What paths in it are seen from.
+    /// Returns the folder that relative paths start from.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The folders in which a `plugfit.lock` holds for the run: the file's own, unless it was read from a run.
+    /// Returns the folders where a `plugfit.lock` applies to the run: the file's own folder, or none if it was read
+    /// from a run.
     pub fn beside(&self) -> &[PathBuf] {
         &self.beside
     }
 
-    /// The same run, for which a `plugfit.lock` holds in these folders.
+    /// Sets the folders where a `plugfit.lock` applies to the run.
     #[must_use]
     pub fn with_folders_beside(self, beside: Vec<PathBuf>) -> Self {
         RunFile { beside, ..self }
     }
 
-    /// The files and folders of `plugins`, seen from here.
+    /// Returns the files and folders in `plugins`, resolved against the file's folder.
     ///
     /// # Errors
-    /// It isn't a list of strings.
+    /// Returns an error if `plugins` isn't a list of strings.
     pub fn plugins(&self) -> Result<Vec<PathBuf>> {
         let wrong = || Error::usage("plugins must be a list of files and folders").with("in", "plugins");
         let paths = match self.table.get("plugins") {
@@ -185,10 +189,10 @@ impl RunFile {
         Ok(paths.into_iter().map(|path| path_of(path, &self.folder)).collect())
     }
 
-    /// Whether it loads no plug-in that isn't signed with a trusted key.
+    /// Returns whether only plug-ins signed with a trusted key may be loaded.
     ///
     /// # Errors
-    /// It is no boolean.
+    /// Returns an error if `require_signed` isn't a boolean.
     pub fn require_signed(&self) -> Result<bool> {
         match self.table.get("require_signed") {
             None => Ok(false),
@@ -197,10 +201,10 @@ impl RunFile {
         }
     }
 
-    /// The `[data]` table.
+    /// Returns the `[data]` table.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// Returns an error if the table is missing or invalid.
     pub fn data(&self) -> Result<DataConfig> {
         let keys = [
             "file",
@@ -216,35 +220,35 @@ impl RunFile {
         self.section("data", &keys)
     }
 
-    /// The `[network]` table.
+    /// Returns the `[network]` table.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// Returns an error if the table is missing or invalid.
     pub fn network(&self) -> Result<NetworkConfig> {
         let network = self.table.get("network").ok_or_else(|| self.missing("network"))?;
         NetworkConfig::from_json(network)
     }
 
-    /// The `[compile]` table.
+    /// Returns the `[compile]` table.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// Returns an error if the table is missing or invalid.
     pub fn compile(&self) -> Result<Compile> {
         let compile = self.table.get("compile").ok_or_else(|| self.missing("compile"))?;
         Compile::from_json(compile, Some(&self.folder))
     }
 
-    /// Refuses an infinite number in `[compile]` that is no setting of a component whose values are numbers: any other setting might
-    /// take it for a text.
+    /// Checks that infinite numbers in `[compile]` occur only in numeric settings of components. Other settings might
+    /// treat them as text.
     ///
     /// # Errors
-    /// A usage error that names the setting.
+    /// Returns a usage error that names the setting.
     pub fn check_infinite(&self, host: &Host) -> Result<()> {
         let wrong = self.infinite.iter().find(|path| !self.is_number(path, host).unwrap_or(false));
         wrong.map_or(Ok(()), |path| Err(Error::usage(format!("{path} {INFINITE}")).with("in", path)))
     }
 
-    /// Whether a path leads to a setting of numbers, of the innermost component around it.
+    /// Returns whether a path leads to a numeric setting of the innermost component around it.
     fn is_number(&self, path: &str, host: &Host) -> Option<bool> {
         let mut keys = path.split(['.', '[']).map(|key| key.trim_end_matches(']')).peekable();
         let mut value = self.table.get(keys.next()?)?;
@@ -264,10 +268,10 @@ impl RunFile {
         Some(types.any(|field| matches!(field.type_.as_str(), "number" | "array")))
     }
 
-    /// The `[fit]` table; its keys all have defaults.
+    /// Returns the `[fit]` table. All of its keys have defaults.
     ///
     /// # Errors
-    /// It is wrong.
+    /// Returns an error if the table is invalid.
     pub fn fit(&self) -> Result<FitConfig> {
         if !self.table.contains_key("fit") {
             return Ok(FitConfig::default());
@@ -283,13 +287,14 @@ impl RunFile {
             value.as_object().ok_or_else(|| Error::usage(format!("{section} must be a table")).with("in", section))?;
         self.known(section, table.keys(), keys)?;
         serde_json::from_value(value.clone()).map_err(|error| {
-            // Which key it is, serde doesn't say: the first that doesn't read by itself.
-            let alone = |key: &&String| {
+            // serde doesn't report the key: find the first one that fails alone.
+            let fails_alone = |key: &&String| {
                 let one: Map<String, Value> = [((*key).clone(), table[*key].clone())].into_iter().collect();
                 serde_json::from_value::<T>(Value::Object(one)).is_err()
             };
-            let key = table.keys().find(alone).map_or_else(|| section.to_owned(), |key| format!("{section}.{key}"));
-            Error::usage(format!("{key} can't be that: {error}")).with("in", key)
+            let key =
+                table.keys().find(fails_alone).map_or_else(|| section.to_owned(), |key| format!("{section}.{key}"));
+            Error::usage(format!("{key} is invalid: {error}")).with("in", key)
         })
     }
 
@@ -311,7 +316,7 @@ impl RunFile {
         })
     }
 
-    /// Says in which line of the file an error's path stands: `in fit.toml:19, compile.metrics[1]`.
+    /// Adds the line in the file to an error's path: `in fit.toml:19, compile.metrics[1]`.
     pub fn located(&self, error: Error) -> Error {
         error.map_detail("in", |path| match self.place_of(path) {
             Some(Place::Line(line)) => format!("{}:{line}, {path}", self.name),
@@ -320,7 +325,7 @@ impl RunFile {
         })
     }
 
-    /// The place of a path, or of the nearest table or list around it.
+    /// Returns the position of a path, or of the nearest enclosing table or list.
     fn place_of(&self, path: &str) -> Option<Place> {
         let mut path = path;
         loop {
@@ -332,12 +337,13 @@ impl RunFile {
     }
 }
 
-/// Whether a setting of that path may be infinite: some of components' are.
+/// Returns whether a setting with that path may be infinite; only settings of components may.
 fn may_be_infinite(path: &str) -> bool {
     path.starts_with("compile.")
 }
 
-/// The place of a path in a tree, made where a table lacks it; what is no table on the way otherwise.
+/// Returns the value at a path in a tree, creating missing table entries. On failure returns the key whose parent isn't
+/// a table or list.
 fn place<'v, 'k>(value: &'v mut Value, keys: &'k [String]) -> Result<&'v mut Value, &'k str> {
     let Some((key, rest)) = keys.split_first() else { return Ok(value) };
     if value.is_null() {
@@ -365,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_its_line() {
+    fn an_error_includes_its_line() {
         let at = |path: &str| file().located(Error::usage("x").with("in", path)).to_string();
         assert_eq!(at("compile.metrics[1]"), "x\n  in      fit.toml:7, compile.metrics[1]");
         assert_eq!(at("compile.loss.config.delta"), "x\n  in      fit.toml:4, compile.loss.config.delta");
     }
 
     #[test]
-    fn set_changes_what_is_there_and_adds_what_is_not() {
+    fn set_changes_existing_keys_and_adds_missing_ones() {
         let mut file = file();
         for set in ["fit.epochs=3", "compile.loss=Huber(delta=2)", "compile.metrics[1]=c", "fit.shuffle=false"] {
             file.set(set).expect("it can be set");
@@ -389,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_setting_can_have_is_refused_with_its_line() {
+    fn invalid_values_are_rejected_with_their_line() {
         for (value, what) in [
             ("2024-01-02", "can't be a date or a time"),
             ("2024-01-02T03:04:05Z", "can't be a date or a time"),
@@ -426,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn infinity_is_a_setting_of_components_where_numbers_are() {
+    fn only_numeric_component_settings_accept_infinity() {
         let host = Host::new();
         let read = |compile: &str| RunFile::parse(&format!("[compile]\n{compile}\n"), "fit.toml", Path::new("."));
         for compile in [
@@ -461,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_of_every_base_are_read() {
+    fn integers_of_every_base_are_read() {
         let text = "[fit]\nseed = 18446744073709551615\nepochs = 0x1_0\nsteps_per_epoch = +1_000\n";
         let file = RunFile::parse(text, "fit.toml", Path::new(".")).expect("it is TOML");
         let fit = file.fit().expect("fit");
@@ -469,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_or_value_is_named() {
+    fn errors_name_the_wrong_key_or_value() {
         let mut file = file();
         file.set("fit.epoch=3").expect("it can be set");
         let error = file.fit().expect_err("no such key").to_string();

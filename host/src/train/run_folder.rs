@@ -1,4 +1,4 @@
-//! What a run leaves behind: `weights.safetensors`, `history.json`, `checkpoint.safetensors`, `config.toml` and `run.json`.
+//! The folder of a run: `weights.safetensors`, `history.json`, `checkpoint.safetensors`, `config.toml` and `run.json`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,53 +15,54 @@ use super::run_contents::{
 };
 use super::run_record::{RECORD, RunRecord, has_run, read_record};
 use super::weights::save_weights;
-use crate::data::names::{name_of, path_of};
-use crate::data::{is_temporary, write_atomically};
+use crate::files::{is_temporary, write_atomically};
+use crate::files::{name_of, path_of};
 use crate::network::Network;
 use crate::{Error, Result};
 
-/// A folder of one run.
+/// The folder of one run.
 ///
-/// A run has its own folder. [`create`](Self::create) makes it or takes an empty one. A run overwrites and deletes only files that it has
+/// [`create`](Self::create) creates it or uses an empty one. A run overwrites and deletes only files that it has
 /// written. The process that writes to a folder holds a lock on it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Where files are written: `path`, or a subfolder of it while the run in `path` is being replaced.
+    /// The folder to write to: `path`, or a subfolder of it while the run in `path` is being replaced.
     work: PathBuf,
     /// The folders that were created for the run, outermost first.
     created: Vec<PathBuf>,
     /// The files that [`discard`](Self::discard) restores, with their contents.
-    before: Vec<(PathBuf, Vec<u8>)>,
+    restore_on_discard: Vec<(PathBuf, Vec<u8>)>,
     written: Mutex<Written>,
-    /// Whether the run was resumed from its previous checkpoint and has saved none since.
+    /// Whether the run was resumed from its previous checkpoint and hasn't saved one since.
     went_back: AtomicBool,
     _lock: Option<FolderLock>,
 }
 
+/// The files that the run has written.
 #[derive(Debug, Default)]
 struct Written {
     record: Option<RunRecord>,
     outputs: Vec<String>,
     /// The folders that were created for outputs, each after its parent.
     created: Vec<PathBuf>,
-    /// Whether every file in the folder may be an output: an older version has recorded none.
+    /// Whether every file in the folder may be an output, because the record of an older version lists none.
     unlisted: bool,
 }
 
 impl Written {
-    /// What a run has written before.
-    fn by(record: &RunRecord) -> Self {
+    /// Returns the files that the run with this record has written.
+    fn from_record(record: &RunRecord) -> Self {
         let outputs = record.outputs.clone();
         Written { unlisted: outputs.is_none(), outputs: outputs.unwrap_or_default(), ..Written::default() }
     }
 }
 
-/// What a folder holds.
+/// The kind of contents of a folder.
 enum Contents {
     Nothing,
     Run,
-    /// Something else, such as this.
+    /// Other contents, for example this file.
     Other(String),
 }
 
@@ -80,9 +81,9 @@ impl Contents {
         }
         for entry in entries {
             let name = entry.map_err(cannot)?.file_name();
-            // A killed process may have left these.
-            let ours = name == LOCK_FILE || is_temporary(&name, |of| of == RECORD);
-            if !ours {
+            // A killed process may have left these files.
+            let is_leftover = name == LOCK_FILE || is_temporary(&name, |target| target == RECORD);
+            if !is_leftover {
                 return Ok(Contents::Other(name.to_string_lossy().into_owned()));
             }
         }
@@ -92,14 +93,22 @@ impl Contents {
 
 impl RunFolder {
     fn new(path: &Path, work: PathBuf) -> Self {
-        let (created, before, written) = (Vec::new(), Vec::new(), Mutex::default());
-        RunFolder { path: path.to_owned(), work, created, before, written, went_back: false.into(), _lock: None }
+        let (created, restore_on_discard, written) = (Vec::new(), Vec::new(), Mutex::default());
+        RunFolder {
+            path: path.to_owned(),
+            work,
+            created,
+            restore_on_discard,
+            written,
+            went_back: false.into(),
+            _lock: None,
+        }
     }
 
-    /// Creates `runs/NAME-1`, or the next number that is free, in the folder `parent`.
+    /// Creates `runs/NAME-1`, or the next free number, in the folder `parent`.
     ///
     /// # Errors
-    /// It can't be created.
+    /// Returns an error if the folder can't be created.
     pub fn create_next(parent: &Path, name: &str) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::failure(format!("cannot create a run folder in {}: {error}", parent.display()))
@@ -117,7 +126,7 @@ impl RunFolder {
                     return Ok(RunFolder { created, _lock: Some(lock), ..Self::new(&path, path.clone()) });
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-                // Another run that failed has removed the parent that it had created.
+                // Another run that failed may have removed the parent it had created.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     created = create_folders(parent).map_err(failed)?;
                 }
@@ -129,7 +138,7 @@ impl RunFolder {
     /// Checks whether [`create`](Self::create) would succeed, without changing anything.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// Returns an error under the same conditions as [`create`](Self::create).
     pub fn check(path: &Path, overwrite: bool) -> Result<()> {
         let shown = path.display();
         if path.exists() && !path.is_dir() {
@@ -146,11 +155,12 @@ impl RunFolder {
         }
     }
 
-    /// Creates this folder, or takes one that is empty; with `overwrite` also one that holds a run, which
+    /// Creates this folder, or uses an empty one. With `overwrite`, also uses a folder with a run, which
     /// [`replace`](Self::replace) replaces.
     ///
     /// # Errors
-    /// It can't be created, holds something else, or another process trains in it.
+    /// Returns an error if the folder can't be created, if it contains anything else, or if another process trains in
+    /// it.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let failed = |error: std::io::Error| Error::failure(format!("cannot create {}: {error}", path.display()));
         Self::check(path, overwrite)?;
@@ -174,9 +184,9 @@ impl RunFolder {
                 }
             }
             fs::create_dir_all(&folder.work).map_err(failed)?;
-            // The new run may replace what the old one has written.
+            // The new run may replace the files that the old one has written.
             if let Ok(record) = read_record(path) {
-                let mut written = Written::by(&record);
+                let mut written = Written::from_record(&record);
                 written.outputs.retain(|name| path_of(name, path).exists());
                 folder.written = Mutex::new(written);
             }
@@ -184,10 +194,10 @@ impl RunFolder {
         Ok(RunFolder { created, _lock: Some(lock), ..folder })
     }
 
-    /// Opens the folder of a kept run for reading.
+    /// Opens the folder of a saved run for reading.
     ///
     /// # Errors
-    /// It holds no run.
+    /// Returns an error if the folder contains no run.
     pub fn open(path: &Path) -> Result<(Self, RunRecord)> {
         let path = &*canonical(path)?;
         let record = read_record(path).map_err(|error| match has_run(&path.join(UNFINISHED)) {
@@ -198,10 +208,10 @@ impl RunFolder {
         Ok((Self::new(path, path.to_owned()), record))
     }
 
-    /// Opens and locks the folder of a kept run to continue it. If a replacement of the run was begun, that is continued.
+    /// Opens and locks the folder of a saved run to continue it, or to continue an unfinished replacement of it.
     ///
     /// # Errors
-    /// It holds no run, or another process trains in it.
+    /// Returns an error if the folder contains no run, or if another process trains in it.
     pub fn resume(path: &Path) -> Result<(Self, RunRecord)> {
         let path = &*canonical(path)?;
         let path = if path.ends_with(UNFINISHED) { path.parent().unwrap_or(path) } else { path };
@@ -218,25 +228,25 @@ impl RunFolder {
         for name in [RECORD, CONFIG] {
             let file = folder.file(name);
             if let Ok(bytes) = fs::read(&file) {
-                folder.before.push((file, bytes));
+                folder.restore_on_discard.push((file, bytes));
             }
         }
-        folder.written = Mutex::new(Written::by(&record));
+        folder.written = Mutex::new(Written::from_record(&record));
         Ok((RunFolder { _lock: Some(lock), ..folder }, record))
     }
 
-    /// Undoes what was written before the first batch. Of a new run, its record is removed, and its folder if it was created for the run and
-    /// is empty. Of a resumed run, the record of before is restored.
+    /// Undoes what was written before the first batch. For a new run, removes its record, and its folder if it was
+    /// created for the run and is empty. For a resumed run, restores the previous record.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// Returns an error if a file system operation fails.
     pub fn discard(self) -> Result<()> {
-        for (file, bytes) in &self.before {
+        for (file, bytes) in &self.restore_on_discard {
             write_atomically(file, |writer| writer.write_all(bytes))?;
         }
-        if !self.before.is_empty() {
+        if !self.restore_on_discard.is_empty() {
             for folder in self.written().created.iter().rev() {
-                // One that isn't empty stays.
+                // Folders that aren't empty stay.
                 let _ = fs::remove_dir(folder);
             }
             return Ok(());
@@ -252,38 +262,38 @@ impl RunFolder {
         }
         let staged = (self.work != self.path).then_some(&self.work);
         for folder in self.written().created.iter().rev().chain(staged).chain(self.created.iter().rev()) {
-            // One that isn't empty stays.
+            // Folders that aren't empty stay.
             let _ = fs::remove_dir(folder);
         }
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where its files are written: another folder than [`path`](Self::path) while a run is being replaced.
+    /// Returns the folder to write to; differs from [`path`](Self::path) while a run is being replaced.
     pub fn work(&self) -> &Path {
         &self.work
     }
 
-    /// What a run is resumed from.
+    /// Returns the path of the checkpoint that a run is resumed from.
     pub fn checkpoint(&self) -> PathBuf {
         self.file(CHECKPOINT)
     }
 
-    /// The checkpoint before, if it was kept.
+    /// Returns the path of the checkpoint before the last, which may not exist.
     pub fn previous_checkpoint(&self) -> PathBuf {
         self.file(PREVIOUS)
     }
 
-    /// The weights.
+    /// Returns the path of the weights.
     pub fn weights(&self) -> PathBuf {
         self.file(WEIGHTS)
     }
 
-    /// The history of every epoch.
+    /// Returns the path of the history of all epochs.
     pub fn history(&self) -> PathBuf {
         self.file(HISTORY)
     }
@@ -296,13 +306,14 @@ impl RunFolder {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The checkpoint that the run went on from or saved last.
+    /// Returns the path of the checkpoint that the run was resumed from or saved last.
     pub fn last_checkpoint(&self) -> PathBuf {
         if self.went_back.load(Ordering::Relaxed) { self.previous_checkpoint() } else { self.checkpoint() }
     }
 
-    /// Keeps the current checkpoint under another name before it is replaced, as a hard link. None is kept if the disk has room for fewer
-    /// than eight checkpoints. After [`go_back`](Self::go_back) the previous checkpoint stays, and the current one is replaced.
+    /// Keeps the current checkpoint under another name, as a hard link, before it is replaced. Skipped if the disk has
+    /// room for fewer than eight checkpoints. After [`go_back`](Self::go_back), the previous checkpoint stays and the
+    /// current one is replaced.
     pub(super) fn keep_checkpoint(&self) {
         if self.went_back.swap(false, Ordering::Relaxed) {
             return;
@@ -311,20 +322,20 @@ impl RunFolder {
         let Ok(length) = fs::metadata(&current).map(|metadata| metadata.len()) else { return };
         let _ = fs::remove_file(&previous);
         if has_room(&self.work, length.saturating_mul(8)) {
-            // On a file system without hard links, none is kept.
+            // Fails on a file system without hard links; then there is no previous checkpoint.
             let _ = fs::hard_link(&current, &previous);
         }
     }
 
-    /// Continues from the previous checkpoint: the next one that is saved replaces the current one.
+    /// Continues from the previous checkpoint: the next save replaces the current one.
     pub fn go_back(&self) {
         self.went_back.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what is known before training.
+    /// Writes the record of the run and its configuration, before training.
     ///
     /// # Errors
-    /// A file can't be written.
+    /// Returns an error if a file can't be written.
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
         let mut written = self.written();
         written.record = Some(record.clone());
@@ -341,14 +352,15 @@ impl RunFolder {
         write_atomically(&self.file(RECORD), |writer| writer.write_all(text.as_bytes()))
     }
 
-    /// The path of a file that a callback will write: in the run's folder, unless the name is an absolute path. Folders in the run's
-    /// folder are created. The file is recorded as the run's, so that a resumed run may write it again. While a run is being replaced,
-    /// the path is in the folder of the unfinished run.
+    /// Returns the path for a file that a callback will write: in the run folder, unless `name` is an absolute path.
+    /// Creates missing folders inside the run folder. Records the file as written by the run, so that a resumed run may
+    /// write it again. While a run is being replaced, the path is in the folder of the unfinished run.
     ///
     /// # Errors
-    /// The file exists and this run hasn't written it, or its name is one that every run uses.
+    /// Returns an error if the file exists and this run hasn't written it, or if its name is reserved for files of
+    /// every run.
     pub fn claim(&self, name: &str) -> Result<PathBuf> {
-        let named = without_links(&straight(&path_of(name, &self.path)));
+        let named = without_links(&normalized(&path_of(name, &self.path)));
         let key = match named.strip_prefix(&self.path) {
             Ok(inside) => {
                 let first = inside.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
@@ -371,8 +383,8 @@ impl RunFolder {
         if written.outputs.contains(&key) {
             return Ok(path);
         }
-        let may_be_ours = written.unlisted && named.starts_with(&self.path);
-        if named.symlink_metadata().is_ok() && !may_be_ours {
+        let may_be_output = written.unlisted && named.starts_with(&self.path);
+        if named.symlink_metadata().is_ok() && !may_be_output {
             return Err(Error::usage(format!("{} is there already, and this run hasn't written it", named.display()))
                 .hint("move it elsewhere, or name another file"));
         }
@@ -381,10 +393,10 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Writes what was trained so far.
+    /// Writes the current weights and history.
     ///
     /// # Errors
-    /// A file can't be written; those of before stay.
+    /// Returns an error if a file can't be written; its previous version is unchanged then.
     pub fn write_progress(&self, network: &dyn Network, history: &History) -> Result<()> {
         save_weights(network, &self.weights())?;
         let text =
@@ -392,11 +404,11 @@ impl RunFolder {
         write_atomically(&self.history(), |writer| writer.write_all(text.as_bytes()))
     }
 
-    /// Moves a run whose weights are complete to where the run that it replaces is. Files of the same names are replaced, the old run's
-    /// checkpoints are removed, and all other files stay.
+    /// Moves a run with complete weights to the place of the run that it replaces. Replaces files of the same names,
+    /// removes the old run's checkpoints, and leaves all other files.
     ///
     /// # Errors
-    /// A file of the user's has the name of one that is to be moved, or the file system refuses.
+    /// Returns an error if a file of the user has the name of a file to be moved, or if a file system operation fails.
     pub fn replace(&mut self) -> Result<()> {
         if self.work == self.path {
             return Ok(());
@@ -407,7 +419,7 @@ impl RunFolder {
     }
 }
 
-/// Completes the move of a replacement that was killed while its files were moved.
+/// Completes the move of a replacement if the process was killed while moving files.
 fn complete_move(path: &Path) -> Result<()> {
     let unfinished = path.join(UNFINISHED);
     match has_run(&unfinished) && !path.join(RECORD).exists() {
@@ -416,7 +428,8 @@ fn complete_move(path: &Path) -> Result<()> {
     }
 }
 
-/// The folder's path without symbolic links, `.` and `..`, so that one folder has one path; as it is if there is no such folder.
+/// Returns the path without symbolic links, `.` and `..`, so that each folder has one path; unchanged if the folder
+/// doesn't exist.
 fn canonical(path: &Path) -> Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -426,7 +439,7 @@ fn canonical(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A path that needn't exist, with the folders that do by their own paths.
+/// Resolves symbolic links in the existing part of a path; the rest needn't exist.
 fn without_links(path: &Path) -> PathBuf {
     let folders = path.ancestors().skip(1);
     let found = folders.filter_map(|folder| Some((fs::canonicalize(folder).ok()?, path.strip_prefix(folder).ok()?)));
@@ -444,22 +457,22 @@ fn create_folders(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(missing.into_iter().rev().collect())
 }
 
-/// A path without `.` and `..`, resolved lexically.
-fn straight(path: &Path) -> PathBuf {
-    let mut straight = PathBuf::new();
+/// Removes `.` and `..` from a path lexically.
+fn normalized(path: &Path) -> PathBuf {
+    let mut normalized = PathBuf::new();
     for part in path.components() {
         match part {
             Component::ParentDir => {
-                straight.pop();
+                normalized.pop();
             }
             Component::CurDir => {}
-            part => straight.push(part),
+            part => normalized.push(part),
         }
     }
-    straight
+    normalized
 }
 
-/// Whether the file system of this folder has this many free bytes.
+/// Returns whether the file system of this folder has this many free bytes.
 #[cfg(unix)]
 fn has_room(folder: &Path, bytes: u64) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) >= bytes)
@@ -470,7 +483,7 @@ fn has_room(_: &Path, _: u64) -> bool {
     true
 }
 
-/// TOML has no null: what is null is left out, in lists it is false to none.
+/// Removes null values from tables, because TOML has no null.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(table) => table

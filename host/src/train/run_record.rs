@@ -1,4 +1,4 @@
-//! `run.json`: what is known of a run before it is trained.
+//! `run.json`: what is known about a run before training.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,29 +13,30 @@ use crate::{Error, Result};
 /// The file's name.
 pub(super) const RECORD: &str = "run.json";
 
-/// What `evaluate` and `predict` need to know of a run.
+/// The information about a run that `evaluate` and `predict` need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The version of plugfit that wrote it.
+    /// The version of plugfit that wrote the record.
     pub plugfit: String,
-    /// The plug-ins that were loaded: name and version, and where from.
+    /// The loaded plug-ins: name and version, and origin.
     pub plugins: Vec<(String, String)>,
-    /// A digest of what was loaded of each plug-in's file, by the plug-in's name and version, and of each library of a C function, by its path.
+    /// Digests of the loaded files: of plug-ins by name and version, of libraries with C functions by path.
     #[serde(default, rename = "loaded_digests")]
     pub digests: BTreeMap<String, String>,
-    /// The `plugfit.lock` that held.
+    /// The `plugfit.lock` that applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
-    /// The run's configuration, defaults filled in, its paths absolute.
+    /// The configuration of the run, with defaults filled in and absolute paths.
     pub config: Value,
     /// How the data were read.
     pub schema: Schema,
-    /// The files that callbacks have written, those in the folder seen from it; none in runs of older versions of plugfit.
+    /// The files that callbacks have written; those in the run folder are relative to it. Absent in runs of older
+    /// versions of plugfit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<String>>,
 }
 
-/// Whether a folder holds a run of ours.
+/// Returns whether a folder contains a run.
 pub(super) fn has_run(folder: &Path) -> bool {
     read_record(folder).is_ok()
 }

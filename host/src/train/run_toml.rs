@@ -1,4 +1,4 @@
-//! TOML as JSON: where each value stands, and which values no setting can have.
+//! Converts TOML to JSON, and records the position of each value and the values that no setting accepts.
 
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
@@ -6,15 +6,15 @@ use toml::de::{DeTable, DeValue};
 pub const NAN: &str = "can't be NaN";
 pub const INFINITE: &str = "can't be infinite";
 
-/// A TOML table as JSON.
+/// A TOML table converted to JSON.
 #[derive(Default)]
 pub struct Read {
     pub table: Map<String, Value>,
-    /// Where each key and each item of a list begins, by its path.
+    /// The byte offset of each key and list item, with its path.
     pub offsets: Vec<(String, usize)>,
-    /// The path of the first value that no setting can have, and what is wrong with it.
+    /// The path of the first value that no setting accepts, and the reason.
     pub misfit: Option<(String, &'static str)>,
-    /// The paths of the numbers that are infinite.
+    /// The paths of infinite numbers.
     pub infinite: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Read {
             }
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 Ok(number) if number.is_nan() => self.misfit(path, NAN),
-                // JSON has no such number. As in a call, `Huber(delta=inf)`, it is a word, which some settings take.
+                // JSON has no infinity. It becomes a string, as in `Huber(delta=inf)`; some settings accept it.
                 Ok(_) if number.as_str().ends_with("inf") => {
                     self.infinite.push(path.to_owned());
                     return number.as_str().trim_start_matches('+').into();
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_not_finite_are_no_setting_of_any_type() {
+    fn settings_of_every_type_reject_nan_and_infinity() {
         for (value, what) in
             [("nan", NAN), ("-nan", NAN), ("+nan", NAN), ("inf", INFINITE), ("+inf", INFINITE), ("-inf", INFINITE)]
         {

@@ -1,33 +1,34 @@
-//! One batch at a time: forward, losses, metrics, backward, the optimizer's step.
+//! Training and evaluation of single batches: forward pass, losses, metrics, backward pass, optimizer step.
 
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use crate::compile::{Compiled, Logs, Output, OutputShapes};
-use crate::data::text::nearest;
 use crate::data::{ArrayRef, Dataset, Inputs, Rows};
 use crate::network::{Network, Training};
+use crate::text::nearest;
 use crate::{Error, Result};
 
 use super::classes;
 
-/// A network and what it was compiled with.
+/// A network and its compiled configuration.
 pub struct Trainer<'a> {
     network: &'a mut dyn Network,
     compiled: &'a mut Compiled,
-    /// For each output the index of its target in the datasets.
+    /// The index of each output's target in the datasets.
     targets: Vec<Option<usize>>,
     /// The outputs that have a loss.
     trained: Vec<usize>,
     batches: u64,
-    /// Of inputs that are read from disk.
+    /// Buffer for inputs that are read from disk.
     buffer: Rows<f32>,
 }
 
 impl<'a> Trainer<'a> {
-    /// Brings a network, what it is compiled with, and data of the kind of `example` together.
+    /// Combines a network, a compiled configuration, and data of the same layout as `example`.
     ///
     /// # Errors
-    /// The dataset's targets aren't the network's outputs, or hold classes that the network hasn't; its inputs have another shape.
+    /// Returns an error if the targets don't match the network's outputs, if they contain classes that the network
+    /// doesn't have, or if the inputs have a different shape.
     pub fn new(network: &'a mut dyn Network, compiled: &'a mut Compiled, example: &Dataset) -> Result<Self> {
         let (wanted, found) = (network.input_shape(), example.inputs().row_shape());
         if wanted != found {
@@ -54,28 +55,29 @@ impl<'a> Trainer<'a> {
         Ok(Trainer { network, compiled, targets, trained, batches: 0, buffer: Rows::without_rows(&[]) })
     }
 
-    /// Refuses a dataset whose targets hold classes that the network hasn't.
+    /// Checks that the network has all classes in the dataset's targets.
     ///
     /// # Errors
-    /// The target, and the row of the first class that isn't there.
+    /// Returns an error that names the target and the row of the first class that the network doesn't have.
     pub(super) fn check_classes(&self, dataset: &Dataset) -> Result<()> {
         classes::check(self.compiled, self.network, &self.targets, dataset)
     }
 
-    /// What it was compiled with.
+    /// Returns the compiled configuration.
     pub fn compiled(&self) -> &Compiled {
         self.compiled
     }
 
-    /// The network.
+    /// Returns the network.
     pub fn network(&self) -> &dyn Network {
         self.network
     }
 
-    /// Gives the optimizer the network's parameters, if it hasn't got them.
+    /// Builds the optimizer for the network's parameters, unless that is done.
     ///
     /// # Errors
-    /// There is no optimizer, a loss has no gradient, or the optimizer doesn't take such parameters.
+    /// Returns an error if there is no optimizer, if a loss has no gradient, or if the optimizer doesn't accept the
+    /// parameters.
     pub fn prepare(&mut self) -> Result<()> {
         self.compiled.check_trainable()?;
         let parameters = self.network.parameters();
@@ -83,13 +85,14 @@ impl<'a> Trainer<'a> {
         self.compiled.optimizer_mut()?.build(parameters, &values)
     }
 
-    /// Trains on a batch, and gives its loss. If it fails, the parameters are those of before, unless the optimizer itself failed.
+    /// Trains on a batch and returns its loss. On failure, the parameters are unchanged, unless the optimizer itself
+    /// failed.
     ///
-    /// The network sees zeros in place of the inputs of a row whose weights are all 0. What the row holds, such as NaN or a
-    /// placeholder that overflows, can't reach the gradients of the parameters then, where 0 * NaN would be NaN.
+    /// Inputs of rows whose weights are all 0 are replaced by zeros. Otherwise, NaN or huge placeholder values in such
+    /// rows would reach the parameter gradients, because 0 * NaN is NaN.
     ///
     /// # Errors
-    /// The batch doesn't fit, or a component fails.
+    /// Returns an error if the batch doesn't fit, or if a component fails.
     pub fn train_on_batch(&mut self, batch: &Dataset, training: Training) -> Result<f64> {
         self.network.forward(&batch.weighted_inputs(&mut self.buffer)?, Some(training))?;
         self.compiled.begin_batch(batch.len());
@@ -100,7 +103,7 @@ impl<'a> Trainer<'a> {
             if self.trained.contains(&index) {
                 let gradient = gradient.as_slice_mut().ok_or_else(|| not_c_order(index))?;
                 self.compiled.output_loss(index, &output, Some(&mut *gradient))?;
-                without_traces(gradient);
+                flush_denormals(gradient);
             }
             self.compiled.update_output_metrics(index, &output)?;
         }
@@ -112,16 +115,16 @@ impl<'a> Trainer<'a> {
         Ok(loss)
     }
 
-    /// Puts weights into the network, parameter by parameter.
+    /// Sets the network's weights, one array per parameter.
     ///
     /// # Errors
-    /// They are of another network.
+    /// Returns an error if the weights belong to a different network.
     pub fn set_weights(&mut self, weights: &[Vec<f32>]) -> Result<()> {
         let fits = |index: usize, values: &Vec<f32>| self.network.parameter(index).len() == values.len();
         if weights.len() != self.network.parameters().len()
             || !weights.iter().enumerate().all(|(i, values)| fits(i, values))
         {
-            return Err(Error::failure("the weights are of another network"));
+            return Err(Error::failure("the weights belong to a different network"));
         }
         for (index, values) in weights.iter().enumerate() {
             self.network.parameter_mut(index).copy_from_slice(values);
@@ -129,53 +132,53 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The learning rate of the next step; 0 without an optimizer.
+    /// Returns the learning rate of the next step; 0 without an optimizer.
     pub fn learning_rate(&self) -> f64 {
         self.compiled.optimizer().map_or(0.0, crate::component::Optimizer::learning_rate)
     }
 
-    /// Goes on with this learning rate.
+    /// Sets the learning rate.
     ///
     /// # Errors
-    /// There is no optimizer, or it can't be a rate.
+    /// Returns an error if there is no optimizer, or if the rate is invalid.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         self.compiled.optimizer_mut()?.set_learning_rate(rate)
     }
 
-    /// Goes on with a state of the optimizer.
+    /// Restores a state of the optimizer.
     ///
     /// # Errors
-    /// It is of another one.
+    /// Returns an error if the state belongs to a different optimizer.
     pub fn restore_optimizer(&mut self, state: &crate::component::OptimizerState) -> Result<()> {
         self.compiled.optimizer_mut()?.restore(state)
     }
 
-    /// The batches trained on.
+    /// Returns the number of batches trained on.
     pub fn batches(&self) -> u64 {
         self.batches
     }
 
-    /// Moves the parameters to where they shall be evaluated, when training is over.
+    /// Sets the parameters to the values used for evaluation, after training.
     ///
     /// # Errors
-    /// The optimizer fails.
+    /// Returns an error if the optimizer fails.
     pub fn finalize(&mut self) -> Result<()> {
         let (mut values, _) = values(self.network);
         self.compiled.optimizer_mut()?.finalize(&mut values)
     }
 
-    /// The losses and metrics of a dataset, in batches of this size; nothing is trained.
+    /// Returns the losses and metrics of a dataset, evaluated in batches of this size. Doesn't train.
     ///
     /// # Errors
-    /// The dataset doesn't fit, or a component fails.
+    /// Returns an error if the dataset doesn't fit, if a component fails, or if `stop` returns true.
     pub fn evaluate(&mut self, dataset: &Dataset, batch_size: usize, stop: &dyn Fn() -> bool) -> Result<Logs> {
         self.compiled.reset_metrics()?;
         for rows in batches(dataset.len(), batch_size) {
             if stop() {
                 return Err(Error::interrupted("stopped in the middle of an evaluation"));
             }
-            let mut of_batch = rows.clone();
-            self.evaluate_batch(dataset, rows).map_err(|error| error.in_data(|row| of_batch.nth(row)))?;
+            let mut batch_rows = rows.clone();
+            self.evaluate_batch(dataset, rows).map_err(|error| error.in_data(|row| batch_rows.nth(row)))?;
         }
         let logs = self.compiled.logs()?;
         self.compiled.reset_metrics()?;
@@ -195,32 +198,32 @@ impl<'a> Trainer<'a> {
         self.compiled.end_batch(self.network.penalty()).map(drop)
     }
 
-    /// As [`predict`], of this network.
+    /// Predicts with this network; see [`predict`].
     ///
     /// # Errors
-    /// The inputs haven't the network's input shape, or can't be read.
+    /// Returns an error if the inputs don't have the network's input shape, or can't be read.
     pub fn predict(&mut self, inputs: &Inputs, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
         predict(self.network, inputs, batch_size)
     }
 
-    /// As [`Compiled::take_crashes`].
+    /// Returns the crashes since the last call; see [`Compiled::take_crashes`].
     pub fn take_crashes(&mut self) -> Vec<Error> {
         self.compiled.take_crashes()
     }
 
-    /// Forgets what losses and metrics have seen.
+    /// Resets the accumulated losses and metrics.
     ///
     /// # Errors
-    /// A metric fails.
+    /// Returns an error if a metric fails.
     pub fn reset_metrics(&mut self) -> Result<()> {
         self.compiled.reset_metrics()
     }
 }
 
-/// Every output of a network for all of `inputs`, `[N, ...]` each, in batches of this size.
+/// Returns every output of a network for all of `inputs`, each of shape `[N, ...]`, computed in batches of this size.
 ///
 /// # Errors
-/// The inputs haven't the network's input shape, or can't be read.
+/// Returns an error if the inputs don't have the network's input shape, or can't be read.
 pub fn predict(network: &mut dyn Network, inputs: &Inputs, batch_size: usize) -> Result<Vec<ArrayD<f32>>> {
     let outputs = network.output_names().len();
     let shape = |index: usize| {
@@ -239,7 +242,7 @@ pub fn predict(network: &mut dyn Network, inputs: &Inputs, batch_size: usize) ->
     Ok(predictions)
 }
 
-/// The rows of each batch, the last one shorter where they don't come out even.
+/// Returns the rows of each batch. The last batch is shorter if `len` is no multiple of `batch_size`.
 fn batches(len: usize, batch_size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let batch_size = batch_size.max(1);
     (0..len).step_by(batch_size).map(move |start| start..len.min(start + batch_size))
@@ -264,18 +267,20 @@ fn output<'b>(
     }
 }
 
-/// Zero for slopes that move nothing: those of samples long learnt go to 1e-38 and below, and arithmetic on such subnormal numbers
-/// takes many times as long, in the backward pass and in the optimizer.
-fn without_traces(gradient: &mut [f32]) {
-    const TRACE: f32 = 1e-30;
-    gradient.iter_mut().for_each(|slope| *slope = if slope.abs() < TRACE { 0.0 } else { *slope });
+/// Sets negligible derivatives to zero. Samples that are learnt well have derivatives of 1e-38 and below, and
+/// arithmetic on such subnormal numbers is many times slower, in the backward pass and in the optimizer.
+fn flush_denormals(gradient: &mut [f32]) {
+    const NEGLIGIBLE: f32 = 1e-30;
+    gradient
+        .iter_mut()
+        .for_each(|derivative| *derivative = if derivative.abs() < NEGLIGIBLE { 0.0 } else { *derivative });
 }
 
 fn not_c_order(index: usize) -> Error {
-    Error::failure(format!("the network lends a gradient of output {index} that isn't in C order"))
+    Error::failure(format!("the network's gradient of output {index} isn't in C order"))
 }
 
-/// The network's values as an optimizer takes them, and their gradients.
+/// Returns the network's values, as the optimizer expects them, and their gradients.
 fn values(network: &mut dyn Network) -> (Vec<&mut [f32]>, Vec<Option<&[f32]>>) {
     let count = network.parameters().len();
     let (mut values, mut gradients) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -286,7 +291,7 @@ fn values(network: &mut dyn Network) -> (Vec<&mut [f32]>, Vec<Option<&[f32]>>) {
     (values, gradients)
 }
 
-/// For each output the index of its target: the only one, or the one of its name.
+/// Returns the index of each output's target: the only target, or the one with the output's name.
 fn match_targets(outputs: &[String], dataset: &Dataset) -> Result<Vec<Option<usize>>> {
     let targets = dataset.targets();
     if let ([_], [_]) = (outputs, targets) {
@@ -310,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_batch_holds_the_rest() {
+    fn the_last_batch_has_the_remaining_rows() {
         assert_eq!(batches(7, 3).collect::<Vec<_>>(), [0..3, 3..6, 6..7]);
         assert_eq!(batches(0, 3).count(), 0);
     }

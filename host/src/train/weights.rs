@@ -1,4 +1,4 @@
-//! A network's parameters as a safetensors file.
+//! Saves and loads the parameters of a network as a safetensors file.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -7,7 +7,7 @@ use ndarray::{ArrayView, IxDyn};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use super::checksum::{self, Verdict};
-use crate::data::write_atomically;
+use crate::files::write_atomically;
 use crate::network::Network;
 use crate::{Error, Result};
 
@@ -31,10 +31,10 @@ impl View for Weight<'_> {
     }
 }
 
-/// Writes every parameter by its path, float32, with a checksum in the file's metadata.
+/// Writes every parameter as float32 under its path, with a checksum in the metadata.
 ///
 /// # Errors
-/// The file can't be written; what was there before stays.
+/// Returns an error if the file can't be written; an existing file is unchanged then.
 pub fn save_weights(network: &dyn Network, path: &Path) -> Result<()> {
     let weights = network.parameters().iter().enumerate().map(|(index, parameter)| {
         (parameter.path.clone(), Weight { shape: &parameter.shape, values: network.parameter(index) })
@@ -44,22 +44,23 @@ pub fn save_weights(network: &dyn Network, path: &Path) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(&bytes))
 }
 
-/// Reads every parameter of the network from a file. One without a checksum is taken as it is: older versions of plugfit wrote none, and
-/// other programs don't.
+/// Loads every parameter of the network from a file. A file without a checksum is accepted: older versions of plugfit
+/// and other programs write none.
 ///
 /// # Errors
-/// The file can't be read, is damaged, or is of another network; the network may be partly changed then.
+/// Returns an error if the file can't be read, is damaged, or belongs to a different network. Some parameters may have
+/// been changed then.
 pub fn load_weights(network: &mut dyn Network, path: &Path) -> Result<()> {
     let bad = |why: String| Error::failure(format!("cannot read the weights in {}: {why}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     if checksum::check(&bytes) == Verdict::Damaged {
-        return Err(bad("it is damaged: its checksum is another one".into())
-            .hint("copy it again from where it is whole, or write it again with `plugfit fit --resume` of its run"));
+        return Err(bad("it is damaged: its checksum doesn't match".into())
+            .hint("copy it again from an intact copy, or write it again with `plugfit fit --resume` of its run"));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
     let paths: Vec<String> = network.parameters().iter().map(|parameter| parameter.path.clone()).collect();
-    if let Some(stranger) = file.names().iter().find(|name| !paths.iter().any(|path| path == **name)) {
-        return Err(bad(format!("the network has no parameter \"{stranger}\"")));
+    if let Some(unknown) = file.names().iter().find(|name| !paths.iter().any(|path| path == **name)) {
+        return Err(bad(format!("the network has no parameter \"{unknown}\"")));
     }
     for name in &paths {
         let tensor = file.tensor(name).map_err(|_| bad(format!("it has no \"{name}\"")))?;

@@ -1,8 +1,11 @@
+//! The `#[derive(Choice)]` macro.
+
 use crate::config::snake_case;
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{spanned::Spanned, Data, DeriveInput, Error, Fields, LitStr, Result};
 
+/// Expands the derive for an enum whose variants have no fields.
 pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Enum(data) = &input.data else {
         return Err(Error::new(input.span(), "Choice is for enums"));

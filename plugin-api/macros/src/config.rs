@@ -1,3 +1,6 @@
+//! The `#[derive(Config)]` macro: parses `#[config(...)]` attributes and generates a `ComponentSpec` with its reader
+//! and writer.
+
 use proc_macro2::TokenStream;
 use quote::{quote, ToTokens};
 use syn::{
@@ -5,6 +8,7 @@ use syn::{
     Fields, Lit, Meta, MetaList, RangeLimits, Result, Token, Type, UnOp,
 };
 
+/// The `#[config(...)]` options of a field. Values are JSON texts.
 #[derive(Default)]
 struct FieldOptions {
     name: Option<String>,
@@ -16,6 +20,7 @@ struct FieldOptions {
     infinite: bool,
 }
 
+/// The `#[config(...)]` options of a struct. Values are JSON texts.
 #[derive(Default)]
 struct StructOptions {
     name: Option<String>,
@@ -29,6 +34,7 @@ struct StructOptions {
     except: Vec<(String, String)>,
 }
 
+/// Expands the derive for a struct with named fields or without fields.
 pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new(input.span(), "Config is for structs"));
@@ -60,11 +66,11 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
         Fields::Unnamed(fields) => return Err(Error::new(fields.span(), "name the fields: their names are the keys")),
     };
     let (mut specs, mut members, mut keys, mut types) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut left_out = Vec::new();
+    let mut skipped = Vec::new();
     for field in fields {
         let member = field.ident.as_ref().expect("a named field");
         if is_skipped(&field.attrs) {
-            left_out.push(member);
+            skipped.push(member);
             continue;
         }
         let options = field_options(&field.attrs, &field.ty)?;
@@ -72,7 +78,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let doc = self::doc(&field.attrs);
         let (ty, infinite) = (&field.ty, options.infinite);
         let [default, minimum, maximum, above, below] =
-            [options.default, options.minimum, options.maximum, options.above, options.below].map(option);
+            [options.default, options.minimum, options.maximum, options.above, options.below].map(quote_option);
         specs.push(quote! {
             ::plugfit_api::config::FieldSpec {
                 name: #key,
@@ -118,7 +124,7 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 ::plugfit_api::config::refuse_unknown(config, &Self::SPEC)?;
                 let this = Self {
                     #(#members: ::plugfit_api::config::read_field::<#types>(config, &Self::SPEC.fields[#indices])?,)*
-                    #(#left_out: ::std::default::Default::default(),)*
+                    #(#skipped: ::std::default::Default::default(),)*
                 };
                 #check
                 ::std::result::Result::Ok(this)
@@ -136,14 +142,16 @@ pub fn expand(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-fn option(text: Option<String>) -> TokenStream {
+/// Quotes an optional text as an `Option` expression.
+fn quote_option(text: Option<String>) -> TokenStream {
     match text {
         Some(text) => quote!(::std::option::Option::Some(#text)),
         None => quote!(::std::option::Option::None),
     }
 }
 
-/// The doc comment as one text: lines of a paragraph joined, paragraphs kept.
+/// Returns the doc comment as one text. Lines of a paragraph are joined by spaces; blank lines still separate
+/// paragraphs.
 fn doc(attributes: &[Attribute]) -> String {
     let mut text = String::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
@@ -165,6 +173,7 @@ fn doc(attributes: &[Attribute]) -> String {
     text.trim().to_string()
 }
 
+/// Returns the items of all `#[config(...)]` attributes.
 fn metas(attributes: &[Attribute]) -> Result<Vec<Meta>> {
     let mut all = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("config")) {
@@ -212,7 +221,7 @@ fn struct_options(attributes: &[Attribute]) -> Result<StructOptions> {
     Ok(options)
 }
 
-/// `trial(columns = …, classes = …, except(law = "reason", …))`.
+/// Parses `trial(columns = …, classes = …, except(law = "reason", …))`.
 fn trial(list: &MetaList, options: &mut StructOptions) -> Result<()> {
     for meta in list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)? {
         let key = meta.path().require_ident()?.to_string();
@@ -238,7 +247,7 @@ fn trial(list: &MetaList, options: &mut StructOptions) -> Result<()> {
     Ok(())
 }
 
-/// A number of columns or classes.
+/// Parses a number of columns or classes.
 fn count(expression: &Expr) -> Result<String> {
     let number = json(expression)?;
     match number.parse::<u32>() {
@@ -286,6 +295,7 @@ fn is_option(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == "Option"))
 }
 
+/// Returns the value of a string literal.
 fn text(expression: &Expr) -> Result<String> {
     match expression {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.value()),
@@ -293,7 +303,7 @@ fn text(expression: &Expr) -> Result<String> {
     }
 }
 
-/// A literal as JSON: the manifest is data, so nothing that would have to be computed.
+/// Converts a literal to JSON. Other expressions are rejected: the manifest is built at compile time from data alone.
 fn json(expression: &Expr) -> Result<String> {
     match expression {
         Expr::Lit(ExprLit { lit, .. }) => match lit {
@@ -302,7 +312,7 @@ fn json(expression: &Expr) -> Result<String> {
             Lit::Int(number) => Ok(number.base10_digits().to_string()),
             Lit::Float(number) => {
                 let digits = number.base10_digits();
-                // JSON wants a digit behind the point.
+                // JSON requires a digit after the decimal point.
                 Ok(if digits.ends_with('.') { format!("{digits}0") } else { digits.to_string() })
             }
             other => Err(Error::new(other.span(), "a number, a string or a boolean")),
@@ -317,6 +327,7 @@ fn json(expression: &Expr) -> Result<String> {
     }
 }
 
+/// Quotes a text as a JSON string.
 fn quoted(text: &str) -> String {
     let mut json = String::from("\"");
     for character in text.chars() {
@@ -330,7 +341,7 @@ fn quoted(text: &str) -> String {
     json + "\""
 }
 
-/// As Keras makes a snake-case name: `MeanIoU` is `mean_io_u`, `AUC` is `auc`.
+/// Converts a name to snake case as Keras does: `MeanIoU` becomes `mean_io_u`, `AUC` becomes `auc`.
 pub fn snake_case(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();
     let mut snake = String::new();
@@ -353,15 +364,15 @@ mod tests {
     use syn::parse_quote;
 
     #[test]
-    fn a_reason_is_of_one_line() {
-        let of = |reason: &str| {
+    fn a_reason_must_be_a_single_line_of_text() {
+        let accepts = |reason: &str| {
             expand(&parse_quote!(
                 #[config(trial(except(truth = #reason)))]
                 struct A;
             ))
             .is_ok()
         };
-        assert!(of("it is a bound"));
-        assert!(!of("two\nlines") && !of("\u{1b}[2J") && !of(" "));
+        assert!(accepts("it is a bound"));
+        assert!(!accepts("two\nlines") && !accepts("\u{1b}[2J") && !accepts(" "));
     }
 }

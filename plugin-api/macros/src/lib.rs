@@ -1,4 +1,4 @@
-//! The macros of `plugfit-api`; see there.
+//! The macros of `plugfit-api`, which documents and re-exports them.
 
 use proc_macro::TokenStream;
 
@@ -6,25 +6,26 @@ mod choice;
 mod config;
 mod formula;
 
-/// Declares a configuration: see `plugfit_api::Config`.
+/// Derives `plugfit_api::Config` for a struct of settings; see there.
 #[proc_macro_derive(Config, attributes(config))]
 pub fn config(input: TokenStream) -> TokenStream {
     expand(syn::parse(input).and_then(|input| config::expand(&input)))
 }
 
-/// Makes an enum without fields one of a few strings in a configuration: see `plugfit_api::config::Choice`.
+/// Derives `plugfit_api::config::Choice` for an enum without fields, whose variants are strings in a configuration.
 #[proc_macro_derive(Choice, attributes(choice))]
 pub fn choice(input: TokenStream) -> TokenStream {
     expand(syn::parse(input).and_then(|input| choice::expand(&input)))
 }
 
-/// Before an `impl` of a formula: forces every function to be inlined, without which the loop around it doesn't vectorise.
+/// Marks every function of a formula's `impl` as `#[inline(always)]`, so that the loop around it vectorises.
 #[proc_macro_attribute]
 pub fn formula(_: TokenStream, item: TokenStream) -> TokenStream {
     expand(syn::parse(item).map(formula::expand))
 }
 
-/// Before the struct of a metric's state: derives what saving and loading it bit for bit needs.
+/// Derives `Clone`, `Serialize` and `Deserialize` for the state of a metric, so that it is saved and loaded bit for
+/// bit.
 #[proc_macro_attribute]
 pub fn state(_: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);

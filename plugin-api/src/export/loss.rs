@@ -1,12 +1,12 @@
-//! `plugfit.loss/1`.
+//! Implements `plugfit.loss/1` and `plugfit.loss/2`.
 
 use super::{
     borrowed::{floats_mut, tensor, tensor_mut, with_inputs},
+    catch_panics::{catch_panics, dropping},
     plugin::{component, Plugin, Probe},
-    wall::{dropping, wall},
 };
 use crate::{
-    lanes::formulas::{self, rows_shape},
+    kernels::formulas::{self, rows_shape},
     loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
     Element, Error, Float, Host, Inputs, Result, TensorMut,
 };
@@ -17,7 +17,7 @@ use plugfit_abi::{
 };
 use serde_json::{Map, Value};
 
-/// A loss of any level.
+/// A type-erased loss of any level.
 pub trait AnyLoss: Send + Sync {
     #[doc(hidden)]
     fn config(&self) -> Map<String, Value>;
@@ -89,7 +89,7 @@ impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
     }
 }
 
-/// Level 3 comes first.
+/// Creates a loss of level 3 from a probe; tried first.
 pub trait LossByTensor {
     #[doc(hidden)]
     fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
@@ -102,7 +102,7 @@ impl<T: Loss> LossByTensor for &&Probe<T> {
     }
 }
 
-/// Then level 2.
+/// Creates a loss of level 2 from a probe; tried second.
 pub trait LossByRow {
     #[doc(hidden)]
     fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
@@ -113,7 +113,7 @@ impl<T: RowLoss> LossByRow for &Probe<T> {
     }
 }
 
-/// Then level 1.
+/// Creates a loss of level 1 from a probe; tried last.
 pub trait LossByElement {
     #[doc(hidden)]
     fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
@@ -138,7 +138,7 @@ pub(crate) fn by_element(loss: impl ElementwiseLoss) -> Object {
 
 pub(crate) type Object = Box<dyn AnyLoss>;
 
-/// The table of a plug-in's losses.
+/// Returns the function table of a plug-in's losses.
 pub(crate) const fn table<P: Plugin>() -> abi::LossV1 {
     abi::LossV1 { create: create::<P>, release, config, instance_info, output_shape, call }
 }
@@ -146,15 +146,15 @@ pub(crate) const fn table<P: Plugin>() -> abi::LossV1 {
 component! { create = Plugin::loss, release, config, instance_info: Object }
 
 unsafe extern "C" fn output_shape(loss: Handle, inputs: &abi::Inputs<'_>) -> RResult<RVec<i64>, abi::Error> {
-    wall(|| {
-        // SAFETY: a handle of `create`, and the host's promise of what it lends.
+    catch_panics(|| {
+        // SAFETY: `create` returned the handle, and the host guarantees that the inputs are valid during the call.
         let (loss, inputs) = unsafe { (&*loss.pointer.cast::<Object>(), inputs) };
         // SAFETY: as above.
         unsafe { with_inputs(inputs, |inputs| loss.output_shape(inputs)) }.map(Into::into)
     })
 }
 
-/// Inputs that a gradient may be asked for.
+/// The maximum number of inputs for which a gradient can be requested.
 const MAX_GRADIENTS: usize = 8;
 
 unsafe extern "C" fn call(
@@ -163,11 +163,13 @@ unsafe extern "C" fn call(
     inputs: &abi::Inputs<'_>,
     output: &abi::LossOutput<'_>,
 ) -> RResult<LossTotals, abi::Error> {
-    // SAFETY: a handle of `create`, and the host's promise of what it lends.
-    wall(|| unsafe { called(loss, host, inputs, output, |loss, inputs, output, host| loss.call(inputs, output, host)) })
+    // SAFETY: `create` returned the handle, and the host guarantees that inputs and output are valid during the call.
+    catch_panics(|| unsafe {
+        call_in(loss, host, inputs, output, |loss, inputs, output, host| loss.call(inputs, output, host))
+    })
 }
 
-/// The table of `plugfit.loss/2`, of losses that any table of `plugfit.loss/1` made.
+/// The function table of `plugfit.loss/2`, for losses that a table of `plugfit.loss/1` created.
 pub(crate) const FLOAT64: &abi::LossV2 = &abi::LossV2 { call: call_v2 };
 
 unsafe extern "C" fn call_v2(
@@ -179,35 +181,38 @@ unsafe extern "C" fn call_v2(
     let is_y_pred = |input: &&abi::NamedTensor<'_>| input.name.as_str() == "y_pred";
     let y_pred = inputs.tensors.iter().find(is_y_pred).or(inputs.tensors.last());
     if y_pred.is_some_and(|y_pred| y_pred.tensor.dtype != f64::DTYPE) {
-        // SAFETY: as below.
+        // SAFETY: the contract of `call` is the same.
         return unsafe { call(loss, host, inputs, output) };
     }
-    // SAFETY: a handle of `create`, and the host's promise of what it lends.
-    wall(|| unsafe {
-        called(loss, host, inputs, output, |loss, inputs, output, host| loss.call_f64(inputs, output, host))
+    // SAFETY: `create` returned the handle, and the host guarantees that inputs and output are valid during the call.
+    catch_panics(|| unsafe {
+        call_in(loss, host, inputs, output, |loss, inputs, output, host| loss.call_f64(inputs, output, host))
     })
 }
 
-/// A loss's call in one of the dtypes.
+/// The method that calls a loss in dtype `F`.
 type Call<F> = fn(&Object, &Inputs<'_>, &mut LossOutput<'_, F>, &Host<'_>) -> Result<LossTotals>;
 
+/// Converts the arguments and calls the loss in dtype `F`.
+///
 /// # Safety
-/// A handle of `create`, and inputs and an output that are as their fields say.
-unsafe fn called<F: Float>(
+/// `loss` must be a handle of `create` that isn't released. The tensors of `inputs` and `output` must have the shapes
+/// and dtypes that they declare, and nothing else may access those of `output` during the call.
+unsafe fn call_in<F: Float>(
     loss: Handle,
     host: &abi::Host,
     inputs: &abi::Inputs<'_>,
     output: &abi::LossOutput<'_>,
     call: Call<F>,
 ) -> Result<LossTotals> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees a handle of `create`.
     let loss = unsafe { &*loss.pointer.cast::<Object>() };
     if output.gradients.len() > MAX_GRADIENTS {
         return Err(Error::input(format!("more than {MAX_GRADIENTS} gradients were asked for")));
     }
     let mut gradients: [Option<TensorMut<'_>>; MAX_GRADIENTS] = Default::default();
     for (gradient, raw) in gradients.iter_mut().zip(output.gradients.iter()) {
-        // SAFETY: the caller's promise of what is lent to be written; so below.
+        // SAFETY: the caller guarantees the tensors of `output`.
         *gradient = unsafe { tensor_mut(raw) }?;
     }
     // SAFETY: as above.
@@ -225,6 +230,6 @@ unsafe fn called<F: Float>(
         upstream: upstream.map(|upstream| upstream.floats("the upstream weight")).transpose()?,
         scale: F::rounded(output.scale),
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees the tensors of `inputs`.
     unsafe { with_inputs(inputs, |inputs| call(loss, inputs, &mut output, &Host::new(host))) }
 }

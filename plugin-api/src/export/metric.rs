@@ -1,12 +1,12 @@
-//! `plugfit.metric/1`.
+//! Implements `plugfit.metric/1`.
 
 use super::{
     borrowed::with_inputs,
+    catch_panics::{catch_panics, dropping},
     plugin::{component, Plugin, Probe},
-    wall::{dropping, wall},
 };
 use crate::{
-    lanes::means,
+    kernels::means,
     loss::{ElementwiseLoss, RowLoss},
     metric::{MeanMetric, Metric, MetricInfo, Outcome},
     Config, Error, Host, Inputs, Result,
@@ -19,7 +19,7 @@ use plugfit_abi::{
 use serde_json::{Map, Value};
 use std::any::Any;
 
-/// A metric of any form, with its state behind `dyn`.
+/// A type-erased metric of any form, with a type-erased state.
 pub trait AnyMetric: Send + Sync {
     #[doc(hidden)]
     fn config(&self) -> Map<String, Value>;
@@ -43,12 +43,14 @@ pub trait AnyMetric: Send + Sync {
 
 struct ByState<T>(T);
 
-fn own<T: 'static>(state: &dyn Any) -> Result<&T> {
-    state.downcast_ref().ok_or_else(|| Error::state("this state is another metric's"))
+/// Downcasts a state.
+fn downcast<T: 'static>(state: &dyn Any) -> Result<&T> {
+    state.downcast_ref().ok_or_else(|| Error::state("this state belongs to another metric"))
 }
 
-fn own_mut<T: 'static>(state: &mut dyn Any) -> Result<&mut T> {
-    state.downcast_mut().ok_or_else(|| Error::state("this state is another metric's"))
+/// Downcasts a state for changing it.
+fn downcast_mut<T: 'static>(state: &mut dyn Any) -> Result<&mut T> {
+    state.downcast_mut().ok_or_else(|| Error::state("this state belongs to another metric"))
 }
 
 impl<T: Metric> AnyMetric for ByState<T> {
@@ -62,19 +64,19 @@ impl<T: Metric> AnyMetric for ByState<T> {
         Box::new(self.0.init())
     }
     fn clone_state(&self, state: &dyn Any) -> Result<Box<dyn Any + Send>> {
-        Ok(Box::new(own::<T::State>(state)?.clone()))
+        Ok(Box::new(downcast::<T::State>(state)?.clone()))
     }
     fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>) -> Result<()> {
-        self.0.update(own_mut(state)?, inputs)
+        self.0.update(downcast_mut(state)?, inputs)
     }
     fn merge(&self, state: &mut dyn Any, other: &dyn Any) -> Result<()> {
-        self.0.merge(own_mut(state)?, own(other)?)
+        self.0.merge(downcast_mut(state)?, downcast(other)?)
     }
     fn result(&self, state: &dyn Any) -> Result<Outcome> {
-        self.0.result(own(state)?)
+        self.0.result(downcast(state)?)
     }
     fn save(&self, state: &dyn Any) -> Result<(u32, Vec<u8>)> {
-        let bytes = postcard::to_stdvec(own::<T::State>(state)?)
+        let bytes = postcard::to_stdvec(downcast::<T::State>(state)?)
             .map_err(|error| Error::state(format!("the state can't be saved: {error}")))?;
         Ok((T::STATE_VERSION, bytes))
     }
@@ -90,7 +92,7 @@ impl<T: Metric> AnyMetric for ByState<T> {
     }
 }
 
-/// A metric with a state of its own comes first.
+/// Creates a metric with its own state from a probe; tried first.
 pub trait MetricByState {
     #[doc(hidden)]
     fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
@@ -103,7 +105,7 @@ impl<T: Metric> MetricByState for &&&&Probe<T> {
     }
 }
 
-/// Then the mean of a function of rows.
+/// Creates the mean of a function of rows from a probe; tried second.
 pub trait MetricByMean {
     #[doc(hidden)]
     fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
@@ -114,7 +116,7 @@ impl<T: MeanMetric> MetricByMean for &&&Probe<T> {
     }
 }
 
-/// Then the mean of a loss's formula for elements.
+/// Creates the mean of an elementwise loss from a probe; tried third.
 pub trait MetricByElement {
     #[doc(hidden)]
     fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
@@ -125,7 +127,7 @@ impl<T: ElementwiseLoss> MetricByElement for &&Probe<T> {
     }
 }
 
-/// Then the mean of a loss's formula for rows.
+/// Creates the mean of a row loss from a probe; tried last.
 pub trait MetricByRow {
     #[doc(hidden)]
     fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
@@ -146,12 +148,12 @@ pub(crate) fn by_mean(metric: impl MeanMetric) -> Object {
 
 pub(crate) type Object = Box<dyn AnyMetric>;
 
-/// What a host's handle of a state points at.
+/// The target of a state handle.
 struct State {
     content: Box<dyn Any + Send>,
-    /// Nothing was taken in yet, so that a failure leaves nothing that is worth keeping.
+    /// Whether it contains no batch yet; it is then re-initialised after an error.
     new: bool,
-    /// A panic left it half written.
+    /// Whether a panic may have left it half written.
     poisoned: bool,
 }
 
@@ -164,7 +166,11 @@ impl State {
         Handle { pointer: Box::into_raw(Box::new(self)).cast() }
     }
 
-    fn whole(&self) -> Result<&dyn Any> {
+    /// Returns the content.
+    ///
+    /// # Errors
+    /// Returns an error if the state is poisoned.
+    fn checked(&self) -> Result<&dyn Any> {
         if self.poisoned {
             Err(Error::poisoned())
         } else {
@@ -172,10 +178,10 @@ impl State {
         }
     }
 
-    /// Lets `f` change the content; if it panics, nobody reads it as if it were whole. What a first batch made room for goes if it is
-    /// refused, so that the next may have another width.
-    fn change(&mut self, metric: &Object, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
-        self.whole()?;
+    /// Changes the content by `f`. If `f` panics, the state stays poisoned. If `f` fails on the first batch, the state
+    /// is re-initialised, so that the next batch may have another width.
+    fn modify(&mut self, metric: &Object, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
+        self.checked()?;
         self.poisoned = true;
         let result = f(&mut *self.content);
         if result.is_err() && self.new {
@@ -186,28 +192,35 @@ impl State {
     }
 }
 
+/// Returns the metric of a handle.
+///
 /// # Safety
-/// A handle of `create`.
+/// `create` must have returned the handle, and it must not be released during `'a`.
 unsafe fn metric<'a>(handle: Handle) -> &'a Object {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract of this function.
     unsafe { &*handle.pointer.cast() }
 }
 
+/// Returns the state of a handle.
+///
 /// # Safety
-/// A handle of `new_state`, `clone_state` or `load`, that nobody changes now.
-unsafe fn seen<'a>(handle: Handle) -> &'a State {
-    // SAFETY: the caller's promise.
+/// `new_state`, `clone_state` or `load` must have returned the handle, and nothing may change or release the state
+/// during `'a`.
+unsafe fn state_ref<'a>(handle: Handle) -> &'a State {
+    // SAFETY: the caller upholds the contract of this function.
     unsafe { &*handle.pointer.cast() }
 }
 
+/// Returns the state of a handle for changing it.
+///
 /// # Safety
-/// As [`seen`], and that nobody else uses now.
-unsafe fn state<'a>(handle: Handle) -> &'a mut State {
-    // SAFETY: the caller's promise.
+/// As [`state_ref`], and nothing else may access the state during `'a`.
+unsafe fn state_mut<'a>(handle: Handle) -> &'a mut State {
+    // SAFETY: the caller upholds the contract of this function.
     unsafe { &mut *handle.pointer.cast() }
 }
 
-/// The table of a plug-in's metrics.
+/// Returns the function table of a plug-in's metrics.
 pub(crate) const fn table<P: Plugin>() -> abi::MetricV1 {
     abi::MetricV1 {
         create: create::<P>,
@@ -228,33 +241,34 @@ pub(crate) const fn table<P: Plugin>() -> abi::MetricV1 {
 
 component! { create = Plugin::metric, release, config, instance_info: Object }
 
-// In all of these, handles are those of this table, and a state is one thread's at a time: the host's promise.
+// In the functions below, the host guarantees that handles belong to this table and that only one thread uses a state
+// at a time.
 
 unsafe extern "C" fn new_state(handle: Handle, _: &abi::Host) -> RResult<Handle, abi::Error> {
     // SAFETY: see above.
-    wall(|| Ok(State::new(unsafe { metric(handle) }).handle()))
+    catch_panics(|| Ok(State::new(unsafe { metric(handle) }).handle()))
 }
 
 unsafe extern "C" fn release_state(handle: Handle) {
-    // SAFETY: see above; given back once.
+    // SAFETY: see above; the host releases a state once.
     dropping(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<State>()) }));
 }
 
 unsafe extern "C" fn reset(handle: Handle, _: &abi::Host, target: Handle) -> RResult<(), abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state(target)) };
-        let before = std::mem::replace(state, State::new(metric));
-        drop(before);
+        let (metric, state) = unsafe { (metric(handle), state_mut(target)) };
+        let previous = std::mem::replace(state, State::new(metric));
+        drop(previous);
         Ok(())
     })
 }
 
 unsafe extern "C" fn clone_state(handle: Handle, target: Handle) -> RResult<Handle, abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), seen(target)) };
-        let content = metric.clone_state(state.whole()?)?;
+        let (metric, state) = unsafe { (metric(handle), state_ref(target)) };
+        let content = metric.clone_state(state.checked()?)?;
         Ok(State { content, new: state.new, poisoned: false }.handle())
     })
 }
@@ -265,43 +279,43 @@ unsafe extern "C" fn update(
     target: Handle,
     inputs: &abi::Inputs<'_>,
 ) -> RResult<(), abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state(target)) };
-        // SAFETY: the host's promise of what it lends.
-        unsafe { with_inputs(inputs, |inputs| state.change(metric, |state| metric.update(state, inputs))) }?;
+        let (metric, state) = unsafe { (metric(handle), state_mut(target)) };
+        // SAFETY: the host guarantees that the inputs are valid during the call.
+        unsafe { with_inputs(inputs, |inputs| state.modify(metric, |state| metric.update(state, inputs))) }?;
         state.new = false;
         Ok(())
     })
 }
 
 unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other: Handle) -> RResult<(), abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         if target == other {
             return Err(Error::state("a state can't be merged into itself"));
         }
-        // SAFETY: see above; the two are different, as was just checked.
-        let (metric, target, other) = unsafe { (metric(handle), state(target), seen(other)) };
-        let content = other.whole()?;
-        target.change(metric, |target| metric.merge(target, content))?;
+        // SAFETY: see above; the two handles differ.
+        let (metric, target, other) = unsafe { (metric(handle), state_mut(target), state_ref(other)) };
+        let content = other.checked()?;
+        target.modify(metric, |target| metric.merge(target, content))?;
         target.new &= other.new;
         Ok(())
     })
 }
 
 unsafe extern "C" fn result(handle: Handle, _: &abi::Host, target: Handle) -> RResult<abi::MetricResult, abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), seen(target)) };
-        Ok(outcome(metric.result(state.whole()?)?))
+        let (metric, state) = unsafe { (metric(handle), state_ref(target)) };
+        Ok(outcome(metric.result(state.checked()?)?))
     })
 }
 
 unsafe extern "C" fn save(handle: Handle, target: Handle) -> RResult<abi::SavedState, abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), seen(target)) };
-        let (version, bytes) = metric.save(state.whole()?)?;
+        let (metric, state) = unsafe { (metric(handle), state_ref(target)) };
+        let (version, bytes) = metric.save(state.checked()?)?;
         Ok(abi::SavedState { version, bytes: bytes.into() })
     })
 }
@@ -312,15 +326,16 @@ unsafe extern "C" fn load(
     version: u32,
     bytes: RSlice<'_, u8>,
 ) -> RResult<Handle, abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         // SAFETY: see above.
         let metric = unsafe { metric(handle) };
         let content = metric.load(version, bytes.as_slice())?;
-        let new = metric.save(&*metric.init()).is_ok_and(|begun| begun == (version, bytes.to_vec()));
+        let new = metric.save(&*metric.init()).is_ok_and(|initial| initial == (version, bytes.to_vec()));
         Ok(State { content, new, poisoned: false }.handle())
     })
 }
 
+/// Converts a result to the ABI's form.
 fn outcome(outcome: Outcome) -> abi::MetricResult {
     let (kind, values, shape, names) = match outcome {
         Outcome::Undefined => (abi::RESULT_UNDEFINED, RVec::new(), RVec::new(), RVec::new()),

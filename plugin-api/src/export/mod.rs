@@ -1,6 +1,8 @@
-//! The boundary: the author's safe traits on one side, the functions of `plugfit-abi` on the other. All panics end here.
+//! The plug-in side of the ABI: implements the functions of `plugfit-abi` with the safe traits of the API. No panic
+//! leaves it.
 
 mod borrowed;
+mod catch_panics;
 pub mod host;
 pub(crate) mod loss;
 pub(crate) mod metric;
@@ -9,7 +11,6 @@ pub(crate) mod optimizer;
 mod plugin;
 pub(crate) mod schedule;
 pub mod testing;
-mod wall;
 
 pub use loss::{AnyLoss, LossByElement, LossByRow, LossByTensor};
 pub use metric::{AnyMetric, MetricByElement, MetricByMean, MetricByRow, MetricByState};

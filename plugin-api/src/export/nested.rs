@@ -1,4 +1,4 @@
-//! Components that the host lends.
+//! Components that a component obtains from the host.
 
 use crate::{
     optimizer::{Entry, Parameter, Slot, Start, Update},
@@ -16,21 +16,21 @@ use plugfit_abi::{
 use serde_json::Value;
 use std::{fmt, marker::PhantomData};
 
-/// A component that the host resolved, with the table of its kind.
+/// A component of the host with the function table of its kind. Released on drop.
 pub(crate) struct Nested<T: 'static> {
     component: abi::Component,
     table: &'static T,
     kind: PhantomData<T>,
 }
 
-// SAFETY: handles of components are shared between threads, by the ABI's rules.
+// SAFETY: the ABI requires that any thread may use the handle of a component, several at once.
 unsafe impl<T> Send for Nested<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Nested<T> {}
 
 impl<T: StableAbi> Nested<T> {
     pub(crate) fn new(component: abi::Component) -> Result<Self> {
-        // SAFETY: the host's promise: an `Interface` that lives as long as the process.
+        // SAFETY: the pointer is null, or the host guarantees an `Interface` that lives as long as the process.
         let interface = unsafe { component.interface.cast::<Interface>().as_ref() };
         let fits = interface.filter(|interface| {
             interface.size == std::mem::size_of::<T>()
@@ -42,14 +42,14 @@ impl<T: StableAbi> Nested<T> {
                 .is_ok()
         });
         match fits {
-            // SAFETY: size and layout were just checked.
+            // SAFETY: the size and the layout of the table match those of `T`.
             Some(interface) => {
                 Ok(Nested { component, table: unsafe { &*interface.functions.cast::<T>() }, kind: PhantomData })
             }
             None => {
-                // SAFETY: given back once, as the ABI asks.
+                // SAFETY: the component is released once, with its own owner.
                 unsafe { (component.release)(component.owner) };
-                Err(Error::unsupported("the host lent a component of another layout"))
+                Err(Error::unsupported("the host provides a component whose table has another layout"))
             }
         }
     }
@@ -63,26 +63,27 @@ impl<T> Nested<T> {
 
 impl<T> Drop for Nested<T> {
     fn drop(&mut self) {
-        // SAFETY: given back once, as the ABI asks.
+        // SAFETY: the component is released once, with its own owner.
         unsafe { (self.component.release)(self.component.owner) };
     }
 }
 
-fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
+/// Converts a result of the ABI.
+fn into_result<T>(result: RResult<T, abi::Error>) -> Result<T> {
     match result {
         RResult::ROk(value) => Ok(value),
         RResult::RErr(error) => Err(error.into()),
     }
 }
 
-/// Gives `f` a host for a call; without one, a host that offers nothing.
+/// Calls `f` with the raw host, or with one that has no interfaces if there is none.
 fn with_host<T>(host: &Host<'_>, f: impl FnOnce(&abi::Host) -> T) -> T {
-    unsafe extern "C" fn nothing(_: *const std::ffi::c_void, _: RStr<'_>) -> *const std::ffi::c_void {
+    unsafe extern "C" fn no_interface(_: *const std::ffi::c_void, _: RStr<'_>) -> *const std::ffi::c_void {
         std::ptr::null()
     }
     match host.raw() {
         Some(raw) => f(raw),
-        None => f(&abi::Host { abi_version: abi::ABI_VERSION, context: std::ptr::null(), get_interface: nothing }),
+        None => f(&abi::Host { abi_version: abi::ABI_VERSION, context: std::ptr::null(), get_interface: no_interface }),
     }
 }
 
@@ -92,7 +93,7 @@ macro_rules! nested {
         pub struct $name(pub(crate) Nested<abi::$table>);
 
         impl $name {
-            /// The identifier in full: `{"class_name": …, "config": …}`.
+            /// Returns the full identifier: `{"class_name": …, "config": …}`.
             pub fn identifier(&self) -> Value {
                 self.0.identifier()
             }
@@ -106,23 +107,23 @@ macro_rules! nested {
     };
 }
 nested! {
-    /// A loss that the host lends.
+    /// A loss that the host provides.
     NestedLoss, LossV1
 }
 nested! {
-    /// An optimizer that the host lends.
+    /// An optimizer that the host provides.
     NestedOptimizer, OptimizerV1
 }
 nested! {
-    /// A schedule that the host lends.
+    /// A schedule that the host provides.
     NestedSchedule, ScheduleV1
 }
 
 impl NestedSchedule {
-    /// The learning rate.
+    /// Returns the learning rate.
     ///
     /// # Errors
-    /// The schedule's own.
+    /// Returns an error if the schedule does.
     pub fn learning_rate(&self, when: &When, host: &Host<'_>) -> Result<f64> {
         let call = abi::ScheduleCall {
             step: when.step,
@@ -130,16 +131,18 @@ impl NestedSchedule {
             steps_per_epoch: when.steps_per_epoch.and_then(|steps| i64::try_from(steps).ok()).unwrap_or(abi::NONE),
             extras: RStr::from_str(""),
         };
-        // SAFETY: the handle belongs to this table.
-        back(with_host(host, |host| unsafe { (self.0.table.learning_rate)(self.0.component.handle, host, &call) }))
+        // SAFETY: the handle belongs to the table.
+        into_result(with_host(host, |host| unsafe {
+            (self.0.table.learning_rate)(self.0.component.handle, host, &call)
+        }))
     }
 }
 
 impl NestedLoss {
-    /// The unreduced values of a batch.
+    /// Computes the unreduced values of a batch.
     ///
     /// # Errors
-    /// The loss's own.
+    /// Returns an error if the loss does, or if it reports an invalid output shape.
     pub fn values(&self, inputs: &Inputs<'_>, host: &Host<'_>) -> Result<Vec<f32>> {
         let tensors: Vec<abi::NamedTensor<'_>> = inputs
             .tensors()
@@ -147,9 +150,10 @@ impl NestedLoss {
             .map(|(name, tensor)| abi::NamedTensor { name: RStr::from_str(name), tensor: tensor.raw() })
             .collect();
         let raw = abi::Inputs { tensors: RSlice::from_slice(&tensors), weight: ROption::RNone, mask: ROption::RNone };
-        // SAFETY: the handle belongs to this table; so below.
-        let shape = back(unsafe { (self.0.table.output_shape)(self.0.component.handle, &raw) })?;
-        let count = crate::lanes::tensor::elements(&shape).ok_or_else(|| Error::other("a loss of impossible shape"))?;
+        // SAFETY: the handle belongs to the table.
+        let shape = into_result(unsafe { (self.0.table.output_shape)(self.0.component.handle, &raw) })?;
+        let count = crate::kernels::tensor::elements(&shape)
+            .ok_or_else(|| Error::other("the loss reports an invalid output shape"))?;
         let mut values = vec![0.0f32; count];
         let target = crate::TensorMut::new(&mut values, &shape).raw();
         let output = abi::LossOutput {
@@ -159,21 +163,24 @@ impl NestedLoss {
             upstream: ROption::RNone,
             scale: 1.0,
         };
-        // SAFETY: as above; `values` is written by nobody else meanwhile.
-        back(with_host(host, |host| unsafe { (self.0.table.call)(self.0.component.handle, host, &raw, &output) }))?;
+        // SAFETY: as above; nothing else accesses `values` during the call.
+        into_result(with_host(host, |host| unsafe {
+            (self.0.table.call)(self.0.component.handle, host, &raw, &output)
+        }))?;
         Ok(values)
     }
 }
 
 impl NestedOptimizer {
-    /// The slots that it wants for these parameters.
+    /// Returns the slots that the optimizer requires for these parameters.
     ///
     /// # Errors
-    /// The optimizer's own; a slot that isn't float32 or that it fills itself can't be passed on.
+    /// Returns an error if the optimizer does, or if a slot isn't float32 or is filled by the optimizer, which isn't
+    /// supported here.
     pub fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>> {
         let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
-        // SAFETY: the handle belongs to this table.
-        let slots = back(with_host(host, |host| unsafe {
+        // SAFETY: the handle belongs to the table.
+        let slots = into_result(with_host(host, |host| unsafe {
             (self.0.table.slots)(self.0.component.handle, host, RSlice::from_slice(&raw))
         }))?;
         slots
@@ -197,10 +204,10 @@ impl NestedOptimizer {
             .collect()
     }
 
-    /// One step, with what `update` holds: its slots must be those that [`slots`](Self::slots) asked for.
+    /// Performs one step on the entries of `update`. Its slots must be those that [`slots`](Self::slots) returned.
     ///
     /// # Errors
-    /// The optimizer's own.
+    /// Returns an error if the optimizer does.
     pub fn update(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()> {
         self.call(self.0.table.update, update, host)
     }
@@ -208,7 +215,7 @@ impl NestedOptimizer {
     /// See [`Optimizer::finalize`](crate::optimizer::Optimizer::finalize).
     ///
     /// # Errors
-    /// The optimizer's own.
+    /// Returns an error if the optimizer does.
     pub fn finalize(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()> {
         self.call(self.0.table.finalize, update, host)
     }
@@ -228,17 +235,17 @@ impl NestedOptimizer {
             .zip(&slots)
             .map(|(entry, slots)| raw_entry(entry, slots, &step, update.gradient_scale))
             .collect();
-        let own: Vec<abi::Tensor> = update.slots.iter().map(|slot| slot.raw()).collect();
+        let global_slots: Vec<abi::Tensor> = update.slots.iter().map(|slot| slot.raw()).collect();
         let raw = abi::Update {
             iteration: step.iteration,
             step: step.step,
             learning_rate: step.learning_rate,
             seed: step.seed,
             entries: RSlice::from_slice(&entries),
-            slots: RSlice::from_slice(&own),
+            slots: RSlice::from_slice(&global_slots),
         };
-        // SAFETY: the handle belongs to this table; `update` is borrowed mutably, so that nobody else writes its memory.
-        back(with_host(host, |host| unsafe { function(self.0.component.handle, host, &raw) }))
+        // SAFETY: the handle belongs to the table; `update` is borrowed mutably, so nothing else accesses its memory.
+        into_result(with_host(host, |host| unsafe { function(self.0.component.handle, host, &raw) }))
     }
 }
 
@@ -255,7 +262,8 @@ fn raw_parameter<'a>(parameter: &Parameter<'a>) -> abi::Parameter<'a> {
     }
 }
 
-/// Gradient scale, clipping, decay and EMA have been seen to by whoever calls the outer optimizer.
+/// Converts an entry. The caller of the outer optimizer has already applied clipping, weight decay and the moving
+/// average.
 fn raw_entry<'e>(
     entry: &'e Entry<'_>,
     slots: &'e [abi::Tensor],
@@ -286,21 +294,21 @@ mod tests {
     };
 
     unsafe extern "C" fn count(owner: *const c_void) {
-        // SAFETY: the counter below.
+        // SAFETY: `owner` points to the counter of the test.
         unsafe { &*owner.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
     }
 
     #[test]
-    fn a_component_that_doesnt_fit_is_given_back() {
-        let given_back = AtomicUsize::new(0);
+    fn a_component_with_an_invalid_interface_is_released() {
+        let releases = AtomicUsize::new(0);
         let component = abi::Component {
             interface: std::ptr::null(),
             handle: abi::Handle { pointer: std::ptr::null_mut() },
             identifier: "{}".into(),
-            owner: (&raw const given_back).cast(),
+            owner: (&raw const releases).cast(),
             release: count,
         };
         assert!(Nested::<abi::LossV1>::new(component).is_err());
-        assert_eq!(given_back.load(Ordering::Relaxed), 1);
+        assert_eq!(releases.load(Ordering::Relaxed), 1);
     }
 }

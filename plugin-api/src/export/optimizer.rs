@@ -1,13 +1,13 @@
-//! `plugfit.optimizer/1`.
+//! Implements `plugfit.optimizer/1`.
 
 use super::{
     borrowed::{tensor, tensor_mut},
+    catch_panics::{catch_panics, dropping},
     plugin::{component, Plugin, Probe},
-    wall::{dropping, wall},
 };
 use crate::{
-    lanes::{
-        pieces::Pieces,
+    kernels::{
+        disjoint_slices::DisjointSlices,
         update::{self, Job, MAX_SLOTS},
     },
     optimizer::{ElementwiseOptimizer, Entry, Optimizer, Parameter, Slot, Start, Step, Update},
@@ -20,9 +20,9 @@ use plugfit_abi::{
 };
 use serde_json::{Map, Value};
 
-/// One parameter in an update, as the host gives it: before scaling, clipping and decay.
+/// One parameter of an update as the host passes it, before scaling, clipping and weight decay.
 #[doc(hidden)]
-pub struct Given<'a> {
+pub struct HostEntry<'a> {
     parameter: Parameter<'a>,
     value: TensorMut<'a>,
     gradient: Option<Tensor<'a>>,
@@ -35,7 +35,7 @@ pub struct Given<'a> {
     ema_momentum: f32,
 }
 
-/// An optimizer of any level.
+/// A type-erased optimizer of any level.
 pub trait AnyOptimizer: Send + Sync {
     #[doc(hidden)]
     fn config(&self) -> Map<String, Value>;
@@ -54,9 +54,21 @@ pub trait AnyOptimizer: Send + Sync {
         host: &Host<'_>,
     ) -> Result<()>;
     #[doc(hidden)]
-    fn update(&self, step: Step, given: Vec<Given<'_>>, own: &mut [TensorMut<'_>], host: &Host<'_>) -> Result<()>;
+    fn update(
+        &self,
+        step: Step,
+        host_entries: Vec<HostEntry<'_>>,
+        global_slots: &mut [TensorMut<'_>],
+        host: &Host<'_>,
+    ) -> Result<()>;
     #[doc(hidden)]
-    fn finalize(&self, step: Step, given: Vec<Given<'_>>, own: &mut [TensorMut<'_>], host: &Host<'_>) -> Result<()>;
+    fn finalize(
+        &self,
+        step: Step,
+        host_entries: Vec<HostEntry<'_>>,
+        global_slots: &mut [TensorMut<'_>],
+        host: &Host<'_>,
+    ) -> Result<()>;
 }
 
 struct ByTensor<T>(T);
@@ -70,17 +82,17 @@ impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N
         serde_json::to_value(self.0.info()).unwrap_or_default()
     }
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
-        let wanted = self.0.slots();
-        if wanted.len() > N.min(MAX_SLOTS) {
+        let declared = self.0.slots();
+        if declared.len() > N.min(MAX_SLOTS) {
             return Err(Error::other(format!(
-                "{} slots are declared; at most {} can be",
-                wanted.len(),
+                "{} slots are declared; at most {} are possible",
+                declared.len(),
                 N.min(MAX_SLOTS)
             )));
         }
-        let mut slots = Vec::with_capacity(parameters.len() * wanted.len());
+        let mut slots = Vec::with_capacity(parameters.len() * declared.len());
         for (index, parameter) in parameters.iter().enumerate() {
-            for &(name, start) in &wanted {
+            for &(name, start) in &declared {
                 slots.push(Slot { start: Start::Constant(start), ..Slot::like(index, parameter, name) });
             }
         }
@@ -95,11 +107,17 @@ impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N
         _: &mut TensorMut<'_>,
         _: &Host<'_>,
     ) -> Result<()> {
-        Err(Error::unsupported(format!("slot {slot} starts by itself")))
+        Err(Error::unsupported(format!("slot {slot} starts with a constant; it isn't filled")))
     }
-    fn update(&self, step: Step, given: Vec<Given<'_>>, _: &mut [TensorMut<'_>], host: &Host<'_>) -> Result<()> {
-        let mut jobs = Vec::with_capacity(given.len());
-        for entry in given {
+    fn update(
+        &self,
+        step: Step,
+        host_entries: Vec<HostEntry<'_>>,
+        _: &mut [TensorMut<'_>],
+        host: &Host<'_>,
+    ) -> Result<()> {
+        let mut jobs = Vec::with_capacity(host_entries.len());
+        for entry in host_entries {
             let Some(gradient) = entry.gradient else { continue };
             let gradient = gradient.f32s("the gradient")?;
             let fits = |length: usize, what: &str| match length == gradient.len() {
@@ -117,27 +135,27 @@ impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N
             }
             for (place, slot) in slots.iter_mut().zip(entry.slots) {
                 fits(slot.len(), "a slot")?;
-                *place = Some(Pieces::new(slot.into_floats::<f32>("a slot")?));
+                *place = Some(DisjointSlices::new(slot.into_floats::<f32>("a slot")?));
             }
             if let Some(ema) = &entry.ema {
                 fits(ema.len(), "the average")?;
             }
             let ema = entry.ema.map(|ema| ema.into_floats::<f32>("the average")).transpose()?;
             jobs.push(Job {
-                value: Pieces::new(entry.value.into_floats::<f32>("the value")?),
+                value: DisjointSlices::new(entry.value.into_floats::<f32>("the value")?),
                 gradient,
                 slots,
                 numbers: self.0.numbers(&Step { learning_rate: entry.learning_rate, ..step }),
                 gradient_scale: entry.gradient_scale,
                 clip_value: entry.clip_value,
                 decay: (entry.weight_decay * entry.learning_rate) as f32,
-                ema: ema.map(|ema| (Pieces::new(ema), entry.ema_momentum)),
+                ema: ema.map(|ema| (DisjointSlices::new(ema), entry.ema_momentum)),
             });
         }
         update::update(&self.0, &jobs, host);
         Ok(())
     }
-    fn finalize(&self, _: Step, _: Vec<Given<'_>>, _: &mut [TensorMut<'_>], _: &Host<'_>) -> Result<()> {
+    fn finalize(&self, _: Step, _: Vec<HostEntry<'_>>, _: &mut [TensorMut<'_>], _: &Host<'_>) -> Result<()> {
         Ok(())
     }
 }
@@ -163,14 +181,20 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
     ) -> Result<()> {
         self.0.fill_slot(parameters, slot, parameter, seed, target, host)
     }
-    fn update(&self, step: Step, mut given: Vec<Given<'_>>, own: &mut [TensorMut<'_>], host: &Host<'_>) -> Result<()> {
-        let mut scaled = Vec::with_capacity(given.len());
-        for entry in &mut given {
-            scaled.push(prepared(entry)?);
+    fn update(
+        &self,
+        step: Step,
+        mut host_entries: Vec<HostEntry<'_>>,
+        global_slots: &mut [TensorMut<'_>],
+        host: &Host<'_>,
+    ) -> Result<()> {
+        let mut scaled = Vec::with_capacity(host_entries.len());
+        for entry in &mut host_entries {
+            scaled.push(decay_and_scale(entry)?);
         }
-        let mut averages = Vec::with_capacity(given.len());
-        let mut entries = Vec::with_capacity(given.len());
-        for (entry, scaled) in given.into_iter().zip(&scaled) {
+        let mut averages = Vec::with_capacity(host_entries.len());
+        let mut entries = Vec::with_capacity(host_entries.len());
+        for (entry, scaled) in host_entries.into_iter().zip(&scaled) {
             averages.push((entry.ema, entry.ema_momentum));
             let gradient = match (scaled, entry.gradient) {
                 (Some(scaled), Some(gradient)) => Some(Tensor::new(scaled, gradient.shape())),
@@ -184,8 +208,8 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
                 learning_rate: entry.learning_rate,
             });
         }
-        in_one(own, |own| {
-            self.0.update(&mut Update { step, entries: &mut entries, slots: own, gradient_scale: 1.0 }, host)
+        with_reborrowed(global_slots, |global_slots| {
+            self.0.update(&mut Update { step, entries: &mut entries, slots: global_slots, gradient_scale: 1.0 }, host)
         })?;
         for (entry, (ema, momentum)) in entries.iter_mut().zip(averages) {
             if let (Some(ema), true) = (ema, entry.gradient.is_some()) {
@@ -197,26 +221,36 @@ impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
         }
         Ok(())
     }
-    fn finalize(&self, step: Step, given: Vec<Given<'_>>, own: &mut [TensorMut<'_>], host: &Host<'_>) -> Result<()> {
-        let entry = |given| {
-            let Given { parameter, value, gradient, slots, learning_rate, .. } = given;
+    fn finalize(
+        &self,
+        step: Step,
+        host_entries: Vec<HostEntry<'_>>,
+        global_slots: &mut [TensorMut<'_>],
+        host: &Host<'_>,
+    ) -> Result<()> {
+        let entry = |host_entry| {
+            let HostEntry { parameter, value, gradient, slots, learning_rate, .. } = host_entry;
             Entry { parameter, value, gradient, slots, learning_rate }
         };
-        let mut entries: Vec<_> = given.into_iter().map(entry).collect();
-        in_one(own, |own| {
-            self.0.finalize(&mut Update { step, entries: &mut entries, slots: own, gradient_scale: 1.0 }, host)
+        let mut entries: Vec<_> = host_entries.into_iter().map(entry).collect();
+        with_reborrowed(global_slots, |global_slots| {
+            self.0.finalize(&mut Update { step, entries: &mut entries, slots: global_slots, gradient_scale: 1.0 }, host)
         })
     }
 }
 
-/// Lends the optimizer's own slots for as long as the entries live.
-fn in_one<'o, T>(own: &'o mut [TensorMut<'_>], f: impl FnOnce(&mut [TensorMut<'o>]) -> Result<T>) -> Result<T> {
-    let mut own: Vec<TensorMut<'o>> = own.iter_mut().map(TensorMut::reborrow).collect();
-    f(&mut own)
+/// Calls `f` with the global slots reborrowed for the lifetime of the entries.
+fn with_reborrowed<'o, T>(
+    global_slots: &'o mut [TensorMut<'_>],
+    f: impl FnOnce(&mut [TensorMut<'o>]) -> Result<T>,
+) -> Result<T> {
+    let mut global_slots: Vec<TensorMut<'o>> = global_slots.iter_mut().map(TensorMut::reborrow).collect();
+    f(&mut global_slots)
 }
 
-/// Applies the decay to the value; the gradient scaled and clipped, where that changes it.
-fn prepared(entry: &mut Given<'_>) -> Result<Option<Vec<f32>>> {
+/// Applies weight decay to the value. Returns the scaled and clipped gradient, or `None` if there is none or it is
+/// unchanged.
+fn decay_and_scale(entry: &mut HostEntry<'_>) -> Result<Option<Vec<f32>>> {
     let Some(gradient) = entry.gradient else { return Ok(None) };
     let decay = (entry.weight_decay * entry.learning_rate) as f32;
     if decay != 0.0 {
@@ -230,7 +264,7 @@ fn prepared(entry: &mut Given<'_>) -> Result<Option<Vec<f32>>> {
     Ok(Some(gradient.iter().map(|&gradient| (gradient * scale).clamp(-clip, clip)).collect()))
 }
 
-/// Level 2 comes first.
+/// Creates an optimizer of level 2 from a probe; tried first.
 pub trait OptimizerByTensor {
     #[doc(hidden)]
     fn make_optimizer(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyOptimizer>>;
@@ -243,7 +277,7 @@ impl<T: Optimizer> OptimizerByTensor for &Probe<T> {
     }
 }
 
-/// Then level 1.
+/// Creates an optimizer of level 1 from a probe; tried second.
 pub trait OptimizerByElement<const N: usize> {
     #[doc(hidden)]
     fn make_optimizer(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyOptimizer>>;
@@ -264,20 +298,23 @@ pub(crate) fn by_element<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: 
 
 pub(crate) type Object = Box<dyn AnyOptimizer>;
 
-/// The table of a plug-in's optimizers.
+/// Returns the function table of a plug-in's optimizers.
 pub(crate) const fn table<P: Plugin>() -> abi::OptimizerV1 {
     abi::OptimizerV1 { create: create::<P>, release, config, instance_info, slots, fill_slot, update, finalize }
 }
 
 component! { create = Plugin::optimizer, release, config, instance_info: Object }
 
+/// Returns the optimizer of a handle.
+///
 /// # Safety
-/// A handle of `create`.
+/// `create` must have returned the handle, and it must not be released during `'a`.
 unsafe fn optimizer<'a>(handle: Handle) -> &'a Object {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract of this function.
     unsafe { &*handle.pointer.cast() }
 }
 
+/// Converts a parameter.
 fn parameter<'a>(raw: &abi::Parameter<'a>) -> Parameter<'a> {
     Parameter {
         name: raw.name.as_str(),
@@ -294,14 +331,15 @@ unsafe extern "C" fn slots(
     host: &abi::Host,
     parameters: RSlice<'_, abi::Parameter<'_>>,
 ) -> RResult<RVec<abi::Slot>, abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         let parameters: Vec<Parameter<'_>> = parameters.iter().map(parameter).collect();
-        // SAFETY: a handle of `create`.
+        // SAFETY: `create` returned the handle, and it isn't released yet.
         let slots = unsafe { optimizer(handle) }.slots(&parameters, &Host::new(host))?;
         Ok(slots.into_iter().map(raw_slot).collect())
     })
 }
 
+/// Converts a slot to the ABI's form.
 fn raw_slot(slot: Slot) -> abi::Slot {
     let (start, value) = match slot.start {
         Start::Constant(value) => (abi::SLOT_CONSTANT, value),
@@ -327,29 +365,30 @@ unsafe extern "C" fn fill_slot(
     seed: u64,
     target: &abi::Tensor,
 ) -> RResult<(), abi::Error> {
-    wall(|| {
+    catch_panics(|| {
         let parameters: Vec<Parameter<'_>> = parameters.iter().map(parameter).collect();
-        // SAFETY: a handle of `create`, and the host's promise of what it lends.
+        // SAFETY: `create` returned the handle, and the host guarantees that the tensors are valid during the call.
         let (optimizer, value, mut target) =
             unsafe { (optimizer(handle), tensor(value)?, TensorMut::from_raw(*target)?) };
         optimizer.fill_slot(&parameters, slot as usize, value, seed, &mut target, &Host::new(host))
     })
 }
 
-/// What the host gave, each tensor checked.
+/// Converts an update and checks each tensor. Returns the step, the entries and the global slots.
 ///
 /// # Safety
-/// What `raw` points at must be as its fields say, different memory for each tensor that is written.
-unsafe fn given<'a>(raw: &'a abi::Update<'_>) -> Result<(Step, Vec<Given<'a>>, Vec<TensorMut<'a>>)> {
+/// The tensors of `raw` must have the shapes and dtypes that they declare. Those that are written must not overlap each
+/// other, and nothing else may access them during `'a`.
+unsafe fn read_update<'a>(raw: &'a abi::Update<'_>) -> Result<(Step, Vec<HostEntry<'a>>, Vec<TensorMut<'a>>)> {
     let step = Step { iteration: raw.iteration, step: raw.step, learning_rate: raw.learning_rate, seed: raw.seed };
     let mut entries = Vec::with_capacity(raw.entries.len());
     for entry in raw.entries.iter() {
-        // SAFETY: the caller's promise; so below.
+        // SAFETY: the caller guarantees the tensors.
         let slots = entry.slots.iter().map(|slot| unsafe { TensorMut::from_raw(*slot) }).collect::<Result<_>>()?;
         // SAFETY: as above.
         let (value, gradient, ema) =
             unsafe { (TensorMut::from_raw(entry.value)?, tensor(&entry.gradient)?, tensor_mut(&entry.ema)?) };
-        entries.push(Given {
+        entries.push(HostEntry {
             parameter: parameter(&entry.parameter),
             value,
             gradient,
@@ -363,22 +402,22 @@ unsafe fn given<'a>(raw: &'a abi::Update<'_>) -> Result<(Step, Vec<Given<'a>>, V
         });
     }
     // SAFETY: as above.
-    let own = raw.slots.iter().map(|slot| unsafe { TensorMut::from_raw(*slot) }).collect::<Result<_>>()?;
-    Ok((step, entries, own))
+    let global_slots = raw.slots.iter().map(|slot| unsafe { TensorMut::from_raw(*slot) }).collect::<Result<_>>()?;
+    Ok((step, entries, global_slots))
 }
 
 unsafe extern "C" fn update(handle: Handle, host: &abi::Host, raw: &abi::Update<'_>) -> RResult<(), abi::Error> {
-    wall(|| {
-        // SAFETY: a handle of `create`, and the host's promise of what it lends.
-        let (optimizer, (step, entries, mut own)) = unsafe { (optimizer(handle), given(raw)?) };
-        optimizer.update(step, entries, &mut own, &Host::new(host))
+    catch_panics(|| {
+        // SAFETY: `create` returned the handle, and the host guarantees that the tensors are valid during the call.
+        let (optimizer, (step, entries, mut global_slots)) = unsafe { (optimizer(handle), read_update(raw)?) };
+        optimizer.update(step, entries, &mut global_slots, &Host::new(host))
     })
 }
 
 unsafe extern "C" fn finalize(handle: Handle, host: &abi::Host, raw: &abi::Update<'_>) -> RResult<(), abi::Error> {
-    wall(|| {
-        // SAFETY: a handle of `create`, and the host's promise of what it lends.
-        let (optimizer, (step, entries, mut own)) = unsafe { (optimizer(handle), given(raw)?) };
-        optimizer.finalize(step, entries, &mut own, &Host::new(host))
+    catch_panics(|| {
+        // SAFETY: `create` returned the handle, and the host guarantees that the tensors are valid during the call.
+        let (optimizer, (step, entries, mut global_slots)) = unsafe { (optimizer(handle), read_update(raw)?) };
+        optimizer.finalize(step, entries, &mut global_slots, &Host::new(host))
     })
 }

@@ -1,4 +1,4 @@
-//! A plug-in as a whole: from a list of types to a root that a host finds.
+//! A whole plug-in: `export_plugin!` turns lists of types into the root symbol that a host looks up.
 
 use super::{loss, metric, optimizer, schedule, AnyLoss, AnyMetric, AnyOptimizer, AnySchedule};
 use crate::{Error, Host, Result};
@@ -6,7 +6,7 @@ use plugfit_abi::{self as abi, Interface};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
-/// What `export_plugin!` implements: how each component is made.
+/// The constructors of a plug-in's components, by name. `export_plugin!` implements it.
 pub trait Plugin: 'static {
     #[doc(hidden)]
     fn loss(name: &str, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
@@ -18,8 +18,9 @@ pub trait Plugin: 'static {
     fn schedule(name: &str, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnySchedule>>;
 }
 
-/// Asks a type which of a kind's traits it implements. `(&&&&&Probe::<T>::new()).make_loss(…)` finds the method of the most
-/// references first, that is of the highest level; a type needs no more than to implement its trait.
+/// Selects the trait of a kind that a type implements, by autoref specialisation. In
+/// `(&&&&&Probe::<T>::new()).make_loss(…)`, method lookup tries the implementation for the most references first, which
+/// is that of the highest level.
 pub struct Probe<T>(PhantomData<fn() -> T>);
 
 impl<T> Probe<T> {
@@ -30,7 +31,7 @@ impl<T> Probe<T> {
     }
 }
 
-/// The tables of a plug-in and their interfaces.
+/// The function tables of a plug-in and their interfaces.
 pub struct Tables<P>(PhantomData<P>);
 
 impl<P: Plugin> Tables<P> {
@@ -46,16 +47,16 @@ impl<P: Plugin> Tables<P> {
         Interface::of(loss::FLOAT64),
     ];
 
-    /// The root's function.
+    /// Returns the interface with this id, or null if there is none. The root points to this function.
     ///
     /// # Safety
-    /// `id` must be valid for `length` reads.
+    /// `id` must be null or valid for reads of `length` bytes.
     #[doc(hidden)]
     pub unsafe extern "C" fn get_interface(id: *const u8, length: usize) -> *const Interface {
         if id.is_null() {
             return std::ptr::null();
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: `id` isn't null, so the caller guarantees `length` readable bytes.
         let id = unsafe { std::slice::from_raw_parts(id, length) };
         let ids = [abi::LOSS_V1, abi::METRIC_V1, abi::OPTIMIZER_V1, abi::SCHEDULE_V1, abi::LOSS_V2];
         match ids.iter().position(|known| known.as_bytes() == id) {
@@ -64,7 +65,7 @@ impl<P: Plugin> Tables<P> {
         }
     }
 
-    /// The root, with this manifest.
+    /// Returns the root of a plug-in with this manifest.
     #[doc(hidden)]
     pub const fn root(manifest: &'static [u8]) -> abi::Root {
         abi::Root {
@@ -78,13 +79,13 @@ impl<P: Plugin> Tables<P> {
     }
 }
 
-/// What a maker says of a name that isn't on its list.
+/// Returns the error for a name that the plug-in doesn't export.
 #[doc(hidden)]
 pub fn unknown(name: &str) -> Error {
     Error::unknown_component(name)
 }
 
-/// What the tables of all kinds begin with.
+/// Defines the functions that the tables of all kinds begin with.
 macro_rules! component {
     ($create:ident = Plugin::$make:ident, $release:ident, $config:ident, $info:ident: $object:ty) => {
         unsafe extern "C" fn $create<P: Plugin>(
@@ -93,7 +94,7 @@ macro_rules! component {
             config: RStr<'_>,
             _version: u32,
         ) -> RResult<Handle, abi::Error> {
-            wall(|| {
+            catch_panics(|| {
                 let config = serde_json::from_str(&config)
                     .map_err(|error| Error::other(format!("the configuration is no JSON object: {error}")))?;
                 let object: $object = P::$make(&name, &config, &Host::new(host))?;
@@ -102,39 +103,39 @@ macro_rules! component {
         }
 
         unsafe extern "C" fn $release(handle: Handle) {
-            // SAFETY: a handle of `create`, given back once.
+            // SAFETY: `create` returned the handle, and the host releases it once.
             dropping(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<$object>()) }));
         }
 
         unsafe extern "C" fn $config(handle: Handle) -> RResult<RString, abi::Error> {
-            wall(|| {
-                // SAFETY: a handle of `create`.
+            catch_panics(|| {
+                // SAFETY: `create` returned the handle, and it isn't released yet.
                 let object = unsafe { &*handle.pointer.cast::<$object>() };
                 Ok(Value::Object(object.config()).to_string().into())
             })
         }
 
         unsafe extern "C" fn $info(handle: Handle) -> RResult<RString, abi::Error> {
-            wall(|| {
-                // SAFETY: a handle of `create`.
+            catch_panics(|| {
+                // SAFETY: `create` returned the handle, and it isn't released yet.
                 let object = unsafe { &*handle.pointer.cast::<$object>() };
                 serde_json::to_string(&object.info())
                     .map(Into::into)
-                    .map_err(|error| Error::other(format!("what it says of itself is no JSON: {error}")))
+                    .map_err(|error| Error::other(format!("its info can't be written as JSON: {error}")))
             })
         }
     };
 }
 pub(crate) use component;
 
-/// Exports a plug-in from lists of types, each of which implements a trait of its kind:
+/// Exports a plug-in. Each list names types that implement a trait of its kind:
 ///
 /// ```
 /// # use plugfit_api::prelude::*;
-/// /// The rate of every step is the same.
+/// /// The same rate at every step.
 /// #[derive(Config)]
 /// pub struct Constant {
-///     /// Which.
+///     /// The rate.
 ///     #[config(default = 0.01, range = 0.0..)]
 ///     rate: f64,
 /// }
@@ -151,7 +152,7 @@ pub(crate) use component;
 /// # }
 /// ```
 ///
-/// Name, version and description are the crate's. Once in a crate, in its root.
+/// The plug-in takes its name, version and description from the crate. Use the macro once, in the root of the crate.
 #[macro_export]
 macro_rules! export_plugin {
     ($($kind:ident: [$($component:ty),* $(,)?]),* $(,)?) => {
@@ -193,7 +194,7 @@ macro_rules! export_plugin {
             pub static ROOT: $crate::abi::Root = $crate::export::Tables::<Exported>::root(&JSON);
         }
 
-        /// The root of this plug-in, as a host finds it in the library; for a program that links the plug-in in, and for tests.
+        /// Returns the root of this plug-in, for tests and for programs that link the plug-in.
         pub fn plugin() -> &'static $crate::abi::Root {
             &plugfit_export::ROOT
         }

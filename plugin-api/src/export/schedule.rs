@@ -1,8 +1,8 @@
-//! `plugfit.schedule/1`.
+//! Implements `plugfit.schedule/1`.
 
 use super::{
+    catch_panics::{catch_panics, dropping},
     plugin::{component, Plugin, Probe},
-    wall::{dropping, wall},
 };
 use crate::{
     schedule::{Schedule, When},
@@ -15,7 +15,7 @@ use plugfit_abi::{
 };
 use serde_json::{json, Map, Value};
 
-/// A schedule.
+/// A type-erased schedule.
 pub trait AnySchedule: Send + Sync {
     #[doc(hidden)]
     fn config(&self) -> Map<String, Value>;
@@ -38,7 +38,7 @@ impl<T: Schedule> AnySchedule for ByConfig<T> {
     }
 }
 
-/// There is one level.
+/// Creates a schedule from a probe; the only level.
 pub trait ScheduleByConfig {
     #[doc(hidden)]
     fn make_schedule(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnySchedule>>;
@@ -55,7 +55,7 @@ pub(crate) fn from(schedule: impl Schedule) -> Box<dyn AnySchedule> {
 
 pub(crate) type Object = Box<dyn AnySchedule>;
 
-/// The table of a plug-in's schedules.
+/// Returns the function table of a plug-in's schedules.
 pub(crate) const fn table<P: Plugin>() -> abi::ScheduleV1 {
     abi::ScheduleV1 { create: create::<P>, release, config, instance_info, learning_rate }
 }
@@ -67,8 +67,8 @@ unsafe extern "C" fn learning_rate(
     _: &abi::Host,
     call: &abi::ScheduleCall<'_>,
 ) -> RResult<f64, abi::Error> {
-    wall(|| {
-        // SAFETY: a handle of `create`.
+    catch_panics(|| {
+        // SAFETY: `create` returned the handle, and it isn't released yet.
         let schedule = unsafe { &*schedule.pointer.cast::<Object>() };
         Ok(schedule.learning_rate(&When {
             step: call.step,

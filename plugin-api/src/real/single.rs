@@ -1,12 +1,12 @@
-//! Elementary functions on float32, without a branch: a loop over them becomes SIMD. No fused multiply-add, so that
-//! every machine gives the same bits.
+//! Elementary functions on float32 without branches, so that the compiler vectorises loops over them. They use no fused
+//! multiply-add, so that every machine returns the same bits.
 
-/// Adding and subtracting it rounds to a whole number: 1.5 · 2^23.
+/// 1.5 · 2^23. Adding and then subtracting it rounds to an integer.
 const ROUND: f32 = 12_582_912.0;
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// `exp(r) = 1 + r + r² p(r)` for `|r| <= ln(2) / 2`. Coefficients: Cephes, `expf`.
+/// Returns `exp(r) - 1 = r + r² p(r)` for `|r| <= ln(2) / 2`. Coefficients: Cephes, `expf`.
 #[inline(always)]
 fn exp_tail(r: f32) -> f32 {
     let mut p = 1.987_569_1e-4;
@@ -18,7 +18,7 @@ fn exp_tail(r: f32) -> f32 {
     p * r * r + r
 }
 
-/// `2^k` for `-126 <= k <= 127`.
+/// Returns `2^k` for `-126 <= k <= 127`.
 #[inline(always)]
 fn power_of_two(k: i32) -> f32 {
     f32::from_bits((k.wrapping_add(127) as u32) << 23)
@@ -26,14 +26,14 @@ fn power_of_two(k: i32) -> f32 {
 
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Beyond these everything is 0 or infinity; a NaN stays.
+    // Outside of these bounds the result is 0 or infinity. The comparisons leave NaN unchanged.
     let x = if x < -104.0 { -104.0 } else { x };
     let x = if x > 89.0 { 89.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let k = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    // In two factors: 2^128 and 2^-150 are no float32 of their own.
+    // Two factors, because 2^128 and 2^-150 aren't float32 numbers.
     let half = k >> 1;
     (1.0 + exp_tail(r)) * power_of_two(half) * power_of_two(k.wrapping_sub(half))
 }
@@ -44,7 +44,7 @@ pub fn exp_m1(x: f32) -> f32 {
     let n = shifted - ROUND;
     let k = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let tail = exp_tail(x - n * LN_2_HIGH - n * LN_2_LOW);
-    // 2^k (1 + tail) - 1, without losing what is small beside 1.
+    // 2^k (1 + tail) - 1, without cancellation.
     let power = power_of_two(k);
     let value = tail * power + (power - 1.0);
     let value = if x > 87.0 { exp(x) } else { value };
@@ -55,7 +55,7 @@ pub fn exp_m1(x: f32) -> f32 {
     }
 }
 
-/// Coefficients: Cephes, `logf`.
+/// The natural logarithm. Coefficients: Cephes, `logf`.
 #[inline(always)]
 pub fn ln(x: f32) -> f32 {
     let subnormal = x < f32::MIN_POSITIVE;
@@ -80,7 +80,7 @@ pub fn ln(x: f32) -> f32 {
     let value = r + tail + exponent * LN_2_HIGH;
     let value = if x == f32::INFINITY { x } else { value };
     let value = if x == 0.0 { f32::NEG_INFINITY } else { value };
-    // Also catches a NaN, whose bits went through the above as if they were a number.
+    // Also handles NaN, whose bits were treated as a number above.
     if x >= 0.0 {
         value
     } else {
@@ -91,7 +91,7 @@ pub fn ln(x: f32) -> f32 {
 #[inline(always)]
 pub fn ln_1p(x: f32) -> f32 {
     let u = 1.0 + x;
-    // What rounding lost in `u`, given back to first order.
+    // Correct the rounding error of `u` to first order.
     let value = ln(u) + (x - (u - 1.0)) / u;
     if u == 0.0 || u == f32::INFINITY {
         ln(u)
@@ -110,7 +110,7 @@ pub fn tanh(x: f32) -> f32 {
 
 #[inline(always)]
 pub fn powf(x: f32, exponent: f32) -> f32 {
-    // The common powers exactly; the exponent is a constant of the loop, so this test leaves it.
+    // The common powers are exact. The exponent is a loop invariant, so the compiler hoists the test.
     if exponent == 2.0 {
         x * x
     } else if exponent == 1.0 {

@@ -1,34 +1,36 @@
-//! Agreement beyond what chance would give, from the counts of every pair of classes. An id that is no class is refused; where a score is
-//! NaN, so is the result.
+//! Agreement beyond chance, computed from a confusion matrix.
+//!
+//! A class id out of range is an error. If a score is NaN, the result is NaN.
 use plugfit_api::prelude::*;
 
-/// Matthews correlation of predicted and true classes, from -1 to 1; undefined where either is a single class.
-/// Matthews 1975; of many classes: Gorodkin 2004.
+/// Matthews correlation of predicted and true classes, from -1 to 1; undefined if either is a single class.
+/// Matthews 1975; multiclass: Gorodkin 2004.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mcc", "MCC"))]
 pub struct MatthewsCorrelation;
 
-/// Cohen's kappa of predicted and true classes: 1 is agreement, 0 what chance gives. Cohen 1960; weighted: Cohen 1968.
+/// Cohen's kappa of predicted and true classes: 1 is full agreement, 0 is chance level.
+/// Cohen 1960; weighted: Cohen 1968.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("kappa"))]
 pub struct CohenKappa {
-    /// How much classes that lie apart disagree.
+    /// The weighting of disagreements between classes.
     #[config(default = "none")]
     weights: Disagreement,
 }
 
-/// How much a pair of classes disagrees.
+/// The weighting of a disagreement between two classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
 pub enum Disagreement {
-    /// Every pair of two classes as much.
+    /// Every disagreement has weight 1.
     None,
-    /// By how many classes they lie apart.
+    /// The weight is the distance between the class ids.
     Linear,
-    /// By its square.
+    /// The weight is the squared distance.
     Quadratic,
 }
 
-/// The weight of each pair of a true and a predicted class, row by row.
+/// A weighted confusion matrix: rows are true classes, columns predicted classes.
 #[state]
 #[derive(Default)]
 pub struct Pairs {
@@ -69,7 +71,7 @@ impl Pairs {
         self.weights.iter_mut().zip(&other.weights).for_each(|(a, b)| *a += b);
     }
 
-    /// How often each class is true, and is predicted.
+    /// Returns the row sum (true) and the column sum (predicted) of each class.
     fn margins(&self) -> Vec<[f64; 2]> {
         let classes = self.classes();
         let row = |class: usize| self.weights[class * classes..][..classes].iter().sum();
@@ -78,7 +80,7 @@ impl Pairs {
     }
 }
 
-macro_rules! of_pairs {
+macro_rules! confusion_metric {
     ($name:ident, $self:ident, $pairs:ident => $result:expr) => {
         impl Metric for $name {
             type State = Pairs;
@@ -102,21 +104,21 @@ macro_rules! of_pairs {
     };
 }
 
-of_pairs!(MatthewsCorrelation, self, pairs => {
+confusion_metric!(MatthewsCorrelation, self, pairs => {
     let margins = pairs.margins();
-    let all: f64 = margins.iter().map(|[there, _]| there).sum();
+    let all: f64 = margins.iter().map(|[actual, _]| actual).sum();
     let classes = pairs.classes();
-    let right: f64 = (0..classes).map(|class| pairs.weights[class * classes + class]).sum();
-    let by_chance: f64 = margins.iter().map(|[there, predicted]| there * predicted).sum();
-    let spread = |of: usize| all * all - margins.iter().map(|margin| margin[of] * margin[of]).sum::<f64>();
-    Outcome::ratio(right * all - by_chance, (spread(0) * spread(1)).sqrt())
+    let correct: f64 = (0..classes).map(|class| pairs.weights[class * classes + class]).sum();
+    let by_chance: f64 = margins.iter().map(|[actual, predicted]| actual * predicted).sum();
+    let spread = |side: usize| all * all - margins.iter().map(|margin| margin[side] * margin[side]).sum::<f64>();
+    Outcome::ratio(correct * all - by_chance, (spread(0) * spread(1)).sqrt())
 });
 
-of_pairs!(CohenKappa, self, pairs => {
+confusion_metric!(CohenKappa, self, pairs => {
     let margins = pairs.margins();
-    let all: f64 = margins.iter().map(|[there, _]| there).sum();
+    let all: f64 = margins.iter().map(|[actual, _]| actual).sum();
     let classes = pairs.classes();
-    let apart = |i: usize| {
+    let disagreement = |i: usize| {
         let distance = (i / classes).abs_diff(i % classes) as f64;
         match self.weights {
             Disagreement::None => distance.min(1.0),
@@ -125,10 +127,10 @@ of_pairs!(CohenKappa, self, pairs => {
         }
     };
     let cells = 0..pairs.weights.len();
-    let found: f64 = cells.clone().map(|i| apart(i) * pairs.weights[i] * all).sum();
+    let observed: f64 = cells.clone().map(|i| disagreement(i) * pairs.weights[i] * all).sum();
     let expected = |i: usize| margins[i / classes][0] * margins[i % classes][1];
-    let by_chance: f64 = cells.map(|i| apart(i) * expected(i)).sum();
-    match Outcome::ratio(found, by_chance) {
+    let by_chance: f64 = cells.map(|i| disagreement(i) * expected(i)).sum();
+    match Outcome::ratio(observed, by_chance) {
         Outcome::Scalar(ratio) => Outcome::Scalar(1.0 - ratio),
         undefined => undefined,
     }
@@ -142,7 +144,7 @@ mod tests {
     use plugfit_api::Tensor;
 
     fn result<M: Metric<State = Pairs>>(metric: &M) -> Outcome {
-        // Ten rows, of which scikit-learn's matthews_corrcoef and cohen_kappa_score say what stands below.
+        // The expected values are scikit-learn's matthews_corrcoef and cohen_kappa_score of these ten rows.
         let y_true = [2.0_f32, 0.0, 2.0, 2.0, 0.0, 1.0, 1.0, 0.0, 2.0, 1.0];
         let classes = [0, 0, 2, 2, 0, 2, 1, 0, 1, 1];
         let scores: Vec<f32> =
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_those_of_scikit_learn() {
+    fn values_match_scikit_learn() {
         near(result(&MatthewsCorrelation), MATTHEWS);
         for (weights, expected) in
             [Disagreement::None, Disagreement::Linear, Disagreement::Quadratic].into_iter().zip(KAPPA)
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_in_a_score_that_counts_is_nan() {
+    fn a_nan_score_with_weight_gives_nan() {
         let (y_true, y_pred) = ([0.0_f32, 1.0, 1.0], [0.9_f32, 0.1, 0.2, 0.8, 0.4, f32::NAN]);
         let tensors = [("y_true", Tensor::new(&y_true, &[3])), ("y_pred", Tensor::new(&y_pred, &[3, 2]))];
         let result = |metric: &dyn Fn(&Inputs<'_>) -> Outcome, weight: f32| {
@@ -195,7 +197,7 @@ mod tests {
     const MATTHEWS: f64 = 0.5606060606060606;
     const KAPPA: [f64; 3] = [0.5522388059701493, 0.5652173913043479, 0.5774647887323943];
 
-    /// So that the test sees what an update asks for.
+    /// Counts allocations, so that the test sees those of an update.
     #[global_allocator]
     static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
 

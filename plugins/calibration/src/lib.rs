@@ -1,7 +1,7 @@
-//! Whether a model is as sure as it is right.
+//! Calibration of predicted probabilities.
 use plugfit_api::prelude::*;
 
-/// Brier score: the squared distance between the predicted probabilities and what happened. Brier 1950.
+/// Brier score: the squared distance between predicted probabilities and outcomes. Brier 1950.
 #[derive(Config)]
 pub struct BrierScore;
 
@@ -12,17 +12,17 @@ impl MeanMetric for BrierScore {
     }
 }
 
-/// Expected calibration error: how far confidence is from accuracy, over bins of confidence. An id that is no class is refused; where a
-/// probability is NaN, so is the result. Naeini, Cooper & Hauskrecht 2015.
+/// Expected calibration error: the mean absolute difference of confidence and accuracy over bins of confidence.
+/// A class id out of range is an error. If a probability is NaN, the result is NaN. Naeini, Cooper & Hauskrecht 2015.
 #[derive(Config)]
 #[config(aliases("ece", "ECE"))]
 pub struct ExpectedCalibrationError {
-    /// Bins of equal width between 0 and 1.
+    /// The number of bins of equal width between 0 and 1.
     #[config(default = 15, range = 1..=100000)]
     num_bins: usize,
 }
 
-/// For each bin the weight, the sum of confidence and the weight that was right.
+/// For each bin: the total weight, the weighted sum of confidences, and the weight of correct predictions.
 #[state]
 pub struct Bins(Vec<[f64; 3]>);
 
@@ -37,8 +37,11 @@ impl Metric for ExpectedCalibrationError {
     fn update(&self, bins: &mut Bins, inputs: &Inputs<'_>) -> Result<()> {
         inputs.for_each_prediction(|prediction, weight| {
             let bin = ((prediction.confidence * self.num_bins as f64) as usize).min(self.num_bins - 1);
-            let right = if prediction.is_right { weight } else { 0.0 };
-            bins.0[bin].iter_mut().zip([weight, weight * prediction.confidence, right]).for_each(|(sum, x)| *sum += x);
+            let correct = if prediction.is_right { weight } else { 0.0 };
+            bins.0[bin]
+                .iter_mut()
+                .zip([weight, weight * prediction.confidence, correct])
+                .for_each(|(sum, x)| *sum += x);
         })
     }
     fn merge(&self, bins: &mut Bins, other: &Bins) -> Result<()> {
@@ -47,13 +50,13 @@ impl Metric for ExpectedCalibrationError {
     }
     fn result(&self, bins: &Bins) -> Result<Outcome> {
         let weight = bins.0.iter().map(|bin| bin[0]).sum();
-        Ok(Outcome::ratio(bins.0.iter().map(|[_, confidence, right]| (confidence - right).abs()).sum(), weight))
+        Ok(Outcome::ratio(bins.0.iter().map(|[_, confidence, correct]| (confidence - correct).abs()).sum(), weight))
     }
 }
 
 export_plugin! { metrics: [BrierScore, ExpectedCalibrationError] }
 
-/// So that the test sees what an update asks for.
+/// Counts allocations, so that the test sees those of an update.
 #[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;

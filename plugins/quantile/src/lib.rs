@@ -1,11 +1,11 @@
-//! Quantiles in place of means.
+//! Losses and metrics of quantiles.
 use plugfit_api::{loss::Targets, prelude::*};
 
-/// Pinball loss: its minimum is the quantile of `y_true`. Koenker & Bassett 1978.
+/// Pinball loss, minimised by a quantile of `y_true`. Koenker & Bassett 1978.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("pinball", "quantile_loss"))]
 pub struct PinballLoss {
-    /// Which quantile; one half is the median.
+    /// The quantile; 0.5 is the median.
     #[config(default = 0.5, above = 0.0, below = 1.0)]
     quantile: f64,
 }
@@ -21,7 +21,7 @@ impl ElementwiseLoss for PinballLoss {
     }
 }
 
-/// How often `y_true` is at most `y_pred`: near to the quantile that `y_pred` is meant to be. NaN where either is.
+/// The share of elements with `y_true <= y_pred`, close to the quantile that `y_pred` estimates. NaN if either is NaN.
 #[derive(Clone, Debug, Config)]
 pub struct QuantileCoverage;
 
@@ -40,7 +40,7 @@ impl MeanMetric for QuantileCoverage {
 
 export_plugin! { losses: [PinballLoss], metrics: [PinballLoss, QuantileCoverage] }
 
-/// So that the test sees what an update asks for.
+/// Counts allocations, so that the test sees those of an update.
 #[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
@@ -51,7 +51,7 @@ fn holds_what_a_plugin_must() {
 }
 
 #[test]
-fn too_low_costs_the_quantile_and_too_high_the_rest() {
+fn underestimates_cost_q_and_overestimates_1_minus_q() {
     use plugfit_api::Plain;
     let loss = PinballLoss { quantile: 0.9 };
     assert!((loss.value(Plain(2.0_f64), Plain(1.0)).0 - 0.9).abs() < 1e-12);
@@ -59,7 +59,7 @@ fn too_low_costs_the_quantile_and_too_high_the_rest() {
 }
 
 #[test]
-fn nan_covers_nothing_and_is_covered_by_nothing() {
+fn coverage_of_nan_is_nan() {
     assert_eq!(QuantileCoverage.value(&[1.0], &[1.0]), 1.0);
     assert_eq!(QuantileCoverage.value(&[f64::INFINITY], &[1.0]), 0.0);
     assert!(

@@ -1,20 +1,22 @@
-//! How well scores rank: areas under curves of every threshold that there is, where `AUC` has a fixed number of them.
+//! Exact ranking metrics: areas under curves with a threshold at every score, where `AUC` has a fixed number of
+//! thresholds.
 //!
-//! Every score is kept, 24 bytes each, so that the state grows with the data.
+//! The state stores every score in 24 bytes, so it grows with the data.
 use plugfit_api::prelude::*;
 
-/// The area under the ROC curve: how often a positive is scored above a negative, ties counting half. Hanley & McNeil 1982.
-/// Undefined while a class is missing. Labels are 1, and 0 or -1; others are refused, and NaN among the scores is.
+/// The area under the ROC curve: the probability that a positive scores above a negative, with ties as one half.
+/// Undefined if a class is missing. Labels are 1 for positives, 0 or -1 for negatives; any other label and any NaN
+/// score is an error. Hanley & McNeil 1982.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("roc_auc"))]
 pub struct RocAuc;
 
-/// Average precision: the mean of precision over the positives, each at the threshold that finds it. Undefined without positives. Labels are
-/// 1, and 0 or -1; others are refused, and NaN among the scores is.
+/// Average precision: the mean over the positives of the precision at the positive's own score. Undefined without
+/// positives. Labels are 1 for positives, 0 or -1 for negatives; any other label and any NaN score is an error.
 #[derive(Clone, Debug, Config)]
 pub struct AveragePrecision;
 
-/// Of each element the score, and its weight as a positive and as a negative.
+/// For each element: the score, its weight as a positive, and its weight as a negative.
 #[state]
 #[derive(Default)]
 pub struct Scores(Vec<[f64; 3]>);
@@ -22,22 +24,22 @@ pub struct Scores(Vec<[f64; 3]>);
 impl Scores {
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
         inputs.check_labels([-1.0, 0.0, 1.0], None)?;
-        let (before, mut not_a_number) = (self.0.len(), false);
+        let (before, mut has_nan) = (self.0.len(), false);
         inputs.for_each(|y_true, y_pred, weight| {
             if weight != 0.0 {
-                not_a_number |= y_pred.is_nan();
+                has_nan |= y_pred.is_nan();
                 let positive = y_true > 0.0;
                 self.0.push([y_pred, if positive { weight } else { 0.0 }, if positive { 0.0 } else { weight }]);
             }
         })?;
-        if not_a_number {
+        if has_nan {
             self.0.truncate(before);
             return Err(Error::input("y_pred holds NaN, which has no rank"));
         }
         Ok(())
     }
 
-    /// The weight of positives and negatives at each score, the greatest first.
+    /// Returns the weight of positives and of negatives at each distinct score, in descending order.
     fn ranked(&self) -> Vec<[f64; 2]> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(|a, b| b[0].total_cmp(&a[0]));
@@ -66,7 +68,7 @@ fn average_precision(ranked: &[[f64; 2]]) -> Outcome {
     Outcome::ratio(sum, positives)
 }
 
-macro_rules! of_ranks {
+macro_rules! ranking_metric {
     ($name:ident, $result:ident) => {
         impl Metric for $name {
             type State = Scores;
@@ -89,8 +91,8 @@ macro_rules! of_ranks {
         }
     };
 }
-of_ranks!(RocAuc, roc_auc);
-of_ranks!(AveragePrecision, average_precision);
+ranking_metric!(RocAuc, roc_auc);
+ranking_metric!(AveragePrecision, average_precision);
 
 export_plugin! { metrics: [AveragePrecision, RocAuc] }
 
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_are_those_of_scikit_learn_with_ties_and_weights() {
+    fn areas_match_scikit_learn_with_ties_and_weights() {
         for (found, expected) in [
             (result(&RocAuc, false), 0.27142857142857146),
             (result(&AveragePrecision, false), 0.4919501133786848),
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_are_none_and_scores_that_are_nan_are_refused_unless_their_weight_is_0() {
+    fn invalid_labels_and_nan_scores_are_errors_unless_their_weight_is_0() {
         for (label, score) in [(0.2, 0.5), (2.0, 0.5), (f32::NAN, 0.5), (1.0, f32::NAN)] {
             assert!(update([0.0, 1.0, label], [0.1, 0.9, score], [1.0; 3]).is_err(), "{label} {score}");
             let without = update([0.0, 1.0, label], [0.1, 0.9, score], [1.0, 1.0, 0.0]).unwrap();
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(update([-1.0, 1.0, -1.0], [0.1, 0.4, 0.7], [1.0; 3]).unwrap(), Outcome::Scalar(0.5));
     }
 
-    /// So that the test sees what an update asks for.
+    /// Counts allocations, so that the test sees those of an update.
     #[global_allocator]
     static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
 

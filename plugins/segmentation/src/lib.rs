@@ -1,29 +1,29 @@
-//! Losses of regions, where most of an image is background.
+//! Segmentation losses for images that are mostly background.
 use plugfit_api::{
     loss::{LossTotals, Targets},
     prelude::*,
 };
 
-/// Focal Tversky: `(1 - both / (both + alpha false positives + beta false negatives))^gamma`, along the last axis. Abraham & Khan 2019.
+/// Focal Tversky: `(1 - TP / (TP + alpha FP + beta FN))^gamma` along the last axis. Abraham & Khan 2019.
 #[derive(Clone, Debug, Config)]
 pub struct FocalTversky {
-    /// What false positives weigh.
+    /// The weight of false positives.
     #[config(default = 0.3, range = 0.0..)]
     alpha: f64,
-    /// What false negatives weigh.
+    /// The weight of false negatives.
     #[config(default = 0.7, range = 0.0..)]
     beta: f64,
-    /// Below 1, what is nearly right counts less.
+    /// The exponent; below 1 the gradient of nearly correct rows is larger.
     #[config(default = 0.75, above = 0.0)]
     gamma: f64,
-    /// Added above and below, for rows without a region.
+    /// Added to numerator and denominator, so that rows without a region have a finite value.
     #[config(default = 1e-6, above = 0.0)]
     smooth: f64,
 }
 
 impl FocalTversky {
-    /// The value, its slope, and the ratio: the derivative with respect to `y_pred[i]` is
-    /// `slope (ratio (t + alpha (1 - t) - beta t) - t)` with `t = y_true[i]`.
+    /// Returns the value, the factor `derivative`, and `ratio`. The derivative with respect to `y_pred[i]` is
+    /// `derivative (ratio (t + alpha (1 - t) - beta t) - t)` with `t = y_true[i]`.
     fn parts(&self, y_true: &[f32], y_pred: &[f32]) -> (f64, f64, f64) {
         let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
             y_true.iter().zip(y_pred).map(|(&t, &p)| f(f64::from(t), f64::from(p))).sum()
@@ -31,13 +31,13 @@ impl FocalTversky {
         let both = sum(&|t, p| t * p) + self.smooth;
         let wrong = self.alpha * sum(&|t, p| (1.0 - t) * p) + self.beta * sum(&|t, p| t * (1.0 - p));
         let size = both + wrong;
-        // Not 1 less the ratio, of which rounding would leave nothing where it is nearly right.
+        // Not `1 - ratio`, which cancels when the ratio is close to 1.
         let missing = wrong / size;
-        // Not `max`, which makes 0 of NaN.
+        // Not `max`, which turns NaN into 0.
         let missing = if missing < 0.0 { 0.0 } else { missing };
-        // With gamma below 1 the slope of the power has no bound at 0.
-        let slope = if missing > 0.0 { self.gamma * missing.max(1e-7).powf(self.gamma - 1.0) / size } else { 0.0 };
-        (missing.powf(self.gamma), slope, both / size)
+        // With gamma below 1 the derivative of the power is unbounded at 0.
+        let derivative = if missing > 0.0 { self.gamma * missing.max(1e-7).powf(self.gamma - 1.0) / size } else { 0.0 };
+        (missing.powf(self.gamma), derivative, both / size)
     }
 }
 
@@ -48,12 +48,12 @@ impl Loss for FocalTversky {
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         rows(inputs, output, |y_true, y_pred, gradient| {
-            let (value, slope, ratio) = self.parts(y_true, y_pred);
+            let (value, derivative, ratio) = self.parts(y_true, y_pred);
             if let Some(gradient) = gradient {
                 for (target, &t) in gradient.iter_mut().zip(y_true) {
                     let t = f64::from(t);
                     // d size / dp = t + alpha (1 - t) - beta t; d both / dp = t.
-                    *target = (slope * (ratio * (t + self.alpha * (1.0 - t) - self.beta * t) - t)) as f32;
+                    *target = (derivative * (ratio * (t + self.alpha * (1.0 - t) - self.beta * t) - t)) as f32;
                 }
             }
             value
@@ -61,7 +61,7 @@ impl Loss for FocalTversky {
     }
 }
 
-/// Lovász hinge: a convex bound of the Jaccard loss of the sign of `y_pred`, logits, along the last axis. Berman, Triki & Blaschko 2018.
+/// Lovász hinge: a convex surrogate of the Jaccard loss of logits, along the last axis. Berman, Triki & Blaschko 2018.
 #[derive(Clone, Debug, Config)]
 pub struct LovaszHinge;
 
@@ -78,13 +78,13 @@ impl Loss for LovaszHinge {
             order.extend(0..y_pred.len());
             order.sort_by(|&a, &b| error(b).total_cmp(&error(a)));
             let positives: f64 = y_true.iter().map(|&t| f64::from(t)).sum();
-            let (mut there, mut others, mut before, mut value) = (positives, 0.0, 0.0, 0.0);
+            let (mut remaining, mut others, mut previous, mut value) = (positives, 0.0, 0.0, 0.0);
             for &i in &order {
                 let t = f64::from(y_true[i]);
-                (there, others) = (there - t, others + 1.0 - t);
-                let jaccard = 1.0 - there / (positives + others).max(f64::MIN_POSITIVE);
-                let share = jaccard - before;
-                before = jaccard;
+                (remaining, others) = (remaining - t, others + 1.0 - t);
+                let jaccard = 1.0 - remaining / (positives + others).max(f64::MIN_POSITIVE);
+                let share = jaccard - previous;
+                previous = jaccard;
                 let wrong = error(i) > 0.0;
                 value += share * f64::from(if error(i) < 0.0 { 0.0 } else { error(i) });
                 if let Some(gradient) = gradient.as_deref_mut() {
@@ -96,7 +96,7 @@ impl Loss for LovaszHinge {
     }
 }
 
-/// Walks over the rows: `f` gives a row's value, and writes its gradient where that is asked for.
+/// Calls `f` for each row and sums the values; `f` returns the row's value and writes its gradient if one is requested.
 fn rows(
     inputs: &Inputs<'_>,
     output: &mut LossOutput<'_>,
@@ -111,23 +111,23 @@ fn rows(
     let (y_true, y_pred) = (y_true.f32s("y_true")?, y_pred.f32s("y_pred")?);
     let mut totals = LossTotals::default();
     for row in 0..rows {
-        let here = row * columns..(row + 1) * columns;
+        let range = row * columns..(row + 1) * columns;
         let weight = output.upstream(row);
-        // What has no weight isn't looked at: 0 times NaN is NaN.
+        // Skip a row of weight 0, since 0 times NaN is NaN.
         if weight == 0.0 && output.values.is_none() {
             if let Some(gradient) = output.gradient(1)? {
-                gradient[here].fill(0.0);
+                gradient[range].fill(0.0);
             }
             totals.count += 1.0;
             continue;
         }
         let scale = weight * output.scale;
-        let gradient = output.gradient(1)?.map(|gradient| &mut gradient[here.clone()]);
+        let gradient = output.gradient(1)?.map(|gradient| &mut gradient[range.clone()]);
         let value = match gradient {
-            None => f(&y_true[here.clone()], &y_pred[here], None),
+            None => f(&y_true[range.clone()], &y_pred[range], None),
             Some(gradient) => {
-                let value = f(&y_true[here.clone()], &y_pred[here], Some(gradient));
-                gradient.iter_mut().for_each(|slope| *slope *= scale);
+                let value = f(&y_true[range.clone()], &y_pred[range], Some(gradient));
+                gradient.iter_mut().for_each(|derivative| *derivative *= scale);
                 value
             }
         };
@@ -149,14 +149,14 @@ fn holds_what_a_plugin_must() {
 }
 
 #[test]
-fn slopes_are_finite_however_nearly_a_region_is_met() {
+fn derivatives_are_finite_for_nearly_perfect_regions() {
     for gamma in [0.01, 0.5, 0.75, 1.0, 2.0] {
         let loss = FocalTversky { alpha: 0.3, beta: 0.7, gamma, smooth: 1e-6 };
         for p in [0.0f32, 1e-45, 1e-30, 1e-10, 1e-7, 1e-3, 0.5, 1.0, 1e30] {
-            let (value, slope, ratio) = loss.parts(&[1.0, 0.0], &[1.0, p]);
+            let (value, derivative, ratio) = loss.parts(&[1.0, 0.0], &[1.0, p]);
             assert!(
-                value.is_finite() && slope.is_finite() && ratio.is_finite(),
-                "{gamma} {p}: {value} {slope} {ratio}"
+                value.is_finite() && derivative.is_finite() && ratio.is_finite(),
+                "{gamma} {p}: {value} {derivative} {ratio}"
             );
             let nearly = loss.parts(&[1.0, 0.0], &[1.0 - p.min(1.0), 0.0]);
             assert!(nearly.0 >= 0.0 && (nearly.1 as f32).is_finite(), "{gamma} {p}: {nearly:?}");
@@ -168,7 +168,7 @@ fn slopes_are_finite_however_nearly_a_region_is_met() {
 }
 
 #[test]
-fn a_region_that_is_met_costs_nothing() {
+fn a_perfect_prediction_costs_0() {
     let value = |loss: &dyn Fn(&Inputs<'_>, &mut LossOutput<'_>) -> Result<LossTotals>, y_pred: &[f32]| {
         let y_true = [1.0_f32, 1.0, 0.0, 0.0];
         let tensors = [("y_true", Tensor::new(&y_true, &[1, 4])), ("y_pred", Tensor::new(y_pred, &[1, 4]))];
@@ -181,6 +181,6 @@ fn a_region_that_is_met_costs_nothing() {
     assert!(value(&tversky, &[1.0, 1.0, 0.0, 0.0]).abs() < 1e-6);
     assert!((value(&tversky, &[1.0, 0.0, 1.0, 0.0]) - 0.5).abs() < 1e-6);
     assert_eq!(value(&lovasz, &[2.0, 3.0, -1.0, -4.0]), 0.0);
-    // All wrong by 2: twice the whole Jaccard loss.
+    // Every logit is wrong by 2: twice the full Jaccard loss.
     assert!((value(&lovasz, &[-1.0, -1.0, 1.0, 1.0]) - 2.0).abs() < 1e-6);
 }

@@ -1,35 +1,40 @@
-//! Keras's catalogue, as one plug-in: a file a family, formula first.
+//! Keras's catalogue of losses, metrics, optimizers and schedules, as one plug-in.
 //!
-//! What Keras 3.15.1 says is what is said here, but for this:
+//! All components behave as in Keras 3.15.1, with these differences:
 //!
-//! * What nothing was seen of is undefined, where Keras says 0 or NaN; so is an AUC while a class is missing.
-//! * A loss refuses labels of another shape than the predictions, which Keras broadcasts, and class ids that are none. What has weight 0
-//!   is left out of values and gradients, even if it is NaN.
-//! * Label smoothing divides by the length of the axis that has the classes (as Keras 3.16).
-//! * The mask counts for RootMeanSquaredError too.
-//! * IoU counts weights as they are, and R2Score's adjustment counts rows (as Keras 3.16).
-//! * A metric of NaN is NaN, where Keras's accuracies, counts and F-scores take it for a number. What has weight 0 isn't looked at.
-//! * Labels of two classes are 0 and 1, where a metric counts them, and lie between 0 and 1 for a binary cross-entropy; class ids are whole, and
-//!   those of a class. Others are refused with their row. Labels aren't broadcast. Integers are compared as integers.
-//! * Along the first axis PearsonCorrelation, ConcordanceCorrelation and the metric CosineSimilarity are those of all samples, where Keras has
-//!   the mean of the batches'.
-//! * AUC tells apart logits whose probabilities are 0 or 1 in float32.
-//! * A focal loss of logits is computed from the logits: Keras clips their probabilities at 1e-7, and a sure and wrong prediction has no
-//!   slope there.
-//! * Where Keras has NaN or infinity on the way to a number, the number is given: of the cosine of zeros and of very long vectors, of
-//!   focal losses with a gamma below 1, of a generalized cross-entropy's edge, of Huber's with a large delta, of cross-entropies with a
-//!   logit of minus infinity for a class that is no label, or with an infinite one that is right.
-//! * Sums are float64, and metrics take float64 predictions as they are.
-//! * Averages of squares stay finite, and what is added to them is never so small that a step without a gradient is NaN. A step of Ftrl
-//!   at a learning rate of 0 changes nothing. A loss scale stays at 1 at least, or at what it starts at if that is less.
-//! * An optimizer inside another keeps no averages and no sums of its own; what is excluded from weight decay is so in both.
+//! * A metric without any data is undefined; Keras returns 0 or NaN. An AUC is also undefined if a class is missing.
+//! * A loss returns an error for labels whose shape differs from that of the predictions, which Keras broadcasts, and
+//!   for class ids out of range. Samples of weight 0 don't contribute to values and gradients, even if they are NaN.
+//! * Label smoothing divides by the length of the class axis (as in Keras 3.16).
+//! * RootMeanSquaredError applies the mask too.
+//! * IoU uses weights unchanged, and the adjustment of R2Score uses the number of rows (as in Keras 3.16).
+//! * A metric of NaN inputs is NaN; Keras's accuracies, counts and F-scores treat NaN as a number. Inputs of weight 0
+//!   are ignored.
+//! * Binary labels must be 0 or 1 for metrics that count them, and from 0 to 1 for binary cross-entropies. Class ids
+//!   must be whole numbers in range. Any other label is an error that reports its row. Labels aren't broadcast.
+//!   Integers are compared as integers.
+//! * Along the first axis, PearsonCorrelation, ConcordanceCorrelation and the metric CosineSimilarity are computed over
+//!   all samples; Keras returns the mean over batches.
+//! * AUC distinguishes logits whose probabilities are 0 or 1 in float32.
+//! * Focal losses of logits are computed from the logits. Keras clips the probabilities at 1e-7, so the derivative of a
+//!   confident wrong prediction is 0.
+//! * The correct number is returned in cases in which an intermediate value of Keras is NaN or infinite: cosines of
+//!   zero vectors and of very long vectors, focal losses with a gamma below 1, generalized cross-entropy at its
+//!   boundary, Huber with a large delta, and cross-entropies with a logit of minus infinity for a class with label 0 or
+//!   an infinite logit for the true class.
+//! * Sums are float64, and metrics don't convert float64 predictions.
+//! * Averages of squares stay finite, and epsilon has a lower bound, so that a step without a gradient isn't NaN. A
+//!   step of Ftrl at a learning rate of 0 changes nothing. A loss scale is at least 1, or at least its initial value if
+//!   that is less than 1.
+//! * An optimizer nested in another has no weight averages and no gradient accumulation. A parameter excluded from
+//!   weight decay is excluded in both optimizers.
 //!
-//! Tversky's `alpha` weighs false negatives and `beta` false positives, as in Keras 3.15.1's code and tests; Keras 3.16 exchanged them,
-//! as its documentation had it.
+//! Tversky's `alpha` is the weight of false negatives and `beta` that of false positives, as in the code and tests of
+//! Keras 3.15.1. Keras 3.16 exchanged them, to match its documentation.
 //!
-//! The metric SparseCategoricalCrossentropy with `ignore_class` is Keras's: without weights a row that is ignored counts as a value of 0, beside
-//! weights it doesn't count. The loss leaves it out of both. IoU and MeanIoU, as in Keras's tests, leave out a pair of whole ids of which one
-//! is none of the classes; their `ignore_class` is one of `y_true`.
+//! As in Keras, in the metric SparseCategoricalCrossentropy with `ignore_class`, an ignored row counts as a value of 0
+//! without weights and doesn't count with weights. In the loss, it doesn't count in either case. As in Keras's tests,
+//! IoU and MeanIoU ignore a pair of whole ids if one of them is out of range; their `ignore_class` refers to `y_true`.
 
 mod losses;
 mod metrics;
@@ -67,7 +72,7 @@ export_plugin! {
         SquaredHinge,
         Tversky,
     ],
-    // A loss's name among the metrics means the mean of its values, so that the losses aren't repeated here.
+    // A loss name in this list is the metric of the mean of the loss's values.
     metrics: [
         Accuracy,
         Auc,
@@ -122,7 +127,7 @@ export_plugin! {
     ],
 }
 
-/// So that the test sees what an update asks for.
+/// Counts allocations, so that the test sees those of an update.
 #[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;

@@ -1,35 +1,36 @@
-//! Nesterov momentum from differences of gradients.
+//! Adan: Nesterov momentum estimated from differences of gradients.
 
 use crate::LEAST_EPSILON;
 use plugfit_api::prelude::*;
 
-/// Adan: averages of the gradient, of its change, and of the square of where both lead. Xie et al. 2022.
+/// Adan: moving averages of the gradient, of its change, and of the square of the extrapolated gradient.
+/// Xie et al. 2022.
 #[derive(Clone, Debug, Config)]
 pub struct Adan {
-    /// How much of the gradient's average stays in a step.
+    /// The decay rate of the gradient's average.
     #[config(default = 0.98, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the changes' average stays in a step.
+    /// The decay rate of the average of gradient differences.
     #[config(default = 0.92, range = 0.0..1.0)]
     beta_2: f64,
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.99, range = 0.0..1.0)]
     beta_3: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-8, range = 0.0..)]
     epsilon: f64,
 }
 
-/// What a step computes once.
+/// The constants of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
     rate: f32,
     new: [f32; 3],
-    /// By what the averages are multiplied, because they start at 0.
+    /// Bias corrections: factors of the averages, which start at 0.
     corrections: [f32; 3],
     beta_2: f32,
     epsilon: f32,
-    /// There is no gradient before the first.
+    /// In the first step there is no previous gradient.
     is_first: bool,
 }
 
@@ -59,10 +60,10 @@ impl ElementwiseOptimizer<4> for Adan {
         let m = m + (gradient - m) * n.new[0];
         let v = v + (change - v) * n.new[1];
         let square = ahead * ahead;
-        // An average that was infinite once would become NaN.
+        // Bound the square: an infinite average would turn into NaN later.
         let s = s + (if square > f32::MAX { f32::MAX } else { square } - s) * n.new[2];
-        let [of_m, of_v, of_s] = n.corrections;
-        let step = (m * of_m + n.beta_2 * v * of_v) / ((s * of_s).sqrt() + n.epsilon);
+        let [m_correction, v_correction, s_correction] = n.corrections;
+        let step = (m * m_correction + n.beta_2 * v * v_correction) / ((s * s_correction).sqrt() + n.epsilon);
         (parameter - n.rate * step, [m, v, s, gradient])
     }
 }

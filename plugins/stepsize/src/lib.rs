@@ -9,8 +9,8 @@ use lookahead::Lookahead;
 use plugfit_api::export_plugin;
 use prodigy::Prodigy;
 
-/// The least that is added to a root of squares: the root of the smallest normal float32, below which squares may be lost. With 0 a
-/// step would be NaN once there is no gradient.
+/// A lower bound for the epsilon added to a root of squares: the root of the smallest normal float32, below which
+/// squares may underflow. With an epsilon of 0, a step without a gradient would be NaN.
 const LEAST_EPSILON: f64 = 1.084_202_172_485_504_4e-19;
 
 export_plugin! { optimizers: [Adan, Lookahead, Prodigy] }

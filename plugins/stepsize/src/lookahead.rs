@@ -1,18 +1,18 @@
-//! An optimizer around an optimizer.
+//! Lookahead, a wrapper around another optimizer.
 
 use plugfit_api::{NestedOptimizer, prelude::*};
 
-/// Slow weights that follow those of another optimizer: every `k` steps they go `alpha` of the way, and training goes on from there.
-/// Zhang et al. 2019.
+/// Lookahead: slow weights that follow the fast weights of another optimizer. Every `k` steps the slow weights move the
+/// fraction `alpha` of the way to the fast weights, and training continues from there. Zhang et al. 2019.
 #[derive(Config)]
 pub struct Lookahead {
     /// The optimizer of the fast weights.
     #[config(default = "SGD")]
     optimizer: Identifier,
-    /// Steps between two of the slow weights.
+    /// The number of fast steps between two steps of the slow weights.
     #[config(default = 5, range = 1..)]
     k: u64,
-    /// How far they go.
+    /// The fraction of the way to the fast weights that the slow weights move.
     #[config(default = 0.5, range = 0.0..=1.0)]
     alpha: f64,
     #[config(skip)]
@@ -21,7 +21,7 @@ pub struct Lookahead {
 
 impl Lookahead {
     fn inner(&self) -> Result<&NestedOptimizer> {
-        self.inner.as_ref().ok_or_else(|| Error::other("prepare comes first"))
+        self.inner.as_ref().ok_or_else(|| Error::other("prepare must be called first"))
     }
 }
 

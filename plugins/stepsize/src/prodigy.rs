@@ -1,30 +1,31 @@
-//! A step size that finds itself.
+//! Prodigy: Adam with an estimated step size.
 
 use crate::LEAST_EPSILON;
 use plugfit_api::prelude::*;
 
-/// Prodigy: Adam with an estimate of how far the solution lies in place of a learning rate, which stays at 1. Mishchenko & Defazio 2023.
+/// Prodigy: Adam whose step size is an estimate of the distance to the solution; keep the learning rate at 1.
+/// Mishchenko & Defazio 2023.
 #[derive(Clone, Debug, Config)]
 #[config(base(learning_rate = 1.0))]
 pub struct Prodigy {
-    /// How much of the gradient's average stays in a step.
+    /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays in a step; of the estimate its root.
+    /// The decay rate of the average of squares; its root is the decay rate of the estimate's sums.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator, times the estimate.
     #[config(default = 1e-8, range = 0.0..)]
     epsilon: f64,
-    /// The first estimate; too small does no harm.
+    /// The initial estimate; a value that is too small does no harm.
     #[config(default = 1e-6, above = 0.0)]
     d0: f64,
-    /// By what estimates are multiplied.
+    /// A factor of the estimates.
     #[config(default = 1.0, above = 0.0)]
     d_coef: f64,
 }
 
-/// The slots of a parameter: averages of the gradient and its square, a sum of gradients, and where it started.
+/// The slots of a parameter: averages of the gradient and of its square, a sum of gradients, and the initial value.
 const SLOTS: [&str; 4] = ["momentum", "velocity", "gradient_sum", "start"];
 
 impl Optimizer for Prodigy {
@@ -48,8 +49,8 @@ impl Optimizer for Prodigy {
         let d = f64::from(*estimate);
         let correction = (1.0 - self.beta_2.powf(number)).sqrt() / (1.0 - self.beta_1.powf(number));
         let rate = d * update.step.learning_rate * correction;
-        let kept = self.beta_2.sqrt();
-        let (mut towards, mut size) = (0.0, 0.0);
+        let decay = self.beta_2.sqrt();
+        let (mut progress, mut size) = (0.0, 0.0);
         for entry in update.entries.iter_mut() {
             let Some(gradient) = entry.gradient else { continue };
             let (gradient, values) = (gradient.f32s("a gradient")?, entry.value.f32s_mut("a parameter")?);
@@ -59,20 +60,20 @@ impl Optimizer for Prodigy {
             for i in 0..values.len() {
                 let g = f64::from(gradient[i]);
                 let scaled = d * g;
-                towards += g * (f64::from(start[i]) - f64::from(values[i]));
+                progress += g * (f64::from(start[i]) - f64::from(values[i]));
                 m[i] = (self.beta_1 * f64::from(m[i]) + (1.0 - self.beta_1) * scaled) as f32;
                 let square = (self.beta_2 * f64::from(v[i]) + (1.0 - self.beta_2) * scaled * scaled) as f32;
                 v[i] = if square > f32::MAX { f32::MAX } else { square };
-                sum[i] = (kept * f64::from(sum[i]) + rate * scaled / self.d0) as f32;
+                sum[i] = (decay * f64::from(sum[i]) + rate * scaled / self.d0) as f32;
                 size += f64::from(sum[i]).abs();
             }
         }
-        *numerator = (kept * f64::from(*numerator) + d / self.d0 * rate * towards) as f32;
+        *numerator = (decay * f64::from(*numerator) + d / self.d0 * rate * progress) as f32;
         let found = if size > 0.0 { self.d_coef * f64::from(*numerator) / size } else { 0.0 };
         let d = d.max(found);
         *estimate = d as f32;
         for entry in update.entries.iter_mut().filter(|entry| entry.gradient.is_some()) {
-            // A parameter's own factor of the rate; the estimate is of all of them together.
+            // The learning-rate factor of this parameter; the estimate is shared by all parameters.
             let factor =
                 if update.step.learning_rate == 0.0 { 0.0 } else { entry.learning_rate / update.step.learning_rate };
             let [m, v, ..] = &entry.slots[..] else { return Err(Error::state("a slot is missing")) };

@@ -1,9 +1,9 @@
-//! What the targets share.
+//! Functions that the fuzz targets share.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A file of this process, in memory where the system has a folder for that.
+/// Returns the path of a file in a folder of this process, which is in `/dev/shm` if that exists.
 pub fn file(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
@@ -16,7 +16,7 @@ pub fn file(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// That file with these bytes.
+/// Writes a file with these bytes and returns its path.
 pub fn written(name: &str, bytes: &[u8]) -> PathBuf {
     let path = file(name);
     std::fs::write(&path, bytes).expect("the file can be written");

@@ -1,5 +1,7 @@
-//! Any text as an identifier, as JSON and as a run's file: read or refused; and what names a component of the standard set makes one,
-//! which takes a small batch. A panic ends the target even where the plug-in's wall would have caught it.
+//! Reads any text as an identifier, as JSON and as a run file. The text must be accepted or rejected without a panic.
+//!
+//! If it names a component of the standard set, the target creates the component and calls it with a small batch. A
+//! panic ends the target even if the plug-in's panic boundary would catch it.
 #![no_main]
 
 use std::collections::HashSet;
@@ -8,7 +10,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use plugfit::compile::Compile;
-use plugfit::identifier::Meaning;
+use plugfit::identifier::ParsedIdentifier;
 use plugfit::network::{Parameter, Sequential};
 use plugfit::plugin::Kind;
 use plugfit::train::RunFile;
@@ -19,13 +21,13 @@ use serde_json::Value;
 
 static HOST: LazyLock<Host> = LazyLock::new(Host::new);
 
-/// The names of the standard set's components, as a name is compared.
+/// The names and aliases of the standard set's components, normalised for comparison.
 static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let components = Kind::ALL.into_iter().flat_map(|kind| HOST.components(kind));
-    components.flat_map(|(_, one)| one.aliases.into_iter().chain([one.name])).map(|name| plain(&name)).collect()
+    components.flat_map(|(_, one)| one.aliases.into_iter().chain([one.name])).map(|name| normalised(&name)).collect()
 });
 
-fn plain(name: &str) -> String {
+fn normalised(name: &str) -> String {
     name.rsplit('>').next().unwrap_or_default().replace('_', "").to_lowercase()
 }
 
@@ -53,7 +55,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Whether no number in it asks for much memory, which a network has a right to do.
+/// Returns whether all numbers in a network are small. Large ones are valid but need much memory.
 fn is_small(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.as_f64().is_some_and(|number| number < 1000.0),
@@ -67,7 +69,7 @@ fn is_small(value: &Value) -> bool {
 fn compile(compile: plugfit::Result<Compile>) {
     let Ok(compile) = compile else { return };
     let written = compile.to_json();
-    // A library that is named isn't loaded here.
+    // Don't load libraries that the text names.
     if written.to_string().contains('#') {
         return;
     }
@@ -84,12 +86,12 @@ fn compile(compile: plugfit::Result<Compile>) {
 
 fn identifier(identifier: Identifier) {
     let name = match identifier.read() {
-        Ok(Meaning::Name(name)) => name,
-        Ok(Meaning::Config(spec)) => spec.class_name,
+        Ok(ParsedIdentifier::Name(name)) => name,
+        Ok(ParsedIdentifier::Config(spec)) => spec.class_name,
         _ => return,
     };
-    // To look for what is near to a name that isn't known takes long; now and then is enough.
-    if !NAMES.contains(&plain(&name)) && name.len() % 16 != 0 {
+    // The search for names similar to an unknown name is slow, so run it for some names only.
+    if !NAMES.contains(&normalised(&name)) && name.len() % 16 != 0 {
         return;
     }
     let y_true = [0.0_f32, 1.0, 1.0, 0.0, 0.0, 1.0];
@@ -100,7 +102,7 @@ fn identifier(identifier: Identifier) {
         let mut gradient = [0.0_f32; 6];
         let gradient = &mut TensorMut::new(&mut gradient, &[2, 3]);
         let _ = loss.value_and_gradient(y_true, y_pred, None, None, 1.0, gradient).map(|_| ());
-        // What it says of itself makes it again.
+        // The configuration that the loss reports creates the loss again.
         let config = loss.get_config().expect("a loss has a configuration");
         let again = serde_json::json!({"class_name": loss.class_name(), "config": config});
         HOST.loss(again).expect("its own configuration makes it");

@@ -1,4 +1,5 @@
-//! Any bytes as a file of data, in the format that they begin like: read or refused with a name, and what was read lends its rows.
+//! Reads any bytes as a data file, in the format that their first bytes indicate. The bytes must be accepted, or
+//! rejected with an error message. If they are accepted, batches are gathered from the rows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let path = written(name, bytes);
     let target = match name {
-        // An array is a target for itself; in a table it is the last column.
+        // The target of an array is the array itself, that of a table its last column.
         "rows.npy" => Some(name.to_owned()),
         "rows.npz" => None,
         "rows.parquet" => Some("y".to_owned()),
@@ -35,9 +36,9 @@ fuzz_target!(|bytes: &[u8]| {
     match config.load(path.parent().expect("its folder")) {
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok(data) => {
-            use_all(&data.train);
-            data.validation.iter().for_each(use_all);
-            // What was learnt of the file reads it again.
+            gather_rows(&data.train);
+            data.validation.iter().for_each(gather_rows);
+            // The schema derived from the file reads it again.
             if let Ok(again) = data.schema.read(&[path]) {
                 assert_eq!(again.inputs().row_shape(), data.train.inputs().row_shape());
             }
@@ -45,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-fn use_all(data: &Dataset) {
+fn gather_rows(data: &Dataset) {
     let mut batch = data.new_batch();
     let last = data.len().saturating_sub(1);
     let rows: Vec<usize> = (0..data.len().min(3)).chain([last]).filter(|row| *row < data.len()).collect();

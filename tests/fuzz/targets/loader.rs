@@ -1,11 +1,12 @@
-//! A good plug-in with its headers changed: it is refused with a reason, or it loads; a crash in the system's loader is what the
-//! vetting should have seen.
+//! Loads a valid plug-in with changed headers. The host must reject the file with a reason or load it. A crash in the
+//! system's loader means that the host's checks missed something.
 //!
-//! The input is no library, but a list of changes to one: `$PLUGFIT_FUZZ_PLUGIN`, or the calibration plug-in of the workspace's
-//! release build. So the corpus holds for whatever the compiler makes of it, and no input at all is the plug-in itself.
+//! The input isn't a library but a list of changes to one: `$PLUGFIT_FUZZ_PLUGIN`, or the calibration plug-in of the
+//! workspace's release build. The corpus therefore stays valid for the output of any compiler, and an empty input is
+//! the unchanged plug-in.
 //!
-//! Of what passes, the segments and the dynamic section are read once more, as the system's loader reads them: they ask for no further
-//! library, no folder to look for one in, and no executable stack.
+//! If the checks pass, the target reads the segments and the dynamic section again as the system's loader does. They
+//! must request no further library, no folder to search for libraries and no executable stack.
 #![no_main]
 
 use std::ops::Range;
@@ -18,17 +19,18 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use plugfit::plugin::{LoadOptions, Plugin};
 use plugfit_fuzz::{file, written};
 
+/// A valid plug-in and the offsets at which it is changed.
 struct Good {
     bytes: Vec<u8>,
-    /// Where its headers are: the file's own, those of the segments, the dynamic section, the manifest, those of the sections.
+    /// Offsets of all header bytes: file header, segment headers, section headers, dynamic section and manifest.
     headers: Vec<usize>,
-    /// Where each entry of its dynamic section is.
+    /// Offset of each entry of the dynamic section.
     entries: Vec<usize>,
-    /// Where the header of each segment is, and its type.
+    /// Offset and type of each segment header.
     segments: Vec<(usize, u32)>,
-    /// Where each word of its list of needed versions is.
+    /// Offset of each word of the list of needed versions.
     versions: Vec<usize>,
-    /// Where each number of its relocations is.
+    /// Offset of each number in the relocations.
     relocations: Vec<usize>,
 }
 
@@ -63,17 +65,18 @@ static GOOD: LazyLock<Good> = LazyLock::new(|| {
 const DT_AUDIT: u32 = 0x6fff_fefc;
 const DT_DEPAUDIT: u32 = 0x6fff_fefb;
 
-/// Entries that have further libraries loaded or looked for, or code written to.
+/// Dynamic entries that make the loader load further libraries, search other folders or write to code.
 const FORBIDDEN: [u32; 7] =
     [elf::DT_RPATH, elf::DT_RUNPATH, DT_AUDIT, DT_DEPAUDIT, elf::DT_FILTER, elf::DT_AUXILIARY, elf::DT_TEXTREL];
 
-/// Segments that ask the loader for something.
+/// Types of segments that request something from the loader.
 const ASKING: [u32; 5] = [elf::PT_GNU_STACK, elf::PT_GNU_RELRO, elf::PT_DYNAMIC, elf::PT_TLS, elf::PT_LOAD];
 
-/// The libraries of the C runtimes, which are part of the process already.
+/// The libraries of the C runtime, which are part of the process already.
 const RUNTIME: [&str; 6] =
     ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "libpthread.so.0", "libdl.so.2"];
 
+/// Returns the byte ranges of all headers.
 fn headers(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
     let endian = header.endian().expect("its byte order");
@@ -96,7 +99,7 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     .chain(named)
 }
 
-/// A place among the headers (2 bytes), what is done there (1), and a number for it (8).
+/// Length of a change: a position among the header bytes (2 bytes), an action (1) and a number (8).
 const CHANGE: usize = 11;
 
 fn change(bytes: &mut [u8], good: &Good, change: &[u8; CHANGE]) {
@@ -108,28 +111,28 @@ fn change(bytes: &mut [u8], good: &Good, change: &[u8; CHANGE]) {
             place.copy_from_slice(value);
         }
     };
-    let number_of = u64::from_le_bytes(*number);
+    let operand = u64::from_le_bytes(*number);
     let asking = || {
         let kind = ASKING[place % ASKING.len()];
         good.segments.iter().find(|(_, other)| *other == kind).map(|(place, _)| *place)
     };
-    // An action of which the highest bits are set changes what matters, wherever the compiler puts that.
+    // Actions with the three highest bits set change a field that the loader uses, at any offset.
     if action >> 5 == 7 {
-        let tag = u64::from(FORBIDDEN[(number_of % FORBIDDEN.len() as u64) as usize]);
+        let tag = u64::from(FORBIDDEN[(operand % FORBIDDEN.len() as u64) as usize]);
         match (action & 7, asking()) {
             (0, _) => put(good.entries[place % good.entries.len()], &tag.to_le_bytes()),
-            (1, Some(at)) => put(at + 4, &(number_of as u32 & 7).to_le_bytes()),
+            (1, Some(at)) => put(at + 4, &(operand as u32 & 7).to_le_bytes()),
             (2, Some(at)) => put(at, &elf::PT_NULL.to_le_bytes()),
-            (3, Some(at)) => put(at + 40, &number_of.to_le_bytes()),
-            (4, _) => put(good.versions[place % good.versions.len()], &(number_of as u32).to_le_bytes()),
-            (5, _) => put(good.relocations[place % good.relocations.len()], &number_of.to_le_bytes()),
+            (3, Some(at)) => put(at + 40, &operand.to_le_bytes()),
+            (4, _) => put(good.versions[place % good.versions.len()], &(operand as u32).to_le_bytes()),
+            (5, _) => put(good.relocations[place % good.relocations.len()], &operand.to_le_bytes()),
             _ => {}
         }
         return;
     }
     let place = place % headers.len();
     let width = 1 << (action & 3);
-    // What is as wide as a field begins where a field does.
+    // Align the change to its width, as fields are aligned.
     let at = headers[place] / width * width;
     let Some(field) = bytes.get_mut(at..at + width) else { return };
     let mut before = [0; 8];
@@ -159,20 +162,21 @@ fuzz_target!(|input: &[u8]| {
     if Plugin::open(&path, &LoadOptions { manifests_only: true, ..LoadOptions::default() }).is_err() {
         return;
     }
-    asks_for_nothing(&bytes);
-    // Relocations write addresses of code and data. One that is within its bounds and wrong is wrong code, which nobody can see.
+    check_loader_requests(&bytes);
+    // Relocations write addresses of code and data. A wrong one within bounds yields wrong code, which no check can
+    // detect.
     if changes.iter().any(|[_, _, action, ..]| action >> 5 == 7 && action & 7 == 5) {
         return;
     }
     if let Err(how) = in_a_child(|| Plugin::open(&path, &LoadOptions::default())) {
-        let kept = file("crashed.so");
-        std::fs::write(&kept, &bytes).expect("the file can be written");
-        panic!("a file that was vetted, kept as {}, {how}", kept.display());
+        let crashed = file("crashed.so");
+        std::fs::write(&crashed, &bytes).expect("the file can be written");
+        panic!("a file that was vetted, kept as {}, {how}", crashed.display());
     }
 });
 
-/// Reads as the system's loader does what a library asks it for.
-fn asks_for_nothing(bytes: &[u8]) {
+/// Checks that a library requests nothing more from the system's loader, by reading it as the loader does.
+fn check_loader_requests(bytes: &[u8]) {
     let header = FileHeader64::<Endianness>::parse(bytes).expect("an ELF file");
     let endian = header.endian().expect("its byte order");
     let segments = header.program_headers(endian, bytes).expect("its segments");
@@ -205,15 +209,19 @@ fn asks_for_nothing(bytes: &[u8]) {
     }
 }
 
-/// Runs it in a process of its own.
+/// Runs a closure in a child process.
+///
+/// # Errors
+/// Returns how the child ended if the closure didn't return.
 fn in_a_child<T>(run: impl FnOnce() -> T) -> Result<(), String> {
     const DONE: i32 = 42;
-    // SAFETY: this process has no other thread that could hold a lock which the child needs, and the child ends without unwinding.
+    // SAFETY: no other thread of this process holds a lock that the child needs, and the child ends without unwinding.
     match unsafe { libc::fork() } {
         -1 => panic!("no further process can be begun"),
         0 => {
             let memory = libc::rlimit { rlim_cur: 2 << 30, rlim_max: 2 << 30 };
-            // SAFETY: plain calls of the system; the fuzzer's handlers are of no use to a child.
+            // SAFETY: `memory` and the other limit outlive the calls, and `SIG_DFL` is a valid handler for these
+            // signals. The fuzzer's handlers must not run in the child.
             unsafe {
                 for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL, libc::SIGALRM] {
                     libc::signal(signal, libc::SIG_DFL);
@@ -223,12 +231,12 @@ fn in_a_child<T>(run: impl FnOnce() -> T) -> Result<(), String> {
                 libc::alarm(10);
             }
             std::mem::forget(run());
-            // SAFETY: nothing of the parent's is run at the end.
+            // SAFETY: `_exit` ends the child without running the exit handlers of the parent.
             unsafe { libc::_exit(DONE) }
         }
         child => {
             let mut status = 0;
-            // SAFETY: the status is written to a place of ours.
+            // SAFETY: `status` outlives the call.
             while unsafe { libc::waitpid(child, &mut status, 0) } == -1 {}
             match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
                 (true, DONE) => Ok(()),

@@ -1,4 +1,5 @@
-//! Any bytes as a `plugfit.lock`: read or refused, and what was read is written and read again as the same.
+//! Reads any bytes as a `plugfit.lock`. The bytes must be accepted or rejected. An accepted lock must be the same after
+//! it is written and read again.
 #![no_main]
 
 use std::sync::Once;
@@ -7,8 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use plugfit::plugin::Lock;
 use plugfit_fuzz::{file, written};
 
-/// A good one is read, so that not all are refused for another reason than what is in them.
-fn check_place() {
+/// Checks that a valid lock is read, so that inputs aren't all rejected for a reason other than their content.
+fn check_valid_lock() {
     static CHECKED: Once = Once::new();
     CHECKED.call_once(|| {
         let good = Lock::read(&written("plugfit.lock", include_bytes!("../corpus/lock/one")));
@@ -17,7 +18,7 @@ fn check_place() {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    check_place();
+    check_valid_lock();
     match Lock::read(&written("plugfit.lock", bytes)) {
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok(lock) => {

@@ -1,11 +1,11 @@
-//! Components that are broken in every way that we could think of.
+//! Tests of `plugfit check` on components with every fault that we could think of.
 
 use super::*;
 
-/// A broken component, the test that finds it, and what it says. Each test is of the component as it is by default.
+/// A test that a broken component fails with its default settings, and a part of the failure message.
 const BROKEN: [(&str, &str); 89] = [
-    ("loss/WrongSign/gradient", "gives the slope"),
-    ("loss/WrongScale/gradient", "gives the slope"),
+    ("loss/WrongSign/gradient", "gives the derivative"),
+    ("loss/WrongScale/gradient", "gives the derivative"),
     ("loss/WritesNoGradient/gradient", "or doesn't give it"),
     ("loss/DependentRows/rows", "gives other values where only the rows [0] of 12 are there"),
     ("loss/NanValues/finite", "gives NaN where y_pred is all 0"),
@@ -54,7 +54,7 @@ const BROKEN: [(&str, &str); 89] = [
     ("metric/Prints/split", "writes to stdout, which is the program's: \\\"an update of the metric\\\""),
     ("metric/PanicsAtTheEndOfAThread/split", "thread local panicked on drop"),
     ("metric/LeavesAProcess/direction", "leaves a process running that it began"),
-    // Both it and the program that began it, or it alone.
+    // The message names the daemon and the program that started it, or the daemon alone.
     ("metric/LeavesADaemon/direction", "running that it began"),
     ("optimizer/Ascends/quadratic", "at the best of 14 rates in 500 steps"),
     ("optimizer/HidesMomentum/resume", "doesn't go on from its slots"),
@@ -100,7 +100,7 @@ const BROKEN: [(&str, &str); 89] = [
 ];
 
 #[test]
-fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
+fn every_broken_component_fails_and_the_good_ones_pass() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let mut arguments = vec!["check", &file, "--json", "--memory", "1024", "--only", "load"];
@@ -126,13 +126,13 @@ fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
     all_are_right(BROKEN.iter().map(|(test, reason)| verdicts.complaint("libbroken.so", test, reason)));
     assert_eq!(verdicts.get("libbroken.so", "load").expect("it is first")["outcome"], "held");
     for name in good {
-        let of_it = || verdicts.0.iter().filter(|((_, test), _)| test.contains(&format!("/{name}/")));
-        assert!(of_it().count() >= 11, "{name} has {} tests", of_it().count());
-        all_are_right(of_it().map(|((_, test), verdict)| {
+        let its_verdicts = || verdicts.0.iter().filter(|((_, test), _)| test.contains(&format!("/{name}/")));
+        assert!(its_verdicts().count() >= 11, "{name} has {} tests", its_verdicts().count());
+        all_are_right(its_verdicts().map(|((_, test), verdict)| {
             (verdict["outcome"] == "failed").then(|| format!("{test} fails: {}", verdict["failures"]))
         }));
     }
-    // One who reads it is told the component and the reason.
+    // The text output names the component and the reason.
     let ran = run(folder.path(), &["check", &file, "--only", "WrongSign/gradient", "--only", "Exits/split"]);
     ran.with_status(1).says(&["error: 2 tests fail"]).prints(&[
         "libbroken.so   2 of 2 tests fail",
@@ -143,7 +143,7 @@ fn every_broken_component_is_found_and_the_good_ones_beside_them_hold() {
 }
 
 #[test]
-fn the_inputs_of_an_example_are_what_a_component_of_its_own_inputs_is_tried_with() {
+fn a_component_with_custom_inputs_is_tested_with_those_of_its_example() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let ran = run(folder.path(), &["check", &file, "--json", "--only", "GoodPairs", "--only", "GoodMargins"]);
@@ -157,7 +157,7 @@ fn the_inputs_of_an_example_are_what_a_component_of_its_own_inputs_is_tried_with
         let verdict = verdicts.get("libbroken.so", &format!("loss/GoodMargins/{test}")).expect("it is there");
         assert_eq!(verdict["outcome"], "held", "{test}: {verdict}");
     }
-    // Where an input is about the rows together, the example is used as it stands.
+    // If an input is about the rows together, the example is used unchanged.
     let ran = run(folder.path(), &["check", &file, "--json", "--only", "GoodGroups", "--only", "GoodGroupMean"]);
     let of_groups = Verdicts::of(&ran.with_status(0));
     for (of_rows, tests) in [
@@ -174,12 +174,12 @@ fn the_inputs_of_an_example_are_what_a_component_of_its_own_inputs_is_tried_with
             );
         }
     }
-    // Nobody knows how good such inputs are.
+    // The best value for such inputs is unknown.
     assert_eq!(verdicts.get("libbroken.so", "loss/GoodMargins/truth").expect("it is there")["outcome"], "not_tried");
 }
 
 #[test]
-fn a_law_that_a_component_excludes_is_listed_with_its_reason_and_not_tried() {
+fn a_law_that_a_component_excludes_is_listed_with_its_reason_and_not_tested() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let check = |more: &[&str]| {
@@ -194,7 +194,7 @@ fn a_law_that_a_component_excludes_is_listed_with_its_reason_and_not_tried() {
 }
 
 #[test]
-fn a_metric_whose_updates_ask_for_memory_is_warned_of() {
+fn a_metric_that_allocates_in_updates_causes_a_warning() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let ran = run(folder.path(), &["check", &file, "--json", "--only", "Allocates", "--only", "GoodMetric"]);
@@ -205,7 +205,7 @@ fn a_metric_whose_updates_ask_for_memory_is_warned_of() {
 }
 
 #[test]
-fn what_never_comes_back_is_ended_at_its_limit_of_time() {
+fn an_endless_loop_is_ended_at_the_time_limit() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let started = Instant::now();
@@ -217,13 +217,13 @@ fn what_never_comes_back_is_ended_at_its_limit_of_time() {
 }
 
 #[test]
-fn what_goes_wrong_as_a_library_is_loaded_or_left_is_a_finding_of_check_and_does_not_happen_in_list() {
+fn check_finds_faults_at_load_and_at_exit_and_list_runs_no_plugin_code() {
     let folder = folder();
     let plugins = folder.path().join("plugins");
     std::fs::create_dir(&plugins).expect("a folder");
     std::fs::copy(library("at-load"), plugins.join("libat_load.so")).expect("a copy");
     let check = ["check", "plugins/libat_load.so", "--only", "load", "--json", "--timeout", "2"];
-    for (told, reason) in [
+    for (action, reason) in [
         ("segfault", "ended the process by a segmentation fault"),
         ("abort", "ended the process by abort"),
         ("exit", "ended the process by exit, with the status 0"),
@@ -232,7 +232,7 @@ fn what_goes_wrong_as_a_library_is_loaded_or_left_is_a_finding_of_check_and_does
         ("segfault at the end", "after all was done, ended the process by a segmentation fault"),
         ("loop at the end", "after all was done, didn't come back within 2s"),
     ] {
-        let environment = [("PLUGFIT_TEST_AT_LOAD", told)];
+        let environment = [("PLUGFIT_TEST_AT_LOAD", action)];
         let ran = run_with(folder.path(), &check, &environment).with_status(1);
         all_are_right([Verdicts::of(&ran).complaint("libat_load.so", "load", reason)]);
         for command in [vec!["list", "--why"], vec!["list"], vec!["show", "Harmless"], vec!["schema"]] {
@@ -246,7 +246,7 @@ fn what_goes_wrong_as_a_library_is_loaded_or_left_is_a_finding_of_check_and_does
 }
 
 #[test]
-fn a_test_of_the_surroundings_finds_the_same_beside_any_other_test() {
+fn a_test_of_the_process_state_finds_the_same_along_with_any_other_test() {
     let folder = folder();
     let file = library("broken").display().to_string();
     for other in ["inputs", "buffers", "umask", "split"] {
@@ -262,10 +262,10 @@ fn a_test_of_the_surroundings_finds_the_same_beside_any_other_test() {
 }
 
 #[test]
-fn what_runs_in_the_program_itself_tells_no_parent_and_loses_no_path() {
+fn in_process_tests_need_no_parent_and_find_relative_paths() {
     let folder = folder();
     std::fs::copy(library("broken"), folder.path().join("libbroken.so")).expect("a copy");
-    // One changes the working directory, and another is tried after it.
+    // One test changes the working directory, and another one runs after it.
     let tests =
         ["--only", "GoodLoss/buffers", "--only", "ChangesTheDirectory/directory", "--only", "Ascends/quadratic"];
     let ran = run(folder.path(), &[&["check", "libbroken.so", "--in-process", "--json"][..], &tests].concat());

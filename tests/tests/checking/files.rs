@@ -1,8 +1,9 @@
-//! Files that are no plug-ins, or whose manifest is another than the module.
+//! Tests of `plugfit check` and `plugfit list` on files that aren't plug-ins or whose manifest doesn't match the
+//! module.
 
 use super::*;
 
-/// The bytes of a library, where a text of its manifest is another of the same length.
+/// Returns the bytes of a library with a text of its manifest replaced by another of the same length.
 #[track_caller]
 fn patched(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "{from} and {to}");
@@ -17,7 +18,7 @@ fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     bytes.windows(text.len()).position(|window| window == text)
 }
 
-/// Where the manifest stands.
+/// Returns the position of the manifest.
 fn manifest(bytes: &[u8]) -> std::ops::Range<usize> {
     let start = find(bytes, br#"{"abi":1,"#).expect("a manifest");
     let mut texts = serde_json::Deserializer::from_slice(&bytes[start..]).into_iter::<Value>();
@@ -25,25 +26,25 @@ fn manifest(bytes: &[u8]) -> std::ops::Range<usize> {
     start..start + texts.byte_offset()
 }
 
-/// The same library, whose manifest's section is elsewhere in the file than what is loaded.
+/// Returns the library with its manifest section moved to the end of the file, where it isn't loaded.
 fn with_another_section(bytes: &[u8], manifest_of_the_file: &[u8]) -> Vec<u8> {
     let place = manifest(bytes).start as u64;
     let mut bytes = bytes.to_vec();
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     let sections = number(0x28) as usize..bytes.len();
-    // In a section's header its address, its place and its length stand one after another.
+    // A section header contains the address, offset and size of the section, in this order.
     let header =
         sections.step_by(8).find(|&at| number(at) == place && number(at + 8) == manifest_of_the_file.len() as u64);
     let header = header.expect("a section");
     let end = bytes.len() as u64;
     bytes[header..header + 8].copy_from_slice(&end.to_le_bytes());
-    // Nor does it say that it is loaded: two words before, the flags.
+    // Clear the flag that the section is loaded. The flags are two words before the offset.
     bytes[header - 16] &= !2;
     bytes.extend_from_slice(manifest_of_the_file);
     bytes
 }
 
-/// Fills a folder with files that are no plug-ins, or bad ones; their names, and why each is refused.
+/// Fills a folder with files that aren't plug-ins or are damaged. Returns their names and why each is refused.
 fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
     let good = std::fs::read(library("at-load")).expect("a library");
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).expect("a file");
@@ -72,8 +73,8 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
     copy("libabort.so", &abort.unwrap_or_else(|error| panic!("{error}")));
     std::fs::create_dir(folder.join("libfolder.so")).expect("a folder");
     std::os::unix::fs::symlink("nowhere", folder.join("libdangling.so")).expect("a link");
-    let made = Command::new("mkfifo").arg(folder.join("libfifo.so")).stdin(Stdio::null()).status();
-    assert!(made.is_ok_and(|status| status.success()), "mkfifo is there");
+    let status = Command::new("mkfifo").arg(folder.join("libfifo.so")).stdin(Stdio::null()).status();
+    assert!(status.is_ok_and(|status| status.success()), "mkfifo is there");
     let sparse = File::create(folder.join("libsparse.so")).expect("a file");
     sparse.set_len(1 << 40).expect("a file of holes");
     let mut libc = std::fs::read_dir("/lib/x86_64-linux-gnu").into_iter().flatten().flatten();
@@ -106,7 +107,7 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn every_file_that_is_no_plugin_is_told_of_by_check_and_by_list() {
+fn check_and_list_report_every_file_that_is_not_a_plugin() {
     let folder = folder();
     let plugins = folder.path().join("plugins");
     std::fs::create_dir(&plugins).expect("a folder");
@@ -129,8 +130,8 @@ fn every_file_that_is_no_plugin_is_told_of_by_check_and_by_list() {
     let why = run(folder.path(), &["list", "--why", "--plugins", "plugins"]).with_status(0).out;
     all_are_right(bad.iter().map(|(name, reason)| {
         let line = why.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap_or_default();
-        let told = line.contains(reason) && (line.contains(" refused ") || line.contains(" passed by "));
-        (!told).then(|| format!("{name}: not \"{reason}\" but {line:?}"))
+        let is_reported = line.contains(reason) && (line.contains(" refused ") || line.contains(" passed by "));
+        (!is_reported).then(|| format!("{name}: not \"{reason}\" but {line:?}"))
     }));
     let good = why.lines().find(|line| line.contains("libcalibration.so")).expect("a line");
     assert!(good.contains("loaded") && good.contains("calibration 0.1.0, ABI 1: 2 metrics"), "{good}");
@@ -142,7 +143,7 @@ fn every_file_that_is_no_plugin_is_told_of_by_check_and_by_list() {
 }
 
 #[test]
-fn a_manifest_that_says_other_things_than_the_module_does_is_found() {
+fn a_manifest_that_does_not_match_the_module_is_found() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let schedule = std::fs::read(library("at-load")).expect("a library");
@@ -177,7 +178,7 @@ fn a_manifest_that_says_other_things_than_the_module_does_is_found() {
 }
 
 #[test]
-fn a_file_may_have_any_name() {
+fn a_plugin_file_may_have_any_name() {
     use std::os::unix::ffi::OsStrExt;
     let folder = folder();
     for name in [&b"-x.so"[..], b"lib\xff.so", b"two\nlines \x1b[31m.so"] {
@@ -195,7 +196,7 @@ fn a_file_may_have_any_name() {
 }
 
 #[test]
-fn no_name_of_a_file_reaches_a_terminal_as_it_is() {
+fn control_characters_in_file_names_are_not_printed() {
     let folder = folder();
     let hostile = "x\u{1b}[2J\nerror: y.so";
     std::fs::write(folder.path().join(hostile), "a text").expect("a file");

@@ -1,8 +1,8 @@
-//! C functions, each checked as a loss.
+//! Tests of `plugfit check` on C functions, which are checked as losses.
 
 use super::*;
 
-/// The mean of squares by the name of each kind of mistake.
+/// The mean of squares, once correctly and once with each kind of mistake.
 const SOURCE: &str = r#"
 #include <plugfit.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static void values(const float *t, const float *p, size_t n, size_t m, float *ou
         for (size_t j = i * m; j < (i + 1) * m; j++) out[i] += (p[j] - t[j]) * (p[j] - t[j]) / m;
     }
 }
-static void slopes(const float *t, const float *p, size_t n, size_t m, float *out, float factor) {
+static void derivatives(const float *t, const float *p, size_t n, size_t m, float *out, float factor) {
     for (size_t i = 0; i < n * m; i++) out[i] = factor * (p[i] - t[i]) / m;
 }
 #define LOSS(name, before, factor) \
@@ -22,7 +22,7 @@ static void slopes(const float *t, const float *p, size_t n, size_t m, float *ou
         before; values(t, p, n, m, out); \
     } \
     PLUGFIT_CALLABLE name##_gradient(const float *t, const float *p, size_t n, size_t m, float *out) { \
-        slopes(t, p, n, m, out, factor); \
+        derivatives(t, p, n, m, out, factor); \
     }
 LOSS(good, , 2)
 LOSS(steep, , 3)
@@ -37,7 +37,7 @@ PLUGFIT_CALLABLE adds(const float *t, const float *p, size_t n, size_t m, float 
 PLUGFIT_CALLABLE value_alone(const float *t, const float *p, size_t n, size_t m, float *out) { values(t, p, n, m, out); }
 "#;
 
-/// A folder with `libmine.so`.
+/// Compiles [`SOURCE`] and returns a folder with `libmine.so`.
 fn compiled() -> tempfile::TempDir {
     let folder = folder();
     std::fs::write(folder.path().join("mine.c"), SOURCE).expect("a file");
@@ -49,7 +49,7 @@ fn compiled() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_function_is_put_to_the_tests_of_a_loss_that_need_no_settings() {
+fn a_c_function_is_checked_by_the_loss_tests_that_need_no_settings() {
     let folder = compiled();
     let check = |name: &str| run(folder.path(), &["check", &format!("./libmine.so#{name}")]);
     check("good").with_status(0).prints(&["./libmine.so#good   all 21 tests hold"]);
@@ -63,7 +63,7 @@ fn a_function_is_put_to_the_tests_of_a_loss_that_need_no_settings() {
         let ran = run(folder.path(), &["check", &format!("libmine.so#{name}"), "--only", &only]).with_status(1);
         ran.prints(&[&format!("FAIL      {only}"), reason, &format!("again:  plugfit check 'libmine.so#{name}'")]);
     };
-    failing("steep", "gradient", "gives the slope");
+    failing("steep", "gradient", "gives the derivative");
     failing("aborts", "gradient", "ended the process by abort");
     failing("writes_behind", "buffers", "writes behind the last number of the values");
     failing("writes_inputs", "inputs", "writes into y_pred, which is an input");

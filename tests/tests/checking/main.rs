@@ -1,5 +1,6 @@
-//! Plug-ins that are broken in every way that we could think of: `plugfit check` finds each, names it and says why, `plugfit list` says
-//! what bytes can tell, and neither dies of one, hangs, or leaves a process behind.
+//! Tests of `plugfit check` and `plugfit list` on broken plug-ins. `check` must find each fault, name the component and
+//! give the reason. `list` must report what the bytes of the file show. Neither may crash, hang or leave a process
+//! behind.
 
 mod broken;
 mod files;
@@ -18,10 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than any of this takes, on a machine with other work too.
+/// Time limit of a run, which is longer than any run takes even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(1200);
 
-/// Runs the program with an environment; it comes back, and nothing of it stays.
+/// Runs the program with additional environment variables. Checks that it ends in time and leaves no process behind.
 #[track_caller]
 fn run_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     let [out, err] = ["out", "err"].map(|name| folder.join(name));
@@ -41,8 +42,8 @@ fn run_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> 
             }
         }
     };
-    let left = left_behind(&mark);
-    assert!(left.is_empty(), "plugfit {} leaves {left:?}", arguments.join(" "));
+    let running = left_behind(&mark);
+    assert!(running.is_empty(), "plugfit {} leaves {running:?}", arguments.join(" "));
     let text = |path: &PathBuf| String::from_utf8(std::fs::read(path).expect("it was written")).expect("UTF-8");
     Ran { status: status.code(), out: text(&out), err: text(&err) }
 }
@@ -52,7 +53,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Ran {
     run_with(folder, arguments, &[])
 }
 
-/// What `--json` says of each test, by file and test.
+/// The verdicts that `--json` prints, by file and test.
 struct Verdicts(BTreeMap<(String, String), Value>);
 
 impl Verdicts {
@@ -74,7 +75,7 @@ impl Verdicts {
         self.0.get(&(file.to_owned(), test.to_owned()))
     }
 
-    /// What is wrong if this test of a file didn't fail for this reason.
+    /// Returns an error text unless this test of a file failed for this reason.
     fn complaint(&self, file: &str, test: &str, reason: &str) -> Option<String> {
         let Some(verdict) = self.get(file, test) else { return Some(format!("{file} {test}: not there")) };
         let failures = verdict["failures"].to_string();
@@ -90,7 +91,7 @@ fn all_are_right(complaints: impl IntoIterator<Item = Option<String>>) {
 }
 
 #[test]
-fn no_test_outlives_a_program_that_is_killed() {
+fn test_processes_end_when_the_program_is_killed() {
     let folder = folder();
     let mark = folder.path().display().to_string();
     let file = library("broken").display().to_string();
@@ -105,7 +106,7 @@ fn no_test_outlives_a_program_that_is_killed() {
         }
     };
     until(&|running| running.iter().any(|line| line.contains("--child metric/LoopsForEver/split")));
-    // It has begun its loop, or is about to.
+    // Give it time to begin its loop.
     std::thread::sleep(Duration::from_millis(500));
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
@@ -113,7 +114,7 @@ fn no_test_outlives_a_program_that_is_killed() {
 }
 
 #[test]
-fn a_limit_of_memory_that_is_there_already_may_be_the_lower_one() {
+fn a_lower_memory_limit_that_exists_already_is_accepted() {
     let folder = folder();
     let file = library("calibration").display().to_string();
     let program = plugfit_tests::build::program().display().to_string();
@@ -123,7 +124,7 @@ fn a_limit_of_memory_that_is_there_already_may_be_the_lower_one() {
 }
 
 #[test]
-fn a_failure_is_repeated_by_the_line_that_it_prints_and_leaves_its_arrays() {
+fn the_printed_command_repeats_a_failure_and_its_arrays_are_saved() {
     let folder = folder();
     let file = folder.path().join("a plug-in.so");
     std::fs::copy(library("broken"), &file).expect("a copy");
@@ -161,14 +162,14 @@ fn a_failure_is_repeated_by_the_line_that_it_prints_and_leaves_its_arrays() {
 }
 
 #[test]
-fn what_holds_exits_with_0_what_fails_with_1_and_what_is_asked_wrongly_with_2() {
+fn the_exit_status_is_0_for_success_1_for_failures_and_2_for_wrong_usage() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let check = |arguments: &[&str]| run(folder.path(), &[&["check", &file], arguments].concat());
     check(&["--only", "GoodSchedule"]).with_status(0).prints(&["tests hold"]);
     check(&["--only", "NanLate/finite"]).with_status(1).says(&["error: 1 test fails"]);
     check(&["--only", "GoodSchedul"]).with_status(2).says(&["has no test \"GoodSchedul\"", "near", "GoodSchedule"]);
-    // Nor is one of two passed over, while each of two files may have its own.
+    // Each pattern must match a test, but with two files a match in one of them is enough.
     let both = ["--only", "GoodSchedule/finite", "--only", "GoodSchedul"];
     check(&both).with_status(2).says(&["has no test \"GoodSchedul\"", "near"]).prints(&["the 1 test holds"]);
     check(&[&both[..], &["--list"]].concat()).with_status(2).says(&["has no test \"GoodSchedul\""]);
@@ -189,7 +190,7 @@ fn what_holds_exits_with_0_what_fails_with_1_and_what_is_asked_wrongly_with_2() 
 }
 
 #[test]
-fn a_test_may_be_excluded_with_a_reason_and_not_without() {
+fn a_test_can_be_excluded_only_with_a_reason() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let exclude = |text: &str| {
@@ -214,7 +215,7 @@ fn a_test_may_be_excluded_with_a_reason_and_not_without() {
 }
 
 #[test]
-fn verdicts_are_printed_for_programs_for_servers_and_for_pull_requests() {
+fn verdicts_are_printed_as_json_junit_and_markdown() {
     let folder = folder();
     let file = library("broken").display().to_string();
     let tests = ["--only", "NanLate/finite", "--only", "GoodSchedule/finite", "--only", "Prints/split"];
@@ -245,9 +246,9 @@ fn verdicts_are_printed_for_programs_for_servers_and_for_pull_requests() {
 }
 
 #[test]
-fn every_plugin_of_the_repository_holds() {
+fn every_plugin_of_the_repository_passes() {
     let others = ["calibration", "agreement", "ranking", "quantile", "segmentation", "stepsize"];
-    // Of the standard set what a library of its own makes a difference for; all the rest its own test tries as well.
+    // For the standard set, only the tests that depend on a separate library. Its own test covers the rest.
     let only = ["load", "manifest", "config", "instances", "allocation", "buffers", "descriptors", "signals"]
         .map(|test| ["--only", test]);
     for (names, only) in [(&others[..], &[][..]), (&["plugfit_standard"], only.as_flattened())] {
@@ -257,9 +258,9 @@ fn every_plugin_of_the_repository_holds() {
         let verdicts = Verdicts::of(&run(folder().path(), &arguments).with_status(0));
         for name in names {
             let file = format!("lib{name}.so");
-            let of_it = verdicts.0.iter().filter(|((of, _), _)| *of == file);
+            let its_verdicts = verdicts.0.iter().filter(|((name, _), _)| *name == file);
             let outcomes: Vec<(&str, &Value)> =
-                of_it.map(|((_, test), verdict)| (test.as_str(), &verdict["outcome"])).collect();
+                its_verdicts.map(|((_, test), verdict)| (test.as_str(), &verdict["outcome"])).collect();
             assert!(outcomes.len() > 20, "{name} has {} tests", outcomes.len());
             let allocates = |(test, outcome): &&(&str, &Value)| test.ends_with("/allocation") && **outcome != "held";
             assert_eq!(outcomes.iter().find(allocates), None);

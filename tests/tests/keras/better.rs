@@ -1,4 +1,4 @@
-//! Where the numbers aren't Keras's, by another road.
+//! Checks values that deliberately differ from Keras against independent computations.
 
 use plugfit::{
     Host,
@@ -32,9 +32,9 @@ fn number(metric: &Metric) -> f64 {
     }
 }
 
-/// Keras clips the probabilities of logits at 1e-7, where a sure and wrong prediction has no slope.
+/// Keras clips the probabilities of logits at 1e-7, so that a confident wrong prediction has a derivative of 0.
 #[test]
-fn a_focal_loss_of_large_logits_is_that_of_their_softplus() {
+fn a_focal_loss_of_large_logits_matches_its_softplus_form() {
     let (host, file) = (Host::new(), file("losses"));
     for id in ["BinaryFocalCrossentropy/edge/large-logits", "CategoricalFocalCrossentropy/edge/large-logits"] {
         let case = case(&file, id);
@@ -49,17 +49,22 @@ fn a_focal_loss_of_large_logits_is_that_of_their_softplus() {
         let columns = y_pred.shape[1] as usize;
         for (row, value) in values.iter().enumerate() {
             let row = row * columns..(row + 1) * columns;
-            let (t, x, slopes) = (&y_true.values[row.clone()], &y_pred.values[row.clone()], &gradient[row]);
-            let (expected, expected_slopes) = if id.starts_with("Binary") { binary_focal(t, x) } else { focal(t, x) };
+            let (t, x, derivatives) = (&y_true.values[row.clone()], &y_pred.values[row.clone()], &gradient[row]);
+            let (expected, expected_derivatives) =
+                if id.starts_with("Binary") { binary_focal(t, x) } else { focal(t, x) };
             assert!(near(f64::from(*value), expected, 1e-6, 1e-5), "{id}: {value}, {expected}");
-            for (found, expected) in slopes.iter().zip(&expected_slopes) {
-                assert!(near(f64::from(*found), *expected, 1e-6, 1e-5), "{id}: {slopes:?}, {expected_slopes:?}");
+            for (found, expected) in derivatives.iter().zip(&expected_derivatives) {
+                assert!(
+                    near(f64::from(*found), *expected, 1e-6, 1e-5),
+                    "{id}: {derivatives:?}, {expected_derivatives:?}"
+                );
             }
         }
     }
 }
 
-/// With `rest` the probability of what isn't the class of logit `x`: `rest^2 softplus(-x)`, and its slope.
+/// Returns `rest^2 softplus(-x)` and its derivative, where `rest` is the probability that the class with logit `x` is
+/// wrong.
 fn focal_of(x: f64) -> (f64, f64) {
     let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
     let (p, rest) = ((-softplus(-x)).exp(), (-softplus(x)).exp());
@@ -73,20 +78,21 @@ fn binary_focal(t: &[f64], x: &[f64]) -> (f64, Vec<f64>) {
     (terms.iter().map(|term| term.0).sum::<f64>() / n, terms.iter().map(|term| term.1 / n).collect())
 }
 
-/// Of a one-hot label, with alpha = 0.25: of its logit less the logarithm of the sum of the others' exponentials.
+/// Returns the focal loss and its gradient for a one-hot label and alpha = 0.25. It is a function of the logit of the
+/// label minus the logarithm of the sum of the exponentials of the other logits.
 fn focal(t: &[f64], x: &[f64]) -> (f64, Vec<f64>) {
     let label = t.iter().position(|t| *t == 1.0).expect("a label");
     let others = |class: &usize| *class != label;
     let most = (0..x.len()).filter(others).map(|class| x[class]).fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = (0..x.len()).filter(others).map(|class| (x[class] - most).exp()).sum();
-    let (value, slope) = focal_of(x[label] - most - sum.ln());
+    let (value, derivative) = focal_of(x[label] - most - sum.ln());
     let share = |class: usize| if class == label { 1.0 } else { -(x[class] - most).exp() / sum };
-    (0.25 * value, (0..x.len()).map(|class| 0.25 * slope * share(class)).collect())
+    (0.25 * value, (0..x.len()).map(|class| 0.25 * derivative * share(class)).collect())
 }
 
-/// The axis is that of the classes, as in Keras 3.16.
+/// Smoothing uses the axis of the classes, as in Keras 3.16.
 #[test]
-fn smoothing_along_an_axis_is_that_of_labels_smoothed_by_hand() {
+fn smoothing_along_an_axis_matches_labels_smoothed_by_hand() {
     let (host, file) = (Host::new(), file("losses"));
     for id in [
         "CategoricalCrossentropy/config:axis=1/3d/smoothing",
@@ -106,9 +112,9 @@ fn smoothing_along_an_axis_is_that_of_labels_smoothed_by_hand() {
     }
 }
 
-/// Keras forgets the mask, for this metric only.
+/// Keras ignores the mask for this metric only.
 #[test]
-fn the_root_of_a_masked_mean_is_the_root_of_the_masked_mean() {
+fn the_root_mean_squared_error_uses_the_mask() {
     let (host, file) = (Host::new(), file("metrics"));
     for id in ["RootMeanSquaredError/3d/mask", "RootMeanSquaredError/3d/mask+weight"] {
         let [mut root, mut mean] =
@@ -127,9 +133,9 @@ fn the_root_of_a_masked_mean_is_the_root_of_the_masked_mean() {
     }
 }
 
-/// Keras 3.15.1 counts numbers, and later ones rows.
+/// Keras 3.15.1 counts numbers; later versions count rows.
 #[test]
-fn an_adjusted_r2_follows_from_the_plain_one_and_the_rows() {
+fn the_adjusted_r2_follows_from_the_plain_r2_and_the_number_of_rows() {
     let (host, file) = (Host::new(), file("metrics"));
     let case = case(&file, "R2Score/num_regressors=2");
     let [mut adjusted, mut plain] =
@@ -146,9 +152,9 @@ fn an_adjusted_r2_follows_from_the_plain_one_and_the_rows() {
     }
 }
 
-/// Keras cuts them to whole numbers.
+/// Keras truncates the weights to integers.
 #[test]
-fn an_iou_counts_weights_as_they_are() {
+fn an_iou_does_not_truncate_weights() {
     let (host, file) = (Host::new(), file("metrics"));
     let case = case(&file, "IoU/float-weight");
     let mut iou = host.metric(case["identifier"].clone()).expect("it is there");
@@ -183,9 +189,9 @@ fn an_iou_counts_weights_as_they_are() {
     }
 }
 
-/// Keras's area of a label without one of the classes is 0, which a mean over the labels hides.
+/// In Keras, the area of a label without one of the classes is 0, which the mean over the labels hides.
 #[test]
-fn a_label_without_one_of_the_classes_has_no_area() {
+fn the_auc_of_a_label_without_one_of_the_classes_is_undefined() {
     let host = Host::new();
     let mut auc = host.metric("AUC(multi_label=true)").expect("it is there");
     let (y_true, y_pred) = ([1.0_f32, 1.0, 0.0, 1.0], [0.9_f32, 0.8, 0.2, 0.7]);
@@ -196,9 +202,9 @@ fn a_label_without_one_of_the_classes_has_no_area() {
     assert_eq!(number(&auc), 1.0);
 }
 
-/// Some of Keras's are.
+/// Some derivatives in Keras are NaN.
 #[test]
-fn no_slope_at_the_edge_is_not_a_number() {
+fn no_derivative_in_an_edge_case_is_nan() {
     let (host, file) = (Host::new(), file("losses"));
     for id in ["CosineSimilarity/edge/zero-vector", "CategoricalGeneralizedCrossEntropy/edge/zeros-ones"] {
         let case = case(&file, id);
@@ -208,7 +214,7 @@ fn no_slope_at_the_edge_is_not_a_number() {
         let mut target = plugfit_api::TensorMut::new(&mut gradient, &y_pred.shape);
         loss.value_and_gradient(y_true.tensor(None), y_pred.tensor(None), None, None, 1.0, &mut target)
             .expect("it fits");
-        assert!(gradient.iter().all(|slope| !slope.is_nan()), "{id}: {gradient:?}");
+        assert!(gradient.iter().all(|derivative| !derivative.is_nan()), "{id}: {gradient:?}");
         let expected = array(&case["gradient"]).values;
         let same = gradient.iter().zip(&expected).filter(|(_, expected)| !expected.is_nan());
         for (found, expected) in same {

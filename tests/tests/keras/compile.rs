@@ -1,3 +1,5 @@
+//! Compares compiled models with Keras: the names and values of their logs, and what can't be compiled.
+
 use plugfit::{
     Host,
     compile::{Compile, Compiled, LogValue, Output, Values},
@@ -5,7 +7,7 @@ use plugfit::{
 use plugfit_tests::golden::{Array, Failures, file, near, number};
 use serde_json::{Value, json};
 
-/// One output of a model: its name, what it says, what is right, and its weights.
+/// One output of a model: its name, predictions, targets and weights.
 struct Side {
     name: String,
     y_pred: Array,
@@ -14,7 +16,7 @@ struct Side {
 }
 
 impl Side {
-    /// Of samples `from` to `to`.
+    /// Returns the samples `from` to `to`.
     fn output(&self, from: usize, to: usize) -> Output<'_> {
         fn part(array: &Array, from: usize, to: usize) -> Values<'_> {
             let each = array.values.len() / array.shape[0] as usize;
@@ -40,7 +42,7 @@ fn sides(case: &Value) -> Vec<Side> {
         Side {
             name: name.into(),
             y_pred: Array::read(&case["predictions"][name]).unwrap_or_else(|| {
-                // A case that must be refused has no predictions; zeros of the right shape do.
+                // A case that must be refused has no predictions. Constants of the right shape suffice.
                 let units = output["kernel"]["shape"][1].as_i64().unwrap();
                 Array::new(vec![7, units], vec![0.5; 7 * units as usize], "float32".into())
             }),
@@ -105,7 +107,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
     compare(&compiled, &case["logs_first_train_on_batch"], "training")
 }
 
-/// What Keras refuses and we take, and why.
+/// Cases that Keras refuses and plugfit accepts, with the reason.
 const MORE: [(&str, &str); 3] = [
     ("refused/metrics-string", "one metric is a list of one"),
     ("refused/weighted-metrics-string", "the same"),
@@ -113,7 +115,7 @@ const MORE: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn compile_names_and_values_are_those_of_keras() {
+fn log_names_and_values_match_keras() {
     let (host, file) = (Host::new(), file("compile"));
     let mut failures = Failures::default();
     for case in file["cases"].as_array().unwrap() {
@@ -123,7 +125,7 @@ fn compile_names_and_values_are_those_of_keras() {
 }
 
 #[test]
-fn what_keras_cannot_compile_is_refused() {
+fn models_that_keras_cannot_compile_are_refused() {
     let (host, file) = (Host::new(), file("compile"));
     let mut failures = Failures::default();
     for case in file["refused"].as_array().unwrap() {

@@ -1,8 +1,10 @@
+//! Compares identifiers with Keras: their configurations, and what is refused.
+
 use plugfit::Host;
 use plugfit_tests::golden::{Failures, file, near};
 use serde_json::{Map, Value, json};
 
-/// The whole configuration of what an identifier means.
+/// Returns the full configuration of the component that an identifier creates.
 fn config(host: &Host, kind: &str, identifier: Value) -> plugfit::Result<Map<String, Value>> {
     match kind {
         "loss" => host.loss(identifier)?.get_config(),
@@ -15,7 +17,7 @@ fn config(host: &Host, kind: &str, identifier: Value) -> plugfit::Result<Map<Str
 fn same(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Number(a), Value::Number(b)) => near(a.as_f64().unwrap(), b.as_f64().unwrap(), 0.0, 1e-6),
-        // Keras writes a nested object with its module.
+        // Keras writes a nested object with its module and its own names.
         (Value::Object(a), Value::Object(b)) => a
             .iter()
             .filter(|(key, _)| *key != "class_name" && *key != "registered_name")
@@ -38,11 +40,11 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn what_keras_finds_by_an_identifier_is_found_with_the_same_configuration() {
+fn identifiers_have_the_same_configurations_as_in_keras() {
     let (host, file) = (Host::new(), file("identifiers"));
     let mut failures = Failures::default();
     for case in file["resolved"].as_array().unwrap() {
-        // Not what is none, nor base classes that can't be made.
+        // Skip null and base classes, which can't be created.
         let identifier = &case["identifier"];
         let is_base = ["Loss", "Metric", "metric"].iter().any(|base| identifier == base);
         if !identifier.is_null() && !is_base {
@@ -52,7 +54,7 @@ fn what_keras_finds_by_an_identifier_is_found_with_the_same_configuration() {
     failures.finish(100);
 }
 
-/// What Keras refuses and we take, and why.
+/// Returns why plugfit accepts an identifier that Keras refuses, if it does.
 fn more_than_keras(identifier: &Value) -> Option<&'static str> {
     let class = identifier["class_name"].as_str().or(identifier.as_str())?;
     let config = &identifier["config"];
@@ -74,7 +76,7 @@ fn more_than_keras(identifier: &Value) -> Option<&'static str> {
 }
 
 #[test]
-fn what_keras_refuses_as_an_identifier_is_refused() {
+fn identifiers_that_keras_refuses_are_refused() {
     let (host, file) = (Host::new(), file("identifiers"));
     let mut failures = Failures::default();
     for case in file["refused"].as_array().unwrap() {

@@ -1,9 +1,11 @@
+//! Compares losses and their gradients with Keras.
+
 use plugfit::{Host, component::LossValue};
 use plugfit_api::TensorMut;
 use plugfit_tests::golden::{Array, Failures, cases, file, near};
 use serde_json::Value;
 
-/// Where the numbers aren't Keras's, and why.
+/// Cases that deliberately differ from Keras, with the reason.
 const BETTER: [(&str, &str); 8] = [
     ("BinaryFocalCrossentropy/edge/large-logits", "computed from the logits: Keras clips their probabilities"),
     ("CategoricalFocalCrossentropy/edge/large-logits", "the same"),
@@ -12,8 +14,8 @@ const BETTER: [(&str, &str); 8] = [
         "smoothing divides by the length of the axis that has the classes",
     ),
     ("CategoricalFocalCrossentropy/config:axis=1/3d/smoothing", "the same"),
-    ("CosineSimilarity/edge/zero-vector", "no slope is NaN"),
-    ("CategoricalGeneralizedCrossEntropy/edge/zeros-ones", "no slope is NaN"),
+    ("CosineSimilarity/edge/zero-vector", "no derivative is NaN"),
+    ("CategoricalGeneralizedCrossEntropy/edge/zeros-ones", "no derivative is NaN"),
     ("SparseCategoricalCrossentropy/edge/label-out-of-range", "ids that are no classes are refused"),
     ("CTC/impossible", "Keras's float32 cancels at a loss of 1e5"),
 ];
@@ -53,14 +55,14 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
     let expected = Array::read(&case["gradient"]).unwrap();
     for (i, (found, expected)) in gradient.iter().zip(&expected.values).enumerate() {
         if !near(f64::from(*found), *expected, absolute, relative.max(1e-4)) {
-            return Err(format!("slope {i} is {found}, not {expected}"));
+            return Err(format!("derivative {i} is {found}, not {expected}"));
         }
     }
     Ok(())
 }
 
 #[test]
-fn losses_and_their_gradients_are_those_of_keras() {
+fn losses_and_their_gradients_match_keras() {
     let (host, file) = (Host::new(), file("losses"));
     let mut failures = Failures::default();
     for case in cases(&file, "cases", &[]) {
@@ -70,7 +72,7 @@ fn losses_and_their_gradients_are_those_of_keras() {
 }
 
 #[test]
-fn what_keras_refuses_is_refused() {
+fn cases_that_keras_refuses_are_refused() {
     let (host, file) = (Host::new(), file("losses"));
     let mut failures = Failures::default();
     for case in cases(&file, "refused", &[]).into_iter().filter(|case| is_refusal(case)) {
@@ -83,7 +85,7 @@ fn what_keras_refuses_is_refused() {
     failures.finish(30);
 }
 
-/// The others are shortcomings of Keras.
+/// Returns whether Keras refuses a case on purpose. The other errors are shortcomings of Keras.
 fn is_refusal(case: &Value) -> bool {
     case["id"].as_str().is_some_and(|id| id.contains("refused/"))
 }

@@ -1,4 +1,4 @@
-//! The standard set gives Keras's numbers.
+//! Compares the standard set with golden vectors of Keras.
 
 mod better;
 mod compile;

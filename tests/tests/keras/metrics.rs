@@ -1,9 +1,11 @@
+//! Compares metrics with Keras.
+
 use plugfit::{Host, component::Metric};
 use plugfit_api::metric::Outcome;
 use plugfit_tests::golden::{Array, Failures, cases, file, near};
 use serde_json::Value;
 
-/// Where the numbers aren't Keras's, and why.
+/// Cases that deliberately differ from Keras, with the reason.
 const BETTER: [(&str, &str); 10] = [
     ("RootMeanSquaredError/3d/mask*", "the mask counts, as it does for every other metric"),
     ("PearsonCorrelation/axis=0", "all samples are correlated, whatever batches they come in, not each batch"),
@@ -51,7 +53,7 @@ impl Batch {
 fn compare(metric: &Metric, expected: &Value, what: &str) -> Result<(), String> {
     let expected = Array::read(expected).ok_or("no result")?;
     let (shape, values) = match metric.result().map_err(|error| error.to_string())? {
-        // Keras has no word for it but 0, or NaN.
+        // Keras returns 0 or NaN for an undefined result.
         Outcome::Undefined if expected.values.iter().all(|&value| value == 0.0 || value.is_nan()) => return Ok(()),
         Outcome::Undefined => return Err(format!("{what} is undefined, not {:?}", expected.values)),
         Outcome::Scalar(value) => (Vec::new(), vec![value]),
@@ -98,7 +100,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn metrics_are_those_of_keras_batch_for_batch_after_resets_and_merged() {
+fn metrics_match_keras_after_each_batch_after_resets_and_merged() {
     let (host, file) = (Host::new(), file("metrics"));
     let mut failures = Failures::default();
     for case in cases(&file, "cases", &[]) {
@@ -108,11 +110,11 @@ fn metrics_are_those_of_keras_batch_for_batch_after_resets_and_merged() {
 }
 
 #[test]
-fn what_keras_refuses_is_refused() {
+fn cases_that_keras_refuses_are_refused() {
     let (host, file) = (Host::new(), file("metrics"));
     let mut failures = Failures::default();
     let refused = cases(&file, "refused", &[]).into_iter();
-    // The others are shortcomings of Keras.
+    // The other errors are shortcomings of Keras.
     for case in refused.filter(|case| case["id"].as_str().is_some_and(|id| id.contains("refused/"))) {
         let result = match check(&host, case) {
             Err(_) => Ok(()),

@@ -1,3 +1,5 @@
+//! Compares optimizers with Keras.
+
 use plugfit::{Host, network::Parameter};
 use plugfit_tests::golden::{Array, Failures, cases, file, near};
 use serde_json::Value;
@@ -21,7 +23,7 @@ const CLASSES: [&str; 16] = [
     "ScheduleFreeAdamW",
 ];
 
-/// How far steps may be off: float32 shows in some of them.
+/// Returns the absolute and relative tolerance. Some optimizers amplify the rounding errors of float32.
 fn tolerance(class: &str) -> (f64, f64) {
     match class {
         "Muon" => (1e-4, 1e-4),
@@ -67,7 +69,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
         Ok(())
     };
     for (step, gradients) in list(&case["gradients"]).iter().enumerate() {
-        // One inside of another has its own rate and its own count, of which the host knows nothing.
+        // An inner optimizer has its own rate and its own count, which the host can't read.
         let is_inside = case["identifier"]["config"]["inner_optimizer"].is_object();
         if let Some(expected) = case["learning_rates"][step].as_f64()
             && !is_inside
@@ -99,7 +101,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn optimizers_take_the_steps_of_keras() {
+fn optimizer_steps_match_keras() {
     let (host, file) = (Host::new(), file("optimizers"));
     let mut failures = Failures::default();
     for case in cases(&file, "cases", &CLASSES) {
@@ -109,7 +111,7 @@ fn optimizers_take_the_steps_of_keras() {
 }
 
 #[test]
-fn an_optimizer_of_a_plugin_that_keeps_a_product_over_all_steps_takes_the_steps_of_keras() {
+fn the_steps_of_nadam_from_a_plugin_match_keras() {
     let host = Host::empty().with_plugins(plugfit_tests::build::library("drafts")).expect("it loads");
     let file = file("optimizers");
     let mut failures = Failures::default();

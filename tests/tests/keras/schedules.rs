@@ -1,3 +1,5 @@
+//! Compares learning rate schedules with Keras.
+
 use plugfit::Host;
 use plugfit_api::schedule::When;
 use plugfit_tests::golden::{Failures, cases, file, near, number};
@@ -19,7 +21,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn schedules_give_the_rates_of_keras() {
+fn schedules_match_keras() {
     let (host, file) = (Host::new(), file("schedules"));
     let mut failures = Failures::default();
     for case in cases(&file, "cases", &[]) {

@@ -1,8 +1,9 @@
-"""Components as Keras's own classes: ``model.compile(optimizer=plugfit.keras.optimizer("Prodigy", weight_decay=0.01), ...)``.
+"""Components for Keras: ``model.compile(optimizer=plugfit.keras.optimizer("Prodigy", weight_decay=0.01), ...)``.
 
-Losses, metrics and optimizers here are real ``keras.losses.Loss``, ``keras.metrics.Metric`` and ``keras.optimizers.Optimizer``, on Keras's
-JAX and PyTorch backends; within a compiled JAX function they are called back on the CPU. They serialize by their identifier; a Python
-function by the name that Keras knows it by (``keras.saving.register_keras_serializable``).
+The classes derive from ``keras.losses.Loss``, ``keras.metrics.Metric`` and ``keras.optimizers.Optimizer``, and support
+Keras's JAX and PyTorch backends. A compiled JAX function calls them on the CPU through a callback. They are serialized
+by their identifier; a Python function is serialized by the name under which it is registered
+(``keras.saving.register_keras_serializable``).
 """
 
 from __future__ import annotations
@@ -23,22 +24,25 @@ __all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
 for _made in (Loss, Metric, Optimizer):
     _made.__module__ = __name__
 
-# What Keras serialized is found, from the first on.
+# Register the standard classes now, so that Keras can deserialize them.
 for _registry in (_losses._registry, _metrics._registry, _optimizers._registry, _schedules._registry):
     for _class in _registry.classes.values():
         _class._let_keras_know()
 
 
 def loss(identifier: Any, *, name=None, reduction=None, dtype=None, **settings: Any) -> Loss:
-    """A loss by its identifier, to compile a Keras model with; by its name it takes settings: ``loss("Huber", delta=2.0)``."""
+    """Returns the loss for an identifier, for ``compile`` in Keras. A name may have settings: ``loss("Huber",
+    delta=2.0)``."""
     return Loss(with_settings(identifier, settings), name=name, reduction=reduction, dtype=dtype)
 
 
 def metric(identifier: Any, *, name=None, dtype=None, **settings: Any) -> Metric:
-    """A metric by its identifier, to compile a Keras model with; by its name it takes settings: ``metric("Precision", top_k=3)``."""
+    """Returns the metric for an identifier, for ``compile`` in Keras. A name may have settings:
+    ``metric("Precision", top_k=3)``."""
     return Metric(with_settings(identifier, settings), name=name, dtype=dtype)
 
 
 def optimizer(identifier: Any, *, name=None, **settings: Any) -> Optimizer:
-    """An optimizer by its identifier, to compile a Keras model with; by its name it takes settings: ``optimizer("SGD", momentum=0.9)``."""
+    """Returns the optimizer for an identifier, for ``compile`` in Keras. A name may have settings:
+    ``optimizer("SGD", momentum=0.9)``."""
     return Optimizer(with_settings(identifier, settings), name=name)

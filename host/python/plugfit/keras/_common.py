@@ -1,4 +1,4 @@
-"""What losses, metrics and optimizers in Keras have in common."""
+"""Functions that the losses, metrics and optimizers for Keras share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._arrays import plain
 
 
 def backend():
-    """Keras's backend, which must be one that there is something for."""
+    """Returns the name of Keras's backend. Raises NotImplementedError if it isn't supported."""
     name = keras.backend.backend()
     if name not in ("jax", "torch"):
         raise NotImplementedError(f"plugfit.keras is for Keras's jax and torch backends, not {name}")
@@ -18,12 +18,13 @@ def backend():
 
 
 def to_numpy(tensor):
-    """Its numbers, in a dtype of their own, not Keras's float32; None is None."""
+    """Converts a tensor to NumPy. A NumPy array keeps its dtype, and None returns None."""
     return tensor if tensor is None or isinstance(tensor, np.ndarray) else keras.ops.convert_to_numpy(tensor)
 
 
 def numbers(value, name):
-    """What isn't a tensor yet as an array of numbers: Keras's backends pass over masks, and take objects for NaN."""
+    """Converts a value that isn't a tensor to an array of numbers. Keras's backends would ignore masks and convert
+    objects to NaN."""
     of_a_table = hasattr(value, "null_count") or hasattr(value, "iloc")
     if isinstance(value, np.ndarray) or of_a_table:
         return _fitting(plain(value, name), name)
@@ -33,7 +34,7 @@ def numbers(value, name):
 
 
 def held(dtype):
-    """The name of what the backend has for a dtype: JAX has 64 bits only where it is told so (jax_enable_x64)."""
+    """Returns the name of the backend's dtype for a dtype. JAX has 64-bit dtypes only with jax_enable_x64."""
     if backend() != "jax":
         return dtype
     import jax
@@ -42,7 +43,7 @@ def held(dtype):
 
 
 def _fitting(array, name):
-    """The array, which the backend must not narrow to other numbers."""
+    """Returns the array. Raises ValueError if the backend's narrower dtype can't represent its numbers."""
     narrow = held(array.dtype.name)
     if narrow == array.dtype.name:
         return array
@@ -58,27 +59,27 @@ def _fitting(array, name):
 
 
 def is_traced(*tensors):
-    """Whether JAX is tracing one of them."""
+    """Returns whether JAX is tracing one of the tensors."""
     import jax
 
     return any(isinstance(tensor, jax.core.Tracer) for tensor in tensors)
 
 
 def identifier_of(component):
-    """What is saved with a Keras model."""
+    """Returns the identifier that is saved with a Keras model."""
     config = component.get_config()
     if component._given_dtype is not None:
         config["dtype"] = component._given_dtype
     if component._function is None:
         return {"class_name": component._spec["class_name"], "config": config}
     if getattr(component._function, "_is_of_a_class", False):
-        raise ValueError(f"{component.name} is of a class of one's own, which can't be serialized")
-    # By the name that Keras knows the function by.
+        raise ValueError(f"{component.name} is an instance of a user-defined class, which can't be serialized")
+    # Keras serializes a function by the name under which it is registered.
     return {**config, "fn": keras.saving.serialize_keras_object(config["fn"])}
 
 
 def found(module, wrapper, identifier):
-    """What :func:`identifier_of` was written of, or ``module.get`` finds."""
+    """Returns the component for an identifier of :func:`identifier_of`, or for any identifier of ``module.get``."""
     if isinstance(identifier, dict) and "fn" in identifier:
         function = identifier["fn"]
         return wrapper(**{**identifier, "fn": function if callable(function) else keras.saving.deserialize_keras_object(function)})

@@ -1,4 +1,4 @@
-"""Losses in Keras: the gradient comes with the value."""
+"""Losses for Keras. The plug-in computes their gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import _common
 
 @keras.saving.register_keras_serializable("plugfit")
 class Loss(keras.losses.Loss):
-    """A loss of plugfit's as Keras's."""
+    """A plugfit loss as a Keras loss."""
 
     def __init__(self, identifier, name=None, reduction=None, dtype=None):
         self._loss = _common.found(_losses, _losses.LossFunctionWrapper, identifier)
@@ -34,25 +34,25 @@ class Loss(keras.losses.Loss):
         return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), _common.held(self.dtype))
 
     def call(self, y_true, y_pred):
-        """The values, not reduced."""
+        """Returns the values without reduction."""
         return keras.ops.convert_to_tensor(self._loss.call(_common.to_numpy(y_true), _common.to_numpy(y_pred)))
 
     def get_config(self):
-        """The identifier, and what is Keras's own."""
+        """Returns the identifier and Keras's own settings."""
         return {"identifier": _common.identifier_of(self._loss), "name": self.name, "reduction": self._loss.reduction}
 
 
-def _value_and_slopes(loss, y_true, y_pred, sample_weight, mask, cotangent=None):
-    """The loss, and what the cotangent pulls back to ``y_pred``; none is 1."""
-    value, slopes = loss.value_and_gradient(y_true, y_pred, sample_weight, mask)
+def _value_and_derivatives(loss, y_true, y_pred, sample_weight, mask, cotangent=None):
+    """Returns the loss, and the cotangent's vector-Jacobian product with respect to ``y_pred``. The default is 1."""
+    value, derivatives = loss.value_and_gradient(y_true, y_pred, sample_weight, mask)
     if cotangent is None:
-        return value, slopes
+        return value, derivatives
     if np.ndim(value) == 0:
-        return value, slopes * slopes.dtype.type(cotangent)
-    # Not reduced: the cotangent weighs the values.
-    weight = np.asarray(cotangent, slopes.dtype)
+        return value, derivatives * derivatives.dtype.type(cotangent)
+    # Without reduction, the cotangent is a weight of each value.
+    weight = np.asarray(cotangent, derivatives.dtype)
     if sample_weight is not None:
-        given = np.asarray(sample_weight, slopes.dtype)
+        given = np.asarray(sample_weight, derivatives.dtype)
         weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
     return value, loss.gradient(y_true, y_pred, weight, mask)
 
@@ -74,22 +74,22 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
 
     shape = ()
     if loss.reduction == "none" or _common.is_traced(y_pred, *others.values()) and all(isinstance(length, int) for length in y_pred.shape):
-        # The shape of the values follows from the shapes alone, and so does whether they fit, which is best said here.
+        # The shape of the values depends only on the shapes of the inputs. A mismatch raises a clear error here.
         zeros = {name: np.zeros(array.shape, array.dtype) for name, array in {**others, "y_pred": y_pred}.items()}
         shape = np.shape(loss(**zeros))
     dtype = np.dtype(_common.held("float64" if loss._given_dtype == "float64" else "float32"))
     of_value = jax.ShapeDtypeStruct(shape, dtype)
-    of_slopes = jax.ShapeDtypeStruct(y_pred.shape, dtype)
+    of_derivatives = jax.ShapeDtypeStruct(y_pred.shape, dtype)
 
     def call(others, y_pred):
         return np.asarray(loss(*arguments(others, y_pred)), dtype)
 
     def call_both(others, y_pred):
-        value, slopes = _value_and_slopes(loss, *arguments(others, y_pred))
-        return np.asarray(value, dtype), np.asarray(slopes, dtype)
+        value, derivatives = _value_and_derivatives(loss, *arguments(others, y_pred))
+        return np.asarray(value, dtype), np.asarray(derivatives, dtype)
 
-    def call_pulled(others, y_pred, cotangent):
-        return np.asarray(_value_and_slopes(loss, *arguments(others, y_pred), np.asarray(cotangent))[1], dtype)
+    def call_vjp(others, y_pred, cotangent):
+        return np.asarray(_value_and_derivatives(loss, *arguments(others, y_pred), np.asarray(cotangent))[1], dtype)
 
     @jax.custom_vjp
     def value_of(y_pred, others):
@@ -97,17 +97,17 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
 
     def forward(y_pred, others):
         if shape == ():
-            value, slopes = jax.pure_callback(call_both, (of_value, of_slopes), others, y_pred)
-            return value, (slopes, y_pred, others)
+            value, derivatives = jax.pure_callback(call_both, (of_value, of_derivatives), others, y_pred)
+            return value, (derivatives, y_pred, others)
         return value_of(y_pred, others), (None, y_pred, others)
 
-    def backward(kept, cotangent):
-        slopes, y_pred, others = kept
-        if slopes is None:
-            slopes = jax.pure_callback(call_pulled, of_slopes, others, y_pred, cotangent)
+    def backward(residuals, cotangent):
+        derivatives, y_pred, others = residuals
+        if derivatives is None:
+            derivatives = jax.pure_callback(call_vjp, of_derivatives, others, y_pred, cotangent)
         else:
-            slopes = slopes * cotangent
-        return slopes.astype(y_pred.dtype), None
+            derivatives = derivatives * cotangent
+        return derivatives.astype(y_pred.dtype), None
 
     value_of.defvjp(forward, backward)
     return value_of(y_pred, others)

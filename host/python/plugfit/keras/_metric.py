@@ -1,4 +1,4 @@
-"""Metrics in Keras: what they have seen is beside its variables."""
+"""Metrics for Keras. Their state is stored outside of Keras's variables."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from . import _common
 
 @keras.saving.register_keras_serializable("plugfit")
 class Metric(keras.metrics.Metric):
-    """A metric of plugfit's as Keras's. What it has seen is kept beside Keras's variables: in a compiled JAX function it is updated by a
-    callback, in order."""
+    """A plugfit metric as a Keras metric. Its state isn't in Keras's variables: a compiled JAX function updates it with
+    an ordered callback."""
 
     def __init__(self, identifier, name=None, dtype=None):
-        # A copy, so that two models don't share what they have seen.
+        # A copy, so that two models don't share a state.
         self._metric = _common.found(_metrics, _metrics.MeanMetricWrapper, identifier)._again()
         self._like = None
         theirs = getattr(keras.metrics, type(self._metric).__name__, None) if self._metric._is_standard() else None
-        # Of Keras's own only means look at the mask of predictions.
+        # In Keras only means use the mask of predictions.
         self._takes_masks = not self._metric._takes_values and (theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper))
         super().__init__(name=name or self._metric.name, dtype=dtype)
-        # Keras takes a metric without variables for one that wasn't made.
+        # Keras regards a metric without variables as not built.
         self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")
 
     def update_state(self, *args, **kwargs):
-        """As the plug-in's metric takes it: ``y_true, y_pred, sample_weight=None``, or ``values, sample_weight=None``."""
+        """Updates the state with ``y_true, y_pred, sample_weight=None``, or with ``values, sample_weight=None``."""
         if self._takes_masks:
             mask = keras.src.backend.get_keras_mask(kwargs.get("y_pred", args[1] if len(args) > 1 else None))
             if mask is not None:
@@ -54,17 +54,17 @@ class Metric(keras.metrics.Metric):
         )
 
     def _probe(self, args, kwargs):
-        """Finds out what results look like, from a batch of ones: a compiled function must know before there is one."""
+        """Computes the shape of results from a batch of ones, since a compiled function needs it in advance."""
         ones = lambda argument: None if argument is None else np.ones(argument.shape, argument.dtype)
         metric = self._metric._again()
         try:
             metric.update_state(*map(ones, args), **{name: ones(argument) for name, argument in kwargs.items()})
-        except ValueError:  # values that can't be, as a class id of 1 where there is one class
+        except ValueError:  # 1 isn't valid, such as a class id if there is only one class
             return
         self._like = metric.result()
 
     def result(self):
-        """What it has come to, in float32: a tensor, or a dict of them."""
+        """Returns the result in float32: a tensor, or a dict of them."""
         if _common.backend() == "jax" and _common.is_traced(self._updates.value):
             import jax
             from jax.experimental import io_callback
@@ -78,14 +78,14 @@ class Metric(keras.metrics.Metric):
         result = self._metric.result()
         if isinstance(shapes, dict):
             return {name: np.float32(result[name]) for name in shapes}
-        # Where nothing is defined yet, one number stands for all.
+        # A result that isn't defined yet is a single number.
         return np.broadcast_to(np.asarray(result, np.float32), shapes.shape)
 
     def reset_state(self):
-        """Forgets what it has seen."""
+        """Resets the state."""
         self._metric.reset_state()
         super().reset_state()
 
     def get_config(self):
-        """The identifier, and what is Keras's own."""
+        """Returns the identifier and Keras's own settings."""
         return {"identifier": _common.identifier_of(self._metric), "name": self.name}

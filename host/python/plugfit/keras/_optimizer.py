@@ -1,4 +1,4 @@
-"""Optimizers in Keras: a step is one call for all variables."""
+"""Optimizers for Keras. A step is one call of the plug-in for all variables."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from . import _common
 
 
 def _setting(key):
-    """A setting of the plug-in's, which sees to it, under Keras's name."""
+    """Returns a read-only property, under Keras's name, for a setting that the plug-in applies."""
 
     def read(self):
         return self._optimizer.get_config().get(key)
 
     def write(self, value):
-        # Keras's own beginning comes before there is an optimizer.
+        # Keras's constructor sets it before `_optimizer` exists.
         if "_optimizer" in self.__dict__:
-            raise AttributeError(f"{key} is set where the optimizer is made")
+            raise AttributeError(f"{key} can only be set when the optimizer is created")
 
     return property(read, write)
 
 
 @keras.saving.register_keras_serializable("plugfit")
 class Optimizer(keras.optimizers.Optimizer):
-    """An optimizer of plugfit's as Keras's. The slots are kept beside Keras's variables, and saved with them."""
+    """A plugfit optimizer as a Keras optimizer. Its slots are stored outside of Keras's variables, and saved with
+    them."""
 
     def __init__(self, identifier, name=None):
         given = _optimizers.get(identifier)
         if not isinstance(given, _optimizers.Optimizer):
-            raise ValueError("this is an optimizer of another framework, which Keras can't have from here")
+            raise ValueError("this optimizer belongs to another framework: plugfit.keras can't use it")
         if type(given).__name__ == "LossScaleOptimizer":
-            raise ValueError("give the inner optimizer, and put Keras's own LossScaleOptimizer around what comes of it")
+            raise ValueError("pass the inner optimizer, and wrap the result in Keras's own LossScaleOptimizer")
         made = given._unstepped()
         config = made.get_config()
         rate = config.get("learning_rate", 0.001)
         if isinstance(rate, dict):
-            # Keras shows it; the steps are the plug-in's.
+            # Keras only displays the schedule; the plug-in applies it.
             rate = keras.optimizers.schedules.deserialize(rate) if rate.get("module") else made.learning_rate
         super().__init__(learning_rate=rate, name=name or made.name)
         self._optimizer = made
@@ -53,12 +54,12 @@ class Optimizer(keras.optimizers.Optimizer):
 
     @property
     def loss_scale_factor(self):
-        """What gradients are divided by; can be set before the first step, as optimizers around this one do."""
+        """The divisor of gradients. It can be set before the first step, as wrapping optimizers do."""
         return self._optimizer.get_config().get("loss_scale_factor")
 
     @loss_scale_factor.setter
     def loss_scale_factor(self, factor):
-        # Keras's own beginning comes before there is an optimizer.
+        # Keras's constructor sets it before `_optimizer` exists.
         if "_optimizer" not in self.__dict__ or factor == self.loss_scale_factor:
             return
         if self._optimizer._is_built:
@@ -71,23 +72,23 @@ class Optimizer(keras.optimizers.Optimizer):
     global_clipnorm = _setting("global_clipnorm")
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """As Keras's."""
+        """Excludes variables from weight decay, as in Keras."""
         self._optimizer.exclude_from_weight_decay(var_names=var_names)
         self._undecayed = [*self._undecayed, *(var_list or ())]
 
     def update_step(self, gradient, variable, learning_rate):
-        """Not there: a step sees to all variables at once."""
+        """Isn't supported: a step updates all variables at once."""
         raise NotImplementedError("a step sees to all variables at once: call apply")
 
     def _names(self):
         if self._loaded_names is not None:
-            # A layer may be called otherwise in a loaded model; the slots are those of the names then.
+            # Layers may have other names in a loaded model; the slots use the names from the time of saving.
             return self._loaded_names
         names = [variable.path for variable in self._trainable_variables]
         return names if len(set(names)) == len(names) else [f"{name}#{i}" for i, name in enumerate(names)]
 
     def apply(self, grads, trainable_variables=None):
-        """A step over all variables, in one call of the plug-in."""
+        """Updates all variables by one step, in one call of the plug-in."""
         grads = list(grads)
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
@@ -98,7 +99,7 @@ class Optimizer(keras.optimizers.Optimizer):
                     self.build(trainable_variables)
         partial = list(map(id, trainable_variables)) != list(map(id, self._trainable_variables))
         if partial:
-            # The slots are of all variables; the others stay as they are.
+            # The slots belong to all variables; variables without a gradient stay unchanged.
             self._check_variables_are_known(trainable_variables)
             given = dict(zip(map(self._get_variable_index, trainable_variables), grads))
             trainable_variables = self._trainable_variables
@@ -108,7 +109,7 @@ class Optimizer(keras.optimizers.Optimizer):
         present = [grad is not None for grad in grads]
         grads = [keras.ops.convert_to_tensor(_common.numbers(grad, "a gradient"), sparse=False) for grad in grads if grad is not None]
         rate = None if self._optimizer_has_schedule() else keras.ops.convert_to_tensor(self.learning_rate)
-        # Of variables that are replaced, or weren't given, no gradient is missed.
+        # Don't warn about missing gradients of variables that are replaced or weren't passed.
         quiet = bool(grads) and (replaced or partial)
         if replaced and not grads:
             updated = values
@@ -129,25 +130,25 @@ class Optimizer(keras.optimizers.Optimizer):
         self.assign_add(self._iterations, 1)
 
     def _replace(self, variables, grads):
-        """Writes to variables that are replaced by their gradients (scales of float8 layers), which are left out of ``grads`` then; whether
-        there are any."""
+        """Assigns the gradients of variables that are replaced by their gradient (scales of float8 layers), and removes
+        these from ``grads``. Returns whether there are any."""
         replaced = [index for index, variable in enumerate(variables) if self._overwrite_variable_with_gradient(variable)]
         for index in replaced:
             if grads[index] is not None:
                 if self._steps_of_an_update:
-                    raise NotImplementedError(f"{variables[index].path} is replaced by its gradient, of which there are no sums")
+                    raise NotImplementedError(f"{variables[index].path} is replaced by its gradient, which can't be accumulated")
                 self.assign(variables[index], grads[index])
                 grads[index] = None
         return bool(replaced)
 
     @property
     def iterations(self):
-        """Updates made: of several steps where gradients are accumulated."""
+        """The number of updates. An update takes several steps if gradients are accumulated."""
         steps = self._steps_of_an_update
         return keras.ops.floor_divide(self._iterations, steps) if steps else self._iterations
 
     def scale_loss(self, loss):
-        """Multiplied by the plug-in's loss_scale_factor, which a step divides gradients by."""
+        """Multiplies the loss by the plug-in's loss_scale_factor, by which a step divides gradients."""
         return loss * self._optimizer.loss_scale
 
     def _optimizer_has_schedule(self):
@@ -158,7 +159,7 @@ class Optimizer(keras.optimizers.Optimizer):
         params = [np.array(value, np.float32, order="C") for value in values]
         if rate is not None and float(rate) != self._given_rate:
             self._optimizer.learning_rate = self._given_rate = float(rate)
-        # float32 where the model computes in less.
+        # Gradients may be of a lower precision; convert them to float32.
         names = self._names()
         self._build_plugin(params, names)
         step = self._optimizer._step if quiet else self._optimizer.apply
@@ -171,17 +172,17 @@ class Optimizer(keras.optimizers.Optimizer):
         variables = self._trainable_variables
         undecayed = [name for name, one in zip(names, variables) if any(one is other for other in self._undecayed)]
         self._optimizer.exclude_from_weight_decay(undecayed)
-        # As in Keras, expressions are looked for in a variable's name and not in its path.
+        # As in Keras, expressions search a variable's name, not its path.
         self._optimizer._build_once(params, names, [variable.name for variable in variables])
 
     def finalize_variable_values(self, var_list):
-        """Moves the variables to where they shall be evaluated, when training is over."""
+        """Moves the variables to the values at which they are evaluated, after training."""
         if not self._optimizer._is_built:
             return
         try:
             params = [np.array(_common.to_numpy(variable), np.float32, order="C") for variable in var_list]
         except (TypeError, RuntimeError):
-            # What stopped the training left variables without values, as JAX reuses their memory; it says what was wrong.
+            # Training failed, and JAX has reused the variables' memory. The original error is raised elsewhere.
             return
         self._optimizer.finalize(params)
         for variable, value in zip(var_list, params):
@@ -194,18 +195,18 @@ class Optimizer(keras.optimizers.Optimizer):
         store["plugfit_names"] = np.frombuffer(json.dumps(self._names()).encode(), np.uint8)
 
     def load_own_variables(self, store):
-        """Goes on from what save_own_variables wrote."""
+        """Restores what save_own_variables wrote."""
         if "plugfit" not in store.keys():
-            warnings.warn(f"{self.name} begins anew: what was saved is another optimizer's state", stacklevel=2)
+            warnings.warn(f"{self.name} keeps its initial state: the saved state belongs to another optimizer", stacklevel=2)
             return
-        kept = {name: store[name] for name in store.keys() if not name.startswith("plugfit")}
-        super().load_own_variables(kept)
-        # Its slots may be of parameters of other names.
+        own_variables = {name: store[name] for name in store.keys() if not name.startswith("plugfit")}
+        super().load_own_variables(own_variables)
+        # The current slots may belong to parameters with other names.
         self._optimizer = self._optimizer._unstepped()
         self._loaded_names = tuple(json.loads(np.asarray(store["plugfit_names"], np.uint8).tobytes()))
         self._optimizer.set_state(np.asarray(store["plugfit"], np.uint8).tobytes())
         self._given_rate = self._optimizer.learning_rate
 
     def get_config(self):
-        """The identifier, and what is Keras's own."""
+        """Returns the identifier and Keras's own settings."""
         return {"identifier": json.loads(json.dumps(_common.identifier_of(self._optimizer))), "name": self.name}

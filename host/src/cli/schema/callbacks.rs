@@ -6,7 +6,7 @@ use super::component::serialized;
 use super::text::{self, Keys};
 use crate::train::callbacks;
 
-/// A callback: its settings have the types of their defaults.
+/// Builds the schema of a callback. Settings have the types of their defaults.
 pub fn definition(schedule: &str) -> Value {
     let classes = callbacks::defaults();
     let mut texts = Vec::new();

@@ -1,4 +1,4 @@
-//! The schemas of identifiers: of losses, metrics, optimizers and schedules.
+//! The schemas of the identifiers of losses, metrics, optimizers and schedules.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,24 +10,24 @@ use crate::component::{base_keys, silent_keys};
 use crate::identifier::KEYS;
 use crate::plugin::{Component, Field, Kind};
 
-/// What is called a name in an identifier of a kind.
+/// A component that an identifier of a kind can name.
 struct Named {
-    /// The kind of the component: among the metrics, a loss is the mean of its values.
+    /// The kind of the component. A loss can also be named as a metric: the mean of its values.
     kind: Kind,
     component: Component,
-    /// What the host finds it by.
+    /// The names by which the host finds the component.
     spellings: Vec<String>,
 }
 
-/// The settings that have to be given.
+/// Returns the settings that have no default.
 fn required(component: &Component) -> impl Iterator<Item = &str> {
     component.fields.iter().filter(|field| field.default.is_none()).map(|field| field.name.as_str())
 }
 
 impl Named {
-    /// The pattern of its names.
+    /// Returns the pattern of the component's names.
     fn pattern(&self) -> String {
-        // As in Keras, an optimizer's letters may be of any case, and a plug-in's not.
+        // As in Keras, names of optimizers are case-insensitive; names of plug-ins aren't.
         let (qualified, short): (Vec<&str>, Vec<&str>) =
             self.spellings.iter().map(String::as_str).partition(|spelling| spelling.contains('>'));
         let any_case = self.kind == Kind::Optimizer;
@@ -56,33 +56,33 @@ impl Named {
     }
 }
 
-/// Every component that an identifier of this kind may name. The host is asked what each spelling stands for, so that one that two
-/// plug-ins have is no name of either.
+/// Returns every component that an identifier of this kind can name. The host resolves each spelling, so that a
+/// spelling that two plug-ins share names neither of them.
 fn named(host: &Host, kind: Kind) -> Vec<Named> {
     let mut all: BTreeMap<(String, String), Named> = BTreeMap::new();
-    let own = host.spellings(kind);
+    let spellings_of_kind = host.spellings(kind);
     let kinds: &[Kind] = if kind == Kind::Metric { &[Kind::Metric, Kind::Loss] } else { &[kind] };
-    for &of in kinds {
-        let components = host.components(of).into_iter();
+    for &component_kind in kinds {
+        let components = host.components(component_kind).into_iter();
         let components: HashMap<(String, String), Component> = components
             .map(|(plugin, component)| ((plugin.name().to_owned(), component.name.clone()), component))
             .collect();
-        for (spelling, found) in host.spellings(of) {
-            // No loss is meant where there is a metric.
-            if of != kind && own.contains_key(&spelling) {
+        for (spelling, found) in host.spellings(component_kind) {
+            // A metric takes precedence over a loss of the same name.
+            if component_kind != kind && spellings_of_kind.contains_key(&spelling) {
                 continue;
             }
             let Some(owner) = found else { continue };
             let Some(component) = components.get(&owner) else { continue };
-            let key = (owner.0, format!("{of} {}", owner.1));
-            let new = || Named { kind: of, component: component.clone(), spellings: Vec::new() };
+            let key = (owner.0, format!("{component_kind} {}", owner.1));
+            let new = || Named { kind: component_kind, component: component.clone(), spellings: Vec::new() };
             all.entry(key).or_insert_with(new).spellings.push(spelling);
         }
     }
     all.into_values().collect()
 }
 
-/// The words whose meaning depends on the output.
+/// Returns the names whose meaning depends on the output.
 fn auto(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Loss => &["crossentropy", "ce"],
@@ -91,7 +91,7 @@ fn auto(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// Patterns of identifiers that are values in others.
+/// Patterns of identifiers that are values of settings.
 pub struct Nested {
     schedule: String,
     any: String,
@@ -104,7 +104,7 @@ impl Nested {
         let names: Vec<String> =
             Kind::ALL.into_iter().flat_map(|kind| named(host, kind)).map(|named| named.pattern()).collect();
         let brackets = text::brackets();
-        // Quoted, or an object: the host reads it.
+        // A quoted text or an object, which only the host validates.
         let other = format!(r"(?=[\x22'{{]){}", text::value());
         Nested {
             schedule: format!("(?:{}|{other})", or_never(&schedule)),
@@ -112,20 +112,20 @@ impl Nested {
         }
     }
 
-    /// A schedule.
+    /// Returns the pattern of a schedule.
     pub fn schedule(&self) -> &str {
         &self.schedule
     }
 }
 
-/// One of these patterns; of none, what matches nothing.
+/// Returns a pattern that matches any of these patterns, or nothing if there are none.
 fn or_never(patterns: &[String]) -> String {
     if patterns.is_empty() { "(?!)".into() } else { format!("(?:{})", patterns.join("|")) }
 }
 
-/// The patterns of settings' values.
+/// Patterns of the values of settings.
 struct Values<'n> {
-    /// None: any identifier.
+    /// The patterns of nested identifiers; `None` accepts any value.
     nested: Option<&'n Nested>,
 }
 
@@ -172,7 +172,8 @@ impl Values<'_> {
     }
 }
 
-/// An identifier of this kind: a name, a call, a function of a library, or an object with a class name and its settings.
+/// Builds the schema of an identifier of this kind: a name, a call, a C function, or an object with a class name and
+/// settings.
 pub fn identifier(host: &Host, kind: Kind, nested: &Nested) -> Value {
     let named = named(host, kind);
     let values = Values { nested: Some(nested) };
@@ -212,7 +213,7 @@ pub fn identifier(host: &Host, kind: Kind, nested: &Nested) -> Value {
             "if": {"properties": {"class_name": {"pattern": "#"}}, "required": ["class_name"]},
             "then": {"properties": {"config": {"properties": {"name": {}, "reduction": {}, "dtype": {}}, "additionalProperties": false}}},
         }));
-        // As Keras serializes a function, alone or in a wrapper.
+        // Functions as Keras serializes them, alone or in a wrapper.
         classes.push(text::alternatives(["function", "MeanMetricWrapper", "LossFunctionWrapper"], false));
         settings.push(json!({
             "if": {"properties": {"class_name": {"const": "function"}}, "required": ["class_name"]},
@@ -237,7 +238,7 @@ pub fn identifier(host: &Host, kind: Kind, nested: &Nested) -> Value {
     ]})
 }
 
-/// The keys of an object with this class name.
+/// Returns the keys of a serialized object with this class name.
 pub fn serialized(class_name: Value) -> Map<String, Value> {
     let any = KEYS.iter().filter(|key| **key != "args").map(|key| ((*key).to_owned(), json!({})));
     let mut keys: Map<String, Value> = any.collect();
@@ -246,7 +247,7 @@ pub fn serialized(class_name: Value) -> Map<String, Value> {
     keys
 }
 
-/// A library and a function of it.
+/// The pattern of a C function: a library, `#` and the function's name.
 const SYMBOL: &str = r"[^(]*[^(\s#]#[A-Za-z_][A-Za-z0-9_]*";
 
 fn exactly(pattern: &str) -> String {
@@ -281,7 +282,7 @@ fn config(kind: Kind, component: &Component) -> Value {
     schema
 }
 
-/// A setting of the host's. Null stands for the default, and false for no number, as in Keras.
+/// Builds the schema of a setting of the host. As in Keras, null stands for the default, and false for no number.
 fn base(type_: &str) -> Value {
     let part = |part| match part {
         "schedule" => json!({"$ref": "#/$defs/schedule"}),
@@ -292,12 +293,12 @@ fn base(type_: &str) -> Value {
     json!({"anyOf": type_.split(" or ").chain(["null"]).map(part).collect::<Vec<_>>()})
 }
 
-/// JSON has no such numbers, so that they are strings.
+/// Returns the schema of infinite numbers, which are strings because JSON doesn't have them.
 fn infinite() -> Value {
     json!({"enum": ["inf", "-inf", "Infinity", "-Infinity"]})
 }
 
-/// A setting of a plug-in's.
+/// Builds the schema of a setting of a plug-in.
 fn setting(field: &Field) -> Value {
     let mut schema = Map::new();
     let bounds = [
@@ -331,7 +332,7 @@ fn setting(field: &Field) -> Value {
     schema.into()
 }
 
-/// A value in an object of Keras's: an array, a tuple, a function, the policy of a dtype.
+/// Builds the schema of a value that Keras serializes as an object: an array, a tuple, a function or a dtype policy.
 pub fn keras_value() -> Value {
     json!({
         "type": "object",

@@ -1,4 +1,4 @@
-//! `plugfit schema`.
+//! `plugfit schema`: prints the JSON Schema of a run file.
 
 mod callbacks;
 mod component;
@@ -17,7 +17,7 @@ use crate::{Host, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// A run's file, whose plug-ins are loaded for it
+    /// A run file, whose plug-ins are included
     #[arg(value_parser = absolute())]
     file: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// The JSON Schema of a run's file, with the components that this host has.
+/// Builds the JSON Schema of a run file, with the components of this host.
 fn schema(host: &Host) -> Value {
     let nested = component::Nested::of(host);
     let mut definitions: Map<String, Value> = network::definitions().into_iter().collect();
@@ -65,7 +65,7 @@ fn schema(host: &Host) -> Value {
     let compile = json!({
         "optimizer": reference("optimizer"), "loss": reference("losses"),
         "loss_weights": {
-            "description": "By what each loss is multiplied in the total",
+            "description": "The factor of each loss in the total",
             "anyOf": [
                 {"type": ["number", "null"]},
                 {"type": "array", "items": number},
@@ -75,8 +75,8 @@ fn schema(host: &Host) -> Value {
         },
         "metrics": reference("metrics"), "weighted_metrics": reference("metrics"),
         "groups": {"type": ["array", "null"], "items": group},
-        "keras": {"type": "string", "description": "A .keras archive, whose compile_config stands for what isn't said"},
-        // What Keras stores of how it runs.
+        "keras": {"type": "string", "description": "A .keras archive, whose compile_config provides the keys that aren't given"},
+        // Keras's settings of how it runs a model.
         "run_eagerly": {}, "steps_per_execution": {}, "jit_compile": {}, "auto_scale_loss": {},
     });
     let whole = json!({"type": "integer", "minimum": 1});
@@ -106,7 +106,7 @@ fn schema(host: &Host) -> Value {
     })
 }
 
-/// A single one, none, a list of them, or a table by output name.
+/// Builds the schema of one component, null, a list, or a table by output name.
 fn per_output(kind: Kind) -> Value {
     let own = json!({"$ref": format!("#/$defs/{}", kind.plural())});
     json!({"anyOf": [
@@ -114,7 +114,7 @@ fn per_output(kind: Kind) -> Value {
         {"type": "null"},
         {"type": "array", "items": own},
         {"type": "object", "not": {"required": ["class_name"]}, "additionalProperties": own},
-        // As Keras writes a tuple.
+        // A tuple as Keras serializes it.
         {
             "type": "object", "required": ["class_name", "items"],
             "properties": {"class_name": {"const": "__tuple__"}, "items": {"type": "array", "items": own}},

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::text::{self, Keys};
 use crate::network::{Activation, Distribution};
 
-/// A layer: its class, the keys of its values without names, and all keys with the types of their values.
+/// A layer: its class, the keys of its positional values, and all keys with the types of their values.
 struct Layer {
     class: &'static str,
     positional: &'static [&'static str],
@@ -14,16 +14,16 @@ struct Layer {
 
 #[derive(Clone, Copy)]
 enum Type {
-    /// A whole number of at least this.
+    /// An integer of at least this.
     Whole(u64),
-    /// From 0 up to but not including 1.
+    /// A number in [0, 1).
     Share,
     Flag,
     Activation,
     Initializer,
     Text(&'static [&'static str]),
     Any,
-    /// Of Keras, and without a meaning here.
+    /// A key of Keras that isn't supported: its value must be null.
     Nothing,
 }
 
@@ -56,7 +56,7 @@ const LAYERS: [Layer; 4] = [
     Layer { class: "Flatten", positional: &[], keys: &[("data_format", Type::Text(&["channels_last"]))] },
 ];
 
-/// What every layer has.
+/// The keys that every layer has.
 const COMMON: [(&str, Type); 3] = [("name", Type::Text(&[])), ("trainable", Type::Flag), ("dtype", Type::Any)];
 
 impl Layer {
@@ -65,10 +65,10 @@ impl Layer {
     }
 
     fn pattern(&self) -> String {
-        let of = |key: &str| {
+        let pattern_of = |key: &str| {
             self.keys().find(|(name, _)| *name == key).map_or_else(text::value, |(_, type_)| type_.pattern())
         };
-        let positional: Vec<String> = self.positional.iter().map(|key| or_null(&of(key))).collect();
+        let positional: Vec<String> = self.positional.iter().map(|key| or_null(&pattern_of(key))).collect();
         let keys = self.keys().map(|(name, type_)| Keys { names: vec![name.into()], value: or_null(&type_.pattern()) });
         text::whole(&text::call(self.class, &positional, &keys.collect::<Vec<_>>()))
     }
@@ -120,13 +120,13 @@ impl Type {
     }
 }
 
-/// Names and class names.
+/// Returns the names and class names of initialisers.
 fn initializers() -> Vec<String> {
     let names = Distribution::names().filter_map(|name| Some([name, Distribution::from_name(name)?.class_name()]));
     names.flatten().map(str::to_owned).collect()
 }
 
-/// The definitions that the table refers to.
+/// Builds the definitions that [`table`] refers to.
 pub fn definitions() -> Vec<(String, Value)> {
     let texts = LAYERS.iter().map(|layer| json!({"type": "string", "pattern": layer.pattern()}));
     let settings: Vec<Value> = LAYERS
@@ -182,7 +182,7 @@ pub fn definitions() -> Vec<(String, Value)> {
     named.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-/// The table.
+/// Builds the schema of the table `[network]`.
 pub fn table() -> Value {
     let layers = json!({"type": "array", "items": {"$ref": "#/$defs/layer"}});
     let head = json!({
@@ -208,7 +208,7 @@ mod tests {
     use crate::network::LayerConfig;
 
     #[test]
-    fn the_keys_of_layers_are_those_that_are_read() {
+    fn the_schema_has_the_keys_that_layers_read() {
         for layer in LAYERS {
             for (key, type_) in layer.keys() {
                 let value = match type_ {

@@ -1,16 +1,17 @@
-//! Patterns for identifiers that are texts: `Huber(delta=2.0)`.
+//! Regular expressions for identifiers in text form: `Huber(delta=2.0)`.
 //!
-//! They accept what [`Call`](crate::identifier::Call) reads. A pattern can't count parentheses, so that values are nested a few levels
-//! deep at most. Every part is told by its first character, so that no engine has to go back.
+//! They accept what [`Call`](crate::identifier::Call) parses. A regular expression can't count parentheses, so values
+//! can only be nested a few levels deep. Alternatives differ in their first character, so that no engine has to
+//! backtrack.
 
 const QUOTED: &str = r#"(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"#;
 const WORD: &str = r#"[^\s()\[\]{},='"]+"#;
 const INFINITE: &str = "[+-]?inf|-?Infinity";
 
-/// How deep brackets may be nested in a value.
+/// The maximum depth of nested brackets in a value.
 const DEEPEST: usize = 3;
 
-/// A list, an object, or the values of a call, with its brackets.
+/// Returns the pattern of a list, an object, or the values of a call, with their brackets.
 pub fn brackets() -> String {
     let inside = format!(r#"[^()\[\]{{}}'"]|{QUOTED}"#);
     (0..DEEPEST).fold(String::new(), |inner, _| {
@@ -19,15 +20,15 @@ pub fn brackets() -> String {
     })
 }
 
-/// Any value: a quoted text, or a word, brackets, or a word and brackets.
+/// Returns the pattern of any value: a quoted text, a word, brackets, or a word and brackets.
 pub fn value() -> String {
     format!(r#"(?:{QUOTED}|(?=[^\s)\]}},='"])(?:{WORD})?(?:{})?)"#, brackets())
 }
 
-/// A number.
+/// The pattern of a finite number.
 pub const FINITE: &str = r"(?:[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)";
 
-/// A number, or infinity, which is a word.
+/// Returns the pattern of a number, or of infinity, which is a word.
 pub fn number() -> String {
     format!(r"(?:{FINITE}|{INFINITE}|[\x22'](?:{INFINITE})[\x22'])")
 }
@@ -35,20 +36,20 @@ pub fn number() -> String {
 pub const BOOLEAN: &str = "(?:[Tt]rue|[Ff]alse)";
 pub const NOTHING: &str = "(?:None|null)";
 
-/// One of these words, quoted or not; as letters of any case where `any_case`.
+/// Returns the pattern of one of these words, quoted or not; case-insensitive if `any_case`.
 pub fn words<'a>(names: impl IntoIterator<Item = &'a str>, any_case: bool) -> String {
     let names = alternatives(names, any_case);
     format!(r"(?:{names}|[\x22']{names}[\x22'])")
 }
 
-/// One of these texts.
+/// Returns the pattern of one of these texts; case-insensitive if `any_case`.
 pub fn alternatives<'a>(texts: impl IntoIterator<Item = &'a str>, any_case: bool) -> String {
     let texts: Vec<String> =
         texts.into_iter().map(|text| if any_case { in_any_case(text) } else { literal(text) }).collect();
     format!("(?:{})", texts.join("|"))
 }
 
-/// A text, letter by letter.
+/// Escapes a text for use in a pattern.
 fn literal(text: &str) -> String {
     text.chars()
         .map(
@@ -59,7 +60,7 @@ fn literal(text: &str) -> String {
         .collect()
 }
 
-/// A text in letters of any case: schemas have no flag for it.
+/// Returns a case-insensitive pattern of a text: JSON Schema has no flag for that.
 fn in_any_case(text: &str) -> String {
     let letter = |letter: char| match letter.is_ascii_alphabetic() {
         true => format!("[{}{}]", letter.to_ascii_uppercase(), letter.to_ascii_lowercase()),
@@ -68,15 +69,15 @@ fn in_any_case(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// The keys that take a value of the same form, and its pattern.
+/// Keys whose values have the same pattern.
 pub struct Keys {
     pub names: Vec<String>,
     pub value: String,
 }
 
-/// A name, or a call of it: first values without names, each with its pattern, then those with one of these keys.
+/// Returns the pattern of a name, or of a call: first positional values, each with its pattern, then values with keys.
 pub fn call(name: &str, positional: &[String], keys: &[Keys]) -> String {
-    // A comma, or the parenthesis to come.
+    // A comma, or a lookahead to the closing parenthesis.
     let separator = r"\s*(?:,\s*|(?=\)))";
     let positional =
         positional.iter().rev().fold(String::new(), |rest, value| format!("(?:{value}{separator}{rest})?"));
@@ -89,7 +90,7 @@ pub fn call(name: &str, positional: &[String], keys: &[Keys]) -> String {
     format!(r"{name}(?:\s*\(\s*{positional}{keyed}\))?")
 }
 
-/// The whole of a text, spaces around it passed over.
+/// Returns a pattern that matches a whole text, except for spaces around it.
 pub fn whole(pattern: &str) -> String {
     format!(r"^\s*{pattern}\s*$")
 }

@@ -1,4 +1,4 @@
-//! The memory that host and worker share, and whose turn it is.
+//! The memory that the host and a worker share, and the turn protocol between them.
 
 use std::io::Result;
 use std::sync::Arc;
@@ -7,37 +7,37 @@ use std::time::{Duration, Instant};
 
 use super::system::{self, Mapping};
 
-/// What the shared memory begins with.
+/// The start of the shared memory.
 #[repr(C)]
 pub struct Header {
-    /// Whose turn it is.
+    /// Whose turn it is: [`HOST`], [`WORKER`] or [`ENDED`].
     pub turn: AtomicU32,
-    /// Not 0 once a long call shall stop.
+    /// Not 0 once a long call must stop.
     pub cancelled: AtomicU32,
-    /// Where the message ends.
+    /// The end of the message.
     pub end: AtomicU64,
-    /// Where host and worker run.
+    /// The processors on which the host and the worker run.
     processors: [AtomicU32; 2],
-    /// How much memory there is, as the host says.
+    /// The length of the memory, as set by the host.
     length: AtomicU64,
-    /// How much the worker needs for its answer, where that is more than there is; else 0.
+    /// How much memory the worker needs for its answer, if that is more than there is; otherwise 0.
     pub wanted: AtomicU64,
 }
 
 impl Header {
-    /// Says on which processor `side` runs.
+    /// Stores the processor on which `side` runs.
     pub fn is_here(&self, side: u32) {
         self.processors[side as usize].store(system::processor(), Ordering::Relaxed);
     }
 
-    /// Looks for a moment whether it isn't the turn of `side` any more: to be put to sleep and woken takes longer than most calls. Where the
-    /// other side runs on this very processor it can't answer before this one sleeps.
+    /// Spins briefly until the turn of `side` ends, since sleeping and waking take longer than most calls. Doesn't spin
+    /// if the other process runs on the same processor, since it can't answer before this one sleeps.
     pub fn look_for_end_of_turn(&self, side: u32) {
-        const MOMENT: Duration = Duration::from_micros(30);
+        const SPIN_TIME: Duration = Duration::from_micros(30);
         let other = &self.processors[side as usize];
         self.is_here(1 - side);
         let begin = Instant::now();
-        while begin.elapsed() < MOMENT && other.load(Ordering::Relaxed) != system::processor() {
+        while begin.elapsed() < SPIN_TIME && other.load(Ordering::Relaxed) != system::processor() {
             for _ in 0..16 {
                 if self.turn.load(Ordering::Acquire) != side {
                     return;
@@ -48,41 +48,41 @@ impl Header {
     }
 }
 
-/// The host's turn: there is an answer, or nothing was asked yet.
+/// The host's turn: there is an answer, or no call was made yet.
 pub const HOST: u32 = 0;
-/// The worker's.
+/// The worker's turn.
 pub const WORKER: u32 = 1;
-/// Nobody's: the worker has ended. The host doesn't rely on it, since the worker can write it as well.
+/// The worker has ended. The host doesn't rely on this value, since the worker can also write it.
 pub const ENDED: u32 = 2;
 
-/// Where messages begin.
+/// The offset at which messages begin.
 pub const BODY: usize = 64;
 
-/// The shared memory, and how much of it is known to be there.
+/// The shared memory, and the length that is known to exist.
 pub struct Memory {
     mapping: Arc<Mapping>,
     length: usize,
     side: Side,
 }
 
-/// Whose view of the memory it is. It grows by the host alone, which counts it as memory of the worker's.
+/// The process that uses the memory. Only the host grows it, and its size counts towards the worker's memory limit.
 #[derive(Clone, Copy)]
 enum Side {
-    /// It grows up to `limit` bytes.
+    /// The host may grow the memory up to `limit` bytes.
     Host { limit: usize },
-    /// With the shared memory the worker may have `limit` bytes of addresses.
+    /// The worker may have `limit` bytes of addresses, including the shared memory.
     Worker { limit: u64 },
 }
 
 impl Memory {
-    /// The host's.
+    /// Creates the host's view of the memory.
     pub fn of_host(mapping: Arc<Mapping>, length: usize, limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(length);
         header(&mapping).length.store(length as u64, Ordering::Relaxed);
         Memory { mapping, length, side: Side::Host { limit } }
     }
 
-    /// The worker's.
+    /// Creates the worker's view of the memory.
     pub fn of_worker(mapping: Arc<Mapping>, limit: u64) -> Self {
         Memory { mapping, length: 0, side: Side::Worker { limit } }
     }
@@ -91,7 +91,7 @@ impl Memory {
         header(&self.mapping)
     }
 
-    /// Whether everything before `end` is there.
+    /// Returns whether the memory extends to `end`.
     pub fn has(&mut self, end: usize) -> bool {
         if let (Side::Worker { limit }, true) = (self.side, end > self.length) {
             let length = self.header().length.load(Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl Memory {
         end <= self.length
     }
 
-    /// Makes room for this much and, where it grows, for some more.
+    /// Ensures that the memory extends to `end`. If it must grow, it grows by some more.
     pub fn reserve(&mut self, end: usize) -> Result<()> {
         if self.has(end) {
             return Ok(());
@@ -128,7 +128,7 @@ impl Memory {
         }
     }
 
-    /// Has the host make room, in the midst of a call.
+    /// Asks the host to grow the memory during a call.
     fn ask_for(&self, end: usize) {
         let head = self.header();
         head.wanted.store(end as u64, Ordering::Relaxed);
@@ -140,14 +140,15 @@ impl Memory {
     }
 
     /// # Safety
-    /// `at` lies in what is there.
+    /// `at` must be within the memory that exists.
     pub unsafe fn at(&self, at: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.mapping.base().as_ptr().add(at) }
     }
 }
 
 pub fn header(mapping: &Mapping) -> &Header {
-    // SAFETY: a mapping is never shorter than its header and begins at a page; all fields are atomics, for which any bits will do.
+    // SAFETY: a mapping is never shorter than its header and is page-aligned; all fields are atomics, which are valid
+    // for any bits.
     unsafe { mapping.base().cast().as_ref() }
 }

@@ -1,18 +1,21 @@
-//! Plug-ins in processes of their own: a crash of one ends its components with an error, and nothing else.
+//! Runs plug-ins in separate processes, so that a crash affects only the plug-in's own components.
 //!
-//! For each plug-in's file there is a worker, a process of the same program, started when the first of its components is made. The
-//! host's wrappers call [tables](proxy) that look like any plug-in's; each function [lays its arguments down](wire) in memory that
-//! both processes share, and waits for the [worker](worker) to do the call and to write the answer behind them. Arrays are copied in, and
-//! those that the plug-in writes are copied back; nothing is allocated for a batch once the memory is large enough.
+//! Each plug-in file has a worker: a process of the same program, started when the first of its components is created.
+//! The host calls [tables](proxy) that look like those of any plug-in. Each of their functions [writes its
+//! arguments](wire) to memory that both processes share, and waits until the [worker](worker) has made the call and
+//! written the answer after them. Arrays are copied in, and arrays that the plug-in writes are copied back. Once the
+//! memory is large enough, a batch allocates nothing.
 //!
-//! A worker can be ended by its plug-in (a segfault, an abort, `exit()`), by the host (a call took too long) or by anything else. From
-//! then on each of its components fails and says how it ended. The next component that is made of the plug-in gets a new worker.
+//! A worker can be ended by its plug-in (a segfault, an abort, `exit()`), by the host (a call took too long) or from
+//! outside. Then each of its components fails with an error that reports how the worker ended. The next component of
+//! the plug-in that is created gets a new worker.
 //!
-//! It holds crashes; it is no sandbox. A worker has the user's rights.
+//! Isolation contains crashes; it isn't a sandbox. A worker has the user's rights.
 
 mod memory;
 mod printed;
 mod process;
+mod program;
 mod proxy;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "portable.rs")]
@@ -28,52 +31,53 @@ use std::time::Duration;
 use plugfit_abi::abi_stable::std_types::RResult;
 use plugfit_abi::{self as abi, Handle, Interface, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
-pub use worker::{worker_main, worker_main_of};
+pub use program::declare_worker_program;
+pub use worker::{WorkerHost, serve_if_worker};
 
-use self::process::{Caller, Worker, other};
-use self::wire::{Call, locked};
+use self::process::{Caller, Worker};
+use self::wire::{Call, locked, other};
 use super::Kind;
 
-/// The kind of error of a call to a process that has ended. It doesn't cross: it is made on this side.
+/// The error kind of a call to a process that has ended. It never crosses the ABI: only the host creates it.
 pub const CRASHED: u32 = u32::MAX;
 
-/// The kind of error of a plug-in that broke its word, where this side noticed it.
+/// The error kind of a plug-in that violates the API, if the host notices it.
 pub const MISTAKEN: u32 = u32::MAX - 1;
-
-/// The first argument of a worker.
-const WORKER_ARGUMENT: &str = "plugfit-worker";
-/// Set for a worker, which isn't to start itself again.
-const WORKER_VARIABLE: &str = "PLUGFIT_WORKER";
 
 /// How plug-ins are isolated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Isolation {
-    /// The command that workers are started by: a program whose `main` begins with [`worker_main`], as `plugfit` does, and the arguments
-    /// before a worker's own; empty: this program.
+    /// The command that starts workers: a program whose `main` begins with [`worker_main`](crate::worker_main), as that of `plugfit` does,
+    /// and the arguments that precede a worker's own. If empty, this program is used.
     pub program: Vec<OsString>,
     /// How long a call may take; a plug-in that takes longer is ended.
     pub call_limit: Duration,
-    /// How much memory a worker may use, in bytes; none: what is available when it is started.
+    /// How much memory a worker may use, in bytes; `None` means what is available when it starts.
     pub memory_limit: Option<u64>,
-    /// Whether training goes on without a metric that crashed.
-    pub goes_on: bool,
+    /// Whether training continues without a metric that crashed.
+    pub continue_on_crash: bool,
 }
 
 impl Default for Isolation {
     fn default() -> Self {
-        Isolation { program: Vec::new(), call_limit: Duration::from_secs(60), memory_limit: None, goes_on: true }
+        Isolation {
+            program: Vec::new(),
+            call_limit: Duration::from_secs(60),
+            memory_limit: None,
+            continue_on_crash: true,
+        }
     }
 }
 
-/// What a worker loads.
+/// The library that a worker loads.
 pub struct Source {
-    /// The library, vetted.
+    /// The bytes of the library, which were vetted.
     pub bytes: Vec<u8>,
-    /// Where it is from.
+    /// The file that the bytes were read from.
     pub path: PathBuf,
-    /// Whether it is loaded from there.
+    /// Whether the file itself is loaded, instead of a copy of `bytes`.
     pub in_place: bool,
-    /// The function of it that is a loss; none: it is a plug-in.
+    /// The function that is a loss; `None` if the library is a plug-in.
     pub function: Option<String>,
 }
 
@@ -89,7 +93,7 @@ impl Isolated {
         Isolated { isolation, source, worker: Mutex::new(None) }
     }
 
-    /// Makes a component, for the table of its kind.
+    /// Creates a component, for the table of its kind.
     pub fn create(
         &self,
         kind: Kind,
@@ -105,20 +109,20 @@ impl Isolated {
         proxy::component(worker, kind, host, name, config, version)
     }
 
-    /// The worker; a new one if there is none that runs.
+    /// Returns the worker, and starts a new one if none is running.
     fn worker(&self, caller: Caller<'_>) -> RResult<Arc<Worker>, abi::Error> {
         let mut current = locked(&self.worker);
         if let Some(worker) = current.as_ref().filter(|worker| !worker.has_ended()) {
             return RResult::ROk(worker.clone());
         }
         let Source { bytes, path, in_place, function } = &self.source;
-        // As `plugfit check` takes it.
-        let mut named = path.clone().into_os_string();
+        // The name as `plugfit check` accepts it.
+        let mut name_to_check = path.clone().into_os_string();
         if let Some(function) = function {
-            named.push("#");
-            named.push(function);
+            name_to_check.push("#");
+            name_to_check.push(function);
         }
-        let worker = match Worker::start(&self.isolation, named.as_ref(), *in_place) {
+        let worker = match Worker::start(&self.isolation, name_to_check.as_ref(), *in_place) {
             Ok(worker) => Arc::new(worker),
             Err(error) => return RResult::RErr(other(format!("can't be isolated: {error}"))),
         };
@@ -139,7 +143,7 @@ impl Isolated {
 
 macro_rules! tables {
     ($($name:ident: $type:ident = $table:ident,)*) => {$(
-        /// The table of isolated components of this kind.
+        /// Returns the table of isolated components of this kind.
         pub fn $name() -> (&'static $type, &'static Interface) {
             static INTERFACE: Interface = Interface::of(&proxy::$table);
             (&proxy::$table, &INTERFACE)
@@ -147,7 +151,7 @@ macro_rules! tables {
     )*};
 }
 
-/// What isolated losses do in float64.
+/// Returns the float64 table of isolated losses.
 pub fn loss_v2() -> &'static LossV2 {
     &proxy::LOSS_V2
 }

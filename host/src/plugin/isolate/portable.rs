@@ -1,4 +1,4 @@
-//! Where plug-ins can't be isolated: the functions of `linux.rs`, each of which says so.
+//! Stubs of `linux.rs` for systems on which plug-ins can't be isolated; they return an error that says so.
 
 use std::io::{Error, Result};
 use std::process::{Child, Command, ExitStatus};
@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-fn not_here<T>() -> Result<T> {
+fn unsupported<T>() -> Result<T> {
     Err(Error::other("plug-ins can be isolated on Linux alone"))
 }
 
@@ -16,11 +16,11 @@ pub enum Mapping {}
 
 impl Mapping {
     pub fn create(_: usize) -> Result<Self> {
-        not_here()
+        unsupported()
     }
 
     pub fn from_stdin() -> Result<Self> {
-        not_here()
+        unsupported()
     }
 
     pub fn base(&self) -> NonNull<u8> {
@@ -41,17 +41,17 @@ pub fn processor() -> u32 {
 }
 
 pub fn this_program() -> Result<std::path::PathBuf> {
-    not_here()
+    unsupported()
 }
 
 pub fn start(_: Command, _: &Mapping) -> Result<Child> {
-    not_here()
+    unsupported()
 }
 
 pub fn kill(_: u32) {}
 
 pub fn until_ended(_: &mut Child, _: impl FnMut(&[u8])) -> Result<()> {
-    not_here()
+    unsupported()
 }
 
 pub fn how(status: ExitStatus) -> String {
@@ -59,7 +59,7 @@ pub fn how(status: ExitStatus) -> String {
 }
 
 pub fn become_worker(_: u32, _: u64) -> Result<u64> {
-    not_here()
+    unsupported()
 }
 
 pub fn limit_addresses(_: u64) {}

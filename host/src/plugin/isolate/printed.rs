@@ -1,13 +1,14 @@
-//! What a worker prints: it goes to stderr line by line, with the name of its plug-in before it, and its end is kept for errors.
+//! Forwards a worker's output to stderr line by line, prefixed with the name of its plug-in, and stores its end for
+//! errors.
 
 use std::path::Path;
 
-use crate::data::text::{of_path, one_line};
+use crate::text::{of_path, one_line};
 
-/// Bytes of a line, and of the end that is kept. A longer line is printed as several.
+/// Maximum length of a line and of the stored end, in bytes. A longer line is printed as several.
 const LINE: usize = 4096;
 
-/// The lines of a worker.
+/// The output of a worker.
 pub struct Printed {
     label: String,
     line: Vec<u8>,
@@ -15,13 +16,13 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// Those of a plug-in of this file.
+    /// Creates the output of a plug-in of this file.
     pub fn new(path: &Path) -> Self {
         let label = path.file_name().map_or_else(|| of_path(path), |name| of_path(name.as_ref()));
         Printed { label, line: Vec::new(), tail: Vec::new() }
     }
 
-    /// Takes what was printed, and passes whole lines on.
+    /// Accepts output, and prints whole lines.
     pub fn take(&mut self, bytes: &[u8]) {
         self.pass_on(bytes, |line| eprintln!("{line}"));
     }
@@ -41,12 +42,12 @@ impl Printed {
     }
 
     fn shown(&self) -> String {
-        // A tab moves to a column, and does no harm.
+        // Tabs are harmless; expand them before `one_line` replaces control characters.
         let text = String::from_utf8_lossy(&self.line).replace('\t', "    ");
         format!("{}: {}", self.label, one_line(text.trim_end_matches('\r')))
     }
 
-    /// Passes on what has no end of a line, and gives the last lines.
+    /// Prints an unfinished line, and returns the last lines.
     pub fn end(&mut self) -> String {
         if !self.line.is_empty() {
             self.take(b"\n");
@@ -55,7 +56,7 @@ impl Printed {
     }
 }
 
-/// The two last lines that say something.
+/// Returns the last two lines that aren't empty and aren't notes.
 fn last_lines(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note: "));
     let mut last: Vec<&str> = lines.rev().take(2).collect();
@@ -68,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_said_last_is_kept_without_advice() {
+    fn the_last_lines_are_stored_without_notes() {
         let text = "epoch 3\n\nthread 'main' panicked at src/lib.rs:3:\nof no use\nnote: run with RUST_BACKTRACE=1\n\n";
         assert_eq!(last_lines(text), "thread 'main' panicked at src/lib.rs:3:; of no use");
         assert_eq!(last_lines(""), "");
     }
 
     #[test]
-    fn each_line_has_a_name_before_it_and_no_instruction_in_it() {
+    fn each_line_is_prefixed_with_a_name_and_has_no_control_characters() {
         let mut printed = Printed::new(Path::new("plugins/liba\n.so"));
         let mut lines = Vec::new();
         for part in ["error: \u{1b}[2J", "all\r\n\n", "a\tgr", "\u{f6}"] {

@@ -1,4 +1,4 @@
-//! A worker as the host sees it: started, called, watched over, ended.
+//! A worker as the host sees it: starts, calls, monitors and ends it.
 
 use std::io::Result;
 use std::path::Path;
@@ -12,56 +12,57 @@ use plugfit_abi::{self as abi, Interface};
 
 use super::memory::{BODY, ENDED, HOST, Memory, WORKER, header};
 use super::printed::Printed;
+use super::program::{WORKER_ARGUMENT, WORKER_VARIABLE, check_worker_program};
 use super::system::{self, Mapping, RESERVED};
-use super::wire::{Call, Reader, Return, Writer, bring_back, locked};
-use super::worker::check_program;
-use super::{CRASHED, Isolation, MISTAKEN, WORKER_ARGUMENT, WORKER_VARIABLE};
-use crate::data::text::{of_path, shell_word};
+use super::wire::{Call, Reader, Return, Writer, bring_back, locked, other};
+use super::{CRASHED, Isolation, MISTAKEN};
 use crate::plugin::{Kind, bounds};
+use crate::text::{of_path, shell_word};
 
-/// A process that runs the components of one plug-in. It ends when this is dropped.
+/// A process that runs the components of one plug-in. Dropping it ends the process.
 pub struct Worker {
     channel: Mutex<Channel>,
-    life: Arc<Life>,
+    process: Arc<Process>,
     limit: Duration,
-    /// What `plugfit check` is to be given, for errors.
+    /// The argument for `plugfit check`, for errors.
     to_check: String,
 }
 
 struct Channel {
     memory: Memory,
     returns: Vec<Return>,
-    /// What an answer is copied to.
+    /// The buffer that an answer is copied to.
     answer: Vec<u64>,
 }
 
-/// Words that are kept for the next answer.
-const KEPT: usize = 1 << 20;
+/// Maximum size of the answer buffer that is reused for the next answer, in words.
+const MAX_RETAINED_WORDS: usize = 1 << 20;
 
-/// What the thread that watches over the process knows.
-struct Life {
+/// The state that is shared with the thread that monitors the process.
+struct Process {
     mapping: Arc<Mapping>,
-    /// The process that started it. One forked from that has the same memory, and no say.
+    /// The process that started the worker. A fork of it has the same memory, but must not control the worker.
     owner: u32,
     child: u32,
-    /// Whether it has ended, or is being ended by its host. The shared memory says so too, but it is the worker's as well.
-    gone: AtomicBool,
-    /// Why its host ended it.
-    why: Mutex<Option<String>>,
+    /// Whether the process has ended or is being ended by the host. The shared memory also says so, but the worker can
+    /// write to it.
+    ended: AtomicBool,
+    /// The reason for which the host ended it.
+    kill_reason: Mutex<Option<String>>,
     end: Mutex<Option<End>>,
     has_end: Condvar,
 }
 
-/// How a process ended.
+/// The end of a process.
 struct End {
     how: String,
-    /// What it printed last.
-    said: String,
-    /// The component and the function that ended it.
+    /// The last lines that it printed.
+    last_lines: String,
+    /// The component and the function during whose call it ended.
     during: Option<String>,
 }
 
-/// Where a call comes from, and its way back to the host.
+/// The component that is called, and the host callbacks of the call.
 #[derive(Clone, Copy)]
 pub struct Caller<'c> {
     pub kind: Kind,
@@ -77,7 +78,7 @@ impl Worker {
                 command.args(arguments);
                 command
             }
-            [] => Command::new(check_program().and_then(|()| system::this_program())?),
+            [] => Command::new(check_worker_program().and_then(|()| system::this_program())?),
         };
         const BEGIN: usize = 1 << 16;
         let mapping = Arc::new(Mapping::create(BEGIN)?);
@@ -86,7 +87,8 @@ impl Worker {
         command.arg(WORKER_ARGUMENT).arg(env!("CARGO_PKG_VERSION")).args(numbers.map(|number| number.to_string()));
         command.env(WORKER_VARIABLE, "1");
 
-        // The process is to end when its starter does, which for the system is the thread: so it has one of its own.
+        // The parent-death signal is sent when the thread that started the process ends, so each worker gets its own
+        // thread.
         let (sender, receiver) = mpsc::channel();
         let shared = mapping.clone();
         let printed = Printed::new(path);
@@ -94,34 +96,34 @@ impl Worker {
             match system::start(command, &shared) {
                 Err(error) => drop(sender.send(Err(error))),
                 Ok(child) => {
-                    let life = Life {
+                    let process = Process {
                         mapping: shared,
                         owner: std::process::id(),
                         child: child.id(),
-                        gone: AtomicBool::new(false),
-                        why: Mutex::default(),
+                        ended: AtomicBool::new(false),
+                        kill_reason: Mutex::default(),
                         end: Mutex::default(),
                         has_end: Condvar::new(),
                     };
-                    let life = Arc::new(life);
-                    let _ = sender.send(Ok(life.clone()));
-                    life.watch_over(child, printed);
+                    let process = Arc::new(process);
+                    let _ = sender.send(Ok(process.clone()));
+                    process.monitor(child, printed);
                 }
             }
         })?;
-        let life = receiver.recv().map_err(std::io::Error::other)??;
+        let process = receiver.recv().map_err(std::io::Error::other)??;
         let memory = Memory::of_host(mapping, BEGIN, memory.min(RESERVED as u64));
         let channel = Channel { memory, returns: Vec::new(), answer: Vec::new() };
         let in_place = if in_place { " --load-in-place" } else { "" };
         let to_check = format!("{}{in_place}", shell_word(&of_path(path)));
-        Ok(Worker { channel: Mutex::new(channel), life, limit: isolation.call_limit, to_check })
+        Ok(Worker { channel: Mutex::new(channel), process, limit: isolation.call_limit, to_check })
     }
 
     pub fn has_ended(&self) -> bool {
-        self.life.gone.load(Ordering::Acquire)
+        self.process.ended.load(Ordering::Acquire)
     }
 
-    /// Calls a function of the worker's; one call at a time.
+    /// Calls a function in the worker. Only one call runs at a time.
     pub fn call<T>(
         &self,
         caller: Caller<'_>,
@@ -129,7 +131,7 @@ impl Worker {
         write: impl FnOnce(&mut Writer<'_>),
         read: impl FnOnce(&mut Reader<'_>) -> T,
     ) -> RResult<T, abi::Error> {
-        if self.life.owner != std::process::id() {
+        if self.process.owner != std::process::id() {
             return RResult::RErr(other(
                 "can't be called: its process belongs to the one that this was forked from".into(),
             ));
@@ -144,7 +146,7 @@ impl Worker {
             Ok(end) => end,
             Err(error) => return RResult::RErr(other(format!("can't be called in its process: {error}"))),
         };
-        let head = header(&self.life.mapping);
+        let head = header(&self.process.mapping);
         head.cancelled.store(u32::from(caller.is_cancelled()), Ordering::Relaxed);
         head.wanted.store(0, Ordering::Relaxed);
         if self.has_ended() {
@@ -152,13 +154,13 @@ impl Worker {
         }
         if head.turn.compare_exchange(HOST, WORKER, Ordering::Release, Ordering::Relaxed).is_err() && !self.has_ended()
         {
-            self.life.end("was ended, since it took a turn that wasn't its own");
+            self.process.end("was ended, since it took a turn that wasn't its own");
         }
         if self.has_ended() {
             return RResult::RErr(self.crash(caller, None));
         }
         system::wake(&head.turn);
-        if !self.answered(memory, caller) {
+        if !self.wait_for_answer(memory, caller) {
             return RResult::RErr(self.crash(caller, Some(call)));
         }
 
@@ -166,36 +168,38 @@ impl Worker {
         let lines = reader.at_most(bounds::LOG_LINES, "lines of its log", |r| (r.number() as u32, r.shown()));
         let result = reader.result(read);
         let (problem, is_whole) = (reader.problem(), reader.is_whole());
-        if answer.len() > KEPT {
+        if answer.len() > MAX_RETAINED_WORDS {
             *answer = Vec::new();
         }
         if let Some(problem) = problem {
             return RResult::RErr(abi::Error { kind: MISTAKEN, ..other(problem) });
         }
         if !is_whole {
-            // It wrote where it shouldn't have.
-            self.life.end("was ended, since it left an answer that can't be read");
+            // The worker has overwritten the message.
+            self.process.end("was ended, since it left an answer that can't be read");
             return RResult::RErr(self.crash(caller, Some(call)));
         }
         if matches!(result, RResult::ROk(_)) {
-            // SAFETY: the call just ended, and what was lent to it still is.
+            // SAFETY: the call just ended, and its arguments are still borrowed.
             unsafe { bring_back(memory, returns) };
         }
-        // Who takes the lines may call the plug-in.
+        // The receiver of the lines may call the plug-in, so unlock first.
         drop(channel);
         for (level, line) in lines {
             caller.log(level, &line);
         }
-        // Those kinds are this side's to give.
-        let is_ours = |kind: u32| matches!(kind, CRASHED | MISTAKEN);
-        result.map_err(|error| if is_ours(error.kind) { abi::Error { kind: abi::ERROR_OTHER, ..error } } else { error })
+        // Only the host may create errors of these kinds.
+        let is_host_kind = |kind: u32| matches!(kind, CRASHED | MISTAKEN);
+        result.map_err(
+            |error| if is_host_kind(error.kind) { abi::Error { kind: abi::ERROR_OTHER, ..error } } else { error },
+        )
     }
 
-    /// Waits for the answer; false if there won't be one.
-    fn answered(&self, memory: &mut Memory, caller: Caller<'_>) -> bool {
-        /// Between two looks at whether the user wants it to stop.
-        const LOOK: Duration = Duration::from_millis(50);
-        let head = header(&self.life.mapping);
+    /// Waits for the answer. Returns false if there won't be one.
+    fn wait_for_answer(&self, memory: &mut Memory, caller: Caller<'_>) -> bool {
+        /// Interval at which cancellation is checked.
+        const POLL_INTERVAL: Duration = Duration::from_millis(50);
+        let head = header(&self.process.mapping);
         let begin = Instant::now();
         head.look_for_end_of_turn(WORKER);
         loop {
@@ -207,46 +211,47 @@ impl Worker {
             match turn {
                 HOST => match head.wanted.swap(0, Ordering::Relaxed) {
                     0 => return true,
-                    wanted => self.make_room(memory, wanted),
+                    wanted => self.grow_memory(memory, wanted),
                 },
                 WORKER => {}
-                // The thread that watches over it says that it has ended before it writes so.
-                _ => self.life.end("was ended, since it said that it had ended"),
+                // The monitoring thread sets `ended` before it writes that the worker has ended.
+                _ => self.process.end("was ended, since it said that it had ended"),
             }
             if left.is_zero() {
-                self.life.end(&format!("was ended, since a call may take {} s", self.limit.as_secs_f64()));
+                self.process.end(&format!("was ended, since a call may take {} s", self.limit.as_secs_f64()));
             }
             if self.has_ended() {
                 return false;
             }
-            system::wait(&head.turn, WORKER, Some(left.min(LOOK)));
+            system::wait(&head.turn, WORKER, Some(left.min(POLL_INTERVAL)));
             if caller.is_cancelled() && head.cancelled.swap(1, Ordering::Relaxed) == 0 {
                 system::wake(&head.cancelled);
             }
         }
     }
 
-    /// Makes room for an answer, for which it is the worker's turn again.
-    fn make_room(&self, memory: &mut Memory, wanted: u64) {
+    /// Grows the memory for an answer, and passes the turn back to the worker.
+    fn grow_memory(&self, memory: &mut Memory, wanted: u64) {
         if let Err(error) = memory.reserve(usize::try_from(wanted).unwrap_or(usize::MAX)) {
-            self.life.end(&format!("was ended: {error}"));
+            self.process.end(&format!("was ended: {error}"));
             return;
         }
-        let turn = &header(&self.life.mapping).turn;
+        let turn = &header(&self.process.mapping).turn;
         turn.store(WORKER, Ordering::Release);
         system::wake(turn);
     }
 
-    /// The error for a call to a process that has ended, during this call or before.
+    /// Returns the error for a call to a process that has ended, during this call or before.
     #[cold]
     fn crash(&self, caller: Caller<'_>, call: Option<Call>) -> abi::Error {
         /// Longer than the system needs to end a process.
-        const LONGEST: Duration = Duration::from_secs(10);
-        let waited = self.life.has_end.wait_timeout_while(locked(&self.life.end), LONGEST, |end| end.is_none());
+        const END_TIMEOUT: Duration = Duration::from_secs(10);
+        let waited =
+            self.process.has_end.wait_timeout_while(locked(&self.process.end), END_TIMEOUT, |end| end.is_none());
         let (mut end, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let unknown = || End { how: "is being ended".into(), said: String::new(), during: None };
+        let unknown = || End { how: "is being ended".into(), last_lines: String::new(), during: None };
         let end = end.get_or_insert_with(unknown);
-        let how = locked(&self.life.why).clone().unwrap_or_else(|| end.how.clone());
+        let how = locked(&self.process.kill_reason).clone().unwrap_or_else(|| end.how.clone());
         let message = match (&end.during, call) {
             (None, Some(call)) => {
                 end.during = Some(format!("{} ({})", caller.component, call.name()));
@@ -255,48 +260,48 @@ impl Worker {
             (Some(during), _) => format!("can't go on: its process {how}, in {during}"),
             (None, None) => format!("can't go on: its process {how}, between two calls"),
         };
-        let said = Some(end.said.clone()).filter(|said| !said.is_empty());
+        let last_lines = Some(end.last_lines.clone()).filter(|last_lines| !last_lines.is_empty());
         abi::Error {
             kind: CRASHED,
             message: message.into(),
             field: ROption::RSome(self.to_check.as_str().into()),
-            place: said.map(Into::into).into(),
+            place: last_lines.map(Into::into).into(),
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.life.kill();
+        self.process.kill();
     }
 }
 
-impl Life {
-    /// Ends the process, if it hasn't ended, for this reason.
-    fn end(&self, why: &str) {
-        locked(&self.why).get_or_insert_with(|| why.to_owned());
+impl Process {
+    /// Ends the process for this reason, if it hasn't ended.
+    fn end(&self, kill_reason: &str) {
+        locked(&self.kill_reason).get_or_insert_with(|| kill_reason.to_owned());
         self.kill();
     }
 
     fn kill(&self) {
-        self.gone.store(true, Ordering::Release);
+        self.ended.store(true, Ordering::Release);
         let end = locked(&self.end);
         if end.is_none() && self.owner == std::process::id() {
             system::kill(self.child);
         }
     }
 
-    fn watch_over(&self, mut child: Child, mut printed: Printed) {
-        let watched = system::until_ended(&mut child, |bytes| printed.take(bytes));
+    fn monitor(&self, mut child: Child, mut printed: Printed) {
+        let result = system::until_ended(&mut child, |bytes| printed.take(bytes));
         let mut end = locked(&self.end);
-        // Whatever it started, and itself where it can't be watched over.
+        // Kills the processes that the worker started, and the worker itself if it can't be monitored.
         system::kill(self.child);
-        let how = match (watched, child.wait()) {
+        let how = match (result, child.wait()) {
             (Ok(()), Ok(status)) => system::how(status),
             (Err(error), _) | (_, Err(error)) => format!("couldn't be watched over: {error}"),
         };
-        *end = Some(End { how, said: printed.end(), during: None });
-        self.gone.store(true, Ordering::Release);
+        *end = Some(End { how, last_lines: printed.end(), during: None });
+        self.ended.store(true, Ordering::Release);
         self.has_end.notify_all();
         let turn = &header(&self.mapping).turn;
         turn.store(ENDED, Ordering::Release);
@@ -307,9 +312,9 @@ impl Life {
 impl Caller<'_> {
     fn is_cancelled(self) -> bool {
         let ask = |host: &abi::Host| {
-            // SAFETY: the host's table of this id.
+            // SAFETY: the host's table with this id has this type.
             let table = unsafe { interface::<abi::CancelV1>(host, abi::CANCEL_V1) }?;
-            // SAFETY: the host's promise of this function.
+            // SAFETY: the host guarantees this function.
             Some(unsafe { (table.is_cancelled)(host.context) } != 0)
         };
         self.host.and_then(ask).unwrap_or(false)
@@ -317,24 +322,20 @@ impl Caller<'_> {
 
     fn log(self, level: u32, line: &str) {
         let Some(host) = self.host else { return };
-        // SAFETY: as above.
+        // SAFETY: the same as for `is_cancelled`.
         if let Some(table) = unsafe { interface::<abi::LogV1>(host, abi::LOG_V1) } {
-            // SAFETY: as above.
+            // SAFETY: the same as for `is_cancelled`.
             unsafe { (table.log)(host.context, level, RStr::from_str(line)) };
         }
     }
 }
 
 /// # Safety
-/// The id is that of the table.
+/// `T` must be the table type of the interface `id`.
 unsafe fn interface<'h, T>(host: &'h abi::Host, id: &'static str) -> Option<&'h T> {
-    // SAFETY: the host's promise of this function; what it gives lives as long as the host.
+    // SAFETY: the host guarantees this function; the interface it returns lives as long as the host.
     unsafe {
         let interface = (host.get_interface)(host.context, RStr::from_str(id)).cast::<Interface>().as_ref()?;
         interface.functions.cast::<T>().as_ref()
     }
-}
-
-pub fn other(message: String) -> abi::Error {
-    abi::Error { kind: abi::ERROR_OTHER, message: message.into(), field: ROption::RNone, place: ROption::RNone }
 }

@@ -1,15 +1,15 @@
-//! The tables that the host has of isolated components: each function sends its call to the component's process.
+//! The tables of isolated components in the host: each function sends its call to the component's process.
 
 use std::sync::Arc;
 
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString, RVec};
 use plugfit_abi::{self as abi, Error, Handle, Host, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
-use super::process::{Caller, Worker, other};
-use super::wire::{Call, Reader, Way, Writer};
+use super::process::{Caller, Worker};
+use super::wire::{Call, Reader, Way, Writer, other};
 use crate::plugin::{Kind, bounds};
 
-/// A component or a state in a worker; what handles of these tables point at.
+/// A component or a state in a worker; handles of these tables point to it.
 struct Remote {
     worker: Arc<Worker>,
     kind: Kind,
@@ -39,7 +39,7 @@ pub static OPTIMIZER: OptimizerV1 =
     OptimizerV1 { create, release, config, instance_info, slots, fill_slot, update: step, finalize };
 pub static SCHEDULE: ScheduleV1 = ScheduleV1 { create, release, config, instance_info, learning_rate };
 
-/// Makes a component in a worker.
+/// Creates a component in a worker.
 pub fn component(
     worker: Arc<Worker>,
     kind: Kind,
@@ -54,8 +54,8 @@ pub fn component(
         w.text(config);
         w.number(u64::from(version));
     };
-    let made = worker.call(caller, Call::Create, write, |r| r.number());
-    made.map(|handle| Remote { worker, kind, component: name.into(), handle }.into_handle())
+    let created = worker.call(caller, Call::Create, write, |r| r.number());
+    created.map(|handle| Remote { worker, kind, component: name.into(), handle }.into_handle())
 }
 
 impl Remote {
@@ -63,13 +63,13 @@ impl Remote {
         Handle { pointer: Box::into_raw(Box::new(self)).cast() }
     }
 
-    /// Another object of the same component.
-    fn beside(&self, handle: u64) -> Handle {
+    /// Returns the handle of another object of the same component, such as a state.
+    fn sibling(&self, handle: u64) -> Handle {
         let Remote { worker, kind, component, .. } = self;
         Remote { worker: worker.clone(), kind: *kind, component: component.clone(), handle }.into_handle()
     }
 
-    /// Calls a function whose first argument is this.
+    /// Calls a function that takes this object as its first argument.
     fn call<T>(
         &self,
         host: Option<&Host>,
@@ -86,9 +86,9 @@ impl Remote {
 }
 
 /// # Safety
-/// A handle of these tables that wasn't released.
+/// `handle` must belong to one of these tables, and must not have been released.
 unsafe fn remote<'r>(handle: Handle) -> &'r Remote {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { &*handle.pointer.cast::<Remote>() }
 }
 
@@ -97,7 +97,7 @@ unsafe extern "C" fn create(_: &Host, _: RStr<'_>, _: RStr<'_>, _: u32) -> RResu
 }
 
 unsafe extern "C" fn release(component: Handle) {
-    // SAFETY: a handle of this table, given back once; so below.
+    // SAFETY: the handle belongs to this table, and is released once.
     let remote = unsafe { Box::from_raw(component.pointer.cast::<Remote>()) };
     if !remote.worker.has_ended() {
         let _ = remote.call(None, Call::Release, |_| (), |_| ());
@@ -105,7 +105,7 @@ unsafe extern "C" fn release(component: Handle) {
 }
 
 unsafe extern "C" fn release_state(state: Handle) {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table, and is released once.
     let remote = unsafe { Box::from_raw(state.pointer.cast::<Remote>()) };
     if !remote.worker.has_ended() {
         let _ = remote.call(None, Call::ReleaseState, |_| (), |_| ());
@@ -113,12 +113,12 @@ unsafe extern "C" fn release_state(state: Handle) {
 }
 
 unsafe extern "C" fn config(component: Handle) -> RResult<RString, Error> {
-    // SAFETY: a handle of this table; so below.
+    // SAFETY: the handle belongs to this table.
     unsafe { remote(component) }.call(None, Call::Config, |_| (), |r| r.given(bounds::JSON, "configuration").into())
 }
 
 unsafe extern "C" fn instance_info(component: Handle) -> RResult<RString, Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     unsafe { remote(component) }.call(
         None,
         Call::InstanceInfo,
@@ -128,14 +128,14 @@ unsafe extern "C" fn instance_info(component: Handle) -> RResult<RString, Error>
 }
 
 /// # Safety
-/// What the inputs point at is borrowed for the call.
+/// The inputs' pointers must be borrowed for the call.
 unsafe fn write_inputs(w: &mut Writer<'_>, inputs: &Inputs<'_>) {
     w.list(&inputs.tensors, |w, input| {
         w.text(&input.name);
-        // SAFETY: the caller's promise; so below.
+        // SAFETY: guaranteed by the caller.
         unsafe { w.tensor(&input.tensor, Way::In) };
     });
-    // SAFETY: as above.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         w.option(&inputs.weight, Way::In);
         w.option(&inputs.mask, Way::In);
@@ -143,7 +143,7 @@ unsafe fn write_inputs(w: &mut Writer<'_>, inputs: &Inputs<'_>) {
 }
 
 unsafe extern "C" fn output_shape(loss: Handle, inputs: &Inputs<'_>) -> RResult<RVec<i64>, Error> {
-    // SAFETY: a handle of this table, and inputs that are borrowed for the call; so below.
+    // SAFETY: the handle belongs to this table, and the inputs are borrowed for the call.
     unsafe { remote(loss).call(None, Call::OutputShape, |w| write_inputs(w, inputs), |r| r.shape().into()) }
 }
 
@@ -154,7 +154,7 @@ unsafe extern "C" fn call(
     output: &abi::LossOutput<'_>,
 ) -> RResult<abi::LossTotals, Error> {
     let write = |w: &mut Writer<'_>| {
-        // SAFETY: as above; what is written is borrowed mutably.
+        // SAFETY: the inputs are borrowed for the call, and the output mutably.
         unsafe {
             write_inputs(w, inputs);
             w.option(&output.values, Way::Out);
@@ -165,42 +165,42 @@ unsafe extern "C" fn call(
         w.float(output.scale);
     };
     let read = |r: &mut Reader<'_>| abi::LossTotals { value: r.float(), weight: r.float(), count: r.float() };
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     unsafe { remote(loss) }.call(Some(host), Call::Loss, write, read)
 }
 
 unsafe extern "C" fn new_state(metric: Handle, host: &Host) -> RResult<Handle, Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let metric = unsafe { remote(metric) };
-    metric.call(Some(host), Call::NewState, |_| (), |r| r.number()).map(|state| metric.beside(state))
+    metric.call(Some(host), Call::NewState, |_| (), |r| r.number()).map(|state| metric.sibling(state))
 }
 
 unsafe extern "C" fn reset(metric: Handle, host: &Host, state: Handle) -> RResult<(), Error> {
-    // SAFETY: as above.
+    // SAFETY: the handles belong to this table.
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
     metric.call(Some(host), Call::Reset, |w| w.number(state.handle), |_| ())
 }
 
 unsafe extern "C" fn clone_state(metric: Handle, state: Handle) -> RResult<Handle, Error> {
-    // SAFETY: as above.
+    // SAFETY: the handles belong to this table.
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
-    let made = metric.call(None, Call::CloneState, |w| w.number(state.handle), |r| r.number());
-    made.map(|state| metric.beside(state))
+    let created = metric.call(None, Call::CloneState, |w| w.number(state.handle), |r| r.number());
+    created.map(|state| metric.sibling(state))
 }
 
 unsafe extern "C" fn update(metric: Handle, host: &Host, state: Handle, inputs: &Inputs<'_>) -> RResult<(), Error> {
-    // SAFETY: as above.
+    // SAFETY: the handles belong to this table.
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
     let write = |w: &mut Writer<'_>| {
         w.number(state.handle);
-        // SAFETY: as above.
+        // SAFETY: the inputs are borrowed for the call.
         unsafe { write_inputs(w, inputs) };
     };
     metric.call(Some(host), Call::Update, write, |_| ())
 }
 
 unsafe extern "C" fn merge(metric: Handle, host: &Host, state: Handle, other_state: Handle) -> RResult<(), Error> {
-    // SAFETY: as above.
+    // SAFETY: the handles belong to this table.
     let (metric, state, from) = unsafe { (remote(metric), remote(state), remote(other_state)) };
     if !Arc::ptr_eq(&state.worker, &from.worker) {
         return RResult::RErr(other(
@@ -215,7 +215,7 @@ unsafe extern "C" fn merge(metric: Handle, host: &Host, state: Handle, other_sta
 }
 
 unsafe extern "C" fn result(metric: Handle, host: &Host, state: Handle) -> RResult<abi::MetricResult, Error> {
-    // SAFETY: as above.
+    // SAFETY: the handles belong to this table.
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
     let read = |r: &mut Reader<'_>| abi::MetricResult {
         kind: r.number() as u32,
@@ -227,20 +227,20 @@ unsafe extern "C" fn result(metric: Handle, host: &Host, state: Handle) -> RResu
 }
 
 unsafe extern "C" fn save(metric: Handle, state: Handle) -> RResult<abi::SavedState, Error> {
-    // SAFETY: as above.
+    // SAFETY: the handles belong to this table.
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
     let read = |r: &mut Reader<'_>| abi::SavedState { version: r.number() as u32, bytes: r.bytes().into() };
     metric.call(None, Call::Save, |w| w.number(state.handle), read)
 }
 
 unsafe extern "C" fn load(metric: Handle, host: &Host, version: u32, bytes: RSlice<'_, u8>) -> RResult<Handle, Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let metric = unsafe { remote(metric) };
     let write = |w: &mut Writer<'_>| {
         w.number(u64::from(version));
         w.bytes(&bytes);
     };
-    metric.call(Some(host), Call::LoadState, write, |r| r.number()).map(|state| metric.beside(state))
+    metric.call(Some(host), Call::LoadState, write, |r| r.number()).map(|state| metric.sibling(state))
 }
 
 fn write_parameter(w: &mut Writer<'_>, parameter: &abi::Parameter<'_>) {
@@ -264,7 +264,7 @@ unsafe extern "C" fn slots(
         start: r.number() as u32,
         value: r.float(),
     };
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     let optimizer = unsafe { remote(optimizer) };
     optimizer.call(
         Some(host),
@@ -286,17 +286,19 @@ unsafe extern "C" fn fill_slot(
     let write = |w: &mut Writer<'_>| {
         w.list(&parameters, write_parameter);
         w.number(slot);
-        // SAFETY: as above; the target is borrowed mutably.
+        // SAFETY: the tensors are borrowed for the call, and the target mutably.
         unsafe {
             w.option(parameter, Way::In);
             w.number(seed);
             w.tensor(target, Way::Both);
         }
     };
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     unsafe { remote(optimizer) }.call(Some(host), Call::FillSlot, write, |_| ())
 }
 
+/// # Safety
+/// The update's tensors must be borrowed for the call, mutably where they are written.
 unsafe fn write_update(w: &mut Writer<'_>, update: &abi::Update<'_>) {
     w.number(update.iteration);
     w.number(update.step);
@@ -304,7 +306,7 @@ unsafe fn write_update(w: &mut Writer<'_>, update: &abi::Update<'_>) {
     w.number(update.seed);
     w.list(&update.entries, |w, entry| {
         write_parameter(w, &entry.parameter);
-        // SAFETY: as above; values, slots and averages are borrowed mutably.
+        // SAFETY: the tensors are borrowed for the call; values, slots and averages mutably.
         unsafe {
             w.tensor(&entry.value, Way::Both);
             w.option(&entry.gradient, Way::In);
@@ -317,17 +319,17 @@ unsafe fn write_update(w: &mut Writer<'_>, update: &abi::Update<'_>) {
             w.float(number);
         }
     });
-    // SAFETY: as above.
+    // SAFETY: the slots are borrowed mutably for the call.
     w.list(&update.slots, |w, slot| unsafe { w.tensor(slot, Way::Both) });
 }
 
 unsafe extern "C" fn step(optimizer: Handle, host: &Host, update: &abi::Update<'_>) -> RResult<(), Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table, and the tensors are borrowed for the call.
     unsafe { remote(optimizer).call(Some(host), Call::Step, |w| write_update(w, update), |_| ()) }
 }
 
 unsafe extern "C" fn finalize(optimizer: Handle, host: &Host, update: &abi::Update<'_>) -> RResult<(), Error> {
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table, and the tensors are borrowed for the call.
     unsafe { remote(optimizer).call(Some(host), Call::Finalize, |w| write_update(w, update), |_| ()) }
 }
 
@@ -338,6 +340,6 @@ unsafe extern "C" fn learning_rate(schedule: Handle, host: &Host, call: &abi::Sc
         w.number(call.steps_per_epoch as u64);
         w.text(&call.extras);
     };
-    // SAFETY: as above.
+    // SAFETY: the handle belongs to this table.
     unsafe { remote(schedule) }.call(Some(host), Call::LearningRate, write, |r| r.float())
 }

@@ -1,4 +1,4 @@
-//! How a call is laid down in the shared memory: everything in words of eight bytes, arrays at the next cache line.
+//! The format of a call in the shared memory: everything in words of eight bytes, arrays aligned to cache lines.
 
 use std::io::Result;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use crate::plugin::{Kind, bounds};
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
-        /// What is called.
+        /// The function that is called.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Call {
             $($(#[$doc])* $name,)*
@@ -23,12 +23,12 @@ macro_rules! calls {
         impl Call {
             const ALL: &[Call] = &[$(Call::$name),*];
 
-            /// The function, as its author calls it.
+            /// Returns the function's name as the plug-in's author writes it.
             pub fn name(self) -> &'static str {
                 match self { $(Call::$name => $text,)* }
             }
 
-            /// The most bytes that an answer has.
+            /// Returns the maximum size of an answer, in bytes.
             pub fn longest_answer(self) -> usize {
                 match self {
                     Call::Save => bounds::STATE + (1 << 20),
@@ -64,17 +64,17 @@ calls! {
     LearningRate: "learning_rate",
 }
 
-/// An array that the worker writes, to be copied back after the call.
+/// An array that the worker writes, which is copied back after the call.
 pub struct Return {
     from: usize,
     to: *mut u8,
     length: usize,
 }
 
-// SAFETY: an address that is looked at only during the call that it was lent for.
+// SAFETY: the address is only used during the call for which it is borrowed.
 unsafe impl Send for Return {}
 
-/// Whether an array has something to tell, or to be told.
+/// The direction in which an array is copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     In,
@@ -82,7 +82,7 @@ pub enum Way {
     Both,
 }
 
-/// Lays down a message. After a failure it writes nothing more, and `finish` says why.
+/// Writes a message. After a failure it writes nothing more, and `finish` returns the error.
 pub struct Writer<'m> {
     memory: &'m mut Memory,
     returns: &'m mut Vec<Return>,
@@ -96,13 +96,13 @@ impl<'m> Writer<'m> {
         Writer { memory, returns, at: at.next_multiple_of(8), result: Ok(()) }
     }
 
-    /// Where the message ends.
+    /// Stores and returns the end of the message.
     pub fn finish(self) -> Result<usize> {
         self.memory.header().end.store(self.at as u64, Ordering::Relaxed);
         self.result.map(|()| self.at)
     }
 
-    /// Where `length` bytes begin, which are there.
+    /// Reserves `length` bytes and returns their offset.
     fn room(&mut self, length: usize, alignment: usize) -> Option<usize> {
         self.result.as_ref().ok()?;
         let start = self.at.next_multiple_of(alignment);
@@ -138,7 +138,7 @@ impl<'m> Writer<'m> {
 
     fn raw(&mut self, bytes: &[u8], alignment: usize) {
         if let Some(start) = self.room(bytes.len(), alignment) {
-            // SAFETY: there is room.
+            // SAFETY: `room` has reserved this many bytes.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.at(start), bytes.len()) };
         }
     }
@@ -157,9 +157,9 @@ impl<'m> Writer<'m> {
     }
 
     /// # Safety
-    /// The tensor is one that is borrowed for the call; mutably, unless it is only read.
+    /// The tensor must be borrowed for the call, and mutably unless it is only read.
     pub unsafe fn tensor(&mut self, tensor: &abi::Tensor, way: Way) {
-        // SAFETY: a tensor has as many lengths as axes; at rank 0 the pointer isn't looked at.
+        // SAFETY: a tensor has as many lengths as axes; at rank 0 the pointer isn't read.
         let shape = match tensor.rank {
             0 => &[],
             rank => unsafe { std::slice::from_raw_parts(tensor.shape, rank as usize) },
@@ -179,7 +179,7 @@ impl<'m> Writer<'m> {
         if length == 0 {
             return;
         }
-        // SAFETY: an array of this length is borrowed, and there is room.
+        // SAFETY: an array of this length is borrowed, and `room` has reserved as many bytes.
         unsafe {
             let data = tensor.data.cast::<u8>().add(tensor.byte_offset as usize);
             if way != Way::Out {
@@ -192,13 +192,13 @@ impl<'m> Writer<'m> {
     }
 
     /// # Safety
-    /// As [`tensor`](Self::tensor).
+    /// The same as for [`tensor`](Self::tensor).
     pub unsafe fn option(&mut self, tensor: &ROption<abi::Tensor>, way: Way) {
         match tensor {
             ROption::RNone => self.number(0),
             ROption::RSome(tensor) => {
                 self.number(1);
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe { self.tensor(tensor, way) };
             }
         }
@@ -222,39 +222,39 @@ impl<'m> Writer<'m> {
     }
 }
 
-/// Copies back what the worker has written.
+/// Copies back the arrays that the worker has written.
 ///
 /// # Safety
-/// They are those of a call that just ended, for which their memory is still borrowed.
+/// `returns` must be those of a call that just ended, and their memory must still be borrowed.
 pub unsafe fn bring_back(memory: &Memory, returns: &[Return]) {
     for Return { from, to, length } in returns {
-        // SAFETY: laid down there by `Writer::tensor`, in memory that never gets shorter.
+        // SAFETY: `Writer::tensor` reserved this range, and the memory never shrinks.
         unsafe { std::ptr::copy_nonoverlapping(memory.at(*from), *to, *length) };
     }
 }
 
-/// Reads a message. Where it isn't whole, zeros and nothing are read, and `is_whole` says so.
+/// Reads a message. If the message is incomplete, reads return zeros and empty values, and `is_whole` returns false.
 pub struct Reader<'m> {
     base: *const u8,
     at: usize,
     end: usize,
     whole: bool,
     problem: Option<String>,
-    lent: PhantomData<&'m [u8]>,
+    borrowed: PhantomData<&'m [u8]>,
 }
 
 impl<'m> Reader<'m> {
-    /// Reads where it lies, from `at` to where the header says the message ends. That is for the worker: the host doesn't write while it
-    /// is the worker's turn.
+    /// Reads the message in place, from `at` to the end in the header. Only the worker does so: the host doesn't write
+    /// during the worker's turn.
     pub fn new(memory: &'m mut Memory, at: usize) -> Self {
         let (end, whole) = end_of(memory);
-        // SAFETY: messages begin in what is there.
+        // SAFETY: offset 0 is within the memory.
         let base = unsafe { memory.at(0) };
         let at = at.next_multiple_of(8);
-        Reader { base, at, end: if whole { end } else { 0 }, whole, problem: None, lent: PhantomData }
+        Reader { base, at, end: if whole { end } else { 0 }, whole, problem: None, borrowed: PhantomData }
     }
 
-    /// Reads a copy of an answer of at most so many bytes, which the worker's plug-in can't change between two looks at it.
+    /// Reads a copy of an answer of at most `most` bytes. The worker's plug-in can't change the copy between two reads.
     pub fn of_copy(memory: &mut Memory, at: usize, most: usize, copy: &'m mut Vec<u64>) -> Self {
         let (end, whole) = end_of(memory);
         let start = at.next_multiple_of(8);
@@ -265,24 +265,24 @@ impl<'m> Reader<'m> {
         if copy.len() < words {
             copy.resize(words, 0);
         }
-        // SAFETY: so many bytes are there, and there is room for them.
+        // SAFETY: the memory extends to the end of the answer, and `copy` has as many bytes.
         unsafe {
             std::ptr::copy_nonoverlapping(memory.at(start), copy.as_mut_ptr().cast::<u8>(), length.unwrap_or(0));
         }
         let (whole, end) = (length.is_some(), length.unwrap_or(0));
-        Reader { base: copy.as_ptr().cast(), at: 0, end, whole, problem, lent: PhantomData }
+        Reader { base: copy.as_ptr().cast(), at: 0, end, whole, problem, borrowed: PhantomData }
     }
 
     pub fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// What is wrong with what the plug-in gave, where something is.
+    /// Takes the first problem with a value that the plug-in returned, if there is one.
     pub fn problem(&mut self) -> Option<String> {
         self.problem.take()
     }
 
-    /// So many bytes of what is there.
+    /// Returns the next `length` bytes.
     fn raw(&mut self, length: usize, alignment: usize) -> Option<&'m [u8]> {
         let start = self.at.next_multiple_of(alignment);
         let end = start.checked_add(length).filter(|&end| end <= self.end);
@@ -291,7 +291,7 @@ impl<'m> Reader<'m> {
             return None;
         };
         self.at = end.next_multiple_of(8);
-        // SAFETY: it lies in what is there.
+        // SAFETY: the range ends before `self.end`.
         Some(unsafe { std::slice::from_raw_parts(self.base.add(start), length) })
     }
 
@@ -300,7 +300,7 @@ impl<'m> Reader<'m> {
         u64::from_ne_bytes(bytes.unwrap_or_default())
     }
 
-    /// One that this process has given.
+    /// Reads a handle that this process has created.
     pub fn handle(&mut self) -> abi::Handle {
         abi::Handle { pointer: self.number() as *mut std::ffi::c_void }
     }
@@ -318,12 +318,12 @@ impl<'m> Reader<'m> {
         self.utf8("text")
     }
 
-    /// A name that the plug-in gave.
+    /// Reads a name that the plug-in returned.
     pub fn name(&mut self) -> &'m str {
         self.given(bounds::NAME, "name")
     }
 
-    /// A text that the plug-in gave, of at most so many bytes; `what` is what it is called, without an article.
+    /// Reads a text that the plug-in returned, of at most `most` bytes; `what` names the text, without an article.
     pub fn given(&mut self, most: usize, what: &str) -> &'m str {
         let text = self.utf8(what);
         if text.len() <= most {
@@ -340,29 +340,29 @@ impl<'m> Reader<'m> {
         })
     }
 
-    /// A text that is only shown, whatever its bytes are, and no more of it than that.
+    /// Reads a text that is only shown. Its bytes may not be UTF-8, and it is cut to the length that is shown.
     pub fn shown(&mut self) -> String {
         String::from_utf8_lossy(shown_part(self.bytes())).into_owned()
     }
 
-    /// A list that the plug-in gave, if it has at most so many items; `what` names them in the plural.
+    /// Reads a list that the plug-in returned, of at most `most` items; `what` names them in the plural.
     pub fn at_most<T>(&mut self, most: usize, what: &str, item: impl FnMut(&mut Self) -> T) -> Vec<T> {
         self.check_count(most, what);
         if self.problem.is_some() { Vec::new() } else { self.list(item) }
     }
 
-    /// Looks at the count that comes next.
+    /// Checks the next count without consuming it.
     fn check_count(&mut self, most: usize, what: &str) {
         let at = self.at;
         let count = usize::try_from(self.number()).unwrap_or(usize::MAX);
         self.at = at;
-        // What isn't whole has no count.
-        if let (true, Err(said)) = (self.whole, bounds::check(count, most, what)) {
-            self.problem.get_or_insert(said);
+        // An incomplete message has no count.
+        if let (true, Err(message)) = (self.whole, bounds::check(count, most, what)) {
+            self.problem.get_or_insert(message);
         }
     }
 
-    /// A shape that the plug-in gave.
+    /// Reads a shape that the plug-in returned.
     pub fn shape(&mut self) -> &'m [i64] {
         self.check_count(bounds::AXES, "axes");
         if self.problem.is_some() { &[] } else { self.lengths() }
@@ -372,7 +372,7 @@ impl<'m> Reader<'m> {
         let count = self.number();
         let mut items = Vec::new();
         for _ in 0..count {
-            // A count that isn't one ends where the message does.
+            // A wrong count ends with the message.
             if !self.whole {
                 break;
             }
@@ -386,17 +386,17 @@ impl<'m> Reader<'m> {
         abi::DType { code: (number >> 8) as u8, bits: number as u8, lanes: (number >> 16) as u16 }
     }
 
-    /// Lengths where they lie.
+    /// Reads lengths in place.
     pub fn lengths(&mut self) -> &'m [i64] {
         let count = usize::try_from(self.number()).unwrap_or(usize::MAX);
         match self.raw(count.saturating_mul(8), 8) {
-            // SAFETY: so many whole words, aligned as such; for an i64 any bits will do.
+            // SAFETY: these are `count` aligned words; an i64 is valid for any bits.
             Some(bytes) => unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) },
             None => &[],
         }
     }
 
-    /// An array where it lies.
+    /// Reads an array in place.
     pub fn tensor(&mut self) -> abi::Tensor {
         let dtype = self.dtype();
         let shape = self.lengths();
@@ -440,13 +440,13 @@ impl<'m> Reader<'m> {
     }
 }
 
-/// Where the header says that a message ends, and whether so much is there.
+/// Returns the end of the message according to the header, and whether the memory extends to it.
 fn end_of(memory: &mut Memory) -> (usize, bool) {
     let end = usize::try_from(memory.header().end.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
     (end, memory.has(end))
 }
 
-/// A lock that a panic elsewhere doesn't close.
+/// Locks a mutex and ignores poisoning.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_arrays_come_back() {
+    fn messages_round_trip_and_arrays_are_copied_back() {
         let mut memory = memory();
         let mut returns = Vec::new();
         let mut values: Vec<f32> = (0..50_000).map(|i| i as f32).collect();
@@ -473,7 +473,7 @@ mod tests {
         writer.number(7);
         writer.text("a name");
         let tensor = plugfit_api::TensorMut::new(&mut values, &shape).raw();
-        // SAFETY: it is borrowed until the end of this test.
+        // SAFETY: the array is borrowed until the end of this test.
         unsafe { writer.tensor(&tensor, Way::Both) };
         writer.float(-0.0);
         writer.finish().expect("there is room");
@@ -488,13 +488,13 @@ mod tests {
         assert_eq!(reader.float().to_bits(), (-0.0_f64).to_bits());
         assert!(reader.is_whole());
         values.fill(1.0);
-        // SAFETY: as above.
+        // SAFETY: the same as above.
         unsafe { bring_back(&memory, &returns) };
         assert_eq!(values[49_999], 49_999.0);
     }
 
     #[test]
-    fn a_message_that_is_not_whole_is_noticed_whatever_it_says() {
+    fn an_incomplete_message_is_detected_whatever_its_content() {
         let mut memory = memory();
         for word in [3, 4096, u64::MAX, u64::MAX / 8] {
             let mut returns = Vec::new();
@@ -522,23 +522,23 @@ mod tests {
         }
     }
 
-    /// Writes an answer, and what the host reads of it.
+    /// Writes an answer, and returns what the host reads of it.
     fn read<T>(write: impl Fn(&mut Writer<'_>), read: impl Fn(&mut Reader<'_>) -> T) -> (T, Option<String>, bool) {
         let (mut memory, mut returns, mut copy) = (memory(), Vec::new(), Vec::new());
         let mut writer = Writer::new(&mut memory, &mut returns, BODY);
         write(&mut writer);
         writer.finish().expect("there is room");
         let mut reader = Reader::of_copy(&mut memory, BODY, 1 << 16, &mut copy);
-        // What the worker's plug-in does meanwhile.
+        // The worker's plug-in overwrites the message meanwhile.
         memory.header().end.store(u64::MAX, Ordering::Relaxed);
-        // SAFETY: so much is there, and nobody else uses it.
+        // SAFETY: the memory is longer than that, and nobody else uses it.
         unsafe { std::ptr::write_bytes(memory.at(BODY), 0xff, 64) };
         let read = read(&mut reader);
         (read, reader.problem(), reader.is_whole())
     }
 
     #[test]
-    fn an_answer_is_copied_before_it_is_looked_at() {
+    fn an_answer_is_copied_before_it_is_read() {
         let found = read(|w| w.text("a text"), |r| r.text().to_owned());
         assert_eq!(found, ("a text".into(), None, true));
         let found = read(|w| w.lengths(&[3, 4]), |r| r.shape().to_vec());
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_plugin_gives_too_much_of_or_not_in_utf8_is_told_and_the_message_stays_whole() {
+    fn too_many_items_and_invalid_utf8_are_reported_and_the_message_stays_whole() {
         let problem = |found: (usize, Option<String>, bool)| (found.1.expect("a problem"), found.2);
         let names = |w: &mut Writer<'_>| w.list(&[0; 1000], |w, _| w.text("a"));
         let found = problem(read(names, |r| r.at_most(999, "names", |r| r.name().len()).len()));
@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_too_long_nothing_is_kept() {
+    fn texts_and_answers_that_are_too_long_are_dropped() {
         let text = "a".repeat(1 << 14);
         let found = read(|w| w.text(&text), |r| r.given(1 << 13, "configuration").len());
         let said = "gave a configuration of 16384 bytes, of which at most 8192 are taken";
@@ -578,4 +578,9 @@ mod tests {
         let error = memory.reserve((1 << 20) + 1).expect_err("it is the limit").to_string();
         assert_eq!(error, "a call takes 1048577 bytes, and its process may use 1048576");
     }
+}
+
+/// Returns an error of the kind "other".
+pub fn other(message: String) -> abi::Error {
+    abi::Error { kind: abi::ERROR_OTHER, message: message.into(), field: ROption::RNone, place: ROption::RNone }
 }

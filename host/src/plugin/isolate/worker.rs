@@ -1,87 +1,75 @@
-//! The worker's side: loads one plug-in, and does the calls that the host lays down in the shared memory.
+//! The worker process: loads one plug-in, and makes the calls that the host writes to the shared memory.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
-use plugfit_abi::abi_stable::std_types::{RResult, RSlice, RStr};
-use plugfit_abi::{self as abi, Handle, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
-use serde_json::Value;
-
 use super::memory::{BODY, HOST, Memory, WORKER, header};
-use super::process::other;
+use super::program::WORKER_ARGUMENT;
 use super::system::{self, Mapping};
-use super::wire::{Call, Reader, Writer, locked};
-use super::{WORKER_ARGUMENT, WORKER_VARIABLE};
-use crate::Host;
+use super::wire::{Call, Reader, Writer, locked, other};
 use crate::plugin::component::{Making, Table};
 use crate::plugin::load::Offered;
-use crate::plugin::{Door, Kind, Level, LoadOptions, Nested, Plugin, Refusal, Resolve, Resolved, bounds, symbol};
+use crate::plugin::{HostCallbacks, Kind, Level, Plugin, Refusal, Resolve, bounds, symbol};
+use plugfit_abi::abi_stable::std_types::{RResult, RSlice, RStr};
+use plugfit_abi::{self as abi, Handle, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
-/// Whether this program does a worker's work when it is started as one.
-static SERVES: AtomicBool = AtomicBool::new(false);
+/// The host of a worker: it resolves the components that the plug-in nests.
+pub trait WorkerHost: Resolve {
+    /// Returns the callbacks of this host, without a resolver.
+    fn callbacks(&self) -> &Arc<HostCallbacks>;
 
-/// To be called first of all in the `main` of a program that isolates plug-ins. Where the program was started as a worker, this does a
-/// worker's work and never returns; else it does nothing.
-pub fn worker_main() {
-    SERVES.store(true, Ordering::Relaxed);
-    worker_main_of(std::env::args_os().skip(1));
+    /// Adds the plug-in of the worker.
+    fn add(&self, plugin: Arc<Plugin>);
 }
 
-/// As [`worker_main`], for a program that is begun by more than its own file, as `python -m plugfit` is: with the arguments after that.
-pub fn worker_main_of(arguments: impl IntoIterator<Item = OsString>) {
+/// Acts as a worker, and never returns, if `arguments` are those of a worker; otherwise does nothing. `host` creates the worker's host.
+pub fn serve_if_worker(
+    arguments: impl IntoIterator<Item = OsString>,
+    host: impl FnOnce() -> Arc<dyn WorkerHost> + Send,
+) {
     let mut arguments = arguments.into_iter().map(|text| text.to_string_lossy().into_owned());
     if arguments.next().as_deref() != Some(WORKER_ARGUMENT) {
         return;
     }
-    if let Err(error) = work(&arguments.collect::<Vec<_>>()) {
+    if let Err(error) = work(&arguments.collect::<Vec<_>>(), host) {
         eprintln!("{error}");
     }
     std::process::exit(2);
 }
 
-/// Why this program can't be started as a worker.
-pub fn check_program() -> std::io::Result<()> {
-    if std::env::var_os(WORKER_VARIABLE).is_some() || !SERVES.load(Ordering::Relaxed) {
-        let message = "this program's main doesn't begin with plugfit::plugin::worker_main()\n\
-            let it, or name the program `plugfit` in Isolation::program";
-        return Err(std::io::Error::other(message));
-    }
-    Ok(())
-}
-
-fn work(arguments: &[String]) -> std::io::Result<()> {
+fn work(arguments: &[String], host: impl FnOnce() -> Arc<dyn WorkerHost> + Send) -> std::io::Result<()> {
     let numbers: Vec<u64> = arguments.iter().skip(1).filter_map(|text| text.parse().ok()).collect();
     let (Some(version), [parent, memory, threads]) = (arguments.first(), &numbers[..]) else {
         return Err(std::io::Error::other("this isn't how a worker is started"));
     };
     if version != env!("CARGO_PKG_VERSION") {
-        let own = env!("CARGO_PKG_VERSION");
-        return Err(std::io::Error::other(format!("plugfit {version} started a worker of plugfit {own}")));
+        let own_version = env!("CARGO_PKG_VERSION");
+        return Err(std::io::Error::other(format!("plugfit {version} started a worker of plugfit {own_version}")));
     }
     let mapping = Arc::new(Mapping::from_stdin()?);
     let limit = system::become_worker(u32::try_from(*parent).unwrap_or_default(), *memory)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::try_from(*threads).unwrap_or(1));
     pool.build_global().map_err(std::io::Error::other)?;
-    // Calls are made inside of the pool, as the host makes them.
-    rayon::scope(|_| Server::new(mapping, limit).serve())
+    // Calls run inside the pool, as in the host.
+    rayon::scope(|_| Server::new(host(), mapping, limit).serve())
 }
 
-/// What the plug-in logs in a call.
+/// The lines that the plug-in logs in a call, with their levels.
 type Lines = Arc<Mutex<Vec<(u32, String)>>>;
 
 struct Server {
     mapping: Arc<Mapping>,
-    /// How many bytes of addresses this process may have, those of the shared memory that are used included.
+    /// The limit on the address space in bytes, including the used part of the shared memory.
     limit: u64,
-    within: Arc<Within>,
-    door: Arc<Door>,
+    host: Arc<dyn WorkerHost>,
+    callbacks: Arc<HostCallbacks>,
     lines: Lines,
     loaded: Loaded,
 }
 
-/// The tables that the plug-in has.
+/// The tables of the loaded plug-in.
 #[derive(Default)]
 struct Loaded {
     loss: Option<&'static LossV1>,
@@ -90,61 +78,33 @@ struct Loaded {
     optimizer: Option<&'static OptimizerV1>,
     schedule: Option<&'static ScheduleV1>,
     plugin: Option<Arc<Plugin>>,
-    /// A C function, which is made already.
+    /// The handle of a C function, which already exists.
     function: Option<Handle>,
 }
 
-/// What components of the plug-in may nest: those of its own file and of the standard set. Of a further file, which no lock and no
-/// signature of the host's would be asked about here, no code runs.
-struct Within(Host);
-
-impl Within {
-    fn new() -> Self {
-        let host = Host::with_options(LoadOptions { manifests_only: true, ..LoadOptions::default() });
-        host.add_builtin();
-        Within(host)
-    }
-}
-
-impl Resolve for Within {
-    fn resolve(&self, kind: Kind, identifier: &Value) -> crate::Result<Resolved> {
-        self.0.resolve(kind, identifier).map_err(with_advice)
-    }
-
-    fn nested(&self, identifier: &Value) -> crate::Result<Nested> {
-        self.0.nested(identifier).map_err(with_advice)
-    }
-}
-
-/// What a plug-in asked of its host and wasn't given may be there outside.
-fn with_advice(error: crate::Error) -> crate::Error {
-    error.hint("isolated, a component nests others of its own file and of the standard set alone")
-}
-
 impl Server {
-    fn new(mapping: Arc<Mapping>, limit: u64) -> Self {
-        let within = Arc::new(Within::new());
-        let resolve: Weak<dyn Resolve> = Arc::downgrade(&within) as _;
-        let door = Arc::new(within.0.door().towards(resolve));
+    fn new(host: Arc<dyn WorkerHost>, mapping: Arc<Mapping>, limit: u64) -> Self {
+        let resolve: Weak<dyn Resolve> = Arc::downgrade(&host) as _;
+        let callbacks = Arc::new(host.callbacks().towards(resolve));
         let lines = Lines::default();
-        let taken = lines.clone();
-        door.set_log(move |level, line| {
+        let shared = lines.clone();
+        callbacks.set_log(move |level, line| {
             let level = match level {
                 Level::Debug => abi::LOG_DEBUG,
                 Level::Info => abi::LOG_INFO,
                 Level::Warning => abi::LOG_WARNING,
             };
-            let mut lines = locked(&taken);
+            let mut lines = locked(&shared);
             if lines.len() < bounds::LOG_LINES {
                 lines.push((level, line.to_owned()));
             }
         });
-        Server { mapping, limit, within, door, lines, loaded: Loaded::default() }
+        Server { mapping, limit, host, callbacks, lines, loaded: Loaded::default() }
     }
 
-    /// Until the process is ended.
+    /// Answers calls until the process is ended.
     fn serve(mut self) -> std::io::Result<()> {
-        let (mapping, cancel) = (self.mapping.clone(), self.door.cancel_flag());
+        let (mapping, cancel) = (self.mapping.clone(), self.callbacks.cancel_flag());
         std::thread::Builder::new().name("plugfit-cancel".into()).spawn(move || {
             let word = &header(&mapping).cancelled;
             loop {
@@ -164,7 +124,7 @@ impl Server {
             }
             head.is_here(WORKER);
             let cancelled = head.cancelled.load(Ordering::Relaxed) != 0;
-            self.door.cancel_flag().store(cancelled, Ordering::Relaxed);
+            self.callbacks.cancel_flag().store(cancelled, Ordering::Relaxed);
             let end = usize::try_from(head.end.load(Ordering::Relaxed)).unwrap_or(BODY);
             let mut reader = Reader::new(&mut questions, BODY);
             let mut writer = Writer::new(&mut answers, &mut returns, end);
@@ -176,20 +136,20 @@ impl Server {
         }
     }
 
-    /// Does a call and writes what it came to.
+    /// Makes a call and writes its result.
     fn answer(&mut self, r: &mut Reader<'_>, w: &mut Writer<'_>) -> std::io::Result<()> {
         let (Some(call), Some(kind)) = (r.call(), r.kind()) else {
             return Err(std::io::Error::other("asked for a call that isn't known"));
         };
-        let question = Question { call, host: &self.door.host(), r };
+        let question = Question { call, host: &self.callbacks.host(), r };
         let answer = Answer { w, lines: &self.lines };
-        // SAFETY: handles are those that these tables gave, and that the host gives back once; what else is lent lies in the shared memory
-        // until the call is answered.
+        // SAFETY: the handles come from these tables, and the host releases each once; other arguments are in the
+        // shared memory until the call is answered.
         unsafe {
             match (call, kind, &self.loaded) {
                 (Call::Load, ..) => {
-                    let loaded = load(&self.within.0, question.r);
-                    answer.give(loaded.map(|loaded| self.loaded = loaded).into(), |_, ()| ());
+                    let loaded = load(&*self.host, question.r);
+                    answer.write(loaded.map(|loaded| self.loaded = loaded).into(), |_, ()| ());
                 }
                 (_, Kind::Loss, Loaded { loss: Some(table), float64, function, .. }) => {
                     loss(table, *float64, *function, question, answer);
@@ -200,7 +160,7 @@ impl Server {
                 _ => {
                     let reason = self.loaded.plugin.as_ref().and_then(|plugin| plugin.missing(kind));
                     let reason = reason.unwrap_or("it has no such component");
-                    answer.give(RResult::RErr(other(format!("can't be used: {reason}"))), |_, ()| ());
+                    answer.write(RResult::RErr(other(format!("can't be used: {reason}"))), |_, ()| ());
                 }
             }
         }
@@ -208,8 +168,8 @@ impl Server {
     }
 }
 
-fn load(host: &Host, r: &mut Reader<'_>) -> Result<Loaded, abi::Error> {
-    // SAFETY: a path of this program, which is the host's as well.
+fn load(host: &dyn WorkerHost, r: &mut Reader<'_>) -> Result<Loaded, abi::Error> {
+    // SAFETY: the path was encoded by the host, which is the same version of plugfit.
     let path = unsafe { OsStr::from_encoded_bytes_unchecked(r.bytes()) };
     let (path, in_place) = (Path::new(path), r.number() != 0);
     let function = r.list(|r| r.text().to_owned()).pop();
@@ -237,22 +197,22 @@ fn load(host: &Host, r: &mut Reader<'_>) -> Result<Loaded, abi::Error> {
     Ok(loaded)
 }
 
-/// A call, its arguments, and what is passed to the plug-in beside them.
+/// A call, its arguments, and the host that is passed to the plug-in.
 struct Question<'q, 'm> {
     call: Call,
     host: &'q abi::Host,
     r: &'q mut Reader<'m>,
 }
 
-/// Where the answer goes.
+/// The destination of an answer.
 struct Answer<'a, 'm> {
     w: &'a mut Writer<'m>,
     lines: &'a Lines,
 }
 
 impl Answer<'_, '_> {
-    /// The lines of the log, then the result.
-    fn give<T>(self, result: RResult<T, abi::Error>, value: impl FnOnce(&mut Writer<'_>, T)) {
+    /// Writes the log lines, then the result.
+    fn write<T>(self, result: RResult<T, abi::Error>, value: impl FnOnce(&mut Writer<'_>, T)) {
         self.w.list(&std::mem::take(&mut *locked(self.lines)), |w, (level, line)| {
             w.number(u64::from(*level));
             w.text(line);
@@ -262,29 +222,32 @@ impl Answer<'_, '_> {
 }
 
 /// # Safety
-/// The handles in the question are this table's, and what it lends is there until the answer is given; so below.
+/// The handles in the question must belong to this table, and the memory of its arguments must exist until the answer
+/// is written.
 unsafe fn component<T: Table>(table: &T, Question { call, host, r }: Question<'_, '_>, answer: Answer<'_, '_>) {
-    // SAFETY: the caller's promise; so below.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match call {
             Call::Create => {
                 let (name, config, version) = (r.text(), r.text(), r.number() as u32);
-                // The components that it asks for in this process count as made for it.
+                // Components that it requests in this process count as created for it.
                 let _making = Making::begin(name).ok();
-                let made = (table.create())(host, RStr::from_str(name), RStr::from_str(config), version);
-                answer.give(made, |w, handle| w.handle(handle));
+                let created = (table.create())(host, RStr::from_str(name), RStr::from_str(config), version);
+                answer.write(created, |w, handle| w.handle(handle));
             }
             Call::Release => {
                 (table.release())(r.handle());
-                answer.give(RResult::ROk(()), |_, ()| ());
+                answer.write(RResult::ROk(()), |_, ()| ());
             }
-            Call::Config => answer.give((table.config())(r.handle()), |w, text| w.text(&text)),
-            Call::InstanceInfo => answer.give((table.instance_info())(r.handle()), |w, text| w.text(&text)),
-            call => answer.give(RResult::RErr(other(format!("has no {}", call.name()))), |_, ()| ()),
+            Call::Config => answer.write((table.config())(r.handle()), |w, text| w.text(&text)),
+            Call::InstanceInfo => answer.write((table.instance_info())(r.handle()), |w, text| w.text(&text)),
+            call => answer.write(RResult::RErr(other(format!("has no {}", call.name()))), |_, ()| ()),
         }
     }
 }
 
+/// # Safety
+/// The same as for [`component`].
 unsafe fn loss(
     table: &LossV1,
     float64: Option<&LossV2>,
@@ -293,14 +256,14 @@ unsafe fn loss(
     answer: Answer<'_, '_>,
 ) {
     let Question { call, host, r } = question;
-    // SAFETY: as above.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match (call, function) {
-            (Call::Create, Some(function)) => answer.give(RResult::ROk(function), |w, handle| w.handle(handle)),
+            (Call::Create, Some(function)) => answer.write(RResult::ROk(function), |w, handle| w.handle(handle)),
             (Call::OutputShape, _) => {
                 let loss = r.handle();
                 let shape = inputs(r, |inputs, _| (table.output_shape)(loss, inputs));
-                answer.give(shape, |w, shape| w.lengths(&shape));
+                answer.write(shape, |w, shape| w.lengths(&shape));
             }
             (Call::Loss, _) => {
                 let loss = r.handle();
@@ -309,11 +272,11 @@ unsafe fn loss(
                     let gradients = r.list(Reader::option);
                     let gradients = RSlice::from_slice(&gradients);
                     let output = abi::LossOutput { values, valid, gradients, upstream: r.option(), scale: r.float() };
-                    // A call of float64 comes from the host's table of that alone.
+                    // The host makes float64 calls only through the float64 table.
                     let call = float64.map_or(table.call, |float64| float64.call);
                     call(loss, host, inputs, &output)
                 });
-                answer.give(totals, |w, totals| {
+                answer.write(totals, |w, totals| {
                     w.float(totals.value);
                     w.float(totals.weight);
                     w.float(totals.count);
@@ -330,37 +293,40 @@ fn inputs<T>(r: &mut Reader<'_>, f: impl FnOnce(&Inputs<'_>, &mut Reader<'_>) ->
     f(&inputs, r)
 }
 
+/// # Safety
+/// The same as for [`component`].
 unsafe fn metric(table: &MetricV1, Question { call, host, r }: Question<'_, '_>, answer: Answer<'_, '_>) {
-    // SAFETY: as above.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match call {
-            Call::NewState => answer.give((table.new_state)(r.handle(), host), |w, handle| w.handle(handle)),
+            Call::NewState => answer.write((table.new_state)(r.handle(), host), |w, handle| w.handle(handle)),
             Call::ReleaseState => {
                 (table.release_state)(r.handle());
-                answer.give(RResult::ROk(()), |_, ()| ());
+                answer.write(RResult::ROk(()), |_, ()| ());
             }
-            Call::Reset => answer.give((table.reset)(r.handle(), host, r.handle()), |_, ()| ()),
-            Call::CloneState => answer.give((table.clone_state)(r.handle(), r.handle()), |w, handle| w.handle(handle)),
+            Call::Reset => answer.write((table.reset)(r.handle(), host, r.handle()), |_, ()| ()),
+            Call::CloneState => answer.write((table.clone_state)(r.handle(), r.handle()), |w, handle| w.handle(handle)),
             Call::Update => {
                 let (metric, state) = (r.handle(), r.handle());
                 let result = inputs(r, |inputs, _| (table.update)(metric, host, state, inputs));
-                answer.give(result, |_, ()| ());
+                answer.write(result, |_, ()| ());
             }
-            Call::Merge => answer.give((table.merge)(r.handle(), host, r.handle(), r.handle()), |_, ()| ()),
-            Call::Outcome => answer.give((table.result)(r.handle(), host, r.handle()), |w, result| {
+            Call::Merge => answer.write((table.merge)(r.handle(), host, r.handle(), r.handle()), |_, ()| ()),
+            Call::Outcome => answer.write((table.result)(r.handle(), host, r.handle()), |w, result| {
                 w.number(u64::from(result.kind));
                 w.list(&result.values, |w, &value| w.float(value));
                 w.lengths(&result.shape);
                 w.list(&result.names, |w, name| w.text(name));
             }),
-            Call::Save => answer.give((table.save)(r.handle(), r.handle()), |w, saved| {
+            Call::Save => answer.write((table.save)(r.handle(), r.handle()), |w, saved| {
                 w.number(u64::from(saved.version));
                 w.bytes(&saved.bytes);
             }),
             Call::LoadState => {
                 let (metric, version, bytes) = (r.handle(), r.number() as u32, r.bytes());
-                answer
-                    .give((table.load)(metric, host, version, RSlice::from_slice(bytes)), |w, handle| w.handle(handle));
+                answer.write((table.load)(metric, host, version, RSlice::from_slice(bytes)), |w, handle| {
+                    w.handle(handle)
+                });
             }
             _ => component(table, Question { call, host, r }, answer),
         }
@@ -377,13 +343,15 @@ fn parameter<'m>(r: &mut Reader<'m>) -> abi::Parameter<'m> {
     }
 }
 
+/// # Safety
+/// The same as for [`component`].
 unsafe fn optimizer(table: &OptimizerV1, Question { call, host, r }: Question<'_, '_>, answer: Answer<'_, '_>) {
-    // SAFETY: as above.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match call {
             Call::Slots => {
                 let (optimizer, parameters) = (r.handle(), r.list(parameter));
-                answer.give((table.slots)(optimizer, host, RSlice::from_slice(&parameters)), |w, slots| {
+                answer.write((table.slots)(optimizer, host, RSlice::from_slice(&parameters)), |w, slots| {
                     w.list(&slots, |w, slot| {
                         w.number(slot.parameter as u64);
                         w.text(&slot.name);
@@ -399,11 +367,11 @@ unsafe fn optimizer(table: &OptimizerV1, Question { call, host, r }: Question<'_
                 let parameters = RSlice::from_slice(&parameters);
                 let (slot, parameter, seed, target) = (r.number(), r.option(), r.number(), r.tensor());
                 let result = (table.fill_slot)(optimizer, host, parameters, slot, &parameter, seed, &target);
-                answer.give(result, |_, ()| ());
+                answer.write(result, |_, ()| ());
             }
-            Call::Step => answer.give(update(r, |optimizer, step| (table.update)(optimizer, host, step)), |_, ()| ()),
+            Call::Step => answer.write(update(r, |optimizer, step| (table.update)(optimizer, host, step)), |_, ()| ()),
             Call::Finalize => {
-                answer.give(update(r, |optimizer, step| (table.finalize)(optimizer, host, step)), |_, ()| ());
+                answer.write(update(r, |optimizer, step| (table.finalize)(optimizer, host, step)), |_, ()| ());
             }
             _ => component(table, Question { call, host, r }, answer),
         }
@@ -413,7 +381,7 @@ unsafe fn optimizer(table: &OptimizerV1, Question { call, host, r }: Question<'_
 fn update<T>(r: &mut Reader<'_>, f: impl FnOnce(Handle, &abi::Update<'_>) -> T) -> T {
     let optimizer = r.handle();
     let (iteration, step, learning_rate, seed) = (r.number(), r.number(), r.float(), r.number());
-    // Entries lend their slots, which therefore are read before, all of them.
+    // Entries borrow their slots, so all slots are read first.
     let mut slots = Vec::new();
     let mut entries = r.list(|r| {
         let (parameter, value, gradient) = (parameter(r), r.tensor(), r.option());
@@ -434,13 +402,15 @@ fn update<T>(r: &mut Reader<'_>, f: impl FnOnce(Handle, &abi::Update<'_>) -> T) 
     for (entry, slots) in entries.iter_mut().zip(&slots) {
         entry.slots = RSlice::from_slice(slots);
     }
-    let own = r.list(Reader::tensor);
-    let (entries, slots) = (RSlice::from_slice(&entries), RSlice::from_slice(&own));
+    let own_slots = r.list(Reader::tensor);
+    let (entries, slots) = (RSlice::from_slice(&entries), RSlice::from_slice(&own_slots));
     f(optimizer, &abi::Update { iteration, step, learning_rate, seed, entries, slots })
 }
 
+/// # Safety
+/// The same as for [`component`].
 unsafe fn schedule(table: &ScheduleV1, Question { call, host, r }: Question<'_, '_>, answer: Answer<'_, '_>) {
-    // SAFETY: as above.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match call {
             Call::LearningRate => {
@@ -451,7 +421,7 @@ unsafe fn schedule(table: &ScheduleV1, Question { call, host, r }: Question<'_, 
                     steps_per_epoch: r.number() as i64,
                     extras: RStr::from_str(r.text()),
                 };
-                answer.give((table.learning_rate)(schedule, host, &when), |w, rate| w.float(rate));
+                answer.write((table.learning_rate)(schedule, host, &when), |w, rate| w.float(rate));
             }
             _ => component(table, Question { call, host, r }, answer),
         }

@@ -1,17 +1,19 @@
+//! The `CSVLogger` callback.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Callback, Run, file_of};
 use crate::compile::LogValue;
-use crate::data::write_atomically;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 
-/// Writes the history as CSV after each epoch, into the run's folder unless the file is named in full.
+/// Writes the history as CSV after each epoch, to the run folder unless the path is absolute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvLogger {
     /// The file.
     pub filename: String,
-    /// What stands between two values.
+    /// The character between two values.
     pub separator: char,
 }
 

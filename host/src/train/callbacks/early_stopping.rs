@@ -1,3 +1,5 @@
+//! The `EarlyStopping` callback.
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -5,23 +7,23 @@ use super::monitor::{Mode, direction, is_better, value};
 use super::{Callback, Run, weights};
 use crate::{Error, Result};
 
-/// Ends a run when a value has been no better for so many epochs.
+/// Ends a run if a value hasn't improved for `patience` epochs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// The value's name in the log.
+    /// The name of the monitored value in the log.
     pub monitor: String,
-    /// By how much it must be better.
+    /// The minimum improvement.
     pub min_delta: f64,
-    /// Epochs without.
+    /// The number of epochs without improvement.
     pub patience: u64,
-    /// Which way is better.
+    /// The direction in which the value is better.
     pub mode: Mode,
-    /// What must be surpassed at all.
+    /// The value to surpass: epochs that don't surpass it count as epochs without improvement.
     pub baseline: Option<f64>,
-    /// Whether the weights of the best epoch are those of the end.
+    /// Whether to restore the weights of the best epoch at the end.
     pub restore_best_weights: bool,
-    /// Epochs before which nothing is counted.
+    /// The number of epochs at the start that are ignored.
     pub start_from_epoch: u64,
     #[serde(skip)]
     wait: u64,

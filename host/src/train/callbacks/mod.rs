@@ -1,4 +1,4 @@
-//! What looks on while a network is trained, and may act: by identifier in a run's file, or a type of one's own.
+//! Callbacks: they observe training and can influence it. Users name them in a run file or implement [`Callback`].
 
 mod csv_logger;
 mod early_stopping;
@@ -25,107 +25,108 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{History, RunFolder, Trainer};
-use crate::data::text::nearest;
 use crate::identifier::{Call, check_keys};
+use crate::text::nearest;
 use crate::{Error, Host, Result};
 
-/// Looks on while a network is trained.
+/// Observes training and can influence it.
 ///
-/// What one keeps from epoch to epoch goes into [`state`](Self::state), so that a resumed run goes on as if nothing had happened.
+/// State that must survive a resume goes into [`state`](Self::state) and [`tensors`](Self::tensors).
 pub trait Callback: Send {
-    /// What errors and checkpoints call it.
+    /// Returns the name for errors and checkpoints.
     fn name(&self) -> &str;
 
-    /// Before the first epoch; what was restored is there already.
+    /// Called before the first epoch, after a state was restored.
     ///
     /// # Errors
-    /// It can't do its work; the run ends.
+    /// Returns an error if the callback can't work; this ends the run.
     fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let _ = run;
         Ok(())
     }
 
-    /// Before an epoch.
+    /// Called before an epoch.
     ///
     /// # Errors
-    /// As [`train_begin`](Self::train_begin).
+    /// Returns an error under the same conditions as [`train_begin`](Self::train_begin).
     fn epoch_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let _ = run;
         Ok(())
     }
 
-    /// After a batch, of this mean loss so far.
+    /// Called after a batch, with the mean loss of the epoch so far.
     ///
     /// # Errors
-    /// As [`train_begin`](Self::train_begin).
+    /// Returns an error under the same conditions as [`train_begin`](Self::train_begin).
     fn batch_end(&mut self, run: &mut Run<'_, '_>, loss: f64) -> Result<()> {
         let _ = (run, loss);
         Ok(())
     }
 
-    /// After an epoch, which is the last of the history.
+    /// Called after an epoch, which is the last one in the history.
     ///
     /// # Errors
-    /// As [`train_begin`](Self::train_begin).
+    /// Returns an error under the same conditions as [`train_begin`](Self::train_begin).
     fn epoch_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let _ = run;
         Ok(())
     }
 
-    /// After the last epoch, or where the run was stopped; not after an error. The optimizer has moved the parameters to where they
-    /// shall be evaluated.
+    /// Called after training, also if it was stopped, but not after an error. The optimizer has set the parameters to
+    /// the values used for evaluation.
     ///
     /// # Errors
-    /// As [`train_begin`](Self::train_begin).
+    /// Returns an error under the same conditions as [`train_begin`](Self::train_begin).
     fn train_end(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let _ = run;
         Ok(())
     }
 
-    /// The name in the log of the value that decides which epoch is the best, and which way it is better; none: it compares no epochs.
+    /// Returns the name of the log value that determines the best epoch, and its direction; `None` if the callback
+    /// compares no epochs.
     fn monitored(&self) -> Option<(&str, Mode)> {
         None
     }
 
-    /// What it keeps, as JSON.
+    /// Returns the state as JSON.
     fn state(&self) -> Value {
         Value::Null
     }
 
-    /// What it keeps of numbers that are many.
+    /// Returns the part of the state that consists of large arrays.
     fn tensors(&self) -> Vec<Vec<f32>> {
         Vec::new()
     }
 
-    /// Goes on from [`state`](Self::state) and [`tensors`](Self::tensors).
+    /// Restores [`state`](Self::state) and [`tensors`](Self::tensors).
     ///
     /// # Errors
-    /// They aren't its own.
+    /// Returns an error if the state isn't valid for this callback.
     fn restore(&mut self, state: &Value, tensors: Vec<Vec<f32>>) -> Result<()> {
         let _ = (state, tensors);
         Ok(())
     }
 }
 
-/// A run, as its callbacks see it.
+/// The state of a run, passed to callbacks.
 pub struct Run<'r, 't> {
-    /// The network and what it was compiled with.
+    /// The network and its compiled configuration.
     pub trainer: &'r mut Trainer<'t>,
-    /// The epochs done.
+    /// The finished epochs.
     pub history: &'r History,
-    /// The number of the epoch that is next or under way, from 1.
+    /// The number of the current or next epoch, from 1.
     pub epoch: u64,
-    /// Batches in an epoch.
+    /// Batches per epoch.
     pub steps: u64,
-    /// Whether there are validation data.
+    /// Whether there is validation data.
     pub validates: bool,
-    /// Where the run is kept, if it is.
+    /// The run folder, if the run is saved.
     pub folder: Option<&'r RunFolder>,
-    /// Set to end the run after this batch or epoch: the reason.
+    /// Set this to a reason to end the run after the current batch or epoch.
     pub stop: &'r mut Option<String>,
 }
 
-/// The classes there are.
+/// The names of all callback classes.
 const CLASSES: [&str; 8] = [
     "CSVLogger",
     "EarlyStopping",
@@ -137,10 +138,10 @@ const CLASSES: [&str; 8] = [
     "TerminateOnNaN",
 ];
 
-/// Reads callbacks from identifiers: `EarlyStopping(patience=5)`, or an object with `class_name` and `config`.
+/// Creates callbacks from identifiers: `EarlyStopping(patience=5)`, or an object with `class_name` and `config`.
 ///
 /// # Errors
-/// A usage error that names the place, for an unknown class or a setting that can't be.
+/// Returns a usage error that names the position, if a class is unknown or a setting is invalid.
 pub fn read(host: &Host, identifiers: &[Value]) -> Result<Vec<Box<dyn Callback>>> {
     let one = |(index, identifier): (usize, &Value)| {
         let place = format!("fit.callbacks[{index}]");
@@ -186,7 +187,7 @@ fn read_one(host: &Host, identifier: &Value) -> Result<Box<dyn Callback>> {
     })
 }
 
-/// Every class with its settings and their defaults, for the schema.
+/// Returns every class with its settings and their defaults, for the schema.
 pub(crate) fn defaults() -> [(&'static str, Map<String, Value>); CLASSES.len()] {
     fn of<T: Default + Serialize>() -> Map<String, Value> {
         match serde_json::to_value(T::default()) {
@@ -208,18 +209,18 @@ pub(crate) fn defaults() -> [(&'static str, Map<String, Value>); CLASSES.len()] 
     })
 }
 
-/// A callback from its settings.
+/// Creates a callback from its settings.
 fn settings<T: DeserializeOwned>(class: &str, config: Map<String, Value>) -> Result<T> {
     serde_json::from_value(Value::Object(config)).map_err(|error| Error::usage(format!("{class}: {error}")))
 }
 
-/// A file that a callback is going to write: in the run's folder, unless it is named in full. A run that is kept writes over no file that
-/// isn't its own; without a folder it is as the caller says.
+/// Returns the path of a file that a callback will write: in the run folder, unless `path` is absolute. A saved run
+/// never overwrites files that it hasn't written. Without a run folder, the path is used as it is.
 fn file_of(run: &Run<'_, '_>, path: &str) -> Result<PathBuf> {
     run.folder.map_or_else(|| Ok(PathBuf::from(path)), |folder| folder.claim(path))
 }
 
-/// The parameters of the network.
+/// Returns a copy of the network's parameters.
 fn weights(run: &Run<'_, '_>) -> Vec<Vec<f32>> {
     let network = run.trainer.network();
     (0..network.parameters().len()).map(|index| network.parameter(index).to_vec()).collect()

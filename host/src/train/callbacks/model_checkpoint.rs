@@ -1,3 +1,5 @@
+//! The `ModelCheckpoint` callback.
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -7,17 +9,17 @@ use crate::compile::LogValue;
 use crate::train::save_weights;
 use crate::{Error, Result};
 
-/// Writes the weights after an epoch, into the run's folder unless the file is named in full.
+/// Writes the weights after an epoch, to the run folder unless the path is absolute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelCheckpoint {
-    /// The file; `{epoch}`, `{epoch:02d}`, `{val_loss}` and `{val_loss:.2f}` are filled in.
+    /// The file; `{epoch}`, `{epoch:02d}`, `{val_loss}` and `{val_loss:.2f}` are replaced by their values.
     pub filepath: String,
-    /// The value's name in the log.
+    /// The name of the monitored value in the log.
     pub monitor: String,
-    /// Whether only an epoch better than all before is written.
+    /// Whether to write only epochs that are better than all before.
     pub save_best_only: bool,
-    /// Which way is better.
+    /// The direction in which the value is better.
     pub mode: Mode,
     #[serde(skip)]
     best: Option<f64>,
@@ -36,13 +38,13 @@ impl Default for ModelCheckpoint {
 }
 
 impl ModelCheckpoint {
-    /// The file of the epoch that just ended.
+    /// Returns the file name for the epoch that just ended.
     fn file(&self, run: &Run<'_, '_>) -> Result<String> {
         let Some(epoch) = run.history.epochs.last() else { return Ok(self.filepath.clone()) };
         let (mut text, mut rest) = (String::new(), self.filepath.as_str());
         while let Some((before, after)) = rest.split_once('{') {
             let wrong = || Error::usage(format!("ModelCheckpoint: filepath \"{}\" can't be filled in", self.filepath));
-            let (field, behind) = after.split_once('}').ok_or_else(wrong)?;
+            let (field, remaining) = after.split_once('}').ok_or_else(wrong)?;
             let (name, format) = field.split_once(':').unwrap_or((field, ""));
             text.push_str(before);
             if name == "epoch" {
@@ -53,7 +55,7 @@ impl ModelCheckpoint {
                 let digits: usize = format.trim_start_matches('.').trim_end_matches('f').parse().unwrap_or(4);
                 text.push_str(&format!("{value:.digits$}"));
             }
-            rest = behind;
+            rest = remaining;
         }
         text.push_str(rest);
         Ok(text)
@@ -70,7 +72,7 @@ impl Callback for ModelCheckpoint {
     }
 
     fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
-        // What a name with fields stands for isn't known before the epoch's end.
+        // A name with fields is known only at the end of an epoch.
         if !self.filepath.contains('{') {
             file_of(run, &self.filepath)?;
         }

@@ -1,4 +1,4 @@
-//! A value that is watched for its best.
+//! The monitored value of a callback, and the direction in which it is better.
 
 use plugfit_api::metric::Direction;
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,20 @@ use super::Run;
 use crate::compile::LogValue;
 use crate::{Error, Result};
 
-/// Which way is better.
+/// The direction in which a monitored value is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// As the metric declares.
+    /// The direction that the metric declares.
     #[default]
     Auto,
-    /// Less.
+    /// Lower is better.
     Min,
-    /// More.
+    /// Higher is better.
     Max,
 }
 
-/// The direction in which the value of this name is better.
+/// Returns the direction in which the value of this name is better.
 pub fn direction(run: &Run<'_, '_>, monitor: &str, mode: Mode) -> Result<Direction> {
     if monitor.starts_with("val_") && !run.validates {
         return Err(Error::usage(format!("{monitor} needs validation data"))
@@ -42,12 +42,12 @@ pub fn direction(run: &Run<'_, '_>, monitor: &str, mode: Mode) -> Result<Directi
     }
 }
 
-/// The value of this name after the last epoch; none where it is undefined or no number.
+/// Returns the value of this name after the last epoch; `None` if it is undefined or not a number.
 pub fn value(run: &Run<'_, '_>, monitor: &str) -> Result<Option<f64>> {
     let Some(epoch) = run.history.epochs.last() else { return Ok(None) };
     match epoch.logs.get(monitor) {
         Some(value) => Ok(LogValue::number(value).filter(|value| !value.is_nan())),
-        // Not every epoch need be validated.
+        // Validation may be skipped in some epochs.
         None if monitor.starts_with("val_") => Ok(None),
         None => Err(missing(run, monitor)),
     }
@@ -61,7 +61,7 @@ fn missing(run: &Run<'_, '_>, monitor: &str) -> Error {
     error.with("has", format!("{}{hint}", has.join(", ")))
 }
 
-/// Whether `value` is better than `best` by more than `min_delta`.
+/// Returns whether `value` is better than `best` by more than `min_delta`.
 pub fn is_better(direction: Direction, value: f64, best: Option<f64>, min_delta: f64) -> bool {
     match (direction, best) {
         (_, None) => true,

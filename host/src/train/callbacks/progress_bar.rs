@@ -1,10 +1,12 @@
+//! The `ProgressBar` callback.
+
 use indicatif::{ProgressBar as Bar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use super::{Callback, Run};
 use crate::Result;
 
-/// A bar on stderr while an epoch goes on, where that is a terminal; for programs that show nothing of their own.
+/// Shows a progress bar on stderr during an epoch, if stderr is a terminal; for programs without their own output.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProgressBar {

@@ -1,3 +1,5 @@
+//! The callbacks that change the learning rate: `ReduceLROnPlateau` and `LearningRateScheduler`.
+
 use plugfit_api::schedule::When;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -6,23 +8,23 @@ use super::monitor::{Mode, direction, is_better, value};
 use super::{Callback, Run};
 use crate::{Error, Host, Result, component};
 
-/// Lowers the learning rate when a value has been no better for so many epochs.
+/// Lowers the learning rate if a value hasn't improved for `patience` epochs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReduceLrOnPlateau {
-    /// The value's name in the log.
+    /// The name of the monitored value in the log.
     pub monitor: String,
-    /// By what the rate is multiplied; less than 1.
+    /// The factor that multiplies the rate; less than 1.
     pub factor: f64,
-    /// Epochs without a better value.
+    /// The number of epochs without improvement.
     pub patience: u64,
-    /// Which way is better.
+    /// The direction in which the value is better.
     pub mode: Mode,
-    /// By how much it must be better.
+    /// The minimum improvement.
     pub min_delta: f64,
-    /// Epochs after a change in which nothing is counted.
+    /// The number of epochs after a change that are ignored.
     pub cooldown: u64,
-    /// The least rate.
+    /// The lowest rate.
     pub min_lr: f64,
     #[serde(skip)]
     wait: u64,
@@ -99,7 +101,7 @@ impl Callback for ReduceLrOnPlateau {
     }
 }
 
-/// Sets the learning rate at the start of each epoch, from a schedule whose steps are epochs.
+/// Sets the learning rate at the start of each epoch from a schedule whose steps are epochs.
 #[derive(Clone, Debug)]
 pub struct LearningRateScheduler {
     schedule: component::Schedule,

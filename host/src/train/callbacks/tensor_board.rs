@@ -1,3 +1,5 @@
+//! The `TensorBoard` callback.
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::{Callback, Run, file_of};
 use crate::{Error, Result};
 
-/// Writes event files for TensorBoard, as Keras lays them out: `train` and `validation` with an `epoch_loss` and so on for each epoch.
+/// Writes event files for TensorBoard in Keras's layout: `train` and `validation`, with values such as `epoch_loss` for
+/// each epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TensorBoard {
-    /// The folder, in the run's unless it is named in full.
+    /// The folder, relative to the run folder unless it is an absolute path.
     pub log_dir: String,
 }
 
@@ -48,7 +51,7 @@ impl Callback for TensorBoard {
 }
 
 impl TensorBoard {
-    /// The event file of `train` or `validation`.
+    /// Returns the path of the event file of `train` or `validation`.
     fn file(&self, run: &Run<'_, '_>, part: &str) -> Result<PathBuf> {
         let folder = if self.log_dir.is_empty() { "." } else { self.log_dir.trim_end_matches('/') };
         file_of(run, &format!("{folder}/{part}/{NAME}"))
@@ -61,7 +64,7 @@ fn tag(name: &str) -> String {
     format!("epoch_{name}")
 }
 
-/// Adds an event to a file.
+/// Appends an event to a file.
 fn write(path: &Path, step: u64, values: &[(String, f64)]) -> Result<()> {
     let failed =
         |error: std::io::Error| Error::failure(format!("TensorBoard: cannot write {}: {error}", path.display()));
@@ -91,7 +94,7 @@ fn write(path: &Path, step: u64, values: &[(String, f64)]) -> Result<()> {
     file.write_all(&bytes).map_err(failed)
 }
 
-/// An event's first field, in seconds since 1970.
+/// Returns the first field of an event: the time in seconds since 1970.
 fn wall_time() -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let mut event = vec![1 << 3 | 1];
@@ -99,13 +102,14 @@ fn wall_time() -> Vec<u8> {
     event
 }
 
-/// A field of bytes, as protocol buffers have them.
+/// Appends a length-delimited protocol buffers field.
 fn field(message: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     message.push(number << 3 | 2);
     varint(message, bytes.len() as u64);
     message.extend(bytes);
 }
 
+/// Appends a protocol buffers varint.
 fn varint(message: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         message.push(value as u8 | 0x80);
@@ -114,7 +118,7 @@ fn varint(message: &mut Vec<u8>, mut value: u64) {
     message.push(value as u8);
 }
 
-/// A record of TFRecord: length, its checksum, the event, its checksum.
+/// Appends a TFRecord record: length, checksum of the length, event, checksum of the event.
 fn record(bytes: &mut Vec<u8>, event: &[u8]) {
     let length = (event.len() as u64).to_le_bytes();
     bytes.extend(length);
@@ -123,7 +127,7 @@ fn record(bytes: &mut Vec<u8>, event: &[u8]) {
     bytes.extend(checksum(event));
 }
 
-/// CRC-32C, masked as TFRecord has it.
+/// Returns the CRC-32C of the bytes, masked as TFRecord specifies.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_added_as_records_with_checksums() {
+    fn events_are_appended_as_records_with_checksums() {
         let folder = tempfile::tempdir().expect("a folder");
         for step in [0, 300] {
             write(&folder.path().join("train").join(NAME), step, &[("epoch_loss".into(), 0.5)]).expect("it is written");

@@ -1,9 +1,11 @@
+//! The `TerminateOnNaN` callback.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Callback, Run};
 use crate::Result;
 
-/// Ends a run whose loss is no finite number any more.
+/// Ends a run if the loss is NaN or infinite.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TerminateOnNan {}

@@ -1,4 +1,4 @@
-//! How often memory is asked for, where the crate under test counts it, or the host.
+//! Counts allocations, by the global allocator of the crate under test or by the host.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -7,10 +7,12 @@ use std::{
 };
 
 thread_local! {
+    /// The number of allocations of this thread.
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting. With it a crate's own test sees what a metric's update allocates:
+/// The system allocator, which also counts allocations. With it, a crate's own test can count those of a metric's
+/// update:
 ///
 /// ```
 /// #[cfg(test)]
@@ -20,69 +22,70 @@ thread_local! {
 pub struct Counting;
 
 fn count() {
-    // While a thread ends there is nothing to count in.
+    // The thread-local is no longer accessible while the thread exits.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: the system's allocator, which is asked as the caller asked.
+// SAFETY: every method forwards its arguments to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// Whether what a library asks for is told by [`asked_from_outside`].
+/// Whether the host reports the allocations of a library by [`asked_from_outside`].
 static FROM_OUTSIDE: AtomicBool = AtomicBool::new(false);
 
-/// From now on [`asked_from_outside`] tells of a library's memory, which can't count for itself.
+/// Declares that the host reports the allocations of a library by [`asked_from_outside`] from now on.
 #[doc(hidden)]
 pub fn count_from_outside() {
     FROM_OUTSIDE.store(true, Ordering::Relaxed);
 }
 
-/// The library asked for memory, on this thread.
+/// Counts an allocation of the library on this thread.
 #[doc(hidden)]
 pub fn asked_from_outside() {
     count();
 }
 
-/// How often this thread asked for memory, as whoever counts saw it.
+/// The number of allocations of this thread, by who counted them.
 pub enum Asked {
-    /// By the crate's own allocator, [`Counting`].
+    /// Counted by the crate's global allocator, [`Counting`].
     Counted(u64),
-    /// By the host, which sees what a library asks of the system.
+    /// Counted by the host, which observes the calls of a library to the system allocator.
     FromOutside(u64),
-    /// Nobody counts.
+    /// Not counted.
     Unknown,
 }
 
-/// What this thread asked for while `f` ran.
+/// Runs `f` and counts the allocations of this thread meanwhile.
 pub fn counted<T>(f: impl FnOnce() -> T) -> (T, Asked) {
     let before = COUNT.get();
+    // A test allocation shows whether `Counting` is the global allocator.
     drop(std::hint::black_box(Box::new(0_u8)));
     let start = COUNT.get();
     let result = f();
-    let asked = COUNT.get() - start;
-    let told = match start > before {
-        true => Asked::Counted(asked),
-        false if FROM_OUTSIDE.load(Ordering::Relaxed) => Asked::FromOutside(asked),
+    let count = COUNT.get() - start;
+    let asked = match start > before {
+        true => Asked::Counted(count),
+        false if FROM_OUTSIDE.load(Ordering::Relaxed) => Asked::FromOutside(count),
         false => Asked::Unknown,
     };
-    (result, told)
+    (result, asked)
 }

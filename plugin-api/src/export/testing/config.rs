@@ -1,71 +1,72 @@
-//! What holds for components of every kind.
+//! Tests for components of every kind: configuration, repeatability, threads and buffers.
 
 use super::{
     examples, fences,
     report::Report,
-    trial::{or_report, Tests, Trial},
+    tested::{or_report, Tested, Tests},
 };
 use crate::Error;
 use plugfit_abi as abi;
 use serde_json::{json, Value};
 
 pub const TESTS: Tests = &[
-    ("examples", "what it says that it gives, it gives", examples::check),
-    ("config", "a configuration that is written and read is the same", round_trip),
-    ("unknown_key", "a setting that it doesn't have is refused, by its name", unknown_key),
-    ("mistyped", "a value of another type is refused, with the key's path", mistyped),
-    ("bounds", "at its bounds a number is taken, beyond them refused, and nothing panics", bounds),
-    ("again", "the same instance gives the same again, to the bit", again),
-    ("instances", "no instance changes what another gives", instances),
-    ("threads", "8 threads at once give what one gives, to the bit", threads),
-    ("overhead", "a call costs little", overhead),
-    ("inputs", "inputs are read and never written to", fences::inputs),
-    ("buffers", "nothing before or behind a buffer is written, and nothing there is read", fences::buffers),
+    ("examples", "each example gives the result that it declares", examples::check),
+    ("config", "a configuration is the same after it is written and read", round_trip),
+    ("unknown_key", "an unknown setting is refused, and the error names it", unknown_key),
+    ("mistyped", "a value of the wrong type is refused, and the error names the setting", mistyped),
+    ("bounds", "numbers at the bounds are accepted, numbers beyond them refused, and nothing panics", bounds),
+    ("again", "the same instance gives the same bits again", again),
+    ("instances", "no instance changes the results of another", instances),
+    ("threads", "8 threads at once get the same bits as one", threads),
+    ("overhead", "a call for a dozen rows is fast", overhead),
+    ("inputs", "no call writes to its inputs", fences::inputs),
+    ("buffers", "no call reads or writes outside a buffer", fences::buffers),
 ];
 
-fn round_trip(trial: &Trial<'_>, report: &mut Report) {
-    trial.each(report, |config, report| {
-        let Some(made) = or_report(report, "can't be made", trial.described(config)) else { return };
-        let Some(written) = or_report(report, "can't write its configuration", made.config()) else { return };
-        let again = trial.described(&written).and_then(|again| again.config());
+fn round_trip(tested: &Tested<'_>, report: &mut Report) {
+    tested.each(report, |config, report| {
+        let Some(instance) = or_report(report, "can't be made", tested.described(config)) else { return };
+        let Some(written) = or_report(report, "can't write its configuration", instance.config()) else { return };
+        let again = tested.described(&written).and_then(|again| again.config());
         if let Some(again) = or_report(report, format!("can't read the configuration that it wrote, {written}"), again)
         {
             report.that(again == written, || format!("reads {written} and writes {again}"));
         }
-        for field in trial.fields() {
+        for field in tested.fields() {
             let name = field["name"].as_str().unwrap_or_default();
             report.that(written.get(name).is_some(), || format!("doesn't write {name} into its configuration"));
-            if let (None, Some(default), Some(own)) = (config.get(name), field.get("default"), written.get(name)) {
-                report.that(is_default(field, own, default), || {
-                    format!("has {own} for {name} where none is given, and says that the default is {default}")
+            if let (None, Some(default), Some(actual)) = (config.get(name), field.get("default"), written.get(name)) {
+                report.that(is_default(field, actual, default), || {
+                    format!("has {actual} for {name} where none is given, and says that the default is {default}")
                 });
             }
         }
-        let info = or_report(report, "can't describe itself", made.info());
+        let info = or_report(report, "can't describe itself", instance.info());
         report.that(info.is_none_or(|info| info.is_object()), || "describes itself by what is no JSON object".into());
     });
 }
 
-/// Whether a value that was written is the default; a nested component's default is written out.
+/// Returns whether a written value is the default. The default of a nested component is written in full, so any value
+/// passes.
 fn is_default(field: &Value, written: &Value, default: &Value) -> bool {
     match (field["type"].as_str(), written.as_f64(), default.as_f64()) {
-        // What is kept as float32 is written as it is kept.
+        // A component may store the value as float32.
         (_, Some(written), Some(default)) => (written - default).abs() <= 1e-6 * default.abs(),
         (Some("identifier" | "object" | "any"), ..) => true,
         _ => written == default,
     }
 }
 
-/// That this configuration is refused as one, for the sake of this key.
-fn refused(trial: &Trial<'_>, config: &Value, key: &str, report: &mut Report) {
-    match trial.described(config) {
+/// Checks that the component rejects the configuration because of this key.
+fn expect_rejection(tested: &Tested<'_>, config: &Value, key: &str, report: &mut Report) {
+    match tested.described(config) {
         Ok(_) => report.fail(format!("takes {key} = {}", config[key])),
-        Err(error) => refusal(&error, key, &config[key], |field| field.split('.').next() == Some(key), report),
+        Err(error) => check_rejection(&error, key, &config[key], |field| field.split('.').next() == Some(key), report),
     }
 }
 
-/// That an error is one of the configuration, and names a key that may be named.
-fn refusal(error: &Error, key: &str, value: &Value, may_name: impl Fn(&str) -> bool, report: &mut Report) {
+/// Checks that an error is a configuration error and names an acceptable key.
+fn check_rejection(error: &Error, key: &str, value: &Value, may_name: impl Fn(&str) -> bool, report: &mut Report) {
     if error.kind() != abi::ERROR_CONFIG {
         report.error(format!("refuses {key} = {value}, but not as a configuration"), error);
     } else if !error.field().is_some_and(may_name) {
@@ -73,15 +74,15 @@ fn refusal(error: &Error, key: &str, value: &Value, may_name: impl Fn(&str) -> b
     }
 }
 
-fn unknown_key(trial: &Trial<'_>, report: &mut Report) {
-    let mut config = trial.config().unwrap_or_else(|| json!({}));
+fn unknown_key(tested: &Tested<'_>, report: &mut Report) {
+    let mut config = tested.config().unwrap_or_else(|| json!({}));
     config["no such setting"] = json!(1);
-    refused(trial, &config, "no such setting", report);
+    expect_rejection(tested, &config, "no such setting", report);
 }
 
-fn mistyped(trial: &Trial<'_>, report: &mut Report) {
-    let base = trial.config().unwrap_or_else(|| json!({}));
-    for field in trial.fields() {
+fn mistyped(tested: &Tested<'_>, report: &mut Report) {
+    let base = tested.config().unwrap_or_else(|| json!({}));
+    for field in tested.fields() {
         let name = field["name"].as_str().unwrap_or_default();
         let wrong = match field["type"].as_str() {
             Some("number") => vec![json!("a text"), json!([1.0]), json!({}), json!(true)],
@@ -96,19 +97,19 @@ fn mistyped(trial: &Trial<'_>, report: &mut Report) {
         for value in wrong {
             let mut config = base.clone();
             config[name] = value;
-            refused(trial, &config, name, report);
+            expect_rejection(tested, &config, name, report);
         }
         if field["choices"].as_array().is_some_and(|choices| !choices.is_empty()) {
             let mut config = base.clone();
             config[name] = json!("no such choice");
-            refused(trial, &config, name, report);
+            expect_rejection(tested, &config, name, report);
         }
     }
 }
 
-fn bounds(trial: &Trial<'_>, report: &mut Report) {
-    let base = trial.config().unwrap_or_else(|| json!({}));
-    for field in trial.fields() {
+fn bounds(tested: &Tested<'_>, report: &mut Report) {
+    let base = tested.config().unwrap_or_else(|| json!({}));
+    for field in tested.fields() {
         let (name, whole) = (field["name"].as_str().unwrap_or_default(), field["type"] == "integer");
         if !matches!(field["type"].as_str(), Some("number" | "integer")) {
             continue;
@@ -121,32 +122,32 @@ fn bounds(trial: &Trial<'_>, report: &mut Report) {
         let step = |bound: f64| if whole { 1.0 } else { bound.abs().max(1.0) * 1e-3 };
         let bound = |key: &str| field[key].as_f64();
         for number in [bound("minimum"), bound("maximum")].into_iter().flatten() {
-            usable(trial, &with(number), name, report);
+            usable(tested, &with(number), name, report);
         }
         for number in [bound("above").map(|above| above + step(above)), bound("below").map(|below| below - step(below))]
         {
-            number.into_iter().for_each(|number| usable(trial, &with(number), name, report));
+            number.into_iter().for_each(|number| usable(tested, &with(number), name, report));
         }
         let beyond =
             [bound("minimum").map(|least| least - step(least)), bound("maximum").map(|most| most + step(most))];
         for number in beyond.into_iter().chain([bound("above"), bound("below")]).flatten() {
-            refused(trial, &with(number), name, report);
+            expect_rejection(tested, &with(number), name, report);
         }
-        // What nobody would write. Two keys that can't be together may be told by either.
+        // Extreme values. An error about two keys in conflict may name either of them.
         let huge = if whole { i64::MAX as f64 } else { 1e300 };
         for number in [-huge, huge] {
-            if let Err(error) = trial.described(&with(number)) {
-                refusal(&error, name, &with(number)[name], |field| !field.is_empty(), report);
+            if let Err(error) = tested.described(&with(number)) {
+                check_rejection(&error, name, &with(number)[name], |field| !field.is_empty(), report);
             }
         }
     }
 }
 
-/// That it can be made so, or refuses the key; and that nothing panics.
-fn usable(trial: &Trial<'_>, config: &Value, key: &str, report: &mut Report) {
-    match trial.bits(config) {
+/// Checks that an instance can be created and called, or that the error names a key; and that nothing panics.
+fn usable(tested: &Tested<'_>, config: &Value, key: &str, report: &mut Report) {
+    match tested.bits(config) {
         Err(error) if error.kind() == abi::ERROR_PANIC => report.error(format!("at {key} = {}", config[key]), &error),
-        // What can't be together with the other settings is refused by a check of its own.
+        // The component may reject a combination of settings, if the error names a key.
         Err(error) if error.kind() == abi::ERROR_CONFIG && error.field().is_none() => {
             report.error(format!("refuses {key} = {} without saying which key it is", config[key]), &error);
         }
@@ -154,24 +155,24 @@ fn usable(trial: &Trial<'_>, config: &Value, key: &str, report: &mut Report) {
     }
 }
 
-fn again(trial: &Trial<'_>, report: &mut Report) {
-    trial.each(report, |config, report| {
-        let both = trial.with_bits(config, |bits| Ok((bits()?, bits()?)));
+fn again(tested: &Tested<'_>, report: &mut Report) {
+    tested.each(report, |config, report| {
+        let both = tested.with_bits(config, |bits| Ok((bits()?, bits()?)));
         if let Some((first, second)) = or_report(report, "fails", both) {
             report.that(first == second, || "gives other numbers the second time".into());
         }
     });
 }
 
-fn instances(trial: &Trial<'_>, report: &mut Report) {
-    let configs = trial.configs();
+fn instances(tested: &Tested<'_>, report: &mut Report) {
+    let configs = tested.configs();
     let Some(base) = configs.first() else { return };
-    let between = trial.with_bits(base, |bits| {
+    let between = tested.with_bits(base, |bits| {
         let before = bits()?;
         for other in &configs {
-            let _ = trial.bits(other);
+            let _ = tested.bits(other);
         }
-        Ok((before, bits()?, trial.bits(base)?))
+        Ok((before, bits()?, tested.bits(base)?))
     });
     if let Some((before, after, new)) = or_report(report, "fails", between) {
         report.that(before == after, || "gives other numbers once another instance was at work".into());
@@ -179,35 +180,35 @@ fn instances(trial: &Trial<'_>, report: &mut Report) {
     }
 }
 
-fn threads(trial: &Trial<'_>, report: &mut Report) {
-    let Some(config) = trial.config() else { return };
-    let run = trial.with_bits(&config, |bits| {
+fn threads(tested: &Tested<'_>, report: &mut Report) {
+    let Some(config) = tested.config() else { return };
+    let run = tested.with_bits(&config, |bits| {
         let expected = bits()?;
-        let strayed = std::thread::scope(|scope| {
+        let differs = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..8).map(|_| scope.spawn(|| (0..25).find(|_| bits().as_ref() != Ok(&expected)))).collect();
-            // A thread of this test panics only where a plug-in unwinds through the boundary.
-            threads.into_iter().any(|thread| thread.join().map_or(true, |strayed| strayed.is_some()))
+            // A thread of this test panics only if a plug-in unwinds through the boundary.
+            threads.into_iter().any(|thread| thread.join().map_or(true, |differs| differs.is_some()))
         });
-        Ok(strayed)
+        Ok(differs)
     });
-    if let Some(strayed) = or_report(report, "fails", run) {
-        report.that(!strayed, || "gives other numbers, or fails, where 8 threads use it at once".into());
+    if let Some(differs) = or_report(report, "fails", run) {
+        report.that(!differs, || "gives other numbers, or fails, where 8 threads use it at once".into());
     }
 }
 
-/// The time of a small call that a person would notice in a loop over batches.
+/// The time of a small call that users would notice in a loop over batches.
 const SLOW: std::time::Duration = std::time::Duration::from_millis(2);
 
-fn overhead(trial: &Trial<'_>, report: &mut Report) {
-    let Some(config) = trial.config() else { return };
-    let timed = trial.with_bits(&config, |bits| {
+fn overhead(tested: &Tested<'_>, report: &mut Report) {
+    let Some(config) = tested.config() else { return };
+    let timed = tested.with_bits(&config, |bits| {
         bits()?;
         let mut least = std::time::Duration::MAX;
         for _ in 0..10 {
             let start = std::time::Instant::now();
             bits()?;
-            // What else the machine does takes nothing away.
+            // The minimum excludes other load on the machine.
             least = least.min(start.elapsed());
         }
         Ok(least)

@@ -1,14 +1,14 @@
-//! Batches to try components with.
+//! Arrays and batches of inputs to test components with.
 
 use crate::{loss::Targets, Element, Inputs, Tensor};
 use std::sync::OnceLock;
 
-/// Rows in a whole batch.
+/// The number of rows of a batch.
 pub const ROWS: usize = 12;
-/// Columns of one, if nothing else is asked for.
+/// The default number of columns of a batch.
 pub const COLUMNS: usize = 4;
 
-/// Numbers, and what each dtype that a component may want makes of them, once it is asked for.
+/// An array of numbers, converted lazily to the dtypes that components require.
 pub struct Array {
     shape: Vec<i64>,
     f64s: Vec<f64>,
@@ -32,23 +32,23 @@ impl Array {
         }
     }
 
-    /// In the first dtype that is wanted and holds the numbers; float32 where none is.
+    /// Returns a tensor in the first of these dtypes that can represent the numbers, or in float32 if there is none.
     pub fn tensor(&self, wanted: Option<&Vec<String>>) -> Tensor<'_> {
         let whole = || self.f64s.iter().all(|value| value.fract() == 0.0);
         let holds = |dtype: &&String| dtype.starts_with("float") || whole();
         match wanted.and_then(|dtypes| dtypes.iter().find(holds)).map(String::as_str) {
             Some("float64") => Tensor::new(&self.f64s, &self.shape),
-            Some("int32") => self.of(&self.i32s, |value| value as i32),
-            Some("int64") => self.of(&self.i64s, |value| value as i64),
-            Some("uint8") => self.of(&self.u8s, |value| value as u8),
-            Some("uint64") => self.of(&self.u64s, |value| value as u64),
-            _ => self.of(&self.f32s, |value| value as f32),
+            Some("int32") => self.convert(&self.i32s, |value| value as i32),
+            Some("int64") => self.convert(&self.i64s, |value| value as i64),
+            Some("uint8") => self.convert(&self.u8s, |value| value as u8),
+            Some("uint64") => self.convert(&self.u64s, |value| value as u64),
+            _ => self.convert(&self.f32s, |value| value as f32),
         }
     }
 
-    fn of<'a, T: Element>(&'a self, converted: &'a OnceLock<Vec<T>>, convert: fn(f64) -> T) -> Tensor<'a> {
+    fn convert<'a, T: Element>(&'a self, cache: &'a OnceLock<Vec<T>>, convert: fn(f64) -> T) -> Tensor<'a> {
         let convert = || self.f64s.iter().map(|&value| convert(value)).collect();
-        Tensor::new(converted.get_or_init(convert), &self.shape)
+        Tensor::new(cache.get_or_init(convert), &self.shape)
     }
 
     pub fn shape(&self) -> &[i64] {
@@ -63,12 +63,12 @@ impl Array {
         &self.f64s
     }
 
-    /// With one number changed.
+    /// Returns a copy with `by` added to one number.
     pub fn moved(&self, index: usize, by: f64) -> Self {
         self.put(index, self.f64s[index] + by)
     }
 
-    /// With another number in one place.
+    /// Returns a copy with one number replaced.
     pub fn put(&self, index: usize, number: f64) -> Self {
         let mut values = self.f64s.clone();
         values[index] = number;
@@ -79,13 +79,13 @@ impl Array {
         self.with(self.f64s.clone())
     }
 
-    /// Of the same shape.
+    /// Returns an array of the same shape with other values.
     pub fn with(&self, values: Vec<f64>) -> Self {
         let shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
         Array::new(&shape, values)
     }
 
-    /// The rows of all of these, one after another; all have the same number of columns.
+    /// Concatenates arrays along the first axis. All must have the same number of columns.
     pub fn joined<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Self {
         let (mut shape, mut values) = (Vec::new(), Vec::new());
         for array in arrays {
@@ -98,6 +98,7 @@ impl Array {
         Array::new(&shape, values)
     }
 
+    /// Returns these rows, in this order.
     pub fn rows(&self, rows: impl IntoIterator<Item = usize>) -> Self {
         let each = self.len() / (self.shape[0] as usize).max(1);
         let mut shape: Vec<usize> = self.shape.iter().map(|&length| length as usize).collect();
@@ -111,86 +112,88 @@ impl Array {
     }
 }
 
-/// A batch of some task.
+/// A batch of a task.
 pub struct Batch {
     pub y_true: Array,
     pub y_pred: Array,
-    /// Between what predictions lie.
+    /// The range of the predictions.
     pub range: (f64, f64),
-    /// Inputs of other names, which are of an example.
+    /// Inputs of other names, from an example.
     pub others: Vec<(String, Array)>,
-    /// The rows of the first input. Every input of as many is split as it is.
+    /// The number of rows of the first input. Inputs with the same number of rows are split with it.
     pub count: usize,
-    /// A number that is no class id.
+    /// A number that isn't a class id.
     pub past: usize,
 }
 
 impl Batch {
+    /// Returns a range of the rows.
     pub fn rows(&self, from: usize, to: usize) -> Self {
         self.picked(from..to)
     }
 
+    /// Returns these rows, in this order. Inputs without a row for each are copied as a whole.
     pub fn picked(&self, rows: impl IntoIterator<Item = usize> + Clone) -> Self {
-        let of = |array: &Array| match array.shape().first() == Some(&(self.count as i64)) {
+        let pick = |array: &Array| match array.shape().first() == Some(&(self.count as i64)) {
             true => array.rows(rows.clone()),
             false => array.copied(),
         };
         Batch {
-            y_true: of(&self.y_true),
-            y_pred: of(&self.y_pred),
-            others: self.others.iter().map(|(name, array)| (name.clone(), of(array))).collect(),
+            y_true: pick(&self.y_true),
+            y_pred: pick(&self.y_pred),
+            others: self.others.iter().map(|(name, array)| (name.clone(), pick(array))).collect(),
             count: rows.clone().into_iter().count(),
             ..*self
         }
     }
 
-    /// The same labels for other predictions.
+    /// Returns a copy with other predictions.
     pub fn predicting(&self, y_pred: Array) -> Self {
         let others = self.others.iter().map(|(name, array)| (name.clone(), array.copied())).collect();
         Batch { y_true: self.y_true.copied(), y_pred, others, ..*self }
     }
 
-    /// Where predictions can be what they are of: the labels predicted.
+    /// Returns a copy that predicts the labels, if labels and predictions have the same shape.
     pub fn truth(&self) -> Option<Self> {
         (self.y_true.shape() == self.y_pred.shape()).then(|| self.predicting(self.y_true.copied()))
     }
 
-    /// With each number as this function gives it.
+    /// Applies `f` to every number.
     pub fn changed(&self, f: impl Fn(f64) -> f64) -> Self {
-        let of = |array: &Array| array.with(array.numbers().iter().map(|&number| f(number)).collect());
+        let map = |array: &Array| array.with(array.numbers().iter().map(|&number| f(number)).collect());
         Batch {
-            y_true: of(&self.y_true),
-            y_pred: of(&self.y_pred),
-            others: self.others.iter().map(|(name, array)| (name.clone(), of(array))).collect(),
+            y_true: map(&self.y_true),
+            y_pred: map(&self.y_pred),
+            others: self.others.iter().map(|(name, array)| (name.clone(), map(array))).collect(),
             ..*self
         }
     }
 
-    /// With NaN for the predictions of the rows that `is_nan`.
+    /// Replaces the predictions of the rows for which `is_nan` returns true by NaN.
     pub fn without_predictions(&self, is_nan: impl Fn(usize) -> bool) -> Self {
         let each = self.y_pred.len() / self.count.max(1);
-        let of = |(i, &number): (usize, &f64)| if is_nan(i / each.max(1)) { f64::NAN } else { number };
-        self.predicting(self.y_pred.with(self.y_pred.numbers().iter().enumerate().map(of).collect()))
+        let replace = |(i, &number): (usize, &f64)| if is_nan(i / each.max(1)) { f64::NAN } else { number };
+        self.predicting(self.y_pred.with(self.y_pred.numbers().iter().enumerate().map(replace).collect()))
     }
 
-    /// With as many rows, and nothing in them.
+    /// Returns a batch with the same number of rows and no columns.
     pub fn without_columns(&self) -> Self {
         let nothing = || Array::new(&[self.y_pred.shape()[0] as usize, 0], Vec::new());
         let y_true = if self.truth().is_some() { nothing() } else { self.y_true.copied() };
         Batch { y_true, ..self.predicting(nothing()) }
     }
 
-    /// With what nobody means and what may come all the same, in some places.
+    /// Returns batches with unusual numbers in some places, each with a description.
     pub fn odd(&self) -> impl Iterator<Item = (String, Self)> + '_ {
         let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30, -1.0, self.past as f64];
-        // Behind rows that have none.
-        let some = |array: &Array, number: f64| {
+        // Only in the second half, after valid rows.
+        let spoil = |array: &Array, number: f64| {
             let is_odd = |i: usize| i % 3 == 1 && i >= array.len() / 2;
             let values = array.numbers().iter().enumerate();
             array.with(values.map(|(i, &value)| if is_odd(i) { number } else { value }).collect())
         };
         numbers.into_iter().flat_map(move |number| {
-            let (y_true, y_pred) = (some(&self.y_true, number), some(&self.y_pred, number));
+            let (y_true, y_pred) = (spoil(&self.y_true, number), spoil(&self.y_pred, number));
             [
                 (format!("{number} is in y_true"), Batch { y_true, ..self.predicting(self.y_pred.copied()) }),
                 (format!("{number} is in y_pred"), self.predicting(y_pred)),
@@ -198,7 +201,7 @@ impl Batch {
         })
     }
 
-    /// Gives `f` the inputs that are declared, by name.
+    /// Calls `f` with the declared inputs.
     pub fn with_inputs<T>(
         &self,
         names: &[String],
@@ -206,7 +209,7 @@ impl Batch {
         weight: Option<&Array>,
         f: impl FnOnce(&Inputs<'_>) -> T,
     ) -> T {
-        let of = |(i, name): (usize, &String)| {
+        let find = |(i, name): (usize, &String)| {
             let other = self.others.iter().find(|(other, _)| other == name);
             let array = match other {
                 Some((_, array)) => array,
@@ -218,7 +221,7 @@ impl Batch {
         let tensors: Vec<(&str, Tensor<'_>)> = names
             .iter()
             .enumerate()
-            .map(of)
+            .map(find)
             .zip(names)
             .map(|((i, array), name)| (name.as_str(), array.tensor(dtypes.get(i))))
             .collect();
@@ -226,13 +229,13 @@ impl Batch {
     }
 }
 
-/// Weights of rows.
+/// Returns weights of rows.
 pub fn weights(values: impl IntoIterator<Item = f64>) -> Array {
     let values: Vec<f64> = values.into_iter().collect();
     Array::new(&[values.len()], values)
 }
 
-/// Numbers between 0 and 1 that are always the same.
+/// A deterministic generator of numbers from 0 to 1.
 pub struct Random(pub u64);
 
 impl Random {
@@ -246,17 +249,17 @@ impl Random {
     }
 }
 
-/// What a component is tried with.
+/// The form of the batches to test a component with.
 pub struct Task {
     pub targets: Option<Targets>,
     pub from_logits: bool,
     pub columns: usize,
-    /// How many class ids there are.
+    /// The number of class ids.
     pub classes: usize,
     pub seed: u64,
 }
 
-/// Batches of the tasks that may be meant, the likeliest first.
+/// Returns batches of the possible tasks, the most likely first.
 pub fn batches(task: &Task) -> Vec<Batch> {
     let (columns, classes) = (task.columns, task.classes.max(1));
     let mut random = Random(task.seed);
@@ -303,7 +306,7 @@ pub fn batches(task: &Task) -> Vec<Batch> {
     let predicted = (0..ROWS).map(|row| ((row * 5 + row / 4) % classes) as f64).collect();
     let of_ids = batch(Array::new(&[ROWS], id_column), Array::new(&[ROWS], predicted), (0.0, classes as f64));
     let positive = numbers(&mut random, 0.1, 2.0);
-    // Two labels of a sequence of four, none of them the blank.
+    // CTC: two labels for four steps, none of them the blank.
     let labels = (0..2 * ROWS).map(|i| (1 + i % 3.min(classes - 1).max(1)) as f64).collect();
     let sequence = batch(
         Array::new(&[ROWS, 2], labels),
@@ -323,14 +326,14 @@ pub fn batches(task: &Task) -> Vec<Batch> {
 mod tests {
     use super::*;
 
-    fn of(columns: usize, classes: usize) -> Vec<Batch> {
+    fn default_batches(columns: usize, classes: usize) -> Vec<Batch> {
         batches(&Task { targets: None, from_logits: false, columns, classes, seed: 7 })
     }
 
     #[test]
-    fn a_class_that_isnt_there_is_none_of_a_component_with_more_classes_than_columns() {
+    fn unknown_classes_exceed_both_columns_and_classes() {
         for (columns, classes, past) in [(4, 4, "4"), (2, 10, "10"), (4, 2, "4")] {
-            for batch in of(columns, classes) {
+            for batch in default_batches(columns, classes) {
                 let odd: Vec<String> = batch.odd().map(|(what, _)| what).collect();
                 assert!(odd.contains(&format!("{past} is in y_true")), "{columns} columns, {classes} classes: {odd:?}");
             }
@@ -338,16 +341,17 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_a_sequence_are_classes() {
+    fn labels_of_sequences_are_classes_without_the_blank() {
         for columns in [2, 3, 4, 9] {
-            let sequences = of(columns, columns).into_iter().filter(|batch| batch.y_pred.shape().len() == 3);
+            let sequences =
+                default_batches(columns, columns).into_iter().filter(|batch| batch.y_pred.shape().len() == 3);
             let all: Vec<f64> = sequences.flat_map(|batch| batch.y_true.numbers().to_vec()).collect();
             assert!(!all.is_empty() && all.iter().all(|&id| (1.0..columns as f64).contains(&id)), "{columns}: {all:?}");
         }
     }
 
     #[test]
-    fn whole_numbers_are_of_the_integers_that_are_wanted() {
+    fn whole_numbers_convert_to_the_requested_integers() {
         let array = Array::new(&[2], vec![1.0, 3.0]);
         let wanted = |dtype: &str| vec![dtype.to_owned()];
         assert_eq!(array.tensor(Some(&wanted("uint64"))).as_slice::<u64>(), Some(&[1, 3][..]));
@@ -356,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_without_a_row_for_each_are_given_whole() {
+    fn inputs_without_a_row_for_each_are_copied_whole() {
         let batch = Batch {
             y_true: Array::new(&[3], vec![0.0, 1.0, 2.0]),
             y_pred: Array::new(&[1], vec![0.5]),

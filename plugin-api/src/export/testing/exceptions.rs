@@ -1,19 +1,20 @@
-//! What a component declares in its manifest of the tests that it is put to.
+//! The laws that a component excludes in its manifest.
 
 use super::{report::Report, tests, Of, Test};
 use serde_json::Value;
 
+/// Returns the excluded tests with their reasons.
 fn declared(component: &Value) -> impl Iterator<Item = (&str, &str)> {
     let list = component["trial"]["except"].as_array().map(Vec::as_slice).unwrap_or_default();
     list.iter().map(|entry| (entry["test"].as_str().unwrap_or_default(), entry["reason"].as_str().unwrap_or_default()))
 }
 
-/// Whether a component may say that it isn't meant: a law of its kind. What every component holds, no one can be excused from.
+/// Returns whether a component of this kind may exclude the test: only a law of its kind can be excluded.
 fn can_be_excepted(test: &Test, kind: &Value) -> bool {
     matches!(test.of, Of::Kind(of, _) if *kind == *of)
 }
 
-/// Why a test doesn't apply to a component, if that says so.
+/// Returns the component's reason for excluding the test, if it does.
 pub fn reason(component: &Value, test: &Test) -> Option<String> {
     if !can_be_excepted(test, &component["kind"]) {
         return None;
@@ -22,10 +23,10 @@ pub fn reason(component: &Value, test: &Test) -> Option<String> {
     found.map(|(_, reason)| reason.to_owned())
 }
 
-/// That what it declares can be. What is listed under several kinds is one struct, which declares laws of each of them.
+/// Checks the declarations of a component. A type that is listed under several kinds can exclude laws of each of them.
 pub fn check(component: &Value, components: &[Value], what: &str, report: &mut Report) {
-    let of_its_name = components.iter().filter(|other| other["name"] == component["name"]);
-    let kinds: Vec<&Value> = of_its_name.map(|other| &other["kind"]).collect();
+    let same_name = components.iter().filter(|other| other["name"] == component["name"]);
+    let kinds: Vec<&Value> = same_name.map(|other| &other["kind"]).collect();
     for (name, reason) in declared(component) {
         let is_law = |test: &Test| test.name == name && kinds.iter().any(|kind| can_be_excepted(test, kind));
         report.that(tests().iter().any(is_law), || {

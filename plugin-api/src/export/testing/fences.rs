@@ -1,13 +1,13 @@
-//! Buffers with margins: what is written into an input, and what is read or written past the ends of a buffer.
+//! Buffers with margins, which detect writes to inputs and accesses outside a buffer.
 //!
-//! A host that checks a library in a process of its own gives memory that ends at a page which can't be touched, so that every access
-//! behind a buffer ends the process there. Before a buffer, and behind it where there is no such memory (a crate's own test, whose
-//! process must go on), lie bytes whose values differ between two runs: a write changes them, and a read that matters changes the
-//! result.
+//! If the host tests a library in a separate process, a buffer ends at a guard page, so that every access past its end
+//! crashes the process. Before a buffer, and after it if there is no guard page (in a crate's own test, whose process
+//! must survive), there are margin bytes whose values differ between two runs. A write changes them, and a read that
+//! matters changes the result.
 
 use super::{
     report::Report,
-    trial::{Subject, Trial},
+    tested::{Subject, Tested},
 };
 use crate::Result;
 use plugfit_abi as abi;
@@ -16,31 +16,35 @@ use std::sync::{
     Mutex, PoisonError,
 };
 
-/// Gives so many bytes that end at a page which can't be touched, if the system has them. They are never freed.
+/// Allocates this many bytes up to a guard page, or returns `None` if the system can't. They are never freed.
 pub type Room = fn(bytes: usize) -> Option<*mut u8>;
 
-/// The line on stderr by which a process tells that its buffers end at such pages from now on.
+/// The line on stderr by which a process announces that its buffers end at guard pages from now on.
 pub const GUARDED: &str = "plugfit: buffers end at guard pages";
 
-/// What is never freed, as a plug-in may keep a pointer into it, by its address: so that a leak checker finds the way to it.
-static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+/// The addresses of memory that is never freed, because a plug-in may store pointers to it. Leak checkers thus find it
+/// reachable.
+static LEAKED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// Keeps what is never freed.
-fn kept<T>(pointer: *mut T) -> *mut T {
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(pointer as usize);
+/// Registers memory that is never freed.
+fn register_leaked<T>(pointer: *mut T) -> *mut T {
+    LEAKED.lock().unwrap_or_else(PoisonError::into_inner).push(pointer as usize);
     pointer
 }
 
-/// Bytes before and behind a buffer; enough for a wide register, and for an index that is off by a few rows.
+/// The bytes before and after a buffer: enough for a wide register, and for an index that is off by a few rows.
 const MARGIN: usize = 256;
 
-/// How buffers are laid out in a run, and what was found.
+/// The layout of buffers in a run, and the violations found.
 pub struct Fences {
     room: Option<Room>,
+    /// The value of margin bytes.
     fill: u8,
+    /// Writes to inputs.
     written: Mutex<Vec<String>>,
+    /// Writes to margins.
     beyond: Mutex<Vec<String>>,
-    /// Whether there was no room for a buffer.
+    /// Whether a buffer has no guard page because the system had no memory for it.
     is_unguarded: AtomicBool,
 }
 
@@ -51,7 +55,7 @@ pub struct Fenced<'a> {
     original: abi::Tensor,
     bytes: usize,
     start: *mut u8,
-    /// Bytes of the margin behind it; none before a guard page.
+    /// The bytes of the margin after it; 0 if it ends at a guard page.
     behind: usize,
     is_input: bool,
 }
@@ -60,13 +64,13 @@ impl Fences {
     fn leaked(room: Option<Room>, fill: u8) -> &'static Self {
         let (written, beyond) = (Mutex::default(), Mutex::default());
         let fences = Fences { room, fill, written, beyond, is_unguarded: AtomicBool::new(false) };
-        // SAFETY: memory of a box, which is never freed.
-        unsafe { &*kept(Box::into_raw(Box::new(fences))) }
+        // SAFETY: the box is never freed.
+        unsafe { &*register_leaked(Box::into_raw(Box::new(fences))) }
     }
 
-    /// Copies a tensor in C order; `is_input`: nothing may be written to it.
+    /// Copies a tensor in C order between margins. `is_input` declares that the call mustn't write to it.
     pub fn put(&self, name: &str, tensor: abi::Tensor, is_input: bool) -> Fenced<'_> {
-        // SAFETY: the shape has as many lengths as the rank says.
+        // SAFETY: the shape has `rank` lengths.
         let shape = match tensor.rank {
             0 => &[][..],
             rank => unsafe { std::slice::from_raw_parts(tensor.shape, rank as usize) },
@@ -76,10 +80,10 @@ impl Fences {
         self.is_unguarded.fetch_or(self.room.is_some() && guarded.is_none(), Ordering::Relaxed);
         let behind = if guarded.is_some() { 0 } else { MARGIN };
         let all = MARGIN + bytes + behind;
-        // Of u64, so that the buffer is aligned.
-        let margins = || kept(Vec::leak(vec![0_u64; all.div_ceil(8)]).as_mut_ptr()).cast();
-        let memory: *mut u8 = guarded.unwrap_or_else(margins);
-        // SAFETY: the memory is as long as was asked for and nobody else's; the tensor has as many bytes as its shape says.
+        // Allocate `u64`s to align the buffer.
+        let allocate = || register_leaked(Vec::leak(vec![0_u64; all.div_ceil(8)]).as_mut_ptr()).cast();
+        let memory: *mut u8 = guarded.unwrap_or_else(allocate);
+        // SAFETY: the memory is new and has `all` bytes; the tensor has the bytes of its shape.
         let start = unsafe {
             memory.write_bytes(self.fill, all);
             let start = memory.add(MARGIN);
@@ -93,20 +97,20 @@ impl Fences {
 }
 
 impl Fenced<'_> {
-    /// The copy.
+    /// Returns the copy.
     pub fn raw(&self) -> abi::Tensor {
         abi::Tensor { data: self.start.cast(), ..self.original }
     }
 
-    /// Looks at what became of it, and copies an output to where it belongs.
+    /// Checks the margins and an input for writes, and copies an output back to the original tensor.
     pub fn end(self) {
-        let found = |list: &Mutex<Vec<String>>, text: String| {
+        let add = |list: &Mutex<Vec<String>>, text: String| {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
             if !list.contains(&text) {
                 list.push(text);
             }
         };
-        // SAFETY: the memory of `put`, and the tensor that was copied, which an output may be written to.
+        // SAFETY: the memory of `put`, with its margins.
         let (before, copy, behind) = unsafe {
             (
                 std::slice::from_raw_parts(self.start.sub(MARGIN), MARGIN),
@@ -117,24 +121,24 @@ impl Fenced<'_> {
         let fill = self.fences.fill;
         for (side, margin) in [("before the first", before), ("behind the last", behind)] {
             if margin.iter().any(|&byte| byte != fill) {
-                found(&self.fences.beyond, format!("writes {side} number of {}", self.name));
+                add(&self.fences.beyond, format!("writes {side} number of {}", self.name));
             }
         }
         if self.bytes == 0 {
             return;
         }
         let data = self.original.data.cast::<u8>();
-        // SAFETY: as above.
+        // SAFETY: the original tensor has as many bytes, and is still valid.
         if self.is_input && copy != unsafe { std::slice::from_raw_parts(data, self.bytes) } {
-            found(&self.fences.written, format!("writes into {}, which is an input", self.name));
+            add(&self.fences.written, format!("writes into {}, which is an input", self.name));
         } else if !self.is_input {
-            // SAFETY: as above.
+            // SAFETY: as above; the call may write to an output.
             unsafe { data.copy_from_nonoverlapping(self.start, self.bytes) };
         }
     }
 }
 
-/// The buffers of one call: as they are, or copies between margins that are looked at when the call is over.
+/// The buffers of one call: the originals, or copies between margins that are checked on drop.
 pub struct Borders {
     fences: Option<&'static Fences>,
     fenced: Vec<Fenced<'static>>,
@@ -145,12 +149,12 @@ impl Borders {
         Borders { fences, fenced: Vec::new() }
     }
 
-    /// A tensor that the call reads.
+    /// Returns a tensor for the call to read.
     pub fn input(&mut self, name: &str, tensor: abi::Tensor) -> abi::Tensor {
         self.put(name, tensor, true)
     }
 
-    /// A tensor that the call writes.
+    /// Returns a tensor for the call to write.
     pub fn output(&mut self, name: &str, tensor: abi::Tensor) -> abi::Tensor {
         self.put(name, tensor, false)
     }
@@ -170,35 +174,37 @@ impl Drop for Borders {
     }
 }
 
-/// Runs all configurations with margins of these bytes; the bits of what came out.
-fn run(trial: &Trial<'_>, room: Option<Room>, fill: u8) -> (Vec<Result<Vec<u64>>>, &'static Fences) {
+/// Runs all configurations with margins of this byte, and returns the bits of the results.
+fn run(tested: &Tested<'_>, room: Option<Room>, fill: u8) -> (Vec<Result<Vec<u64>>>, &'static Fences) {
     let fences = Fences::leaked(room, fill);
-    let fenced = trial.with_subject(Subject { fences: Some(fences), ..trial.subject });
+    let fenced = tested.with_subject(Subject { fences: Some(fences), ..tested.subject });
     (fenced.configs().iter().map(|config| fenced.thorough_bits(config)).collect(), fences)
 }
 
+/// Reports violations as failures.
 fn into_report(found: &Mutex<Vec<String>>, report: &mut Report) {
     found.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|text| report.fail(text));
 }
 
-pub fn inputs(trial: &Trial<'_>, report: &mut Report) {
-    let (_, fences) = run(trial, None, 0);
+pub fn inputs(tested: &Tested<'_>, report: &mut Report) {
+    let (_, fences) = run(tested, None, 0);
     into_report(&fences.written, report);
 }
 
-/// Bytes of numbers such as 0.75 and -787, which are seen in a sum; as whole numbers they are no class.
+/// Margin bytes. As floats they are numbers such as 0.75 and -787, which show in a sum; as integers they are no valid
+/// class.
 const FILLS: [u8; 2] = [0x3f, 0xc4];
 
-pub fn buffers(trial: &Trial<'_>, report: &mut Report) {
-    let [(one, fences), (other, more)] = FILLS.map(|fill| run(trial, None, fill));
+pub fn buffers(tested: &Tested<'_>, report: &mut Report) {
+    let [(one, fences), (other, more)] = FILLS.map(|fill| run(tested, None, fill));
     into_report(&fences.beyond, report);
     into_report(&more.beyond, report);
     report.that(one == other, || "gives other numbers where other bytes lie around its buffers".into());
-    if let (Some(room), true) = (trial.subject.room, report.failures.is_empty()) {
-        if trial.subject.tells_parent {
+    if let (Some(room), true) = (tested.subject.room, report.failures.is_empty()) {
+        if tested.subject.tells_parent {
             eprintln!("{GUARDED}");
         }
-        let (_, fences) = run(trial, Some(room), FILLS[0]);
+        let (_, fences) = run(tested, Some(room), FILLS[0]);
         into_report(&fences.beyond, report);
         if fences.is_unguarded.load(Ordering::Relaxed) {
             report.warn("has buffers that didn't end at guard pages: the system had no memory for them");
@@ -212,11 +218,11 @@ mod tests {
     use crate::TensorMut;
 
     #[test]
-    fn a_buffer_without_a_guard_page_has_a_margin_and_is_told_of() {
+    fn a_buffer_without_a_guard_page_has_a_margin_and_is_reported() {
         let fences = Fences::leaked(Some(|_| None), FILLS[0]);
         let (mut numbers, shape) = ([1.0_f32, 2.0], [2]);
         let fenced = fences.put("the values", TensorMut::new(&mut numbers, &shape).raw(), false);
-        // SAFETY: there is a margin behind the numbers.
+        // SAFETY: there is a margin after the numbers.
         unsafe { fenced.start.add(8).write(0) };
         fenced.end();
         assert!(fences.is_unguarded.load(Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! What holds for a manifest.
+//! The test of a plug-in's manifest.
 
 use super::{components, exceptions, report::Report};
 use crate::manifest::{is_name, not_shown};
@@ -22,20 +22,20 @@ pub fn check(manifest: &Value, report: &mut Report) {
     }
     let mut names = HashSet::new();
     for component in components(manifest) {
-        let (kind, own) = (text(component, "kind"), text(component, "name"));
-        let what = format!("{kind} {own:?}");
+        let (kind, component_name) = (text(component, "kind"), text(component, "name"));
+        let what = format!("{kind} {component_name:?}");
         if !KINDS.contains(&kind.as_str()) {
             report.note(format!("{what} is of a kind that this program doesn't know"));
             continue;
         }
-        name(report, &what, &own);
+        name(report, &what, &component_name);
         report.that(!text(component, "doc").is_empty(), || format!("{what} has no documentation: write a doc comment"));
         let aliases: Vec<&str> =
             component["aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for alias in &aliases {
             name(report, &format!("{what}, also"), alias);
         }
-        for name in aliases.into_iter().chain([own.as_str()]) {
+        for name in aliases.into_iter().chain([component_name.as_str()]) {
             report.that(names.insert((kind.clone(), name.to_owned())), || format!("has two of {kind} {name:?}"));
         }
         exceptions::check(component, components(manifest), &what, report);
@@ -63,10 +63,10 @@ fn setting(report: &mut Report, what: &str, key: &str, field: &Value) {
     let Some(default) = field.get("default") else { return };
     let optional = field["optional"] == true && default.is_null();
     let choices = field["choices"].as_array();
-    let number = || matches!(default.as_str(), Some("inf" | "-inf" | "nan" | "Infinity" | "-Infinity" | "NaN"));
+    let is_special = || matches!(default.as_str(), Some("inf" | "-inf" | "nan" | "Infinity" | "-Infinity" | "NaN"));
     let fits = optional
         || match type_ {
-            "number" => default.is_number() || number(),
+            "number" => default.is_number() || is_special(),
             "integer" => default.as_f64().is_some_and(|number| number.fract() == 0.0),
             "boolean" => default.is_boolean(),
             "string" => {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_loss_and_a_metric_excludes_laws_of_both() {
+    fn a_type_that_is_a_loss_and_a_metric_can_exclude_laws_of_both() {
         let both = |test: &str| json!([excluding("loss", test, "so"), excluding("metric", test, "so")]);
         assert_eq!(failures(both("truth")), [""; 0]);
         assert_eq!(failures(both("merge")), [""; 0]);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_a_terminal_would_obey_are_none_of_a_manifest() {
+    fn control_characters_are_rejected_except_in_documentation() {
         for reason in ["two\nlines", "\u{1b}[2J", "\u{202e}"] {
             assert_eq!(failures(json!([excluding("loss", "truth", reason)])).len(), 1, "{reason:?}");
         }

@@ -1,4 +1,4 @@
-//! What holds for metrics.
+//! Tests for metrics.
 
 mod extremes;
 mod state;
@@ -9,10 +9,10 @@ pub use state::State;
 use super::{
     allocation::{counted, Asked},
     data::{batches, weights, Array, Batch, Random, ROWS},
-    made::{back, Described, Made},
-    own,
+    example_batches,
+    instance::{back, Described, Instance},
     report::Report,
-    trial::{or_report, Extent, Tests, Trial},
+    tested::{or_report, Extent, Tested, Tests},
 };
 use crate::{
     metric::{Direction, MetricInfo},
@@ -22,109 +22,115 @@ use plugfit_abi as abi;
 
 pub const TESTS: Tests = &[
     ("split", "a batch may be split anywhere between its rows, in any order", split),
-    ("merge", "states merge in any order and grouping to the same", merge),
-    ("reset", "a state that was reset is as a new one, and a copy is its own", reset),
-    ("saved", "a state that is saved and loaded goes on to the same bits", saved),
-    ("zero_weight", "a row of weight 0 counts as if it weren't there, where it says so", zero_weight),
-    ("direction", "the truth isn't worse than anything, by the direction it declares", direction),
-    ("defined", "a result is of finite numbers, or undefined", defined),
-    (
-        "odd",
-        "no number makes it panic or keep a part of a batch: NaN, infinity, a class that isn't there",
-        extremes::odd,
-    ),
+    ("merge", "states merge to the same result in any order and grouping", merge),
+    ("reset", "a reset state equals a new one, and a copy is independent", reset),
+    ("saved", "a saved and loaded state continues with the same bits", saved),
+    ("zero_weight", "a row of weight 0 is ignored, unless the metric declares that it counts", zero_weight),
+    ("direction", "no predictions are better than the truth, by the declared direction", direction),
+    ("defined", "a result consists of finite numbers or is undefined", defined),
+    ("odd", "no number makes it panic or keep part of a refused batch: NaN, infinity, an unknown class", extremes::odd),
     ("nan", "predictions that are NaN aren't as good as the truth", extremes::nan),
-    ("shapes", "inputs that don't fit are refused, and leave the state as it was", extremes::shapes),
+    ("shapes", "inputs whose shapes don't match are refused, and don't change the state", extremes::shapes),
     ("empty", "a batch without rows changes nothing, and one without columns doesn't make it panic", extremes::empty),
-    ("bounded", "the state's size doesn't grow with the rows, unless it declares so", bounded),
-    (super::ALLOCATION, "an update asks for no memory once it is warm", allocation),
+    ("bounded", "the state's size doesn't grow with the rows, unless the metric declares that it does", bounded),
+    (super::ALLOCATION, "an update allocates no memory after the first ones", allocation),
 ];
 
-pub fn info(made: &Made<abi::MetricV1>) -> Result<MetricInfo> {
-    serde_json::from_value(made.info()?).map_err(|error| Error::other(format!("it describes itself wrongly: {error}")))
+/// Returns the info of a metric.
+pub fn info(instance: &Instance<abi::MetricV1>) -> Result<MetricInfo> {
+    serde_json::from_value(instance.info()?).map_err(|error| Error::other(format!("its info is invalid: {error}")))
 }
 
+/// Returns whether batches for the metric can be generated.
 fn can_be_guessed(info: &MetricInfo) -> bool {
     info.inputs == ["y_true", "y_pred"] || info.inputs == ["values"]
 }
 
-/// A batch for it.
+/// Returns a batch for the metric.
 fn batch_for(
-    trial: &Trial<'_>,
+    tested: &Tested<'_>,
     config: &serde_json::Value,
-    made: &Made<abi::MetricV1>,
+    instance: &Instance<abi::MetricV1>,
     info: &MetricInfo,
-) -> Result<own::Found> {
+) -> Result<example_batches::Found> {
     if can_be_guessed(info) {
-        return fitting(trial, made, info).map(own::Found::Rows);
+        return fitting(tested, instance, info).map(example_batches::Found::Rows);
     }
-    Ok(own::batch(trial, config, &info.inputs, |rows| {
+    Ok(example_batches::batch(tested, config, &info.inputs, |rows| {
         let parts = [&rows.rows(0, 5), &rows.rows(5, ROWS), rows];
-        parts.iter().try_for_each(|part| State::of(made, info, &[(part, None)]).map(drop))
+        parts.iter().try_for_each(|part| State::of(instance, info, &[(part, None)]).map(drop))
     }))
 }
 
-/// The first batch that it has a result of.
-fn fitting(trial: &Trial<'_>, made: &Made<abi::MetricV1>, info: &MetricInfo) -> Result<Batch> {
+/// Returns the first batch with a finite result, or else the first that the metric accepts.
+fn fitting(tested: &Tested<'_>, instance: &Instance<abi::MetricV1>, info: &MetricInfo) -> Result<Batch> {
     let mut refusal = Error::input("there is no batch for it");
-    let mut taken = None;
-    for batch in batches(&trial.task(None, false, trial.columns())) {
-        match State::of(made, info, &[(&batch, None)]).and_then(|state| state.result()) {
+    let mut accepted = None;
+    for batch in batches(&tested.task(None, false, tested.columns())) {
+        match State::of(instance, info, &[(&batch, None)]).and_then(|state| state.result()) {
             Ok((kind, values)) if kind != abi::RESULT_UNDEFINED && values.iter().all(|value| value.is_finite()) => {
                 return Ok(batch);
             }
-            Ok(_) => taken = taken.or(Some(batch)),
+            Ok(_) => accepted = accepted.or(Some(batch)),
             Err(error) if error.kind() == abi::ERROR_PANIC => return Err(error),
             Err(error) => refusal = error,
         }
     }
-    taken.ok_or(refusal)
+    accepted.ok_or(refusal)
 }
 
-/// A metric that can be updated, and a batch for it.
+/// A metric that can be updated, with a batch for it.
 struct Ready {
-    made: Made<abi::MetricV1>,
+    instance: Instance<abi::MetricV1>,
     info: MetricInfo,
     batch: Batch,
     seed: u64,
-    /// Whether it may be given a batch without columns.
+    /// Whether it can be updated with a batch without columns.
     takes_no_columns: bool,
 }
 
 impl Ready {
+    /// Returns a state that was updated with these batches and weights.
     fn of(&self, parts: &[(&Batch, Option<&Array>)]) -> Result<State<'_>> {
-        State::of(&self.made, &self.info, parts)
+        State::of(&self.instance, &self.info, parts)
     }
 
     fn new_state(&self) -> Result<State<'_>> {
-        State::new(&self.made, &self.info)
+        State::new(&self.instance, &self.info)
     }
 }
 
-/// Runs `f` with every configuration that can be updated. What fails in a call fails the test.
-fn each(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
-    trial.each(report, |config, report| tried(trial, config, report, f));
+/// Runs `f` for every configuration in which the metric can be updated. An error of a call fails the test.
+fn each(tested: &Tested<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
+    tested.each(report, |config, report| run_config(tested, config, report, f));
     report.notes.dedup();
 }
 
-/// The same without changed numbers, which may mean other inputs.
-fn each_choice(trial: &Trial<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
-    trial.each_choice(report, |config, report| tried(trial, config, report, f));
+/// Does the same as [`each`] without changed numbers, which may require other inputs.
+fn each_choice(tested: &Tested<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
+    tested.each_choice(report, |config, report| run_config(tested, config, report, f));
     report.notes.dedup();
 }
 
-fn tried(trial: &Trial<'_>, config: &serde_json::Value, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
-    let Some(made) = or_report(report, "can't be made", trial.made::<abi::MetricV1>(config)) else { return };
-    let Some(info) = or_report(report, "can't describe itself", info(&made)) else { return };
-    let batch = batch_for(trial, config, &made, &info);
+/// Creates an instance, finds a batch and runs `f`. Reports what fails.
+fn run_config(
+    tested: &Tested<'_>,
+    config: &serde_json::Value,
+    report: &mut Report,
+    f: fn(&Ready, &mut Report) -> Result<()>,
+) {
+    let Some(instance) = or_report(report, "can't be made", tested.instance::<abi::MetricV1>(config)) else { return };
+    let Some(info) = or_report(report, "can't describe itself", info(&instance)) else { return };
+    let batch = batch_for(tested, config, &instance, &info);
     let Some(batch) = or_report(report, "takes no batch of y_true and y_pred", batch) else { return };
     let Some(batch) = batch.rows(report) else { return };
-    let takes_no_columns = can_be_guessed(&info) && trial.may_have(0);
-    let ready = Ready { made, info, batch, seed: trial.subject.seed, takes_no_columns };
+    let takes_no_columns = can_be_guessed(&info) && tested.may_have(0);
+    let ready = Ready { instance, info, batch, seed: tested.subject.seed, takes_no_columns };
     match f(&ready, report) {
-        // Only an update can refuse inputs: rows of an example mean something together, or it takes no weights.
+        // Only an update can reject inputs. The rows of the example may belong together, or the metric accepts no
+        // weights.
         Err(error) if error.kind() == abi::ERROR_INPUT && !can_be_guessed(&ready.info) => {
-            report.note(format!("not tried: it doesn't take the rows of its example so: {}", error.message()));
+            report.note(format!("not tried: it refuses the rows of its example in this form: {}", error.message()));
         }
         result => drop(or_report(report, "fails", result)),
     }
@@ -134,34 +140,35 @@ fn tried(trial: &Trial<'_>, config: &serde_json::Value, report: &mut Report, f: 
     ]);
 }
 
+/// Returns the bits of the result and the state of a metric.
 pub fn bits(
-    trial: &Trial<'_>,
+    tested: &Tested<'_>,
     config: &serde_json::Value,
-    made: &Made<abi::MetricV1>,
+    instance: &Instance<abi::MetricV1>,
     extent: Extent,
 ) -> Result<Vec<u64>> {
-    let info = info(made)?;
-    let (batch, parts) = match batch_for(trial, config, made, &info)? {
-        own::Found::Rows(batch) => {
+    let info = info(instance)?;
+    let (batch, parts) = match batch_for(tested, config, instance, &info)? {
+        example_batches::Found::Rows(batch) => {
             let parts = [batch.rows(0, 5), batch.rows(5, ROWS)];
             (batch, Some(parts))
         }
-        own::Found::Whole(batch) => (batch, None),
-        own::Found::Unknown => return Ok(Vec::new()),
+        example_batches::Found::Whole(batch) => (batch, None),
+        example_batches::Found::Unknown => return Ok(Vec::new()),
     };
     let [first, second] = parts.as_ref().map_or([&batch, &batch], |[first, second]| [first, second]);
-    let mut state = State::of(made, &info, &[(first, None)])?;
+    let mut state = State::of(instance, &info, &[(first, None)])?;
     if extent == Extent::Thorough {
-        // Not every metric takes weights.
-        let given = weights((0..batch.count).map(|row| 0.5 + row as f64));
-        let _ = state.update(&batch, Some(&given));
+        // Not every metric accepts weights.
+        let row_weights = weights((0..batch.count).map(|row| 0.5 + row as f64));
+        let _ = state.update(&batch, Some(&row_weights));
         let mut copy = state.copy()?;
         copy.reset()?;
         copy.update(first, None)?;
         let saved = state.saved()?;
         state = state.loaded(&saved)?;
     }
-    state.merge(&State::of(made, &info, &[(second, None)])?)?;
+    state.merge(&State::of(instance, &info, &[(second, None)])?)?;
     let (kind, values) = state.result()?;
     let bytes = state.bytes()?;
     let word = |bytes: &[u8]| {
@@ -173,11 +180,13 @@ pub fn bits(
     Ok(saved.chain([u64::from(kind)]).chain(values.into_iter().map(f64::to_bits)).collect())
 }
 
+/// Compares results with a tolerance. NaN equals NaN, because another test reports it.
 fn same(a: &Found, b: &Found) -> bool {
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * (1.0 + b.abs()) || a.is_nan() && b.is_nan();
     a.0 == b.0 && a.1.len() == b.1.len() && a.1.iter().zip(&b.1).all(near)
 }
 
+/// Formats a result.
 fn shown((kind, values): &Found) -> String {
     match (*kind, &values[..]) {
         (abi::RESULT_UNDEFINED, _) => "undefined".into(),
@@ -186,20 +195,21 @@ fn shown((kind, values): &Found) -> String {
     }
 }
 
+/// Fails unless the results are the same; `what` describes the condition of the first.
 fn expect(report: &mut Report, what: &str, found: &Found, expected: &Found) {
     report.that(same(found, expected), || format!("gives {} where {what}, and {} else", shown(found), shown(expected)));
 }
 
-fn split(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn split(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         if !ready.info.rows_independent {
             report.note("as it declares: a batch split between rows gives another result");
             return Ok(());
         }
         let whole = ready.of(&[(&ready.batch, None)])?.result()?;
         let mut random = Random(ready.seed);
-        let given: Vec<f64> = (0..ROWS).map(|_| 0.25 + random.next()).collect();
-        let weighted = ready.of(&[(&ready.batch, Some(&weights(given.iter().copied())))])?.result()?;
+        let row_weights: Vec<f64> = (0..ROWS).map(|_| 0.25 + random.next()).collect();
+        let weighted = ready.of(&[(&ready.batch, Some(&weights(row_weights.iter().copied())))])?.result()?;
         for _ in 0..6 {
             let mut order: Vec<usize> = (0..ROWS).collect();
             order.sort_by_key(|_| (random.next() * 1e9) as u64);
@@ -215,7 +225,7 @@ fn split(trial: &Trial<'_>, report: &mut Report) {
             for rows in &parts {
                 let batch = ready.batch.picked(rows.iter().copied());
                 state.update(&batch, None)?;
-                with_weights.update(&batch, Some(&weights(rows.iter().map(|&row| given[row]))))?;
+                with_weights.update(&batch, Some(&weights(rows.iter().map(|&row| row_weights[row]))))?;
             }
             expect(report, &format!("rows come as {parts:?}"), &state.result()?, &whole);
             expect(report, &format!("rows with weights come as {parts:?}"), &with_weights.result()?, &weighted);
@@ -227,8 +237,8 @@ fn split(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn merge(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn merge(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         let parts = [ready.batch.rows(0, 5), ready.batch.rows(5, 6), ready.batch.rows(6, 9), ready.batch.rows(9, ROWS)];
         let in_turn: Vec<(&Batch, Option<&Array>)> = parts.iter().map(|part| (part, None)).collect();
         let expected = ready.of(&in_turn)?.result()?;
@@ -259,8 +269,8 @@ fn merge(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn reset(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn reset(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         let state = ready.of(&[(&ready.batch, None)])?;
         let before = state.bytes()?;
         let mut copy = state.copy()?;
@@ -278,8 +288,8 @@ fn reset(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn saved(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn saved(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         let (first, second) = (ready.batch.rows(0, 5), ready.batch.rows(5, ROWS));
         let mut half = ready.of(&[(&first, None)])?;
         let saved = half.saved()?;
@@ -300,7 +310,7 @@ fn saved(trial: &Trial<'_>, report: &mut Report) {
         }
         let later = as_saved(&saved.bytes, saved.version.wrapping_add(1_000_000));
         report.that(half.loaded(&later).is_err(), || "loads a state of a version that isn't there yet".into());
-        // Anything may be in a file; the call may refuse it, and must come back.
+        // A file may contain anything. The metric may reject a damaged state but must return.
         let mut random = Random(ready.seed);
         for _ in 0..64 {
             let mut bytes = saved.bytes.to_vec();
@@ -309,8 +319,9 @@ fn saved(trial: &Trial<'_>, report: &mut Report) {
                     *byte = (random.next() * 256.0) as u8;
                 }
             }
-            if let Ok(mut odd) = half.loaded(&as_saved(&bytes, saved.version)) {
-                let used = odd.update(&second, None).and_then(|()| odd.merge(&half)).and_then(|()| odd.result());
+            if let Ok(mut damaged) = half.loaded(&as_saved(&bytes, saved.version)) {
+                let used =
+                    damaged.update(&second, None).and_then(|()| damaged.merge(&half)).and_then(|()| damaged.result());
                 if let Some(error) = used.err().filter(|error| error.kind() == abi::ERROR_PANIC) {
                     report.error("takes a damaged state, and then", &error);
                     break;
@@ -321,8 +332,8 @@ fn saved(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn zero_weight(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn zero_weight(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         let whole = ready.of(&[(&ready.batch, None)])?;
         let ones = weights(std::iter::repeat_n(1.0, ROWS));
         let weighted = ready.of(&[(&ready.batch, Some(&ones))])?;
@@ -343,7 +354,7 @@ fn zero_weight(trial: &Trial<'_>, report: &mut Report) {
             }
             let spoiled = ready.batch.without_predictions(|row| !picked.contains(&row));
             match ready.of(&[(&spoiled, Some(&mask))]) {
-                // A batch may be refused as a whole.
+                // The metric may reject the whole batch.
                 Err(error) if error.kind() == abi::ERROR_INPUT => {}
                 spoiled => expect(report, &format!("{what} and are NaN"), &spoiled?.result()?, &absent.result()?),
             }
@@ -352,26 +363,27 @@ fn zero_weight(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-/// The truth of a batch as predictions, where it is known.
+/// Returns the batch with the truth as predictions, if it is known.
 fn truth_of(batch: &Batch) -> Option<Batch> {
     let by_id = |id: f64| (0..batch.y_pred.len() / ROWS).map(move |column| f64::from(u8::from(column as f64 == id)));
     match batch.truth() {
         Some(truth) => Some(truth),
-        // Of class ids the truth is a row that is sure of it.
+        // The truth for a class id is its one-hot row.
         None if batch.y_true.len() == ROWS && batch.y_pred.shape().len() == 2 => {
-            let sure = batch.y_true.numbers().iter().flat_map(|&id| by_id(id)).collect();
-            Some(batch.predicting(batch.y_pred.with(sure)))
+            let one_hot = batch.y_true.numbers().iter().flat_map(|&id| by_id(id)).collect();
+            Some(batch.predicting(batch.y_pred.with(one_hot)))
         }
         None => None,
     }
 }
 
-/// 1 where more is better and -1 where less is, and what nothing is better than; where that isn't known it is noted.
+/// Returns the sign of the direction (1 if more is better, -1 if less is) and a batch that predicts the truth. Adds a
+/// note if either is unknown.
 fn best_of(ready: &Ready, report: &mut Report) -> Option<(f64, Batch)> {
     let truth = match can_be_guessed(&ready.info) {
         true => truth_of(&ready.batch),
         false => {
-            report.note(own::OTHER);
+            report.note(example_batches::OTHER);
             return None;
         }
     };
@@ -389,12 +401,12 @@ fn best_of(ready: &Ready, report: &mut Report) -> Option<(f64, Batch)> {
     }
 }
 
-fn direction(trial: &Trial<'_>, report: &mut Report) {
-    // Some settings move a loss's least value away from the truth; its own test knows them.
-    if trial.is_also_a_loss() {
+fn direction(tested: &Tested<'_>, report: &mut Report) {
+    // The test of the loss handles settings that move its minimum away from the truth.
+    if tested.is_also_a_loss() {
         return report.note("it is the mean of a loss, which is tried for this itself");
     }
-    each(trial, report, |ready, report| {
+    each(tested, report, |ready, report| {
         let Some((sign, truth)) = best_of(ready, report) else { return Ok(()) };
         let (kind, best) = ready.of(&[(&truth, None)])?.result()?;
         let (_, found) = ready.of(&[(&ready.batch, None)])?.result()?;
@@ -408,8 +420,8 @@ fn direction(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn defined(trial: &Trial<'_>, report: &mut Report) {
-    each_choice(trial, report, |ready, report| {
+fn defined(tested: &Tested<'_>, report: &mut Report) {
+    each_choice(tested, report, |ready, report| {
         for state in
             [ready.new_state()?, ready.of(&[(&ready.batch, None)])?, ready.of(&[(&ready.batch.rows(0, 1), None)])?]
         {
@@ -440,8 +452,8 @@ fn defined(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn bounded(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn bounded(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         if !ready.info.bounded_state {
             report.note("as it declares: the state grows with the rows");
             return Ok(());
@@ -451,7 +463,7 @@ fn bounded(trial: &Trial<'_>, report: &mut Report) {
         let few = state.bytes()?.len();
         (0..800).try_for_each(|_| state.update(&ready.batch, None))?;
         let many = state.bytes()?.len();
-        // Counts are written in as many bytes as they need.
+        // Counts have a variable-length encoding, so allow some growth.
         report.that(many <= few * 3 / 2 + 64, || {
             format!("has a state of {few} bytes after 9 batches and of {many} after 809 (a metric may declare bounded_state: false)")
         });
@@ -459,8 +471,8 @@ fn bounded(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-fn allocation(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+fn allocation(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         if !ready.info.bounded_state {
             return Ok(());
         }
@@ -472,9 +484,9 @@ fn allocation(trial: &Trial<'_>, report: &mut Report) {
                 state => state?,
             };
             batch.with_inputs(&info.inputs, &info.dtypes, weight, |inputs| {
-                let metric = &ready.made;
+                let metric = &ready.instance;
                 metric.with_raw(inputs, |raw| {
-                    // SAFETY: the handles belong to this table.
+                    // SAFETY: the handles belong to the table.
                     let update =
                         || back(unsafe { (metric.table.update)(metric.handle, &metric.host, state.state, raw) });
                     let (result, asked) = counted(|| (0..10).try_for_each(|_| update()));

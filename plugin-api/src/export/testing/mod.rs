@@ -1,10 +1,12 @@
-//! A plug-in's own test: what every host relies on, tried through the functions that a host calls.
+//! The checker for plug-ins: it tests what every host relies on, through the functions that a host calls.
 //!
-//! [`check`] is for a test of the crate; `plugfit check` runs the same tests on a built library, each in a process of its own.
+//! [`check`] is for a test of the crate; `plugfit check` runs the same tests on a built library, each in a separate
+//! process.
 //!
 //! # Examples
 //!
-//! A component can say what it gives for small inputs. That is what proves its constants, which no law can know:
+//! A component can declare its results for small inputs. Only such examples verify its constants, which no law can
+//! check:
 //!
 //! ```
 //! # use plugfit_api::prelude::*;
@@ -30,27 +32,28 @@
 //!
 //! | kind | keys besides `config` | `gives` |
 //! |---|---|---|
-//! | loss | its inputs, by name | the values, not reduced; beside it `gradient`, the slopes for `y_pred` |
-//! | metric | its inputs, by name; `sample_weight`; or `batches`, a list of objects with these | a number, a list, an object of names, or null where it is undefined; where it is a loss too, the values, of which it is the mean |
-//! | optimizer | `start`, `gradients` (a list a step), `learning_rate` | the parameter after the steps; beside it `finalized`, what it is at the end of a training |
-//! | schedule | `steps` | the rate at each |
+//! | loss | its inputs, by name | the unreduced values; optionally `gradient`, the derivatives for `y_pred` |
+//! | metric | its inputs, by name; `sample_weight`; or `batches`, a list of objects with these | a number, a list, an object of names, or null if undefined; if the type is a loss too, the values, of which the metric is the mean |
+//! | optimizer | `start`, `gradients` (a list per step), `learning_rate` | the parameter after the steps; optionally `finalized`, the parameter at the end of training |
+//! | schedule | `steps` | the learning rate at each step |
 //!
-//! An example may also say what isn't taken: `refused`, in place of `gives`, are words of the error.
+//! An example may also declare a rejection: instead of `gives`, `refused` contains words of the error message.
 //!
-//! The inputs of an example that a loss or a metric names itself are what its laws are tried with: its rows are split, and their states
-//! merged. Where an input belongs to all rows together (the sizes of groups), laws about rows aren't tried.
+//! If a loss or a metric declares its own input names, the laws use the inputs of its example: its rows are split, and
+//! their states merged. If an input belongs to all rows together (such as the sizes of groups), laws about rows aren't
+//! tested.
 //!
-//! `within` is how near it must be, relative to the number: 1e-5 where it isn't given. The first example's `config` is also what the
-//! other tests begin with, so that a component which needs settings can be tried; an example without `gives` is for that alone.
-
+//! `within` is the relative tolerance, 1e-5 by default. The other tests start from the `config` of the first example,
+//! so that a component without defaults can be tested; an example without `gives` has only this purpose.
+//!
 //! # What a component declares
 //!
-//! Some components take batches of one form alone, and some laws don't hold for every component. Both are declared once, and both this
-//! test and `plugfit check` go by it:
+//! Some components accept batches of one form only, and some laws don't hold for every component. The component
+//! declares both, for this test and for `plugfit check`:
 //!
 //! ```
 //! # use plugfit_api::prelude::*;
-//! /// How far the second of two numbers is from the first's square.
+//! /// The distance of the second number from the square of the first.
 //! #[derive(Config)]
 //! #[config(trial(columns = 2, except(direction = "its truth is a curve, on which y_true itself needn't lie")))]
 //! pub struct Parabola;
@@ -67,28 +70,29 @@
 //! # }
 //! ```
 //!
-//! `columns` is the length of the last axis of `y_pred`, and `classes` the number of class ids; where one of them isn't given, it is the
-//! other. `except` excludes laws of the component's kind, each with its reason: they aren't tried. `plugfit check` lists them; [`check`]
-//! prints them, which `cargo test` shows with `--nocapture`, or where the test fails. What is listed under several kinds excludes laws of
-//! each of them by their names. What holds for components of every kind can't be excluded. `plugfit check --help` lists all tests.
+//! `columns` is the length of the last axis of `y_pred`, and `classes` the number of class ids; each defaults to the
+//! other. `except` excludes laws of the component's kind, each with a reason. `plugfit check` lists the excluded laws;
+//! [`check`] prints them, which `cargo test` shows with `--nocapture` or if the test fails. A type that is listed under
+//! several kinds can exclude laws of each of them. Laws for all kinds can't be excluded. `plugfit check --help` lists
+//! all tests.
 
 mod allocation;
 mod config;
 mod data;
+mod example_batches;
 mod examples;
 mod exceptions;
 mod fences;
-mod lending;
+mod instance;
 mod loss;
-mod made;
 mod manifest;
 mod metric;
+mod nested_host;
 mod optimizer;
-mod own;
 mod report;
 mod schedule;
 mod surroundings;
-mod trial;
+mod tested;
 mod watchdog;
 
 pub use allocation::Counting;
@@ -100,7 +104,7 @@ pub(crate) use report::where_and_what;
 pub use report::{Report, Saved};
 #[doc(hidden)]
 pub use surroundings::{changes, float_mode, Observe, Surroundings, FLOAT_MODE};
-pub use trial::Subject;
+pub use tested::Subject;
 
 use plugfit_abi::Root;
 use serde_json::Value;
@@ -112,33 +116,36 @@ use std::{
     },
     thread,
 };
-use trial::Trial;
+use tested::Tested;
 use watchdog::Watchdog;
 
-/// The test that counts what an update allocates.
+/// The name of the test that counts the allocations of an update.
 #[doc(hidden)]
 pub const ALLOCATION: &str = "allocation";
 
-/// A test that a plug-in is put to.
+/// A test of a plug-in.
 pub struct Test {
-    /// Such as `gradient`.
+    /// The name, such as `gradient`.
     pub name: &'static str,
-    /// What holds where it passes.
+    /// What holds if it passes.
     pub about: &'static str,
     of: Of,
 }
 
-/// What a test is of.
+/// What a test applies to.
 enum Of {
+    /// The plug-in as a whole; the function gets its manifest.
     Plugin(fn(&Value, &mut Report)),
-    Any(fn(&Trial<'_>, &mut Report)),
-    /// All of a component are run at once.
+    /// Components of every kind.
+    Any(fn(&Tested<'_>, &mut Report)),
+    /// Components of every kind. All tests of the surroundings of a component run at once.
     Surroundings,
-    Kind(&'static str, fn(&Trial<'_>, &mut Report)),
+    /// Components of one kind.
+    Kind(&'static str, fn(&Tested<'_>, &mut Report)),
 }
 
 impl Test {
-    /// The kind of component it is for; none: it is for all, or for the plug-in as a whole.
+    /// Returns the kind of component it applies to, or `None` if it applies to all kinds or to the plug-in as a whole.
     pub fn kind(&self) -> Option<&'static str> {
         match self.of {
             Of::Kind(kind, _) => Some(kind),
@@ -146,12 +153,13 @@ impl Test {
         }
     }
 
-    /// Whether it is run with others of its kind in one process: a test of the surroundings.
-    fn is_together(&self) -> bool {
+    /// Returns whether it tests the surroundings, and so runs at once with the other tests of them.
+    fn tests_surroundings(&self) -> bool {
         matches!(self.of, Of::Surroundings)
     }
 
-    /// What it is of, in a word: a kind, or `component` where it is for all; none: it is for the plug-in as a whole.
+    /// Returns the kind it applies to, `component` if it applies to all kinds, or `None` if it applies to the plug-in
+    /// as a whole.
     pub fn group(&self) -> Option<&'static str> {
         match self.of {
             Of::Plugin(_) => None,
@@ -161,25 +169,25 @@ impl Test {
     }
 }
 
-/// Every test there is.
+/// Returns all tests.
 pub fn tests() -> &'static [Test] {
     static TESTS: OnceLock<Vec<Test>> = OnceLock::new();
     TESTS.get_or_init(|| {
         let mut tests = vec![Test {
             name: "manifest",
-            about: "names can be written, every setting has a type and a text, and defaults are of their type",
+            about: "names are valid, every setting has a type and documentation, and defaults have the declared type",
             of: Of::Plugin(manifest::check),
         }];
         tests.extend(config::TESTS.iter().map(|&(name, about, run)| Test { name, about, of: Of::Any(run) }));
         tests.extend(surroundings::TESTS.map(|(name, about)| Test { name, about, of: Of::Surroundings }));
-        let kinds: [(&str, trial::Tests); 4] = [
+        let kinds: [(&str, tested::Tests); 4] = [
             ("loss", loss::TESTS),
             ("metric", metric::TESTS),
             ("optimizer", optimizer::TESTS),
             ("schedule", schedule::TESTS),
         ];
-        for (kind, of_kind) in kinds {
-            tests.extend(of_kind.iter().map(|&(name, about, run)| Test { name, about, of: Of::Kind(kind, run) }));
+        for (kind, kind_tests) in kinds {
+            tests.extend(kind_tests.iter().map(|&(name, about, run)| Test { name, about, of: Of::Kind(kind, run) }));
         }
         tests
     })
@@ -190,14 +198,14 @@ pub fn tests() -> &'static [Test] {
 pub struct Case {
     /// The test.
     pub test: &'static Test,
-    /// The component's kind and name; none: the plug-in as a whole.
+    /// The component's kind and name, or `None` for the plug-in as a whole.
     pub component: Option<(String, String)>,
-    /// Why the component says that it doesn't apply; then it isn't run.
+    /// The component's reason for excluding the test, which then isn't run.
     pub exception: Option<String>,
 }
 
 impl Case {
-    /// Such as `loss/Huber/gradient`.
+    /// Returns the path of the case, such as `loss/Huber/gradient`.
     pub fn path(&self) -> String {
         match &self.component {
             Some((kind, name)) => format!("{kind}/{name}/{}", self.test.name),
@@ -205,25 +213,26 @@ impl Case {
         }
     }
 
-    /// Whether this and another case are run at once, in one process: what one changes the other couldn't see.
+    /// Returns whether this case and another must run at once, in one process: the first would hide a change from the
+    /// second.
     pub fn goes_with(&self, other: &Case) -> bool {
-        self.test.is_together() && other.test.is_together() && self.component == other.component
+        self.test.tests_surroundings() && other.test.tests_surroundings() && self.component == other.component
     }
 }
 
-/// The tests of a plug-in with this manifest, in the order they are run.
+/// Returns the cases of a plug-in with this manifest, in the order in which they run.
 pub fn cases(manifest: &Value) -> Vec<Case> {
     let whole = tests().iter().filter(|test| matches!(test.of, Of::Plugin(_)));
     let mut cases: Vec<Case> = whole.map(|test| Case { test, component: None, exception: None }).collect();
     for component in components(manifest) {
         let text = |key: &str| component[key].as_str().unwrap_or_default().to_owned();
         let (kind, name) = (text("kind"), text("name"));
-        let of_it = |test: &&Test| match test.of {
+        let applies = |test: &&Test| match test.of {
             Of::Plugin(_) => false,
             Of::Any(_) | Of::Surroundings => ["loss", "metric", "optimizer", "schedule"].contains(&kind.as_str()),
             Of::Kind(other, _) => other == kind,
         };
-        cases.extend(tests().iter().filter(of_it).map(|test| Case {
+        cases.extend(tests().iter().filter(applies).map(|test| Case {
             test,
             component: Some((kind.clone(), name.clone())),
             exception: exceptions::reason(component, test),
@@ -232,33 +241,36 @@ pub fn cases(manifest: &Value) -> Vec<Case> {
     cases
 }
 
+/// Returns the components that a manifest lists.
 fn components(manifest: &Value) -> &[Value] {
     manifest["components"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Runs [`cases`] of a plug-in of this manifest: one, or several that [go together](Case::goes_with). Gives a report for each.
+/// Runs one of the [`cases`] of a plug-in, or several that [go together](Case::goes_with). Returns a report for each.
 pub fn run(subject: Subject, manifest: &Value, cases: &[Case]) -> Vec<Report> {
     run_with(subject, manifest, cases, None)
 }
 
+/// Runs cases with another configuration than that of the example, if one is given.
 fn run_with(subject: Subject, manifest: &Value, cases: &[Case], config: Option<&Value>) -> Vec<Report> {
-    match cases.iter().all(|case| case.test.is_together()) {
-        true => surroundings_of(subject, manifest, cases, config),
+    match cases.iter().all(|case| case.test.tests_surroundings()) {
+        true => run_surroundings(subject, manifest, cases, config),
         false => cases.iter().map(|case| run_one(subject, manifest, case, config)).collect(),
     }
 }
 
-/// Runs tests of the surroundings, all of one component.
-fn surroundings_of(subject: Subject, manifest: &Value, cases: &[Case], config: Option<&Value>) -> Vec<Report> {
+/// Runs tests of the surroundings, all of the same component.
+fn run_surroundings(subject: Subject, manifest: &Value, cases: &[Case], config: Option<&Value>) -> Vec<Report> {
     let [first, ..] = cases else { return Vec::new() };
-    let Some(component) = first.component.as_ref().and_then(|component| described(manifest, component)) else {
+    let Some(component) = first.component.as_ref().and_then(|component| find_component(manifest, component)) else {
         return vec![Report::of_failure("isn't in the manifest"); cases.len()];
     };
-    let trial = Trial::new(subject, manifest, component, config);
-    surroundings::run(&trial, &cases.iter().map(|case| case.test.name).collect::<Vec<_>>())
+    let tested = Tested::new(subject, manifest, component, config);
+    surroundings::run(&tested, &cases.iter().map(|case| case.test.name).collect::<Vec<_>>())
 }
 
-fn described<'a>(manifest: &'a Value, (kind, name): &(String, String)) -> Option<&'a Value> {
+/// Returns the description of a component in the manifest.
+fn find_component<'a>(manifest: &'a Value, (kind, name): &(String, String)) -> Option<&'a Value> {
     components(manifest).iter().find(|component| component["kind"] == **kind && component["name"] == **name)
 }
 
@@ -270,15 +282,15 @@ fn run_one(subject: Subject, manifest: &Value, case: &Case, config: Option<&Valu
         }
         return report;
     };
-    let Some(component) = described(manifest, name) else {
+    let Some(component) = find_component(manifest, name) else {
         report.fail(format!("isn't in the manifest as a {}", name.0));
         return report;
     };
-    let trial = Trial::new(subject, manifest, component, config);
+    let tested = Tested::new(subject, manifest, component, config);
     match case.test.of {
         Of::Any(run) | Of::Kind(_, run) => {
-            if trial.can_be_tried(&mut report) {
-                run(&trial, &mut report);
+            if tested.can_be_tried(&mut report) {
+                run(&tested, &mut report);
             }
         }
         Of::Plugin(_) | Of::Surroundings => report.fail("can't be put to this test together with others"),
@@ -286,18 +298,20 @@ fn run_one(subject: Subject, manifest: &Value, case: &Case, config: Option<&Valu
     report
 }
 
-/// Tries every component of a plug-in, each with its defaults and with every setting changed: that its configuration is read, checked
-/// and written; that a loss's gradient is that of its values; that a metric doesn't mind how its data is split, merged and saved; that
-/// an optimizer descends, and goes on from its slots; that a schedule's rates are finite. A component that wraps another is lent those
-/// of this plug-in; one that wants another plug-in's isn't tried, and the test says so.
+/// Tests every component of a plug-in, with its defaults and with every setting changed. The configuration is read,
+/// checked and written; the gradient of a loss matches its values; a metric doesn't depend on how its data is split,
+/// merged and saved; an optimizer descends, and resumes from its slots; the rates of a schedule are finite. A component
+/// that wraps another can use those of this plug-in; one that requires another plug-in isn't tested, and a note says
+/// so.
 ///
-/// A component that doesn't come back is named on stderr, and the process ends by an abort: after 120 seconds in one test of it, or as
-/// many as the variable `PLUGFIT_TEST_TIMEOUT` says. What only a process of its own can show (signal handlers, the working directory,
-/// descriptors, reads behind a buffer that change nothing) is left to `plugfit check`.
+/// If a test of a component takes more than 120 seconds (or the number in the environment variable
+/// `PLUGFIT_TEST_TIMEOUT`), its name is printed to stderr and the process aborts. Only `plugfit check` tests what needs
+/// a separate process: signal handlers, the working directory, descriptors, and reads past the end of a buffer that
+/// don't change the result.
 ///
 /// ```
 /// # use plugfit_api::prelude::*;
-/// # /// How often the sign is right.
+/// # /// The fraction of correct signs.
 /// # #[derive(Config)]
 /// # pub struct SignAccuracy;
 /// # impl MeanMetric for SignAccuracy {
@@ -308,22 +322,23 @@ fn run_one(subject: Subject, manifest: &Value, case: &Case, config: Option<&Valu
 /// # }
 /// # export_plugin! { metrics: [SignAccuracy] }
 /// # fn main() {
-/// // in a test of the crate that has `export_plugin!`
+/// // In a test of the crate that calls `export_plugin!`.
 /// plugfit_api::testing::check(plugin());
 /// # }
 /// ```
 ///
 /// # Panics
-/// Something doesn't hold: the message lists all that was found.
+/// Panics if a test fails. The message lists all failures.
 pub fn check(plugin: &'static Root) {
     check_with(plugin, &[]);
 }
 
-/// The same, where components are configured as given, by name; those that need a configuration must be among them, or have an
-/// [example](self#examples). A component and a test that are named (`"Huber/gradient"`) with the reason as a string are left out.
+/// Does the same as [`check`] with these configurations, by component name. A component without defaults must be among
+/// them, or have an [example](self#examples). A component and a test (`"Huber/gradient"`) with a reason as a string are
+/// skipped.
 ///
 /// # Panics
-/// As [`check`], and where a name is no component's.
+/// Panics as [`check`] does, and if a name isn't that of a component.
 pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
     let manifest = manifest(plugin).unwrap_or_else(|why| panic!("{why}"));
     let mut found: Vec<String> = Vec::new();
@@ -335,25 +350,25 @@ pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
     }
     let cases = cases(&manifest);
     let watchdog = Watchdog::new();
-    // Components are tried at once, each component's tests one after another.
-    let of_components: Vec<&[Case]> = cases.chunk_by(|case, next| case.component == next.component).collect();
-    let (next, findings) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); of_components.len()]));
+    // Components run in parallel, the tests of one component in sequence.
+    let component_cases: Vec<&[Case]> = cases.chunk_by(|case, next| case.component == next.component).collect();
+    let (next, findings) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); component_cases.len()]));
     let work = || loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
-        let Some(cases) = of_components.get(index) else { return };
-        let of_it = |case| watchdog.during(case_in_words(case), || findings_of(plugin, &manifest, case, configs));
-        let of_it = cases.iter().flat_map(of_it).collect();
-        findings.lock().unwrap_or_else(PoisonError::into_inner)[index] = of_it;
+        let Some(cases) = component_cases.get(index) else { return };
+        let run = |case| watchdog.during(describe_case(case), || run_case(plugin, &manifest, case, configs));
+        let found = cases.iter().flat_map(run).collect();
+        findings.lock().unwrap_or_else(PoisonError::into_inner)[index] = found;
     };
     thread::scope(|scope| {
         scope.spawn(|| watchdog.watch());
-        let others = thread::available_parallelism().map_or(1, usize::from) - 1;
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
-        // The watch ends even where a test of this module panics.
+        let workers = thread::available_parallelism().map_or(1, usize::from) - 1;
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        // Stop the watchdog even if a test of this module panics.
         let panics = [catch_unwind(AssertUnwindSafe(work)).is_err()]
             .into_iter()
-            .chain(others.into_iter().map(|other| other.join().is_err()))
-            .fold(false, |one, other| one | other);
+            .chain(workers.into_iter().map(|worker| worker.join().is_err()))
+            .fold(false, |a, b| a | b);
         watchdog.end();
         assert!(!panics, "a plug-in unwinds through the boundary");
     });
@@ -361,15 +376,15 @@ pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
     assert!(found.is_empty(), "the plug-in doesn't hold what a host relies on:\n  {}", found.join("\n  "));
 }
 
-fn case_in_words(case: &Case) -> String {
+fn describe_case(case: &Case) -> String {
     match &case.component {
         Some((kind, name)) => format!("the {kind} {name}, in the test {},", case.test.name),
         None => format!("the test {}", case.test.name),
     }
 }
 
-/// What one test finds, unless it is left out.
-fn findings_of(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[(&str, Value)]) -> Vec<String> {
+/// Runs one case, unless it is skipped, and returns its failures.
+fn run_case(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[(&str, Value)]) -> Vec<String> {
     let name = case.component.as_ref().map_or("the plug-in", |(_, name)| name.as_str());
     let given = |key: &str| configs.iter().find(|(other, _)| *other == key).map(|(_, config)| config);
     if let Some(Value::String(reason)) = given(&format!("{name}/{}", case.test.name)) {
@@ -380,8 +395,8 @@ fn findings_of(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[
         println!("excluded, as it declares: {}, {reason}", case.path());
         return Vec::new();
     }
-    // It would be noted for every component.
-    if case.test.is_together() && case.test.name != FLOAT_MODE {
+    // Skip the others without a note, which would repeat for every component.
+    if case.test.tests_surroundings() && case.test.name != FLOAT_MODE {
         return Vec::new();
     }
     let report = run_with(Subject::new(plugin, SEED), manifest, std::slice::from_ref(case), given(name)).remove(0);
@@ -389,14 +404,15 @@ fn findings_of(plugin: &'static Root, manifest: &Value, case: &Case, configs: &[
     report.failures.iter().map(|failure| format!("{name} {failure} ({})", case.test.name)).collect()
 }
 
-/// How a plug-in begins the line on stderr by which it tells of a panic in a destructor; there is nobody to whom it could be an error.
+/// The start of the line on stderr by which a plug-in reports a panic in a destructor, which can't return an error.
 pub const PANIC_IN_DROP: &str = "a destructor panics";
 
-/// Where random numbers begin, if nobody says.
+/// The default seed of random numbers.
 pub const SEED: u64 = 7;
 
+/// Parses the manifest of a plug-in.
 fn manifest(plugin: &'static Root) -> Result<Value, String> {
-    // SAFETY: a root's manifest is as long as it says, and lives as long as the process.
+    // SAFETY: the root declares the length of its manifest, which lives as long as the process.
     let bytes = unsafe { std::slice::from_raw_parts(plugin.manifest, plugin.manifest_length) };
     serde_json::from_slice(bytes).map_err(|error| format!("has a manifest that is no JSON: {error}"))
 }

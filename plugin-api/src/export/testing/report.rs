@@ -1,79 +1,84 @@
-//! What a test found.
+//! The report of a test.
 
 use crate::Error;
 use plugfit_abi as abi;
 use serde::{Deserialize, Serialize};
 
-/// What a test found. It holds if nothing failed.
+/// The findings of a test, which passes if there are no failures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// What doesn't hold, each in a sentence that follows the component's name.
+    /// The failures, each a sentence without its subject, the component.
     pub failures: Vec<String>,
-    /// What its user should know, and a machine can be the reason for.
+    /// Findings that the machine may cause.
     pub warnings: Vec<String>,
-    /// What wasn't tried, and why.
+    /// What wasn't tested, with the reason.
     pub notes: Vec<String>,
-    /// The arrays that the failures are of.
+    /// The arrays of the first failure.
     pub arrays: Vec<Saved>,
+    /// A suffix for failures, such as the configuration.
     #[serde(skip)]
     pub(super) about: String,
 }
 
-/// An array that something failed with.
+/// An array of a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    /// Such as `y_pred`.
+    /// The name, such as `y_pred`.
     pub name: String,
-    /// Its shape.
+    /// The shape.
     pub shape: Vec<usize>,
-    /// The bits of its numbers in C order: JSON has no word for some numbers.
+    /// The bits of the numbers in C order, because JSON can't represent NaN and infinity.
     pub bits: Vec<u64>,
 }
 
 impl Saved {
-    /// Its numbers.
+    /// Returns the numbers.
     pub fn values(&self) -> Vec<f64> {
         self.bits.iter().copied().map(f64::from_bits).collect()
     }
 }
 
-/// More of them tell nobody anything.
-const MOST: usize = 8;
+/// The maximum number of failures in a report.
+const MAX_FAILURES: usize = 8;
 
 impl Report {
-    /// Of a test that failed by this.
+    /// Creates the report of a test with this failure.
     pub fn of_failure(what: impl Into<String>) -> Self {
         Report { failures: vec![what.into()], ..Report::default() }
     }
 
+    /// Adds a failure.
     pub(super) fn fail(&mut self, what: impl std::fmt::Display) {
         let failure = format!("{what}{}", self.about);
-        if self.failures.len() < MOST && !self.failures.contains(&failure) {
+        if self.failures.len() < MAX_FAILURES && !self.failures.contains(&failure) {
             self.failures.push(failure);
         }
     }
 
+    /// Adds the failure `otherwise` unless `holds`.
     pub(super) fn that(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.fail(otherwise());
         }
     }
 
-    /// What a call failed with; `what` was tried.
+    /// Adds the failure of a call; `what` describes the call.
     pub(super) fn error(&mut self, what: impl std::fmt::Display, error: &Error) {
         self.fail(format!("{what}: {}", said(error)));
     }
 
+    /// Adds a note.
     pub(super) fn note(&mut self, what: impl std::fmt::Display) {
         self.notes.push(what.to_string());
     }
 
+    /// Adds a warning.
     pub(super) fn warn(&mut self, what: impl std::fmt::Display) {
         self.warnings.push(what.to_string());
     }
 
-    /// Keeps the first arrays that something failed with.
+    /// Stores the arrays if something failed and none are stored yet.
     pub(super) fn keep(&mut self, arrays: &[(&str, &[i64], Vec<f64>)]) {
         if self.failures.is_empty() || !self.arrays.is_empty() {
             return;
@@ -89,10 +94,10 @@ impl Report {
     }
 }
 
-/// What a panic is told by.
+/// The start of the description of a panic.
 pub(super) const PANICS: &str = "it panics ";
 
-/// An error in words; of a panic its place too.
+/// Describes an error, with its place if it is a panic.
 pub(super) fn said(error: &Error) -> String {
     match (error.kind(), error.place()) {
         (abi::ERROR_PANIC, _) => format!("{PANICS}{}", where_and_what(error)),
@@ -100,7 +105,7 @@ pub(super) fn said(error: &Error) -> String {
     }
 }
 
-/// The place and the message of a panic.
+/// Describes a panic by its place and message.
 pub(crate) fn where_and_what(error: &Error) -> String {
     match error.place() {
         Some(place) => format!("at {place}: {}", error.message()),

@@ -1,27 +1,29 @@
-//! What a process has besides its memory, which a component must leave as it was.
+//! Tests that a component leaves the surroundings of the process unchanged, such as signal handlers and file
+//! descriptors.
 
-use super::{report::Report, trial::Trial};
+use super::{report::Report, tested::Tested};
 use std::{collections::BTreeMap, hint::black_box};
 
-/// For each test of the surroundings, what was there, by a name.
+/// The observed state for each test of the surroundings: descriptions by name.
 pub type Surroundings = BTreeMap<&'static str, BTreeMap<String, String>>;
 
-/// Gives the surroundings of this process as they are. What the system can't tell is left out.
+/// Returns the present surroundings of this process, without what the system can't report.
 pub type Observe = fn() -> Surroundings;
 
-/// The floating-point mode, the working directory, and so on, each with what holds where nothing changes it.
+/// The names and descriptions of the tests.
 pub const TESTS: [(&str, &str); 5] = [
-    (FLOAT_MODE, "rounding and subnormal numbers are as they were: no call changes the floating-point mode"),
+    (FLOAT_MODE, "no call changes the floating-point mode: the rounding and subnormal numbers"),
     ("signals", "no call installs, removes or blocks a signal handler"),
     ("directory", "no call changes the working directory"),
     ("umask", "no call changes the umask"),
-    ("descriptors", "no call closes or replaces a file descriptor, or leaves more open with every run"),
+    ("descriptors", "no call closes or replaces a file descriptor, or leaves one open in every run"),
 ];
 
-/// The test that a thread can be put to; all others are of a whole process.
+/// The test that a single thread can run; the others concern the whole process.
 pub const FLOAT_MODE: &str = "float_mode";
 
-/// How this thread calculates: as numbers show, so that it is the same on every machine. What traps ends the process here.
+/// Returns the floating-point mode of this thread. It is measured by arithmetic, so that it works on every machine. An
+/// unmasked floating-point exception ends the process here.
 pub fn float_mode() -> BTreeMap<String, String> {
     let subnormal = black_box(f32::MIN_POSITIVE) * black_box(0.5);
     let doubled = black_box(f32::from_bits(1)) * black_box(2.0);
@@ -34,7 +36,7 @@ pub fn float_mode() -> BTreeMap<String, String> {
         (0x3eaa_aaab, _) => "upward",
         _ => "downward",
     };
-    // A trap for one of these is no mode that numbers show.
+    // Trigger the exceptions for invalid operations and division by zero, which the results can't show.
     black_box((black_box(0.0_f32) / black_box(0.0), black_box(1.0_f32) / black_box(0.0)));
     BTreeMap::from([
         ("rounding".to_owned(), rounding.to_owned()),
@@ -43,14 +45,14 @@ pub fn float_mode() -> BTreeMap<String, String> {
     ])
 }
 
-/// What one test says of two looks at the surroundings.
+/// Returns the failures of a test: the differences between two observations of the surroundings.
 pub fn changes(test: &str, before: &Surroundings, after: &Surroundings) -> Vec<String> {
     let (Some(before), Some(after)) = (before.get(test), after.get(test)) else { return Vec::new() };
     let of = |was: Option<&String>, is: Option<&String>, name: &str| match (test, was, is) {
         (_, was, is) if was == is => None,
         ("descriptors", Some(was), None) => Some(format!("closes descriptor {name}, which is {was}")),
         ("descriptors", Some(was), Some(is)) => Some(format!("makes descriptor {name}, which was {was}, {is}")),
-        // Whether it stays open is told by a second run.
+        // A second run shows whether it stays open.
         ("descriptors", None, _) => None,
         (_, was, is) => {
             let (was, is) = (was.map_or("nothing", String::as_str), is.map_or("nothing", String::as_str));
@@ -63,39 +65,42 @@ pub fn changes(test: &str, before: &Surroundings, after: &Surroundings) -> Vec<S
     names.into_iter().filter_map(|name| of(before.get(name), after.get(name), name)).collect()
 }
 
-/// The descriptors that are there now and weren't, if there are any.
+/// Describes the first descriptor that is new, if there is one.
 fn opened(before: &Surroundings, after: &Surroundings) -> Option<String> {
     let (before, after) = (before.get("descriptors")?, after.get("descriptors")?);
     let (name, what) = after.iter().find(|(name, _)| !before.contains_key(*name))?;
     Some(format!("leaves descriptor {name} open, {what}"))
 }
 
-/// Makes and uses every configuration; gives what keeps it from being tried. What fails is another test's finding.
-fn exercise(trial: &Trial<'_>) -> Result<(), Report> {
+/// Creates and calls an instance of every configuration, ignoring failures, which other tests report.
+///
+/// # Errors
+/// Returns a report with the reason if the component can't be tested.
+fn exercise(tested: &Tested<'_>) -> Result<(), Report> {
     let mut report = Report::default();
-    if !trial.can_be_tried(&mut report) {
+    if !tested.can_be_tried(&mut report) {
         return Err(report);
     }
-    for config in trial.configs() {
-        if let Ok(made) = trial.described(&config) {
-            let _ = (made.config(), made.info());
+    for config in tested.configs() {
+        if let Ok(instance) = tested.described(&config) {
+            let _ = (instance.config(), instance.info());
         }
-        let _ = trial.thorough_bits(&config);
+        let _ = tested.thorough_bits(&config);
     }
     Ok(())
 }
 
-/// Runs these tests at once, as what one run changes the next can't.
-pub fn run(trial: &Trial<'_>, tests: &[&str]) -> Vec<Report> {
+/// Runs these tests at once, because a later run wouldn't show what the first run has changed.
+pub fn run(tested: &Tested<'_>, tests: &[&str]) -> Vec<Report> {
     let mut reports = vec![Report::default(); tests.len()];
-    let Some(observe) = trial.subject.observe else {
-        // A mode is of its thread, and ends with it.
+    let Some(observe) = tested.subject.observe else {
+        // Use a separate thread, because the mode belongs to the thread.
         let found = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                let look = || Surroundings::from([(FLOAT_MODE, float_mode())]);
-                let before = look();
-                exercise(trial)?;
-                Ok(changes(FLOAT_MODE, &before, &look()))
+                let observe = || Surroundings::from([(FLOAT_MODE, float_mode())]);
+                let before = observe();
+                exercise(tested)?;
+                Ok(changes(FLOAT_MODE, &before, &observe()))
             });
             thread.join().unwrap_or(Ok(Vec::new()))
         });
@@ -112,13 +117,13 @@ pub fn run(trial: &Trial<'_>, tests: &[&str]) -> Vec<Report> {
         return reports;
     };
     let before = observe();
-    if let Err(report) = exercise(trial) {
+    if let Err(report) = exercise(tested) {
         return vec![report; tests.len()];
     }
     let after = observe();
-    // What is made once may stay open; what is opened by each run is never closed.
+    // A descriptor that is opened once may stay open. One that a second run opens too is a leak.
     let leak = opened(&before, &after).and_then(|_| {
-        exercise(trial).ok()?;
+        exercise(tested).ok()?;
         opened(&after, &observe())
     });
     for (test, report) in tests.iter().zip(&mut reports) {
@@ -138,14 +143,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_show_the_mode_that_threads_begin_with() {
+    fn a_new_thread_has_the_default_floating_point_mode() {
         let mode = float_mode();
         assert_eq!(mode["rounding"], "to nearest");
         assert_eq!((mode["subnormal results"].as_str(), mode["subnormal operands"].as_str()), ("kept", "kept"));
     }
 
     #[test]
-    fn a_change_is_told_with_what_was_and_what_is() {
+    fn a_change_is_reported_with_both_states() {
         let look = |test, name: &str, value: &str| {
             Surroundings::from([(test, BTreeMap::from([(name.to_owned(), value.to_owned())]))])
         };

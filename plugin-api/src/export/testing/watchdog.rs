@@ -1,4 +1,4 @@
-//! An end for what never comes back, in a crate's own test.
+//! Aborts the process of a crate's own test if a component hangs.
 
 use std::{
     io::Write,
@@ -6,18 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Seconds that a test may take, if [`VARIABLE`] doesn't say.
+/// The time limit of a test in seconds, unless [`VARIABLE`] is set.
 const SECONDS: f64 = 120.0;
+/// The environment variable for another limit, in seconds.
 const VARIABLE: &str = "PLUGFIT_TEST_TIMEOUT";
 
-/// What runs at the moment. No thread can be ended alone, so that the process ends where one takes too long.
+/// The running tests. A single thread can't be stopped, so the process aborts if one exceeds the limit.
 pub struct Watchdog {
     state: Mutex<State>,
     changed: Condvar,
     limit: Duration,
 }
 
-/// An entry of what runs, until its test is over: by a panic too.
+/// Removes its test from the running ones on drop, and so also after a panic.
 struct Running<'a> {
     watchdog: &'a Watchdog,
     id: u64,
@@ -39,12 +40,12 @@ struct State {
 
 impl Watchdog {
     pub fn new() -> Self {
-        let given = std::env::var(VARIABLE).ok().and_then(|text| text.parse::<f64>().ok());
-        let seconds = given.filter(|seconds| *seconds > 0.0 && *seconds < 1e9).unwrap_or(SECONDS);
+        let limit = std::env::var(VARIABLE).ok().and_then(|text| text.parse::<f64>().ok());
+        let seconds = limit.filter(|seconds| *seconds > 0.0 && *seconds < 1e9).unwrap_or(SECONDS);
         Watchdog { state: Mutex::default(), changed: Condvar::new(), limit: Duration::from_secs_f64(seconds) }
     }
 
-    /// Runs `f` under this name.
+    /// Runs `f`, which is listed under this name meanwhile.
     pub fn during<T>(&self, name: String, f: impl FnOnce() -> T) -> T {
         let id = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,12 +58,12 @@ impl Watchdog {
         f()
     }
 
-    /// Watches until [`end`](Self::end).
+    /// Watches the running tests until [`end`](Self::end) is called.
     pub fn watch(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.is_over {
             if let Some((_, name, _)) = state.running.iter().find(|(.., since)| since.elapsed() > self.limit) {
-                // Not by `eprintln`, whose text the test harness would keep to itself.
+                // Not `eprintln`, because the test harness captures its output.
                 let _ = writeln!(
                     std::io::stderr(),
                     "\n{name} didn't come back within {:?}, so that this test's process is ended ({VARIABLE}=SECONDS sets another limit)",
@@ -75,6 +76,7 @@ impl Watchdog {
         }
     }
 
+    /// Stops [`watch`](Self::watch).
     pub fn end(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
         self.changed.notify_all();
@@ -87,7 +89,7 @@ mod tests {
     use std::panic::{catch_unwind, AssertUnwindSafe};
 
     #[test]
-    fn a_test_that_panics_is_watched_no_longer() {
+    fn a_test_that_panicked_is_no_longer_watched() {
         let watchdog = Watchdog::new();
         let panicked = catch_unwind(AssertUnwindSafe(|| watchdog.during("it".into(), || panic!("told to"))));
         assert!(panicked.is_err());

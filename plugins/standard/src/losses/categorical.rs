@@ -1,10 +1,10 @@
-//! Cross-entropies of one-hot labels or of probabilities: one value for each row of classes.
+//! Cross-entropies of one-hot labels or of probabilities, with one value for each row of classes.
 
 use super::{
     EPSILON,
     binary::{SMALLEST, focus},
-    clamp_slope,
-    lanes::{self, BLOCK, LANES},
+    clamp_derivative,
+    kernels::{self, BLOCK, LANES},
     weighted,
 };
 use plugfit_api::{
@@ -15,10 +15,10 @@ use plugfit_api::{
     serde_json::Value,
 };
 
-/// Probabilities are kept between these, so that their logarithms are finite.
+/// The upper clip of probabilities; `EPSILON` is the lower. It keeps logarithms finite.
 const UPPER: f64 = 1.0 - EPSILON;
 
-/// Labels drawn towards even ones: `y (1 - s) + s / classes`, as a factor and what is added.
+/// Label smoothing `y (1 - s) + s / classes`, as a factor and a summand.
 #[derive(Clone, Copy)]
 struct Smoothing {
     factor: f64,
@@ -33,19 +33,20 @@ impl Smoothing {
     }
 
     #[inline(always)]
-    fn of<R: Real>(self, y_true: R) -> R {
+    fn apply<R: Real>(self, y_true: R) -> R {
         y_true * self.factor + self.added
     }
 }
 
-/// The product; 0 for a weight of 0 and an infinite term. A term that is NaN stays NaN.
+/// Returns `weight * term`, or 0 for a weight of 0 and an infinite term. NaN stays NaN.
 #[inline(always)]
 fn weighted_unless_nan<R: Real>(weight: R, term: R) -> R {
     let zero = R::from(0.0);
     R::select((weight == zero) & (term == R::from(f64::INFINITY)), zero, weight * term)
 }
 
-/// Cross-entropy of one-hot labels or probabilities, `-sum(y_true ln(y_pred))` over the classes; `y_pred` is divided by its sum first.
+/// Categorical cross-entropy: `-sum(y_true ln(y_pred))` over the classes.
+/// Probabilities `y_pred` are divided by their sum first.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.6931472]}"#)]
 #[config(
@@ -78,10 +79,10 @@ fn weighted_unless_nan<R: Real>(weight: R, term: R) -> R {
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct CategoricalCrossentropy {
-    /// Whether `y_pred` are logits and not probabilities.
+    /// Whether `y_pred` contains logits instead of probabilities.
     #[config(default = false)]
     from_logits: bool,
-    /// How far labels are drawn towards even ones, 0 to 1.
+    /// The label smoothing `s`, from 0 to 1: labels become `y (1 - s) + s / classes`.
     #[config(default = 0.0, range = 0.0..=1.0)]
     label_smoothing: f64,
     /// The axis of the classes.
@@ -94,54 +95,58 @@ impl RowLoss for CategoricalCrossentropy {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
         if self.from_logits {
-            let most = lanes::greatest!(y_pred, |x| x);
-            let logarithm = lanes::sum!(y_pred, |x| (x - most).exp()).ln();
-            return lanes::sum!(y_true, y_pred, |t, x| weighted_unless_nan(smoothing.of(t), logarithm - (x - most)));
+            let most = kernels::greatest!(y_pred, |x| x);
+            let logarithm = kernels::sum!(y_pred, |x| (x - most).exp()).ln();
+            return kernels::sum!(y_true, y_pred, |t, x| weighted_unless_nan(
+                smoothing.apply(t),
+                logarithm - (x - most)
+            ));
         }
-        let total = lanes::sum!(y_pred, |p| p);
-        -lanes::sum!(y_true, y_pred, |t, p| smoothing.of(t) * (p / total).clamp(EPSILON, UPPER).ln())
+        let total = kernels::sum!(y_pred, |p| p);
+        -kernels::sum!(y_true, y_pred, |t, p| smoothing.apply(t) * (p / total).clamp(EPSILON, UPPER).ln())
     }
 
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
         if self.from_logits {
-            let most = lanes::greatest!(y_pred, |x| Plain(x));
-            let total = Plain(lanes::write_exponentials(y_pred, most.0, gradient));
+            let most = kernels::greatest!(y_pred, |x| Plain(x));
+            let total = Plain(kernels::write_exponentials(y_pred, most.0, gradient));
             let logarithm = total.ln();
-            let share = (lanes::sum!(y_true, |t| smoothing.of(Plain(t))) / total).0;
-            for (slope, &t) in gradient.iter_mut().zip(y_true) {
-                *slope = *slope * share - smoothing.of(Plain(t)).0;
+            let share = (kernels::sum!(y_true, |t| smoothing.apply(Plain(t))) / total).0;
+            for (derivative, &t) in gradient.iter_mut().zip(y_true) {
+                *derivative = *derivative * share - smoothing.apply(Plain(t)).0;
             }
-            return lanes::sum!(y_true, y_pred, |t, x| weighted_unless_nan(
-                smoothing.of(Plain(t)),
+            return kernels::sum!(y_true, y_pred, |t, x| weighted_unless_nan(
+                smoothing.apply(Plain(t)),
                 logarithm - (Plain(x) - most)
             ))
             .0;
         }
-        let total = lanes::sum!(y_pred, |p| Plain(p));
+        let total = kernels::sum!(y_pred, |p| Plain(p));
         let zero = Plain(0.0);
         let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
-        let (mut terms, mut shared, mut slopes) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
-        lanes::for_each_block!(y_true, y_pred, |at, t, p, used| {
+        let (mut terms, mut shared, mut derivatives) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
+        kernels::for_each_block!(y_true, y_pred, |at, t, p, used| {
             let n = t.len();
-            let (terms, shared, slopes, p) = (&mut terms[..n], &mut shared[..n], &mut slopes[..n], &p[..n]);
+            let (terms, shared, derivatives, p) = (&mut terms[..n], &mut shared[..n], &mut derivatives[..n], &p[..n]);
             for k in 0..n {
-                let (t, share) = (smoothing.of(Plain(t[k])), Plain(p[k]) / total);
+                let (t, share) = (smoothing.apply(Plain(t[k])), Plain(p[k]) / total);
                 let inside = share.clamp(EPSILON, UPPER);
                 terms[k] = -(t * inside.ln());
-                // What the value would lose from the share alone; the share of each moves the total for all.
-                slopes[k] = -(t / inside * clamp_slope(share, EPSILON, UPPER));
-                shared[k] = slopes[k] * share;
+                // The derivative with respect to the normalised probability; normalisation adds a term common to all
+                // classes.
+                derivatives[k] = -(t / inside * clamp_derivative(share, EPSILON, UPPER));
+                shared[k] = derivatives[k] * share;
             }
-            for (target, slope) in gradient[at..at + used].iter_mut().zip(&*slopes) {
-                *target = slope.0;
+            for (target, derivative) in gradient[at..at + used].iter_mut().zip(&*derivatives) {
+                *target = derivative.0;
             }
-            lanes::add(&mut value, terms, used);
-            lanes::add(&mut common, shared, used);
+            kernels::add(&mut value, terms, used);
+            kernels::add(&mut common, shared, used);
         });
-        let (common, scale) = (lanes::total(common).0, 1.0 / total.0);
-        gradient.iter_mut().for_each(|slope| *slope = (*slope - common) * scale);
-        lanes::total(value).0
+        let (common, scale) = (kernels::total(common).0, 1.0 / total.0);
+        gradient.iter_mut().for_each(|derivative| *derivative = (*derivative - common) * scale);
+        kernels::total(value).0
     }
 
     fn axis(&self) -> Option<i64> {
@@ -153,12 +158,12 @@ impl RowLoss for CategoricalCrossentropy {
     }
 }
 
-/// One weight for all classes, or one for each.
+/// One weight for all classes, or one for each class.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Alpha {
-    /// The same for all.
+    /// The same weight for all classes.
     Same(f64),
-    /// One for each.
+    /// One weight for each class.
     Each(Vec<f64>),
 }
 
@@ -177,25 +182,25 @@ impl ConfigValue for Alpha {
 
 impl Alpha {
     #[inline(always)]
-    fn of(&self, class: usize) -> f64 {
+    fn get(&self, class: usize) -> f64 {
         match self {
             Alpha::Same(alpha) => *alpha,
-            // `call` has refused another number of classes; as a metric it gives NaN.
+            // `call` has checked the number of classes; as a metric the result is NaN.
             Alpha::Each(alphas) => alphas.get(class).copied().unwrap_or(f64::NAN),
         }
     }
 
-    /// Those of the classes from `at` on.
+    /// Returns the weights of the classes from `at` on.
     #[inline(always)]
     fn block(&self, at: usize) -> [f32; BLOCK] {
         match self {
             Alpha::Same(alpha) => [*alpha as f32; BLOCK],
-            Alpha::Each(_) => std::array::from_fn(|k| self.of(at + k) as f32),
+            Alpha::Each(_) => std::array::from_fn(|k| self.get(at + k) as f32),
         }
     }
 }
 
-/// Categorical cross-entropy that counts easy examples less, by `alpha (1 - p)^gamma`. Lin et al. 2017.
+/// Categorical focal cross-entropy: down-weights easy examples by `alpha (1 - p)^gamma`. Lin et al. 2017.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.0433217]}"#)]
 #[config(
@@ -225,16 +230,16 @@ impl Alpha {
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct CategoricalFocalCrossentropy {
-    /// The weight of every class, or a list with one for each.
+    /// The weight of every class, or a list with one weight for each class.
     #[config(default = 0.25, range = 0.0..)]
     alpha: Alpha,
-    /// How much less easy examples count; 0: none less.
+    /// The focusing exponent; 0: plain cross-entropy.
     #[config(default = 2.0, range = 0.0..)]
     gamma: f64,
-    /// Whether `y_pred` are logits and not probabilities.
+    /// Whether `y_pred` contains logits instead of probabilities.
     #[config(default = false)]
     from_logits: bool,
-    /// How far labels are drawn towards even ones, 0 to 1.
+    /// The label smoothing `s`, from 0 to 1: labels become `y (1 - s) + s / classes`.
     #[config(default = 0.0, range = 0.0..=1.0)]
     label_smoothing: f64,
     /// The axis of the classes.
@@ -242,7 +247,8 @@ pub struct CategoricalFocalCrossentropy {
     axis: i64,
 }
 
-/// Logits of a row: the greatest, the sum of the exponentials of the others less it, and its logarithm with the greatest in it.
+/// Statistics of a row of logits: the greatest logit, the sum of `exp(x - most)` over the others, and the logarithm of
+/// the sum over all.
 #[derive(Clone, Copy)]
 struct Logits<R> {
     most: R,
@@ -250,7 +256,7 @@ struct Logits<R> {
     logarithm: R,
 }
 
-/// The share of a class in its row, what is missing to 1, and the share's logarithm.
+/// A class's probability `p` in its row, `1 - p`, and `ln(p)`.
 #[derive(Clone, Copy)]
 struct Share<R> {
     share: R,
@@ -258,7 +264,7 @@ struct Share<R> {
     logarithm: R,
 }
 
-/// What the terms of a row need to know of the row: the sum of the probabilities, or the logits.
+/// The statistics of a row that its terms need: the sum of the probabilities, or those of the logits.
 #[derive(Clone, Copy)]
 struct Row<R> {
     total: R,
@@ -269,10 +275,10 @@ impl<R: Real> Logits<R> {
     #[inline(always)]
     fn new<T: Copy>(row: &[T], number: impl Fn(T) -> R + Copy) -> Self {
         let (zero, one) = (R::from(0.0), R::from(1.0));
-        let most = lanes::greatest!(row, |x| number(x));
+        let most = kernels::greatest!(row, |x| number(x));
         let (mut below, mut equal) = ([zero; LANES], [zero; LANES]);
         let (mut terms, mut ones) = ([zero; BLOCK], [zero; BLOCK]);
-        lanes::for_each_block!(row, row, |_at, x, _y, used| {
+        kernels::for_each_block!(row, row, |_at, x, _y, used| {
             let n = x.len();
             let (terms, ones) = (&mut terms[..n], &mut ones[..n]);
             for k in 0..n {
@@ -280,15 +286,15 @@ impl<R: Real> Logits<R> {
                 terms[k] = R::select(x < most, (x - most).exp(), zero);
                 ones[k] = R::select(x < most, zero, one);
             }
-            lanes::add(&mut below, terms, used);
-            lanes::add(&mut equal, ones, used);
+            kernels::add(&mut below, terms, used);
+            kernels::add(&mut equal, ones, used);
         });
-        // Without the 1 of the greatest, beside which small ones would be lost.
-        let others = lanes::total(below) + (lanes::total(equal) - 1.0);
+        // Leave out the 1 of the greatest logit, which would absorb small terms.
+        let others = kernels::total(below) + (kernels::total(equal) - 1.0);
         Logits { most, others, logarithm: others.ln_1p() }
     }
 
-    /// Of one of the logits.
+    /// Returns the share of one logit.
     #[inline(always)]
     fn share(&self, x: R) -> Share<R> {
         let one = R::from(1.0);
@@ -301,49 +307,53 @@ impl<R: Real> Logits<R> {
 }
 
 impl CategoricalFocalCrossentropy {
-    /// The value that a class of this share adds, and its derivative by the share; without the weights of label and class.
+    /// Returns a class's term of the value and its derivative with respect to the share, both without the weights of
+    /// label and class.
     #[inline(always)]
     fn of_share<R: Real>(&self, share: R) -> (R, R) {
         let inside = share.clamp(EPSILON, UPPER);
         let (missing, logarithm) = (R::from(1.0) - inside, inside.ln());
-        let (factor, factor_slope) = focus(missing, self.gamma, SMALLEST);
-        let slope = (factor_slope * logarithm - factor / inside) * clamp_slope(share, EPSILON, UPPER);
-        (-(factor * logarithm), slope)
+        let (factor, factor_derivative) = focus(missing, self.gamma, SMALLEST);
+        let derivative = (factor_derivative * logarithm - factor / inside) * clamp_derivative(share, EPSILON, UPPER);
+        (-(factor * logarithm), derivative)
     }
 
-    /// The value that a class of a logit adds, and its derivative by the share's logarithm; without the weights of label and class.
+    /// Returns a class's term of the value and its derivative with respect to the logarithm of the share, both without
+    /// the weights of label and class.
     #[inline(always)]
     fn of_logit<R: Real>(&self, Share { share, missing, logarithm }: Share<R>) -> (R, R) {
-        let (factor, factor_slope) = focus(missing, self.gamma, SMALLEST);
-        (-(factor * logarithm), factor_slope * weighted(share, logarithm) - factor)
+        let (factor, factor_derivative) = focus(missing, self.gamma, SMALLEST);
+        (-(factor * logarithm), factor_derivative * weighted(share, logarithm) - factor)
     }
 
-    /// What the terms of a row need to know of the whole row.
+    /// Computes the statistics of a row.
     #[inline(always)]
     fn row<const LOGITS: bool, T: Copy, R: Real>(row: &[T], number: impl Fn(T) -> R + Copy) -> Row<R> {
         let zero = R::from(0.0);
         if LOGITS {
             Row { total: zero, logits: Logits::new(row, number) }
         } else {
-            let total = lanes::sum!(row, |p| number(p));
+            let total = kernels::sum!(row, |p| number(p));
             Row { total, logits: Logits { most: zero, others: zero, logarithm: zero } }
         }
     }
 
-    /// What a class adds to the value, its slope, and to the slope that all classes have in common. With shares s = p / total,
-    /// d value / d p = (slope - sum(slope s)) / total, the slopes being those by the shares. With logits,
-    /// d value / d x = slope (1 - s) - s (sum(slope) - slope), the slopes being those by the shares' logarithms.
+    /// Returns a class's term of the value, its derivative, and its term of the derivative common to all classes.
+    ///
+    /// With shares `s = p / total`, `d value / d p = (derivative - sum(derivative s)) / total`, with derivatives with
+    /// respect to the shares. With logits, `d value / d x = derivative (1 - s) - s (sum(derivative) - derivative)`,
+    /// with derivatives with respect to the logarithms of the shares.
     #[inline(always)]
     fn term<const LOGITS: bool, R: Real>(&self, row: &Row<R>, weight: R, p: R) -> (R, R, R) {
         if LOGITS {
-            let (term, slope) = self.of_logit(row.logits.share(p));
-            let slope = weight * slope;
-            (weighted(weight, term), slope, slope)
+            let (term, derivative) = self.of_logit(row.logits.share(p));
+            let derivative = weight * derivative;
+            (weighted(weight, term), derivative, derivative)
         } else {
             let share = p / row.total;
-            let (term, slope) = self.of_share(share);
-            let slope = weight * slope;
-            (weight * term, slope, slope * share)
+            let (term, derivative) = self.of_share(share);
+            let derivative = weight * derivative;
+            (weight * term, derivative, derivative * share)
         }
     }
 
@@ -352,12 +362,12 @@ impl CategoricalFocalCrossentropy {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
         let row = Self::row::<LOGITS, R, R>(y_pred, |p| p);
         if let Alpha::Same(alpha) = &self.alpha {
-            let sum = lanes::sum!(y_true, y_pred, |t, p| self.term::<LOGITS, R>(&row, smoothing.of(t), p).0);
+            let sum = kernels::sum!(y_true, y_pred, |t, p| self.term::<LOGITS, R>(&row, smoothing.apply(t), p).0);
             return sum * *alpha;
         }
         let mut sum = R::from(0.0);
         for (class, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
-            sum = sum + self.term::<LOGITS, R>(&row, smoothing.of(t), p).0 * self.alpha.of(class);
+            sum = sum + self.term::<LOGITS, R>(&row, smoothing.apply(t), p).0 * self.alpha.get(class);
         }
         sum
     }
@@ -368,32 +378,32 @@ impl CategoricalFocalCrossentropy {
         let row = Self::row::<LOGITS, f32, Plain<f32>>(y_pred, Plain);
         let zero = Plain(0.0);
         let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
-        let (mut terms, mut shared, mut slopes) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
-        lanes::for_each_block!(y_true, y_pred, |at, t, p, used| {
+        let (mut terms, mut shared, mut derivatives) = ([zero; BLOCK], [zero; BLOCK], [zero; BLOCK]);
+        kernels::for_each_block!(y_true, y_pred, |at, t, p, used| {
             let n = t.len();
-            let (terms, shared, slopes, p) = (&mut terms[..n], &mut shared[..n], &mut slopes[..n], &p[..n]);
+            let (terms, shared, derivatives, p) = (&mut terms[..n], &mut shared[..n], &mut derivatives[..n], &p[..n]);
             let alphas = self.alpha.block(at);
             for k in 0..n {
-                let weight = smoothing.of(Plain(t[k])) * Plain(alphas[k]);
-                (terms[k], slopes[k], shared[k]) = self.term::<LOGITS, _>(&row, weight, Plain(p[k]));
+                let weight = smoothing.apply(Plain(t[k])) * Plain(alphas[k]);
+                (terms[k], derivatives[k], shared[k]) = self.term::<LOGITS, _>(&row, weight, Plain(p[k]));
             }
-            for (target, slope) in gradient[at..at + used].iter_mut().zip(&*slopes) {
-                *target = slope.0;
+            for (target, derivative) in gradient[at..at + used].iter_mut().zip(&*derivatives) {
+                *target = derivative.0;
             }
-            lanes::add(&mut value, terms, used);
-            lanes::add(&mut common, shared, used);
+            kernels::add(&mut value, terms, used);
+            kernels::add(&mut common, shared, used);
         });
-        let common = lanes::total(common);
-        for (slope, &p) in gradient.iter_mut().zip(y_pred) {
-            *slope = if LOGITS {
+        let common = kernels::total(common);
+        for (derivative, &p) in gradient.iter_mut().zip(y_pred) {
+            *derivative = if LOGITS {
                 let Share { share, missing, .. } = row.logits.share(Plain(p));
-                let own = Plain(*slope);
+                let own = Plain(*derivative);
                 (own * missing - share * (common - own)).0
             } else {
-                ((Plain(*slope) - common) / row.total).0
+                ((Plain(*derivative) - common) / row.total).0
             };
         }
-        lanes::total(value).0
+        kernels::total(value).0
     }
 }
 
@@ -438,7 +448,7 @@ impl Loss for CategoricalFocalCrossentropy {
             if classes.is_some_and(|&classes| classes != alphas.len() as i64) {
                 let n = alphas.len();
                 return Err(Error::input(format!(
-                    "alpha has {n} weights, y_pred of shape {y_pred:?} another number of classes"
+                    "alpha has {n} weights, but y_pred of shape {y_pred:?} has another number of classes"
                 )));
             }
         }
@@ -465,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_class_alone_counts_for_a_one_hot_label() {
+    fn only_the_true_class_counts_for_a_one_hot_label() {
         let mut gradient = [0.0; 3];
         let value = entropy(false, 0.0).gradient(&[0.0, 1.0, 0.0], &[0.25, 0.5, 0.25], &mut gradient);
         assert!((value - std::f32::consts::LN_2).abs() < 1e-7);
@@ -473,14 +483,14 @@ mod tests {
     }
 
     #[test]
-    fn logits_are_shifted_so_that_none_overflows() {
+    fn large_logits_do_not_overflow() {
         let mut gradient = [0.0; 3];
         let value = entropy(true, 0.0).gradient(&[0.0, 1.0, 0.0], &[1e4, 0.0, -1e4], &mut gradient);
         assert_eq!((value, gradient), (1e4, [1.0, -1.0, 0.0]));
     }
 
     #[test]
-    fn a_class_that_is_no_label_may_have_a_logit_of_minus_infinity() {
+    fn a_class_with_label_0_may_have_a_logit_of_minus_infinity() {
         let focal = CategoricalFocalCrossentropy {
             alpha: Alpha::Same(1.0),
             gamma: 0.5,
@@ -502,8 +512,8 @@ mod tests {
     }
 
     #[test]
-    fn a_focal_loss_of_logits_is_exact_however_sure_they_are() {
-        // Two classes are the binary loss of their difference.
+    fn a_focal_loss_of_logits_is_accurate_at_any_magnitude() {
+        // With two classes, the loss equals the binary loss of the difference of the logits.
         for gamma in [0.25, 0.5, 1.0, 1.5, 2.0, 3.0] {
             let focal = CategoricalFocalCrossentropy {
                 alpha: Alpha::Same(1.0),
@@ -523,11 +533,12 @@ mod tests {
                     let log = |x: f64| x.min(0.0) - (-x.abs()).exp().ln_1p();
                     let factor = (gamma * log(-difference)).exp();
                     let expected = -factor * log(difference);
-                    let slope = factor * (gamma * log(difference).exp() * log(difference) - log(-difference).exp());
+                    let derivative =
+                        factor * (gamma * log(difference).exp() * log(difference) - log(-difference).exp());
                     let near = |found: f32, exact: f64| (f64::from(found) - exact).abs() <= 2e-5 * exact.abs() + 1e-36;
                     assert!(near(value, expected), "{gamma} {x} {right}: {value} {expected}");
-                    assert!(near(gradient[right], slope), "{gamma} {x} {right}: {gradient:?} {slope}");
-                    assert!(near(gradient[1 - right], -slope), "{gamma} {x} {right}: {gradient:?} {slope}");
+                    assert!(near(gradient[right], derivative), "{gamma} {x} {right}: {gradient:?} {derivative}");
+                    assert!(near(gradient[1 - right], -derivative), "{gamma} {x} {right}: {gradient:?} {derivative}");
                     let plain = focal.value(&t.map(Plain), &[Plain(x), Plain(0.0)]).0;
                     assert!(near(plain, expected));
                 }
@@ -536,11 +547,11 @@ mod tests {
     }
 
     #[test]
-    fn smoothing_moves_labels_towards_even_ones() {
+    fn smoothing_moves_labels_towards_the_uniform_distribution() {
         let mut gradient = [0.0; 4];
         entropy(true, 0.4).gradient(&[1.0, 0.0, 0.0, 0.0], &[0.0; 4], &mut gradient);
-        for (slope, expected) in gradient.iter().zip([0.25 - 0.7, 0.15, 0.15, 0.15]) {
-            assert!((slope - expected).abs() < 1e-6);
+        for (derivative, expected) in gradient.iter().zip([0.25 - 0.7, 0.15, 0.15, 0.15]) {
+            assert!((derivative - expected).abs() < 1e-6);
         }
     }
 

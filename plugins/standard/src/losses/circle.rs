@@ -1,15 +1,17 @@
-//! A loss of embeddings: what belongs together is drawn together, what doesn't is pushed apart.
+//! Circle loss, a pair-based loss of embeddings.
 
 use super::{
-    lanes, positive_slope,
+    kernels, positive_derivative,
     shared::{Labels, Layout, add, share},
 };
 use plugfit_api::{Float, Plain, loss::LossTotals, prelude::*};
 
-/// Circle loss of L2-normalised embeddings and class ids: pairs that are far from their optimum count more. Sun et al. 2020.
+/// Circle loss of L2-normalised embeddings and class ids; pairs far from their optimum have larger weights.
+/// Sun et al. 2020.
 ///
-/// With `d` the cosine distance of a pair, it is `softplus(logsumexp(same class) + logsumexp(other class))` of
-/// `gamma (d + margin) (d - margin)` and `gamma (1 + margin - d) (1 - margin - d)`. A sample without a partner of both kinds doesn't count.
+/// With the cosine distance `d` of a pair, the value is `softplus(logsumexp(same class) + logsumexp(other class))`. The
+/// terms are `gamma (d + margin) (d - margin)` for the same class and `gamma (1 + margin - d) (1 - margin - d)` for
+/// another class. A sample that lacks a pair of either kind doesn't count.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"gamma": 2.0, "margin": 0.25}, "y_true": [0, 0, 1], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0]], "gives": [0.9574797, 1.337641, 0]}"#
@@ -30,39 +32,39 @@ use plugfit_api::{Float, Plain, loss::LossTotals, prelude::*};
     example = r#"{"config": {"gamma": 2.0}, "y_true": [0, 0, 1, 1], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0], [-0.6, -0.8]], "gives": [1.035046, 1.289518, 6.21385, 5.497254], "gradient": [[1.621953, -0.131461], [3.57782, -0.1752813], [11.70234, 13.87213], [-12.76096, 0]]}"#
 )]
 pub struct Circle {
-    /// How steep it is.
+    /// The scale of the pair terms.
     #[config(default = 80.0)]
     gamma: f64,
-    /// How far from its optimum a pair may be.
+    /// The relaxation margin of the distances.
     #[config(default = 0.4)]
     margin: f64,
-    /// Whether a sample is no partner of its own.
+    /// Whether to leave out the pair of a sample with itself.
     #[config(default = true)]
     remove_diagonal: bool,
 }
 
 impl Circle {
-    /// Of a pair's similarity: the term in its `logsumexp`, and the term's derivative.
+    /// Returns a pair's term in the `logsumexp` and the derivative of that term with respect to the similarity.
     #[inline(always)]
     fn term<R: Real>(&self, similarity: R, same: bool) -> (R, R) {
         let (gamma, margin) = (R::from(self.gamma), R::from(self.margin));
         let (zero, one) = (R::from(0.0), R::from(1.0));
         let apart = one - similarity;
         let distance = apart.max(zero);
-        // Same class: gamma (d + margin) (d - margin); other: gamma (1 + margin - d) (1 - margin - d). The first factor is how far
-        // from its optimum the pair is; it is differentiated too.
+        // Same class: gamma (d + margin) (d - margin); other: gamma (1 + margin - d) (1 - margin - d). The first factor
+        // is the distance from the optimum; it is differentiated too.
         let (towards, weight, off) = if same {
             (1.0, distance + margin, distance - margin)
         } else {
             (-1.0, one + margin - distance, one - margin - distance)
         };
         let positive = weight.max(zero);
-        let slope = gamma * towards * (positive_slope(weight) * off + positive);
-        (gamma * positive * off, -slope * positive_slope(apart))
+        let derivative = gamma * towards * (positive_derivative(weight) * off + positive);
+        (gamma * positive * off, -derivative * positive_derivative(apart))
     }
 }
 
-/// The samples of a batch.
+/// The labels and embeddings of a batch.
 struct Batch<'a, F> {
     labels: Vec<i32>,
     y_pred: &'a [F],
@@ -72,10 +74,10 @@ struct Batch<'a, F> {
 impl<'a, F: Dot> Batch<'a, F> {
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let n = samples(inputs)? as usize;
-        // A sample of weight 0 is a partner of the others all the same.
+        // A sample of weight 0 is still part of the other samples' pairs.
         inputs.check_whole_numbers("y_true", |_| false)?;
         let ids = inputs.y_true()?;
-        let labels = numbered((0..n).map(|i| ids.get_whole(i).unwrap_or_default()));
+        let labels = compact_labels((0..n).map(|i| ids.get_whole(i).unwrap_or_default()));
         let y_pred = inputs.y_pred()?;
         Ok(Batch { labels, y_pred: y_pred.floats("y_pred")?, width: y_pred.shape()[1] as usize })
     }
@@ -84,7 +86,7 @@ impl<'a, F: Dot> Batch<'a, F> {
         &self.y_pred[i * self.width..(i + 1) * self.width]
     }
 
-    /// The similarities of sample `i` to all.
+    /// Writes the similarities of sample `i` to all samples.
     fn similarities(&self, i: usize, similarities: &mut [F]) {
         let own = self.embedding(i);
         for (j, similarity) in similarities.iter_mut().enumerate() {
@@ -93,8 +95,8 @@ impl<'a, F: Dot> Batch<'a, F> {
     }
 }
 
-/// Small numbers that are equal where the ids are.
-fn numbered(ids: impl Iterator<Item = i128> + Clone) -> Vec<i32> {
+/// Maps ids to `i32` labels that are equal if and only if the ids are.
+fn compact_labels(ids: impl Iterator<Item = i128> + Clone) -> Vec<i32> {
     if let Ok(small) = ids.clone().map(i32::try_from).collect() {
         return small;
     }
@@ -104,17 +106,18 @@ fn numbered(ids: impl Iterator<Item = i128> + Clone) -> Vec<i32> {
     ids.map(|id| distinct.partition_point(|&other| other < id) as i32).collect()
 }
 
-/// What the rows of similarities come to, with a number for each sample.
+/// The results of the rows of similarities, one element for each sample.
 struct Rows<F> {
-    /// `logsumexp` over the partners of the same class, and of the others; infinity where the value has no slope.
+    /// `logsumexp` over the pairs of the same class (`same`) and of other classes (`other`); infinity if the derivative
+    /// is 0.
     same: Vec<F>,
     other: Vec<F>,
     values: Vec<F>,
-    /// The weight of the value times its derivative with respect to either.
-    slopes: Vec<F>,
+    /// The weight of the value times the derivative of the value with respect to either `logsumexp`.
+    derivatives: Vec<F>,
 }
 
-/// The number of samples, if the shapes fit.
+/// Returns the number of samples, or an error if the shapes don't fit.
 fn samples(inputs: &Inputs<'_>) -> Result<i64> {
     let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
     match (y_true, y_pred) {
@@ -149,20 +152,20 @@ impl Loss for Circle {
     }
 }
 
-/// The product of two embeddings.
+/// The dot product of two embeddings.
 trait Dot: Float {
     fn dot(first: &[Self], second: &[Self]) -> Self;
 }
 
 impl Dot for f32 {
     fn dot(first: &[f32], second: &[f32]) -> f32 {
-        lanes::dot(first, second)
+        kernels::dot(first, second)
     }
 }
 
 impl Dot for f64 {
     fn dot(first: &[f64], second: &[f64]) -> f64 {
-        lanes::sum!(first, second, |a, b| Plain(a * b)).0
+        kernels::sum!(first, second, |a, b| Plain(a * b)).0
     }
 }
 
@@ -182,13 +185,13 @@ impl Circle {
         let weight = |i: usize| upstream.map_or(F::ONE, |upstream| upstream[i]);
         let cost = n * batch.width;
         let rows = self.rows(&batch, |i| weight(i) * scale, host)?;
-        share(Layout { rows: n, values: 1, slopes: batch.width, cost }, output, host, |mut part| {
+        share(Layout { rows: n, values: 1, derivatives: batch.width, cost }, output, host, |mut part| {
             let mut totals = LossTotals::default();
             let first = part.rows.start;
             let mut pairs = vec![F::ZERO; if part.gradient.is_some() { n } else { 0 }];
             for i in part.rows.clone() {
                 let value = rows.values[i];
-                // NaN counts, so that it shows.
+                // NaN counts, so that it is visible in the result.
                 let counts = value != F::ZERO;
                 if let Some(values) = part.values.as_deref_mut() {
                     values[i - first] = value;
@@ -203,10 +206,10 @@ impl Circle {
                     let gradient = &mut gradient[(i - first) * batch.width..][..batch.width];
                     gradient.fill(F::ZERO);
                     batch.similarities(i, &mut pairs);
-                    self.pair_slopes(&batch, &rows, i, &mut pairs);
-                    for (j, &slope) in pairs.iter().enumerate() {
+                    self.pair_derivatives(&batch, &rows, i, &mut pairs);
+                    for (j, &derivative) in pairs.iter().enumerate() {
                         for (target, partner) in gradient.iter_mut().zip(batch.embedding(j)) {
-                            *target += slope * *partner;
+                            *target += derivative * *partner;
                         }
                     }
                 }
@@ -215,11 +218,11 @@ impl Circle {
         })
     }
 
-    /// What every row comes to; the gradient needs those of both samples of a pair.
+    /// Computes the results of all rows; the gradient needs those of both samples of a pair.
     fn rows<F: Dot>(&self, batch: &Batch<'_, F>, weight: impl Fn(usize) -> F, host: &Host<'_>) -> Result<Rows<F>> {
         let n = batch.labels.len();
         let (mut same, mut other) = (vec![F::ZERO; n], vec![F::ZERO; n]);
-        // Two numbers for each sample, written where values and mask would be.
+        // Two numbers for each sample, written to the buffers of values and mask.
         let mut sums = LossOutput {
             values: Some(&mut same),
             valid: Some(&mut other),
@@ -227,7 +230,7 @@ impl Circle {
             upstream: None,
             scale: F::ONE,
         };
-        share(Layout { rows: n, values: 1, slopes: 0, cost: n * batch.width }, &mut sums, host, |part| {
+        share(Layout { rows: n, values: 1, derivatives: 0, cost: n * batch.width }, &mut sums, host, |part| {
             let mut pairs = vec![F::ZERO; n];
             let targets = part.values.into_iter().flatten().zip(part.valid.into_iter().flatten());
             for (i, (same, other)) in part.rows.zip(targets) {
@@ -236,21 +239,22 @@ impl Circle {
             }
             LossTotals::default()
         })?;
-        let (mut values, mut slopes) = (vec![F::ZERO; n], vec![F::ZERO; n]);
+        let (mut values, mut derivatives) = (vec![F::ZERO; n], vec![F::ZERO; n]);
         let infinite = F::rounded(f64::INFINITY);
         for i in 0..n {
             let sum = (same[i] + other[i]).number();
             values[i] = F::of(sum.softplus());
-            // A sample of weight 0 has no slope, even if its value is NaN.
-            slopes[i] = if weight(i) == F::ZERO { F::ZERO } else { weight(i) * F::of(sum.sigmoid()) };
-            if slopes[i] == F::ZERO {
+            // The derivative of a sample of weight 0 is 0, even if its value is NaN.
+            derivatives[i] = if weight(i) == F::ZERO { F::ZERO } else { weight(i) * F::of(sum.sigmoid()) };
+            if derivatives[i] == F::ZERO {
                 (same[i], other[i]) = (infinite, infinite);
             }
         }
-        Ok(Rows { same, other, values, slopes })
+        Ok(Rows { same, other, values, derivatives })
     }
 
-    /// `logsumexp` over the partners of sample `i` of the same class and of the others; minus infinity of none. Similarities come in.
+    /// Returns `logsumexp` over the pairs of sample `i` with the same class and with others; minus infinity for no
+    /// pairs. `pairs` contains the similarities and is overwritten.
     fn sums<F: Dot>(&self, batch: &Batch<'_, F>, i: usize, pairs: &mut [F]) -> (F, F) {
         let n = batch.labels.len();
         let (label, pairs) = (batch.labels[i], &mut pairs[..n]);
@@ -258,36 +262,37 @@ impl Circle {
         for (pair, &other) in pairs.iter_mut().zip(&batch.labels) {
             *pair = F::of(self.term(pair.number(), other == label).0);
         }
-        // A sample that is no partner of its own has a term that vanishes.
+        // With `remove_diagonal`, the term of the pair with itself is 0 after the exponential.
         let least = F::rounded(f64::NEG_INFINITY);
         pairs[i] = if self.remove_diagonal { least } else { F::of(self.term(itself.number(), true).0) };
         let pairs = &*pairs;
         let none = least.number();
         let labels = &batch.labels;
-        let most_same = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, x.number(), none));
-        let most_other = lanes::greatest!(pairs, labels, |x, l| Real::select(l == label, none, x.number()));
+        let most_same = kernels::greatest!(pairs, labels, |x, l| Real::select(l == label, x.number(), none));
+        let most_other = kernels::greatest!(pairs, labels, |x, l| Real::select(l == label, none, x.number()));
         let zero = F::ZERO.number();
-        let same = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, (x.number() - most_same).exp(), zero));
-        let other = lanes::sum!(pairs, labels, |x, l| Real::select(l == label, zero, (x.number() - most_other).exp()));
+        let same = kernels::sum!(pairs, labels, |x, l| Real::select(l == label, (x.number() - most_same).exp(), zero));
+        let other =
+            kernels::sum!(pairs, labels, |x, l| Real::select(l == label, zero, (x.number() - most_other).exp()));
         let logarithm = |most: F::Number, sum: F::Number| if most == none { none } else { most + sum.ln() };
         (F::of(logarithm(most_same, same)), F::of(logarithm(most_other, other)))
     }
 
-    /// Similarities of sample `i` come in; the derivatives of all values with respect to them come out. A similarity is in the rows of
-    /// both samples.
-    fn pair_slopes<F: Dot>(&self, batch: &Batch<'_, F>, rows: &Rows<F>, i: usize, pairs: &mut [F]) {
+    /// Replaces the similarities of sample `i` in `pairs` by the derivatives of all values with respect to them. A
+    /// similarity is part of the rows of both samples.
+    fn pair_derivatives<F: Dot>(&self, batch: &Batch<'_, F>, rows: &Rows<F>, i: usize, pairs: &mut [F]) {
         let n = batch.labels.len();
         let label = batch.labels[i];
         let (labels, pairs) = (&batch.labels[..n], &mut pairs[..n]);
-        let (same, other, slopes) = (&rows.same[..n], &rows.other[..n], &rows.slopes[..n]);
-        let (own_same, own_other, own_slope) = (same[i], other[i], slopes[i]);
+        let (same, other, derivatives) = (&rows.same[..n], &rows.other[..n], &rows.derivatives[..n]);
+        let (own_same, own_other, own_derivative) = (same[i], other[i], derivatives[i]);
         for j in 0..n {
             let is_same = labels[j] == label;
-            let (term, slope) = self.term(pairs[j].number(), is_same);
+            let (term, derivative) = self.term(pairs[j].number(), is_same);
             let (own, theirs) = if is_same { (own_same, same[j]) } else { (own_other, other[j]) };
-            let own = own_slope.number() * (term - own.number()).exp();
-            let theirs = slopes[j].number() * (term - theirs.number()).exp();
-            pairs[j] = F::of(slope * (own + theirs));
+            let own = own_derivative.number() * (term - own.number()).exp();
+            let theirs = derivatives[j].number() * (term - theirs.number()).exp();
+            pairs[j] = F::of(derivative * (own + theirs));
         }
         if self.remove_diagonal {
             pairs[i] = F::ZERO;
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_without_partners_of_both_kinds_does_not_count() {
+    fn a_sample_without_pairs_of_both_kinds_does_not_count() {
         let y_pred = (&[1.0f32, 0.0, 0.6, 0.8, 0.0, 1.0][..], &[3i64, 2][..]);
         let called = call(&circle(true), (&[4i32, 4, 7], &[3]), y_pred).unwrap();
         assert_eq!(called.valid, [1.0, 1.0, 0.0]);
@@ -345,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_are_no_embeddings_are_refused() {
+    fn shapes_other_than_embeddings_are_errors() {
         assert!(call(&circle(true), (&[1i32], &[1]), (&[1.0], &[1])).is_err());
         assert!(call(&circle(true), (&[1i32, 2], &[2]), (&[1.0], &[1, 1])).is_err());
     }

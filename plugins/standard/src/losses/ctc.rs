@@ -1,16 +1,17 @@
-//! Connectionist temporal classification: sequences of labels from longer sequences of scores, without an alignment.
+//! Connectionist temporal classification (CTC) of label sequences without an alignment.
 
 use super::{
-    lanes,
+    kernels,
     shared::{Labels, Layout, add, check_ids, share},
 };
 use plugfit_api::{Float, loss::LossTotals, prelude::*};
 
-/// Connectionist temporal classification: minus the logarithm of the probability of all alignments of `y_true` with the logits
-/// `y_pred`, class 0 being the blank. Graves et al. 2006.
+/// Connectionist temporal classification: the negative log-likelihood of `y_true` over all alignments with `y_pred`.
+/// Graves et al. 2006.
 ///
-/// `y_true` is [batch, labels], `y_pred` [batch, time, classes]. A target has as many labels as it has ids other than 0. One
-/// that no alignment can give costs about 1e5 and not infinity, so that one such sample doesn't end a training.
+/// `y_true` has the shape [batch, labels], the logits `y_pred` have [batch, time, classes], and class 0 is the blank.
+/// The length of a target is the number of its ids other than 0. A target without a possible alignment has a value of
+/// about 1e5 instead of infinity, so that one such sample doesn't stop the training.
 #[derive(Clone, Debug, Config)]
 #[config(name = "CTC")]
 #[config(
@@ -27,47 +28,47 @@ use plugfit_api::{Float, loss::LossTotals, prelude::*};
 )]
 pub struct Ctc;
 
-/// The logarithm of the probability of what can't be.
+/// The log-probability of impossible events.
 const IMPOSSIBLE: f64 = -1e5;
-/// The class of the blank.
+/// The class id of the blank.
 const BLANK: usize = 0;
 
-/// Room for one sample, used again for the next.
+/// Buffers for one sample, reused for the next.
 ///
-/// States are blank, label, blank, label, …, blank: the label of number `i` is state `2 i + 1`. A row of states has two more before
-/// it, which nothing comes from.
+/// The states are blank, label, blank, label, …, blank: label `i` is state `2 i + 1`. Each row of states starts with
+/// [`MARGIN`] unreachable states.
 #[derive(Default)]
-struct Room<F> {
-    /// The class of each state; none of an id that is no class, in a sample of weight 0.
+struct Buffers<F> {
+    /// The class of each state; `None` for an id out of range, which only a sample of weight 0 may have.
     classes: Vec<Option<usize>>,
-    /// The logarithm of the weight of skipping the state before: 0 for a label, `IMPOSSIBLE` if it repeats the one before, minus
-    /// infinity for a blank.
+    /// The log-weight of the transition that skips the previous state: 0 for a label, `IMPOSSIBLE` for a repeated
+    /// label, minus infinity for a blank.
     skips: Vec<f64>,
-    /// Logarithms of probabilities, [time, classes].
+    /// Log-probabilities, [time, classes].
     scores: Vec<F>,
-    /// The scores of the states in one step.
+    /// The scores of the states at one step.
     emitted: Vec<f64>,
-    /// Logarithms of the probability of all beginnings that end in a state, [1 + time, 2 + states].
+    /// Forward log-probabilities: all prefixes that end in a state, [1 + time, 2 + states].
     before: Vec<f64>,
-    /// The same of all ends that begin behind a state, [states + 2].
+    /// Backward log-probabilities: all suffixes that start after a state, [states + 2].
     after: Vec<f64>,
 }
 
-/// States of nothing before each row.
+/// The number of unreachable states before each row.
 const MARGIN: usize = 2;
 
-/// The logarithm of the sum of three numbers given by their logarithms.
+/// Returns the logarithm of the sum of three numbers given by their logarithms.
 #[inline(always)]
 fn log_sum<F: Float>(a: f64, b: f64, c: f64) -> f64 {
     let most = if a > b { a } else { b };
     let most = if c > most { c } else { most };
-    // For a loss in float32 that is enough for what is between 1 and 3, and its functions are fast.
+    // The sum of the exponentials is between 1 and 3, for which float32 is accurate enough, and its functions are fast.
     let part = |x: f64| F::rounded(x - most).number().exp();
     let sum = most + (part(a) + part(b) + part(c)).ln().value();
     if most == f64::NEG_INFINITY { most } else { sum }
 }
 
-impl<F: Float> Room<F> {
+impl<F: Float> Buffers<F> {
     fn prepare(&mut self, labels: &[i64], logits: &[F], classes: usize) {
         let class = |label: i64| usize::try_from(label).ok().filter(|&label| label < classes);
         self.classes.clear();
@@ -86,13 +87,13 @@ impl<F: Float> Room<F> {
         self.emitted.resize(self.classes.len(), 0.0);
         self.scores.clear();
         for row in logits.chunks_exact(classes) {
-            let most = lanes::greatest!(row, |x| x.number());
-            let logarithm = lanes::sum!(row, |x| (x.number() - most).exp()).ln();
+            let most = kernels::greatest!(row, |x| x.number());
+            let logarithm = kernels::sum!(row, |x| (x.number() - most).exp()).ln();
             self.scores.extend(row.iter().map(|&x| F::of(x.number() - most - logarithm)));
         }
     }
 
-    /// The scores of the states in a step.
+    /// Fills `emitted` with the scores of the states at a step.
     fn emit(&mut self, step: usize, classes: usize) {
         let scores = &self.scores[step * classes..(step + 1) * classes];
         for (emitted, class) in self.emitted.iter_mut().zip(&self.classes) {
@@ -100,13 +101,14 @@ impl<F: Float> Room<F> {
         }
     }
 
-    /// The value. Fills `before`.
+    /// Fills `before` and returns the value.
     fn forward(&mut self, time: usize, classes: usize) -> f64 {
         let n = self.classes.len();
         let row = MARGIN + n;
         self.before.clear();
         self.before.resize((1 + time) * row, f64::NEG_INFINITY);
-        // Before the first step the first blank is certain and all else impossible, but by `IMPOSSIBLE` and not by infinity.
+        // Before the first step the first blank has probability 1, and other states have the finite log-probability
+        // `IMPOSSIBLE`.
         self.before[MARGIN..row].fill(IMPOSSIBLE);
         self.before[MARGIN] = 0.0;
         for step in 0..time {
@@ -118,12 +120,13 @@ impl<F: Float> Room<F> {
                 next[s] = log_sum::<F>(last[s + 2], last[s + 1], last[s] + skips[s]) + emitted[s];
             }
         }
-        // A sequence ends with its last label or with the blank behind it; one without labels with the blank.
+        // A sequence ends with its last label or with the blank after it; an empty one ends with the blank.
         let last = &self.before[time * row..];
         -log_sum::<F>(last[row - 1], last[row - 2], f64::NEG_INFINITY)
     }
 
-    /// The gradient: what each class is expected to be, less how often the alignments have it.
+    /// Writes the gradient: the softmax of the logits minus the posterior probability of each class over all
+    /// alignments.
     fn backward(&mut self, time: usize, classes: usize, value: f64, factor: F, gradient: &mut [F]) {
         let n = self.classes.len();
         let row = MARGIN + n;
@@ -133,17 +136,18 @@ impl<F: Float> Room<F> {
         for step in (0..time).rev() {
             self.emit(step, classes);
             let gradient = &mut gradient[step * classes..(step + 1) * classes];
-            for (slope, &score) in gradient.iter_mut().zip(&self.scores[step * classes..]) {
-                *slope = F::of(score.number().exp()) * factor;
+            for (derivative, &score) in gradient.iter_mut().zip(&self.scores[step * classes..]) {
+                *derivative = F::of(score.number().exp()) * factor;
             }
             let before = &self.before[(step + 1) * row + MARGIN..(step + 2) * row];
             for ((class, before), after) in self.classes.iter().zip(before).zip(&self.after) {
                 if let Some(class) = class {
-                    let often = F::of(F::rounded(before + after + value).number().exp()) * factor;
-                    gradient[*class] = F::of(gradient[*class].number() - often.number());
+                    let posterior = F::of(F::rounded(before + after + value).number().exp()) * factor;
+                    gradient[*class] = F::of(gradient[*class].number() - posterior.number());
                 }
             }
-            // What can follow from each state of the step before: states after it aren't needed any more when it is written.
+            // Update `after` for the previous step in place, in ascending order: later states aren't overwritten before
+            // they are read.
             let (skips, emitted, after) = (&self.skips[..n], &self.emitted[..n], &mut self.after[..n + MARGIN]);
             for s in 0..n {
                 after[s] += emitted[s];
@@ -156,7 +160,7 @@ impl<F: Float> Room<F> {
     }
 }
 
-/// The lengths of `[batch, labels]` and `[batch, time, classes]`.
+/// Returns `[batch, labels, time, classes]` from the shapes `[batch, labels]` and `[batch, time, classes]`.
 fn lengths(inputs: &Inputs<'_>) -> Result<[usize; 4]> {
     let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
     match (y_true, y_pred) {
@@ -200,19 +204,19 @@ fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Ho
     let y_pred = inputs.y_pred()?.floats::<F>("y_pred")?;
     let (upstream, scale) = (output.upstream, output.scale);
     let size = time * classes;
-    // An alignment's step costs as much as some ten elements elsewhere.
-    let layout = Layout { rows: n, values: 1, slopes: size, cost: size + 20 * time * (2 * width + 1) };
+    // A step of the alignment costs about as much as ten elements of another loss.
+    let layout = Layout { rows: n, values: 1, derivatives: size, cost: size + 20 * time * (2 * width + 1) };
     share(layout, output, host, |mut part| {
         let mut totals = LossTotals::default();
-        let (mut room, mut labels) = (Room::default(), Vec::new());
+        let (mut buffers, mut labels) = (Buffers::default(), Vec::new());
         let first = part.rows.start;
         for sample in part.rows.clone() {
             let all = (sample * width..(sample + 1) * width).map(|i| ids.get(i));
             let length = all.clone().filter(|&id| id != BLANK as i64).count();
             labels.clear();
             labels.extend(all.take(length));
-            room.prepare(&labels, &y_pred[sample * size..(sample + 1) * size], classes);
-            let value = room.forward(time, classes);
+            buffers.prepare(&labels, &y_pred[sample * size..(sample + 1) * size], classes);
+            let value = buffers.forward(time, classes);
             let upstream = upstream.map_or(F::ONE, |upstream| upstream[sample]);
             if let Some(values) = part.values.as_deref_mut() {
                 values[sample - first] = F::rounded(value);
@@ -226,7 +230,7 @@ fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Ho
                 if upstream * scale == F::ZERO {
                     gradient.fill(F::ZERO);
                 } else {
-                    room.backward(time, classes, value, upstream * scale, gradient);
+                    buffers.backward(time, classes, value, upstream * scale, gradient);
                 }
             }
         }
@@ -238,8 +242,8 @@ fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Ho
 mod tests {
     use super::{super::shared::tests::call, *};
 
-    /// The probability of all alignments, one by one.
-    fn by_hand(labels: &[usize], logits: &[f64], time: usize, classes: usize) -> f64 {
+    /// Sums the probabilities of all alignments one by one and returns the negative logarithm.
+    fn brute_force(labels: &[usize], logits: &[f64], time: usize, classes: usize) -> f64 {
         let probability = |row: usize, class: usize| {
             let row = &logits[row * classes..][..classes];
             row[class].exp() / row.iter().map(|x| x.exp()).sum::<f64>()
@@ -262,18 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_sum_over_all_alignments() {
+    fn the_value_is_the_sum_over_all_alignments() {
         let y_pred = logits(15);
         let exact: Vec<f64> = y_pred.iter().map(|&x| f64::from(x)).collect();
         for labels in [&[1i32, 2, 0][..], &[1, 1, 0], &[2, 0, 0], &[1, 2, 1], &[0, 0, 0]] {
             let read: Vec<usize> = labels.iter().filter(|&&id| id != 0).map(|&id| id as usize).collect();
             let called = call(&Ctc, (labels, &[1, 3]), (&y_pred, &[1, 5, 3])).unwrap();
-            assert!((f64::from(called.values[0]) - by_hand(&read, &exact, 5, 3)).abs() < 1e-5, "{labels:?}");
+            assert!((f64::from(called.values[0]) - brute_force(&read, &exact, 5, 3)).abs() < 1e-5, "{labels:?}");
             for i in 0..15 {
                 let at = |h: f64| {
                     let mut moved = exact.clone();
                     moved[i] += h;
-                    by_hand(&read, &moved, 5, 3)
+                    brute_force(&read, &moved, 5, 3)
                 };
                 let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
                 assert!((difference - f64::from(called.gradient[i])).abs() < 1e-5, "{labels:?} {i}");
@@ -282,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn what_no_alignment_gives_costs_much_and_not_infinitely_much() {
+    fn a_target_without_an_alignment_has_a_large_finite_value() {
         let called = call(&Ctc, (&[1i32, 1, 1], &[1, 3]), (&logits(6), &[1, 2, 3])).unwrap();
         assert!(called.values[0] > 9e4 && called.values[0] < 4e5);
-        assert!(called.gradient.iter().all(|slope| slope.is_finite()));
+        assert!(called.gradient.iter().all(|derivative| derivative.is_finite()));
     }
 
     #[test]
-    fn ids_that_are_no_class_are_refused_and_empty_sequences_do_not_panic() {
+    fn ids_out_of_range_are_errors_and_empty_sequences_do_not_panic() {
         for (labels, wrong) in [([1i32, 9], "9"), ([-1, 1], "-1")] {
             let error = call(&Ctc, (&labels, &[1, 2]), (&logits(12), &[1, 4, 3])).unwrap_err().to_string();
             assert!(error.contains(&format!("holds {wrong} in row 0")) && error.contains("from 0 to 2"), "{error}");

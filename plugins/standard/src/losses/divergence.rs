@@ -1,9 +1,10 @@
-//! Divergences between distributions and counts.
+//! Kullback-Leibler divergence and Poisson loss.
 
-use super::{EPSILON, clamp_slope, lanes};
+use super::{EPSILON, clamp_derivative, kernels};
 use plugfit_api::{Plain, loss::Targets, prelude::*};
 
-/// Kullback-Leibler divergence: the sum of `y_true ln(y_true / y_pred)`, both clipped to [1e-7, 1]. Kullback & Leibler 1951.
+/// Kullback-Leibler divergence: the sum of `y_true ln(y_true / y_pred)`, both clipped to [1e-7, 1].
+/// Kullback & Leibler 1951.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("kld", "KLD"))]
 #[config(example = r#"{"y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.3607719]}"#)]
@@ -25,21 +26,21 @@ fn divergence<R: Real>(y_true: R, y_pred: R) -> R {
 #[formula]
 impl RowLoss for KLDivergence {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        lanes::sum!(y_true, y_pred, |t, p| divergence(t, p))
+        kernels::sum!(y_true, y_pred, |t, p| divergence(t, p))
     }
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+        for ((derivative, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
             let (t, p) = (Plain(t), Plain(p));
-            *slope = (-t.clamp(EPSILON, 1.0) / p.clamp(EPSILON, 1.0) * clamp_slope(p, EPSILON, 1.0)).0;
+            *derivative = (-t.clamp(EPSILON, 1.0) / p.clamp(EPSILON, 1.0) * clamp_derivative(p, EPSILON, 1.0)).0;
         }
-        lanes::sum!(y_true, y_pred, |t, p| divergence(Plain(t), Plain(p))).0
+        kernels::sum!(y_true, y_pred, |t, p| divergence(Plain(t), Plain(p))).0
     }
     fn info(&self) -> LossInfo {
         LossInfo::targets(Targets::Categorical)
     }
 }
 
-/// Poisson: the mean of `y_pred - y_true ln(y_pred + 1e-7)`, the negative log-likelihood of a count but for a constant.
+/// Poisson: the mean of `y_pred - y_true ln(y_pred + 1e-7)`, the negative log-likelihood of counts up to a constant.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.9632545]}"#)]
 #[config(example = r#"{"y_true": [[1, 2]], "y_pred": [[0, 1e-07]], "gives": [23.484]}"#)]
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_distributions_do_not_diverge() {
+    fn equal_distributions_have_divergence_0() {
         let p = [0.25f32, 0.5, 0.25];
         let mut gradient = [0.0; 3];
         assert_eq!(KLDivergence.gradient(&p, &p, &mut gradient), 0.0);
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn certainty_has_half_a_slope_and_what_is_clipped_none() {
+    fn the_derivative_is_halved_at_probability_1_and_0_beyond_the_clip() {
         let mut gradient = [0.0; 3];
         let value = KLDivergence.gradient(&[1.0, 0.5, 0.0], &[1.0, -1.0, 1.5], &mut gradient);
         assert!((f64::from(value) - 0.5 * (0.5f64 / 1e-7).ln() - 1e-7 * 1e-7f64.ln()).abs() < 1e-5);
@@ -82,9 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn poisson_is_least_where_the_rate_is_the_count() {
-        let (value, slope) = Poisson.derivative(Plain(2.0f64), Plain(2.0));
-        assert!(slope.0.abs() < 1e-7 && (value.0 - (2.0 - 2.0 * 2f64.ln())).abs() < 1e-6);
+    fn poisson_is_minimal_if_the_rate_equals_the_count() {
+        let (value, derivative) = Poisson.derivative(Plain(2.0f64), Plain(2.0));
+        assert!(derivative.0.abs() < 1e-7 && (value.0 - (2.0 - 2.0 * 2f64.ln())).abs() < 1e-6);
         assert!(Poisson.value(Plain(1.0f32), Plain(-1.0)).0.is_nan());
     }
 }

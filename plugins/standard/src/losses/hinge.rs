@@ -1,13 +1,14 @@
-//! Margins: losses that are 0 once a prediction is right by enough.
+//! Hinge losses: 0 once a prediction is correct by a margin.
 
-use super::{lanes, positive_slope};
+use super::{kernels, positive_derivative};
 use plugfit_api::{
     Float, Plain,
     loss::{LossTotals, Targets, elementwise, rows_shape},
     prelude::*,
 };
 
-/// Hinge: the mean of `max(1 - y_true y_pred, 0)` for labels -1 and 1; a batch of only 0 and 1 is taken as such. Vapnik 1995.
+/// Hinge: the mean of `max(1 - y_true y_pred, 0)` for labels -1 and 1.
+/// If all labels of a batch are 0 or 1, 0 means -1. Vapnik 1995.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.75]}"#)]
 #[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.6666667]}"#)]
@@ -19,12 +20,13 @@ use plugfit_api::{
     example = r#"{"y_true": [[1, -1, 0]], "y_pred": [[1, 0.5, -1]], "gives": [0.8333334], "gradient": [[-0.1666667, 0.3333333, 0]]}"#
 )]
 pub struct Hinge {
-    /// Whether labels are 0 and 1.
+    /// Whether the labels are 0 and 1.
     #[config(skip)]
     zero_one: bool,
 }
 
-/// Squared hinge: the mean of `max(1 - y_true y_pred, 0)²` for labels -1 and 1; a batch of only 0 and 1 is taken as such.
+/// Squared hinge: the mean of `max(1 - y_true y_pred, 0)²` for labels -1 and 1.
+/// If all labels of a batch are 0 or 1, 0 means -1.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.9375]}"#)]
 #[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 3]], "gives": [0.4833333]}"#)]
@@ -32,7 +34,7 @@ pub struct Hinge {
     example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[-1, 2, 0.5]], "gives": [0.08333334], "gradient": [[0, 0, -0.3333333]]}"#
 )]
 pub struct SquaredHinge {
-    /// Whether labels are 0 and 1.
+    /// Whether the labels are 0 and 1.
     #[config(skip)]
     zero_one: bool,
 }
@@ -42,7 +44,7 @@ fn label<R: Real>(y_true: R, zero_one: bool) -> R {
     if zero_one { y_true * 2.0 - 1.0 } else { y_true }
 }
 
-/// How much is missing to the margin.
+/// Returns the distance to the margin, `1 - label y_pred`.
 #[inline(always)]
 fn missing<R: Real>(label: R, y_pred: R) -> R {
     R::from(1.0) - label * y_pred
@@ -56,7 +58,7 @@ impl ElementwiseLoss for Hinge {
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         let label = label(y_true, self.zero_one);
         let missing = missing(label, y_pred);
-        (missing.max(R::from(0.0)), -label * positive_slope(missing))
+        (missing.max(R::from(0.0)), -label * positive_derivative(missing))
     }
 }
 
@@ -73,7 +75,8 @@ impl ElementwiseLoss for SquaredHinge {
     }
 }
 
-/// Whether all labels that have a weight are 0 or 1: only the whole batch tells, since 1 is a label of both conventions.
+/// Returns whether all labels of non-zero weight are 0 or 1. This needs the whole batch, because 1 is a label of both
+/// conventions.
 fn zero_one<F: Float>(inputs: &Inputs<'_>, upstream: Option<&[F]>) -> Result<bool> {
     let labels = inputs.y_true()?.floats::<F>("y_true")?;
     if let Some(upstream) = upstream {
@@ -81,12 +84,12 @@ fn zero_one<F: Float>(inputs: &Inputs<'_>, upstream: Option<&[F]>) -> Result<boo
         let is_one = |label: &F| *label == F::ZERO || *label == F::ONE;
         return Ok(labels.chunks(each).zip(upstream).all(|(row, &weight)| weight == F::ZERO || row.iter().all(is_one)));
     }
-    // A piece at a time: without a branch an element, and done at the first -1.
+    // In chunks: no branch for each element, and an early exit after the first -1.
     let all = |piece: &[F]| piece.iter().fold(true, |all, &label| all & ((label == F::ZERO) | (label == F::ONE)));
     Ok(labels.chunks(256).all(all))
 }
 
-macro_rules! by_the_whole_batch {
+macro_rules! whole_batch_losses {
     ($($name:ident),*) => {$(
         impl Loss for $name {
             fn info(&self) -> LossInfo {
@@ -104,9 +107,9 @@ macro_rules! by_the_whole_batch {
         }
     )*};
 }
-by_the_whole_batch! { Hinge, SquaredHinge }
+whole_batch_losses! { Hinge, SquaredHinge }
 
-/// Categorical hinge: `max(neg - pos + 1, 0)`, where `pos` is the score of the right class and `neg` the best of the others.
+/// Categorical hinge: `max(neg - pos + 1, 0)`, with the score `pos` of the true class and the best other `neg`.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.8]}"#)]
 #[config(
@@ -124,21 +127,21 @@ pub struct CategoricalHinge;
 #[formula]
 impl RowLoss for CategoricalHinge {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        let right = lanes::sum!(y_true, y_pred, |t, p| t * p);
-        let wrong = lanes::greatest!(y_true, y_pred, |t, p| (R::from(1.0) - t) * p);
+        let right = kernels::sum!(y_true, y_pred, |t, p| t * p);
+        let wrong = kernels::greatest!(y_true, y_pred, |t, p| (R::from(1.0) - t) * p);
         (wrong - right + 1.0).max(R::from(0.0))
     }
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let right = lanes::sum!(y_true, y_pred, |t, p| Plain(t * p));
-        let wrong = lanes::greatest!(y_true, y_pred, |t, p| Plain((1.0 - t) * p));
+        let right = kernels::sum!(y_true, y_pred, |t, p| Plain(t * p));
+        let wrong = kernels::greatest!(y_true, y_pred, |t, p| Plain((1.0 - t) * p));
         let missing = wrong - right + 1.0;
-        let slope = positive_slope(missing).0;
-        // Classes of equally wrong scores share the slope.
-        let ties = lanes::sum!(y_true, y_pred, |t, p| Plain(if (1.0 - t) * p == wrong.0 { 1.0 } else { 0.0 }));
-        let share = slope / ties.0;
+        let derivative = positive_derivative(missing).0;
+        // Tied classes share the derivative.
+        let ties = kernels::sum!(y_true, y_pred, |t, p| Plain(if (1.0 - t) * p == wrong.0 { 1.0 } else { 0.0 }));
+        let share = derivative / ties.0;
         for ((target, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
             let wrong = if (1.0 - t) * p == wrong.0 { (1.0 - t) * share } else { 0.0 };
-            *target = wrong - slope * t;
+            *target = wrong - derivative * t;
         }
         missing.max(Plain(0.0)).0
     }
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_and_ones_become_signs_only_if_there_is_nothing_else() {
+    fn labels_0_and_1_become_signs_only_if_there_are_no_others() {
         let hinge = Hinge { zero_one: false };
         assert_eq!(values(&hinge, &[0.0, 1.0, 1.0], &[0.5, 0.5, 2.0]), [1.5, 0.5, 0.0]);
         assert_eq!(values(&hinge, &[0.0, 1.0, -1.0], &[0.5, 0.5, 2.0]), [1.0, 0.5, 3.0]);
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn equally_wrong_classes_share_the_slope() {
+    fn tied_classes_share_the_derivative() {
         let mut gradient = [0.0; 3];
         let value = CategoricalHinge.gradient(&[1.0, 0.0, 0.0], &[1.0, 1.0, 1.0], &mut gradient);
         assert_eq!((value, gradient), (1.0, [-1.0, 0.5, 0.5]));

@@ -1,4 +1,4 @@
-//! Losses: a file a family, formula first. References are Keras 3's names and conventions, to their edge cases.
+//! Losses, one file for each family. Names, conventions and edge cases are those of Keras 3.
 
 mod binary;
 mod categorical;
@@ -6,7 +6,7 @@ mod circle;
 mod ctc;
 mod divergence;
 mod hinge;
-mod lanes;
+mod kernels;
 mod overlap;
 mod regression;
 mod shared;
@@ -28,26 +28,26 @@ pub use sparse::{CategoricalGeneralizedCrossEntropy, SparseCategoricalCrossentro
 
 use plugfit_api::Real;
 
-/// Keras's `epsilon()`: keeps logarithms and quotients finite.
+/// Keras's `epsilon()`, which keeps logarithms and quotients finite.
 const EPSILON: f64 = 1e-7;
 
-/// The derivative of `clamp(x, lower, upper)`: 1 inside, 0 outside, half at a bound.
+/// Returns the derivative of `clamp(x, lower, upper)`: 1 inside, 0 outside, 0.5 at a bound.
 #[inline(always)]
-fn clamp_slope<R: Real>(x: R, lower: f64, upper: f64) -> R {
+fn clamp_derivative<R: Real>(x: R, lower: f64, upper: f64) -> R {
     let (lower, upper) = (R::from(lower), R::from(upper));
     let (zero, half, one) = (R::from(0.0), R::from(0.5), R::from(1.0));
     let from_below = R::select(x > lower, one, R::select(x < lower, zero, half));
     R::select(x < upper, from_below, R::select(x > upper, zero, from_below * half))
 }
 
-/// The derivative of `max(x, 0)`: half at 0.
+/// Returns the derivative of `max(x, 0)`: 0.5 at 0.
 #[inline(always)]
-fn positive_slope<R: Real>(x: R) -> R {
+fn positive_derivative<R: Real>(x: R) -> R {
     let zero = R::from(0.0);
     R::select(x > zero, R::from(1.0), R::select(x < zero, zero, R::from(0.5)))
 }
 
-/// The product; 0 where the weight is, whatever is weighed: a label of 0 may have an infinite logit.
+/// Returns `weight * term`, or 0 if the weight is 0: a class with label 0 may have an infinite logit.
 #[inline(always)]
 fn weighted<R: Real>(weight: R, term: R) -> R {
     let zero = R::from(0.0);

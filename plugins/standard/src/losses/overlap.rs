@@ -1,4 +1,4 @@
-//! Overlap of two sets, soft or hard, as segmentation measures it: one value for all axes summed over.
+//! Dice and Tversky losses of soft or hard segmentation masks, with one value for each group of summed elements.
 
 use super::{
     EPSILON,
@@ -13,7 +13,7 @@ use plugfit_api::{
 };
 use std::sync::Mutex;
 
-/// Sums over what is compared: of `y_true y_pred`, of `y_true`, of `y_pred`.
+/// The sums of `y_true y_pred`, of `y_true` and of `y_pred` over a group of elements.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     both: f64,
@@ -21,13 +21,14 @@ struct Sums {
     p: f64,
 }
 
-/// A loss of the three sums. Its derivative with respect to an element of `y_pred` is a line in that of `y_true`.
-trait OfSums: Sync {
-    /// The value, and slope and offset of that line.
-    fn of_sums(&self, sums: Sums) -> (f64, f64, f64);
+/// A loss that depends on the three sums. Its derivative with respect to an element of `y_pred` is a linear function of
+/// the same element of `y_true`.
+trait OverlapLoss: Sync {
+    /// Returns the value, and the factor and offset of that linear function.
+    fn from_sums(&self, sums: Sums) -> (f64, f64, f64);
 }
 
-/// Dice: `1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))`, 0 for a perfect match. Milletari et al. 2016.
+/// Dice loss: `1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))`, 0 for a perfect match. Milletari et al. 2016.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": 0.2758621}"#)]
 #[config(
@@ -54,21 +55,22 @@ trait OfSums: Sync {
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct Dice {
-    /// The axes summed over, one or a list; null: all, which gives one value for the batch.
+    /// The axes that are summed, one or a list; null: all axes, which yields one value for the batch.
     #[config(default = None)]
     axis: Axes,
 }
 
-impl OfSums for Dice {
-    fn of_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
+impl OverlapLoss for Dice {
+    fn from_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
         let size = t + p + EPSILON;
         (1.0 - 2.0 * both / size, -2.0 / size, 2.0 * both / (size * size))
     }
 }
 
-/// Tversky: `1 - both / (both + alpha false negatives + beta false positives)`; one half each is Dice. Salehi et al. 2017.
+/// Tversky loss: `1 - TP / (TP + alpha FN + beta FP)`; with `alpha` and `beta` 0.5 it is Dice. Salehi et al. 2017.
 ///
-/// `alpha` and `beta` are those of Keras 3.15.1's code and tests. Its documentation, the paper and Keras 3.16 have them exchanged.
+/// `alpha` and `beta` follow the code and tests of Keras 3.15.1. Its documentation, the paper and Keras 3.16 exchange
+/// them.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"alpha": 0.7, "beta": 0.3}, "y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": 0.2857144}"#
@@ -86,19 +88,19 @@ impl OfSums for Dice {
     example = r#"{"config": {"axis": [1, 2], "alpha": 0.6, "beta": 0.3}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [0.3750001, 0.5821408], "gradient": [[[-0.3906249, 0.09765625], [0.09765625, -0.3906249], [0.09765625, 0.09765625]], [[0.05740481, -0.3813881], [-0.3813881, 0.05740481], [0.05740481, -0.1619917]]]}"#
 )]
 pub struct Tversky {
-    /// How much false negatives count: what is in `y_true` and not in `y_pred`.
+    /// The weight of false negatives, which are in `y_true` but not in `y_pred`.
     #[config(default = 0.5)]
     alpha: f64,
-    /// How much false positives count: what is in `y_pred` and not in `y_true`.
+    /// The weight of false positives, which are in `y_pred` but not in `y_true`.
     #[config(default = 0.5)]
     beta: f64,
-    /// The axes summed over, one or a list; null: all, which gives one value for the batch.
+    /// The axes that are summed, one or a list; null: all axes, which yields one value for the batch.
     #[config(default = None)]
     axis: Axes,
 }
 
-impl OfSums for Tversky {
-    fn of_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
+impl OverlapLoss for Tversky {
+    fn from_sums(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
         let (false_positives, false_negatives) = (p - both, t - both);
         let size = both + self.alpha * false_negatives + self.beta * false_positives + EPSILON;
         // d both = t, d false positives = 1 - t, d false negatives = -t.
@@ -107,14 +109,14 @@ impl OfSums for Tversky {
     }
 }
 
-/// Axes in a configuration: null, one, or a list.
+/// The axes of a configuration: null, one, or a list.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Axes {
-    /// All of them.
+    /// All axes.
     All,
-    /// One.
+    /// One axis.
     One(i64),
-    /// Several.
+    /// Several axes.
     List(Vec<i64>),
 }
 
@@ -137,7 +139,10 @@ impl ConfigValue for Axes {
 }
 
 impl Axes {
-    /// For each axis whether it is summed over.
+    /// Returns for each axis whether it is summed.
+    ///
+    /// # Errors
+    /// Returns an error if the shape has no such axis, or if an axis is listed twice.
     fn summed(&self, shape: &[i64]) -> Result<Vec<bool>> {
         let axes = match self {
             Axes::All => return Ok(vec![true; shape.len()]),
@@ -154,8 +159,9 @@ impl Axes {
     }
 }
 
-/// The shape that both have, once a last axis of length 1 that only one of them has is dropped, or kept if the other has rank 1.
-fn one_shape<'a>(inputs: &Inputs<'a>) -> Result<&'a [i64]> {
+/// Returns the common shape of both inputs. If only one of them has a last axis of length 1, that axis is dropped,
+/// unless the other has rank 1.
+fn common_shape<'a>(inputs: &Inputs<'a>) -> Result<&'a [i64]> {
     let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
     if y_true == y_pred {
         return Ok(y_pred);
@@ -168,7 +174,7 @@ fn one_shape<'a>(inputs: &Inputs<'a>) -> Result<&'a [i64]> {
 }
 
 fn output_shape(axes: &Axes, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
-    let shape = one_shape(inputs)?;
+    let shape = common_shape(inputs)?;
     let summed = axes.summed(shape)?;
     Ok(shape.iter().zip(summed).filter(|(_, summed)| !summed).map(|(&length, _)| length).collect())
 }
@@ -177,7 +183,7 @@ fn sums<F: Float>(y_true: &[F], y_pred: &[F]) -> Sums {
     const LANES: usize = 8;
     let mut lanes = [[0.0f64; LANES]; 3];
     let n = y_true.len().min(y_pred.len());
-    let mut count_in = |k: usize, t: F, p: F| {
+    let mut add_element = |k: usize, t: F, p: F| {
         let (t, p) = (t.exact(), p.exact());
         lanes[0][k] += t * p;
         lanes[1][k] += t;
@@ -186,65 +192,71 @@ fn sums<F: Float>(y_true: &[F], y_pred: &[F]) -> Sums {
     let (mut a, mut b) = (y_true[..n].chunks_exact(LANES), y_pred[..n].chunks_exact(LANES));
     for (a, b) in (&mut a).zip(&mut b) {
         for k in 0..LANES {
-            count_in(k, a[k], b[k]);
+            add_element(k, a[k], b[k]);
         }
     }
     for (k, (&t, &p)) in a.remainder().iter().zip(b.remainder()).enumerate() {
-        count_in(k, t, p);
+        add_element(k, t, p);
     }
     let [both, t, p] = lanes.map(|lanes| lanes.iter().sum());
     Sums { both, t, p }
 }
 
-/// Writes the gradient: a line in `y_true`.
-fn line<F: Float>(y_true: &[F], slope: f64, offset: f64, factor: F, gradient: &mut [F]) {
+/// Writes the gradient, a linear function of `y_true`.
+fn write_gradient<F: Float>(y_true: &[F], derivative: f64, offset: f64, factor: F, gradient: &mut [F]) {
     if factor == F::ZERO {
         return gradient.fill(F::ZERO);
     }
-    let (slope, offset) = (F::rounded(slope * factor.exact()), F::rounded(offset * factor.exact()));
+    let (derivative, offset) = (F::rounded(derivative * factor.exact()), F::rounded(offset * factor.exact()));
     for (target, t) in gradient.iter_mut().zip(y_true) {
-        *target = slope * *t + offset;
+        *target = derivative * *t + offset;
     }
 }
 
 fn call<F: Float>(
-    formula: &impl OfSums,
+    formula: &impl OverlapLoss,
     axes: &Axes,
     inputs: &Inputs<'_>,
     output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
 ) -> Result<LossTotals> {
-    let shape = one_shape(inputs)?;
+    let shape = common_shape(inputs)?;
     let summed = axes.summed(shape)?;
     let (y_true, y_pred) = (inputs.y_true()?.floats::<F>("y_true")?, inputs.y_pred()?.floats::<F>("y_pred")?);
     let kept = summed.iter().take_while(|&&summed| !summed).count();
     if summed[kept..].contains(&false) {
-        return scattered(formula, shape, &summed, y_true, y_pred, output);
+        return arbitrary_axes(formula, shape, &summed, y_true, y_pred, output);
     }
-    // The common case: what is summed over lies in one piece.
+    // The common case: the summed elements are contiguous.
     let (rows, columns) = (count(&shape[..kept]), count(&shape[kept..]));
     let (upstream, scale) = (output.upstream, output.scale);
-    let layout = Layout { rows, values: 1, slopes: columns, cost: columns };
+    let layout = Layout { rows, values: 1, derivatives: columns, cost: columns };
     if columns > TASK {
-        return in_pieces(formula, layout, y_true, y_pred, output, host);
+        return divided_rows(formula, layout, y_true, y_pred, output, host);
     }
     share(layout, output, host, |mut part: Part<'_, F>| {
         let mut totals = LossTotals::default();
         let first = part.rows.start;
         for row in part.rows.clone() {
             let (y_true, y_pred) = (&y_true[row * columns..][..columns], &y_pred[row * columns..][..columns]);
-            let (value, slope, offset) = formula.of_sums(sums(y_true, y_pred));
+            let (value, derivative, offset) = formula.from_sums(sums(y_true, y_pred));
             let upstream = upstream.map_or(F::ONE, |upstream| upstream[row]);
             if let Some(gradient) = part.gradient.as_deref_mut() {
-                line(y_true, slope, offset, upstream * scale, &mut gradient[(row - first) * columns..][..columns]);
+                write_gradient(
+                    y_true,
+                    derivative,
+                    offset,
+                    upstream * scale,
+                    &mut gradient[(row - first) * columns..][..columns],
+                );
             }
-            put(&mut part, row - first, F::rounded(value), upstream, &mut totals);
+            write_value(&mut part, row - first, F::rounded(value), upstream, &mut totals);
         }
         totals
     })
 }
 
-fn put<F: Float>(part: &mut Part<'_, F>, at: usize, value: F, upstream: F, totals: &mut LossTotals) {
+fn write_value<F: Float>(part: &mut Part<'_, F>, at: usize, value: F, upstream: F, totals: &mut LossTotals) {
     if let Some(values) = part.values.as_deref_mut() {
         values[at] = value;
     }
@@ -254,10 +266,10 @@ fn put<F: Float>(part: &mut Part<'_, F>, at: usize, value: F, upstream: F, total
     add(totals, value, upstream);
 }
 
-/// Long rows, of which threads share each: the sums, then the gradient.
-fn in_pieces<F: Float>(
-    formula: &impl OfSums,
-    Layout { rows, slopes: columns, .. }: Layout,
+/// Computes long rows, each divided between threads: first the sums, then the gradient.
+fn divided_rows<F: Float>(
+    formula: &impl OverlapLoss,
+    Layout { rows, derivatives: columns, .. }: Layout,
     y_true: &[F],
     y_pred: &[F],
     output: &mut LossOutput<'_, F>,
@@ -273,7 +285,7 @@ fn in_pieces<F: Float>(
     });
     let sums: Vec<Sums> =
         partial.into_iter().map(|sums| sums.into_inner().unwrap_or_else(|poison| poison.into_inner())).collect();
-    let of_rows: Vec<_> = sums
+    let results: Vec<_> = sums
         .chunks(pieces)
         .map(|parts| {
             let sums = parts.iter().fold(Sums::default(), |sum, part| Sums {
@@ -281,19 +293,19 @@ fn in_pieces<F: Float>(
                 t: sum.t + part.t,
                 p: sum.p + part.p,
             });
-            formula.of_sums(sums)
+            formula.from_sums(sums)
         })
         .collect();
     let (upstream, scale) = (output.upstream, output.scale);
     let weight = |row: usize| upstream.and_then(|upstream| upstream.get(row)).map_or(F::ONE, |&weight| weight);
-    // One value after the other, without the gradient, whose rows are cut.
+    // Values are computed in order; the gradient is written below, in parts of rows.
     let gradients = std::mem::take(&mut output.gradients);
-    let layout = Layout { rows, values: 1, slopes: 0, cost: 1 };
+    let layout = Layout { rows, values: 1, derivatives: 0, cost: 1 };
     let totals = share(layout, output, &Host::none(), |mut part| {
         let mut totals = LossTotals::default();
         let first = part.rows.start;
         for row in part.rows.clone() {
-            put(&mut part, row - first, F::rounded(of_rows[row].0), weight(row), &mut totals);
+            write_value(&mut part, row - first, F::rounded(results[row].0), weight(row), &mut totals);
         }
         totals
     });
@@ -309,9 +321,9 @@ fn in_pieces<F: Float>(
             .collect();
         host.parallel(parts.len(), |task| {
             let (row, start) = (task / pieces, task % pieces * TASK);
-            let (_, slope, offset) = of_rows[row];
+            let (_, derivative, offset) = results[row];
             if let Some(part) = parts[task].lock().unwrap_or_else(|poison| poison.into_inner()).take() {
-                line(&y_true[row * columns + start..], slope, offset, weight(row) * scale, part);
+                write_gradient(&y_true[row * columns + start..], derivative, offset, weight(row) * scale, part);
             }
         });
     }
@@ -319,48 +331,48 @@ fn in_pieces<F: Float>(
     totals
 }
 
-/// Axes in any order: element by element.
-fn scattered<F: Float>(
-    formula: &impl OfSums,
+/// Computes sums over arbitrary axes, element by element.
+fn arbitrary_axes<F: Float>(
+    formula: &impl OverlapLoss,
     shape: &[i64],
     summed: &[bool],
     y_true: &[F],
     y_pred: &[F],
     output: &mut LossOutput<'_, F>,
 ) -> Result<LossTotals> {
-    // How far a step along each axis moves in the output.
+    // The stride of each axis in the output.
     let mut strides = vec![0; shape.len()];
     let mut rows = 1;
     for axis in (0..shape.len()).rev().filter(|&axis| !summed[axis]) {
         strides[axis] = rows;
         rows *= shape[axis] as usize;
     }
-    let place = |mut flat: usize| {
-        let mut place = 0;
+    let output_index = |mut flat: usize| {
+        let mut output_index = 0;
         for (&length, stride) in shape.iter().zip(&strides).rev() {
-            place += flat % length as usize * stride;
+            output_index += flat % length as usize * stride;
             flat /= length as usize;
         }
-        place
+        output_index
     };
     let mut sums = vec![Sums::default(); rows];
     for (flat, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
-        let (sums, t, p) = (&mut sums[place(flat)], t.exact(), p.exact());
+        let (sums, t, p) = (&mut sums[output_index(flat)], t.exact(), p.exact());
         *sums = Sums { both: sums.both + t * p, t: sums.t + t, p: sums.p + p };
     }
-    let of_rows: Vec<_> = sums.into_iter().map(|sums| formula.of_sums(sums)).collect();
+    let results: Vec<_> = sums.into_iter().map(|sums| formula.from_sums(sums)).collect();
     let (upstream, scale) = (output.upstream, output.scale);
-    let layout = Layout { rows: 1, values: rows, slopes: y_pred.len(), cost: y_pred.len() };
+    let layout = Layout { rows: 1, values: rows, derivatives: y_pred.len(), cost: y_pred.len() };
     share(layout, output, &Host::none(), |mut part| {
         let mut totals = LossTotals::default();
         let weight = |row: usize| upstream.map_or(F::ONE, |upstream| upstream[row]);
-        for (row, of_row) in of_rows.iter().enumerate() {
-            put(&mut part, row, F::rounded(of_row.0), weight(row), &mut totals);
+        for (row, result) in results.iter().enumerate() {
+            write_value(&mut part, row, F::rounded(result.0), weight(row), &mut totals);
         }
         for (flat, target) in part.gradient.into_iter().flatten().enumerate() {
-            let row = place(flat);
-            let (_, slope, offset) = of_rows[row];
-            line(&y_true[flat..=flat], slope, offset, weight(row) * scale, std::slice::from_mut(target));
+            let row = output_index(flat);
+            let (_, derivative, offset) = results[row];
+            write_gradient(&y_true[flat..=flat], derivative, offset, weight(row) * scale, std::slice::from_mut(target));
         }
         totals
     })
@@ -370,7 +382,8 @@ macro_rules! losses {
     ($($name:ident),*) => {$(
         impl Loss for $name {
             fn info(&self) -> LossInfo {
-                // A row stands for itself where the first axis isn't summed over, which only the rank tells of a negative one.
+                // Rows are independent if the first axis isn't summed. A negative axis may be the first one, depending
+                // on the rank.
                 let rows_independent = match &self.axis {
                     Axes::All => false,
                     Axes::One(axis) => *axis > 0,
@@ -405,7 +418,7 @@ mod tests {
     use super::{super::shared::tests::call, *};
 
     #[test]
-    fn a_perfect_match_costs_nothing_and_a_disjoint_one_everything() {
+    fn a_perfect_match_costs_0_and_a_disjoint_one_1() {
         let dice = Dice { axis: Axes::All };
         let perfect = call(&dice, (&[1.0f32, 0.0, 1.0], &[3]), (&[1.0, 0.0, 1.0], &[3])).unwrap();
         assert!(perfect.shape.is_empty() && perfect.values[0].abs() < 1e-6);
@@ -415,13 +428,13 @@ mod tests {
     }
 
     #[test]
-    fn alpha_counts_false_negatives_and_beta_false_positives() {
+    fn alpha_weights_false_negatives_and_beta_false_positives() {
         let tversky = |alpha, beta| Tversky { alpha, beta, axis: Axes::All };
-        // One hit, two false positives, no false negative.
+        // One true positive, two false positives, no false negative.
         let y = ((&[1.0f32, 0.0, 0.0][..], &[3i64][..]), (&[1.0f32, 1.0, 1.0][..], &[3i64][..]));
         assert!(call(&tversky(1.0, 0.0), y.0, y.1).unwrap().values[0].abs() < 1e-6);
         assert!((call(&tversky(0.0, 1.0), y.0, y.1).unwrap().values[0] - 2.0 / 3.0).abs() < 1e-6);
-        // The numbers of the tests of Keras 3.15.1.
+        // Numbers from the tests of Keras 3.15.1.
         let y = ((&[1.0f32, 2.0, 1.0, 2.0][..], &[2i64, 2][..]), (&[4.0f32, 1.0, 6.0, 1.0][..], &[2i64, 2][..]));
         assert!((call(&tversky(0.2, 0.8), y.0, y.1).unwrap().values[0] + 0.296_296_36).abs() < 1e-6);
         let y = ((&[1.0f32, 0.0, 0.0][..], &[3i64][..]), (&[1.0f32, 1.0, 1.0][..], &[3i64][..]));
@@ -432,12 +445,12 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_summing_agrees() {
+    fn all_summation_paths_agree() {
         let n = 3 * 40_000;
         let y_true: Vec<f32> = (0..n).map(|i| f32::from(u8::from(i % 3 == 0))).collect();
         let y_pred: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin().abs()).collect();
         let loss = |axis| Tversky { alpha: 0.3, beta: 0.6, axis };
-        // Whole rows in pieces; the same turned, with the summed axis first.
+        // Rows divided between threads, and their transpose with the summed axis first.
         let shape = [3, 40_000];
         let rows = call(&loss(Axes::One(1)), (&y_true, &shape), (&y_pred, &shape)).unwrap();
         let turn = |y: &[f32]| (0..n).map(|i| y[i % 3 * 40_000 + i / 3]).collect::<Vec<_>>();
@@ -449,7 +462,7 @@ mod tests {
         for (a, b) in turn(&rows.gradient).iter().zip(&columns.gradient) {
             assert!((a - b).abs() <= 1e-6 * a.abs());
         }
-        // And short rows.
+        // Short rows.
         let short = [40_000, 3];
         let called = call(&loss(Axes::One(-1)), (&y_true, &short), (&y_pred, &short)).unwrap();
         let alone = call(&loss(Axes::All), (&y_true[..3], &[3]), (&y_pred[..3], &[3])).unwrap();
@@ -458,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn axes_that_are_not_there_are_refused() {
+    fn missing_and_duplicate_axes_are_errors() {
         let y = ((&[1.0f32, 0.0][..], &[2i64, 1][..]), (&[1.0f32, 1.0][..], &[2i64, 1][..]));
         for axis in [Axes::One(2), Axes::List(vec![0, -2])] {
             assert!(call(&Dice { axis }, y.0, y.1).is_err());

@@ -1,6 +1,6 @@
-//! Distances between numbers, averaged over the last axis.
+//! Regression losses, averaged over the last axis.
 
-use super::{EPSILON, positive_slope};
+use super::{EPSILON, positive_derivative};
 use plugfit_api::{loss::Targets, prelude::*};
 use std::f64::consts::LN_2;
 
@@ -25,7 +25,8 @@ impl ElementwiseLoss for MeanSquaredError {
     }
 }
 
-/// Mean absolute error: the mean of `|y_true - y_pred|`, less moved by outliers than the squared one. Laplace 1774.
+/// Mean absolute error: the mean of `|y_true - y_pred|`, less sensitive to outliers than the squared error.
+/// Laplace 1774.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mae", "MAE"))]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [1.25]}"#)]
@@ -46,14 +47,14 @@ impl ElementwiseLoss for MeanAbsoluteError {
     }
 }
 
-/// The derivative of `|y_true - y_pred|` with respect to `y_pred`. Any number from -1 to 1 would be right where they are equal;
-/// Keras (on JAX) has -1.
+/// Returns the derivative of `|y_true - y_pred|` with respect to `y_pred`. At 0 every number from -1 to 1 is a
+/// subgradient; Keras (on JAX) returns -1.
 #[inline(always)]
 fn falling<R: Real>(error: R) -> R {
     R::select(error < R::from(0.0), R::from(1.0), R::from(-1.0))
 }
 
-/// Mean absolute percentage error: 100 times the mean of `|y_true - y_pred| / |y_true|`, the divisor at least 1e-7.
+/// Mean absolute percentage error: 100 times the mean of `|y_true - y_pred| / max(|y_true|, 1e-7)`.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mape", "MAPE"))]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [83.33334]}"#)]
@@ -76,7 +77,7 @@ impl ElementwiseLoss for MeanAbsolutePercentageError {
     }
 }
 
-/// Mean squared logarithmic error: the mean of `(ln(y_true + 1) - ln(y_pred + 1))²`; what is below 1e-7 counts as 1e-7.
+/// Mean squared logarithmic error: the mean of `(ln(y_true + 1) - ln(y_pred + 1))²`; inputs below 1e-7 count as 1e-7.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("msle", "MSLE"))]
 #[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.06309479]}"#)]
@@ -100,14 +101,14 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
         let least = R::from(EPSILON);
         let raised = y_pred.max(least);
         let error = raised.ln_1p() - y_true.max(least).ln_1p();
-        (error * error, error * positive_slope(y_pred - least) * 2.0 / (raised + 1.0))
+        (error * error, error * positive_derivative(y_pred - least) * 2.0 / (raised + 1.0))
     }
     fn info(&self) -> LossInfo {
         LossInfo::targets(Targets::Regression)
     }
 }
 
-/// Quadratic near zero, linear beyond `delta`: mean squared error that outliers can't dominate. Huber 1964.
+/// Huber loss: half the squared error up to `delta`, linear beyond, so that outliers don't dominate. Huber 1964.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("huber", "huber_loss"), base(name = "huber_loss"))]
 #[config(
@@ -122,7 +123,7 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
     example = r#"{"config": {"delta": 0.5}, "y_true": [[0, 0, 0, 0]], "y_pred": [[0.5, -0.5, 0.25, 3]], "gives": [0.4140625], "gradient": [[0.125, -0.125, 0.0625, 0.125]]}"#
 )]
 pub struct Huber {
-    /// Where it turns from quadratic to linear, in units of y.
+    /// The absolute error at which the loss turns from quadratic to linear, in units of y.
     #[config(default = 1.0, above = 0.0, infinite)]
     delta: f64,
 }
@@ -143,7 +144,7 @@ impl ElementwiseLoss for Huber {
     }
 }
 
-/// Logarithm of the hyperbolic cosine of the error: about half its square near zero, about its size less ln 2 beyond.
+/// Log-cosh: the mean of `ln(cosh(y_pred - y_true))`, about `error² / 2` near 0 and `|error| - ln 2` far away.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8201243]}"#)]
 #[config(example = r#"{"y_true": [[0, 0, 0]], "y_pred": [[3, -0.01, 1]], "gives": [0.9143865]}"#)]
@@ -165,8 +166,8 @@ impl ElementwiseLoss for LogCosh {
     }
 }
 
-/// `ln(cosh(x))` and its derivative `tanh(x)`, both exact near 0, where `|x| + ln(1 + exp(-2|x|)) - ln 2` would cancel: there
-/// `cosh(x) - 1 = (e - 1)² / 2e` with `e = exp(-|x|)`.
+/// Returns `ln(cosh(x))` and its derivative `tanh(x)`, both accurate near 0, where `|x| + ln(1 + exp(-2|x|)) - ln 2`
+/// would cancel. Near 0 it uses `cosh(x) - 1 = (e - 1)² / 2e` with `e = exp(-|x|)`.
 #[inline(always)]
 fn log_cosh<R: Real>(x: R) -> (R, R) {
     let size = x.abs();
@@ -186,9 +187,9 @@ mod tests {
     use plugfit_api::Plain;
 
     fn at(loss: &impl ElementwiseLoss, y_true: f32, y_pred: f32) -> (f32, f32) {
-        let (value, slope) = loss.derivative(Plain(y_true), Plain(y_pred));
+        let (value, derivative) = loss.derivative(Plain(y_true), Plain(y_pred));
         assert_eq!(value.0.to_bits(), loss.value(Plain(y_true), Plain(y_pred)).0.to_bits());
-        (value.0, slope.0)
+        (value.0, derivative.0)
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(at(&huber, 0.0, -2.0), (2.0, -2.0));
         assert_eq!(at(&huber, 0.0, 5.0), (8.0, 2.0));
         assert_eq!(at(&huber, 0.0, 1e30), (2e30, 2.0));
-        // Squares that a float32 can't hold don't come up on the way.
+        // No intermediate square overflows a float32.
         let wide = Huber { delta: 1e20 };
         assert!((at(&wide, 0.0, -2e19).0 / 2e38 - 1.0).abs() < 1e-6);
         let narrow = Huber { delta: 1e18 };
@@ -206,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn log_cosh_is_exact_near_zero_and_finite_far_away() {
-        let (value, slope) = at(&LogCosh, 0.0, 1e-3);
-        assert!((value / 5e-7 - 1.0).abs() < 1e-5 && (slope / 1e-3 - 1.0).abs() < 1e-5);
+    fn log_cosh_is_accurate_near_zero_and_finite_far_away() {
+        let (value, derivative) = at(&LogCosh, 0.0, 1e-3);
+        assert!((value / 5e-7 - 1.0).abs() < 1e-5 && (derivative / 1e-3 - 1.0).abs() < 1e-5);
         assert_eq!(at(&LogCosh, 0.0, 0.0), (0.0, 0.0));
         assert_eq!(at(&LogCosh, 0.0, -1e6), (1e6 - std::f32::consts::LN_2, -1.0));
         for x in [0.1f32, 0.9999, 1.0, 3.0, 20.0] {
@@ -220,15 +221,15 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_of_zero_is_taken_of_epsilon() {
-        let (value, slope) = at(&MeanAbsolutePercentageError, 0.0, 1.0);
-        assert!((value / 1e9 - 1.0).abs() < 1e-6 && (slope / 1e9 - 1.0).abs() < 1e-6);
+    fn a_label_of_zero_is_replaced_by_epsilon_in_the_divisor() {
+        let (value, derivative) = at(&MeanAbsolutePercentageError, 0.0, 1.0);
+        assert!((value / 1e9 - 1.0).abs() < 1e-6 && (derivative / 1e9 - 1.0).abs() < 1e-6);
     }
 
     #[test]
-    fn logarithmic_error_has_no_slope_below_epsilon() {
+    fn the_derivative_of_the_logarithmic_error_is_0_below_epsilon() {
         assert_eq!(at(&MeanSquaredLogarithmicError, 1.0, -3.0).1, 0.0);
-        let slope = at(&MeanSquaredLogarithmicError, 0.0, 1.0).1;
-        assert!((slope - std::f32::consts::LN_2).abs() < 1e-6);
+        let derivative = at(&MeanSquaredLogarithmicError, 0.0, 1.0).1;
+        assert!((derivative - std::f32::consts::LN_2).abs() < 1e-6);
     }
 }

@@ -1,11 +1,12 @@
-//! What losses at the level of tensors have in common: class ids, axes, and rows shared between threads.
+//! Code shared by losses that work on whole tensors: class ids, axes, and the division of rows between threads.
 
 use plugfit_api::{Float, loss::LossTotals, prelude::*};
 use std::{ops::Range, sync::Mutex};
 
-/// Elements of a task: below this, threads cost more than they save.
+/// Elements of a task. With fewer, threads cost more than they save.
 pub const TASK: usize = 1 << 15;
-/// Tasks of one call. Their number follows from the work alone, so that the number of threads changes no digit.
+/// The maximum number of tasks of one call. It depends on the work only, so that the number of threads doesn't change
+/// the result.
 const TASKS: usize = 64;
 
 /// Class ids of any dtype.
@@ -19,11 +20,15 @@ pub enum Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// The dtypes that [`new`](Self::new) takes, for a loss's `info`.
+    /// Returns the dtypes that [`new`](Self::new) accepts, for a loss's `info`.
     pub fn dtypes() -> Vec<String> {
         ["int64", "int32", "uint8", "float32", "float64"].map(String::from).into()
     }
 
+    /// Borrows the class ids of `y_true`.
+    ///
+    /// # Errors
+    /// Returns an error if `y_true` has another dtype than [`dtypes`](Self::dtypes).
     pub fn new(y_true: Tensor<'a>) -> Result<Self> {
         if let Some(ids) = y_true.as_slice() {
             Ok(Labels::I64(ids))
@@ -40,7 +45,7 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// Number `i`, which was [checked](check_ids); anything where it has no weight.
+    /// Returns class id `i`. [`check_ids`] has checked it, unless its weight is 0.
     #[inline(always)]
     pub fn get(&self, i: usize) -> i64 {
         match self {
@@ -53,8 +58,11 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// Refuses a class id of `y_true` that is none of `classes`, unless it is `ignored` or belongs to a value of weight 0. There are as many ids
-/// for each of the `values` as the lengths say.
+/// Checks that the class ids of `y_true` are whole numbers below `classes`, unless they equal `ignored` or belong to a
+/// value of weight 0. Each of the `values` has `y_true.len() / values` ids.
+///
+/// # Errors
+/// Returns an error with the first invalid id and its row.
 pub fn check_ids<F: Float>(
     inputs: &Inputs<'_>,
     classes: usize,
@@ -70,7 +78,10 @@ pub fn check_ids<F: Float>(
     inputs.check_class_ids("y_true", Some(classes), |i| !has_weight(i) || is_ignored(i))
 }
 
-/// The axis with this number, which counts from the end if it is negative.
+/// Returns the index of an axis; a negative `axis` counts from the end.
+///
+/// # Errors
+/// Returns an error if the shape has no such axis.
 pub fn axis_of(shape: &[i64], axis: i64) -> Result<usize> {
     let rank = shape.len() as i64;
     let index = if axis < 0 { axis + rank } else { axis };
@@ -81,12 +92,12 @@ pub fn axis_of(shape: &[i64], axis: i64) -> Result<usize> {
     }
 }
 
-/// The number of elements of a shape or of a part of one.
+/// Returns the number of elements of a shape, or of a part of a shape.
 pub fn count(shape: &[i64]) -> usize {
     shape.iter().product::<i64>() as usize
 }
 
-/// A range of rows and where a task writes what belongs to them.
+/// A range of rows and the outputs of a task for them.
 pub struct Part<'a, F = f32> {
     pub rows: Range<usize>,
     pub values: Option<&'a mut [F]>,
@@ -94,39 +105,42 @@ pub struct Part<'a, F = f32> {
     pub gradient: Option<&'a mut [F]>,
 }
 
-/// How the outputs of a loss lie in memory.
+/// The sizes of a loss's outputs.
 #[derive(Clone, Copy)]
 pub struct Layout {
     pub rows: usize,
-    /// Values of a row.
+    /// Values for each row.
     pub values: usize,
-    /// Elements of the gradient of a row.
-    pub slopes: usize,
-    /// What a row costs, in elements.
+    /// Gradient elements for each row.
+    pub derivatives: usize,
+    /// The cost of a row, in elements.
     pub cost: usize,
 }
 
-/// Runs `run` on all rows, shared between threads where there is enough to do, and adds what it returns in order.
+/// Runs `run` on all rows, divided between threads if there is enough work, and adds the results in order.
+///
+/// # Errors
+/// Returns an error if an output buffer has the wrong length or dtype.
 pub fn share<F: Float>(
     layout: Layout,
     output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
     run: impl Fn(Part<'_, F>) -> LossTotals + Sync,
 ) -> Result<LossTotals> {
-    let Layout { rows, values, slopes, cost } = layout;
-    let sized = |length: Option<usize>, wanted: usize, what: &str| match length {
+    let Layout { rows, values, derivatives, cost } = layout;
+    let check_length = |length: Option<usize>, wanted: usize, what: &str| match length {
         Some(length) if length != wanted => Err(Error::input(format!("{what} has {length} elements, not {wanted}"))),
         _ => Ok(()),
     };
-    sized(output.upstream.map(<[F]>::len), rows * values, "the upstream weight")?;
-    sized(output.values.as_ref().map(|values| values.len()), rows * values, "the memory for the values")?;
-    sized(output.valid.as_ref().map(|valid| valid.len()), rows * values, "the memory for the mask")?;
+    check_length(output.upstream.map(<[F]>::len), rows * values, "the upstream weight")?;
+    check_length(output.values.as_ref().map(|values| values.len()), rows * values, "the memory for the values")?;
+    check_length(output.valid.as_ref().map(|valid| valid.len()), rows * values, "the memory for the mask")?;
     let LossOutput { values: all_values, valid: all_valid, gradients, .. } = output;
     let gradient = match gradients.get_mut(1) {
         Some(Some(tensor)) => Some(tensor.floats_mut::<F>("the gradient")?),
         _ => None,
     };
-    sized(gradient.as_ref().map(|gradient| gradient.len()), rows * slopes, "the memory for the gradient")?;
+    check_length(gradient.as_ref().map(|gradient| gradient.len()), rows * derivatives, "the memory for the gradient")?;
     let mut rest = Part { rows: 0..rows, values: all_values.as_deref_mut(), valid: all_valid.as_deref_mut(), gradient };
 
     let each = (TASK / cost.max(1)).max(1).max(rows.div_ceil(TASKS));
@@ -141,7 +155,7 @@ pub fn share<F: Float>(
                 rows: start..start + n,
                 values: split(&mut rest.values, n * values),
                 valid: split(&mut rest.valid, n * values),
-                gradient: split(&mut rest.gradient, n * slopes),
+                gradient: split(&mut rest.gradient, n * derivatives),
             }),
             LossTotals::default(),
         )));
@@ -158,17 +172,17 @@ pub fn share<F: Float>(
     }))
 }
 
-/// Takes the first `n` elements off.
+/// Splits off the first `n` elements.
 fn split<'a, F>(rest: &mut Option<&'a mut [F]>, n: usize) -> Option<&'a mut [F]> {
     let (first, others) = rest.take()?.split_at_mut(n);
     *rest = Some(others);
     Some(first)
 }
 
-/// Counts one value in.
+/// Adds one value to the totals.
 #[inline(always)]
 pub fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
-    // A value of weight zero is as if it weren't there, even where it is no number.
+    // A value of weight 0 adds nothing, even if it is NaN.
     if upstream != F::ZERO {
         totals.value += upstream.exact() * value.exact();
         totals.weight += upstream.exact();
@@ -181,7 +195,7 @@ pub mod tests {
     use super::*;
     use plugfit_api::{Element, TensorMut};
 
-    /// Values, gradient, mask and sums of one call.
+    /// The outputs of one call.
     #[derive(Debug)]
     pub struct Called {
         pub shape: Vec<i64>,
@@ -214,9 +228,9 @@ pub mod tests {
     }
 
     #[test]
-    fn every_row_is_run_once_whatever_the_number_of_tasks() {
+    fn every_row_runs_once_for_any_number_of_tasks() {
         for rows in [0, 1, 5, 100_000] {
-            let layout = Layout { rows, values: 1, slopes: 2, cost: 2 };
+            let layout = Layout { rows, values: 1, derivatives: 2, cost: 2 };
             let (mut values, mut gradient) = (vec![0.0; rows], vec![0.0; rows * 2]);
             let shape = [rows as i64, 2];
             let mut gradients = [None, Some(TensorMut::new(&mut gradient, &shape))];
@@ -229,7 +243,7 @@ pub mod tests {
             };
             let totals = share(layout, &mut output, &Host::none(), |part| {
                 part.values.unwrap().iter_mut().for_each(|value| *value += 1.0);
-                part.gradient.unwrap().iter_mut().for_each(|slope| *slope += 1.0);
+                part.gradient.unwrap().iter_mut().for_each(|derivative| *derivative += 1.0);
                 LossTotals { value: part.rows.map(|row| row as f64).sum(), ..LossTotals::default() }
             });
             assert_eq!(totals.unwrap().value, (rows * rows.saturating_sub(1)) as f64 / 2.0);

@@ -1,9 +1,9 @@
-//! The angle between vectors.
+//! Cosine similarity.
 
-use super::{EPSILON, lanes};
+use super::{EPSILON, kernels};
 use plugfit_api::{Plain, prelude::*};
 
-/// Minus the cosine of the angle between two vectors: -1 where they point the same way, 0 for a vector of zeros.
+/// The negative cosine of the angle between two vectors: -1 if they have the same direction, 0 if one is zero.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.3646984]}"#)]
 #[config(
@@ -25,67 +25,67 @@ use plugfit_api::{Plain, prelude::*};
 #[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 #[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
 pub struct CosineSimilarity {
-    /// The axis along which the vectors lie.
+    /// The axis of the vectors.
     #[config(default = -1)]
     axis: i64,
 }
 
-/// `1 / |v|` from `|v|²`, at most 1e7.
+/// Returns `1 / |v|` for a given `|v|²`, at most 1e7.
 #[inline(always)]
 fn inverse_length<R: Real>(squares: R) -> R {
     (R::from(1.0) / squares.sqrt()).min(R::from(1.0 / EPSILON))
 }
 
-/// Up to this, the squares of two vectors' lengths neither overflow nor underflow in what is computed of both.
+/// Up to this squared length, computations with two vectors don't overflow or underflow.
 const LARGE: f64 = 1e30;
 
-/// What a vector is divided by before its length is taken, and the inverse of the length that it has then: 1 for all but very long
-/// vectors, whose squares overflow.
+/// Returns the factor by which a vector is divided before its length is computed, and the inverse length of the scaled
+/// vector. The factor is 1, except for very long vectors, whose squares overflow.
 #[inline(always)]
 fn scale_and_inverse<T: Copy, R: Real>(vector: &[T], number: impl Fn(T) -> R + Copy) -> (R, R) {
     let one = R::from(1.0);
-    let squares = lanes::sum!(vector, |x| number(x) * number(x));
+    let squares = kernels::sum!(vector, |x| number(x) * number(x));
     if squares.value() <= LARGE {
         return (one, inverse_length(squares));
     }
-    let most = lanes::greatest!(vector, |x| number(x).abs());
-    (most, one / lanes::sum!(vector, |x| (number(x) / most) * (number(x) / most)).sqrt())
+    let most = kernels::greatest!(vector, |x| number(x).abs());
+    (most, one / kernels::sum!(vector, |x| (number(x) / most) * (number(x) / most)).sqrt())
 }
 
 #[formula]
 impl RowLoss for CosineSimilarity {
     fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        let (true_scale, of_true) = scale_and_inverse(y_true, |t| t);
-        let (pred_scale, of_pred) = scale_and_inverse(y_pred, |p| p);
+        let (true_scale, true_inverse) = scale_and_inverse(y_true, |t| t);
+        let (pred_scale, pred_inverse) = scale_and_inverse(y_pred, |p| p);
         let dot = match true_scale.value() == 1.0 && pred_scale.value() == 1.0 {
-            true => lanes::sum!(y_true, y_pred, |t, p| t * p),
-            false => lanes::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)),
+            true => kernels::sum!(y_true, y_pred, |t, p| t * p),
+            false => kernels::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)),
         };
-        -(dot * of_true * of_pred)
+        -(dot * true_inverse * pred_inverse)
     }
 
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let (true_scale, of_true) = scale_and_inverse(y_true, Plain);
-        let (pred_scale, of_pred) = scale_and_inverse(y_pred, Plain);
+        let (true_scale, true_inverse) = scale_and_inverse(y_true, Plain);
+        let (pred_scale, pred_inverse) = scale_and_inverse(y_pred, Plain);
         let one = Plain(1.0);
         if true_scale != one || pred_scale != one {
-            let dot = lanes::sum!(y_true, y_pred, |t, p| (Plain(t) / true_scale) * (Plain(p) / pred_scale));
-            let cosine = dot * of_true * of_pred;
-            // A vector so short that its length is clipped is multiplied by a constant.
-            let along = if of_pred.0 >= (1.0 / EPSILON) as f32 { Plain(0.0) } else { cosine };
-            for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
-                let (t, p) = (Plain(t) / true_scale * of_true, Plain(p) / pred_scale * of_pred);
-                *slope = ((p * along - t) * of_pred / pred_scale).0;
+            let dot = kernels::sum!(y_true, y_pred, |t, p| (Plain(t) / true_scale) * (Plain(p) / pred_scale));
+            let cosine = dot * true_inverse * pred_inverse;
+            // A clipped length is constant, so its derivative is 0.
+            let along = if pred_inverse.0 >= (1.0 / EPSILON) as f32 { Plain(0.0) } else { cosine };
+            for ((derivative, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+                let (t, p) = (Plain(t) / true_scale * true_inverse, Plain(p) / pred_scale * pred_inverse);
+                *derivative = ((p * along - t) * pred_inverse / pred_scale).0;
             }
             return -cosine.0;
         }
-        let (of_true, of_pred) = (of_true.0, of_pred.0);
-        let cosine = lanes::sum!(y_true, y_pred, |t, p| Plain(t * p)).0 * of_true * of_pred;
-        let towards = of_true * of_pred;
-        let clipped = of_pred >= (1.0 / EPSILON) as f32;
-        let along = if clipped { 0.0 } else { cosine * of_pred * of_pred };
-        for ((slope, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
-            *slope = p * along - t * towards;
+        let (true_inverse, pred_inverse) = (true_inverse.0, pred_inverse.0);
+        let cosine = kernels::sum!(y_true, y_pred, |t, p| Plain(t * p)).0 * true_inverse * pred_inverse;
+        let towards = true_inverse * pred_inverse;
+        let clipped = pred_inverse >= (1.0 / EPSILON) as f32;
+        let along = if clipped { 0.0 } else { cosine * pred_inverse * pred_inverse };
+        for ((derivative, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+            *derivative = p * along - t * towards;
         }
         -cosine
     }
@@ -102,7 +102,7 @@ mod tests {
     const COSINE: CosineSimilarity = CosineSimilarity { axis: -1 };
 
     #[test]
-    fn what_counts_is_the_angle_alone() {
+    fn the_value_depends_only_on_the_angle() {
         let mut gradient = [0.0; 2];
         assert_eq!(COSINE.gradient(&[1.0, 0.0], &[4.0, 0.0], &mut gradient), -1.0);
         assert_eq!(gradient, [0.0, 0.0]);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_no_matter_however_great_or_small() {
+    fn lengths_of_any_magnitude_change_nothing() {
         let (t, p) = ([3.0f32, 4.0, 0.0], [1.0f32, 2.0, -2.0]);
         let cosine = 11.0 / 15.0;
         for true_size in [1e-6, 1.0, 1e10, 1e20, 1e30, 5e37] {
@@ -121,10 +121,11 @@ mod tests {
                 let value = COSINE.gradient(&t, &p, &mut gradient);
                 assert!((value + cosine).abs() < 1e-6, "{true_size} {pred_size}: {value}");
                 assert_eq!(COSINE.value(&t.map(Plain), &p.map(Plain)).0, value);
-                for (slope, (t, p)) in gradient.iter().zip([(0.6, 1.0 / 3.0), (0.8, 2.0 / 3.0), (0.0, -2.0 / 3.0)]) {
+                for (derivative, (t, p)) in gradient.iter().zip([(0.6, 1.0 / 3.0), (0.8, 2.0 / 3.0), (0.0, -2.0 / 3.0)])
+                {
                     let expected = f64::from(p * cosine - t) / (3.0 * f64::from(pred_size));
-                    let error = (f64::from(*slope) - expected).abs();
-                    assert!(error <= 1e-5 / f64::from(pred_size), "{true_size} {pred_size}: {slope} {expected}");
+                    let error = (f64::from(*derivative) - expected).abs();
+                    assert!(error <= 1e-5 / f64::from(pred_size), "{true_size} {pred_size}: {derivative} {expected}");
                 }
             }
         }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_zeros_has_no_direction_but_a_finite_slope() {
+    fn a_zero_vector_has_similarity_0_and_a_finite_derivative() {
         let mut gradient = [7.0; 2];
         assert_eq!(COSINE.gradient(&[0.0, 0.0], &[1.0, 2.0], &mut gradient), 0.0);
         assert_eq!(gradient, [0.0, 0.0]);

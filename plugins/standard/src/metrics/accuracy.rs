@@ -1,11 +1,13 @@
-//! How often a prediction is right. Of equal scores the first class wins. Where a score or a label is NaN, so is the result.
+//! Accuracies. The first of equal scores wins. If a score or a label is NaN, the result is NaN.
 
 use super::means::Total;
 use plugfit_api::{Element, abi::DType, prelude::*};
 
-/// How often `y_pred` equals `y_true`, element by element. Integers are compared as integers, up to 64 bits.
+/// Accuracy: how often `y_pred` equals `y_true`, element by element.
+/// Integers are compared as integers of up to 64 bits.
 ///
-/// In a compile call "accuracy" means the accuracy that fits the loss; this one is meant by its class name alone.
+/// In a compile call, "accuracy" selects the accuracy that fits the loss; only the class name `Accuracy` selects this
+/// metric.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [[1], [2], [3]], "y_pred": [[0], [2], [3]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
@@ -25,7 +27,7 @@ impl Metric for Accuracy {
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
-        // Of 64-bit integers that float64 rounds two may seem equal.
+        // Two different 64-bit integers may be equal after rounding to float64.
         let rounded = is_rounded(y_true.dtype()) || is_rounded(y_pred.dtype());
         let (mut batch, mut i) = (Total::default(), 0);
         inputs.for_each(|t, p, weight| {
@@ -47,7 +49,7 @@ impl Metric for Accuracy {
     }
 }
 
-/// The dtypes of ids that are compared as they are.
+/// Returns the dtypes of ids, which are compared without conversion.
 fn numbers() -> Vec<String> {
     ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec()
 }
@@ -56,7 +58,8 @@ fn is_rounded(dtype: DType) -> bool {
     dtype == i64::DTYPE || dtype == u64::DTYPE
 }
 
-/// How often `y_pred > threshold` equals `y_true`, element by element. A label that is neither 0 nor 1 is refused.
+/// Binary accuracy: how often `y_pred > threshold` equals `y_true`, element by element.
+/// A label other than 0 or 1 is an error.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"threshold": 0.35}, "y_true": [[0], [1], [1]], "y_pred": [[0.3], [0.9], [0.4]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
@@ -66,7 +69,7 @@ fn is_rounded(dtype: DType) -> bool {
     example = r#"{"y_true": [[0], [1], [1]], "y_pred": [[0.5], [0.9], [0.5]], "sample_weight": [1, 2, 0.5], "gives": 0.8571429}"#
 )]
 pub struct BinaryAccuracy {
-    /// Predictions above it count as 1.
+    /// Predictions above the threshold count as 1.
     #[config(default = 0.5, range = 0.0..=1.0)]
     threshold: f64,
 }
@@ -83,12 +86,12 @@ impl MeanMetric for BinaryAccuracy {
         if y_pred[0].is_nan() {
             return f64::NAN;
         }
-        // float32, in which predictions are given, so that one of 0.3 isn't above a threshold of 0.3.
+        // Compare in float32, the dtype of predictions, so that 0.3 isn't above a threshold of 0.3.
         one_if(y_true[0] == one_if(y_pred[0] as f32 > self.threshold as f32))
     }
 }
 
-/// How often the greatest `y_pred` of a row is where the greatest `y_true` is.
+/// Categorical accuracy: how often the greatest `y_pred` of a row has the index of the greatest `y_true`.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
@@ -108,7 +111,8 @@ impl MeanMetric for CategoricalAccuracy {
     }
 }
 
-/// How often the greatest `y_pred` of a row is at the class id that `y_true` says. An id that is no class of the row is refused.
+/// Categorical accuracy of class ids: how often the greatest `y_pred` of a row is at index `y_true`.
+/// A class id out of range is an error.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
@@ -133,7 +137,7 @@ impl MeanMetric for SparseCategoricalAccuracy {
     }
 }
 
-/// How often fewer than `k` elements of a row of `y_pred` are greater than the one where `y_true` is greatest.
+/// Top-k accuracy: how often fewer than `k` elements of a row of `y_pred` exceed the one of the true class.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"k": 2}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
@@ -145,7 +149,7 @@ impl MeanMetric for SparseCategoricalAccuracy {
     example = r#"{"config": {"k": 1}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
 )]
 pub struct TopKCategoricalAccuracy {
-    /// How many classes may be named.
+    /// The number of top predictions that count.
     #[config(default = 5, range = 1..)]
     k: u64,
 }
@@ -157,8 +161,8 @@ impl MeanMetric for TopKCategoricalAccuracy {
     }
 }
 
-/// How often fewer than `k` elements of a row of `y_pred` are greater than the one at the class id that `y_true` says. An id that is no
-/// class is refused.
+/// Top-k accuracy of class ids: how often fewer than `k` elements of a row of `y_pred` exceed the one at `y_true`.
+/// A class id out of range is an error.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"k": 2}, "y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
@@ -180,10 +184,10 @@ impl MeanMetric for TopKCategoricalAccuracy {
     example = r#"{"config": {"from_sorted_ids": true}, "y_true": [1], "y_pred": [[0.5, 0.2]], "refused": "0.5 in row 0"}"#
 )]
 pub struct SparseTopKCategoricalAccuracy {
-    /// How many classes may be named.
+    /// The number of top predictions that count.
     #[config(default = 5, range = 1..)]
     k: u64,
-    /// Whether rows of `y_pred` are class ids, best first, and not scores.
+    /// Whether rows of `y_pred` contain class ids, best first, instead of scores.
     #[config(default = false)]
     from_sorted_ids: bool,
 }
@@ -217,7 +221,7 @@ impl Metric for SparseTopKCategoricalAccuracy {
 }
 
 impl SparseTopKCategoricalAccuracy {
-    /// How many classes there are isn't known, so that ids may be any whole numbers.
+    /// Updates `total` from sorted ids. The number of classes is unknown, so any whole number is valid.
     fn ids(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
         let (rows, columns) = if y_pred.rank() > 1 { y_pred.rows_and_columns() } else { (y_pred.len(), 1) };
@@ -245,13 +249,13 @@ fn one_if(right: bool) -> f64 {
     f64::from(u8::from(right))
 }
 
-/// The first of the greatest; none where one is NaN.
+/// Returns the index of the first greatest element, or `None` if any element is NaN.
 fn greatest(row: &[f64]) -> Option<usize> {
     let best = (1..row.len()).fold(0, |best, i| if row[i] > row[best] || row[i].is_nan() { i } else { best });
     row.get(best).filter(|greatest| !greatest.is_nan()).map(|_| best)
 }
 
-/// Whether fewer than `k` are greater than the one of this class; NaN where one is NaN.
+/// Returns 1 if fewer than `k` scores exceed that of the class, else 0; NaN if any score is NaN.
 fn among_top(k: u64, class: usize, scores: &[f64]) -> f64 {
     if scores.iter().any(|score| score.is_nan()) {
         return f64::NAN;

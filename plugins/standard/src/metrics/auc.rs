@@ -1,4 +1,4 @@
-//! The area under a curve of thresholds.
+//! The area under a ROC or precision-recall curve.
 
 use super::{
     confusion::{Confusion, Counts, Rule},
@@ -7,9 +7,9 @@ use super::{
 use plugfit_api::prelude::*;
 use std::sync::OnceLock;
 
-/// The area under the ROC curve or the precision-recall curve, from counts at thresholds. Undefined while a class is missing that the
-/// curve needs, where Keras says 0. With `from_logits`, logits beyond -16 and 16 are told apart though their probabilities are all 0 or 1
-/// in float32.
+/// The area under the ROC curve or the precision-recall curve, from counts at thresholds.
+/// It is undefined if the curve needs a class that is missing; Keras returns 0. With `from_logits`, logits beyond -16
+/// and 16 are distinguished, although their float32 probabilities are all 0 or 1.
 #[derive(Clone, Debug, Config)]
 #[config(name = "AUC", aliases("auc"), base(name = None), check = Self::check)]
 #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.8888888}"#)]
@@ -69,38 +69,38 @@ use std::sync::OnceLock;
 #[config(example = r#"{"config": {"thresholds": [0.5, 1.5]}, "refused": "thresholds"}"#)]
 #[config(example = r#"{"config": {"thresholds": [-0.5]}, "refused": "thresholds"}"#)]
 pub struct Auc {
-    /// Thresholds from 0 to 1 in equal parts.
+    /// The number of evenly spaced thresholds from 0 to 1.
     #[config(default = 200, range = 2..=10000000)]
     num_thresholds: u64,
-    /// Of what.
+    /// The curve.
     #[config(default = "ROC")]
     curve: Curve,
-    /// How the curve runs between two thresholds.
+    /// How heights between two thresholds are computed.
     #[config(default = "interpolation")]
     summation_method: Summation,
-    /// The thresholds between 0 and 1, in place of `num_thresholds`.
+    /// The thresholds between 0 and 1, instead of `num_thresholds` evenly spaced ones.
     thresholds: Option<Vec<f64>>,
-    /// Whether each column of `y_pred` is a curve of its own; the result is the mean of their areas.
+    /// Whether each column of `y_pred` has a separate curve; the result is the mean of the areas.
     #[config(default = false)]
     multi_label: bool,
-    /// The number of columns, where `multi_label` is true; null: that of the first batch.
+    /// The number of columns if `multi_label` is true; null: that of the first batch.
     num_labels: Option<u64>,
-    /// A weight for each column.
+    /// A weight for each column; null: equal weights.
     label_weights: Option<Vec<f64>>,
-    /// Whether `y_pred` are logits and not probabilities.
+    /// Whether `y_pred` contains logits instead of probabilities.
     #[config(default = false)]
     from_logits: bool,
     #[config(skip)]
     rule: OnceLock<Rule>,
 }
 
-/// Which curve.
+/// The kind of curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
 pub enum Curve {
-    /// True positives against false positives, both as shares.
+    /// The true-positive rate against the false-positive rate.
     #[choice("ROC")]
     Roc,
-    /// Precision against recall. Between thresholds it is no straight line: Davis & Goadrich 2006.
+    /// Precision against recall, interpolated non-linearly between thresholds. Davis & Goadrich 2006.
     #[choice("PR")]
     Pr,
     /// Precision gain against recall gain. Flach & Kull 2015.
@@ -108,16 +108,16 @@ pub enum Curve {
     PrGain,
 }
 
-/// How the curve runs between two thresholds.
+/// How heights between two thresholds are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
 pub enum Summation {
-    /// In the middle.
+    /// The mean of the heights at both thresholds.
     #[choice("interpolation")]
     Interpolation,
-    /// At the lower end.
+    /// The lower of the two heights.
     #[choice("minoring")]
     Minoring,
-    /// At the upper end.
+    /// The higher of the two heights.
     #[choice("majoring")]
     Majoring,
 }
@@ -142,7 +142,7 @@ impl Auc {
         })
     }
 
-    /// The area under the curve of one label.
+    /// Returns the area under the curve of one label, or `None` if it is undefined.
     fn area(&self, counts: &[Counts]) -> Option<f64> {
         let first = counts.first()?;
         let positives = first.true_positives + first.false_negatives;
@@ -154,7 +154,7 @@ impl Auc {
             return None;
         }
         if self.curve == Curve::Pr && self.summation_method == Summation::Interpolation {
-            return Some(counts.windows(2).map(|pair| between(&pair[0], &pair[1])).sum());
+            return Some(counts.windows(2).map(|pair| precision_recall_area(&pair[0], &pair[1])).sum());
         }
         let point = |counts: &Counts| {
             let recall = ratio(counts.true_positives, counts.true_positives + counts.false_negatives);
@@ -181,26 +181,27 @@ impl Auc {
     }
 }
 
-/// The area under the precision-recall curve between two thresholds, along which true positives grow in proportion to positives.
-fn between(low: &Counts, high: &Counts) -> f64 {
+/// Returns the area under the precision-recall curve between two thresholds. Between them, true positives
+/// grow in proportion to predicted positives.
+fn precision_recall_area(low: &Counts, high: &Counts) -> f64 {
     let predicted = |counts: &Counts| counts.true_positives + counts.false_positives;
     let more = low.true_positives - high.true_positives;
-    let slope = ratio(more, (predicted(low) - predicted(high)).max(0.0));
-    let intercept = high.true_positives - slope * predicted(high);
-    let grown = if predicted(low) > 0.0 && predicted(high) > 0.0 { predicted(low) / predicted(high) } else { 1.0 };
-    ratio(slope * (more + intercept * grown.ln()), high.true_positives + high.false_negatives)
+    let derivative = ratio(more, (predicted(low) - predicted(high)).max(0.0));
+    let intercept = high.true_positives - derivative * predicted(high);
+    let growth = if predicted(low) > 0.0 && predicted(high) > 0.0 { predicted(low) / predicted(high) } else { 1.0 };
+    ratio(derivative * (more + intercept * growth.ln()), high.true_positives + high.false_negatives)
 }
 
 fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
-/// What each label's curve is made of.
+/// The counts of each label's curve.
 #[state]
 #[derive(Default)]
 pub struct Curves {
     confusion: Confusion,
-    /// Of each label the logits whose probabilities float32 doesn't tell apart; empty where there are none.
+    /// The saturated logits of each label; empty if there are none.
     saturated: Vec<Saturated>,
 }
 

@@ -1,5 +1,6 @@
-//! What was predicted above which threshold: the state behind every metric of true and false positives. A label that is neither 0 nor 1
-//! is refused. A prediction that is NaN makes every count NaN.
+//! Confusion counts at thresholds, the state of all metrics of true and false positives.
+//!
+//! A label other than 0 or 1 is an error. A NaN prediction makes every count NaN.
 
 use plugfit_api::{
     Scratch,
@@ -40,8 +41,10 @@ impl Thresholds {
         }
     }
 
+    /// Checks the thresholds.
+    ///
     /// # Errors
-    /// There is none, or one isn't between 0 and 1.
+    /// Returns an error if there is no threshold, or if one isn't between 0 and 1.
     pub fn check(&self) -> Result<()> {
         match self.as_slice() {
             [] => Err(Error::config("thresholds", "must hold at least one threshold")),
@@ -55,15 +58,15 @@ impl Thresholds {
     }
 }
 
-/// Of the elements that lie above exactly the `i` least thresholds the weight of the positive and of the negative ones, label after
-/// label; empty before anything was seen.
+/// For each label, bucket `i` stores the weights of positive and negative elements above exactly the `i` least
+/// thresholds. Empty before the first batch.
 #[state]
 #[derive(Default)]
 pub struct Confusion {
     buckets: Vec<[f64; 2]>,
 }
 
-/// The four counts at one threshold, in weights.
+/// The four counts at one threshold, as sums of weights.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub true_positives: f64,
@@ -72,30 +75,31 @@ pub struct Counts {
     pub false_negatives: f64,
 }
 
-/// Which elements count, and between which thresholds they lie.
+/// Which elements count, and how they are assigned to buckets.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub buckets: Buckets,
-    /// Only the `k` greatest of a row may count as positive.
+    /// Only the `k` greatest predictions of a row can be positive.
     pub top_k: Option<usize>,
-    /// Only this column counts.
+    /// The only column that counts.
     pub class_id: Option<usize>,
-    /// Whether columns are counted apart.
+    /// Whether columns are counted separately.
     pub multi_label: bool,
-    /// A factor for each column, or none.
+    /// A weight for each column, or empty.
     pub label_weights: Vec<f64>,
     /// Whether predictions are logits.
     pub from_logits: bool,
 }
 
-/// How the bucket of a prediction is found: its number is that of the thresholds below the prediction.
+/// The thresholds. The bucket of a prediction is the number of thresholds below it.
 #[derive(Clone, Debug)]
 pub enum Buckets {
-    /// Above this one, or not.
+    /// A single threshold.
     Single(f64),
-    /// From 0 to 1 in equal parts. The ends of an AUC's thresholds lie beyond 0 and 1, so that all predictions are above the first.
+    /// Evenly spaced thresholds from 0 to 1. With `beyond`, as for an AUC, the first is below 0 and the last above 1,
+    /// so that all predictions are above the first.
     Even { thresholds: usize, beyond: bool },
-    /// Rising, and where each was asked for.
+    /// Thresholds in ascending order, and the position of each in the configuration.
     Sorted { thresholds: Vec<f64>, order: Vec<usize> },
 }
 
@@ -104,16 +108,16 @@ pub struct Seen {
     pub label: usize,
     pub y_pred: f64,
     pub bucket: usize,
-    /// 0: it is positive; 1: negative.
+    /// 0: positive; 1: negative.
     pub class: usize,
     pub weight: f64,
 }
 
-/// What isn't among the first `k`.
+/// The prediction of elements outside the `top_k`; below every threshold.
 pub const LEAST: f64 = -1e10;
 
 impl Rule {
-    /// Every element, at these thresholds.
+    /// Creates a rule that counts every element at the given thresholds.
     pub fn new(thresholds: &[f64]) -> Self {
         let buckets = match thresholds {
             [single] => Buckets::Single(*single),
@@ -127,7 +131,7 @@ impl Rule {
         Rule::of(buckets)
     }
 
-    /// The thresholds of a curve: those between 0 and 1, and one beyond each end.
+    /// Creates the rule of a curve: thresholds between 0 and 1, and one beyond each end.
     pub fn of_curve(inner: Option<&[f64]>, count: usize) -> Self {
         let even = |inner: &[f64]| is_even(&[&[0.0], inner, &[1.0]].concat());
         Rule::of(match inner {
@@ -154,7 +158,8 @@ impl Rule {
         }
     }
 
-    /// In float32 where predictions are, so that one of 0.3 isn't above a threshold of 0.3.
+    /// Returns the bucket of a prediction. float32 predictions (`single`) are compared in float32, so that 0.3 isn't
+    /// above a threshold of 0.3.
     #[inline]
     fn bucket(&self, prediction: f64, single: bool) -> usize {
         let above = |threshold: f64| {
@@ -175,18 +180,18 @@ impl Rule {
         }
     }
 
-    /// Takes in a batch.
+    /// Updates the counts with a batch.
     ///
     /// # Errors
-    /// The inputs don't fit each other, or the rule; a label is neither 0 nor 1.
+    /// Returns an error if the inputs don't fit each other or the rule, or if a label is neither 0 nor 1.
     pub fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
         self.update_seeing(confusion, inputs, |_| ())
     }
 
-    /// The same, and `see` is shown what counts.
+    /// The same as [`update`](Self::update), and calls `see` with each element that counts.
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// Returns the errors of [`update`](Self::update).
     pub fn update_seeing(
         &self,
         confusion: &mut Confusion,
@@ -197,7 +202,7 @@ impl Rule {
         let single = y_pred.as_slice::<f64>().is_none();
         let columns = match (y_pred.rank(), self.top_k) {
             (2.., _) => y_pred.rows_and_columns().1,
-            // The greatest of a vector: it is one row.
+            // With `top_k`, a vector is one row.
             (_, Some(_)) => y_pred.len(),
             _ => 1,
         };
@@ -221,7 +226,7 @@ impl Rule {
             let label = if self.multi_label { here } else { 0 };
             let buckets = &mut confusion.buckets[label * per_label..][..per_label];
             if y_pred.is_nan() {
-                // Every count holds the first bucket or the last.
+                // Every count includes the first or the last bucket.
                 (buckets[0], buckets[per_label - 1]) = ([f64::NAN; 2], [f64::NAN; 2]);
                 return;
             }
@@ -239,7 +244,7 @@ impl Rule {
             seen += 1;
             if seen == columns {
                 for (i, &y_pred) in predictions.iter().enumerate() {
-                    // Of equal predictions the first come first.
+                    // Ties are ordered by index.
                     let better = |(j, other): (usize, &f64)| *other > y_pred || *other == y_pred && j < i;
                     let among = predictions.iter().enumerate().filter(|other| better(*other)).count() < k;
                     add(labels[i], if among { y_pred } else { LEAST }, weights[i]);
@@ -267,8 +272,10 @@ impl Rule {
         Ok(())
     }
 
+    /// Adds the counts of `other`.
+    ///
     /// # Errors
-    /// They have seen other numbers of labels.
+    /// Returns an error if the numbers of labels differ.
     pub fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
         if other.buckets.is_empty() {
             return Ok(());
@@ -278,7 +285,7 @@ impl Rule {
             return Ok(());
         }
         if confusion.buckets.len() != other.buckets.len() {
-            return Err(Error::state("one has seen more labels than the other"));
+            return Err(Error::state("the states have different numbers of labels"));
         }
         for (bucket, other) in confusion.buckets.iter_mut().zip(&other.buckets) {
             bucket[0] += other[0];
@@ -287,12 +294,13 @@ impl Rule {
         Ok(())
     }
 
-    /// For each label the counts at each threshold, as asked for; empty before anything was seen.
+    /// Returns for each label the counts at each threshold, in the order of the configuration; empty before the first
+    /// batch.
     pub fn counts(&self, confusion: &Confusion) -> Vec<Vec<Counts>> {
         let label = |buckets: &[[f64; 2]]| {
             let mut counts = vec![Counts::default(); self.thresholds()];
             let [mut positives, mut negatives] = [0.0; 2];
-            // From the greatest threshold down, above it is what lies in the buckets behind it.
+            // In descending order: elements above a threshold are those in the buckets after it.
             for i in (0..self.thresholds()).rev() {
                 positives += buckets[i + 1][0];
                 negatives += buckets[i + 1][1];
@@ -317,7 +325,7 @@ impl Rule {
     }
 }
 
-/// As Keras decides it: within 1e-7, or a hundred-thousandth of the threshold.
+/// Returns whether thresholds are evenly spaced, with Keras's tolerances: 1e-7 absolute plus 1e-5 relative.
 fn is_even(thresholds: &[f64]) -> bool {
     let last = thresholds.len() as f64 - 1.0;
     let even = |(i, threshold): (usize, &f64)| {
@@ -328,7 +336,7 @@ fn is_even(thresholds: &[f64]) -> bool {
 }
 
 impl Confusion {
-    /// Whether anything with a weight was seen.
+    /// Returns whether all weights are 0.
     pub fn is_empty(&self) -> bool {
         self.buckets.iter().all(|bucket| *bucket == [0.0; 2])
     }
@@ -349,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prediction_that_is_nan_leaves_no_count() {
+    fn a_nan_prediction_makes_every_count_nan() {
         for rule in [Rule::new(&[0.5]), Rule::new(&[0.2, 0.6]), Rule::of_curve(None, 5)] {
             let counts = counts(&rule, &[1.0, 0.0, 1.0], &[0.9, f32::NAN, 0.1]);
             assert!(counts.as_flattened().iter().all(|count| count.is_nan()), "{counts:?}");
@@ -363,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_keep_the_order_they_were_given_in() {
+    fn results_have_the_order_of_the_thresholds() {
         let (y_true, y_pred) = ([1.0, 0.0, 1.0, 0.0], [0.9, 0.5, 0.3, 0.1]);
         let rising = counts(&Rule::new(&[0.2, 0.6]), &y_true, &y_pred);
         let falling = counts(&Rule::new(&[0.6, 0.2]), &y_true, &y_pred);
@@ -372,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn even_thresholds_count_as_single_ones_do() {
+    fn even_thresholds_equal_single_thresholds() {
         let (y_true, y_pred) = ([1.0, 0.0, 1.0, 0.0, 1.0], [0.9, 0.5, 0.3, 0.1, 0.75]);
         let all = counts(&Rule::new(&[0.0, 0.25, 0.5, 0.75, 1.0]), &y_true, &y_pred);
         for (threshold, together) in [0.0, 0.25, 0.5, 0.75, 1.0].into_iter().zip(all) {

@@ -1,12 +1,12 @@
-//! How well predictions and labels go together along an axis.
+//! Correlation of predictions and labels along an axis.
 //!
-//! Where that is the axis of the samples, the first, there is a value for each column of all samples seen, whatever batches they came in;
-//! else there is one for each line within a sample, and the result is their weighted mean.
+//! Along the first axis, that of the samples, each column has one value over all samples, independent of the batches.
+//! Along another axis, each line within a sample has a value, and the result is their weighted mean.
 
 use super::moments::{Moments, Seen};
 use plugfit_api::prelude::*;
 
-macro_rules! along {
+macro_rules! correlation_metric {
     ($name:ident, $moments:ident => $value:expr) => {
         impl Metric for $name {
             type State = Seen;
@@ -30,8 +30,8 @@ macro_rules! along {
     };
 }
 
-/// The mean of the cosine of the angle between `y_true` and `y_pred`, from -1 to 1; the loss of this name has the other sign. Along the
-/// first axis it is that of all samples, where Keras has the mean of the batches'.
+/// Cosine similarity: the mean cosine of the angle between `y_true` and `y_pred`, from -1 to 1. The loss of this name
+/// has the opposite sign. Along the first axis it is computed over all samples; Keras returns the mean over batches.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.9641238}"#
@@ -59,15 +59,15 @@ pub struct CosineSimilarity {
     axis: i64,
 }
 
-along! { CosineSimilarity, moments => {
-    // Keras's epsilon keeps the cosine of a vector of zeros finite.
+correlation_metric! { CosineSimilarity, moments => {
+    // As in Keras, 1e-7 keeps the cosine of a zero vector finite.
     let length = |mean: f64, squares: f64| (squares + moments.weight * mean * mean).sqrt().max(1e-7);
     let dot = moments.products + moments.weight * moments.mean_true * moments.mean_pred;
     dot / length(moments.mean_true, moments.true_squares) / length(moments.mean_pred, moments.pred_squares)
 } }
 
-/// The mean of the correlation between `y_true` and `y_pred`, from -1 to 1; of a constant it is not a number. Along the first axis it is that
-/// of all samples, where Keras has the mean of the batches'. Pearson 1895.
+/// Pearson correlation: the mean correlation of `y_true` and `y_pred`, from -1 to 1; NaN for constants. Along the first
+/// axis it is computed over all samples; Keras returns the mean over batches. Pearson 1895.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.6636634}"#)]
 #[config(
@@ -86,12 +86,13 @@ pub struct PearsonCorrelation {
     axis: i64,
 }
 
-along! { PearsonCorrelation, moments => {
+correlation_metric! { PearsonCorrelation, moments => {
     moments.products / moments.true_squares.sqrt() / moments.pred_squares.sqrt()
 } }
 
-/// The mean of the concordance between `y_true` and `y_pred`, from -1 to 1: correlation that is lost where their means or variances
-/// differ. Along the first axis it is that of all samples, where Keras has the mean of the batches'. Lin 1989.
+/// Concordance correlation: the mean concordance of `y_true` and `y_pred`, from -1 to 1. It is the correlation, reduced
+/// by differences of the means and variances. Along the first axis it is computed over all samples; Keras returns the
+/// mean over batches. Lin 1989.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.4776995}"#)]
 #[config(
@@ -109,10 +110,10 @@ pub struct ConcordanceCorrelation {
     axis: i64,
 }
 
-along! { ConcordanceCorrelation, moments => {
-    let apart = moments.mean_true - moments.mean_pred;
-    let norm = moments.true_squares + moments.pred_squares + moments.weight * apart * apart;
-    // Two equal constants agree in nothing, as Keras has it.
+correlation_metric! { ConcordanceCorrelation, moments => {
+    let difference = moments.mean_true - moments.mean_pred;
+    let norm = moments.true_squares + moments.pred_squares + moments.weight * difference * difference;
+    // Two equal constants have a concordance of 0, as in Keras.
     if norm == 0.0 { 0.0 } else { 2.0 * moments.products / norm }
 } }
 
@@ -144,7 +145,7 @@ mod tests {
 
     const ROWS: [[f64; 2]; 6] = [[1.0, 2.5], [2.0, 1.5], [4.0, 3.0], [0.5, 0.25], [-1.0, 0.75], [3.0, 2.0]];
 
-    /// The first two are scipy's pearsonr and Lin's formula of all rows.
+    /// The first two expected values are scipy's pearsonr and Lin's formula over all rows.
     fn each(check: impl Fn(&dyn Fn(&[Rows<'_>]) -> f64, f64)) {
         let pearson = PearsonCorrelation { axis: 0 };
         let concordance = ConcordanceCorrelation { axis: -2 };
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn along_the_samples_the_batches_they_come_in_change_nothing() {
+    fn along_the_samples_the_batch_size_changes_nothing() {
         each(|value, expected| {
             for size in [6, 3, 2, 1] {
                 let found = value(&ROWS.chunks(size).collect::<Vec<_>>());
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_states_are_as_one() {
+    fn merged_states_equal_a_single_state() {
         let metric = PearsonCorrelation { axis: 0 };
         let mut first = seen(&metric, &[&ROWS[..2]], None);
         metric.merge(&mut first, &seen(&metric, &[&ROWS[2..]], None)).unwrap();
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_weight_0_is_as_if_it_were_not_there() {
+    fn a_sample_of_weight_0_is_ignored() {
         let metric = PearsonCorrelation { axis: 0 };
         let rows = [&ROWS[..], &[[f64::NAN, 1.0], [9.0, f64::INFINITY]]].concat();
         let weight = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0];
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn far_from_0_no_digits_are_lost_and_a_constant_has_no_correlation() {
+    fn large_means_lose_no_accuracy_and_a_constant_has_no_correlation() {
         let metric = PearsonCorrelation { axis: 0 };
         let far = ROWS.map(|[t, p]| [t + 1e9, p - 1e9]);
         let found = value(&metric, &seen(&metric, &far.chunks(2).collect::<Vec<_>>(), None));
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_samples_and_along_them_do_not_mix() {
+    fn lines_within_samples_and_along_samples_do_not_mix() {
         let metric = PearsonCorrelation { axis: -1 };
         let (t, p) = ([1.0f32, 2.0, 3.0], [2.0f32, 1.0, 4.0]);
         let update = |seen: &mut Seen, shape: &[i64]| {

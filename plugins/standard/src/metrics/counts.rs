@@ -1,11 +1,11 @@
-//! True and false positives and negatives at thresholds, and the shares made of them.
+//! Counts of true and false positives and negatives at thresholds, and precision and recall.
 
 use super::confusion::{Confusion, Counts, LEAST, Rule, Thresholds};
 use plugfit_api::prelude::*;
 use std::sync::OnceLock;
 
-/// One number for each threshold; a single one if there is a single threshold.
-fn of_thresholds(counts: &[Vec<Counts>], of: impl Fn(&Counts) -> f64) -> Outcome {
+/// Returns one number for each threshold, or a scalar for a single threshold.
+fn per_threshold(counts: &[Vec<Counts>], of: impl Fn(&Counts) -> f64) -> Outcome {
     match counts.first().map(Vec::as_slice) {
         None => Outcome::Undefined,
         Some([single]) => Outcome::Scalar(of(single)),
@@ -13,23 +13,23 @@ fn of_thresholds(counts: &[Vec<Counts>], of: impl Fn(&Counts) -> f64) -> Outcome
     }
 }
 
-/// 0 where nothing was predicted, as in Keras.
-fn share(of: f64, others: f64) -> f64 {
-    if of + others == 0.0 { 0.0 } else { of / (of + others) }
+/// Returns `part / (part + rest)`, or 0 if both are 0, as in Keras.
+fn share(part: f64, rest: f64) -> f64 {
+    if part + rest == 0.0 { 0.0 } else { part / (part + rest) }
 }
 
-macro_rules! share {
+macro_rules! ratio_metric {
     ($(#[$doc:meta])* $name:ident, $others:ident) => {
         #[derive(Clone, Debug, Config)]
         $(#[$doc])*
         #[config(base(name = None), check = Self::check)]
         pub struct $name {
-            /// Predictions above it are positive: a number, or a list with a result for each; null: 0.5, or with `top_k` none.
+            /// Predictions above it are positive; a list yields one result for each. Null: 0.5, or none with `top_k`.
             thresholds: Option<Thresholds>,
-            /// Only the `top_k` greatest predictions of a row can be positive.
+            /// Only the `top_k` greatest predictions of a row can be positive; null: all.
             #[config(range = 1..)]
             top_k: Option<u64>,
-            /// Only this class counts.
+            /// The only column that counts; null: all.
             class_id: Option<u64>,
             #[config(skip)]
             rule: OnceLock<Rule>,
@@ -69,14 +69,14 @@ macro_rules! share {
                     return Ok(Outcome::Undefined);
                 }
                 let of = |counts: &Counts| share(counts.true_positives, counts.$others);
-                Ok(of_thresholds(&self.rule().counts(confusion), of))
+                Ok(per_threshold(&self.rule().counts(confusion), of))
             }
         }
     };
 }
 
-share! {
-    /// Of what was predicted positive, the share that is: `TP / (TP + FP)`.
+ratio_metric! {
+    /// Precision: `TP / (TP + FP)`, the share of predicted positives that are positive.
     #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"top_k": 1}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#)]
     #[config(example = r#"{"config": {"class_id": 1, "thresholds": 0.4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "gives": 1}"#)]
@@ -92,8 +92,8 @@ share! {
     #[config(example = r#"{"config": {"thresholds": 1.5}, "refused": "thresholds"}"#)]
     Precision, false_positives
 }
-share! {
-    /// Of what is positive, the share that was predicted: `TP / (TP + FN)`.
+ratio_metric! {
+    /// Recall: `TP / (TP + FN)`, the share of positives that are predicted positive.
     #[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"top_k": 2, "class_id": 0}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#)]
     #[config(example = r#"{"config": {"top_k": 1}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0}"#)]
@@ -109,13 +109,13 @@ share! {
     Recall, false_negatives
 }
 
-macro_rules! count {
+macro_rules! count_metric {
     ($(#[$doc:meta])* $name:ident, $of:ident, $direction:ident) => {
         #[derive(Clone, Debug, Config)]
         $(#[$doc])*
         #[config(base(name = None), check = Self::check)]
         pub struct $name {
-            /// Predictions above it are positive: a number, or a list with a result for each; null: 0.5.
+            /// Predictions above the threshold are positive; a list yields one result for each. Null: 0.5.
             thresholds: Option<Thresholds>,
             #[config(skip)]
             rule: OnceLock<Rule>,
@@ -151,14 +151,14 @@ macro_rules! count {
                     let thresholds = self.thresholds.as_ref().map_or(1, |thresholds| thresholds.as_slice().len());
                     counts.push(vec![Counts::default(); thresholds]);
                 }
-                Ok(of_thresholds(&counts, |counts| counts.$of))
+                Ok(per_threshold(&counts, |counts| counts.$of))
             }
         }
     };
 }
 
-count! {
-    /// The weight of the positive elements that were predicted positive.
+count_metric! {
+    /// The total weight of positive elements that are predicted positive.
     #[config(example = r#"{"config": {"thresholds": [0.3, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [3, 2]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 3.5}"#)]
     #[config(example = r#"{"config": {"thresholds": [0, 0.25, 0.5, 0.75, 1]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [4.5, 4.5, 4, 3, 0]}"#)]
@@ -168,22 +168,22 @@ count! {
     #[config(example = r#"{"y_true": [1, 0.2], "y_pred": [0.8, 0.8], "sample_weight": [1, 0], "gives": 1}"#)]
     TruePositives, true_positives, Maximize
 }
-count! {
-    /// The weight of the negative elements that were predicted negative.
+count_metric! {
+    /// The total weight of negative elements that are predicted negative.
     #[config(example = r#"{"config": {"thresholds": [0.15, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [1, 2]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 3}"#)]
     #[config(example = r#"{"config": {"thresholds": [0.7, 0.5, 0.25]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [5, 4, 4]}"#)]
     TrueNegatives, true_negatives, Maximize
 }
-count! {
-    /// The weight of the negative elements that were predicted positive.
+count_metric! {
+    /// The total weight of negative elements that are predicted positive.
     #[config(example = r#"{"config": {"thresholds": [0.3, 0.7]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [1, 0]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 0}"#)]
     #[config(example = r#"{"config": {"thresholds": [0.7, 0.5, 0.25]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [0.25, 1.25, 1.25]}"#)]
     FalsePositives, false_positives, Minimize
 }
-count! {
-    /// The weight of the positive elements that were predicted negative.
+count_metric! {
+    /// The total weight of positive elements that are predicted negative.
     #[config(example = r#"{"config": {"thresholds": [0.3, 0.5]}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": [0, 1]}"#)]
     #[config(example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 0.5}"#)]
     #[config(example = r#"{"config": {"thresholds": [0, 0.25, 0.5, 0.75, 1]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [0, 0, 0.5, 1.5, 4.5]}"#)]

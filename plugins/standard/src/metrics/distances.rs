@@ -1,9 +1,9 @@
-//! How far predictions are off, where that isn't the mean of a loss.
+//! Regression errors that aren't the mean of a loss.
 
 use crate::losses::LogCosh;
 use plugfit_api::prelude::*;
 
-/// The root of the mean of `(y_pred - y_true)²` over all elements seen, each with the weight of its sample.
+/// Root mean squared error: the root of the weighted mean of `(y_pred - y_true)²` over all elements of all batches.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.6943651}"#
@@ -16,7 +16,7 @@ use plugfit_api::prelude::*;
 )]
 pub struct RootMeanSquaredError;
 
-/// Weight times squared error, and weight.
+/// The weighted sum of squared errors, and the total weight.
 #[state]
 #[derive(Copy, Default)]
 pub struct Squares {
@@ -56,7 +56,7 @@ impl Metric for RootMeanSquaredError {
     }
 }
 
-/// The mean of `ln(cosh(y_pred - y_true))`.
+/// Log-cosh error: the mean of `ln(cosh(y_pred - y_true))`.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = "logcosh"), aliases("logcosh"))]
 #[config(

@@ -1,20 +1,23 @@
-//! The harmonic mean of precision and recall. A label that is neither 0 nor 1 is refused. A prediction that is NaN makes the score of its
-//! class NaN, and those of all classes where it decides which of the row is the greatest.
+//! F-scores, harmonic means of precision and recall.
+//!
+//! A label other than 0 or 1 is an error. A NaN prediction makes the score of its class NaN. Without a threshold it
+//! makes the scores of all classes NaN, because the greatest of its row is undefined.
 
 use plugfit_api::prelude::*;
 
-/// How the classes' scores become one.
+/// How the scores of the classes are averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
 pub enum Average {
-    /// From the counts of all classes together.
+    /// The score of the summed counts of all classes.
     Micro,
-    /// Their mean.
+    /// The mean of the scores.
     Macro,
-    /// Their mean by how often each class is true.
+    /// The mean of the scores, weighted by the frequency of each class in the labels.
     Weighted,
 }
 
-/// F-score: `(1 + beta²) precision recall / (beta² precision + recall)`, for each column of `y_pred`. van Rijsbergen 1979.
+/// F-score: `(1 + beta²) precision recall / (beta² precision + recall)` for each column of `y_pred`.
+/// van Rijsbergen 1979.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("fbeta_score"), base(name = "fbeta_score"))]
 #[config(
@@ -42,17 +45,17 @@ pub enum Average {
     example = r#"{"y_true": [[0, 1], [1, 2]], "y_pred": [[0.5, 0.6], [0.3, 0.2]], "refused": "2 in row 1, column 1"}"#
 )]
 pub struct FBetaScore {
-    /// How the classes' scores become one; null: a score for each.
+    /// How the scores of the classes are averaged; null: one score for each class.
     average: Option<Average>,
-    /// How much more recall counts than precision.
+    /// The weight of recall relative to precision.
     #[config(default = 1.0, above = 0.0)]
     beta: f64,
-    /// Predictions above it are positive; null: the greatest of each row.
+    /// Predictions above the threshold are positive; null: the greatest prediction of each row is positive.
     #[config(above = 0.0, range = ..=1.0)]
     threshold: Option<f64>,
 }
 
-/// F-score with `beta` 1: the harmonic mean of precision and recall.
+/// F1 score: the harmonic mean of precision and recall, the F-score with `beta` 1.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": [0, 0.5, 0.9999997]}"#
@@ -73,14 +76,14 @@ pub struct FBetaScore {
     example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.5, 0.6], [0.3, 0.2], [0.1, 0.7]], "sample_weight": [[1.0, 2.0], [0.5, 1.0], [3.0, 0.25]], "gives": [0.25, 1]}"#
 )]
 pub struct F1Score {
-    /// How the classes' scores become one; null: a score for each.
+    /// How the scores of the classes are averaged; null: one score for each class.
     average: Option<Average>,
-    /// Predictions above it are positive; null: the greatest of each row.
+    /// Predictions above the threshold are positive; null: the greatest prediction of each row is positive.
     #[config(above = 0.0, range = ..=1.0)]
     threshold: Option<f64>,
 }
 
-/// For each class the weight of true positives, of false positives, of false negatives and of what is true; empty at first.
+/// The weights of true positives, false positives, false negatives and positive labels of each class; initially empty.
 #[state]
 #[derive(Default)]
 pub struct Classes {
@@ -103,14 +106,14 @@ impl Classes {
         if self.counts.len() != classes {
             return Err(Error::input(format!("y_pred has {classes} classes, and {} until now", self.counts.len())));
         }
-        // A weight for each class of each row, as Keras 3.16 takes it; else one for each row.
+        // A weight for each class of each row, as in Keras 3.16, or else one weight for each row.
         let each = inputs.weight().filter(|weight| weight.shape() == y_pred && y_true == y_pred && classes > 1);
         let tensors = [("y_true", inputs.y_true()?), ("y_pred", inputs.y_pred()?)];
         let inputs = Inputs::new(&tensors, inputs.weight().filter(|_| each.is_none()), None);
         let mut first = 0;
         inputs.for_each_row(|y_true, y_pred, row_weight| {
             let weight = |i: usize| each.map_or(row_weight, |weight| weight.get_f64(first + i));
-            // NaN where one of the row is NaN and counts.
+            // NaN if any prediction of the row with weight is NaN.
             let mut greatest = f64::NEG_INFINITY;
             for (i, &p) in y_pred.iter().enumerate() {
                 if p > greatest || p.is_nan() && weight(i) != 0.0 {
@@ -129,7 +132,7 @@ impl Classes {
                 }
                 let positive = match threshold {
                     Some(threshold) => p as f32 > threshold as f32,
-                    // All that share the greatest, but for zeros.
+                    // All predictions equal to the greatest, except zeros.
                     None => p >= greatest && p.abs() > 1e-9,
                 };
                 let p = f64::from(u8::from(positive));
@@ -145,7 +148,7 @@ impl Classes {
             self.counts.clone_from(&other.counts);
         } else if !other.counts.is_empty() {
             if self.counts.len() != other.counts.len() {
-                return Err(Error::state("one has seen more classes than the other"));
+                return Err(Error::state("the states have different numbers of classes"));
             }
             self.counts.as_flattened_mut().iter_mut().zip(other.counts.as_flattened()).for_each(|(a, b)| *a += b);
         }

@@ -1,10 +1,10 @@
-//! Intersection over union of what is predicted to be of a class and what is. Jaccard 1901.
+//! Intersection over union of predicted and true classes. Jaccard 1901.
 //!
-//! An id that isn't whole is refused. A number for a class that is NaN makes every class's share NaN.
+//! An id that isn't a whole number is an error. A NaN score makes the value of every class NaN.
 
 use plugfit_api::{Tensor, prelude::*};
 
-/// What of each class was seen; empty at first.
+/// The weights of each class; initially empty.
 #[state]
 #[derive(Default)]
 pub struct Overlaps {
@@ -15,44 +15,44 @@ pub struct Overlaps {
 #[state]
 #[derive(Default)]
 struct Overlap {
-    /// Where it was predicted and true.
+    /// The weight of elements of this class in both labels and predictions.
     both: f64,
-    /// Where it was true.
+    /// The weight of elements with this label.
     there: f64,
-    /// Where it was predicted.
+    /// The weight of elements with this prediction.
     predicted: f64,
 }
 
-/// Where class ids come from.
+/// How class ids are read from a tensor.
 #[derive(Clone, Copy, Debug)]
 enum Ids {
-    /// They stand there. As in Keras's tests, a pair with an id that is none of the classes doesn't count.
+    /// Elements are ids. As in Keras's tests, a pair with an id out of range doesn't count.
     Any,
-    /// They stand there, and one that is none of the classes is refused.
+    /// Elements are ids, and an id out of range is an error.
     Classes,
-    /// Where the greatest is along this axis.
+    /// The id is the index of the greatest element along this axis.
     OneHot(i64),
-    /// 1 where it isn't below the threshold.
+    /// The id is 1 if the element is at least the threshold, else 0.
     Above(f64),
 }
 
-/// The ids of an array, one after another.
+/// Reads the ids of a tensor.
 struct Reader<'a> {
     tensor: Tensor<'a>,
     name: &'static str,
     ids: Ids,
-    /// The length of the axis of the classes, and how many elements lie between two of its own.
+    /// The length of the class axis, and its stride in elements.
     along: usize,
     between: usize,
 }
 
-/// What stands where an id does.
+/// An id that was read.
 #[derive(Clone, Copy, PartialEq)]
 enum Id {
     Class(usize),
-    /// None of the classes.
+    /// An id out of range.
     Other,
-    /// One of the numbers that it follows from is NaN.
+    /// One of the scores is NaN.
     Nan,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         if class < classes { Id::Class(class) } else { Id::Other }
     }
 
-    /// Refuses ids that can't be, but for those of weight 0 and of the class that is ignored.
+    /// Checks the ids, except for those that are `absent`: of weight 0 or of the ignored class.
     fn check(&self, inputs: &Inputs<'_>, classes: usize, absent: impl Fn(usize) -> bool) -> Result<()> {
         let name = self.name;
         match self.ids {
@@ -128,12 +128,12 @@ impl Overlaps {
         if y_pred.count() != count {
             let shapes = (y_true.tensor.shape(), y_pred.tensor.shape());
             let message = format!(
-                "y_true of shape {:?} and y_pred of shape {:?} hold other numbers of classes",
+                "y_true of shape {:?} and y_pred of shape {:?} contain different numbers of classes",
                 shapes.0, shapes.1
             );
             return Err(Error::input(message));
         }
-        // One for all, one for each, or one for each of what leads.
+        // One weight for all elements, one for each, or one for each index of the leading axes.
         let each = match inputs.weight() {
             None => None,
             Some(weight) if !weight.is_empty() && count % weight.len() == 0 => Some((weight, count / weight.len())),
@@ -159,7 +159,7 @@ impl Overlaps {
             self.classes.resize(classes, Overlap::default());
         }
         if self.classes.len() != classes {
-            return Err(Error::state(format!("the state is of {} classes, not {classes}", self.classes.len())));
+            return Err(Error::state(format!("the state has {} classes, not {classes}", self.classes.len())));
         }
         for i in 0..count {
             let weight = weight(i);
@@ -196,7 +196,7 @@ impl Overlaps {
         Ok(())
     }
 
-    /// The mean over those of these classes that were seen.
+    /// Returns the mean over those target classes that occur in labels or predictions.
     fn result(&self, targets: impl Iterator<Item = usize>) -> Outcome {
         let (mut sum, mut seen) = (0.0, 0.0);
         for class in targets.filter_map(|target| self.classes.get(target)) {
@@ -214,7 +214,7 @@ fn ids(sparse: bool, axis: i64) -> Ids {
     if sparse { Ids::Any } else { Ids::OneHot(axis) }
 }
 
-/// Beside labels that are one-hot.
+/// Returns how predictions are read if labels are one-hot.
 fn classes(sparse: bool, axis: i64) -> Ids {
     if sparse { Ids::Classes } else { Ids::OneHot(axis) }
 }
@@ -236,7 +236,7 @@ macro_rules! iou {
             const STATE_VERSION: u32 = 2;
             fn info(&$self) -> MetricInfo {
                 let dtypes: Vec<String> = ["int32", "float32", "float64", "int64", "uint8"].map(str::to_owned).to_vec();
-                // Classes along the rows make one id of all rows.
+                // If the class axis is the first axis, an id depends on all rows.
                 let along_rows = $ids.iter().any(|ids| matches!(ids, Ids::OneHot(0)));
                 MetricInfo {
                     dtypes: vec![dtypes; 2],
@@ -261,8 +261,8 @@ macro_rules! iou {
     };
 }
 
-/// The mean intersection over union of some classes; those that were neither predicted nor true don't count. As in Keras, whole ids that
-/// are none of the classes don't count either.
+/// The mean intersection over union of the target classes. Classes that occur neither in labels nor in predictions
+/// don't count. As in Keras, whole ids out of range don't count either.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
 #[config(
@@ -282,20 +282,20 @@ macro_rules! iou {
 )]
 #[config(example = r#"{"config": {"num_classes": 2, "target_class_ids": [2]}, "refused": "target_class_ids"}"#)]
 pub struct IoU {
-    /// How many classes there are.
+    /// The number of classes.
     #[config(range = 1..=100000)]
     num_classes: u64,
-    /// Those that count.
+    /// The classes that count.
     target_class_ids: Vec<u64>,
-    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
+    /// Elements with this label are ignored; the label may be out of range. Null: none is ignored.
     ignore_class: Option<i64>,
-    /// Whether `y_true` holds class ids and not a number for each class.
+    /// Whether `y_true` contains class ids instead of a score for each class.
     #[config(default = true)]
     sparse_y_true: bool,
-    /// Whether `y_pred` holds class ids and not a number for each class.
+    /// Whether `y_pred` contains class ids instead of a score for each class.
     #[config(default = true)]
     sparse_y_pred: bool,
-    /// The axis of the classes, where they aren't ids.
+    /// The axis of the classes, for inputs that aren't class ids.
     #[config(default = -1)]
     axis: i64,
 }
@@ -312,7 +312,7 @@ iou! {
     self.target_class_ids.iter().map(|&class| class as usize)
 }
 
-/// The mean intersection over union of all classes. As in Keras, whole ids that are none of the classes don't count.
+/// The mean intersection over union of all classes. As in Keras, whole ids out of range don't count.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None))]
 #[config(
@@ -328,18 +328,18 @@ iou! {
     example = r#"{"config": {"num_classes": 3, "sparse_y_true": false, "sparse_y_pred": false, "axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 0], [0, 0], [1, 1]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.5, 0.1], [0.3, 0.2], [0.2, 0.7]]], "gives": 0.6666667}"#
 )]
 pub struct MeanIoU {
-    /// How many classes there are.
+    /// The number of classes.
     #[config(range = 1..=100000)]
     num_classes: u64,
-    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
+    /// Elements with this label are ignored; the label may be out of range. Null: none is ignored.
     ignore_class: Option<i64>,
-    /// Whether `y_true` holds class ids and not a number for each class.
+    /// Whether `y_true` contains class ids instead of a score for each class.
     #[config(default = true)]
     sparse_y_true: bool,
-    /// Whether `y_pred` holds class ids and not a number for each class.
+    /// Whether `y_pred` contains class ids instead of a score for each class.
     #[config(default = true)]
     sparse_y_pred: bool,
-    /// The axis of the classes, where they aren't ids.
+    /// The axis of the classes, for inputs that aren't class ids.
     #[config(default = -1)]
     axis: i64,
 }
@@ -350,7 +350,8 @@ iou! {
     0..self.num_classes as usize
 }
 
-/// The mean intersection over union of what is above a threshold and of what isn't. A label that is neither 0 nor 1 is refused.
+/// The mean intersection over union of predictions at or above a threshold and of those below.
+/// A label other than 0 or 1 is an error.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
 #[config(
@@ -370,10 +371,10 @@ iou! {
 )]
 #[config(example = r#"{"y_true": [0, -1], "y_pred": [0.4, 0.3], "refused": "-1 in row 1"}"#)]
 pub struct BinaryIoU {
-    /// 0 is what is below the threshold, 1 what isn't.
+    /// The classes that count: 0 is below the threshold, 1 at or above it.
     #[config(default = [0, 1])]
     target_class_ids: Vec<u64>,
-    /// Predictions of at least this are of class 1.
+    /// Predictions at or above the threshold are of class 1.
     #[config(default = 0.5)]
     threshold: f64,
 }
@@ -389,7 +390,7 @@ iou! {
     self.target_class_ids.iter().map(|&class| class as usize)
 }
 
-/// The mean intersection over union of some classes, of one-hot labels.
+/// The mean intersection over union of the target classes, for one-hot labels.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None), check = Self::check)]
 #[config(
@@ -405,14 +406,14 @@ iou! {
     example = r#"{"config": {"num_classes": 2, "target_class_ids": [0], "axis": 0}, "y_true": [[1, 0, 0], [0, 1, 0]], "y_pred": [[0.6, 0.3, 0.2], [0.3, 0.7, 0.8]], "gives": 0.4999999}"#
 )]
 pub struct OneHotIoU {
-    /// How many classes there are.
+    /// The number of classes.
     #[config(range = 1..=100000)]
     num_classes: u64,
-    /// Those that count.
+    /// The classes that count.
     target_class_ids: Vec<u64>,
-    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
+    /// Elements with this label are ignored; the label may be out of range. Null: none is ignored.
     ignore_class: Option<i64>,
-    /// Whether `y_pred` holds class ids and not a number for each class.
+    /// Whether `y_pred` contains class ids instead of a score for each class.
     #[config(default = false)]
     sparse_y_pred: bool,
     /// The axis of the classes.
@@ -431,7 +432,7 @@ iou! {
     self.target_class_ids.iter().map(|&class| class as usize)
 }
 
-/// The mean intersection over union of all classes, of one-hot labels.
+/// The mean intersection over union of all classes, for one-hot labels.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = None))]
 #[config(
@@ -456,12 +457,12 @@ iou! {
     example = r#"{"config": {"num_classes": 2}, "y_true": [[1, 0], [0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.5, 0.2, 0.3]], "refused": "num_classes"}"#
 )]
 pub struct OneHotMeanIoU {
-    /// How many classes there are.
+    /// The number of classes.
     #[config(range = 1..=100000)]
     num_classes: u64,
-    /// Where `y_true` is this class nothing is looked at; it needn't be one of the classes.
+    /// Elements with this label are ignored; the label may be out of range. Null: none is ignored.
     ignore_class: Option<i64>,
-    /// Whether `y_pred` holds class ids and not a number for each class.
+    /// Whether `y_pred` contains class ids instead of a score for each class.
     #[config(default = false)]
     sparse_y_pred: bool,
     /// The axis of the classes.

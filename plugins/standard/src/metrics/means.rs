@@ -1,8 +1,8 @@
-//! Means and sums of values, such as a loss that a model computes itself.
+//! Means and sums of values, such as a loss that the model computes.
 
 use plugfit_api::prelude::*;
 
-/// The weighted mean of values. What stands behind the first axis is averaged first, so that each sample counts once.
+/// The weighted mean of values. Axes after the first are averaged first, so that each sample counts once.
 #[derive(Clone, Debug, Config)]
 #[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 2.285714}"#)]
 #[config(example = r#"{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5], "gives": 3.642857}"#)]
@@ -22,7 +22,7 @@ pub struct Mean;
 #[config(example = r#"{"batches": [{"values": [1, 2]}, {"values": [[3, 0.5]], "sample_weight": [2]}], "gives": 10}"#)]
 pub struct Sum;
 
-/// Weight times value, and weight.
+/// The weighted sum of values, and the total weight.
 #[state]
 #[derive(Copy, Default, PartialEq)]
 pub struct Total {
@@ -31,7 +31,7 @@ pub struct Total {
 }
 
 impl Total {
-    /// A value of weight other than 0.
+    /// Adds a value of non-zero weight.
     pub fn add(&mut self, weight: f64, value: f64) {
         self.value += weight * value;
         self.weight += weight;
@@ -42,7 +42,7 @@ impl Total {
         self.weight += other.weight;
     }
 
-    /// As a batch counts whose samples have so many values each.
+    /// Returns the total of a batch with `each` values per sample, so that each sample counts once.
     pub fn per(self, each: f64) -> Total {
         Total { value: self.value / each, weight: self.weight / each }
     }
@@ -51,7 +51,7 @@ impl Total {
         Outcome::ratio(self.value, self.weight)
     }
 
-    /// The sums of a batch; what has weight 0 is as if it weren't there.
+    /// Returns the sums of a batch; values of weight 0 are ignored, even NaN.
     fn of(inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();
         inputs.for_each_value(|value, weight| {
@@ -73,7 +73,7 @@ impl Metric for Mean {
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         let sums = Total::of(inputs)?;
-        // A batch with one weight for all of it counts as one sample.
+        // A batch with a scalar weight counts as one sample.
         let behind = usize::from(inputs.weight().is_none_or(|weight| weight.rank() > 0));
         let shape = inputs.get("values")?.shape();
         let each = shape.iter().skip(behind).product::<i64>().max(1) as f64;

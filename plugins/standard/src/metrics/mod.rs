@@ -1,4 +1,4 @@
-//! Metrics: a file a family. Those that are the mean of a loss's values need no code here.
+//! Metrics, one file for each family. A metric that is the mean of a loss's values needs no code here.
 
 mod accuracy;
 mod auc;

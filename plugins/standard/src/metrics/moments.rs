@@ -1,10 +1,11 @@
-//! Means, squares and products of two rows of numbers, taken in one by one.
+//! Means and central moments of pairs of numbers, updated incrementally.
 
 use super::means::Total;
 use plugfit_api::prelude::*;
 
-/// The weight of pairs of a label and a prediction, their means, and the sums of squares and of products of what lies between them and
-/// their means. Means and not sums, so that numbers near 1e9 keep their variance, and that of equal numbers is 0.
+/// The weight of pairs of a label and a prediction, their means, and the sums of squares and products of their
+/// deviations from the means. Means instead of sums keep the variance of numbers near 1e9 accurate, and the variance of
+/// equal numbers exactly 0.
 #[state]
 #[derive(Copy, Default)]
 pub struct Moments {
@@ -21,8 +22,9 @@ impl Moments {
         Moments { weight, mean_true: y_true, mean_pred: y_pred, ..Moments::default() }
     }
 
-    /// Of one line, each element with the weight 1: the means, then the products of what lies between the elements and them. What is
-    /// summed is what lies between the elements and the first, so that equal numbers have themselves for a mean and no variance.
+    /// Returns the moments of one line with the weight 1 for each element: first the means, then the products of
+    /// deviations. The sums are of differences from the first element, so that equal numbers have an exact mean and a
+    /// variance of 0.
     fn of_line(y_true: &[f64], y_pred: &[f64]) -> Self {
         let (Some(&first_true), Some(&first_pred)) = (y_true.first(), y_pred.first()) else {
             return Moments::default();
@@ -37,7 +39,7 @@ impl Moments {
         Moments { weight, mean_true, mean_pred, true_squares, pred_squares, products }
     }
 
-    /// Chan, Golub & LeVeque 1979.
+    /// Merges the moments of `other`. Chan, Golub & LeVeque 1979.
     fn add(&mut self, other: &Moments) {
         if self.weight == 0.0 {
             *self = *other;
@@ -47,19 +49,19 @@ impl Moments {
         if other.weight == 0.0 || weight == 0.0 {
             return;
         }
-        let apart = [other.mean_true - self.mean_true, other.mean_pred - self.mean_pred];
+        let difference = [other.mean_true - self.mean_true, other.mean_pred - self.mean_pred];
         let share = other.weight / weight;
         let between = self.weight * share;
-        self.true_squares += other.true_squares + apart[0] * apart[0] * between;
-        self.pred_squares += other.pred_squares + apart[1] * apart[1] * between;
-        self.products += other.products + apart[0] * apart[1] * between;
-        self.mean_true += apart[0] * share;
-        self.mean_pred += apart[1] * share;
+        self.true_squares += other.true_squares + difference[0] * difference[0] * between;
+        self.pred_squares += other.pred_squares + difference[1] * difference[1] * between;
+        self.products += other.products + difference[0] * difference[1] * between;
+        self.mean_true += difference[0] * share;
+        self.mean_pred += difference[1] * share;
         self.weight = weight;
     }
 }
 
-/// The sums of some terms over a line, in eight lanes.
+/// Returns the sums of `N` terms over a line, in eight lanes.
 fn sums<const N: usize>(y_true: &[f64], y_pred: &[f64], terms: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
     const LANES: usize = 8;
     let mut lanes = [[0.0; LANES]; N];
@@ -80,19 +82,21 @@ fn sums<const N: usize>(y_true: &[f64], y_pred: &[f64], terms: impl Fn(f64, f64)
     lanes.map(|lanes| lanes.iter().sum())
 }
 
-/// What was seen along an axis: of all samples, or line by line.
+/// The state along an axis: moments over all samples, or values of lines within samples.
 #[state]
 #[derive(Default)]
 pub struct Seen {
-    /// The values of lines within samples.
+    /// The weighted values of lines within samples.
     lines: Total,
-    /// Along the samples, for each column; empty where there are lines.
+    /// The moments of each column along the samples; empty if the axis is within samples.
     columns: Vec<Moments>,
 }
 
 impl Seen {
+    /// Updates the state with a batch.
+    ///
     /// # Errors
-    /// The inputs don't fit each other, or what was seen.
+    /// Returns an error if the inputs don't fit each other or the state.
     pub fn update(&mut self, axis: i64, inputs: &Inputs<'_>, value: impl Fn(&Moments) -> f64) -> Result<()> {
         if inputs.axis(axis)? == 0 {
             return self.update_columns(axis, inputs);
@@ -133,25 +137,27 @@ impl Seen {
         })
     }
 
+    /// Merges another state.
+    ///
     /// # Errors
-    /// They have seen what can't be one.
+    /// Returns an error if the states have different axes or numbers of columns.
     pub fn merge(&mut self, other: &Seen) -> Result<()> {
         if other.columns.is_empty() {
             if !self.columns.is_empty() && other.lines != Total::default() {
-                return Err(Error::state("one has seen lines along the samples, and the other within them"));
+                return Err(Error::state("one state has lines along the samples, and the other within them"));
             }
             self.lines.merge(&other.lines);
             return Ok(());
         }
         if self.lines != Total::default() {
-            return Err(Error::state("one has seen lines within the samples, and the other along them"));
+            return Err(Error::state("one state has lines within the samples, and the other along them"));
         }
         if self.columns.is_empty() {
             self.columns.clone_from(&other.columns);
             return Ok(());
         }
         if self.columns.len() != other.columns.len() {
-            return Err(Error::state("one has seen more columns than the other"));
+            return Err(Error::state("the states have different numbers of columns"));
         }
         self.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| column.add(other));
         Ok(())
@@ -178,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_moments_of_its_elements_one_by_one() {
+    fn a_line_has_the_same_moments_as_its_elements_added_singly() {
         for n in [0, 1, 2, 7, 8, 9, 100] {
             for shift in [0.0, 1e9] {
                 let line = |step: f64| (0..n).map(|i| shift + (f64::from(i) * step).sin()).collect::<Vec<f64>>();

@@ -1,11 +1,11 @@
-//! The best of one share that a threshold reaches while another is at least so much.
+//! The best value of one rate over all thresholds at which another rate is at least a given value.
 
 use super::confusion::{Confusion, Counts, Rule};
 use plugfit_api::prelude::*;
 use std::sync::OnceLock;
 
-fn share(of: f64, others: f64) -> f64 {
-    if of + others == 0.0 { 0.0 } else { of / (of + others) }
+fn share(part: f64, rest: f64) -> f64 {
+    if part + rest == 0.0 { 0.0 } else { part / (part + rest) }
 }
 
 fn sensitivity(counts: &Counts) -> f64 {
@@ -20,7 +20,7 @@ fn precision(counts: &Counts) -> f64 {
     share(counts.true_positives, counts.false_positives)
 }
 
-/// Thresholds from 0 to 1 in equal parts; a single one is one half.
+/// Returns the rule for evenly spaced thresholds from 0 to 1; a single threshold is 0.5.
 fn rule(num_thresholds: u64, class_id: Option<u64>) -> Rule {
     let thresholds: Vec<f64> = match num_thresholds {
         1 => vec![0.5],
@@ -29,19 +29,19 @@ fn rule(num_thresholds: u64, class_id: Option<u64>) -> Rule {
     Rule { class_id: class_id.map(|class| class as usize), ..Rule::new(&thresholds) }
 }
 
-macro_rules! at {
+macro_rules! operating_point {
     ($(#[$doc:meta])* $name:ident: $best:ident, $constrained:ident at least $field:ident) => {
         #[derive(Clone, Debug, Config)]
         $(#[$doc])*
         #[config(base(name = None))]
         pub struct $name {
-            /// What must be reached.
+            /// The minimum of the constrained rate.
             #[config(range = 0.0..=1.0)]
             $field: f64,
-            /// Thresholds from 0 to 1 in equal parts.
+            /// The number of evenly spaced thresholds from 0 to 1.
             #[config(default = 200, range = 1..=10000000)]
             num_thresholds: u64,
-            /// Only this class counts.
+            /// The only column that counts; null: all.
             class_id: Option<u64>,
             #[config(skip)]
             rule: OnceLock<Rule>,
@@ -82,8 +82,8 @@ macro_rules! at {
     };
 }
 
-at! {
-    /// The best sensitivity at thresholds where specificity is at least so much.
+operating_point! {
+    /// The best sensitivity over thresholds at which specificity is at least the given value.
     #[config(example = r#"{"config": {"specificity": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     #[config(example = r#"{"config": {"specificity": 0.8, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"specificity": 0.3, "num_thresholds": 4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.75}"#)]
@@ -94,8 +94,8 @@ at! {
     #[config(example = r#"{"config": {"specificity": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     SensitivityAtSpecificity: sensitivity, specificity at least specificity
 }
-at! {
-    /// The best specificity at thresholds where sensitivity is at least so much.
+operating_point! {
+    /// The best specificity over thresholds at which sensitivity is at least the given value.
     #[config(example = r#"{"config": {"sensitivity": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     #[config(example = r#"{"config": {"sensitivity": 0.9, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7619048}"#)]
     #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 4}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "sample_weight": [1, 2, 0.5], "gives": 1}"#)]
@@ -106,8 +106,8 @@ at! {
     #[config(example = r#"{"config": {"sensitivity": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     SpecificityAtSensitivity: specificity, sensitivity at least sensitivity
 }
-at! {
-    /// The best precision at thresholds where recall is at least so much.
+operating_point! {
+    /// The best precision over thresholds at which recall is at least the given value.
     #[config(example = r#"{"config": {"recall": 0.6}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     #[config(example = r#"{"config": {"recall": 0.9, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7826087}"#)]
     #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.7619048}"#)]
@@ -119,8 +119,8 @@ at! {
     #[config(example = r#"{"config": {"recall": 0.5, "num_thresholds": 1}, "y_true": [0, 1], "y_pred": [0.9, 0.2], "gives": 0}"#)]
     PrecisionAtRecall: precision, sensitivity at least recall
 }
-at! {
-    /// The best recall at thresholds where precision is at least so much.
+operating_point! {
+    /// The best recall over thresholds at which precision is at least the given value.
     #[config(example = r#"{"config": {"precision": 0.7}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 1}"#)]
     #[config(example = r#"{"config": {"precision": 0.8, "num_thresholds": 5}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.6666667}"#)]
     #[config(example = r#"{"config": {"precision": 0.5, "class_id": 1, "num_thresholds": 3}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 1}"#)]

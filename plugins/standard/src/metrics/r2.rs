@@ -1,18 +1,18 @@
-//! How much of the labels' variance is explained.
+//! The coefficient of determination, R².
 
 use plugfit_api::prelude::*;
 
-/// How the outputs' scores become one.
+/// How the scores of the columns are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
 pub enum Aggregation {
-    /// Their mean.
+    /// The mean of the scores.
     UniformAverage,
-    /// Their mean by the variance of their labels.
+    /// The mean of the scores, weighted by the variance of the labels.
     VarianceWeightedAverage,
 }
 
-/// R²: `1 - residual / variance` for each column, at most 1; 0 for one whose labels are constant. With `num_regressors` it is adjusted
-/// for so many predictors. Wright 1921.
+/// R²: `1 - residual / variance` for each column, at most 1. It is 0 for a column of constant labels. With
+/// `num_regressors` the score is adjusted for the number of predictors. Wright 1921.
 #[derive(Clone, Debug, Config)]
 #[config(name = "R2Score", aliases("r2_score"), base(name = "r2_score"))]
 #[config(
@@ -44,16 +44,16 @@ pub enum Aggregation {
 )]
 #[config(example = r#"{"y_true": [[1], [1]], "y_pred": [[1], [2]], "gives": 0}"#)]
 pub struct R2Score {
-    /// How the outputs' scores become one; null: a score for each.
+    /// How the scores of the columns are aggregated; null: one score for each column.
     #[config(default = "uniform_average")]
     class_aggregation: Option<Aggregation>,
-    /// The predictors that the score is adjusted for; 0: none.
+    /// The number of predictors for which the score is adjusted; 0: no adjustment.
     #[config(default = 0)]
     num_regressors: u64,
 }
 
-/// The rows seen, and for each column the weight, the labels' mean, their squared distance from it, and that of the predictions
-/// from them. Means and not sums, so that labels near 1e9 keep their variance.
+/// The number of rows, and for each column: the weight, the mean of the labels, the sum of their squared deviations
+/// from it, and the sum of squared residuals. Means instead of sums keep the variance of labels near 1e9 accurate.
 #[state]
 #[derive(Default)]
 pub struct Columns {
@@ -61,20 +61,20 @@ pub struct Columns {
     columns: Vec<[f64; 4]>,
 }
 
-/// Chan, Golub & LeVeque 1979.
+/// Merges the moments of `other` into `into`. Chan, Golub & LeVeque 1979.
 fn add(into: &mut [f64; 4], other: [f64; 4]) {
     let weight = into[0] + other[0];
     if weight != 0.0 && other[0] != 0.0 {
-        let apart = other[1] - into[1];
-        into[1] += apart * other[0] / weight;
-        into[2] += other[2] + apart * apart * into[0] * other[0] / weight;
+        let difference = other[1] - into[1];
+        into[1] += difference * other[0] / weight;
+        into[2] += other[2] + difference * difference * into[0] * other[0] / weight;
         into[3] += other[3];
         into[0] = weight;
     }
 }
 
 impl Columns {
-    fn grown(&mut self, columns: usize) -> Result<()> {
+    fn set_columns(&mut self, columns: usize) -> Result<()> {
         if self.columns.is_empty() {
             self.columns.resize(columns, [0.0; 4]);
         }
@@ -103,7 +103,7 @@ impl Metric for R2Score {
         if columns != targets {
             return Err(Error::input(format!("y_pred has {columns} columns, and y_true {targets}")));
         }
-        state.grown(columns)?;
+        state.set_columns(columns)?;
         let (mut column, mut counts) = (0, false);
         inputs.for_each(|t, p, weight| {
             if weight != 0.0 {
@@ -121,7 +121,9 @@ impl Metric for R2Score {
         if other.columns.is_empty() {
             return Ok(());
         }
-        state.grown(other.columns.len()).map_err(|_| Error::state("one has seen more columns than the other"))?;
+        state
+            .set_columns(other.columns.len())
+            .map_err(|_| Error::state("the states have different numbers of columns"))?;
         state.rows += other.rows;
         state.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| add(column, *other));
         Ok(())
@@ -136,7 +138,7 @@ impl Metric for R2Score {
         };
         let scores = state.columns.iter().map(score);
         let free = state.rows - self.num_regressors as f64 - 1.0;
-        // With too few rows to adjust for, the score stays as it is.
+        // With too few rows for an adjustment, the score is unadjusted.
         let adjusted = |score: f64| match self.num_regressors > 0 && free > 0.0 {
             true => 1.0 - (1.0 - score) * (state.rows - 1.0) / free,
             false => score,

@@ -1,15 +1,17 @@
-//! Logits so large that their probabilities, or those of the other class, are nearly all the same number in float32.
+//! Logits so large that their float32 probabilities are nearly all equal to 0 or 1.
 
 use super::confusion::{Counts, Seen};
 use plugfit_api::prelude::*;
 
-/// Beyond this a float32 probability is less than two of its steps away from 1.
+/// Above this logit, a float32 probability is less than 2 ulp away from 1.
 const SATURATED: f64 = 16.0;
-/// How many of them are told apart.
+/// The maximum number of distinct logits.
 const MOST: usize = 1024;
 
-/// The weight of positives and negatives at each logit of large magnitude, the least first. What was seen alone decides which are told
-/// apart, and not in which order it came: once there are too many, as many low bits are dropped of each as have to be.
+/// The weight of positives and of negatives at each logit of large magnitude, in ascending order.
+///
+/// If there are too many distinct logits, the same number of low bits of each is dropped. The result doesn't depend on
+/// the order of the logits.
 #[state]
 #[derive(Default)]
 pub struct Saturated {
@@ -17,7 +19,7 @@ pub struct Saturated {
     logits: Vec<(u64, [f64; 2])>,
 }
 
-/// Rises as the logit does.
+/// Returns a key with the same order as the logits.
 fn key(logit: f64) -> u64 {
     let bits = logit.to_bits();
     if logit < 0.0 { !bits } else { bits | 1 << 63 }
@@ -28,7 +30,8 @@ fn is_negative(key: u64, dropped: u32) -> bool {
 }
 
 impl Saturated {
-    /// Whether it is one that the thresholds, so many, don't tell from a lesser one: it lies in the first bucket or the last.
+    /// Returns whether the logit of an element is saturated: its magnitude is large, and it is in the first or last
+    /// bucket of `thresholds` thresholds.
     pub fn holds(element: &Seen, thresholds: usize) -> bool {
         element.y_pred <= -SATURATED && element.bucket == 1
             || element.y_pred >= SATURATED && element.bucket + 1 == thresholds
@@ -56,29 +59,30 @@ impl Saturated {
         }
     }
 
-    /// Drops at least so many bits, and as many as leave no more logits than there may be.
+    /// Drops low bits until at least `least` are dropped and at most [`MOST`] logits are left.
     fn coarsen(&mut self, least: u32) {
         while self.dropped < least || self.logits.len() > MOST {
             self.dropped += 1;
             self.logits.iter_mut().for_each(|logit| logit.0 >>= 1);
-            self.logits.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
+            self.logits.dedup_by(|next, previous| {
+                let same = next.0 == previous.0;
                 if same {
-                    kept.1[0] += next.1[0];
-                    kept.1[1] += next.1[1];
+                    previous.1[0] += next.1[0];
+                    previous.1[1] += next.1[1];
                 }
                 same
             });
         }
     }
 
-    /// Puts a point on the curve for each of the logits between the counts at the thresholds that they lie between. What lies there too
-    /// and isn't saturated is spread among them evenly, as a straight line would do, so that a single logit changes nothing.
+    /// Inserts a point of the curve for each logit, between the counts at the thresholds around it. Elements of the
+    /// same bucket that aren't saturated are distributed evenly over these points, as on a straight line, so that a
+    /// single logit changes nothing.
     pub fn refine(&self, counts: &mut Vec<Counts>) {
         let split = self.logits.partition_point(|logit| is_negative(logit.0, self.dropped));
         let (low, high) = self.logits.split_at(split);
         match counts.len() {
-            // Both ends are one.
+            // The first and the last bucket are the same.
             0..=2 => insert(counts, 0, &self.logits),
             thresholds => {
                 insert(counts, thresholds - 2, high);
@@ -88,7 +92,7 @@ impl Saturated {
     }
 }
 
-/// Between the counts at `threshold` and those at the next.
+/// Inserts points between the counts at `threshold` and those at the next threshold.
 fn insert(counts: &mut Vec<Counts>, threshold: usize, logits: &[(u64, [f64; 2])]) {
     let Some([below, above]) = counts.get(threshold..).and_then(|counts| counts.first_chunk()).copied() else { return };
     let sum = |class: usize| logits.iter().map(|logit| logit.1[class]).sum::<f64>();
@@ -102,7 +106,7 @@ fn insert(counts: &mut Vec<Counts>, threshold: usize, logits: &[(u64, [f64; 2])]
         below.false_positives - above.false_positives - negatives,
     ];
     let mut seen = [0.0; 2];
-    // The greatest first, and the last of them ends at the counts below.
+    // In descending order; the least logit ends at the counts below and needs no point.
     let points = logits.iter().skip(1).rev().map(|logit| {
         seen = [seen[0] + logit.1[0], seen[1] + logit.1[1]];
         let share = (seen[0] + seen[1]) / (positives + negatives);
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_rise_with_the_logit() {
+    fn keys_have_the_order_of_the_logits() {
         let saturated = of([40.0, f64::INFINITY, -16.0, -1e300, 17.0, f64::NEG_INFINITY, 40.0]);
         let logits: Vec<u64> = saturated.logits.iter().map(|logit| logit.0).collect();
         assert_eq!(logits, [f64::NEG_INFINITY, -1e300, -16.0, 17.0, 40.0, f64::INFINITY].map(key));
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_logits_the_low_bits_go_in_whatever_order_they_come() {
+    fn dropped_bits_do_not_depend_on_the_order_of_the_logits() {
         let all: Vec<f64> = (0..5000).map(|i| (if i % 3 == 0 { -20.0 } else { 20.0 }) - f64::from(i) / 1e3).collect();
         let (forward, backward) = (of(all.clone()), of(all.iter().rev().copied()));
         assert!(forward.logits.len() <= MOST && forward.dropped > 0);

@@ -1,9 +1,9 @@
-//! Squares of gradients by row and column.
+//! Adafactor, with factored second moments.
 
 use super::{bounded, slices};
 use plugfit_api::prelude::*;
 
-/// Adafactor: of a matrix only the means of rows and columns of squared gradients are kept. Shazeer & Stern 2018.
+/// Adafactor: stores only row and column means of the squared gradients of a matrix. Shazeer & Stern 2018.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9114486, -2.060335], [0.351634, 0.03543569]]}"#
@@ -30,24 +30,24 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"relative_step": false}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9411144, -1.988098, 0.5061004, -0.2612685]}"#
 )]
 pub struct Adafactor {
-    /// How the average's memory grows with the steps.
+    /// The exponent `p` of the decay rate `1 - step^p` of the averages.
     #[config(default = -0.8, range = ..=0.0)]
     beta_2_decay: f64,
     /// Added to squared gradients.
     #[config(default = 1e-30, range = 0.0..)]
     epsilon_1: f64,
-    /// Parameters count as at least so long.
+    /// The minimum root mean square of a parameter, by which its steps are scaled.
     #[config(default = 0.001, range = 0.0..)]
     epsilon_2: f64,
-    /// The greatest root mean square of a step.
+    /// The maximum root mean square of a step.
     #[config(default = 1.0, above = 0.0, infinite)]
     clip_threshold: f64,
-    /// Whether the rate is at most `1 / sqrt(step)`; as in Keras it is in any case.
+    /// Has no effect: as in Keras, the rate is always at most `1 / sqrt(step)`.
     #[config(default = true)]
     relative_step: bool,
 }
 
-/// The rows and columns of the last two axes, and how many such matrices there are; none for fewer axes.
+/// Returns the number of matrices, and the rows and columns of the last two axes; `None` for fewer than two axes.
 fn matrices(shape: &[i64]) -> Option<(usize, usize, usize)> {
     let [leading @ .., rows, columns] = shape else { return None };
     Some((leading.iter().product::<i64>() as usize, *rows as usize, *columns as usize))
@@ -76,11 +76,11 @@ impl Optimizer for Adafactor {
 
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
         let number = update.step.number();
-        let kept = 1.0 - number.powf(self.beta_2_decay);
-        // Much less than the default would be 0 in a float32, and a row without a gradient would be divided by it.
+        let decay = 1.0 - number.powf(self.beta_2_decay);
+        // A much smaller epsilon underflows to 0 in float32, and a row without a gradient would be divided by 0.
         let epsilon_1 = self.epsilon_1.max(1e-30);
         let square = |g: f32| f64::from(g) * f64::from(g) + epsilon_1;
-        let average = |old: f32, new: f64| bounded((kept * f64::from(old) + (1.0 - kept) * new) as f32);
+        let average = |old: f32, new: f64| bounded((decay * f64::from(old) + (1.0 - decay) * new) as f32);
         let mut steps: Vec<f64> = Vec::new();
         for entry in update.entries.iter_mut() {
             let rate = entry.learning_rate.min(1.0 / number.sqrt());

@@ -1,9 +1,9 @@
-//! Steps divided by the root of a sum, or of an average, of squared gradients.
+//! Adagrad and Adadelta: steps divided by the root of a sum or an average of squared gradients.
 
 use super::{LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
 
-/// Adagrad: the gradient divided by the root of the sum of its squares so far. Duchi, Hazan & Singer 2011.
+/// Adagrad: the gradient divided by the root of the sum of its past squares. Duchi, Hazan & Singer 2011.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9379892, -2.01292, 0.4602515]}"#
@@ -12,17 +12,17 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"initial_accumulator_value": 1.0, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.9669777, -2.029108, 0.5160239, -0.07569411]}"#
 )]
 pub struct Adagrad {
-    /// What the sums start at.
+    /// The initial value of the sums of squares.
     #[config(default = 0.1, range = 0.0..)]
     initial_accumulator_value: f64,
-    /// Added to the sum.
+    /// Added to the sum of squares.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
 }
 
 #[formula]
 impl ElementwiseOptimizer<1> for Adagrad {
-    /// Learning rate and epsilon.
+    /// The learning rate and epsilon.
     type Numbers = (f32, f32);
 
     fn slots(&self) -> Vec<(&'static str, f64)> {
@@ -37,7 +37,7 @@ impl ElementwiseOptimizer<1> for Adagrad {
     }
 }
 
-/// Adadelta: the gradient in units of past steps, by the ratio of two moving averages. Zeiler 2012.
+/// Adadelta: the gradient scaled by the ratio of moving averages of past steps and past gradients. Zeiler 2012.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.999916, -2.000099, 0.499822]}"#
@@ -49,7 +49,7 @@ impl ElementwiseOptimizer<1> for Adagrad {
     example = r#"{"config": {"rho": 0.3, "epsilon": 0.01}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9941473, -2.007382, 0.5027916, -0.01844723]}"#
 )]
 pub struct Adadelta {
-    /// How much of the averages stays in a step.
+    /// The decay rate of both averages.
     #[config(default = 0.95, range = 0.0..=1.0)]
     rho: f64,
     /// Added to both averages.
@@ -59,7 +59,7 @@ pub struct Adadelta {
 
 #[formula]
 impl ElementwiseOptimizer<2> for Adadelta {
-    /// Learning rate, what stays and what comes in, epsilon.
+    /// The learning rate, the weights of the averages and of new squares, and epsilon.
     type Numbers = (f32, f32, f32, f32);
 
     fn slots(&self) -> Vec<(&'static str, f64)> {
@@ -71,13 +71,13 @@ impl ElementwiseOptimizer<2> for Adadelta {
     }
     fn update(
         &self,
-        &(rate, kept, new, epsilon): &Self::Numbers,
+        &(rate, old, new, epsilon): &Self::Numbers,
         parameter: f32,
         gradient: f32,
         [squares, steps]: [f32; 2],
     ) -> (f32, [f32; 2]) {
-        let squares = kept * squares + new * bounded(gradient * gradient);
+        let squares = old * squares + new * bounded(gradient * gradient);
         let change = -(steps + epsilon).sqrt() * gradient / (squares + epsilon).sqrt();
-        (parameter + rate * change, [squares, kept * steps + new * change * change])
+        (parameter + rate * change, [squares, old * steps + new * change * change])
     }
 }

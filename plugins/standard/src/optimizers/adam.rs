@@ -1,9 +1,10 @@
-//! Gradients divided by their own size, as moving averages know it.
+//! Adam and its variants: moving averages of gradients divided by the root of averaged squares.
 
 use super::{LEAST_EPSILON, LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
 
-/// Adam: averages of the gradient and of its square, both corrected for their start at 0. Kingma & Ba 2014; amsgrad: Reddi et al. 2018.
+/// Adam: bias-corrected moving averages of the gradient and of its square.
+/// Kingma & Ba 2014; amsgrad: Reddi et al. 2018.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7957066, -1.900637, 0.4022896]}"#
@@ -18,21 +19,21 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.7786703, -1.927162, 0.4336914, -0.3268888]}"#
 )]
 pub struct Adam {
-    /// How much of the gradient's average stays in a step.
+    /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
-    /// Whether to divide by the greatest average of squares so far.
+    /// Whether to divide by the root of the greatest average of squares so far.
     #[config(default = false)]
     amsgrad: bool,
 }
 
-/// Adam with a weight decay that isn't part of the gradient. Loshchilov & Hutter 2017.
+/// AdamW: Adam with decoupled weight decay. Loshchilov & Hutter 2017.
 #[derive(Clone, Debug, Config)]
 #[config(base(weight_decay = 0.004))]
 #[config(
@@ -48,28 +49,28 @@ pub struct Adam {
     example = r#"{"config": {"amsgrad": true, "beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.8504731, -1.972392, 0.4547675, -0.2940581]}"#
 )]
 pub struct AdamW {
-    /// How much of the gradient's average stays in a step.
+    /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
-    /// Whether to divide by the greatest average of squares so far.
+    /// Whether to divide by the root of the greatest average of squares so far.
     #[config(default = false)]
     amsgrad: bool,
 }
 
-/// What a step of Adam computes once.
+/// The constants of one step of Adam.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
-    /// The learning rate with both bias corrections.
+    /// The learning rate, including both bias corrections.
     rate: f32,
-    /// How much of a gradient goes into its average.
+    /// The weight of a gradient in its average.
     first: f32,
-    /// How much of a square goes into their average.
+    /// The weight of a square in the average of squares.
     second: f32,
     epsilon: f32,
 }
@@ -94,14 +95,14 @@ impl Moments {
     }
 }
 
-/// Zero for what is too small to be a normal number. The moments of a unit that is dead go there, and arithmetic on subnormal
-/// numbers takes many times as long; a step of below 1e-38 moves no parameter.
+/// Returns the moment, or 0 if it is subnormal. The moments of dead units decay to subnormal numbers, on which
+/// arithmetic is many times slower. A step below 1e-38 changes no parameter.
 #[inline(always)]
 fn normal(moment: f32) -> f32 {
     if moment.abs() < f32::MIN_POSITIVE { 0.0 } else { moment }
 }
 
-/// The square, where it is a normal number.
+/// Returns the bounded square of a gradient, or 0 if it would be subnormal.
 #[inline(always)]
 fn squared(gradient: f32) -> f32 {
     let gradient = if gradient.abs() < 1.1e-19 { 0.0 } else { gradient };
@@ -143,7 +144,8 @@ impl ElementwiseOptimizer<3> for AdamW {
     }
 }
 
-/// Adam with the greatest recent gradient in place of the root mean square. Kingma & Ba 2014.
+/// Adamax: Adam with the infinity norm, the greatest decayed gradient, instead of the root mean square.
+/// Kingma & Ba 2014.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.816648, -1.902542, 0.4042242]}"#
@@ -155,20 +157,20 @@ impl ElementwiseOptimizer<3> for AdamW {
     example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.8243528, -2.037524, 0.4786494, -0.3345778]}"#
 )]
 pub struct Adamax {
-    /// How much of the gradient's average stays in a step.
+    /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the greatest gradient stays in a step.
+    /// The decay rate of the infinity norm.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
 }
 
 #[formula]
 impl ElementwiseOptimizer<2> for Adamax {
-    /// The learning rate corrected, what comes into the average, what stays of the greatest, epsilon.
+    /// The bias-corrected learning rate, the weight of a new gradient, the decay rate of the norm, and epsilon.
     type Numbers = (f32, f32, f32, f32);
 
     fn slots(&self) -> Vec<(&'static str, f64)> {
@@ -181,18 +183,18 @@ impl ElementwiseOptimizer<2> for Adamax {
     }
     fn update(
         &self,
-        &(rate, new, kept, epsilon): &Self::Numbers,
+        &(rate, new, decay, epsilon): &Self::Numbers,
         parameter: f32,
         gradient: f32,
         [m, u]: [f32; 2],
     ) -> (f32, [f32; 2]) {
         let m = m + (gradient - m) * new;
-        let u = (kept * u).max(gradient.abs());
+        let u = (decay * u).max(gradient.abs());
         (parameter - rate * m / (u + epsilon), [m, u])
     }
 }
 
-/// Adam with Nesterov momentum. Dozat 2016.
+/// Nadam: Adam with Nesterov momentum. Dozat 2016.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.90483, -2.001966, 0.398715]}"#
@@ -204,24 +206,25 @@ impl ElementwiseOptimizer<2> for Adamax {
     example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9075385, -2.002109, 0.4669242, -0.2375323]}"#
 )]
 pub struct Nadam {
-    /// How much of the gradient's average stays in a step, in the end; it starts at half of it.
+    /// The final decay rate of the gradient's average; the rate starts at about half of it.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
 }
 
 impl Nadam {
-    /// The share of the average in step number `step`.
+    /// Returns the momentum coefficient at step number `step`.
     fn share(&self, step: f64) -> f64 {
         self.beta_1 * (1.0 - 0.5 * 0.96_f64.powf(step))
     }
 
-    /// The product of the shares up to step number `step`. From step 1000 on each is beta_1 to the last digit.
+    /// Returns the product of the coefficients up to step number `step`. From step 1000 on, each equals beta_1 in
+    /// float64.
     fn product(&self, step: u64) -> f64 {
         let varying = step.min(1000);
         let product: f64 = (1..=varying).map(|step| self.share(step as f64)).product();
@@ -229,15 +232,15 @@ impl Nadam {
     }
 }
 
-/// What a step of Nadam computes once.
+/// The constants of one step of Nadam.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead {
-    /// By what the average, and by what the gradient is multiplied.
+    /// The factors of the average and of the gradient.
     average: f32,
     gradient: f32,
     first: f32,
     second: f32,
-    /// By what the average of squares is multiplied.
+    /// The bias correction of the average of squares.
     correction: f32,
     epsilon: f32,
 }

@@ -1,9 +1,9 @@
-//! Follow the regularized leader.
+//! FTRL, follow the regularized leader.
 
 use super::bounded;
 use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
 
-/// FTRL-Proximal, with L1 and L2 and shrinkage: sparse models of many features. McMahan et al. 2013.
+/// FTRL-Proximal with L1, L2 and shrinkage penalties, for sparse models of many features. McMahan et al. 2013.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.4034667, -1.409897, -0.01647989]}"#
@@ -18,33 +18,33 @@ use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
     example = r#"{"config": {"learning_rate_power": -0.25, "beta": 0.2}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.1821817, -0.7487031, 0.02200763, -0.07569762]}"#
 )]
 pub struct Ftrl {
-    /// How the rate falls with the sum of squares: it is divided by the sum to minus this.
+    /// The exponent `p` of the decay: the rate is multiplied by the sum of squares to the power `p`.
     #[config(default = -0.5, range = ..=0.0)]
     learning_rate_power: f64,
-    /// What the sums of squares start at.
+    /// The initial value of the sums of squares.
     #[config(default = 0.1, range = 0.0..)]
     initial_accumulator_value: f64,
-    /// The strength of L1.
+    /// The strength of the L1 penalty.
     #[config(default = 0.0, range = 0.0..)]
     l1_regularization_strength: f64,
-    /// The strength of L2, as a penalty.
+    /// The strength of the L2 penalty.
     #[config(default = 0.0, range = 0.0..)]
     l2_regularization_strength: f64,
-    /// The strength of L2, on the gradient.
+    /// The strength of the L2 shrinkage, which is added to the gradient.
     #[config(default = 0.0, range = 0.0..)]
     l2_shrinkage_regularization_strength: f64,
-    /// Of the paper; more of it is more L2 at a small rate.
+    /// The paper's beta; it adds `beta / (2 rate)` to the strength of the L2 penalty.
     #[config(default = 0.0)]
     beta: f64,
 }
 
-/// What a step computes once.
+/// The constants of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
     rate: f32,
     power: f32,
     l1: f32,
-    /// Twice the penalty, with beta's part.
+    /// Twice the L2 strength, including the part of `beta`.
     l2: f32,
     shrinkage: f32,
 }
@@ -54,7 +54,7 @@ impl ElementwiseOptimizer<2> for Ftrl {
     type Numbers = Numbers;
 
     fn info(&self) -> OptimizerInfo {
-        // A parameter is what its sums say, wherever it was.
+        // The sums determine a parameter, independent of its previous value.
         OptimizerInfo { still_at_zero: false, ..OptimizerInfo::default() }
     }
 
@@ -71,7 +71,7 @@ impl ElementwiseOptimizer<2> for Ftrl {
         }
     }
     fn update(&self, n: &Numbers, parameter: f32, gradient: f32, [sum, linear]: [f32; 2]) -> (f32, [f32; 2]) {
-        // Divided by a rate of 0, as a warm-up begins with, nothing would be a number.
+        // At a rate of 0, as at the start of a warm-up, the formula yields NaN.
         if n.rate == 0.0 {
             return (parameter, [sum, linear]);
         }

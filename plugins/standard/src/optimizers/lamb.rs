@@ -1,9 +1,9 @@
-//! Adam for large batches.
+//! LAMB, Adam for large batches.
 
 use super::{LEAST_EPSILON, bounded, slices};
 use plugfit_api::prelude::*;
 
-/// LAMB: Adam's step, scaled for each parameter to the parameter's own length. You et al. 2019.
+/// LAMB: Adam's step, scaled for each parameter to the norm of the parameter. You et al. 2019.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.6308547, -1.933767, 0.2908019]}"#
@@ -18,13 +18,13 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"epsilon": 0.1}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.7109449, -1.80961], [0.4722548, -0.01125818], [-0.7454433, 1.637249]]}"#
 )]
 pub struct Lamb {
-    /// How much of the gradient's average stays in a step.
+    /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
 }

@@ -1,8 +1,8 @@
-//! Signs of gradients.
+//! Lion, an optimizer of sign updates.
 
 use plugfit_api::prelude::*;
 
-/// Lion: the sign of a blend of the gradient and its average. Chen et al. 2023.
+/// Lion: steps by the sign of a weighted mean of the gradient and its moving average. Chen et al. 2023.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9, -2.1, 0.4]}"#
@@ -17,17 +17,17 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"beta_1": 0.3, "beta_2": 0.9}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9, -2.1, 0.4, -0.1]}"#
 )]
 pub struct Lion {
-    /// The average's share in a step.
+    /// The weight of the moving average in a step.
     #[config(default = 0.9, above = 0.0, range = ..=1.0)]
     beta_1: f64,
-    /// How much of the average stays.
+    /// The decay rate of the moving average.
     #[config(default = 0.99, range = 0.0..=1.0)]
     beta_2: f64,
 }
 
 #[formula]
 impl ElementwiseOptimizer<1> for Lion {
-    /// Learning rate, and for each share what stays and what comes in.
+    /// The learning rate, and for each beta the weights of the average and of the gradient.
     type Numbers = (f32, [f32; 2], [f32; 2]);
 
     fn slots(&self) -> Vec<(&'static str, f64)> {
@@ -39,13 +39,13 @@ impl ElementwiseOptimizer<1> for Lion {
     }
     fn update(
         &self,
-        &(rate, step, kept): &Self::Numbers,
+        &(rate, step, average): &Self::Numbers,
         parameter: f32,
         gradient: f32,
         [m]: [f32; 1],
     ) -> (f32, [f32; 1]) {
         let blend = step[0] * m + step[1] * gradient;
         let sign = if blend == 0.0 || blend.is_nan() { blend } else { 1.0_f32.copysign(blend) };
-        (parameter - rate * sign, [kept[0] * m + kept[1] * gradient])
+        (parameter - rate * sign, [average[0] * m + average[1] * gradient])
     }
 }

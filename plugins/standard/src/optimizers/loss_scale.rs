@@ -1,9 +1,10 @@
-//! Gradients of a loss so large that float16 doesn't round them to 0.
+//! Loss scaling, which prevents float16 gradients from underflowing.
 
 use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
 
-/// Another optimizer's steps, from gradients of a scaled loss. A step whose gradients aren't finite is left out and halves the scale;
-/// many finite ones in a row double it. It stays at least 1, or at what it started at if that is less. Micikevicius et al. 2017.
+/// Dynamic loss scaling around another optimizer, which takes the steps with unscaled gradients.
+/// A step with non-finite gradients is skipped and halves the scale; `dynamic_growth_steps` finite steps in a row
+/// double it. The scale is at least 1, or at least the initial scale if that is less than 1. Micikevicius et al. 2017.
 #[derive(Debug, Config)]
 #[config(example = r#"{"config": {"inner_optimizer": "Adam", "initial_scale": 16.0}}"#)]
 #[config(
@@ -16,24 +17,24 @@ use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
     example = r#"{"config": {"inner_optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "Adam", "initial_scale": 2.0}}, "initial_scale": 4.0}}"#
 )]
 pub struct LossScaleOptimizer {
-    /// The optimizer that takes the steps, with its own learning rate.
+    /// The inner optimizer, which takes the steps with its own learning rate.
     inner_optimizer: Identifier,
-    /// The scale at first.
+    /// The initial scale.
     #[config(default = 32768.0, range = 1e-30..=1e30)]
     initial_scale: f64,
-    /// Finite steps in a row that double the scale.
+    /// The number of consecutive finite steps after which the scale doubles.
     #[config(default = 2000, range = 1..)]
     dynamic_growth_steps: u64,
     #[config(skip)]
     inner: Option<NestedOptimizer>,
 }
 
-/// An infinite scale would leave out every step, and could not be halved.
+/// The maximum of the scale: an infinite scale would skip every step and couldn't be halved.
 const LARGEST: f32 = f32::MAX / 2.0;
 
 impl LossScaleOptimizer {
     fn inner(&self) -> Result<&NestedOptimizer> {
-        self.inner.as_ref().ok_or_else(|| Error::other("prepare comes first"))
+        self.inner.as_ref().ok_or_else(|| Error::other("prepare must be called first"))
     }
 }
 
@@ -67,8 +68,8 @@ impl Optimizer for LossScaleOptimizer {
         let updates = &mut updates.f32s_mut("updates")?[0];
         for entry in entries.iter() {
             let gradient = entry.gradient.map_or(Ok(&[][..]), |gradient| gradient.f32s("a gradient"))?;
-            if !gradient.iter().all(|slope| slope.is_finite()) {
-                // At 0 it couldn't come back, and gradients divided by it would be infinite.
+            if !gradient.iter().all(|derivative| derivative.is_finite()) {
+                // A scale of 0 couldn't grow again, and gradients divided by it would be infinite.
                 *scale = (*scale / 2.0).max((self.initial_scale as f32).min(1.0));
                 *in_a_row = 0.0;
                 return Ok(());

@@ -1,4 +1,5 @@
-//! Optimizers: a file a family, formula first. Clipping, weight decay, averages and accumulation are the host's.
+//! Optimizers, one file for each family. The host implements clipping, weight decay, weight averages and gradient
+//! accumulation.
 
 mod adafactor;
 mod adagrad;
@@ -28,22 +29,26 @@ pub use sgd::Sgd;
 
 use plugfit_api::{Error, Result, optimizer::Entry};
 
-/// The least that is added to a root of squares: the root of the smallest normal float32. Smaller squares may be lost, and a step
-/// divided by less than what may be lost is no longer bounded; with 0 it is NaN once there is no gradient.
+/// A lower bound for the epsilon added to a root of squares: the root of the smallest normal float32. Smaller squares
+/// may underflow, and a step divided by a smaller number isn't bounded. With 0, a step without a gradient is NaN.
 const LEAST_EPSILON: f64 = 1.084_202_172_485_504_4e-19;
 
-/// The least that is added to squares below a root, for the same reason: the smallest normal float32.
+/// The same lower bound for an epsilon added to squares inside the root: the smallest normal float32.
 const LEAST_EPSILON_OF_SQUARES: f64 = f32::MIN_POSITIVE as f64;
 
-/// At most the greatest float32, for squares of gradients that overflow: an average that was infinite once would become NaN.
+/// Returns the square, at most the greatest float32. An infinite square would turn a moving average into NaN.
 #[inline(always)]
 fn bounded(square: f32) -> f32 {
     if square > f32::MAX { f32::MAX } else { square }
 }
 
-/// A parameter's values, its gradient and its first `N` slots; none where it has no gradient.
+/// The values, gradient and first `N` slots of a parameter; `None` without a gradient.
 type Slices<'a, const N: usize> = Option<(&'a mut [f32], &'a [f32], [&'a mut [f32]; N])>;
 
+/// Borrows the values, gradient and first `N` slots of an entry.
+///
+/// # Errors
+/// Returns an error if a slot is missing or a tensor isn't float32.
 fn slices<'e, const N: usize>(entry: &'e mut Entry<'_>) -> Result<Slices<'e, N>> {
     let Some(gradient) = entry.gradient else { return Ok(None) };
     let mut slots = entry.slots.iter_mut();

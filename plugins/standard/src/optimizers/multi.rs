@@ -1,11 +1,11 @@
-//! Several optimizers, each for parameters of its own.
+//! Several optimizers, each for a subset of the parameters.
 
 use plugfit_api::{NestedOptimizer, TensorMut, prelude::*, serde_json::Value};
 use regex_lite::Regex;
 use std::sync::OnceLock;
 
-/// Each parameter is trained by the optimizer whose pattern its path matches, or else by the default one; each with its own learning
-/// rate.
+/// Trains each parameter with the optimizer whose pattern matches its path, or else with the default optimizer.
+/// Each optimizer has its own learning rate.
 #[derive(Debug, Config)]
 #[config(check = Self::check)]
 #[config(
@@ -24,8 +24,8 @@ use std::sync::OnceLock;
     example = r#"{"config": {"optimizer_map": {"default_optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "Adam", "initial_scale": 2.0}}, "optimizer_map": {".*/bias": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "SGD", "initial_scale": 4.0}}}}}}"#
 )]
 pub struct MultiOptimizer {
-    /// A `default_optimizer`, and an `optimizer_map` from paths or regular expressions to optimizers, as an object or as Keras
-    /// serializes its OptimizerMap.
+    /// A `default_optimizer` and an `optimizer_map` from paths or regular expressions to optimizers, as an object or as
+    /// Keras serializes an OptimizerMap.
     optimizer_map: Value,
     #[config(skip)]
     parts: Vec<Part>,
@@ -33,15 +33,15 @@ pub struct MultiOptimizer {
     plan: OnceLock<Plan>,
 }
 
-/// One of the optimizers.
+/// One of the optimizers and its pattern.
 #[derive(Debug)]
 struct Part {
-    /// The path, or what it must match as a whole; none: the default.
+    /// The pattern, equal to a path or a regular expression for a whole path; `None` for the default optimizer.
     pattern: Option<(String, Regex)>,
     optimizer: NestedOptimizer,
 }
 
-/// For each parameter its part, and for each part how many slots are its own as a whole.
+/// The part of each parameter, and the number of slots of each part that belong to no parameter.
 #[derive(Clone, Debug, PartialEq)]
 struct Plan {
     parts: Vec<usize>,
@@ -60,7 +60,10 @@ impl MultiOptimizer {
         }
     }
 
-    /// The part that trains the parameter of this path.
+    /// Returns the index of the part that trains the parameter with this path.
+    ///
+    /// # Errors
+    /// Returns an error if several regular expressions match.
     fn part(&self, path: &str) -> Result<usize> {
         let patterns = || self.parts.iter().enumerate().filter_map(|(i, part)| Some((i, part.pattern.as_ref()?)));
         if let Some((i, _)) = patterns().find(|(_, (pattern, _))| pattern == path) {
@@ -77,15 +80,15 @@ impl MultiOptimizer {
         }
     }
 
-    /// Calls each part with what is its own.
+    /// Calls each part with its parameters and slots.
     fn each(
         &self,
         update: &mut Update<'_, '_>,
         mut call: impl FnMut(&NestedOptimizer, &mut Update<'_, '_>) -> Result<()>,
     ) -> Result<()> {
-        let plan = self.plan.get().ok_or_else(|| Error::state("its slots were never asked for"))?;
+        let plan = self.plan.get().ok_or_else(|| Error::state("update was called before slots"))?;
         if plan.parts.len() != update.entries.len() || plan.own.iter().sum::<usize>() != update.slots.len() {
-            return Err(Error::state("the parameters aren't those whose slots were asked for"));
+            return Err(Error::state("the parameters aren't those of the call of slots"));
         }
         let mut own = &mut *update.slots;
         for (index, part) in self.parts.iter().enumerate() {
@@ -117,10 +120,13 @@ impl Optimizer for MultiOptimizer {
         let default = Identifier(map.get("default_optimizer").cloned().unwrap_or_default());
         let mut parts = vec![Part { pattern: None, optimizer: host.optimizer(&default)? }];
         for (pattern, optimizer) in map.get("optimizer_map").and_then(Value::as_object).into_iter().flatten() {
-            // By itself first: with more around it, "a)|(b" would be one.
+            // Compile the pattern alone first: inside the group, `a)|(b` would be valid.
             let whole = Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$")));
             let whole = whole.map_err(|error| {
-                Error::config("optimizer_map", format!("has the pattern \"{pattern}\", which is none: {error}"))
+                Error::config(
+                    "optimizer_map",
+                    format!("has the pattern \"{pattern}\", which isn't a regular expression: {error}"),
+                )
             })?;
             let optimizer = host.optimizer(&Identifier(optimizer.clone()))?;
             parts.push(Part { pattern: Some((pattern.clone(), whole)), optimizer });
@@ -147,7 +153,7 @@ impl Optimizer for MultiOptimizer {
         slots.append(&mut whole);
         let plan = Plan { parts, own };
         if self.plan.get_or_init(|| plan.clone()) != &plan {
-            return Err(Error::state("its slots were asked for once, for other parameters"));
+            return Err(Error::state("slots was called before with other parameters"));
         }
         Ok(slots)
     }

@@ -1,11 +1,11 @@
-//! Steps of matrices made orthogonal.
+//! Muon, with orthogonalised steps for matrices.
 
 use super::{LEAST_EPSILON, bounded, slices};
 use ndarray::{Array2, ArrayView2};
 use plugfit_api::prelude::*;
 use regex_lite::Regex;
 
-/// Muon: the momentum of a matrix, made orthogonal by Newton and Schulz's iteration; what is no matrix is trained by AdamW.
+/// Muon: the momentum of a matrix, orthogonalised by Newton-Schulz iteration. Other parameters are trained by AdamW.
 /// Jordan et al. 2024.
 #[derive(Clone, Debug, Config)]
 #[config(
@@ -33,25 +33,25 @@ use regex_lite::Regex;
     example = r#"{"config": {"exclude_layers": ["kernel"], "adam_beta_1": 0.6}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.8122656, -1.890534], [0.454974, 0.04708374], [-0.6778363, 1.593856]]}"#
 )]
 pub struct Muon {
-    /// Adam's: how much of the gradient's average stays in a step.
+    /// AdamW: the decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
     adam_beta_1: f64,
-    /// Adam's: how much of the squares' average stays in a step.
+    /// AdamW: the decay rate of the average of squares.
     #[config(default = 0.999, range = 0.0..1.0)]
     adam_beta_2: f64,
-    /// The weight decay of what Adam trains.
+    /// AdamW: the weight decay; null: none.
     #[config(default = 0.004)]
     adam_weight_decay: Option<f64>,
-    /// Adam's: added to the divisor.
+    /// AdamW: added to the denominator.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
-    /// The weight decay of matrices.
+    /// The weight decay of matrices; null: none.
     #[config(default = 0.004)]
     weight_decay: Option<f64>,
-    /// Parameters in whose path one of these regular expressions is found are trained by Adam.
+    /// Regular expressions; a parameter whose path contains a match is trained by AdamW.
     #[config(default = [])]
     exclude_layers: Option<Vec<String>>,
-    /// Whether embeddings are trained by Adam.
+    /// Whether embeddings are trained by AdamW.
     #[config(default = true)]
     exclude_embeddings: bool,
     /// The iteration's first coefficient.
@@ -63,19 +63,19 @@ pub struct Muon {
     /// The iteration's third coefficient.
     #[config(default = 2.0315)]
     muon_c: f64,
-    /// Adam's rate as a multiple of the rate.
+    /// AdamW: the learning rate as a multiple of Muon's.
     #[config(default = 1.0)]
     adam_lr_ratio: f64,
-    /// How much of the last step goes into this one.
+    /// The decay rate of the momentum.
     #[config(default = 0.95, range = 0.0..=1.0)]
     momentum: f64,
-    /// Rounds of the iteration.
+    /// The number of Newton-Schulz iterations.
     #[config(default = 5, range = 0..=1000)]
     ns_steps: u64,
-    /// Whether the gradient counts as taken where the momentum leads.
+    /// Whether to use Nesterov momentum.
     #[config(default = true)]
     nesterov: bool,
-    /// Steps have this root mean square, as Adam's do; null: they are as they come.
+    /// The root mean square to which the steps of matrices are scaled, as for Adam; null: steps aren't scaled.
     #[config(default = 0.2)]
     rms_rate: Option<f64>,
     #[config(skip)]
@@ -83,14 +83,15 @@ pub struct Muon {
 }
 
 impl Muon {
-    fn is_adams(&self, parameter: &Parameter<'_>) -> bool {
+    /// Returns whether AdamW trains a parameter.
+    fn uses_adam(&self, parameter: &Parameter<'_>) -> bool {
         let embedding = parameter.embedding || parameter.path.to_lowercase().contains("embedding");
         parameter.shape.len() != 2
             || self.exclude_embeddings && embedding
             || self.patterns.iter().any(|pattern| pattern.is_match(parameter.path))
     }
 
-    /// An orthogonal matrix near to this one: its singular values come near to 1.
+    /// Returns an approximately orthogonal matrix close to `matrix`: its singular values are close to 1.
     fn orthogonal(&self, matrix: Array2<f32>) -> Array2<f32> {
         let tall = matrix.nrows() > matrix.ncols();
         let mut x = if tall { matrix.reversed_axes() } else { matrix };
@@ -112,8 +113,9 @@ impl Optimizer for Muon {
     }
     fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
         let regex = |word: &String| {
-            Regex::new(word)
-                .map_err(|error| Error::config("exclude_layers", format!("has \"{word}\", which is none: {error}")))
+            Regex::new(word).map_err(|error| {
+                Error::config("exclude_layers", format!("has \"{word}\", which isn't a regular expression: {error}"))
+            })
         };
         self.patterns = self.exclude_layers.iter().flatten().map(regex).collect::<Result<_>>()?;
         Ok(())
@@ -123,7 +125,7 @@ impl Optimizer for Muon {
         let mut slots = Vec::new();
         for (i, parameter) in parameters.iter().enumerate() {
             slots.push(Slot::like(i, parameter, "momentum"));
-            if self.is_adams(parameter) {
+            if self.uses_adam(parameter) {
                 slots.push(Slot::like(i, parameter, "velocity"));
             }
         }
@@ -135,17 +137,17 @@ impl Optimizer for Muon {
         let correction = (1.0 - self.adam_beta_2.powf(number)).sqrt() / (1.0 - self.adam_beta_1.powf(number));
         let epsilon = self.epsilon.max(LEAST_EPSILON) as f32;
         for entry in update.entries.iter_mut() {
-            let (rate, adams) = (entry.learning_rate, self.is_adams(&entry.parameter));
-            let decay = if adams { self.adam_weight_decay } else { self.weight_decay };
+            let (rate, by_adam) = (entry.learning_rate, self.uses_adam(&entry.parameter));
+            let decay = if by_adam { self.adam_weight_decay } else { self.weight_decay };
             let decay = decay.filter(|_| entry.parameter.decays).unwrap_or(0.0);
-            let kept = (1.0 - decay * rate) as f32;
-            if adams {
+            let decay_factor = (1.0 - decay * rate) as f32;
+            if by_adam {
                 let Some((values, gradient, [m, v])) = slices::<2>(entry)? else { continue };
                 let alpha = (rate * self.adam_lr_ratio * correction) as f32;
                 for (((value, &g), m), v) in values.iter_mut().zip(gradient).zip(m).zip(v) {
                     *m += (g - *m) * (1.0 - self.adam_beta_1) as f32;
                     *v += (bounded(g * g) - *v) * (1.0 - self.adam_beta_2) as f32;
-                    *value = *value * kept - *m * alpha / (v.sqrt() + epsilon);
+                    *value = *value * decay_factor - *m * alpha / (v.sqrt() + epsilon);
                 }
                 continue;
             }
@@ -163,9 +165,9 @@ impl Optimizer for Muon {
             let step = self.orthogonal(direction);
             let scale = self.rms_rate.map_or(1.0, |target| target * (rows.max(columns) as f64).sqrt());
             let rate = (rate * scale) as f32;
-            // Row by row: a tall matrix comes back with its axes exchanged.
+            // Row by row, because the result for a tall matrix isn't in row-major order.
             for (values, step) in values.chunks_exact_mut(columns.max(1)).zip(step.rows()) {
-                values.iter_mut().zip(step).for_each(|(value, step)| *value = *value * kept - rate * step);
+                values.iter_mut().zip(step).for_each(|(value, step)| *value = *value * decay_factor - rate * step);
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Gradients divided by the root of their mean square.
+//! RMSprop: gradients divided by their root mean square.
 
 use super::{LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
@@ -25,25 +25,25 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"momentum": 0.9, "rho": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.5210974, -2.053132, 0.2875357, -0.8583066]}"#
 )]
 pub struct RmsProp {
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.9, range = 0.0..=1.0)]
     rho: f64,
-    /// How much of the last step goes into this one.
+    /// The fraction of the previous step that is added to a step.
     #[config(default = 0.0, range = 0.0..=1.0)]
     momentum: f64,
-    /// Added to the mean square.
+    /// Added to the mean square or the variance, inside the root.
     #[config(default = 1e-7, range = 0.0..)]
     epsilon: f64,
-    /// Whether to divide by the root of the variance instead.
+    /// Whether to divide by the standard deviation of the gradient instead of the root mean square.
     #[config(default = false)]
     centered: bool,
 }
 
-/// What a step computes once.
+/// The constants of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
     rate: f32,
-    kept: f32,
+    old: f32,
     new: f32,
     momentum: f32,
     epsilon: f32,
@@ -67,7 +67,7 @@ impl ElementwiseOptimizer<3> for RmsProp {
     fn numbers(&self, step: &Step) -> Numbers {
         Numbers {
             rate: step.learning_rate as f32,
-            kept: self.rho as f32,
+            old: self.rho as f32,
             new: (1.0 - self.rho) as f32,
             momentum: self.momentum as f32,
             epsilon: self.epsilon.max(LEAST_EPSILON_OF_SQUARES) as f32,
@@ -75,12 +75,12 @@ impl ElementwiseOptimizer<3> for RmsProp {
     }
 
     fn update(&self, numbers: &Numbers, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
-        let Numbers { rate, kept, new, momentum, epsilon } = *numbers;
-        // Uncentered, the momentum is the second slot, and there is no third.
+        let Numbers { rate, old, new, momentum, epsilon } = *numbers;
+        // If not centered, the momentum is the second slot, and there is no third.
         let [velocity, second, third] = slots;
-        let velocity = kept * velocity + new * bounded(gradient * gradient);
-        let average = if self.centered { kept * second + new * gradient } else { 0.0 };
-        // Rounding may put the variance below 0.
+        let velocity = old * velocity + new * bounded(gradient * gradient);
+        let average = if self.centered { old * second + new * gradient } else { 0.0 };
+        // Rounding may make the variance negative.
         let variance = velocity - bounded(average * average);
         let variance = if variance < 0.0 { 0.0 } else { variance };
         let size = (variance + epsilon).sqrt();

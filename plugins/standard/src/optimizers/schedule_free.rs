@@ -1,10 +1,10 @@
-//! Averages of the path in place of a schedule.
+//! Schedule-free AdamW, with weight averaging instead of a schedule.
 
 use super::{LEAST_EPSILON, bounded, slices};
 use plugfit_api::prelude::*;
 
-/// Schedule-free AdamW: gradients are taken between the fast weights and their mean, and the mean is what the model becomes in the
-/// end. Defazio et al. 2024.
+/// Schedule-free AdamW: gradients are evaluated between the fast weights and their mean. At the end of training the
+/// model has the mean weights. Defazio et al. 2024.
 #[derive(Clone, Debug, Config)]
 #[config(base(learning_rate = 0.0025))]
 #[config(
@@ -20,16 +20,16 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.8, "epsilon": 0.1, "warmup_steps": 3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [1.011787, -2.05295, 0.5155516, -0.0915419], "finalized": [0.9969157, -2.055074, 0.5065231, -0.08346192]}"#
 )]
 pub struct ScheduleFreeAdamW {
-    /// How near to the mean gradients are taken; 1 is there.
+    /// The interpolation between the fast weights (0) and their mean (1) at which gradients are evaluated.
     #[config(default = 0.9, above = 0.0, range = ..=1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays in a step.
+    /// The decay rate of the average of squares.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
-    /// Added to the divisor.
+    /// Added to the denominator.
     #[config(default = 1e-8, range = 0.0..)]
     epsilon: f64,
-    /// Steps in which the rate rises from 0.
+    /// The number of steps over which the rate rises linearly from 0.
     #[config(default = 0)]
     warmup_steps: u64,
 }

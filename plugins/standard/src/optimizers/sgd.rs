@@ -1,8 +1,8 @@
-//! Gradient descent.
+//! Stochastic gradient descent.
 
 use plugfit_api::prelude::*;
 
-/// Stochastic gradient descent, with momentum (Polyak 1964), or Nesterov's (Sutskever et al. 2013).
+/// Stochastic gradient descent, optionally with momentum (Polyak 1964) or Nesterov momentum (Sutskever et al. 2013).
 #[derive(Clone, Debug, Config)]
 #[config(name = "SGD", base(learning_rate = 0.01))]
 #[config(
@@ -21,17 +21,17 @@ use plugfit_api::prelude::*;
     example = r#"{"config": {"momentum": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.93875, -2.035, 0.520625, -0.1375]}"#
 )]
 pub struct Sgd {
-    /// How much of the last step goes into this one.
+    /// The fraction of the previous step that is added to a step.
     #[config(default = 0.0, range = 0.0..=1.0)]
     momentum: f64,
-    /// Whether the gradient counts as taken where the momentum leads; without momentum it changes nothing.
+    /// Whether to use Nesterov momentum; without momentum it has no effect.
     #[config(default = false)]
     nesterov: bool,
 }
 
 #[formula]
 impl ElementwiseOptimizer<1> for Sgd {
-    /// Momentum and learning rate.
+    /// The momentum and the learning rate.
     type Numbers = (f32, f32);
 
     fn slots(&self) -> Vec<(&'static str, f64)> {

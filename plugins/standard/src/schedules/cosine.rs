@@ -1,10 +1,10 @@
-//! Rates that fall along a cosine.
+//! Cosine schedules.
 
 use plugfit_api::prelude::*;
 use std::f64::consts::PI;
 
-/// Half a cosine from `initial_learning_rate` down to `alpha` of it, after a straight rise to `warmup_target` if that is given.
-/// Loshchilov & Hutter 2016.
+/// Cosine decay from `initial_learning_rate` to the fraction `alpha` of it. If `warmup_target` is given, a linear
+/// warm-up to that rate comes first. Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.1}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.08145034, 0.055, 0.01, 0.01]}"#
@@ -15,15 +15,15 @@ use std::f64::consts::PI;
 pub struct CosineDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
-    /// The steps of the fall.
+    /// The number of steps of the decay.
     #[config(above = 0.0)]
     decay_steps: f64,
-    /// What is left in the end, as a share of where the fall starts.
+    /// The final rate, as a fraction of the rate at which the decay starts.
     #[config(default = 0.0)]
     alpha: f64,
-    /// Where the rise leads and the fall starts; null: there is no rise.
+    /// The rate at the end of the warm-up; null: no warm-up.
     warmup_target: Option<f64>,
-    /// The steps of the rise.
+    /// The number of steps of the warm-up.
     #[config(default = 0.0, range = 0.0..)]
     warmup_steps: f64,
 }
@@ -38,11 +38,12 @@ impl Schedule for CosineDecay {
             }
             Some(target) => (target, step - self.warmup_steps),
         };
-        top * fall((since / self.decay_steps).min(1.0), 1.0, self.alpha)
+        top * cosine_decay((since / self.decay_steps).min(1.0), 1.0, self.alpha)
     }
 }
 
-/// Half cosines one after another, each `t_mul` times as long and starting at `m_mul` times the height. Loshchilov & Hutter 2016.
+/// Cosine decay with restarts. Each period is `t_mul` times as long as the one before and starts at `m_mul` times its
+/// initial rate. Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = "SGDRDecay"))]
 #[config(
@@ -51,16 +52,16 @@ impl Schedule for CosineDecay {
 pub struct CosineDecayRestarts {
     /// The rate at step 0.
     initial_learning_rate: f64,
-    /// The steps of the first fall.
+    /// The number of steps of the first period.
     #[config(above = 0.0)]
     first_decay_steps: f64,
-    /// How many times longer each fall is than the one before.
+    /// The factor by which each period is longer than the one before.
     #[config(default = 2.0, range = 1.0..)]
     t_mul: f64,
-    /// How many times higher each fall starts than the one before.
+    /// The factor of the initial rate of each period relative to the one before.
     #[config(default = 1.0, range = 0.0..)]
     m_mul: f64,
-    /// The lowest rate, as a share of the first.
+    /// The lowest rate, as a fraction of the initial rate.
     #[config(default = 0.0)]
     alpha: f64,
 }
@@ -76,18 +77,18 @@ impl Schedule for CosineDecayRestarts {
             1.0 => restarts,
             ratio => (ratio.powf(restarts) - 1.0) / (ratio - 1.0),
         };
-        // The logarithm may be off by one at a restart.
+        // Rounding in the logarithm may be off by one at a restart.
         if start(restarts + 1.0) <= periods {
             restarts += 1.0;
         } else if start(restarts) > periods {
             restarts -= 1.0;
         }
         let done = (periods - start(restarts)) / self.t_mul.powf(restarts);
-        self.initial_learning_rate * fall(done, self.m_mul.powf(restarts), self.alpha)
+        self.initial_learning_rate * cosine_decay(done, self.m_mul.powf(restarts), self.alpha)
     }
 }
 
-/// From `top` to `alpha` along half a cosine, `done` from 0 to 1.
-fn fall(done: f64, top: f64, alpha: f64) -> f64 {
+/// Returns the cosine decay from `top` to `alpha` at the fraction `done` of a period, from 0 to 1.
+fn cosine_decay(done: f64, top: f64, alpha: f64) -> f64 {
     (1.0 - alpha) * 0.5 * top * (1.0 + (PI * done).cos()) + alpha
 }

@@ -1,8 +1,8 @@
-//! Rates that fall by a rule.
+//! Exponential, inverse-time, polynomial and piecewise-constant schedules.
 
 use plugfit_api::prelude::*;
 
-/// `initial_learning_rate * decay_rate^(step / decay_steps)`.
+/// Exponential decay: `initial_learning_rate * decay_rate^(step / decay_steps)`.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "decay_rate": 0.5}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.05946035, 0.04204482, 0.01767767, 0.005255603]}"#
@@ -13,13 +13,13 @@ use plugfit_api::prelude::*;
 pub struct ExponentialDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
-    /// After so many steps the rate has been multiplied by `decay_rate` once.
+    /// The number of steps after which the rate has been multiplied by `decay_rate` once.
     #[config(above = 0.0)]
     decay_steps: f64,
-    /// By how much.
+    /// The factor of the rate per `decay_steps`.
     #[config(range = 0.0..)]
     decay_rate: f64,
-    /// Whether it stays the same between multiples of `decay_steps`.
+    /// Whether the rate changes only at multiples of `decay_steps`.
     #[config(default = false)]
     staircase: bool,
 }
@@ -30,7 +30,7 @@ impl Schedule for ExponentialDecay {
     }
 }
 
-/// `initial_learning_rate / (1 + decay_rate * step / decay_steps)`.
+/// Inverse-time decay: `initial_learning_rate / (1 + decay_rate * step / decay_steps)`.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "decay_rate": 0.5}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.07272727, 0.06153846, 0.04444445, 0.032]}"#
@@ -41,13 +41,13 @@ impl Schedule for ExponentialDecay {
 pub struct InverseTimeDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
-    /// After so many steps `decay_rate` has been added to the divisor once.
+    /// The number of steps after which `decay_rate` has been added to the denominator once.
     #[config(above = 0.0)]
     decay_steps: f64,
-    /// How much is added.
+    /// The amount added to the denominator per `decay_steps`.
     #[config(range = 0.0..)]
     decay_rate: f64,
-    /// Whether it stays the same between multiples of `decay_steps`.
+    /// Whether the rate changes only at multiples of `decay_steps`.
     #[config(default = false)]
     staircase: bool,
 }
@@ -63,7 +63,7 @@ fn periods(when: &When, steps: f64, whole: bool) -> f64 {
     if whole { periods.floor() } else { periods }
 }
 
-/// From `initial_learning_rate` to `end_learning_rate` along `(1 - step / decay_steps)^power`.
+/// Polynomial decay from `initial_learning_rate` to `end_learning_rate` along `(1 - step / decay_steps)^power`.
 #[derive(Clone, Debug, Config)]
 #[config(
     example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 10, "end_learning_rate": 0.01, "power": 2.0}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.0541, 0.0325, 0.01, 0.01]}"#
@@ -74,16 +74,16 @@ fn periods(when: &When, steps: f64, whole: bool) -> f64 {
 pub struct PolynomialDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
-    /// The steps until the end.
+    /// The number of steps of the decay.
     #[config(above = 0.0)]
     decay_steps: f64,
-    /// The rate at the end and after it.
+    /// The rate at the end of the decay and after it.
     #[config(default = 0.0001)]
     end_learning_rate: f64,
-    /// The power; 1 is a straight line.
+    /// The exponent; 1 is a linear decay.
     #[config(default = 1.0, range = 0.0..)]
     power: f64,
-    /// Whether it starts again after the end, over a longer time.
+    /// Whether the decay restarts after its end, over a longer period.
     #[config(default = false)]
     cycle: bool,
 }
@@ -97,7 +97,7 @@ impl Schedule for PolynomialDecay {
     }
 }
 
-/// A constant between boundaries: `values[0]` up to and with step `boundaries[0]`, and so on.
+/// Piecewise constant rates: `values[0]` up to and including step `boundaries[0]`, and so on.
 #[derive(Clone, Debug, Config)]
 #[config(check = Self::check)]
 #[config(base(name = "PiecewiseConstant"))]
@@ -105,9 +105,9 @@ impl Schedule for PolynomialDecay {
     example = r#"{"config": {"boundaries": [5, 10], "values": [0.1, 0.05, 0.01]}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.1, 0.1, 0.05, 0.01]}"#
 )]
 pub struct PiecewiseConstantDecay {
-    /// The last step of each constant but the last one, rising.
+    /// The last step of each constant except the final one, in ascending order.
     boundaries: Vec<f64>,
-    /// The constants, one more than boundaries.
+    /// The constants; one more than there are boundaries.
     values: Vec<f64>,
 }
 

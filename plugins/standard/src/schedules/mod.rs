@@ -1,4 +1,4 @@
-//! Learning-rate schedules: a file a family, formula first. The step is the number of steps made before.
+//! Learning-rate schedules, one file for each family. A step is the number of optimizer steps taken before it.
 
 mod cosine;
 mod decay;

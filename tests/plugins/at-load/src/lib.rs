@@ -1,17 +1,18 @@
-//! Does what `$PLUGFIT_TEST_AT_LOAD` says as it is loaded, or as the process ends, before anybody has called it.
+//! A plug-in that performs the action in `$PLUGFIT_TEST_AT_LOAD` when it is loaded or when the process ends, without
+//! being called.
 use plugfit_api::prelude::*;
 
 fn crash() {
-    // SAFETY: none, that is what it is for: there is nothing at this address.
+    // SAFETY: none. The crash is intended: no memory is mapped at this address.
     unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) }
 }
 
-fn told() -> String {
+fn requested() -> String {
     std::env::var("PLUGFIT_TEST_AT_LOAD").unwrap_or_default()
 }
 
 extern "C" fn at_load() {
-    match told().as_str() {
+    match requested().as_str() {
         "segfault" => crash(),
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
@@ -24,7 +25,7 @@ extern "C" fn at_load() {
 }
 
 extern "C" fn at_end() {
-    match told().as_str() {
+    match requested().as_str() {
         "segfault at the end" => crash(),
         "loop at the end" => loop {
             std::thread::yield_now();

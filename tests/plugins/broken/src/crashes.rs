@@ -1,4 +1,4 @@
-//! What no wall within a process can hold.
+//! Components with faults that can't be contained within a process.
 
 use crate::{
     losses::squares,
@@ -17,17 +17,17 @@ metrics! {
 }
 
 fn crash() {
-    // SAFETY: none, that is what it is for: there is nothing at this address.
+    // SAFETY: none. The crash is intended: no memory is mapped at this address.
     unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) }
 }
 
-/// Calls itself until there is no stack.
+/// Recurses until the stack overflows.
 #[derive(Config)]
 pub struct OverflowsItsStack;
 
 fn deeper(level: u64) -> u64 {
-    let here = std::hint::black_box([level; 64]);
-    if level == u64::MAX { 0 } else { deeper(level + 1) + here[63] }
+    let frame = std::hint::black_box([level; 64]);
+    if level == u64::MAX { 0 } else { deeper(level + 1) + frame[63] }
 }
 
 impl Loss for OverflowsItsStack {
@@ -37,7 +37,7 @@ impl Loss for OverflowsItsStack {
     }
 }
 
-/// Writes where no memory is, as it goes.
+/// Writes to an unmapped address when it is dropped.
 #[derive(Config)]
 pub struct CrashesInDrop;
 
@@ -53,7 +53,7 @@ impl Loss for CrashesInDrop {
     }
 }
 
-/// Writes where no memory is.
+/// Writes to an unmapped address.
 #[derive(Config)]
 pub struct CrashesInUpdate;
 
@@ -64,7 +64,7 @@ impl MeanSquare for CrashesInUpdate {
     }
 }
 
-/// Aborts.
+/// Aborts the process.
 #[derive(Config)]
 pub struct Aborts;
 
@@ -74,7 +74,7 @@ impl MeanSquare for Aborts {
     }
 }
 
-/// Ends the process as if all were well.
+/// Ends the process with status 0.
 #[derive(Config)]
 pub struct Exits;
 
@@ -84,7 +84,7 @@ impl MeanSquare for Exits {
     }
 }
 
-/// Writes the record that a test would, and ends the process.
+/// Writes the record that a test would write, and ends the process.
 #[derive(Config)]
 pub struct Forges;
 
@@ -97,7 +97,7 @@ impl MeanSquare for Forges {
     }
 }
 
-/// Puts a pipe where the record of a test would be, and ends the process.
+/// Replaces the record and the output files of its test by named pipes, and ends the process.
 #[derive(Config)]
 pub struct ReplacesItsRecord;
 
@@ -115,7 +115,7 @@ impl MeanSquare for ReplacesItsRecord {
     }
 }
 
-/// Never comes back.
+/// Loops forever.
 #[derive(Config)]
 pub struct LoopsForEver;
 
@@ -127,7 +127,7 @@ impl MeanSquare for LoopsForEver {
     }
 }
 
-/// Asks for more memory than there is.
+/// Allocates more memory than there is.
 #[derive(Config)]
 pub struct AsksForTooMuch;
 
@@ -139,7 +139,7 @@ impl MeanSquare for AsksForTooMuch {
     }
 }
 
-/// Asks for memory until there is none.
+/// Allocates memory until there is none left.
 #[derive(Config)]
 pub struct AsksForMoreAndMore;
 
@@ -175,7 +175,7 @@ thread_local! {
     static FAREWELL: Farewell = const { Farewell(Cell::new(0)) };
 }
 
-/// Leaves something on each thread that panics when the thread ends.
+/// Sets a thread-local value that panics when its thread ends.
 #[derive(Config)]
 pub struct PanicsAtTheEndOfAThread;
 
@@ -186,10 +186,10 @@ impl MeanSquare for PanicsAtTheEndOfAThread {
     }
 }
 
-/// Begins a program that sleeps, once, and doesn't wait for it. Its argument is what a test knows it by.
-fn leave(program: &str, arguments: &[&str]) -> Result<()> {
-    static BEGUN: AtomicBool = AtomicBool::new(false);
-    if BEGUN.swap(true, Ordering::Relaxed) {
+/// Starts a program that sleeps, once, without waiting for it. Tests recognise the process by its arguments.
+fn spawn_once(program: &str, arguments: &[&str]) -> Result<()> {
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if STARTED.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
     let mut command = Command::new(program);
@@ -197,24 +197,24 @@ fn leave(program: &str, arguments: &[&str]) -> Result<()> {
     command.spawn().map(drop).map_err(|error| Error::other(error.to_string()))
 }
 
-/// Begins a process that stays.
+/// Starts a process that keeps running.
 #[derive(Config)]
 pub struct LeavesAProcess;
 
 impl MeanSquare for LeavesAProcess {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        leave("sleep", &["63.25"])?;
+        spawn_once("sleep", &["63.25"])?;
         add(seen, inputs)
     }
 }
 
-/// Begins a process that stays, in a session of its own.
+/// Starts a process that keeps running and leaves the process group, by `setsid`.
 #[derive(Config)]
 pub struct LeavesADaemon;
 
 impl MeanSquare for LeavesADaemon {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        leave("setsid", &["--fork", "sleep", "64.25"])?;
+        spawn_once("setsid", &["--fork", "sleep", "64.25"])?;
         add(seen, inputs)
     }
 }

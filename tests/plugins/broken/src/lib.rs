@@ -1,4 +1,4 @@
-//! Components that break their word with their defaults, each in its own way, beside some that don't.
+//! Components that each violate a law with their default settings, and correct components for comparison.
 #![warn(missing_docs)]
 
 mod crashes;

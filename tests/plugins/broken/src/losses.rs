@@ -1,4 +1,4 @@
-//! Losses.
+//! Losses, most of which violate a law.
 
 use plugfit_api::{
     config::ComponentSpec,
@@ -8,7 +8,7 @@ use plugfit_api::{
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The mean square of each row and its gradient, as it should be.
+/// Computes the mean square of each row and its gradient, correctly.
 pub fn squares(inputs: &Inputs<'_>, output: &mut LossOutput<'_>) -> Result<LossTotals> {
     let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
     if y_true.shape() != y_pred.shape() {
@@ -34,7 +34,7 @@ pub fn squares(inputs: &Inputs<'_>, output: &mut LossOutput<'_>) -> Result<LossT
     Ok(totals)
 }
 
-/// Changes the gradient that is right.
+/// Computes [`squares`] and applies `change` to each derivative.
 fn with_gradient(inputs: &Inputs<'_>, output: &mut LossOutput<'_>, change: impl Fn(&mut f32)) -> Result<LossTotals> {
     let totals = squares(inputs, output)?;
     if let Some(gradient) = output.gradient(1)? {
@@ -43,7 +43,7 @@ fn with_gradient(inputs: &Inputs<'_>, output: &mut LossOutput<'_>, change: impl 
     Ok(totals)
 }
 
-/// Holds all that it must.
+/// Satisfies every law.
 #[derive(Config)]
 pub struct GoodLoss;
 
@@ -53,27 +53,27 @@ impl Loss for GoodLoss {
     }
 }
 
-/// Its gradient leads uphill.
+/// Negates its gradient.
 #[derive(Config)]
 pub struct WrongSign;
 
 impl Loss for WrongSign {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
-        with_gradient(inputs, output, |slope| *slope = -*slope)
+        with_gradient(inputs, output, |derivative| *derivative = -*derivative)
     }
 }
 
-/// Its gradient lacks the factor 2.
+/// Omits the factor 2 in its gradient.
 #[derive(Config)]
 pub struct WrongScale;
 
 impl Loss for WrongScale {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
-        with_gradient(inputs, output, |slope| *slope /= 2.0)
+        with_gradient(inputs, output, |derivative| *derivative /= 2.0)
     }
 }
 
-/// Says that it has a gradient, and leaves its memory as it is.
+/// Declares a gradient but doesn't write it.
 #[derive(Config)]
 pub struct WritesNoGradient;
 
@@ -85,7 +85,7 @@ impl Loss for WritesNoGradient {
     }
 }
 
-/// Subtracts the batch's mean, and says that its rows are independent.
+/// Adds the mean of the batch, and declares that its rows are independent.
 #[derive(Config)]
 pub struct DependentRows;
 
@@ -101,7 +101,7 @@ impl Loss for DependentRows {
     }
 }
 
-/// The logarithm of what may be negative.
+/// The logarithm of numbers that may be negative.
 #[derive(Config)]
 pub struct NanValues;
 
@@ -115,7 +115,7 @@ impl Loss for NanValues {
     }
 }
 
-/// Says that it gives a value more than there are rows.
+/// Reports one value more than there are rows.
 #[derive(Config)]
 pub struct MoreRows;
 
@@ -128,7 +128,7 @@ impl Loss for MoreRows {
     }
 }
 
-/// Says that its values have a negative shape.
+/// Reports a negative shape for its values.
 #[derive(Config)]
 pub struct NegativeShape;
 
@@ -141,7 +141,7 @@ impl Loss for NegativeShape {
     }
 }
 
-/// Takes labels and predictions that don't fit together, and makes up the rest.
+/// Accepts labels and predictions of different shapes, and returns zeros for them.
 #[derive(Config)]
 pub struct AnyShapes;
 
@@ -154,7 +154,7 @@ impl Loss for AnyShapes {
     }
 }
 
-/// Knows nothing of weights.
+/// Ignores weights.
 #[derive(Config)]
 pub struct Unweighted;
 
@@ -165,13 +165,13 @@ impl Loss for Unweighted {
     }
 }
 
-/// The factor of whichever instance was made last.
+/// The factor of the instance that was created last.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// Every instance has the factor of the last one.
+/// Uses the factor of the instance that was created last, in all instances.
 #[derive(Config)]
 pub struct SharedSetting {
-    /// Multiplies values.
+    /// Factor of the values.
     #[config(default = 1.0, above = 0.0)]
     factor: f64,
 }
@@ -183,7 +183,7 @@ impl Loss for SharedSetting {
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         let factor = f64::from_bits(LAST.load(Ordering::Relaxed)) as f32;
-        let mut totals = with_gradient(inputs, output, |slope| *slope *= factor)?;
+        let mut totals = with_gradient(inputs, output, |derivative| *derivative *= factor)?;
         totals.value *= f64::from(factor);
         if let Some(values) = output.values.as_deref_mut() {
             values.iter_mut().for_each(|value| *value *= factor);
@@ -192,10 +192,10 @@ impl Loss for SharedSetting {
     }
 }
 
-/// Where every thread adds up.
+/// The sum that all threads share.
 static mut SUM: f64 = 0.0;
 
-/// Adds up in one place, whichever thread it is on.
+/// Adds up in a variable that all threads share.
 #[derive(Config)]
 pub struct SharedScratch;
 
@@ -203,7 +203,7 @@ impl Loss for SharedScratch {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         let totals = squares(inputs, output)?;
         let sum = &raw mut SUM;
-        // SAFETY: none, that is what it is for: other threads write it meanwhile.
+        // SAFETY: none. The data race is intended: other threads write `SUM` at the same time.
         unsafe { sum.write_volatile(0.0) };
         for _ in 0..100 {
             std::thread::yield_now();
@@ -218,12 +218,12 @@ impl Loss for SharedScratch {
 
 #[derive(Config)]
 struct Hidden {
-    /// Multiplies nothing.
+    /// Has no effect.
     #[config(default = 1.0)]
     factor: f64,
 }
 
-/// Takes a setting that it doesn't write.
+/// Accepts a setting that it doesn't write into its configuration.
 pub struct KeepsASettingToItself(Hidden);
 
 impl plugfit_api::Config for KeepsASettingToItself {
@@ -249,7 +249,7 @@ impl Loss for KeepsASettingToItself {
     }
 }
 
-/// Takes any configuration and has its own opinion.
+/// Accepts any configuration and reports a fixed one.
 pub struct TakesAnything;
 
 impl plugfit_api::Config for TakesAnything {
@@ -269,7 +269,7 @@ impl Loss for TakesAnything {
     }
 }
 
-/// Gives another value in float64 than in float32.
+/// Returns different values in float64 and in float32.
 #[derive(Config)]
 pub struct OtherInDouble;
 

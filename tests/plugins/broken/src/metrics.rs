@@ -1,9 +1,9 @@
-//! Metrics.
+//! Metrics, most of which violate a law.
 
 use plugfit_api::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What all of these see: the sum of squares, its weight, and what each may want besides.
+/// The state of these metrics: the sum of squares, its weight, and more numbers for some of them.
 #[state]
 #[derive(Default)]
 pub struct Seen {
@@ -12,7 +12,7 @@ pub struct Seen {
     more: Vec<f64>,
 }
 
-/// A mean of squares whose functions are as they should be, unless they are written anew.
+/// A mean of squares whose default methods are correct. Broken metrics override some of them.
 pub trait MeanSquare: Config + Send + Sync + 'static {
     fn info(&self) -> MetricInfo {
         MetricInfo::new(Direction::Minimize)
@@ -49,7 +49,7 @@ pub fn add(seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
         return Err(Error::input("y_true and y_pred have the same shape"));
     }
     inputs.for_each_row(|y_true, y_pred, weight| {
-        // What has no weight may be NaN.
+        // A row with weight 0 may be NaN.
         if weight != 0.0 {
             seen.sum += weight * square(y_true, y_pred);
             seen.weight += weight;
@@ -93,13 +93,13 @@ metrics! {
     CountsWeightless, Allocates, KeepsAPart, LosesNan, WeighsNan,
 }
 
-/// Holds all that it must.
+/// Satisfies every law.
 #[derive(Config)]
 pub struct GoodMetric;
 
 impl MeanSquare for GoodMetric {}
 
-/// Merges two states into the middle between them, whatever they weigh.
+/// Merges two states into their mean, regardless of their weights.
 #[derive(Config)]
 pub struct MergesToTheMiddle;
 
@@ -111,7 +111,7 @@ impl MeanSquare for MergesToTheMiddle {
     }
 }
 
-/// Refuses a prediction that isn't a number, and keeps the rows before it.
+/// Rejects a batch with a NaN prediction, but leaves its state changed.
 #[derive(Config)]
 pub struct KeepsAPart;
 
@@ -126,7 +126,7 @@ impl MeanSquare for KeepsAPart {
     }
 }
 
-/// A state of which a part isn't saved.
+/// A state that is saved only in part.
 #[state]
 #[derive(Default)]
 pub struct HalfSaved {
@@ -135,7 +135,7 @@ pub struct HalfSaved {
     weight: f64,
 }
 
-/// Forgets a part of its state when it is saved.
+/// Loses a part of its state when it is saved.
 #[derive(Config)]
 pub struct ForgetsInSaving;
 
@@ -163,7 +163,7 @@ impl Metric for ForgetsInSaving {
     }
 }
 
-/// Begins a state where the last one ended.
+/// Initialises a state with the last sum of the previous one.
 #[derive(Config)]
 pub struct KeepsThroughReset {
     #[config(skip)]
@@ -181,7 +181,7 @@ impl MeanSquare for KeepsThroughReset {
     }
 }
 
-/// NaN of nothing.
+/// Returns NaN if there are no rows.
 #[derive(Config)]
 pub struct NanResult;
 
@@ -191,7 +191,7 @@ impl MeanSquare for NanResult {
     }
 }
 
-/// Says that its one number is seven.
+/// Returns one number with the shape `[7]`.
 #[derive(Config)]
 pub struct WrongShape;
 
@@ -201,7 +201,7 @@ impl MeanSquare for WrongShape {
     }
 }
 
-/// Keeps every batch, and says that its state is bounded.
+/// Stores a number for each batch, and declares that its state is bounded.
 #[derive(Config)]
 pub struct Grows;
 
@@ -213,7 +213,7 @@ impl MeanSquare for Grows {
     }
 }
 
-/// Weighs batches and not rows.
+/// Weights batches instead of rows.
 #[derive(Config)]
 pub struct CountsCalls;
 
@@ -226,7 +226,7 @@ impl MeanSquare for CountsCalls {
     }
 }
 
-/// Says that the greatest error is the best.
+/// Declares that a greater error is better.
 #[derive(Config)]
 pub struct WrongDirection;
 
@@ -236,7 +236,7 @@ impl MeanSquare for WrongDirection {
     }
 }
 
-/// Counts rows of weight 0 as if they had the weight 1.
+/// Counts rows with weight 0 as if they had weight 1.
 #[derive(Config)]
 pub struct CountsWeightless;
 
@@ -246,7 +246,7 @@ impl MeanSquare for CountsWeightless {
     }
 }
 
-/// Asks for memory in every update.
+/// Allocates memory in every update.
 #[derive(Config)]
 pub struct Allocates;
 
@@ -257,7 +257,7 @@ impl MeanSquare for Allocates {
     }
 }
 
-/// The greatest error, of which a comparison loses those that are NaN.
+/// The greatest error, computed by a comparison that drops NaN.
 #[derive(Config)]
 pub struct LosesNan;
 
@@ -277,7 +277,7 @@ impl MeanSquare for LosesNan {
     }
 }
 
-/// Multiplies rows of weight 0 by it, whatever they are.
+/// Multiplies rows with weight 0 by their weight, even if they are NaN.
 #[derive(Config)]
 pub struct WeighsNan;
 

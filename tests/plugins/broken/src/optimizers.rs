@@ -1,4 +1,4 @@
-//! Optimizers.
+//! Optimizers, most of which violate a law.
 
 use plugfit_api::{
     optimizer::{Entry, Slot, Update},
@@ -10,7 +10,7 @@ fn no_slots() -> Result<Vec<Slot>> {
     Ok(Vec::new())
 }
 
-/// A step of gradient descent, of `factor` times the rate.
+/// Takes a step of gradient descent with `factor` times the learning rate.
 pub fn descend(update: &mut Update<'_, '_>, factor: f64) -> Result<()> {
     update.entries.iter_mut().try_for_each(|entry| step(entry, factor))
 }
@@ -19,11 +19,11 @@ fn step(entry: &mut Entry<'_>, factor: f64) -> Result<()> {
     let Some(gradient) = entry.gradient else { return Ok(()) };
     let rate = (factor * entry.learning_rate) as f32;
     let values = entry.value.f32s_mut("the parameter")?.iter_mut();
-    values.zip(gradient.f32s("the gradient")?).for_each(|(value, slope)| *value -= rate * slope);
+    values.zip(gradient.f32s("the gradient")?).for_each(|(value, derivative)| *value -= rate * derivative);
     Ok(())
 }
 
-/// Holds all that it must.
+/// Satisfies every law.
 #[derive(Config)]
 pub struct GoodOptimizer;
 
@@ -36,7 +36,7 @@ impl Optimizer for GoodOptimizer {
     }
 }
 
-/// Goes uphill.
+/// Steps uphill.
 #[derive(Config)]
 pub struct Ascends;
 
@@ -49,7 +49,7 @@ impl Optimizer for Ascends {
     }
 }
 
-/// Keeps its momentum to itself, where no checkpoint finds it.
+/// Stores its momentum outside its slots, so that no checkpoint contains it.
 #[derive(Config)]
 pub struct HidesMomentum {
     #[config(skip)]
@@ -69,8 +69,8 @@ impl Optimizer for HidesMomentum {
             let Some(gradient) = entry.gradient else { continue };
             let rate = entry.learning_rate as f32;
             let values = entry.value.f32s_mut("the parameter")?.iter_mut();
-            for ((value, slope), momentum) in values.zip(gradient.f32s("the gradient")?).zip(momentum) {
-                *momentum = 0.5 * *momentum + slope;
+            for ((value, derivative), momentum) in values.zip(gradient.f32s("the gradient")?).zip(momentum) {
+                *momentum = 0.5 * *momentum + derivative;
                 *value -= rate * *momentum;
             }
         }
@@ -78,7 +78,7 @@ impl Optimizer for HidesMomentum {
     }
 }
 
-/// Shrinks what has no gradient.
+/// Shrinks parameters that have no gradient.
 #[derive(Config)]
 pub struct MovesWithoutGradient;
 
@@ -94,7 +94,7 @@ impl Optimizer for MovesWithoutGradient {
     }
 }
 
-/// Wants memory for each parameter, and never looks at it.
+/// Requests a slot for each parameter and never uses it.
 #[derive(Config)]
 pub struct UnusedSlot;
 
@@ -107,7 +107,7 @@ impl Optimizer for UnusedSlot {
     }
 }
 
-/// Takes a step as long as the sum of all gradients says.
+/// Scales its step by the sum over all gradients.
 #[derive(Config)]
 pub struct SpreadsNan;
 
@@ -118,13 +118,13 @@ impl Optimizer for SpreadsNan {
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
         let mut sum = 0.0;
         for gradient in update.entries.iter().filter_map(|entry| entry.gradient) {
-            sum += gradient.f32s("the gradient")?.iter().map(|slope| f64::from(slope.abs())).sum::<f64>();
+            sum += gradient.f32s("the gradient")?.iter().map(|derivative| f64::from(derivative.abs())).sum::<f64>();
         }
         descend(update, 1.0 / (1.0 + sum))
     }
 }
 
-/// Wants two slots of one name.
+/// Requests two slots with the same name.
 #[derive(Config)]
 pub struct NamesASlotTwice;
 

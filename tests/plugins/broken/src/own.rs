@@ -1,4 +1,4 @@
-//! Components of inputs of their own, and what they declare of their batches and laws.
+//! Components with custom inputs, and components that declare settings for their test batches or exclude laws.
 
 use crate::{losses::squares, optimizers::descend};
 use plugfit_api::{
@@ -7,7 +7,7 @@ use plugfit_api::{
     prelude::*,
 };
 
-/// Weighted sums of what was seen.
+/// Weighted sums over the rows.
 #[state]
 #[derive(Default)]
 pub struct Sums {
@@ -15,7 +15,7 @@ pub struct Sums {
     weight: f64,
 }
 
-/// The squares between embeddings, weighed by a third input.
+/// Adds the squared distances between embeddings, multiplied by a third input.
 fn distances(sums: &mut Sums, inputs: &Inputs<'_>) -> Result<()> {
     let (anchor, other) = (inputs.get("anchor")?, inputs.get("other")?);
     let sign = inputs.get("sign")?;
@@ -33,7 +33,7 @@ fn distances(sums: &mut Sums, inputs: &Inputs<'_>) -> Result<()> {
     Ok(())
 }
 
-macro_rules! of_pairs {
+macro_rules! pair_metric {
     ($(#[$doc:meta])* $name:ident, $merge:expr) => {
         $(#[$doc])*
         #[derive(Config)]
@@ -62,8 +62,8 @@ macro_rules! of_pairs {
     };
 }
 
-of_pairs! {
-    /// The mean distance of pairs, which holds all that it must.
+pair_metric! {
+    /// The mean distance of pairs. Satisfies every law.
     GoodPairs, |sums, other| {
         sums.distance += other.distance;
         sums.weight += other.weight;
@@ -71,8 +71,8 @@ of_pairs! {
     }
 }
 
-of_pairs! {
-    /// The mean distance of pairs, which forgets a weight when it merges.
+pair_metric! {
+    /// The mean distance of pairs. Loses a weight when it merges.
     MergesPairsWrongly, |sums, other| {
         sums.distance += other.distance;
         sums.weight = sums.weight.max(other.weight);
@@ -80,7 +80,7 @@ of_pairs! {
     }
 }
 
-/// The squared distance to y_pred, and a margin: that of the row which `margin_of` gives.
+/// Computes the squared distance to y_pred plus the margin of the row `margin_of(row)`.
 fn with_margin(inputs: &Inputs<'_>, output: &mut LossOutput<'_>, margin_of: fn(usize) -> usize) -> Result<LossTotals> {
     let (target, y_pred, margin) = (inputs.get("target")?, inputs.y_pred()?, inputs.get("margin")?);
     let (target, y_pred, margin) = (target.f32s("target")?, y_pred.f32s("y_pred")?, margin.f32s("margin")?);
@@ -96,15 +96,15 @@ fn with_margin(inputs: &Inputs<'_>, output: &mut LossOutput<'_>, margin_of: fn(u
         if let Some(values) = output.values.as_deref_mut() {
             values[row] = value;
         }
-        let slope = 2.0 * error * weight * output.scale;
+        let derivative = 2.0 * error * weight * output.scale;
         if let Some(gradient) = output.gradient(1)? {
-            gradient[row] = slope;
+            gradient[row] = derivative;
         }
     }
     Ok(totals)
 }
 
-macro_rules! of_margins {
+macro_rules! margin_loss {
     ($(#[$doc:meta])* $name:ident, $row:expr) => {
         $(#[$doc])*
         #[derive(Config)]
@@ -125,17 +125,17 @@ macro_rules! of_margins {
     };
 }
 
-of_margins! {
-    /// A distance with a margin of each row, which holds all that it must.
+margin_loss! {
+    /// A distance with a margin for each row. Satisfies every law.
     GoodMargins, |row| row
 }
 
-of_margins! {
-    /// A distance with the margin of the row before.
+margin_loss! {
+    /// A distance with the margin of the previous row.
     MixesMargins, |row| row.saturating_sub(1)
 }
 
-/// The distance of the first of two columns to the second, which takes no others.
+/// The distance between two columns. Panics for any other number of columns.
 #[derive(Config)]
 #[config(trial(columns = 2, except(direction = "it doesn't look at y_true")))]
 pub struct GoodTwoColumns;
@@ -148,7 +148,7 @@ impl MeanMetric for GoodTwoColumns {
     }
 }
 
-/// Climbs: for what is to be as great as possible.
+/// Steps uphill, to maximise a function.
 #[derive(Config)]
 #[config(trial(except(quadratic = "it climbs", valley = "it climbs", rosenbrock = "it climbs")))]
 pub struct GoodClimber;
@@ -162,7 +162,7 @@ impl Optimizer for GoodClimber {
     }
 }
 
-/// Checks that groups of these sizes are all of the rows.
+/// Checks that the sizes of the groups sum to the number of rows.
 fn check_groups(groups: Tensor<'_>, rows: usize) -> Result<()> {
     let sum: f64 = (0..groups.len()).map(|i| groups.get_f64(i)).sum();
     match sum == rows as f64 {
@@ -171,7 +171,7 @@ fn check_groups(groups: Tensor<'_>, rows: usize) -> Result<()> {
     }
 }
 
-/// The mean square of rows in groups, whose sizes are an input.
+/// The mean square of grouped rows. The sizes of the groups are an input.
 #[derive(Config)]
 #[config(
     example = r#"{"y_true": [[0], [1], [2], [4]], "y_pred": [[1], [1], [2], [2]], "groups": [1, 3], "gives": [1, 0, 0, 4]}"#
@@ -188,7 +188,7 @@ impl Loss for GoodGroups {
     }
 }
 
-/// The mean of scores in groups, whose sizes are an input.
+/// The mean of grouped scores. The sizes of the groups are an input.
 #[derive(Config)]
 #[config(example = r#"{"scores": [1, 2, 3, 6], "groups": [1, 3], "gives": 3}"#)]
 pub struct GoodGroupMean;
@@ -219,12 +219,12 @@ impl Metric for GoodGroupMean {
     }
 }
 
-of_pairs! {
-    /// The mean distance of pairs, which says of its own state that it is an input of the wrong shape.
+pair_metric! {
+    /// The mean distance of pairs. Its merge fails with an error about the shape of an input.
     RefusesToMerge, |_, _| Err(Error::input("the other state has another shape"))
 }
 
-/// The squared distance of each target to one prediction for all.
+/// The squared distance of each target to a single prediction.
 #[derive(Config)]
 #[config(example = r#"{"target": [0, 1, 2], "y_pred": [1], "gives": [1, 0, 1]}"#)]
 pub struct GoodLevel;
@@ -240,24 +240,24 @@ impl Loss for GoodLevel {
         let (target, y_pred) = (inputs.get("target")?.f32s("target")?, inputs.y_pred()?.f32s("y_pred")?);
         let &[level] = y_pred else { return Err(Error::input("y_pred is a single number")) };
         let mut totals = LossTotals { count: target.len() as f64, ..LossTotals::default() };
-        let mut slope = 0.0;
+        let mut derivative = 0.0;
         for (row, target) in target.iter().enumerate() {
             let weight = output.upstream(row);
             totals.value += f64::from((level - target).powi(2) * weight);
             totals.weight += f64::from(weight);
-            slope += 2.0 * (level - target) * weight * output.scale;
+            derivative += 2.0 * (level - target) * weight * output.scale;
             if let Some(values) = output.values.as_deref_mut() {
                 values[row] = (level - target).powi(2);
             }
         }
         if let Some(gradient) = output.gradient(1)? {
-            gradient[0] = slope;
+            gradient[0] = derivative;
         }
         Ok(totals)
     }
 }
 
-/// The mean square of rows of very many columns.
+/// The mean square of rows with very many columns.
 #[derive(Config)]
 #[config(trial(columns = 4096))]
 pub struct GoodWide;
@@ -268,7 +268,7 @@ impl Loss for GoodWide {
     }
 }
 
-/// A distance that is least beside the truth: a loss, and a metric by the same name.
+/// A distance whose minimum isn't at the truth. The loss and the metric have the same name.
 #[derive(Config)]
 #[config(trial(except(truth = "its least value is beside the truth")))]
 pub struct GoodBoth;
@@ -281,7 +281,7 @@ impl ElementwiseLoss for GoodBoth {
     }
 }
 
-/// How many ids are right, of ids that are given as unsigned integers of 64 bits alone.
+/// The share of correct ids. Accepts only unsigned 64-bit integers.
 #[derive(Config)]
 pub struct GoodIds;
 

@@ -1,4 +1,4 @@
-//! A component for each function that can panic.
+//! Components that panic, one for each function that can panic.
 
 use crate::{
     losses::squares,
@@ -11,6 +11,7 @@ use plugfit_api::{
     prelude::*,
 };
 
+/// Panics if `function` is `here`.
 fn panic_in(function: &str, here: &str) {
     assert!(function != here, "told to panic in {here}");
 }
@@ -123,7 +124,7 @@ panicking_metrics! {
     MetricPanicsInDrop in "drop",
 }
 
-/// A state that panics as it goes.
+/// A state that panics when it is dropped.
 #[state]
 pub struct Bomb(f64);
 
@@ -133,7 +134,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Panics in the drop of its state.
+/// Panics when its state is dropped.
 #[derive(Config)]
 pub struct MetricPanicsInDropOfState;
 
@@ -225,7 +226,7 @@ optimizers! {
     OptimizerPanicsInDrop in "drop",
 }
 
-/// Panics always.
+/// Always panics.
 #[derive(Config)]
 pub struct SchedulePanics;
 
@@ -235,7 +236,7 @@ impl Schedule for SchedulePanics {
     }
 }
 
-/// Panics where a step doesn't fit 32 bits.
+/// Panics if the step doesn't fit in 32 bits.
 #[derive(Config)]
 pub struct SchedulePanicsLate;
 

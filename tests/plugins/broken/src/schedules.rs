@@ -1,8 +1,8 @@
-//! Schedules.
+//! Schedules, most of which violate a law.
 
 use plugfit_api::prelude::*;
 
-/// Holds all that it must.
+/// Satisfies every law.
 #[derive(Config)]
 pub struct GoodSchedule;
 
@@ -12,7 +12,7 @@ impl Schedule for GoodSchedule {
     }
 }
 
-/// Not a number once a run is long.
+/// Returns NaN after 10^12 steps.
 #[derive(Config)]
 pub struct NanLate;
 
@@ -22,7 +22,7 @@ impl Schedule for NanLate {
     }
 }
 
-/// Falls for ever.
+/// Decreases linearly, so that it becomes negative.
 #[derive(Config)]
 pub struct NegativeLate;
 

@@ -1,4 +1,4 @@
-//! What changes more than its own memory: inputs, what lies around a buffer, and the process.
+//! Components that change inputs, memory around a buffer, or the state of the process.
 
 use crate::{
     losses::squares,
@@ -24,7 +24,7 @@ metrics! {
     ClosesDescriptors, LeaksDescriptors,
 }
 
-/// Clips predictions where they are.
+/// Clips a prediction in place.
 #[derive(Config)]
 pub struct WritesPredictions;
 
@@ -32,42 +32,42 @@ impl Loss for WritesPredictions {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         let y_pred = inputs.y_pred()?.f32s("y_pred")?;
         if let Some(first) = y_pred.first() {
-            // SAFETY: none, that is what it is for: an input is only lent.
+            // SAFETY: none. The write is intended: inputs are borrowed immutably.
             unsafe { std::ptr::from_ref(first).cast_mut().write_volatile(first.clamp(-0.01, 0.01)) };
         }
         squares(inputs, output)
     }
 }
 
-/// Writes one value too many.
+/// Writes a value past the end of its values.
 #[derive(Config)]
 pub struct WritesBehindValues;
 
 impl Loss for WritesBehindValues {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         if let Some(values) = output.values.as_deref_mut() {
-            // SAFETY: none, that is what it is for.
+            // SAFETY: none. The access out of bounds is intended.
             unsafe { values.as_mut_ptr().add(values.len()).write_volatile(1.0) };
         }
         squares(inputs, output)
     }
 }
 
-/// Writes a slope before the first.
+/// Writes a derivative before the start of its gradient.
 #[derive(Config)]
 pub struct WritesBeforeSlopes;
 
 impl Loss for WritesBeforeSlopes {
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> Result<LossTotals> {
         if let Some(gradient) = output.gradient(1)? {
-            // SAFETY: none, that is what it is for.
+            // SAFETY: none. The access out of bounds is intended.
             unsafe { gradient.as_mut_ptr().sub(1).write_volatile(1.0) };
         }
         squares(inputs, output)
     }
 }
 
-/// Normalizes gradients where they are.
+/// Overwrites a derivative in place.
 #[derive(Config)]
 pub struct WritesGradients;
 
@@ -80,14 +80,14 @@ impl Optimizer for WritesGradients {
         for entry in update.entries.iter() {
             let Some(gradient) = entry.gradient else { continue };
             let gradient = gradient.f32s("the gradient")?;
-            // SAFETY: none, that is what it is for: a gradient is only lent.
+            // SAFETY: none. The write is intended: gradients are borrowed immutably.
             unsafe { gradient.as_ptr().cast_mut().write_volatile(0.0) };
         }
         Ok(())
     }
 }
 
-/// Multiplies a prediction by a number where it is.
+/// Changes a label in place.
 #[derive(Config)]
 pub struct WritesScores;
 
@@ -95,45 +95,47 @@ impl MeanSquare for WritesScores {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
         let y_true = inputs.y_true()?.as_slice::<f32>().unwrap_or_default();
         if let Some(last) = y_true.last() {
-            // SAFETY: none, that is what it is for: an input is only lent.
+            // SAFETY: none. The write is intended: inputs are borrowed immutably.
             unsafe { std::ptr::from_ref(last).cast_mut().write_volatile(last + 1.0) };
         }
         add(seen, inputs)
     }
 }
 
-fn behind(inputs: &Inputs<'_>) -> Result<f32> {
+/// Reads the number past the end of y_pred.
+fn read_past_end(inputs: &Inputs<'_>) -> Result<f32> {
     let y_pred = inputs.y_pred()?.as_slice::<f32>().unwrap_or_default();
-    // SAFETY: none, that is what it is for.
+    // SAFETY: none. The access out of bounds is intended.
     Ok(unsafe { y_pred.as_ptr().add(y_pred.len()).read_volatile() })
 }
 
-/// Counts one prediction too many.
+/// Adds the number past the end of the predictions to its sum.
 #[derive(Config)]
 pub struct ReadsBehindScores;
 
 impl MeanSquare for ReadsBehindScores {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        seen.sum += f64::from(behind(inputs)?);
+        seen.sum += f64::from(read_past_end(inputs)?);
         add(seen, inputs)
     }
 }
 
-/// Reads one prediction too many, and makes nothing of it.
+/// Reads the number past the end of the predictions and ignores it.
 #[derive(Config)]
 pub struct PeeksBehindScores;
 
 impl MeanSquare for PeeksBehindScores {
     fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        std::hint::black_box(behind(inputs)?);
+        std::hint::black_box(read_past_end(inputs)?);
         add(seen, inputs)
     }
 }
 
-/// Sets bits of the floating-point mode.
+/// Sets bits of the floating-point control register.
 fn set_mode(bits: u32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the register is read and written as the processor's manual says; its mode is another then, as is the purpose.
+    // SAFETY: both instructions access the local variable `mode`, as the processor's manual specifies. The change of
+    // the floating-point mode is intended.
     unsafe {
         let mut mode = 0_u32;
         std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mode, options(nostack));
@@ -144,7 +146,7 @@ fn set_mode(bits: u32) {
     let _ = bits;
 }
 
-/// Makes subnormal numbers zeros from now on, to be faster.
+/// Flushes subnormal numbers to zero from the first update on.
 #[derive(Config)]
 pub struct FlushesToZero;
 
@@ -155,7 +157,7 @@ impl MeanSquare for FlushesToZero {
     }
 }
 
-/// Rounds upward from now on.
+/// Rounds upward from the first update on.
 #[derive(Config)]
 pub struct RoundsUp;
 
@@ -166,59 +168,59 @@ impl MeanSquare for RoundsUp {
     }
 }
 
-extern "C" fn nothing(_: c_int) {}
+extern "C" fn ignore(_: c_int) {}
 
-/// Takes interrupts for itself.
+/// Installs a handler for SIGINT.
 #[derive(Config)]
 pub struct InstallsAHandler;
 
 impl MeanSquare for InstallsAHandler {
     fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
-        // SAFETY: a function of the signature that is wanted, which does nothing.
-        unsafe { signal(2, nothing as extern "C" fn(c_int) as usize) };
+        // SAFETY: `ignore` has the signature of a signal handler and does nothing.
+        unsafe { signal(2, ignore as extern "C" fn(c_int) as usize) };
         Ok(())
     }
 }
 
-/// Goes to the root folder.
+/// Changes the working directory to `/`.
 #[derive(Config)]
 pub struct ChangesTheDirectory;
 
 impl MeanSquare for ChangesTheDirectory {
     fn init(&self) -> Seen {
-        // SAFETY: a text that ends with a zero.
+        // SAFETY: the path is a C string.
         unsafe { chdir(c"/".as_ptr()) };
         Seen::default()
     }
 }
 
-/// Decides who may use new files.
+/// Changes the umask.
 #[derive(Config)]
 pub struct ChangesTheUmask;
 
 impl MeanSquare for ChangesTheUmask {
     fn result(&self, seen: &Seen) -> Result<Outcome> {
-        // SAFETY: any mask may be set.
+        // SAFETY: `umask` accepts any mask.
         unsafe { umask(0o123) };
         result(seen)
     }
 }
 
-/// Closes what it takes for its own.
+/// Closes file descriptors that it doesn't own.
 #[derive(Config)]
 pub struct ClosesDescriptors;
 
 impl MeanSquare for ClosesDescriptors {
     fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
         (3..12).for_each(|descriptor| {
-            // SAFETY: none, that is what it is for: they are others' files.
+            // SAFETY: none. The violation is intended: other code owns the descriptors.
             unsafe { close(descriptor) };
         });
         merge(seen, other)
     }
 }
 
-/// Opens a file with every update, and closes none.
+/// Opens a file in each update without closing it.
 #[derive(Config)]
 pub struct LeaksDescriptors;
 
@@ -229,19 +231,19 @@ impl MeanSquare for LeaksDescriptors {
     }
 }
 
-/// Fills a number too many of its slot.
+/// Writes a number past the end of its slot.
 #[derive(Config)]
 pub struct WritesBehindSlots;
 
 impl Optimizer for WritesBehindSlots {
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
-        let of = |(i, parameter): (usize, &Parameter<'_>)| Slot {
+        let slot = |(i, parameter): (usize, &Parameter<'_>)| Slot {
             name: "start".into(),
             parameter: Some(i),
             shape: parameter.shape.to_vec(),
             start: Start::Filled,
         };
-        Ok(parameters.iter().enumerate().map(of).collect())
+        Ok(parameters.iter().enumerate().map(slot).collect())
     }
     fn fill_slot(
         &self,
@@ -256,7 +258,7 @@ impl Optimizer for WritesBehindSlots {
         if let Some(parameter) = parameter {
             target.copy_from_slice(parameter.f32s("the parameter")?);
         }
-        // SAFETY: none, that is what it is for.
+        // SAFETY: none. The access out of bounds is intended.
         unsafe { target.as_mut_ptr().add(target.len()).write_volatile(1.0) };
         Ok(())
     }
@@ -265,7 +267,7 @@ impl Optimizer for WritesBehindSlots {
     }
 }
 
-/// Decides who may use new files, at the end of a training.
+/// Changes the umask at the end of training.
 #[derive(Config)]
 pub struct ChangesTheUmaskAtLast;
 
@@ -277,7 +279,7 @@ impl Optimizer for ChangesTheUmaskAtLast {
         descend(update, 1.0)
     }
     fn finalize(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
-        // SAFETY: any mask may be set.
+        // SAFETY: `umask` accepts any mask.
         unsafe { umask(0o123) };
         Ok(())
     }

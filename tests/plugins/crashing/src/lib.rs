@@ -1,4 +1,5 @@
-//! Components that end their process, or hold it up: in the function that `at` names, in the way that `how` names, after so many calls of it.
+//! Components that crash or block their process: in the function that the setting `at` names, in the way that `how`
+//! names, once `after` calls have succeeded.
 use plugfit_api::{NestedLoss, prelude::*};
 use std::{
     cell::RefCell,
@@ -7,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// Calls of the functions that shall go wrong, in this process.
+/// Number of calls, in this process, of functions that are set to fail.
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 struct PanicsAtItsEnd;
@@ -19,7 +20,7 @@ impl Drop for PanicsAtItsEnd {
 }
 
 thread_local! {
-    static LEFT: RefCell<Option<PanicsAtItsEnd>> = const { RefCell::new(None) };
+    static GUARD: RefCell<Option<PanicsAtItsEnd>> = const { RefCell::new(None) };
 }
 
 #[expect(unconditional_recursion)]
@@ -27,7 +28,7 @@ fn deeper(depth: u64) -> u64 {
     black_box([depth; 64])[0] + deeper(depth + 1)
 }
 
-/// Where the memory is that this process shares with its host.
+/// Returns the address range of the memory that this process shares with its host.
 fn shared_memory() -> std::ops::Range<usize> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("it is Linux");
     let line = maps.lines().find(|line| line.contains("plugfit-call")).expect("it is isolated");
@@ -37,10 +38,10 @@ fn shared_memory() -> std::ops::Range<usize> {
     address(start)..address(end)
 }
 
-/// Says whose turn it is, in the word that the shared memory begins with.
+/// Writes the number of a turn into the first word of the shared memory.
 fn forge_turn(turn: u32) {
     let word = std::ptr::with_exposed_provenance_mut::<u32>(shared_memory().start);
-    // SAFETY: none; the host must hold whatever a worker writes there.
+    // SAFETY: none. The host must tolerate any value that a worker writes there.
     unsafe { word.write_volatile(turn) };
     crash("sleep long");
 }
@@ -51,19 +52,19 @@ fn crash(how: &str) {
         "forge nonsense" => forge_turn(77),
         "forge answer" => forge_turn(0),
         "grow" => {
-            // Whatever of it can be written to.
+            // Enlarge the shared memory through every descriptor of it that can be opened for writing.
             for descriptor in 0..64 {
                 let path = format!("/proc/self/fd/{descriptor}");
-                let is_it = std::fs::read_link(&path).is_ok_and(|link| link.to_string_lossy().contains("plugfit-call"));
+                let found = std::fs::read_link(&path).is_ok_and(|link| link.to_string_lossy().contains("plugfit-call"));
                 let file =
-                    is_it.then(|| std::fs::File::options().write(true).open(&path)).and_then(std::io::Result::ok);
+                    found.then(|| std::fs::File::options().write(true).open(&path)).and_then(std::io::Result::ok);
                 if let Some(file) = file {
                     file.set_len(1 << 33).expect("it grows");
                 }
             }
             for page in shared_memory().step_by(1 << 12) {
                 let page = std::ptr::with_exposed_provenance_mut::<u8>(page + 64);
-                // SAFETY: none; what isn't there ends this process.
+                // SAFETY: none. A page that doesn't exist ends this process.
                 unsafe { page.write_volatile(1) };
             }
         }
@@ -74,7 +75,7 @@ fn crash(how: &str) {
         }
         "sleep long" => std::thread::sleep(Duration::from_secs(60)),
 
-        // SAFETY: none; that is what it is for.
+        // SAFETY: none. The crash is intended.
         "segfault" => unsafe { std::ptr::without_provenance_mut::<u8>(16).write_volatile(1) },
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
@@ -87,9 +88,9 @@ fn crash(how: &str) {
                 fn getpgid(process: i32) -> i32;
                 fn setpgid(process: i32, group: i32) -> i32;
             }
-            // SAFETY: they take and give numbers.
-            let left = unsafe { setpgid(0, getpgid(getppid())) };
-            assert_eq!(left, 0, "a process may go to another group of its session");
+            // SAFETY: these functions take and return integers.
+            let status = unsafe { setpgid(0, getpgid(getppid())) };
+            assert_eq!(status, 0, "a process may move to the group of its parent");
             crash("loop");
         }
         "stack" => drop(black_box(deeper(0))),
@@ -102,7 +103,7 @@ fn crash(how: &str) {
         }
         "panic" => panic!("told to panic"),
         "thread" => {
-            let thread = std::thread::spawn(|| LEFT.with(|left| *left.borrow_mut() = Some(PanicsAtItsEnd)));
+            let thread = std::thread::spawn(|| GUARD.with(|guard| *guard.borrow_mut() = Some(PanicsAtItsEnd)));
             let _ = thread.join();
         }
         "sleep" => std::thread::sleep(Duration::from_millis(20)),
@@ -130,19 +131,19 @@ macro_rules! crashing {
         $(#[$doc])*
         #[derive(Config)]
         pub struct $name {
-            /// What happens.
+            /// How the process fails.
             #[config(default = "nothing")]
             how: String,
-            /// In which function.
+            /// The function that fails.
             #[config(default = "update")]
             at: String,
-            /// After how many calls of it.
+            /// Number of calls before the failure.
             #[config(default = 0, range = 0..)]
             after: i64,
         }
 
         impl $name {
-            fn here(&self, function: &str) {
+            fn crash_if_at(&self, function: &str) {
                 if self.at == function && CALLS.fetch_add(1, Ordering::Relaxed) >= self.after as u64 {
                     crash(&self.how);
                 }
@@ -151,32 +152,32 @@ macro_rules! crashing {
 
         impl Drop for $name {
             fn drop(&mut self) {
-                self.here("drop");
+                self.crash_if_at("drop");
             }
         }
     };
 }
 
 crashing! {
-    /// A loss: half the sum of squares.
+    /// A loss that is 1 for each row.
     CrashingLoss
 }
 
 impl Loss for CrashingLoss {
     fn info(&self) -> LossInfo {
-        self.here("info");
+        self.crash_if_at("info");
         LossInfo::default()
     }
     fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
-        self.here("create");
+        self.crash_if_at("create");
         Ok(())
     }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
-        self.here("output_shape");
+        self.crash_if_at("output_shape");
         Ok(vec![inputs.y_pred()?.shape()[0]])
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        self.here("update");
+        self.crash_if_at("update");
         if self.at == "host" {
             host.warn("it is done in two pieces");
             let done = AtomicU64::new(0);
@@ -203,10 +204,10 @@ impl Loss for CrashingLoss {
         Ok(LossTotals { value: rows, weight: rows, count: rows })
     }
 }
-/// A loss around another loss, which it asks its host for.
+/// A loss that creates another loss through its host.
 #[derive(Config)]
 pub struct NestingLoss {
-    /// The other.
+    /// The other loss.
     #[config(default = "mse")]
     loss: Identifier,
     #[config(skip)]
@@ -228,72 +229,72 @@ impl Loss for NestingLoss {
 }
 
 crashing! {
-    /// A metric: how often it was updated.
+    /// A metric that counts its updates.
     CrashingMetric
 }
 
-/// How often it was updated.
+/// The number of updates.
 #[state]
 pub struct Updates(u64);
 
 impl Metric for CrashingMetric {
     type State = Updates;
     fn info(&self) -> MetricInfo {
-        self.here("info");
+        self.crash_if_at("info");
         MetricInfo::new(Direction::Maximize)
     }
     fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
-        self.here("create");
+        self.crash_if_at("create");
         Ok(())
     }
     fn init(&self) -> Updates {
-        self.here("init");
+        self.crash_if_at("init");
         Updates(0)
     }
     fn update(&self, updates: &mut Updates, _: &Inputs<'_>) -> Result<()> {
-        self.here("update");
+        self.crash_if_at("update");
         updates.0 += 1;
         Ok(())
     }
     fn merge(&self, updates: &mut Updates, other: &Updates) -> Result<()> {
-        self.here("merge");
+        self.crash_if_at("merge");
         updates.0 += other.0;
         Ok(())
     }
     fn result(&self, updates: &Updates) -> Result<Outcome> {
-        self.here("result");
+        self.crash_if_at("result");
         Ok(Outcome::Scalar(updates.0 as f64))
     }
 }
 
 crashing! {
-    /// An optimizer that leaves everything as it is.
+    /// An optimizer that changes nothing.
     CrashingOptimizer
 }
 
 impl Optimizer for CrashingOptimizer {
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
-        self.here("slots");
+        self.crash_if_at("slots");
         Ok(vec![Slot::like(0, &parameters[0], "slot")])
     }
     fn update(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
-        self.here("update");
+        self.crash_if_at("update");
         Ok(())
     }
     fn finalize(&self, _: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
-        self.here("finalize");
+        self.crash_if_at("finalize");
         Ok(())
     }
 }
 
 crashing! {
-    /// A schedule of one rate.
+    /// A schedule with a constant rate.
     CrashingSchedule
 }
 
 impl Schedule for CrashingSchedule {
     fn learning_rate(&self, _: &When) -> f64 {
-        self.here("update");
+        self.crash_if_at("update");
         0.01
     }
 }

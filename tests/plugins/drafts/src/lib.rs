@@ -1,4 +1,5 @@
-//! Components that ask the most of the ABI: what each needs was there before it was frozen, and stays.
+//! Components with the highest demands on the ABI. The features that they use were part of the ABI before it was
+//! frozen, and must stay.
 
 mod losses;
 mod metrics;

@@ -1,14 +1,15 @@
-//! Losses with a third input, and with a mask of their own.
+//! A loss with a third input and a loss with its own mask.
 
 use plugfit_api::{
     loss::{LossTotals, Targets},
     prelude::*,
 };
 
-/// Minus the logarithm of a Gaussian's density, but for a constant: both its mean and its variance are predicted, and have gradients.
+/// The negative log-likelihood of a Gaussian without its constant term. Both mean and variance are predicted and have
+/// gradients.
 #[derive(Config)]
 pub struct GaussianNll {
-    /// Variances are at least this.
+    /// Lower bound of the variance.
     #[config(default = 1e-6, above = 0.0)]
     least: f64,
 }
@@ -53,7 +54,7 @@ impl Loss for GaussianNll {
     }
 }
 
-/// Cross-entropy of a class id at each time, where a negative id means that there is nothing at that time.
+/// The cross-entropy of a class id at each time. A negative id means that the time has no label.
 #[derive(Config)]
 pub struct MaskedTemporalCrossentropy;
 
@@ -73,24 +74,24 @@ impl Loss for MaskedTemporalCrossentropy {
         let mut totals = LossTotals::default();
         for (row, scores) in y_pred.chunks_exact(classes).enumerate() {
             let id = y_true.get_f64(row);
-            let there = id >= 0.0 && (id as usize) < classes;
-            let value = if there { -scores[id as usize].max(1e-7).ln() } else { 0.0 };
-            let weight = if there { output.upstream(row) } else { 0.0 };
+            let has_label = id >= 0.0 && (id as usize) < classes;
+            let value = if has_label { -scores[id as usize].max(1e-7).ln() } else { 0.0 };
+            let weight = if has_label { output.upstream(row) } else { 0.0 };
             totals.value += f64::from(weight * value);
             totals.weight += f64::from(weight);
-            totals.count += f64::from(u8::from(there));
+            totals.count += f64::from(u8::from(has_label));
             if let Some(values) = output.values.as_deref_mut() {
                 values[row] = value;
             }
             if let Some(valid) = output.valid.as_deref_mut() {
-                valid[row] = f32::from(u8::from(there));
+                valid[row] = f32::from(u8::from(has_label));
             }
             let scale = weight * output.scale;
             if let Some(gradient) = output.gradient(1)? {
-                let slopes = &mut gradient[row * classes..(row + 1) * classes];
-                slopes.fill(0.0);
-                if there {
-                    slopes[id as usize] = -scale / scores[id as usize].max(1e-7);
+                let derivatives = &mut gradient[row * classes..(row + 1) * classes];
+                derivatives.fill(0.0);
+                if has_label {
+                    derivatives[id as usize] = -scale / scores[id as usize].max(1e-7);
                 }
             }
         }

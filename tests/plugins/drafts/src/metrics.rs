@@ -1,4 +1,4 @@
-//! A metric with a named value for each class, of which it learns while it looks.
+//! A metric with a named value for each class. The number of classes depends on the batches.
 
 use plugfit_api::prelude::*;
 
@@ -6,7 +6,7 @@ use plugfit_api::prelude::*;
 #[derive(Config)]
 pub struct ClassF1;
 
-/// For each class the weight predicted rightly, predicted, and true.
+/// For each class, the weight that is predicted correctly, the weight that is predicted, and the weight of its labels.
 #[state]
 #[derive(Default)]
 pub struct Classes(Vec<[f64; 3]>);
@@ -43,7 +43,7 @@ impl Metric for ClassF1 {
         Ok(())
     }
     fn result(&self, classes: &Classes) -> Result<Outcome> {
-        let f1 = |[right, predicted, there]: [f64; 3]| 2.0 * right / (predicted + there).max(f64::MIN_POSITIVE);
+        let f1 = |[right, predicted, labelled]: [f64; 3]| 2.0 * right / (predicted + labelled).max(f64::MIN_POSITIVE);
         let each = classes.0.iter().enumerate();
         Ok(Outcome::Named(each.map(|(class, counts)| (format!("class_{class}"), f1(*counts))).collect()))
     }

@@ -1,14 +1,14 @@
-//! Optimizers that keep numbers of their own, that look at whole matrices.
+//! An optimizer with a slot that belongs to no parameter, and an optimizer that works on whole matrices.
 
 use plugfit_api::prelude::*;
 
 /// Adam with Nesterov momentum, whose bias correction is a product over all steps. Dozat 2016.
 #[derive(Config)]
 pub struct Nadam {
-    /// How much of the gradient's average stays.
+    /// Decay of the average of gradients.
     #[config(default = 0.9, range = 0.0..1.0)]
     beta_1: f64,
-    /// How much of the squares' average stays.
+    /// Decay of the average of squared gradients.
     #[config(default = 0.999, range = 0.0..1.0)]
     beta_2: f64,
     /// Added to the divisor.
@@ -19,8 +19,8 @@ pub struct Nadam {
 impl Optimizer for Nadam {
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
         let each = parameters.iter().enumerate();
-        let own = each.flat_map(|(i, p)| [Slot::like(i, p, "momentum"), Slot::like(i, p, "velocity")]);
-        Ok(own.chain([Slot::scalar("u_product", 1.0)]).collect())
+        let slots = each.flat_map(|(i, p)| [Slot::like(i, p, "momentum"), Slot::like(i, p, "velocity")]);
+        Ok(slots.chain([Slot::scalar("u_product", 1.0)]).collect())
     }
 
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
@@ -49,18 +49,18 @@ impl Optimizer for Nadam {
     }
 }
 
-/// The momentum of a matrix made orthogonal, by Newton and Schulz's iteration; vectors take plain steps. Jordan et al. 2024.
+/// Orthogonalises the momentum of a matrix by Newton-Schulz iteration; vectors take plain steps. Jordan et al. 2024.
 #[derive(Config)]
 pub struct Muon {
-    /// How much of the last step goes into this one.
+    /// Decay of the momentum.
     #[config(default = 0.95, range = 0.0..1.0)]
     momentum: f64,
-    /// Rounds of the iteration.
+    /// Number of iterations.
     #[config(default = 8, range = 1..=100)]
     rounds: u64,
 }
 
-/// A matrix of `n` rows, row by row.
+/// A matrix in row-major order: its number of rows and its elements.
 struct Matrix(usize, Vec<f32>);
 
 impl Matrix {
@@ -77,7 +77,7 @@ impl Matrix {
         Matrix(columns, (0..self.1.len()).map(cell).collect())
     }
 
-    /// `1.5 X - 0.5 X Xᵀ X` brings every singular value nearer to 1.
+    /// Returns `1.5 X - 0.5 X Xᵀ X`, which brings every singular value nearer to 1.
     fn round(&self) -> Matrix {
         let square = self.times_transposed(self);
         let cubed = square.times_transposed(&self.transposed());
@@ -96,11 +96,11 @@ impl Optimizer for Muon {
                 return Err(Error::cancelled());
             }
             let Some(gradient) = entry.gradient else { continue };
-            let kept = entry.slots[0].f32s_mut("momentum")?;
-            for (kept, g) in kept.iter_mut().zip(gradient.f32s("the gradient")?) {
-                *kept = self.momentum as f32 * *kept + g;
+            let average = entry.slots[0].f32s_mut("momentum")?;
+            for (average, g) in average.iter_mut().zip(gradient.f32s("the gradient")?) {
+                *average = self.momentum as f32 * *average + g;
             }
-            let mut direction = kept.to_vec();
+            let mut direction = average.to_vec();
             if let ([rows, _], false) = (entry.parameter.shape, entry.parameter.embedding) {
                 let norm = direction.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-7);
                 let mut matrix = Matrix(*rows as usize, direction.iter().map(|x| x / norm).collect());

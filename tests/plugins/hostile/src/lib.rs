@@ -1,16 +1,16 @@
-//! Components that break their word, each where its setting `at` says.
+//! Components that violate their contract in the way that their setting `at` names.
 use plugfit_api::{prelude::*, serde_json::json};
 
-/// What a terminal would obey, and a line that looks as if it were the program's.
+/// Control characters for a terminal, and a line that looks like an error of the program.
 const FORGED: &str = "all is well\nerror: forged\u{1b}[2J\u{202e}";
 
-/// A text that isn't one.
+/// Returns a string that isn't UTF-8.
 fn not_utf8() -> String {
-    // SAFETY: none; the host must not rely on what crosses as a text to be one.
+    // SAFETY: none. The host must not rely on strings from a plug-in being UTF-8.
     unsafe { String::from_utf8_unchecked(b"n\xff".to_vec()) }
 }
 
-/// Panics where it is told to.
+/// Panics if `at` is `here`.
 fn panic_at(at: &str, here: &str) {
     assert!(at != here, "told to panic in {here}");
 }
@@ -20,7 +20,7 @@ macro_rules! at {
         $(#[$doc])*
         #[derive(Config)]
         pub struct $name {
-            /// The function that goes wrong.
+            /// The function or the way that fails.
             #[config(default = "nowhere")]
             at: String,
         }
@@ -34,7 +34,7 @@ macro_rules! at {
 }
 
 at! {
-    /// A loss that panics, or whose shape is wrong.
+    /// A loss that panics or reports a wrong shape.
     BadLoss
 }
 
@@ -99,7 +99,7 @@ at! {
     BadMetric
 }
 
-/// How often it was updated.
+/// The number of updates.
 #[state]
 pub struct Updates(u64);
 
@@ -151,7 +151,7 @@ impl Metric for BadMetric {
 }
 
 at! {
-    /// An optimizer that panics, or whose slots are wrong.
+    /// An optimizer that panics or requests invalid slots.
     BadOptimizer
 }
 
@@ -211,7 +211,7 @@ impl Optimizer for BadOptimizer {
 }
 
 at! {
-    /// A schedule that panics, or gives no rate.
+    /// A schedule that panics or returns NaN.
     BadSchedule
 }
 

@@ -1,7 +1,7 @@
-//! Has a name that another plug-in has too.
+//! A plug-in whose component has the same name as one of another plug-in.
 use plugfit_api::prelude::*;
 
-/// Not that of calibration.
+/// Not the `BrierScore` of the plug-in `calibration`.
 #[derive(Config)]
 pub struct BrierScore;
 

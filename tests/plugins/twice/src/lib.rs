@@ -1,12 +1,12 @@
-//! Declares one name twice.
+//! A plug-in that declares the same name twice.
 use plugfit_api::prelude::*;
 
-/// The first.
+/// The first metric of this name.
 #[derive(Config)]
 #[config(name = "Same")]
 pub struct First;
 
-/// The second.
+/// The second metric of this name.
 #[derive(Config)]
 #[config(name = "Same")]
 pub struct Second;

@@ -1,4 +1,4 @@
-//! Changes that nothing can catch, each with why.
+//! Mutants that behave like the original source, so that no test can catch them.
 
-/// File, the changed line, the reason.
+/// File, changed line and reason.
 pub const EQUIVALENT: &[(&str, &str, &str)] = &[];

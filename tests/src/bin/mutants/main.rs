@@ -1,11 +1,12 @@
-//! How many changes of the standard set's source `plugfit check` catches: operators and constants of losses, metrics and optimizers.
+//! Measures how many mutants of the standard set `plugfit check` catches. A mutant changes one operator or constant in
+//! the source of a loss, metric or optimizer.
 //!
 //! ```text
 //! cargo run -p plugfit-tests --bin mutants -- --count 120 --seed 1
 //! ```
 //!
-//! A mutant is caught where a test of the components of its file fails which holds for the set as it is. What escapes is listed; the
-//! exit status is 1 where more than a tenth does.
+//! A mutant is caught if a test of the components in its file fails that passes for the unchanged set. Mutants that
+//! escape are listed. The exit status is 1 if more than a tenth escape.
 
 mod equivalent;
 mod points;
@@ -23,29 +24,34 @@ use equivalent::EQUIVALENT;
 use plugfit::check::{Checker, Exclusions, Outcome, Pattern, Verdict};
 use plugfit::plugin::LoadOptions;
 
-/// A change of the source.
+/// A change of the source code.
 pub struct Mutant {
-    /// From 1 on.
+    /// Counted from 1.
     pub number: usize,
     /// Such as `losses/binary.rs`.
     pub file: String,
     line: usize,
-    /// The line without and with the change.
+    /// The unchanged line.
     text: String,
+    /// The changed line.
     changed: String,
-    /// The expression, what of it is replaced, and by what.
+    /// The expression.
     pub whole: Range<usize>,
+    /// The part of the expression that is replaced.
     pub part: Range<usize>,
+    /// The replacement.
     pub change: String,
+    /// Whether the part is an operator between two operands.
     pub between: bool,
+    /// A description of the change.
     shown: String,
 }
 
 impl Mutant {
-    /// Why nothing can catch it.
+    /// Returns why no test can catch the mutant, if [`EQUIVALENT`] lists it.
     fn equivalent(&self) -> Option<&'static str> {
-        let is_it = |(file, changed, _): &&(&str, &str, &str)| *file == self.file && *changed == self.changed;
-        EQUIVALENT.iter().find(is_it).map(|(.., why)| *why)
+        let matches = |(file, changed, _): &&(&str, &str, &str)| *file == self.file && *changed == self.changed;
+        EQUIVALENT.iter().find(matches).map(|(.., why)| *why)
     }
 }
 
@@ -55,35 +61,35 @@ impl std::fmt::Display for Mutant {
     }
 }
 
-/// What becomes of a mutant.
+/// The test results of a mutant.
 struct Fate {
-    /// The tests that fail, by their names.
+    /// Names of the tests that fail.
     tests: BTreeSet<String>,
-    /// Whether all of them fail by their time alone.
+    /// Whether all of them fail only by the time limit.
     slow: bool,
 }
 
 #[derive(clap::Parser)]
 struct Options {
-    /// How many mutants
+    /// Number of mutants
     #[arg(long, default_value_t = 120)]
     count: usize,
-    /// Which of all there could be
+    /// Seed of the sample of mutants
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Those of the files with this in their name
+    /// Mutate only files whose name contains this text
     #[arg(long)]
     only: Option<String>,
-    /// Seconds that a test may take
+    /// Time limit of a test in seconds
     #[arg(long, default_value_t = 10.0)]
     timeout: f64,
-    /// The plugfit that runs the tests, such as a release build of it [default: this program]
+    /// The plugfit program that runs the tests, such as a release build [default: this program]
     #[arg(long)]
     program: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    // The tests run in processes of this program, as in those of `plugfit`.
+    // The tests run in child processes of this program, as they do for `plugfit`.
     if std::env::args().nth(1).as_deref() == Some("check") {
         return plugfit::cli::main();
     }
@@ -101,14 +107,14 @@ fn run(options: &Options) -> Result<bool, String> {
     let all = mutants()?;
     let found = all.len();
     let mutants = sample(all, options);
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = own.ancestors().nth(2).ok_or("this program lies in no target folder")?.to_owned();
+    let executable = std::env::current_exe().map_err(|error| error.to_string())?;
+    let target = executable.ancestors().nth(2).ok_or("this program lies in no target folder")?.to_owned();
     println!("{found} places in {} files; {} mutants, seed {}", files()?.len(), mutants.len(), options.seed);
     let (library, broken) = schema::Copy::new(target.join("mutants"))?.build(&mutants)?;
-    let bench = Bench { library, program: options.program.clone().unwrap_or(own), timeout: options.timeout };
+    let bench = Bench { library, program: options.program.clone().unwrap_or(executable), timeout: options.timeout };
     let components = bench.components()?;
 
-    // What doesn't hold for the set as it is says nothing about a mutant.
+    // Ignore tests that fail without a mutant.
     let concerned: BTreeMap<&str, BTreeSet<String>> = mutants
         .iter()
         .map(|mutant| Ok((mutant.file.as_str(), components_of(&mutant.file, &components)?)))
@@ -138,7 +144,7 @@ fn run(options: &Options) -> Result<bool, String> {
     Ok(summary(&fates))
 }
 
-/// The files that are changed.
+/// Returns the files that are mutated.
 fn files() -> Result<Vec<String>, String> {
     let all = schema::sources(&schema::original().join("src"), "")?;
     Ok(all.into_iter().filter(|file| !file.starts_with("schedules/") && file.contains('/')).collect())
@@ -150,7 +156,7 @@ fn parsed(file: &str) -> Result<(String, syn::File), String> {
     Ok((source, parsed))
 }
 
-/// Every change there is.
+/// Returns every possible mutant.
 fn mutants() -> Result<Vec<Mutant>, String> {
     let files = files()?;
     let mut constants = Vec::new();
@@ -189,7 +195,7 @@ fn mutants() -> Result<Vec<Mutant>, String> {
     Ok(mutants)
 }
 
-/// A sample that is spread over the files, one of each in turn, with no place twice.
+/// Returns a sample that takes mutants from each file in turn and contains no place twice.
 fn sample(all: Vec<Mutant>, options: &Options) -> Vec<Mutant> {
     let mut state = options.seed;
     let mut random = || {
@@ -223,7 +229,7 @@ fn sample(all: Vec<Mutant>, options: &Options) -> Vec<Mutant> {
     taken
 }
 
-/// The names in a file's code, without its tests.
+/// Returns the identifiers in the code of a file, without its tests.
 fn names(file: &str) -> Result<BTreeSet<String>, String> {
     let (_, mut parsed) = parsed(file)?;
     parsed.items.retain(|item| !matches!(item, syn::Item::Mod(item) if points::is_of_tests(&item.attrs)));
@@ -241,7 +247,7 @@ fn names(file: &str) -> Result<BTreeSet<String>, String> {
     Ok(names)
 }
 
-/// The components of a file; of one that has none, those of the files that use it.
+/// Returns the components of a file, or, if it has none, those of the files that use it.
 fn components_of(file: &str, components: &BTreeSet<String>) -> Result<BTreeSet<String>, String> {
     let named = |file: &str| -> Result<BTreeSet<String>, String> {
         let names = names(file)?;
@@ -253,9 +259,9 @@ fn components_of(file: &str, components: &BTreeSet<String>) -> Result<BTreeSet<S
         };
         Ok(components.iter().filter(|path| path.strip_prefix(&kind).is_some_and(is_named)).cloned().collect())
     };
-    let own = named(file)?;
-    if !own.is_empty() {
-        return Ok(own);
+    let declared = named(file)?;
+    if !declared.is_empty() {
+        return Ok(declared);
     }
     let (folder, name) = file.split_once('/').unwrap_or(("", file));
     let stem = name.trim_end_matches(".rs");
@@ -268,7 +274,7 @@ fn components_of(file: &str, components: &BTreeSet<String>) -> Result<BTreeSet<S
     Ok(users)
 }
 
-/// What runs the tests.
+/// Runs the tests of `plugfit check`.
 struct Bench {
     library: PathBuf,
     program: PathBuf,
@@ -294,14 +300,14 @@ impl Bench {
         }
     }
 
-    /// Such as `loss/Huber`.
+    /// Returns the paths of the components, such as `loss/Huber`.
     fn components(&self) -> Result<BTreeSet<String>, String> {
         let tests = self.checker(0, &BTreeSet::new()).list(&self.library).map_err(|error| error.to_string())?;
         let components = tests.iter().filter_map(|(path, _)| path.rsplit_once('/'));
         Ok(components.map(|(component, _)| component.to_owned()).collect())
     }
 
-    /// The tests of these components that fail with a mutant.
+    /// Returns the tests of these components that fail with a mutant.
     fn failing(&self, number: usize, components: &BTreeSet<String>) -> Result<Vec<Verdict>, String> {
         let file: &Path = &self.library;
         let verdicts = self.checker(number, components).check(file, &|_| ()).map_err(|error| error.to_string())?;
@@ -309,7 +315,7 @@ impl Bench {
     }
 }
 
-/// Prints what came out; whether at most a tenth escapes.
+/// Prints the results. Returns whether at most a tenth of the mutants escape.
 fn summary(fates: &[(&Mutant, Option<Fate>)]) -> bool {
     let built: Vec<(&Mutant, &Fate)> =
         fates.iter().filter_map(|(mutant, fate)| Some((*mutant, fate.as_ref()?))).collect();
@@ -330,10 +336,10 @@ fn summary(fates: &[(&Mutant, Option<Fate>)]) -> bool {
     judged.iter().filter(|(_, fate)| fate.tests.is_empty()).for_each(|(mutant, _)| println!("  {mutant}"));
     println!("\nset apart, since nothing can catch them:");
     equivalent.iter().for_each(|(mutant, _)| println!("  {mutant}: {}", mutant.equivalent().unwrap_or_default()));
-    let count = |of: &dyn Fn(&Fate) -> bool| judged.iter().filter(|(_, fate)| of(fate)).count();
+    let count = |holds: &dyn Fn(&Fate) -> bool| judged.iter().filter(|(_, fate)| holds(fate)).count();
     let (caught, slow) = (count(&|fate| !fate.tests.is_empty()), count(&|fate| fate.slow));
     let by_laws = count(&|fate| fate.tests.iter().any(|test| test != "examples"));
-    let share = |of: usize| 100.0 * of as f64 / judged.len().max(1) as f64;
+    let share = |part: usize| 100.0 * part as f64 / judged.len().max(1) as f64;
     println!("\n{} mutants: {broken} don't build, {} set apart, {} count", fates.len(), equivalent.len(), judged.len());
     println!("caught: {caught} ({:.1} %), {slow} of them by the time limit alone", share(caught));
     println!("caught by a law, without the components' examples: {by_laws} ({:.1} %)", share(by_laws));

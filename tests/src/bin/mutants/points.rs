@@ -1,7 +1,7 @@
-//! Where a source can be changed: the operators and constants of its expressions.
+//! Finds the places where source code can be mutated: the operators and constants of its expressions.
 //!
-//! What isn't an expression at run time stays as it is: patterns, types, lengths, `const` items, attributes; and so do definitions of
-//! macros.
+//! Only expressions at run time are mutated. Patterns, types, lengths, `const` items, attributes and macro definitions
+//! stay unchanged.
 
 use std::ops::Range;
 
@@ -10,19 +10,19 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{BinOp, Expr, Lit, Token, UnOp};
 
-/// A place, in bytes of the source.
+/// A place that can be mutated, in bytes of the source.
 pub struct Point {
     /// The expression.
     pub whole: Range<usize>,
-    /// What of it is replaced.
+    /// The part of the expression that is replaced.
     pub part: Range<usize>,
-    /// By what it can be replaced.
+    /// The possible replacements.
     pub changes: Vec<String>,
-    /// Whether it stands between two operands.
+    /// Whether the part is an operator between two operands.
     pub between: bool,
 }
 
-/// The points of a file. The constants are those of float64, by name: their uses are points.
+/// Returns the points of a file. Uses of `constants`, the names of float64 constants, are points as well.
 pub fn points(file: &syn::File, constants: &[String]) -> Vec<Point> {
     let mut finder = Finder { constants, points: Vec::new() };
     finder.visit_file(file);
@@ -30,7 +30,7 @@ pub fn points(file: &syn::File, constants: &[String]) -> Vec<Point> {
     finder.points
 }
 
-/// The float64 constants that a file declares.
+/// Returns the names of the float64 constants that a file declares.
 pub fn constants(file: &syn::File) -> Vec<String> {
     let names = file.items.iter().filter_map(|item| match item {
         syn::Item::Const(item) if is_f64(&item.ty) => Some(item.ident.to_string()),
@@ -39,11 +39,11 @@ pub fn constants(file: &syn::File) -> Vec<String> {
     names.collect()
 }
 
-fn is_f64(of: &syn::Type) -> bool {
-    matches!(of, syn::Type::Path(path) if path.path.is_ident("f64"))
+fn is_f64(type_: &syn::Type) -> bool {
+    matches!(type_, syn::Type::Path(path) if path.path.is_ident("f64"))
 }
 
-/// Whether an item is for the crate's own tests.
+/// Returns whether an item is compiled only for tests.
 pub fn is_of_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|name| name == "test")
@@ -66,7 +66,7 @@ impl Finder<'_> {
         });
     }
 
-    /// What is given to a macro, where that is expressions.
+    /// Visits the arguments of a macro if they are expressions.
     fn arguments(&mut self, macro_: &syn::Macro) {
         let list = Punctuated::<Expr, Token![,]>::parse_terminated;
         let repeated = |input: syn::parse::ParseStream<'_>| -> syn::Result<[Expr; 2]> {
@@ -90,7 +90,7 @@ fn has_let(expression: &Expr) -> bool {
     }
 }
 
-fn others(operator: &BinOp) -> &'static [&'static str] {
+fn alternatives(operator: &BinOp) -> &'static [&'static str] {
     match operator {
         BinOp::Add(_) => &["-", "*"],
         BinOp::Sub(_) => &["+", "*"],
@@ -120,16 +120,16 @@ fn other_float(value: f64) -> f64 {
         0.0 => 1.0,
         1.0 => 2.0,
         0.5 => 0.25,
-        // Rounded, so that it can be read.
+        // Rounded for readability.
         other => format!("{:.4e}", other * 1.1).parse().unwrap_or(other * 1.1),
     }
 }
 
 impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
-        // A chain with `let` is no expression of its own.
+        // A `let` chain is valid only as a condition, so it can't be replaced.
         if !has_let(&binary.left) && !has_let(&binary.right) {
-            let changes = others(&binary.op).iter().map(|change| (*change).to_owned()).collect();
+            let changes = alternatives(&binary.op).iter().map(|change| (*change).to_owned()).collect();
             let (whole, part) = (binary.span().byte_range(), binary.op.span().byte_range());
             self.points.push(Point { whole, part, changes, between: true });
         }

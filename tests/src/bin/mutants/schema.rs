@@ -1,5 +1,5 @@
-//! All mutants in one library: each changed place becomes a choice that a variable of the environment makes, so that one build serves
-//! them all.
+//! Builds all mutants into one library. An environment variable selects the mutant at run time, so that one build
+//! serves all of them.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,37 +11,37 @@ use serde_json::Value;
 
 use crate::Mutant;
 
-/// Says which mutant is meant, by its number; 0: none.
+/// The environment variable with the number of the selected mutant; 0 selects none.
 pub const VARIABLE: &str = "PLUGFIT_MUTANT";
 
 const CHOICE: &str = r#"
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const UNREAD: usize = usize::MAX;
-static MEANT: AtomicUsize = AtomicUsize::new(UNREAD);
+static SELECTED: AtomicUsize = AtomicUsize::new(UNREAD);
 
 #[inline(always)]
 pub fn is(number: usize) -> bool {
-    match MEANT.load(Ordering::Relaxed) {
+    match SELECTED.load(Ordering::Relaxed) {
         UNREAD => read() == number,
-        meant => meant == number,
+        selected => selected == number,
     }
 }
 
 #[cold]
 fn read() -> usize {
-    let meant = std::env::var("PLUGFIT_MUTANT").ok().and_then(|number| number.parse().ok()).unwrap_or(0);
-    MEANT.store(meant, Ordering::Relaxed);
-    meant
+    let selected = std::env::var("PLUGFIT_MUTANT").ok().and_then(|number| number.parse().ok()).unwrap_or(0);
+    SELECTED.store(selected, Ordering::Relaxed);
+    selected
 }
 "#;
 
-/// A copy of the plug-in, which is a workspace of its own.
+/// A copy of the plug-in in a separate workspace.
 pub struct Copy {
     folder: PathBuf,
 }
 
-/// Where in a written file a mutant's choice stands.
+/// The position of a mutant's choice in a written file.
 struct Written {
     file: String,
     range: Range<usize>,
@@ -49,7 +49,7 @@ struct Written {
 }
 
 impl Copy {
-    /// In a folder that is this tool's alone.
+    /// Creates the copy in a folder that only this tool uses.
     pub fn new(folder: PathBuf) -> Result<Self, String> {
         let plugin = folder.join("plugin");
         std::fs::create_dir_all(&plugin).map_err(|error| format!("{}: {error}", plugin.display()))?;
@@ -59,7 +59,7 @@ impl Copy {
             return Err("the workspace's Cargo.toml isn't as it was".into());
         };
         let common = workspace[from..to].replace("path = \"", &format!("path = \"{}/", root().display()));
-        // As fast as it gets without a long build; and numbers wrap around as they do in what people use.
+        // Fast enough without a long build. Integers wrap around as in release builds.
         let profile = "[profile.dev]\nopt-level = 1\ndebug = false\noverflow-checks = false\n";
         let text = format!("[workspace]\nresolver = \"2\"\nmembers = [\"plugin\"]\n\n{common}{profile}");
         write(&folder.join("Cargo.toml"), &text)?;
@@ -68,7 +68,7 @@ impl Copy {
         Ok(Copy { folder })
     }
 
-    /// Builds the mutants, without those that can't be built, which are told: the library, and their numbers.
+    /// Builds the mutants. Returns the library, and the numbers of the mutants that don't build and are left out.
     pub fn build(&self, mutants: &[Mutant]) -> Result<(PathBuf, BTreeSet<usize>), String> {
         let mut broken = BTreeSet::new();
         loop {
@@ -90,11 +90,11 @@ impl Copy {
         let mut written = Vec::new();
         for file in sources(&original().join("src"), "")? {
             let source = read(&original().join("src").join(&file))?;
-            let here: Vec<&Mutant> =
+            let in_file: Vec<&Mutant> =
                 mutants.iter().filter(|mutant| mutant.file == file && !broken.contains(&mutant.number)).collect();
             let mut out = String::new();
             let mut emitter = Emitter { source: &source, out: &mut out, written: Vec::new() };
-            emitter.emit(0..source.len(), &here);
+            emitter.emit(0..source.len(), &in_file);
             let places = emitter.written.into_iter();
             written.extend(places.map(|(range, number)| Written { file: file.clone(), range, number }));
             if file == "lib.rs" {
@@ -106,7 +106,7 @@ impl Copy {
         Ok(written)
     }
 
-    /// The compiler's errors, if there are any.
+    /// Runs cargo and returns the compiler's errors, if there are any.
     fn cargo(&self) -> Result<Result<(), Vec<Value>>, String> {
         let mut command = Command::new("cargo");
         command.current_dir(&self.folder).args(["build", "--lib", "--message-format=json"]);
@@ -130,12 +130,12 @@ impl Copy {
     }
 }
 
-/// The plug-in that is changed.
+/// Returns the folder of the plug-in that is mutated.
 pub fn original() -> PathBuf {
     root().join("plugins/standard")
 }
 
-/// The files of a folder, by their path in it.
+/// Returns the Rust files in a folder and its subfolders, by their relative paths.
 pub fn sources(folder: &Path, under: &str) -> Result<Vec<String>, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut found = Vec::new();
@@ -172,10 +172,10 @@ impl Emitter<'_> {
     fn choice(&mut self, mutant: &Mutant, mutants: &[&Mutant]) {
         let start = self.out.len();
         let Mutant { number, whole, part, change, between, .. } = mutant;
-        let (before, behind) = (&self.source[whole.start..part.start], &self.source[part.end..whole.end]);
+        let (before, after) = (&self.source[whole.start..part.start], &self.source[part.end..whole.end]);
         let changed = match between {
-            true => format!("({before}) {change} ({behind})"),
-            false => format!("{before}{change}{behind}"),
+            true => format!("({before}) {change} ({after})"),
+            false => format!("{before}{change}{after}"),
         };
         self.out.push_str(&format!("(if crate::mutant::is({number}) {{ {changed} }} else {{ "));
         let inside: Vec<&Mutant> = mutants.iter().copied().filter(|other| other.number != *number).collect();
@@ -185,13 +185,13 @@ impl Emitter<'_> {
     }
 }
 
-/// The first mutant in a range, and of those that begin there the longest.
+/// Returns the first mutant in a range; if several begin there, the longest one.
 fn outermost<'m>(mutants: &[&'m Mutant], range: Range<usize>) -> Option<&'m Mutant> {
     let inside = mutants.iter().filter(|mutant| mutant.whole.start >= range.start && mutant.whole.end <= range.end);
     inside.min_by_key(|mutant| (mutant.whole.start, std::cmp::Reverse(mutant.whole.end))).copied()
 }
 
-/// The mutants that a message of the compiler is about.
+/// Returns the numbers of the mutants that a compiler message is about.
 fn culprits(message: &Value, written: &[Written]) -> Vec<usize> {
     let mut spans: Vec<&Value> = message["spans"].as_array().map(|spans| spans.iter().collect()).unwrap_or_default();
     let mut found = Vec::new();
@@ -215,7 +215,7 @@ pub fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Leaves a file alone that says the same already, so that cargo does.
+/// Writes a file unless it has this content already, so that cargo doesn't rebuild unchanged code.
 fn write(path: &Path, text: &str) -> Result<(), String> {
     if std::fs::read_to_string(path).is_ok_and(|before| before == text) {
         return Ok(());

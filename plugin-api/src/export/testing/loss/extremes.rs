@@ -1,28 +1,28 @@
-//! Numbers and shapes that few have in mind.
+//! Tests of losses with unusual numbers and shapes.
 
 use super::{
     super::{
         data::{Array, Batch, ROWS},
-        own,
+        example_batches,
         report::{said, Report},
-        trial::{or_report, Trial},
+        tested::{or_report, Tested},
     },
     call, each_usual, ready, ready_unless_refused, Ask, Ready, PAST_REGISTERS, USUAL,
 };
 use crate::loss::Targets;
 use plugfit_abi as abi;
 
-pub(super) fn finite(trial: &Trial<'_>, report: &mut Report) {
-    each_usual(trial, report, |ready, report| {
+pub(super) fn finite(tested: &Tested<'_>, report: &mut Report) {
+    each_usual(tested, report, |ready, report| {
         let Ready { info, batch, .. } = ready;
         let cells = batch.y_pred.len();
         let all = |number: f64| batch.y_pred.with(vec![number; cells]);
         let mut edges = vec![("all 1", all(1.0)), ("all one number", all(0.5))];
         if matches!(info.targets, Some(Targets::Categorical | Targets::Sparse)) {
-            // A row of zeros is no distribution; one that is sure of a single class is.
+            // A row of zeros isn't a distribution, but a one-hot row is.
             let columns = *batch.y_pred.shape().last().unwrap_or(&1) as usize;
-            let sure = (0..cells).map(|i| f64::from(u8::from(i % columns == (i / columns) % columns))).collect();
-            edges.push(("sure of one class", batch.y_pred.with(sure)));
+            let one_hot = (0..cells).map(|i| f64::from(u8::from(i % columns == (i / columns) % columns))).collect();
+            edges.push(("sure of one class", batch.y_pred.with(one_hot)));
         } else {
             edges.push(("all 0", all(0.0)));
         }
@@ -35,28 +35,28 @@ pub(super) fn finite(trial: &Trial<'_>, report: &mut Report) {
         }
         for (what, y_pred) in edges {
             let edge = batch.predicting(y_pred);
-            match call(&ready.made, info, &edge, &Ask::all(info)) {
+            match call(&ready.instance, info, &edge, &Ask::all(info)) {
                 Ok(output) => {
-                    let odd = |numbers: &[f32]| numbers.iter().find(|number| !number.is_finite()).copied();
-                    if let Some(odd) = odd(&output.values) {
-                        report.fail(format!("gives {odd} where y_pred is {what}"));
+                    let non_finite = |numbers: &[f32]| numbers.iter().find(|number| !number.is_finite()).copied();
+                    if let Some(number) = non_finite(&output.values) {
+                        report.fail(format!("gives {number} where y_pred is {what}"));
                     }
-                    // A slope may be as steep as a root's at 0.
-                    if let Some(odd) = odd(&output.gradient).filter(|odd| odd.is_nan()) {
-                        report.fail(format!("gives the slope {odd} where y_pred is {what}"));
+                    // A derivative may be infinite, such as that of a square root at 0.
+                    if let Some(number) = non_finite(&output.gradient).filter(|number| number.is_nan()) {
+                        report.fail(format!("gives the derivative {number} where y_pred is {what}"));
                     }
                 }
                 Err(error) => report.fail(format!("fails where y_pred is {what}: {}", said(&error))),
             }
         }
     });
-    finite_wherever_the_greatest_is(trial, report);
+    finite_for_every_largest_logit(tested, report);
 }
 
-/// Of logits, of which the greatest is taken off before they are exponents.
-fn finite_wherever_the_greatest_is(trial: &Trial<'_>, report: &mut Report) {
-    trial.each(report, |config, report| {
-        let Some(ready) = ready_unless_refused(trial, config, PAST_REGISTERS, report) else { return };
+/// Checks logits whose maximum is at each place in turn: a softmax must subtract it before exponentiation.
+fn finite_for_every_largest_logit(tested: &Tested<'_>, report: &mut Report) {
+    tested.each(report, |config, report| {
+        let Some(ready) = ready_unless_refused(tested, config, PAST_REGISTERS, report) else { return };
         let columns = PAST_REGISTERS as i64;
         if ready.info.inputs != USUAL || !ready.info.from_logits || ready.batch.y_pred.shape() != [ROWS as i64, columns]
         {
@@ -72,18 +72,18 @@ fn finite_wherever_the_greatest_is(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-/// With the configuration that tests begin with; none: it has other inputs, or can't be called.
-fn usual(trial: &Trial<'_>, report: &mut Report) -> Option<Ready> {
-    let ready = ready(trial, &trial.config()?, trial.columns(), report)?;
+/// Prepares the loss with the first configuration, or returns `None` if it has other inputs or can't be called.
+fn usual(tested: &Tested<'_>, report: &mut Report) -> Option<Ready> {
+    let ready = ready(tested, &tested.config()?, tested.columns(), report)?;
     let is_usual = ready.info.inputs == USUAL;
     if !is_usual {
-        report.note(own::OTHER);
+        report.note(example_batches::OTHER);
     }
     is_usual.then_some(ready)
 }
 
-pub(super) fn truth(trial: &Trial<'_>, report: &mut Report) {
-    let Some(ready) = usual(trial, report) else { return };
+pub(super) fn truth(tested: &Tested<'_>, report: &mut Report) {
+    let Some(ready) = usual(tested, report) else { return };
     if !ready.info.least_at_truth {
         return report.note("as it declares: its least value isn't at the truth");
     }
@@ -107,10 +107,10 @@ pub(super) fn truth(trial: &Trial<'_>, report: &mut Report) {
     ready.keep(report);
 }
 
-pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
-    each_usual(trial, report, |ready, report| {
+pub(super) fn odd(tested: &Tested<'_>, report: &mut Report) {
+    each_usual(tested, report, |ready, report| {
         for (what, batch) in ready.batch.odd() {
-            match call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) {
+            match call(&ready.instance, &ready.info, &batch, &Ask::all(&ready.info)) {
                 Err(error) if error.kind() == abi::ERROR_PANIC => {
                     return report.error(format!("where {what}"), &error);
                 }
@@ -120,9 +120,9 @@ pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
-    let Some(ready) = usual(trial, report) else { return };
-    let Ready { made, info, batch, .. } = &ready;
+pub(super) fn shapes(tested: &Tested<'_>, report: &mut Report) {
+    let Some(ready) = usual(tested, report) else { return };
+    let Ready { instance, info, batch, .. } = &ready;
     let cut = |array: &Array| {
         let mut shape: Vec<usize> = array.shape().iter().map(|&length| length as usize).collect();
         let last = shape.len() - 1;
@@ -136,7 +136,7 @@ pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
     }
     for batch in wrong {
         let (y_true, y_pred) = (batch.y_true.shape(), batch.y_pred.shape());
-        match call(made, info, &batch, &Ask::all(info)) {
+        match call(instance, info, &batch, &Ask::all(info)) {
             Ok(_) => report.fail(format!("takes y_true of the shape {y_true:?} with y_pred of {y_pred:?}")),
             Err(error) if error.kind() == abi::ERROR_PANIC => {
                 report.error(format!("with y_true of the shape {y_true:?} and y_pred of {y_pred:?}"), &error);
@@ -146,8 +146,8 @@ pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
     }
 }
 
-pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
-    each_usual(trial, report, |ready, report| {
+pub(super) fn empty(tested: &Tested<'_>, report: &mut Report) {
+    each_usual(tested, report, |ready, report| {
         match ready.values(&ready.batch.rows(0, 0)) {
             Ok(values) => report
                 .that(values.is_empty() || !ready.has_rows(), || format!("gives {} values for no rows", values.len())),
@@ -158,7 +158,7 @@ pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
             return;
         }
         let none = ready.batch.without_columns();
-        if let Err(error) = call(&ready.made, &ready.info, &none, &Ask::all(&ready.info)) {
+        if let Err(error) = call(&ready.instance, &ready.info, &none, &Ask::all(&ready.info)) {
             if error.kind() == abi::ERROR_PANIC {
                 report.error("with no columns", &error);
             }

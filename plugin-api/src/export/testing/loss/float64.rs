@@ -1,22 +1,22 @@
-//! Whether what is computed in float64 is what is computed in float32.
+//! Tests that results in float64 agree with those in float32.
 
 use super::{
     super::{
         data::weights,
-        made,
+        instance,
         report::Report,
-        trial::{or_report, Trial},
+        tested::{or_report, Tested},
     },
     call, call_in, near, ready, Ask, Call, Output,
 };
 use crate::{loss::LossInfo, Float};
 use plugfit_abi as abi;
 
-pub(super) fn same_as_single(trial: &Trial<'_>, report: &mut Report) {
-    // SAFETY: the id of this table.
-    let table = unsafe { made::table::<abi::LossV2>(trial.subject.plugin, abi::LOSS_V2) };
-    trial.each(report, |config, report| {
-        let Some(ready) = ready(trial, config, trial.columns(), report) else { return };
+pub(super) fn same_as_single(tested: &Tested<'_>, report: &mut Report) {
+    // SAFETY: `LOSS_V2` is the id of the table `LossV2`.
+    let table = unsafe { instance::table::<abi::LossV2>(tested.subject.plugin, abi::LOSS_V2) };
+    tested.each(report, |config, report| {
+        let Some(ready) = ready(tested, config, tested.columns(), report) else { return };
         if !ready.info.float64 {
             return report.note("not tried: as it declares, it computes in float32 alone");
         }
@@ -24,14 +24,14 @@ pub(super) fn same_as_single(trial: &Trial<'_>, report: &mut Report) {
             Ok(table) => table.call,
             Err(error) => return report.note(format!("not tried: {}", error.message())),
         };
-        // Of the same numbers, so that they differ by what is computed alone.
+        // Round the inputs to float32, so that only the computation differs.
         let batch = ready.batch.changed(|number| f64::from(number as f32));
         let upstream = weights((0..ready.output.values.len()).map(|i| 0.25 * i as f64));
         let plain = Ask::all(&ready.info);
         let weighted = Ask { upstream: Some(&upstream), scale: 3.0, ..Ask::all(&ready.info) };
         for (ask, with) in [(plain, ""), (weighted, " with weights")] {
-            let single = or_report(report, format!("fails{with}"), call(&ready.made, &ready.info, &batch, &ask));
-            let double = call_in::<f64>(&ready.made, function, &in_double(&ready.info), &batch, &ask);
+            let single = or_report(report, format!("fails{with}"), call(&ready.instance, &ready.info, &batch, &ask));
+            let double = call_in::<f64>(&ready.instance, function, &in_double(&ready.info), &batch, &ask);
             let double = or_report(report, format!("fails in float64{with}"), double);
             if let (Some(single), Some(double)) = (single, double) {
                 compare(&single, &double, with, report);
@@ -42,20 +42,21 @@ pub(super) fn same_as_single(trial: &Trial<'_>, report: &mut Report) {
     report.notes.dedup();
 }
 
-/// With the dtypes of inputs as a host gives them to a call in float64.
+/// Returns the info with the input dtypes of a call in float64.
 fn in_double(info: &LossInfo) -> LossInfo {
-    let of = |index: usize| -> Vec<String> {
-        let given = info.dtypes.get(index).into_iter().flatten();
-        given.filter(|dtype| !dtype.starts_with("float")).cloned().chain(["float64".to_owned()]).collect()
+    let dtypes = |index: usize| -> Vec<String> {
+        let declared = info.dtypes.get(index).into_iter().flatten();
+        declared.filter(|dtype| !dtype.starts_with("float")).cloned().chain(["float64".to_owned()]).collect()
     };
-    LossInfo { dtypes: (0..info.inputs.len()).map(of).collect(), ..info.clone() }
+    LossInfo { dtypes: (0..info.inputs.len()).map(dtypes).collect(), ..info.clone() }
 }
 
+/// Compares the results in the two dtypes.
 fn compare(single: &Output, double: &Output<f64>, with: &str, report: &mut Report) {
-    // What isn't finite is another test's finding.
+    // Another test reports non-finite results.
     let same = |single: f64, double: f64| near(double, single, 1e-3) || !single.is_finite();
     for (what, single, double) in
-        [("value", &single.values, &double.values), ("slope", &single.gradient, &double.gradient)]
+        [("value", &single.values, &double.values), ("derivative", &single.gradient, &double.gradient)]
     {
         let differs = |(single, double): (&f32, &f64)| !same(single.exact(), *double);
         if let Some(index) = single.iter().zip(double).position(differs) {

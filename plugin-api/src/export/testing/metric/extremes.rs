@@ -1,22 +1,23 @@
-//! Numbers, shapes and batches that few have in mind.
+//! Tests of metrics with unusual numbers, shapes and batches.
 
 use super::{
     super::{
         data::{Batch, ROWS},
-        own,
+        example_batches,
         report::Report,
-        trial::Trial,
+        tested::Tested,
     },
     best_of, can_be_guessed, each, each_choice, expect,
 };
 use plugfit_abi as abi;
 
+/// The failure if a rejected batch changes the state.
 const KEEPS: &str = "keeps something of a batch that it refuses";
 
-pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+pub(super) fn odd(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         if !can_be_guessed(&ready.info) {
-            report.note(own::OTHER);
+            report.note(example_batches::OTHER);
             return Ok(());
         }
         for (what, batch) in ready.batch.odd() {
@@ -38,17 +39,18 @@ pub(super) fn odd(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-/// Of the truth with NaN in all rows but the first: what leaves NaN out, or loses it in a comparison, is as good as ever. What takes NaN
-/// for a class or for no hit is worse; that can't be told from a mistake in a prediction.
-pub(super) fn nan(trial: &Trial<'_>, report: &mut Report) {
-    each_choice(trial, report, |ready, report| {
+/// Checks that the truth with NaN in all rows but the first is worse than the truth. A metric that skips NaN, or loses
+/// it in a comparison, still returns the best result. One that counts NaN as a class or a miss passes, because that
+/// looks like a wrong prediction.
+pub(super) fn nan(tested: &Tested<'_>, report: &mut Report) {
+    each_choice(tested, report, |ready, report| {
         let Some((sign, truth)) = best_of(ready, report) else { return Ok(()) };
         let (best_kind, best) = ready.of(&[(&truth, None)])?.result()?;
         let (_, guess) = ready.of(&[(&ready.batch, None)])?.result()?;
         let updated = ready.of(&[(&truth.without_predictions(|row| row > 0), None)]);
         let (kind, found) = match updated.and_then(|state| state.result()) {
             Ok(found) => found,
-            // Another test's finding, if it is a panic.
+            // If it is a panic, another test reports it.
             Err(_) => return Ok(()),
         };
         if kind != best_kind || ![abi::RESULT_SCALAR, abi::RESULT_ARRAY].contains(&kind) || found.len() != best.len() {
@@ -67,11 +69,11 @@ pub(super) fn nan(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
-    each_choice(trial, report, |ready, report| {
+pub(super) fn shapes(tested: &Tested<'_>, report: &mut Report) {
+    each_choice(tested, report, |ready, report| {
         if ready.info.inputs != ["y_true", "y_pred"] {
             if !can_be_guessed(&ready.info) {
-                report.note(own::OTHER);
+                report.note(example_batches::OTHER);
             }
             return Ok(());
         }
@@ -93,8 +95,8 @@ pub(super) fn shapes(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-pub(super) fn empty(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+pub(super) fn empty(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         let mut state = ready.of(&[(&ready.batch, None)])?;
         let before = state.result()?;
         match state.update(&ready.batch.rows(0, 0), None) {

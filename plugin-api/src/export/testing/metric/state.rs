@@ -1,11 +1,11 @@
-//! A metric's state, called as a host calls it.
+//! The state of a metric, used through the functions that a host calls.
 //!
-//! Only an update is given inputs. An error of inputs from another call is made one of another kind, so that it isn't taken for a batch
-//! which the metric isn't for.
+//! Only an update receives inputs. If another call returns an error about inputs, it gets another kind, so that the
+//! tests don't mistake it for a rejected batch.
 
 use super::super::{
     data::{Array, Batch},
-    made::{back, Made},
+    instance::{back, Instance},
 };
 use crate::{metric::MetricInfo, Error, Inputs, Result};
 use plugfit_abi::{
@@ -14,38 +14,40 @@ use plugfit_abi::{
     Handle,
 };
 
-/// What a metric has seen, by way of its table.
+/// A state of a metric, released on drop.
 pub struct State<'m> {
-    metric: &'m Made<abi::MetricV1>,
+    metric: &'m Instance<abi::MetricV1>,
     info: &'m MetricInfo,
     pub(super) state: Handle,
 }
 
 impl Drop for State<'_> {
     fn drop(&mut self) {
-        // SAFETY: given back once.
+        // SAFETY: the handle belongs to the table, and it is released once.
         unsafe { (self.metric.table.release_state)(self.state) }
     }
 }
 
-/// What a call gave that has no inputs to refuse.
+/// Converts the result of a call without inputs.
 fn without_inputs<T>(result: RResult<T, abi::Error>) -> Result<T> {
-    back(result).map_err(of_no_inputs)
+    back(result).map_err(not_about_inputs)
 }
 
-fn of_no_inputs(error: Error) -> Error {
+/// Changes the kind of an error about inputs.
+fn not_about_inputs(error: Error) -> Error {
     match error.kind() {
         abi::ERROR_INPUT => Error::other(error.message()),
         _ => error,
     }
 }
 
-/// The kind of a result, and its numbers.
+/// The kind of a result and its numbers.
 pub(super) type Found = (u32, Vec<f64>);
 
 impl<'m> State<'m> {
-    pub fn new(metric: &'m Made<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
-        // SAFETY: the handles belong to this table; so below.
+    /// Creates a new state.
+    pub fn new(metric: &'m Instance<abi::MetricV1>, info: &'m MetricInfo) -> Result<Self> {
+        // SAFETY: the handle belongs to the table.
         let state = without_inputs(unsafe { (metric.table.new_state)(metric.handle, &metric.host) })?;
         match state.pointer.is_null() {
             true => Err(Error::other("gave no state, and no error")),
@@ -53,8 +55,9 @@ impl<'m> State<'m> {
         }
     }
 
+    /// Creates a state and updates it with these batches and weights.
     pub(super) fn of(
-        metric: &'m Made<abi::MetricV1>,
+        metric: &'m Instance<abi::MetricV1>,
         info: &'m MetricInfo,
         parts: &[(&Batch, Option<&Array>)],
     ) -> Result<Self> {
@@ -70,32 +73,32 @@ impl<'m> State<'m> {
 
     pub fn update_with(&mut self, inputs: &Inputs<'_>) -> Result<()> {
         let metric = self.metric;
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         metric.with_raw(inputs, |raw| {
             back(unsafe { (metric.table.update)(metric.handle, &metric.host, self.state, raw) })
         })
     }
 
     pub(super) fn merge(&mut self, other: &State<'_>) -> Result<()> {
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         without_inputs(unsafe {
             (self.metric.table.merge)(self.metric.handle, &self.metric.host, self.state, other.state)
         })
     }
 
     pub(super) fn reset(&mut self) -> Result<()> {
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         without_inputs(unsafe { (self.metric.table.reset)(self.metric.handle, &self.metric.host, self.state) })
     }
 
     pub(super) fn copy(&self) -> Result<State<'m>> {
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         let state = without_inputs(unsafe { (self.metric.table.clone_state)(self.metric.handle, self.state) })?;
         Ok(State { state, ..*self })
     }
 
     pub(super) fn saved(&self) -> Result<abi::SavedState> {
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         without_inputs(unsafe { (self.metric.table.save)(self.metric.handle, self.state) })
     }
 
@@ -105,18 +108,18 @@ impl<'m> State<'m> {
 
     pub(super) fn loaded(&self, saved: &abi::SavedState) -> Result<State<'m>> {
         let (metric, bytes) = (self.metric, RSlice::from_slice(&saved.bytes));
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         let state = without_inputs(unsafe { (metric.table.load)(metric.handle, &metric.host, saved.version, bytes) })?;
         Ok(State { metric, info: self.info, state })
     }
 
     pub fn raw_result(&self) -> Result<abi::MetricResult> {
-        // SAFETY: as above.
+        // SAFETY: the handles belong to the table.
         back(unsafe { (self.metric.table.result)(self.metric.handle, &self.metric.host, self.state) })
     }
 
     pub(super) fn whole_result(&self) -> Result<abi::MetricResult> {
-        self.raw_result().map_err(of_no_inputs)
+        self.raw_result().map_err(not_about_inputs)
     }
 
     pub(super) fn result(&self) -> Result<Found> {

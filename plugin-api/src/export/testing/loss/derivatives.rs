@@ -1,112 +1,116 @@
-//! Whether slopes are those of the values.
+//! Tests that derivatives match the values.
 
 use super::{
     super::{
         data::Batch,
         report::Report,
-        trial::{or_report, Trial},
+        tested::{or_report, Tested},
     },
     call, each, each_usual, near, same, Ask, Output, Ready,
 };
 use crate::Result;
 
-/// What is said of slopes where there are none.
-const WITHOUT: &str = "not tried: as it declares, it has no gradient";
+/// The note if a loss has no derivatives.
+const NO_GRADIENT: &str = "not tried: as it declares, it has no gradient";
 
-/// Places of a batch that slopes are tried at: all of a small one, and some all over a large one, of which each call takes longer.
+/// Returns the places of a batch to test: all of a small batch, and fewer of a large one, for which each call takes
+/// longer.
 fn places(cells: usize, most: usize) -> impl Iterator<Item = usize> {
     let most = most.min(600_000 / cells.max(1)).max(4);
-    // Odd, so that it comes to columns of every number.
+    // An odd stride, so that the places include even and odd columns.
     (0..cells).step_by(cells.div_ceil(most) | 1)
 }
 
-/// The most places that are tried.
-const MOST: usize = 200;
+/// The maximum number of places to test.
+const MAX_PLACES: usize = 200;
 
-/// Against differences of the sum. Where two step sizes disagree there is a kink, and nothing to compare with.
-pub(super) fn gradient(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+/// Compares derivatives with central differences of the sum. A place where two step sizes disagree is near a kink and
+/// is skipped.
+pub(super) fn gradient(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         let Ready { info, batch, output, .. } = ready;
         if !info.differentiable {
-            return report.note(WITHOUT);
+            return report.note(NO_GRADIENT);
         }
-        if let Some(index) = output.gradient.iter().position(|slope| !slope.is_finite()) {
+        if let Some(index) = output.gradient.iter().position(|derivative| !derivative.is_finite()) {
             let (found, at) = (output.gradient[index], batch.y_pred.numbers()[index]);
-            return report.fail(format!("gives the slope {found} for y_pred[{index}] = {at:.4}, or doesn't give it"));
+            return report
+                .fail(format!("gives the derivative {found} for y_pred[{index}] = {at:.4}, or doesn't give it"));
         }
         let sum = |index: usize, by: f64| ready.sum(&batch.predicting(batch.y_pred.moved(index, by)));
         let here = ready.sum(batch);
         let (mut tried, mut compared) = (0, 0);
-        for index in places(output.gradient.len(), MOST) {
+        for index in places(output.gradient.len(), MAX_PLACES) {
             let (found, at) = (f64::from(output.gradient[index]), batch.y_pred.numbers()[index]);
-            let (before, behind) = (sum(index, -4e-3), sum(index, 4e-3));
+            let (before, after) = (sum(index, -4e-3), sum(index, 4e-3));
             let wide = (sum(index, 8e-3) - sum(index, -8e-3)) / 16e-3;
-            let narrow = (behind - before) / 8e-3;
+            let narrow = (after - before) / 8e-3;
             tried += 1;
             if !near(wide, narrow, 2e-2) {
                 continue;
             }
             compared += 1;
-            // What is left of a smooth function's error when the step's square is taken out.
+            // Richardson extrapolation cancels the error of second order.
             let best = (4.0 * narrow - wide) / 3.0;
-            // At a kink that lies here, any slope between those of its sides is right.
-            let (left, right) = ((here - before) / 4e-3, (behind - here) / 4e-3);
+            // At a kink, any derivative between the one-sided derivatives is correct.
+            let (left, right) = ((here - before) / 4e-3, (after - here) / 4e-3);
             let kink = !near(left, right, 0.2);
-            // What float32 leaves of a difference.
+            // The rounding error of a difference in float32.
             let noise = 4.0 * f64::from(f32::EPSILON) * here.abs() / 4e-3;
             let between = left.min(right) - 1e-3 <= found && found <= left.max(right) + 1e-3;
             if !(near(found, best, 5e-3) || (found - best).abs() <= noise || kink && between) {
-                return report
-                    .fail(format!("gives the slope {found} for y_pred[{index}] = {at:.4}; differences say {best:.4}"));
+                return report.fail(format!(
+                    "gives the derivative {found} for y_pred[{index}] = {at:.4}; differences say {best:.4}"
+                ));
             }
         }
         report.that(compared * 2 >= tried, || {
-            format!("has slopes that differences can't confirm, for {} of {tried}", tried - compared)
+            format!("has derivatives that differences can't confirm, for {} of {tried}", tried - compared)
         });
     });
 }
 
-pub(super) fn edges(trial: &Trial<'_>, report: &mut Report) {
-    each_usual(trial, report, |ready, report| {
+pub(super) fn edges(tested: &Tested<'_>, report: &mut Report) {
+    each_usual(tested, report, |ready, report| {
         if !ready.info.differentiable {
-            return report.note(WITHOUT);
+            return report.note(NO_GRADIENT);
         }
         for (what, batch) in ready.edges() {
-            let Ok(output) = call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info)) else { continue };
-            if let Some(wrong) = beyond_both_sides(ready, &batch, &output) {
+            let Ok(output) = call(&ready.instance, &ready.info, &batch, &Ask::all(&ready.info)) else { continue };
+            if let Some(wrong) = outside_one_sided_derivatives(ready, &batch, &output) {
                 return report.fail(format!("{wrong}, where {what}"));
             }
         }
     });
 }
 
-/// The first slope that isn't between those of its two sides, as far as these can be told.
-fn beyond_both_sides(ready: &Ready, batch: &Batch, output: &Output) -> Option<String> {
+/// Describes the first derivative that isn't between the one-sided derivatives, where these can be measured.
+fn outside_one_sided_derivatives(ready: &Ready, batch: &Batch, output: &Output) -> Option<String> {
     let here = ready.sum(batch);
     if !here.is_finite() {
         return None;
     }
-    for index in places(output.gradient.len(), MOST) {
-        let sides = [-1.0, 1.0].map(|side| slope_to_a_side(ready, batch, here, index, side));
+    for index in places(output.gradient.len(), MAX_PLACES) {
+        let sides = [-1.0, 1.0].map(|side| one_sided_derivative(ready, batch, here, index, side));
         let [Some(left), Some(right)] = sides else { continue };
         let (found, allowed) = (f64::from(output.gradient[index]), 1e-2 * (1.0 + left.abs().max(right.abs())));
-        // NaN is neither.
+        // Negated, so that NaN fails too.
         if !(left.min(right) - allowed <= found && found <= left.max(right) + allowed) {
             return Some(format!(
-                "gives the slope {found} for y_pred[{index}], with {left:.4} before and {right:.4} behind"
+                "gives the derivative {found} for y_pred[{index}], with {left:.4} before and {right:.4} behind"
             ));
         }
     }
     None
 }
 
-/// How the sum changes to one side of a number, where that can be told: a logarithm at 0 has no slope, or one that only small steps
-/// show.
-fn slope_to_a_side(ready: &Ready, batch: &Batch, here: f64, index: usize, side: f64) -> Option<f64> {
+/// Returns the one-sided derivative of the sum, if two step sizes agree. At 0 a logarithm has none, or one that only
+/// small steps show.
+fn one_sided_derivative(ready: &Ready, batch: &Batch, here: f64, index: usize, side: f64) -> Option<f64> {
     for step in [4e-3, 2e-5, 1e-7, 1e-9] {
-        let slope = |step: f64| (ready.sum(&batch.predicting(batch.y_pred.moved(index, step))) - here) / step;
-        let (narrow, wide) = (slope(side * step), slope(side * 2.0 * step));
-        // Of a small step float32 must show something.
+        let derivative = |step: f64| (ready.sum(&batch.predicting(batch.y_pred.moved(index, step))) - here) / step;
+        let (narrow, wide) = (derivative(side * step), derivative(side * 2.0 * step));
+        // A small step must change the sum by more than the rounding error of float32.
         let shows = step > 1e-3 || (narrow * step).abs() > 1e-4 * (1.0 + here.abs());
         if shows && near(narrow, wide, 2e-2) {
             return Some(narrow);
@@ -115,20 +119,20 @@ fn slope_to_a_side(ready: &Ready, batch: &Batch, here: f64, index: usize, side: 
     None
 }
 
-/// Points on a line.
+/// The number of steps along a line.
 const POINTS: usize = 96;
 
-pub(super) fn line(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
+pub(super) fn line(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
         if !ready.info.differentiable {
-            return report.note(WITHOUT);
+            return report.note(NO_GRADIENT);
         }
         let (batch, (low, high)) = (&ready.batch, ready.batch.range);
         let step = (high - low) / POINTS as f64;
         for index in places(batch.y_pred.len(), 7) {
             let at = |point: usize| -> Result<(f64, f64)> {
                 let batch = batch.predicting(batch.y_pred.put(index, low + point as f64 * step));
-                let output = call(&ready.made, &ready.info, &batch, &Ask::all(&ready.info))?;
+                let output = call(&ready.instance, &ready.info, &batch, &Ask::all(&ready.info))?;
                 let sum = output.values.iter().map(|&value| f64::from(value)).sum();
                 Ok((sum, f64::from(output.gradient[index])))
             };
@@ -136,13 +140,13 @@ pub(super) fn line(trial: &Trial<'_>, report: &mut Report) {
             for point in 1..=POINTS {
                 let Some(next) = or_report(report, "fails", at(point)) else { return };
                 let (change, expected) = (next.0 - last.0, step * (last.1 + next.1) / 2.0);
-                // A kink within the step may turn the slope from one side's to the other's.
+                // A kink within the step may change the derivative from one one-sided value to the other.
                 let allowed = step * ((next.1 - last.1).abs() + 1e-2 * last.1.abs().max(next.1.abs()));
                 let noise = 4e-6 * (1.0 + last.0.abs().max(next.0.abs()));
                 if (change - expected).abs() > allowed + noise {
                     let here = low + point as f64 * step;
                     return report.fail(format!(
-                        "changes by {change:.5} just before y_pred[{index}] = {here:.4}, where its slopes say {expected:.5}"
+                        "changes by {change:.5} just before y_pred[{index}] = {here:.4}, where its derivatives say {expected:.5}"
                     ));
                 }
                 last = next;
@@ -151,10 +155,10 @@ pub(super) fn line(trial: &Trial<'_>, report: &mut Report) {
     });
 }
 
-pub(super) fn fused(trial: &Trial<'_>, report: &mut Report) {
-    each(trial, report, |ready, report| {
-        let Ready { made, info, batch, output, .. } = ready;
-        if let Some(values) = or_report(report, "fails without a gradient", call(made, info, batch, &Ask::VALUES)) {
+pub(super) fn fused(tested: &Tested<'_>, report: &mut Report) {
+    each(tested, report, |ready, report| {
+        let Ready { instance, info, batch, output, .. } = ready;
+        if let Some(values) = or_report(report, "fails without a gradient", call(instance, info, batch, &Ask::VALUES)) {
             report.that(same(&values.values, &output.values, 1e-6), || {
                 "gives other values where no gradient is wanted".into()
             });
@@ -166,7 +170,7 @@ pub(super) fn fused(trial: &Trial<'_>, report: &mut Report) {
             });
         }
         let alone = Ask { values: false, ..Ask::all(info) };
-        if let Some(alone) = or_report(report, "fails without values", call(made, info, batch, &alone)) {
+        if let Some(alone) = or_report(report, "fails without values", call(instance, info, batch, &alone)) {
             report.that(same(&alone.gradient, &output.gradient, 1e-6), || {
                 "gives another gradient where no values are wanted".into()
             });
@@ -178,7 +182,7 @@ pub(super) fn fused(trial: &Trial<'_>, report: &mut Report) {
             });
         }
         for (what, edge) in ready.edges() {
-            let both = [Ask::all(info), Ask::VALUES].map(|ask| call(made, info, &edge, &ask));
+            let both = [Ask::all(info), Ask::VALUES].map(|ask| call(instance, info, &edge, &ask));
             if let [Ok(with), Ok(without)] = both {
                 report.that(same(&with.values, &without.values, 1e-5), || {
                     format!("gives other values with a gradient than without, where {what}")

@@ -1,15 +1,16 @@
-//! The same loop, compiled for each level of SIMD, chosen when it runs.
+//! Compiles a loop for each level of SIMD and selects the level at run time.
 
 use super::float::Float;
 use crate::real::Plain;
 
-/// A loop. Its `run` must be `#[inline(always)]`, and all it calls too: what isn't inlined keeps the baseline's instructions.
+/// A loop. Its `run` and every function that it calls must be `#[inline(always)]`: a function that isn't inlined is
+/// compiled with the baseline's instructions.
 pub trait Kernel {
     type Output;
     fn run(self) -> Self::Output;
 }
 
-/// Runs a loop with the best instructions that this machine has. Every level gives the same bits.
+/// Runs a loop with the best SIMD level of this machine. Every level returns the same bits.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
@@ -43,14 +44,14 @@ unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
 
-/// Floats as the numbers of a formula.
+/// Views a slice of floats as a slice of [`Plain`] numbers.
 #[inline(always)]
 pub(crate) fn plain<F>(slice: &[F]) -> &[Plain<F>] {
-    // SAFETY: `Plain` is `repr(transparent)`.
+    // SAFETY: `Plain<F>` is `repr(transparent)`, so it has the layout of `F`.
     unsafe { std::slice::from_raw_parts(slice.as_ptr().cast(), slice.len()) }
 }
 
-/// The sum in float64, in eight fixed lanes: the same on every machine.
+/// Returns the sum in float64. The eight lanes are fixed, so the result is the same on every machine.
 #[inline(always)]
 pub(crate) fn sum<F: Float>(values: &[F]) -> f64 {
     let mut lanes = [0.0f64; 8];

@@ -1,31 +1,31 @@
-//! The two dtypes that losses compute in.
+//! The two dtypes in which losses compute.
 
 use super::simd::{dispatch, plain, Kernel};
 use crate::{loss::RowLoss, Element, Plain, Real};
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign};
 
-/// `f32` or `f64`: what a loss computes in.
+/// `f32` or `f64`, the dtype in which a loss computes.
 pub trait Float:
     Element + Default + PartialOrd + Add<Output = Self> + AddAssign + Mul<Output = Self> + MulAssign + Div<Output = Self>
 {
-    /// The [`Plain`] of it.
+    /// The [`Plain`] type of this dtype.
     type Number: Real;
     /// 0.
     const ZERO: Self;
     /// 1.
     const ONE: Self;
-    /// A number rounded to it.
+    /// Rounds a float64 to this dtype.
     fn rounded(value: f64) -> Self;
-    /// It in float64.
+    /// Converts to float64, exactly.
     fn exact(self) -> f64;
     #[doc(hidden)]
     fn numbers(slice: &[Self]) -> &[Self::Number];
-    /// It in a formula.
+    /// Converts to the number of a formula.
     fn number(self) -> Self::Number;
-    /// What a formula came to.
+    /// Converts the result of a formula.
     fn of(number: Self::Number) -> Self;
-    /// Runs a loop: of float32 with the best instructions that there are. Of float64 with the baseline's, as its functions are the
-    /// standard library's, which no instruction set makes faster, and each set costs every formula time to compile.
+    /// Runs a loop. float32 loops use the best SIMD level. float64 loops use the baseline: they call the standard
+    /// library's functions, which don't vectorise, and each level adds to the compile time of every formula.
     #[doc(hidden)]
     fn run<K: Kernel>(kernel: K) -> K::Output;
     #[doc(hidden)]

@@ -1,34 +1,36 @@
-//! The loop around an element's update: clipping, weight decay, the formula and EMA, in one pass over memory.
+//! The loop around an optimizer's element formula. It clips, decays weights, applies the formula and updates the EMA in
+//! one pass over memory.
 
 use super::{
-    pieces::Pieces,
+    disjoint_slices::DisjointSlices,
     simd::{dispatch, Kernel},
 };
 use crate::{optimizer::ElementwiseOptimizer, Host};
 use std::ops::Range;
 
-/// Elements that stay in the first-level cache while the stages of an update follow one another.
+/// Elements per block. A block stays in the first-level cache through all stages of an update.
 const BLOCK: usize = 1024;
-/// Elements of a task: below this, threads cost more than they save.
+/// Elements per task. For smaller tasks, threads cost more than they save.
 const TASK: usize = 1 << 15;
-/// Slots that a formula can have.
+/// The maximum number of slots of a formula.
 pub(crate) const MAX_SLOTS: usize = 4;
 
-/// One parameter in an update.
+/// One parameter in an update, with all numbers that its loop needs.
 pub(crate) struct Job<'a, Numbers> {
-    pub(crate) value: Pieces<'a, f32>,
+    pub(crate) value: DisjointSlices<'a, f32>,
     pub(crate) gradient: &'a [f32],
-    pub(crate) slots: [Option<Pieces<'a, f32>>; MAX_SLOTS],
+    pub(crate) slots: [Option<DisjointSlices<'a, f32>>; MAX_SLOTS],
     pub(crate) numbers: Numbers,
     pub(crate) gradient_scale: f32,
-    /// Infinity: not clipped.
+    /// The bound of a gradient's absolute value; infinity if gradients aren't clipped.
     pub(crate) clip_value: f32,
     /// Weight decay times learning rate.
     pub(crate) decay: f32,
-    pub(crate) ema: Option<(Pieces<'a, f32>, f32)>,
+    /// The average of the parameter, and its momentum.
+    pub(crate) ema: Option<(DisjointSlices<'a, f32>, f32)>,
 }
 
-/// Updates all parameters. Large ones are cut, small ones are put together, so that tasks are of one size.
+/// Updates all parameters. Tasks have equal sizes: large parameters are split, small ones are combined.
 pub(crate) fn update<T: ElementwiseOptimizer<N>, const N: usize>(
     optimizer: &T,
     jobs: &[Job<'_, T::Numbers>],
@@ -42,7 +44,7 @@ pub(crate) fn update<T: ElementwiseOptimizer<N>, const N: usize>(
             let length = job.gradient.len();
             let (start, end) = (wanted.start.clamp(before, before + length), wanted.end.clamp(before, before + length));
             if start < end {
-                part(optimizer, job, start - before..end - before);
+                update_range(optimizer, job, start - before..end - before);
             }
             before += length;
         }
@@ -50,12 +52,16 @@ pub(crate) fn update<T: ElementwiseOptimizer<N>, const N: usize>(
     if tasks <= 1 {
         run(0..total);
     } else {
-        // A cache line has sixteen float32: tasks that end there don't share one.
+        // A cache line holds 16 float32. Tasks that end on a multiple of 16 don't share a line.
         host.parallel(tasks, |task| run(task * TASK..total.min((task + 1) * TASK)));
     }
 }
 
-fn part<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: &T, job: &Job<'_, T::Numbers>, range: Range<usize>) {
+fn update_range<T: ElementwiseOptimizer<N>, const N: usize>(
+    optimizer: &T,
+    job: &Job<'_, T::Numbers>,
+    range: Range<usize>,
+) {
     let used = job.slots.iter().take_while(|slot| slot.is_some()).count();
     macro_rules! with {
         ($($k:literal)*) => {
@@ -68,7 +74,7 @@ fn part<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: &T, job: &Job<'_,
     with!(0 1 2 3 4)
 }
 
-/// `K` of the formula's `N` slots are in use.
+/// The loop over a range of one parameter. `K` of the formula's `N` slots are in use.
 struct Elements<'k, 'a, T: ElementwiseOptimizer<N>, const N: usize, const K: usize> {
     optimizer: &'k T,
     job: &'k Job<'a, T::Numbers>,
@@ -89,7 +95,7 @@ impl<T: ElementwiseOptimizer<N>, const N: usize, const K: usize> Kernel for Elem
         while start < self.range.end {
             let part = start..self.range.end.min(start + BLOCK);
             let n = part.len();
-            // SAFETY: tasks have disjoint ranges, and the value, the slots and the EMA are different memory.
+            // SAFETY: tasks have disjoint ranges, and the value, the slots and the EMA don't overlap.
             let value = unsafe { job.value.part(part.clone()) };
             // SAFETY: as above.
             let mut slots: [&mut [f32]; K] = std::array::from_fn(|k| match &job.slots[k] {
@@ -109,7 +115,7 @@ impl<T: ElementwiseOptimizer<N>, const N: usize, const K: usize> Kernel for Elem
                 value.iter_mut().for_each(|value| *value -= *value * job.decay);
             }
             for slot in &mut slots {
-                // Tells the compiler that all are of one length, so that the loop has no bounds checks.
+                // With equal lengths the compiler removes the bounds checks of the loop.
                 assert!(slot.len() == n);
             }
             for i in 0..n {

@@ -1,8 +1,8 @@
-//! Components, made and called through their tables.
+//! Instances of components, created and called through the tables of a plug-in.
 
 use super::{
     fences::{Borders, Fences},
-    trial::Subject,
+    tested::Subject,
 };
 use crate::{Error, Inputs, Result};
 use plugfit_abi::{
@@ -20,7 +20,7 @@ type Create = unsafe extern "C" fn(
 ) -> RResult<Handle, abi::Error>;
 type Describe = unsafe extern "C" fn(Handle) -> RResult<RString, abi::Error>;
 
-/// What all tables have.
+/// The functions that all tables have.
 pub trait Table: 'static {
     const ID: &'static str;
     fn create(&self) -> Create;
@@ -55,20 +55,24 @@ table! {
     ScheduleV1, SCHEDULE_V1;
 }
 
-/// The table of a plug-in with this id.
+/// Returns the table of a plug-in with this id.
+///
+/// # Errors
+/// Returns an error if the plug-in has no such table.
 ///
 /// # Safety
-/// `T` is the table that the ABI has for the id.
+/// `T` must be the type of the table with this id in the ABI.
 pub unsafe fn table<T>(plugin: &'static Root, id: &str) -> Result<&'static T> {
-    // SAFETY: as the ABI says, an interface that lives as long as the process, or null.
+    // SAFETY: the id is readable; the result is null or an interface that lives as long as the process.
     let interface = unsafe { (plugin.get_interface)(id.as_ptr(), id.len()).as_ref() };
     match interface.filter(|interface: &&Interface| interface.size == std::mem::size_of::<T>()) {
-        // SAFETY: the same crate made both, so that the layout is this one.
+        // SAFETY: the caller guarantees the type for the id, and the sizes match.
         Some(interface) => Ok(unsafe { &*interface.functions.cast::<T>() }),
         None => Err(Error::unsupported(format!("the plug-in offers no {id}"))),
     }
 }
 
+/// Converts a result of the ABI.
 pub fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
     match result {
         RResult::ROk(value) => Ok(value),
@@ -76,28 +80,28 @@ pub fn back<T>(result: RResult<T, abi::Error>) -> Result<T> {
     }
 }
 
-/// A component.
-pub struct Made<T: Table> {
+/// An instance of a component, released on drop.
+pub struct Instance<T: Table> {
     pub table: &'static T,
     pub handle: Handle,
-    /// What every call is given.
+    /// The host that every call receives.
     pub host: abi::Host,
-    /// What the buffers of its calls lie between, if that is tried.
+    /// The margins around the buffers of its calls, if they are tested.
     pub fences: Option<&'static Fences>,
 }
 
-// SAFETY: by the ABI's rules a component is shared between threads, and so is a host.
-unsafe impl<T: Table> Send for Made<T> {}
+// SAFETY: the ABI allows any thread to use a component and a host.
+unsafe impl<T: Table> Send for Instance<T> {}
 // SAFETY: as above.
-unsafe impl<T: Table> Sync for Made<T> {}
+unsafe impl<T: Table> Sync for Instance<T> {}
 
-/// What a component of any kind says of itself.
+/// The configuration and the info of an instance of any kind.
 pub trait Described {
     fn config(&self) -> Result<Value>;
     fn info(&self) -> Result<Value>;
 }
 
-impl<T: Table> Described for Made<T> {
+impl<T: Table> Described for Instance<T> {
     fn config(&self) -> Result<Value> {
         self.described(self.table.config())
     }
@@ -107,36 +111,36 @@ impl<T: Table> Described for Made<T> {
     }
 }
 
-impl<T: Table> Made<T> {
+impl<T: Table> Instance<T> {
     pub fn new(subject: Subject, name: &str, config: &Value) -> Result<Self> {
-        // SAFETY: the id of this table.
+        // SAFETY: `T::ID` is the id of the table `T`.
         let table = unsafe { table::<T>(subject.plugin, T::ID) }?;
         let (config, host) = (config.to_string(), subject.host);
-        // SAFETY: a function of a table, called as the ABI says; so below.
+        // SAFETY: the host and the texts are valid during the call.
         let handle = unsafe { (table.create())(&host, RStr::from_str(name), RStr::from_str(&config), 1) };
         let handle = back(handle)?;
         match handle.pointer.is_null() {
             true => Err(Error::other("gave no component, and no error")),
-            false => Ok(Made { table, handle, host, fences: subject.fences }),
+            false => Ok(Instance { table, handle, host, fences: subject.fences }),
         }
     }
 
     fn described(&self, describe: Describe) -> Result<Value> {
-        // SAFETY: the handle belongs to this table.
+        // SAFETY: the handle belongs to the table.
         let text = back(unsafe { describe(self.handle) })?;
         serde_json::from_str(&text).map_err(|error| Error::other(format!("gives no JSON ({error}): {text}")))
     }
 }
 
-impl<T: Table> Drop for Made<T> {
+impl<T: Table> Drop for Instance<T> {
     fn drop(&mut self) {
-        // SAFETY: given back once.
+        // SAFETY: the handle belongs to the table, and it is released once.
         unsafe { (self.table.release())(self.handle) }
     }
 }
 
-impl<T: Table> Made<T> {
-    /// Gives `f` inputs as they cross.
+impl<T: Table> Instance<T> {
+    /// Calls `f` with the inputs in the ABI's form, in fenced copies if margins are tested.
     pub fn with_raw<R>(&self, inputs: &Inputs<'_>, f: impl FnOnce(&abi::Inputs<'_>) -> R) -> R {
         let mut borders = Borders::new(self.fences);
         let named = inputs.tensors().iter();
@@ -150,7 +154,7 @@ impl<T: Table> Made<T> {
         f(&abi::Inputs { tensors: RSlice::from_slice(&tensors), weight: weight.into(), mask: ROption::RNone })
     }
 
-    /// The borders of the buffers of one call.
+    /// Returns the borders for the buffers of one call.
     pub fn borders(&self) -> Borders {
         Borders::new(self.fences)
     }

@@ -1,4 +1,4 @@
-//! Where the system can't tell who began a process.
+//! A substitute for `leftover_processes` on other systems than Linux: does nothing.
 
 use std::path::Path;
 

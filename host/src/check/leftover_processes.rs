@@ -1,4 +1,4 @@
-//! Processes whose parents are gone: those that a plug-in began and didn't wait for, and a test's own.
+//! Processes that outlive their parents: those that a plug-in started without waiting for them, and those of tests.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -7,20 +7,20 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, set_parent_process_death_signal, wait,
 };
 
-/// From now on this process ends when the one that began it does, which an interrupt ends and not this one.
+/// Makes this process die with its parent (PR_SET_PDEATHSIG). Ctrl-C reaches only the parent.
 pub fn end_with_parent() {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-/// From now on processes whose parent has ended are this one's, wherever they went.
+/// Makes this process the parent of its orphaned descendants (PR_SET_CHILD_SUBREAPER).
 pub fn adopt() {
     let _ = set_child_subreaper(Some(getpid()));
 }
 
-/// Ends what this process or its children began and what still runs; gives how many there were.
+/// Kills all descendants of this process that still run; returns their number.
 pub fn kill() -> usize {
     let mut killed = 0;
-    // What was killed leaves its own children to this process.
+    // The children of a killed process become children of this process, so repeat until there are none.
     loop {
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         let children = children();
@@ -41,7 +41,7 @@ fn children() -> Vec<Pid> {
     text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
-/// Ends every process that has this variable in its environment: what a child that died can no longer tell of.
+/// Kills every process with this environment variable: descendants of a child that died and can't kill them itself.
 pub fn kill_those_with(name: &str, value: &Path) {
     let wanted = [name.as_bytes(), b"=", value.as_os_str().as_bytes()].concat();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -1,17 +1,18 @@
-//! Sums and maxima over a row, sixteen numbers at a time: fast with every instruction set, and the same digits with each.
+//! Sums and maxima over a row in 16 lanes, with bitwise equal results for every instruction set.
 //!
-//! Macros and not functions of a closure: a closure isn't inlined into the loops that the API compiles for each instruction set,
-//! and would run with the baseline's.
+//! These are macros because a closure isn't inlined into the loops that the API compiles for each instruction set; it
+//! would use the baseline instructions.
 
 use plugfit_api::{Plain, Real};
 
-/// What the widest registers hold of float32.
+/// The number of float32 values in the widest vector registers.
 pub const LANES: usize = 16;
-/// Elements that are computed at once.
+/// The number of elements computed at once.
 pub const BLOCK: usize = 64;
 
-/// Runs a block for up to [`BLOCK`] elements of two rows at a time: `at` says where they begin, `used` how many there are. The
-/// slices' length is a multiple of sixteen, so that no element is computed by itself; what is too much copies the first.
+/// Runs a block of code for up to [`BLOCK`] elements of two rows at a time: `at` is the index of the first, `used`
+/// their number. The slices are padded to a multiple of [`LANES`] with copies of their first element, so that no
+/// element is computed by scalar code.
 macro_rules! for_each_block {
     ($first:expr, $second:expr, |$at:ident, $a:ident, $b:ident, $used:ident| $body:block) => {{
         let n = $first.len().min($second.len());
@@ -19,14 +20,14 @@ macro_rules! for_each_block {
         let mut next = 0;
         while next < n {
             let $at = next;
-            let $used = $crate::losses::lanes::BLOCK.min(n - $at);
-            let whole = $used.next_multiple_of($crate::losses::lanes::LANES);
+            let $used = $crate::losses::kernels::BLOCK.min(n - $at);
+            let whole = $used.next_multiple_of($crate::losses::kernels::LANES);
             let (padded_a, padded_b);
             let ($a, $b) = if $used == whole {
                 (&first[$at..$at + whole], &second[$at..$at + whole])
             } else {
-                padded_a = $crate::losses::lanes::padded(&first[$at..]);
-                padded_b = $crate::losses::lanes::padded(&second[$at..]);
+                padded_a = $crate::losses::kernels::padded(&first[$at..]);
+                padded_b = $crate::losses::kernels::padded(&second[$at..]);
                 (&padded_a[..whole], &padded_b[..whole])
             };
             $body
@@ -35,50 +36,50 @@ macro_rules! for_each_block {
     }};
 }
 
-/// The sum of a term over two rows.
+/// Computes the sum of a term over two rows.
 macro_rules! sum {
     ($first:expr, $second:expr, |$x:ident, $y:ident| $term:expr) => {{
         let zero = plugfit_api::Real::from(0.0);
-        let mut lanes = [zero; $crate::losses::lanes::LANES];
-        let mut terms = [zero; $crate::losses::lanes::BLOCK];
-        $crate::losses::lanes::for_each_block!($first, $second, |_at, a, b, used| {
+        let mut lanes = [zero; $crate::losses::kernels::LANES];
+        let mut terms = [zero; $crate::losses::kernels::BLOCK];
+        $crate::losses::kernels::for_each_block!($first, $second, |_at, a, b, used| {
             let (terms, b) = (&mut terms[..a.len()], &b[..a.len()]);
             for k in 0..a.len() {
                 let ($x, $y) = (a[k], b[k]);
                 terms[k] = $term;
             }
-            $crate::losses::lanes::add(&mut lanes, terms, used);
+            $crate::losses::kernels::add(&mut lanes, terms, used);
         });
-        $crate::losses::lanes::total(lanes)
+        $crate::losses::kernels::total(lanes)
     }};
     ($row:expr, |$x:ident| $term:expr) => {
-        $crate::losses::lanes::sum!($row, $row, |$x, _y| $term)
+        $crate::losses::kernels::sum!($row, $row, |$x, _y| $term)
     };
 }
 
-/// The greatest term over two rows; NaN if one is. Minus infinity of nothing.
+/// Computes the greatest term over two rows: NaN if any term is NaN, minus infinity for empty rows.
 macro_rules! greatest {
     ($first:expr, $second:expr, |$x:ident, $y:ident| $term:expr) => {{
         let least = plugfit_api::Real::from(f64::NEG_INFINITY);
-        let mut lanes = [least; $crate::losses::lanes::LANES];
-        let mut terms = [least; $crate::losses::lanes::BLOCK];
-        $crate::losses::lanes::for_each_block!($first, $second, |_at, a, b, _used| {
+        let mut lanes = [least; $crate::losses::kernels::LANES];
+        let mut terms = [least; $crate::losses::kernels::BLOCK];
+        $crate::losses::kernels::for_each_block!($first, $second, |_at, a, b, _used| {
             let (terms, b) = (&mut terms[..a.len()], &b[..a.len()]);
             for k in 0..a.len() {
                 let ($x, $y) = (a[k], b[k]);
                 terms[k] = $term;
             }
-            $crate::losses::lanes::raise(&mut lanes, terms);
+            $crate::losses::kernels::raise(&mut lanes, terms);
         });
-        $crate::losses::lanes::highest(lanes)
+        $crate::losses::kernels::highest(lanes)
     }};
     ($row:expr, |$x:ident| $term:expr) => {
-        $crate::losses::lanes::greatest!($row, $row, |$x, _y| $term)
+        $crate::losses::kernels::greatest!($row, $row, |$x, _y| $term)
     };
 }
 pub(super) use {for_each_block, greatest, sum};
 
-/// The beginning of a row that is shorter than a block, filled up.
+/// Returns a row shorter than a block, padded with its first element.
 #[inline(always)]
 pub fn padded<T: Copy>(row: &[T]) -> [T; BLOCK] {
     let mut block = [row[0]; BLOCK];
@@ -86,7 +87,7 @@ pub fn padded<T: Copy>(row: &[T]) -> [T; BLOCK] {
     block
 }
 
-/// Adds the numbers in use to the lanes.
+/// Adds the first `used` numbers to the lanes.
 #[inline(always)]
 pub fn add<R: Real>(lanes: &mut [R; LANES], numbers: &mut [R], used: usize) {
     numbers[used..].fill(R::from(0.0));
@@ -97,7 +98,7 @@ pub fn add<R: Real>(lanes: &mut [R; LANES], numbers: &mut [R], used: usize) {
     }
 }
 
-/// The sum of the lanes.
+/// Returns the sum of the lanes.
 #[inline(always)]
 pub fn total<R: Real>(lanes: [R; LANES]) -> R {
     let mut eight = [lanes[0]; 8];
@@ -107,7 +108,7 @@ pub fn total<R: Real>(lanes: [R; LANES]) -> R {
     ((eight[0] + eight[4]) + (eight[2] + eight[6])) + ((eight[1] + eight[5]) + (eight[3] + eight[7]))
 }
 
-/// Raises the lanes to the numbers.
+/// Takes the maximum of each lane and the numbers.
 #[inline(always)]
 pub fn raise<R: Real>(lanes: &mut [R; LANES], numbers: &[R]) {
     for chunk in numbers.chunks_exact(LANES) {
@@ -117,7 +118,7 @@ pub fn raise<R: Real>(lanes: &mut [R; LANES], numbers: &[R]) {
     }
 }
 
-/// The greatest of the lanes.
+/// Returns the greatest lane.
 #[inline(always)]
 pub fn highest<R: Real>(lanes: [R; LANES]) -> R {
     let mut eight = [lanes[0]; 8];
@@ -127,7 +128,7 @@ pub fn highest<R: Real>(lanes: [R; LANES]) -> R {
     (eight[0].max(eight[4])).max(eight[2].max(eight[6])).max((eight[1].max(eight[5])).max(eight[3].max(eight[7])))
 }
 
-/// Writes `exp(x - shift)` of each number of a row, and returns their sum.
+/// Writes `exp(x - shift)` for each number of a row and returns the sum.
 #[inline(always)]
 pub fn write_exponentials(row: &[f32], shift: f32, target: &mut [f32]) -> f32 {
     let (mut lanes, mut terms) = ([Plain(0.0); LANES], [Plain(0.0); BLOCK]);
@@ -144,7 +145,7 @@ pub fn write_exponentials(row: &[f32], shift: f32, target: &mut [f32]) -> f32 {
     total(lanes).0
 }
 
-/// The scalar product of two vectors.
+/// Returns the dot product of two vectors.
 #[inline(always)]
 pub fn dot(first: &[f32], second: &[f32]) -> f32 {
     let mut lanes = [Plain(0.0); LANES];
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_every_length_are_summed_whole() {
+    fn every_element_of_rows_of_any_length_counts() {
         for n in 0..200usize {
             let row: Vec<f32> = (0..n).map(|i| i as f32).collect();
             assert_eq!(sum!(row, |x| Plain(x)).0, (n * n.saturating_sub(1) / 2) as f32);
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_is_not_lost() {
+    fn nan_propagates() {
         let row = [1.0f32, f32::NAN, 3.0];
         assert!(greatest!(row, |x| Plain(x)).0.is_nan() && sum!(row, |x| Plain(x)).0.is_nan());
     }

@@ -1,33 +1,35 @@
-//! `y_true` and `y_pred`, of one shape, brought to rows along one axis: in place where they are so already, else copied.
+//! Arranges `y_true` and `y_pred`, which have the same shape, as rows along one axis. Arrays that already have this
+//! layout are borrowed, others are copied.
 
 use super::{
     float::Float,
     scratch::{Elements, Scratch},
 };
 use crate::{
-    shape::{same_rank, Shape},
+    shape::{squeeze_or_expand_to_same_rank, Shape},
     Element, Error, Inputs, Result, Tensor,
 };
 
+/// Labels and predictions as contiguous rows.
 pub(crate) struct Arranged<'a, F: Element> {
     pub(crate) y_true: Elements<'a, F>,
     pub(crate) y_pred: Elements<'a, F>,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    /// For each element of the arranged rows its place in the arrays as given; `None`: the same.
+    /// The index in the given arrays of each element of the arranged rows; `None` if the indices are the same.
     places: Option<Scratch<u64>>,
 }
 
-/// The shape of both inputs after Keras's rank matching.
+/// Returns the common shape of both inputs after Keras's rank matching.
 ///
 /// # Errors
-/// There isn't one label for each prediction. What would be broadcast pairs labels with predictions of other samples, or depends on the
-/// length of the batch.
+/// Returns an error if there isn't one label for each prediction. Broadcasting is refused: it could pair labels with
+/// predictions of other samples, or depend on the batch size.
 #[inline]
 pub(crate) fn pairs(inputs: &Inputs<'_>) -> Result<Shape> {
     let (y_true, y_pred) = (inputs.y_true()?.shape(), inputs.y_pred()?.shape());
     let (mut true_shape, mut pred_shape) = (Shape::new(y_true, "y_true")?, Shape::new(y_pred, "y_pred")?);
-    same_rank(&mut true_shape, &mut pred_shape);
+    squeeze_or_expand_to_same_rank(&mut true_shape, &mut pred_shape);
     if true_shape == pred_shape {
         return Ok(pred_shape);
     }
@@ -37,7 +39,7 @@ pub(crate) fn pairs(inputs: &Inputs<'_>) -> Result<Shape> {
     )))
 }
 
-/// The shape of the values of a loss that takes rows along `axis`; `None`: the whole batch is one row.
+/// Returns the shape of the values of a loss whose rows lie along `axis`. If it is `None`, the whole batch is one row.
 pub(crate) fn output_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Shape> {
     let shape = pairs(inputs)?;
     axis.map_or(Ok(Shape::default()), |axis| Ok(shape.without(shape.axis(axis, "y_pred")?)))
@@ -64,7 +66,7 @@ impl<'a, F: Element> Arranged<'a, F> {
             let (y_true, y_pred) = (Elements::Given(y_true), Elements::Given(y_pred));
             return Ok(Arranged { y_true, y_pred, rows, columns, places: None });
         }
-        // Element `column` of row `outer * inner + i` lies at `(outer * columns + column) * inner + i`.
+        // Element `column` of row `outer * inner + i` is at index `(outer * columns + column) * inner + i`.
         let places = Scratch::of((0..count).map(|index| {
             let (row, column) = (index / columns, index % columns);
             (((row / inner) * columns + column) * inner + row % inner) as u64
@@ -73,14 +75,15 @@ impl<'a, F: Element> Arranged<'a, F> {
         Ok(Arranged { y_true: arranged(y_true), y_pred: arranged(y_pred), rows, columns, places: Some(places) })
     }
 
-    /// Where an element of the arranged rows is in the arrays as given.
+    /// Returns the index in the given arrays of an element of the arranged rows.
     pub(crate) fn place(&self, index: usize) -> usize {
         self.places.as_ref().map_or(index, |places| places[index] as usize)
     }
 }
 
 impl<F: Float> Arranged<'_, F> {
-    /// Runs `fill` with room for the gradient of the arranged rows, then puts it where it belongs.
+    /// Calls `fill` with an array for the gradient of the arranged rows, then writes the result to `target` in the
+    /// order of the given arrays.
     pub(crate) fn with_gradient<T>(
         &self,
         target: Option<&mut [F]>,
@@ -94,8 +97,8 @@ impl<F: Float> Arranged<'_, F> {
         }
         arranged.fill(F::ZERO);
         let result = fill(Some(&mut arranged))?;
-        for (&place, slope) in places.iter().zip(&*arranged) {
-            target[place as usize] = *slope;
+        for (&place, derivative) in places.iter().zip(&*arranged) {
+            target[place as usize] = *derivative;
         }
         Ok(result)
     }

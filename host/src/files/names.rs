@@ -1,20 +1,21 @@
-//! Paths in a configuration. TOML and JSON hold only UTF-8, and the name of a data file may be a glob pattern.
+//! Conversion between paths and their names in a run file. TOML and JSON need UTF-8, and a data file name may be a glob
+//! pattern.
 
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
-/// The prefix of a name that is the URL of one file and never a pattern.
+/// The prefix of a name that is a URL of one file and never a pattern.
 const URL: &str = "file://";
-/// The characters that a URL's path contains unescaped.
+/// The characters that stay unescaped in the path of a URL.
 const LITERAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Whether a name may be a pattern.
+/// Returns whether a name may be a pattern.
 pub(crate) fn is_pattern(name: &str) -> bool {
     !name.starts_with(URL) && name.contains(['*', '?', '['])
 }
 
-/// The path of a name that isn't a pattern, relative to the folder `base`.
+/// Returns the path for a name that isn't a pattern, relative to the folder `base`.
 pub(crate) fn path_of(name: &str, base: &Path) -> PathBuf {
     match name.strip_prefix(URL) {
         None => base.join(name.strip_prefix("./").unwrap_or(name)),
@@ -22,7 +23,8 @@ pub(crate) fn path_of(name: &str, base: &Path) -> PathBuf {
     }
 }
 
-/// A name for this path and no other: the path itself, or a `file://` URL if it isn't UTF-8 or could be read as a pattern.
+/// Returns a name that stands for this path only: the path itself, or a `file://` URL if the path isn't UTF-8, could be
+/// parsed as a pattern or URL, or contains `#`.
 pub(crate) fn name_of(path: &Path) -> String {
     match path.to_str() {
         Some(text) if !is_pattern(text) && !text.starts_with(URL) && !text.contains('#') => text.to_owned(),
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_itself_where_it_can_be_and_else_a_url_that_is_no_pattern() {
+    fn a_path_is_named_by_itself_or_by_a_url() {
         for (path, name) in [
             (&b"/a b/\xc3\xbc.csv"[..], "/a b/ü.csv"),
             (b"/data[1]/x.csv", "file:///data%5B1%5D/x.csv"),

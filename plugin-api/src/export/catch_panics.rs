@@ -1,4 +1,4 @@
-//! The wall that no panic crosses.
+//! The panic boundary: converts panics to errors, so that none unwinds into the host.
 
 use super::testing::{where_and_what, PANIC_IN_DROP};
 use crate::{Error, Result};
@@ -11,22 +11,22 @@ use std::{
 };
 
 thread_local! {
-    /// How many walls this thread is behind.
+    /// The number of panic boundaries on this thread's stack.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// Where the last panic behind a wall was.
+    /// The place of the last panic inside a boundary.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Learns a panic's place. Linked in, a plug-in shares the application's hook: so it goes on to the one before it, and
-/// acts behind a wall only.
+/// Installs a panic hook that records the place of a panic. A plug-in that is linked into an application shares the
+/// application's hook, so outside a panic boundary the hook only calls the previous one.
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let before = take_hook();
+        let previous = take_hook();
         set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            // A panic while the thread ends finds no thread-local any more.
+            // Thread-locals are no longer accessible if the panic occurs while the thread exits.
             if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
-                return before(info);
+                return previous(info);
             }
             let place = info.location().map(|location| format!("{}:{}", location.file(), location.line()));
             let _ = PLACE.try_with(|cell| cell.replace(place));
@@ -34,11 +34,11 @@ fn install_hook() {
     });
 }
 
-/// Runs `f`; a panic becomes an error that says what and where.
+/// Runs `f`. A panic becomes an error with its message and place.
 pub(crate) fn guard<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     install_hook();
     DEPTH.set(DEPTH.get() + 1);
-    // What a panic leaves half done is the callers' to poison; they do so for states.
+    // Unwind safety: a panic can leave a state half written; `metric.rs` then marks it as poisoned.
     let result = catch_unwind(AssertUnwindSafe(f));
     DEPTH.set(DEPTH.get() - 1);
     result.unwrap_or_else(|payload| {
@@ -46,36 +46,36 @@ pub(crate) fn guard<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
             Some(text) => (*text).to_string(),
             None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic without a message".into()),
         };
-        // The payload's own destructor may panic as well.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(again);
+        // The payload's destructor may panic too.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
         }
-        // A component released while its thread ends finds no thread-local any more.
+        // Thread-locals are no longer accessible if a component is released while its thread exits.
         Err(Error::panic(message, PLACE.try_with(RefCell::take).ok().flatten()))
     })
 }
 
-/// `guard` for a function of the ABI.
-pub(crate) fn wall<T>(f: impl FnOnce() -> Result<T>) -> RResult<T, abi::Error> {
+/// Runs `f` as [`guard`] does and returns the result in the ABI's form.
+pub(crate) fn catch_panics<T>(f: impl FnOnce() -> Result<T>) -> RResult<T, abi::Error> {
     match guard(f) {
         Ok(value) => RResult::ROk(value),
         Err(error) => RResult::RErr(error.into()),
     }
 }
 
-/// Runs a destructor: nobody is there to whom a panic could be an error, so it is told on stderr.
+/// Runs a destructor. It can't return an error, so a panic is reported on stderr.
 pub(crate) fn dropping(f: impl FnOnce()) {
-    let dropped = guard(|| {
+    let result = guard(|| {
         f();
         Ok(())
     });
-    if let Err(error) = dropped {
-        // `eprintln!` would panic where stderr is closed.
+    if let Err(error) = result {
+        // `eprintln!` would panic if stderr is closed.
         let _ = writeln!(std::io::stderr(), "{PANIC_IN_DROP} {}", where_and_what(&error));
     }
 }
 
-/// Carries an error of `guard` on as a panic, for the next wall.
+/// Raises an error of [`guard`] as a panic again, for the enclosing panic boundary.
 pub(crate) fn raise(error: Error) -> ! {
     resume_unwind(Box::new(match error.place() {
         Some(place) => format!("{} (at {place})", error.message()),
@@ -88,15 +88,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_an_error_that_says_what_and_where() {
+    fn a_panic_becomes_an_error_with_message_and_place() {
         let error = guard::<()>(|| panic!("seven is {}", 7)).unwrap_err();
         assert_eq!(error.message(), "seven is 7");
-        assert!(error.place().unwrap().contains("wall.rs:"), "{error:?}");
+        assert!(error.place().unwrap().contains("catch_panics.rs:"), "{error:?}");
         assert_eq!(error.kind(), abi::ERROR_PANIC);
     }
 
     #[test]
-    fn a_payload_that_panics_when_dropped_is_held_too() {
+    fn a_panic_in_the_destructor_of_a_payload_is_caught() {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_the_thread_ends_is_held_too() {
+    fn a_panic_while_the_thread_exits_is_caught() {
         struct Late(std::sync::mpsc::Sender<String>);
         impl Drop for Late {
             fn drop(&mut self) {
@@ -121,7 +121,7 @@ mod tests {
         }
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            // What a thread used first it gives up last.
+            // Thread-locals are destroyed in reverse order of first use, so `LATE` is destroyed after those of `guard`.
             LATE.set(Some(Late(sender)));
             guard::<()>(|| panic!("early")).unwrap_err();
         });

@@ -1,4 +1,4 @@
-//! What plug-ins may ask of the host: threads, nested components, lines in the log, whether to go on.
+//! The functions that the host provides to plug-ins: threads, nested components, log lines and cancellation.
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,16 +16,17 @@ use crate::Result;
 
 /// Finds components for plug-ins.
 pub trait Resolve: Send + Sync {
-    /// The component that an identifier stands for.
+    /// Resolves an identifier to a component.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns an error if there is no such component.
     fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved>;
 
-    /// The optimizer that an identifier stands for, to be used by another one.
+    /// Resolves an identifier to an optimizer that is nested in another one.
     ///
     /// # Errors
-    /// There is none, or it was told what only the optimizer around it can do.
+    /// Returns an error if there is no such optimizer, or if its configuration has keys that only the outer optimizer
+    /// supports.
     fn nested(&self, identifier: &Value) -> Result<Nested>;
 }
 
@@ -41,56 +42,56 @@ pub enum Resolved {
     Schedule(Schedule),
 }
 
-/// How much a line of the log matters.
+/// The level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For those who debug the plug-in.
+    /// For debugging the plug-in.
     Debug,
-    /// For those who are curious.
+    /// For information.
     Info,
-    /// Something that the user should know of.
+    /// Something that the user should act on or be aware of.
     Warning,
 }
 
 type Log = dyn Fn(Level, &str) + Send + Sync;
 
-/// The host as its plug-ins see it.
-pub struct Door {
+/// The host as plug-ins see it.
+pub struct HostCallbacks {
     resolve: Option<Weak<dyn Resolve>>,
     log: Arc<RwLock<Option<Box<Log>>>>,
     cancel: Arc<AtomicBool>,
 }
 
-impl Door {
-    /// A door behind which nobody resolves.
+impl HostCallbacks {
+    /// Creates callbacks that resolve no components.
     pub fn closed() -> Self {
-        Door { resolve: None, log: Arc::default(), cancel: Arc::default() }
+        HostCallbacks { resolve: None, log: Arc::default(), cancel: Arc::default() }
     }
 
-    /// A door to who resolves, with the log and the flag of this one.
+    /// Returns callbacks that resolve components with `resolve`, and share the log and the cancel flag of these.
     pub fn towards(&self, resolve: Weak<dyn Resolve>) -> Self {
-        Door { resolve: Some(resolve), log: self.log.clone(), cancel: self.cancel.clone() }
+        HostCallbacks { resolve: Some(resolve), log: self.log.clone(), cancel: self.cancel.clone() }
     }
 
-    /// Takes the lines of the log from now on; without, they are dropped.
+    /// Sets the function that receives log lines from now on; without one, lines are dropped.
     pub fn set_log(&self, log: impl Fn(Level, &str) + Send + Sync + 'static) {
         *self.log.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(log));
     }
 
-    /// What says that long calls shall stop.
+    /// Returns the flag that tells long calls to stop.
     pub fn cancel_flag(&self) -> Arc<AtomicBool> {
         self.cancel.clone()
     }
 
-    /// What is passed to every call. It points here.
+    /// Returns the ABI's host structure, which is passed to every call. It points to these callbacks.
     pub(super) fn host(self: &Arc<Self>) -> abi::Host {
         abi::Host { abi_version: abi::ABI_VERSION, context: Arc::as_ptr(self).cast(), get_interface }
     }
 }
 
-impl std::fmt::Debug for Door {
+impl std::fmt::Debug for HostCallbacks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Door")
+        f.write_str("HostCallbacks")
     }
 }
 
@@ -110,10 +111,10 @@ unsafe extern "C" fn get_interface(_: *const c_void, id: RStr<'_>) -> *const c_v
 }
 
 /// # Safety
-/// `context` must be that of [`Door::host`], whose door lives as long as the component that it was given to.
-unsafe fn door<'d>(context: *const c_void) -> &'d Door {
-    // SAFETY: the caller's promise.
-    unsafe { &*context.cast::<Door>() }
+/// `context` must come from [`HostCallbacks::host`], and the callbacks must outlive the call.
+unsafe fn callbacks<'d>(context: *const c_void) -> &'d HostCallbacks {
+    // SAFETY: guaranteed by the caller.
+    unsafe { &*context.cast::<HostCallbacks>() }
 }
 
 unsafe extern "C" fn threads(_: *const c_void) -> u32 {
@@ -122,12 +123,12 @@ unsafe extern "C" fn threads(_: *const c_void) -> u32 {
 
 unsafe extern "C" fn run(_: *const c_void, tasks: u64, data: *const c_void, task: Task) {
     struct Shared(*const c_void);
-    // SAFETY: the plug-in lends its data to several threads; that is what `run` is for.
+    // SAFETY: the plug-in shares its data between threads; that is the contract of `run`.
     unsafe impl Sync for Shared {}
     let data = Shared(data);
     let piece = |index: u64| {
         let data = &data;
-        // SAFETY: the plug-in's promise of this function; it doesn't unwind.
+        // SAFETY: the plug-in guarantees that the function accepts its data and doesn't unwind.
         unsafe { (task.function)(data.0, index) }
     };
     if tasks <= 1 || rayon::current_num_threads() == 1 {
@@ -138,8 +139,8 @@ unsafe extern "C" fn run(_: *const c_void, tasks: u64, data: *const c_void, task
 }
 
 unsafe extern "C" fn log(context: *const c_void, level: u32, message: RStr<'_>) {
-    // SAFETY: the context that the host gave.
-    let door = unsafe { door(context) };
+    // SAFETY: `context` comes from `HostCallbacks::host`.
+    let callbacks = unsafe { callbacks(context) };
     let level = match level {
         abi::LOG_WARNING => Level::Warning,
         abi::LOG_INFO => Level::Info,
@@ -147,15 +148,15 @@ unsafe extern "C" fn log(context: *const c_void, level: u32, message: RStr<'_>) 
     };
     // A panic of the program's own logger must not unwind into the plug-in.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        if let Some(log) = &*door.log.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        if let Some(log) = &*callbacks.log.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
             log(level, &shown_line(&String::from_utf8_lossy(shown_part(message.as_str().as_bytes()))));
         }
     }));
 }
 
 unsafe extern "C" fn is_cancelled(context: *const c_void) -> u8 {
-    // SAFETY: the context that the host gave.
-    u8::from(unsafe { door(context) }.cancel.load(Ordering::Relaxed))
+    // SAFETY: `context` comes from `HostCallbacks::host`.
+    u8::from(unsafe { callbacks(context) }.cancel.load(Ordering::Relaxed))
 }
 
 unsafe extern "C" fn get(
@@ -163,12 +164,12 @@ unsafe extern "C" fn get(
     interface_id: RStr<'_>,
     identifier: RStr<'_>,
 ) -> RResult<abi::Component, abi::Error> {
-    // SAFETY: the context that the host gave.
-    let door = unsafe { door(context) };
-    let result = catch_unwind(AssertUnwindSafe(|| component(door, interface_id.as_str(), identifier.as_str())));
+    // SAFETY: `context` comes from `HostCallbacks::host`.
+    let callbacks = unsafe { callbacks(context) };
+    let result = catch_unwind(AssertUnwindSafe(|| component(callbacks, interface_id.as_str(), identifier.as_str())));
     match result {
         Ok(Ok(component)) => RResult::ROk(component),
-        // Who asked for the component named it: what can't be made is a mistake of the configuration.
+        // The plug-in named the component in its configuration, so a failure is a configuration error.
         Ok(Err(message)) => RResult::RErr(abi::Error { kind: abi::ERROR_CONFIG, ..failed(&message) }),
         Err(_) => RResult::RErr(failed("the host panicked")),
     }
@@ -178,7 +179,7 @@ fn failed(message: &str) -> abi::Error {
     abi::Error { kind: abi::ERROR_HOST, message: message.into(), field: ROption::RNone, place: ROption::RNone }
 }
 
-fn component(door: &Door, interface_id: &str, identifier: &str) -> Result<abi::Component, String> {
+fn component(callbacks: &HostCallbacks, interface_id: &str, identifier: &str) -> Result<abi::Component, String> {
     bounds::check(interface_id.len(), bounds::NAME, "bytes")?;
     let interface_id = utf8(interface_id).ok_or("an interface's id isn't UTF-8")?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.interface() == interface_id);
@@ -186,7 +187,7 @@ fn component(door: &Door, interface_id: &str, identifier: &str) -> Result<abi::C
     bounds::check(identifier.len(), bounds::JSON, "bytes")?;
     let identifier = utf8(identifier).ok_or("an identifier isn't UTF-8")?;
     let identifier: Value = serde_json::from_str(identifier).map_err(|error| error.to_string())?;
-    let resolve = door.resolve.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
+    let resolve = callbacks.resolve.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
     if kind == Kind::Optimizer {
         return Ok(resolve.nested(&identifier).map_err(|error| error.to_string())?.into_component());
     }
@@ -211,6 +212,6 @@ fn component(door: &Door, interface_id: &str, identifier: &str) -> Result<abi::C
 }
 
 unsafe extern "C" fn release(owner: *const c_void) {
-    // SAFETY: the owner of `component`, given back once. The component's own release doesn't unwind.
+    // SAFETY: `owner` comes from `component` and is released once. The component's own release doesn't unwind.
     drop(unsafe { Box::from_raw(owner.cast_mut().cast::<Resolved>()) });
 }

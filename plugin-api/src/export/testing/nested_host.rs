@@ -1,10 +1,10 @@
-//! A host that lends the plug-in's own components to each other, and nothing else.
+//! A host that provides only the plug-in's own components, to each other.
 
 use super::{
     components,
-    made::{Made, Table},
+    instance::{Instance, Table},
     manifest,
-    trial::Subject,
+    tested::Subject,
     SEED,
 };
 use crate::{Error, Result};
@@ -16,10 +16,10 @@ use plugfit_abi::{
 use serde_json::{json, Value};
 use std::ffi::c_void;
 
-static LENDING: ComponentV1 = ComponentV1 { get };
-static INTERFACE: Interface = Interface::of(&LENDING);
+static TABLE: ComponentV1 = ComponentV1 { get };
+static INTERFACE: Interface = Interface::of(&TABLE);
 
-/// The host, for a component of this plug-in.
+/// Returns the host for components of this plug-in.
 pub fn host(plugin: &'static Root) -> abi::Host {
     abi::Host { abi_version: abi::ABI_VERSION, context: std::ptr::from_ref(plugin).cast(), get_interface }
 }
@@ -36,37 +36,40 @@ unsafe extern "C" fn get(
     interface: RStr<'_>,
     identifier: RStr<'_>,
 ) -> RResult<abi::Component, abi::Error> {
-    // SAFETY: the context of `host`.
+    // SAFETY: `context` is the root that `host` stores, which is `'static`.
     let plugin = unsafe { &*context.cast::<Root>() };
-    let lent = match interface.as_str() {
-        abi::LOSS_V1 => lend::<abi::LossV1>(plugin, "loss", &identifier),
-        abi::OPTIMIZER_V1 => lend::<abi::OptimizerV1>(plugin, "optimizer", &identifier),
-        abi::SCHEDULE_V1 => lend::<abi::ScheduleV1>(plugin, "schedule", &identifier),
-        other => Err(Error::unsupported(format!("this test lends no {other}"))),
+    let created = match interface.as_str() {
+        abi::LOSS_V1 => create_component::<abi::LossV1>(plugin, "loss", &identifier),
+        abi::OPTIMIZER_V1 => create_component::<abi::OptimizerV1>(plugin, "optimizer", &identifier),
+        abi::SCHEDULE_V1 => create_component::<abi::ScheduleV1>(plugin, "schedule", &identifier),
+        other => Err(Error::unsupported(format!("this test provides no {other}"))),
     };
-    match lent {
+    match created {
         Ok(component) => RResult::ROk(component),
         Err(error) => RResult::RErr(error.into()),
     }
 }
 
-fn lend<T: Table>(plugin: &'static Root, kind: &str, identifier: &str) -> Result<abi::Component> {
+/// Creates a component of the plug-in. Its owner is the boxed instance.
+fn create_component<T: Table>(plugin: &'static Root, kind: &str, identifier: &str) -> Result<abi::Component> {
     let identifier: Value = serde_json::from_str(identifier).unwrap_or_default();
     let name = identifier["class_name"].as_str().or(identifier.as_str()).unwrap_or_default();
     let mut config = identifier.get("config").cloned().unwrap_or_else(|| json!({}));
     if let (abi::OPTIMIZER_V1, Some(config)) = (T::ID, config.as_object_mut()) {
-        // A rate is the host's affair: here it is that of what nests.
+        // The host handles the learning rate of an optimizer. Here the outer optimizer passes it.
         config.remove("learning_rate");
     }
     let manifest = manifest(plugin).map_err(Error::other)?;
     if !components(&manifest).iter().any(|component| component["kind"] == kind && component["name"] == name) {
-        return Err(Error::unsupported(format!("{name} is of another plug-in; this test lends what is in this one")));
+        return Err(Error::unsupported(format!(
+            "{name} isn't in this plug-in; this test provides only its own components"
+        )));
     }
-    let made = Made::<T>::new(Subject::new(plugin, SEED), name, &config)?;
-    // SAFETY: the plug-in's function, called as the ABI says; null was refused when `made` was made.
+    let instance = Instance::<T>::new(Subject::new(plugin, SEED), name, &config)?;
+    // SAFETY: the id is readable. The result isn't null, because `instance` was created through the same interface.
     let interface = unsafe { (plugin.get_interface)(T::ID.as_ptr(), T::ID.len()) };
-    let handle = made.handle;
-    let owner = Box::into_raw(Box::new(made)).cast::<c_void>();
+    let handle = instance.handle;
+    let owner = Box::into_raw(Box::new(instance)).cast::<c_void>();
     Ok(abi::Component {
         interface: interface.cast(),
         handle,
@@ -77,6 +80,6 @@ fn lend<T: Table>(plugin: &'static Root, kind: &str, identifier: &str) -> Result
 }
 
 unsafe extern "C" fn release<T: Table>(owner: *const c_void) {
-    // SAFETY: the owner of `lend`, given back once.
-    drop(unsafe { Box::from_raw(owner.cast_mut().cast::<Made<T>>()) });
+    // SAFETY: `owner` is the box that `create_component` leaked, and the component is released once.
+    drop(unsafe { Box::from_raw(owner.cast_mut().cast::<Instance<T>>()) });
 }

@@ -1,11 +1,10 @@
-//! A component under test: how it is made, in which configurations, and what it does, in bits.
+//! A component under test: creates instances of it, chooses configurations to test, and collects its results as bits.
 
 use super::{
     data::{Task, COLUMNS},
     fences::{Fences, Room},
-    lending, loss,
-    made::{Described, Made, Table},
-    metric, optimizer,
+    instance::{Described, Instance, Table},
+    loss, metric, nested_host, optimizer,
     report::Report,
     schedule,
     surroundings::Observe,
@@ -14,35 +13,36 @@ use crate::{loss::Targets, Error, Result};
 use plugfit_abi::{self as abi, Root};
 use serde_json::{json, Map, Value};
 
-/// Name, what holds, and the function of each test of a kind.
-pub type Tests = &'static [(&'static str, &'static str, fn(&Trial<'_>, &mut Report))];
+/// The name, the description and the function of each test of a kind.
+pub type Tests = &'static [(&'static str, &'static str, fn(&Tested<'_>, &mut Report))];
 
-/// The plug-in that is tried, the host that its components are given, and where random numbers begin.
+/// The plug-in under test, the host for its components, and the seed of random numbers.
 #[derive(Clone, Copy)]
 pub struct Subject {
     pub(super) plugin: &'static Root,
     pub(super) host: abi::Host,
     pub(super) seed: u64,
-    /// What the process can tell of itself, where it is one of its own.
+    /// Observes the surroundings, if the tests run in a separate process.
     pub(super) observe: Option<Observe>,
-    /// Memory that ends at a page which can't be touched, where the process may end by it.
+    /// Allocates memory that ends at a guard page, if the process may crash there.
     pub(super) room: Option<Room>,
-    /// Whether a parent reads what this process says of itself on stderr.
+    /// Whether a parent process reads the stderr of this one.
     pub(super) tells_parent: bool,
+    /// The margins around the buffers of calls.
     pub(super) fences: Option<&'static Fences>,
 }
 
-// SAFETY: by the ABI's rules a host's table may be used from any thread.
+// SAFETY: the ABI allows any thread to use a host's table.
 unsafe impl Send for Subject {}
 // SAFETY: as above.
 unsafe impl Sync for Subject {}
 
 impl Subject {
-    /// With a host that lends the plug-in's own components to each other, and nothing else.
+    /// Creates a subject whose host provides only the plug-in's own components.
     pub fn new(plugin: &'static Root, seed: u64) -> Self {
         Subject {
             plugin,
-            host: lending::host(plugin),
+            host: nested_host::host(plugin),
             seed,
             observe: None,
             room: None,
@@ -51,20 +51,21 @@ impl Subject {
         }
     }
 
-    /// In a process of its own, which tells of itself by `observe`, and may end where it touches what is behind a buffer.
+    /// Declares that the tests run in a separate process, which `observe` describes and which may crash at a guard
+    /// page.
     pub fn in_own_process(self, observe: Observe, room: Option<Room>) -> Self {
         Subject { observe: Some(observe), room, ..self }
     }
 
-    /// In a process whose parent reads the [line](super::GUARDED) by which it tells of guard pages.
+    /// Declares that the parent process reads the [line](super::GUARDED) that announces guard pages.
     pub fn telling_parent(self) -> Self {
         Subject { tells_parent: true, ..self }
     }
 
-    /// With another host.
+    /// Replaces the host.
     ///
     /// # Safety
-    /// The host is as the ABI says, and lives as long as the tests.
+    /// The host must fulfil the ABI and outlive the tests.
     pub unsafe fn with_host(self, host: abi::Host) -> Self {
         Subject { host, ..self }
     }
@@ -72,40 +73,42 @@ impl Subject {
 
 /// A component under test.
 #[derive(Clone, Copy)]
-pub struct Trial<'a> {
+pub struct Tested<'a> {
     pub subject: Subject,
-    /// As the manifest describes it.
+    /// Its description in the manifest.
     pub component: &'a Value,
     manifest: &'a Value,
-    given: Option<&'a Value>,
+    /// The configuration to start from, if the caller provides one.
+    base_config: Option<&'a Value>,
 }
 
-impl<'a> Trial<'a> {
-    pub fn new(subject: Subject, manifest: &'a Value, component: &'a Value, given: Option<&'a Value>) -> Self {
-        Trial { subject, component, manifest, given }
+impl<'a> Tested<'a> {
+    pub fn new(subject: Subject, manifest: &'a Value, component: &'a Value, base_config: Option<&'a Value>) -> Self {
+        Tested { subject, component, manifest, base_config }
     }
 
-    /// The same with another subject.
+    /// Returns the same component with another subject.
     pub fn with_subject(&self, subject: Subject) -> Self {
-        Trial { subject, ..*self }
+        Tested { subject, ..*self }
     }
 
-    /// What it declares of the batches that it takes.
+    /// Returns a number that the component declares for its batches.
     fn declared(&self, key: &str) -> Option<usize> {
         self.component["trial"][key].as_u64().and_then(|number| usize::try_from(number).ok()).filter(|&n| n > 0)
     }
 
-    /// The columns of a batch that it is tried with: what it declares, or some.
+    /// Returns the number of columns of a test batch, as declared or the default.
     pub fn columns(&self) -> usize {
         self.declared("columns").or(self.declared("classes")).unwrap_or(COLUMNS)
     }
 
-    /// Whether it may be tried with so many columns, or none: a component that declares them takes no others.
+    /// Returns whether it can be tested with this number of columns. A component that declares a number accepts no
+    /// other.
     pub fn may_have(&self, columns: usize) -> bool {
         columns == self.columns() || self.declared("columns").or(self.declared("classes")).is_none()
     }
 
-    /// A task that it may be meant for.
+    /// Returns a task for test batches.
     pub fn task(&self, targets: Option<Targets>, from_logits: bool, columns: usize) -> Task {
         Task {
             targets,
@@ -132,7 +135,7 @@ impl<'a> Trial<'a> {
         self.component["examples"].as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether it can be made; where that depends on a host that isn't here, or on settings, it is noted.
+    /// Returns whether an instance can be created. If it needs a host or settings that the test lacks, a note says so.
     pub fn can_be_tried(&self, report: &mut Report) -> bool {
         let Some(config) = self.config() else {
             report.note("not tried: it has settings without a default, and no example of them");
@@ -151,20 +154,21 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether the plug-in has a loss of this name too: the metric may be the mean of its values.
+    /// Returns whether the plug-in also has a loss of this name. The metric may be the mean of its values.
     pub fn is_also_a_loss(&self) -> bool {
         super::components(self.manifest)
             .iter()
             .any(|other| other["kind"] == "loss" && other["name"] == self.component["name"])
     }
 
-    /// The configuration that tests begin with: what was given, or the first example's, or a value for each setting without a default.
+    /// Returns the configuration to start from: the one provided or that of the first example, and a guess for each
+    /// setting without a default.
     pub fn config(&self) -> Option<Value> {
         let of_example = || {
             let first: Value = serde_json::from_str(self.examples().first()?.as_str()?).ok()?;
             first.get("config").cloned()
         };
-        let base = self.given.cloned().or_else(of_example).unwrap_or_else(|| json!({}));
+        let base = self.base_config.cloned().or_else(of_example).unwrap_or_else(|| json!({}));
         let mut config = Map::new();
         for field in self.fields() {
             let name = field["name"].as_str()?;
@@ -177,15 +181,15 @@ impl<'a> Trial<'a> {
         Some(Value::Object(config))
     }
 
-    /// That configuration, one for each other choice and each number changed, and those of its examples, as far as the component takes
-    /// them.
+    /// Returns [`config`](Self::config), one configuration for each changed setting, and those of the examples. Those
+    /// that the component rejects are left out.
     pub fn configs(&self) -> Vec<Value> {
         let Some(base) = self.config() else { return Vec::new() };
         let mut configs = vec![base.clone()];
         for field in self.fields() {
             let Some(name) = field["name"].as_str() else { continue };
             let default = base.get(name).or(field.get("default")).cloned().unwrap_or(Value::Null);
-            for value in others(field, &default) {
+            for value in other_values(field, &default) {
                 let mut config = base.clone();
                 config[name] = value;
                 if self.described(&config).is_ok() {
@@ -195,29 +199,30 @@ impl<'a> Trial<'a> {
         }
         for example in self.examples().iter().filter_map(|text| serde_json::from_str::<Value>(text.as_str()?).ok()) {
             let config = example.get("config").cloned().unwrap_or_else(|| json!({}));
-            // An optimizer inside that has a rate of its own doesn't take that of the tests.
-            let own_rate = config.to_string().contains("\"learning_rate\"");
-            if !own_rate && !configs.contains(&config) && self.described(&config).is_ok() {
+            // A nested optimizer with its own learning rate ignores the rate of the tests.
+            let has_nested_rate = config.to_string().contains("\"learning_rate\"");
+            if !has_nested_rate && !configs.contains(&config) && self.described(&config).is_ok() {
                 configs.push(config);
             }
         }
         configs
     }
 
-    /// The configuration that tests begin with, and one for each other choice: numbers as they are, with which it does its best.
+    /// Runs `f` with [`config`](Self::config) and one configuration for each other choice. Numbers keep their values,
+    /// which work best.
     pub fn each_choice(&self, report: &mut Report, f: impl FnMut(&Value, &mut Report)) {
-        let numbers = |config: &Value| {
-            let changed = |field: &&Value| matches!(field["type"].as_str(), Some("number" | "integer"));
+        let keeps_numbers = |config: &Value| {
+            let is_number = |field: &&Value| matches!(field["type"].as_str(), Some("number" | "integer"));
             let base = self.config().unwrap_or_default();
             self.fields()
                 .iter()
-                .filter(changed)
+                .filter(is_number)
                 .all(|field| field["name"].as_str().is_none_or(|name| config.get(name) == base.get(name)))
         };
-        self.run(report, self.configs().into_iter().filter(numbers).collect(), f);
+        self.run(report, self.configs().into_iter().filter(keeps_numbers).collect(), f);
     }
 
-    /// Runs `f` with every configuration, of which failures tell.
+    /// Runs `f` with every configuration. Failures name the configuration.
     pub fn each(&self, report: &mut Report, f: impl FnMut(&Value, &mut Report)) {
         self.run(report, self.configs(), f);
     }
@@ -230,26 +235,28 @@ impl<'a> Trial<'a> {
         report.about.clear();
     }
 
-    pub fn made<T: Table>(&self, config: &Value) -> Result<Made<T>> {
-        Made::new(self.subject, self.name(), config)
+    /// Creates an instance.
+    pub fn instance<T: Table>(&self, config: &Value) -> Result<Instance<T>> {
+        Instance::new(self.subject, self.name(), config)
     }
 
+    /// Creates an instance of any kind, which can only be described.
     pub fn described(&self, config: &Value) -> Result<Box<dyn Described>> {
         Ok(match self.kind() {
-            "loss" => Box::new(self.made::<abi::LossV1>(config)?),
-            "metric" => Box::new(self.made::<abi::MetricV1>(config)?),
-            "optimizer" => Box::new(self.made::<abi::OptimizerV1>(config)?),
-            "schedule" => Box::new(self.made::<abi::ScheduleV1>(config)?),
-            other => return Err(Error::unsupported(format!("{other} is no kind that is known"))),
+            "loss" => Box::new(self.instance::<abi::LossV1>(config)?),
+            "metric" => Box::new(self.instance::<abi::MetricV1>(config)?),
+            "optimizer" => Box::new(self.instance::<abi::OptimizerV1>(config)?),
+            "schedule" => Box::new(self.instance::<abi::ScheduleV1>(config)?),
+            other => return Err(Error::unsupported(format!("{other} isn't a known kind"))),
         })
     }
 
-    /// Makes it and does with it what it is for; the bits of all that came out.
+    /// Creates an instance, calls it, and returns the bits of all results.
     pub fn bits(&self, config: &Value) -> Result<Vec<u64>> {
         self.with_bits(config, |bits| bits())
     }
 
-    /// Makes it, and gives `f` a function that does with it what it is for.
+    /// Creates an instance, and passes `f` a function that calls it and returns the bits of all results.
     pub fn with_bits<R>(
         &self,
         config: &Value,
@@ -258,7 +265,8 @@ impl<'a> Trial<'a> {
         self.with_bits_of(config, Extent::Plain, f)
     }
 
-    /// The bits of all ways to call it: with weights, with more columns than a register holds, and through every function of a kind.
+    /// Returns the bits of all kinds of calls: with weights, with more columns than a register has lanes, and of every
+    /// function of the table.
     pub fn thorough_bits(&self, config: &Value) -> Result<Vec<u64>> {
         self.with_bits_of(config, Extent::Thorough, |bits| bits())
     }
@@ -271,31 +279,31 @@ impl<'a> Trial<'a> {
     ) -> Result<R> {
         match self.kind() {
             "loss" => {
-                let made = self.made::<abi::LossV1>(config)?;
-                f(&|| loss::bits(self, config, &made, extent))
+                let instance = self.instance::<abi::LossV1>(config)?;
+                f(&|| loss::bits(self, config, &instance, extent))
             }
             "metric" => {
-                let made = self.made::<abi::MetricV1>(config)?;
-                f(&|| metric::bits(self, config, &made, extent))
+                let instance = self.instance::<abi::MetricV1>(config)?;
+                f(&|| metric::bits(self, config, &instance, extent))
             }
             "optimizer" => {
-                let made = self.made::<abi::OptimizerV1>(config)?;
-                f(&|| optimizer::bits(&made, self.subject.seed, extent))
+                let instance = self.instance::<abi::OptimizerV1>(config)?;
+                f(&|| optimizer::bits(&instance, self.subject.seed, extent))
             }
             _ => {
-                let made = self.made::<abi::ScheduleV1>(config)?;
-                f(&|| schedule::bits(&made))
+                let instance = self.instance::<abi::ScheduleV1>(config)?;
+                f(&|| schedule::bits(&instance))
             }
         }
     }
 }
 
-/// How much is tried for the bits of what comes out.
+/// How many kinds of calls contribute to the bits.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Extent {
-    /// What tells one instance from another.
+    /// Enough to distinguish instances.
     Plain,
-    /// Every buffer that a call may have.
+    /// Every buffer that a call can have.
     Thorough,
 }
 
@@ -303,7 +311,7 @@ fn bound(field: &Value, key: &str) -> Option<f64> {
     field[key].as_f64()
 }
 
-/// A value for a setting that has no default.
+/// Guesses a value for a setting without a default.
 fn guess(field: &Value) -> Option<Value> {
     let least = bound(field, "minimum").or(bound(field, "above")).unwrap_or(0.0);
     Some(match field["type"].as_str()? {
@@ -317,8 +325,8 @@ fn guess(field: &Value) -> Option<Value> {
     })
 }
 
-/// Other values of a setting than this one.
-fn others(field: &Value, value: &Value) -> Vec<Value> {
+/// Returns other values of a setting.
+fn other_values(field: &Value, value: &Value) -> Vec<Value> {
     let choices = field["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !choices.is_empty() {
         return choices.iter().filter(|choice| *choice != value).cloned().collect();
@@ -329,7 +337,7 @@ fn others(field: &Value, value: &Value) -> Vec<Value> {
             let number = value.as_f64().unwrap_or(0.0);
             let highest = bound(field, "maximum").or(bound(field, "below")).unwrap_or(f64::INFINITY);
             let lowest = bound(field, "minimum").or(bound(field, "above")).unwrap_or(f64::NEG_INFINITY);
-            // Half the way to a bound, or half as much again.
+            // Increase by half, or go half the way to the lower bound.
             let up = number + (0.5 * number.abs()).max(0.1);
             let other = if up < highest { up } else { (number + lowest.max(number - 1.0)) / 2.0 };
             vec![json!(other)]
@@ -339,7 +347,8 @@ fn others(field: &Value, value: &Value) -> Vec<Value> {
     }
 }
 
-/// Gives what a call gave, or says what went wrong. Another setting may want other inputs, which nobody here knows.
+/// Returns the value of a result, or reports its error. Rejected inputs are ignored if a setting is changed, which may
+/// require other inputs.
 pub fn or_report<T>(report: &mut Report, what: impl std::fmt::Display, result: Result<T>) -> Option<T> {
     match result {
         Ok(value) => Some(value),

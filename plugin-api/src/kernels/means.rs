@@ -1,4 +1,4 @@
-//! Metrics that are the weighted mean of a value for each row: a function of an author's, or a loss's formula.
+//! Metrics that are the weighted mean of a value per row, which is computed by a [`MeanMetric`] or by a loss's formula.
 
 use super::{
     arranged::{output_shape, Arranged},
@@ -15,20 +15,20 @@ use crate::{
 };
 use serde_json::{Map, Value};
 
-/// Where the values come from.
+/// The function whose values are averaged.
 pub(crate) trait Values: Send + Sync + 'static {
     type Config: Config;
     fn new(config: Self::Config) -> Self;
     fn config(&self) -> &Self::Config;
     fn info(&self) -> MetricInfo;
-    /// Sums over a batch: weight times value, and weight.
+    /// Returns the sums over a batch of weight times value, and of weight.
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total>;
 }
 
-/// The mean of values, as a metric.
+/// A metric that is the weighted mean of `V`'s values.
 pub(crate) struct Mean<V>(V);
 
-/// Its state.
+/// The state of a [`Mean`].
 #[plugfit_macros::state]
 #[derive(Copy, Default)]
 pub(crate) struct Total {
@@ -74,7 +74,7 @@ impl<V: Values> Metric for Mean<V> {
     }
 }
 
-/// A [`MeanMetric`].
+/// The values of a [`MeanMetric`].
 pub(crate) struct OfRows<T>(T);
 
 impl<T: MeanMetric> Values for OfRows<T> {
@@ -86,9 +86,9 @@ impl<T: MeanMetric> Values for OfRows<T> {
         &self.0
     }
     fn info(&self) -> MetricInfo {
-        // A column's elements are of all the rows; of how many axes there are nothing is known.
+        // Along axis 0 a line has elements of every row. The rank isn't known here, so an axis below -1 may be axis 0.
         let rows_independent = !matches!(self.0.each(), Each::Line(axis) if axis == 0 || axis < -1);
-        // Ids are taken as they are, so that none is rounded to that of a class.
+        // Ids aren't converted: rounding could turn an invalid id into that of a class.
         let ids = ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec();
         let dtypes = if self.0.each() == Each::ClassId { vec![ids, Vec::new()] } else { Vec::new() };
         let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
@@ -97,7 +97,7 @@ impl<T: MeanMetric> Values for OfRows<T> {
     fn sums(&self, inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();
         let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {
-            // What has weight 0 is as if it weren't there, even where its value is not a number.
+            // A value of weight 0 is ignored, even if it is NaN.
             if weight != 0.0 {
                 total.value += weight * self.0.value(y_true, y_pred);
                 total.weight += weight;
@@ -116,7 +116,7 @@ impl<T: MeanMetric> Values for OfRows<T> {
     }
 }
 
-/// The formula of an [`ElementwiseLoss`].
+/// The values of an [`ElementwiseLoss`].
 pub(crate) struct OfElements<T>(T);
 
 impl<T: ElementwiseLoss> Values for OfElements<T> {
@@ -145,7 +145,7 @@ impl<T: ElementwiseLoss> Values for OfElements<T> {
     }
 }
 
-/// The formula of a [`RowLoss`].
+/// The values of a [`RowLoss`].
 pub(crate) struct OfWholeRows<T>(T);
 
 impl<T: RowLoss> Values for OfWholeRows<T> {
@@ -175,7 +175,7 @@ fn of_loss(loss: LossInfo) -> MetricInfo {
     MetricInfo { rows_independent, zero_weight_is_absent: rows_independent, ..MetricInfo::new(Direction::Minimize) }
 }
 
-/// The sums of a formula over a batch: by the loss's own loop in float32, in float64 where an input is float64.
+/// Sums a formula over a batch: in float64 if an input is float64, else by the loss's own loop in float32.
 fn sums(
     inputs: &Inputs<'_>,
     axis: Option<i64>,
@@ -185,7 +185,7 @@ fn sums(
 ) -> Result<Total> {
     let (y_true, y_pred) = (numeric(inputs.y_true()?, "y_true")?, numeric(inputs.y_pred()?, "y_pred")?);
     let (true_shape, pred_shape) = (y_true.shape(), y_pred.shape());
-    // A mean along the rows would be one of nothing.
+    // The mean of an empty row is undefined.
     if y_pred.is_empty() {
         return output_shape(inputs, axis).map(|_| Total::default());
     }
@@ -204,7 +204,7 @@ fn sums(
     }
 }
 
-/// A tensor's elements as they are if they are of this type, else converted.
+/// Borrows a tensor's elements if they are of type `F`, and converts them otherwise.
 fn numbers<'a, F: Element>(tensor: Tensor<'a>, convert: impl Fn(f64) -> F) -> Elements<'a, F> {
     match tensor.as_slice::<F>() {
         Some(slice) => Elements::Given(slice),

@@ -1,9 +1,10 @@
-//! The loops around an element's or a row's formula: values, gradients and their sums in one pass, shared between threads.
+//! The loops around the formulas of losses, by element or by row. They compute values, gradients and sums in one pass
+//! and share the work between threads.
 
 use super::{
     arranged::{output_shape, Arranged},
+    disjoint_slices::DisjointSlices,
     float::Float,
-    pieces::Pieces,
     simd::{sum, Kernel},
 };
 use crate::{
@@ -14,14 +15,15 @@ use crate::{
 };
 use std::ops::Range;
 
-/// Elements whose values are kept on the stack before they are summed by row.
+/// Elements per block. Their values are stored on the stack until they are summed by row.
 const BLOCK: usize = 512;
-/// Elements of a task: below this, threads cost more than they save.
+/// Elements per task. For smaller tasks, threads cost more than they save.
 const TASK: usize = 1 << 15;
-/// Tasks of one call. Their number depends on the size alone, so that the number of threads changes no digit.
+/// The maximum number of tasks of a call. The number of tasks depends only on the size of the batch, so the sums are
+/// the same for any number of threads.
 const TASKS: usize = 64;
 
-/// Adds a value to the sums. One of weight 0 is left out: 0 times NaN is NaN.
+/// Adds a value to the sums. A value of weight 0 is skipped, since 0 times NaN is NaN.
 #[inline(always)]
 fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
     if upstream != F::ZERO {
@@ -30,22 +32,23 @@ fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
     }
 }
 
-/// Multiplies the slopes of a row. With a factor of 0 they are 0, even where they are NaN.
+/// Multiplies the derivatives of a row by `factor`. If it is 0, NaN becomes 0 too.
 #[inline(always)]
-fn scale_row<F: Float>(slopes: &mut [F], factor: F) {
+fn scale_row<F: Float>(derivatives: &mut [F], factor: F) {
     if factor == F::ZERO {
-        slopes.fill(F::ZERO);
+        derivatives.fill(F::ZERO);
     } else {
-        slopes.iter_mut().for_each(|slope| *slope *= factor);
+        derivatives.iter_mut().for_each(|derivative| *derivative *= factor);
     }
 }
 
-/// A formula at work on a range of rows.
+/// A formula that can be evaluated for a range of rows.
 trait Rows<F>: Sync {
-    /// Between which numbers labels lie.
+    /// Returns the range of valid labels, if the formula has one.
     fn labels(&self) -> Option<(f64, f64)>;
 
-    /// Writes the gradient of `upstream * scale * value`, where there is room for it, and the values; returns the sums.
+    /// Writes the values and the gradient of `upstream * scale * value`, if memory for them was passed; returns the
+    /// sums.
     fn run(
         &self,
         batch: &Batch<'_, F>,
@@ -55,6 +58,7 @@ trait Rows<F>: Sync {
     ) -> LossTotals;
 }
 
+/// The arguments of a call that all tasks share.
 struct Batch<'a, F> {
     y_true: &'a [F],
     y_pred: &'a [F],
@@ -78,10 +82,11 @@ impl<F: Float> Batch<'_, F> {
     }
 }
 
-/// Runs an element's formula over a batch; the value of a row is its mean. For a loss at the level of tensors that ends in one.
+/// Evaluates an element formula for a batch; the value of a row is the mean over its elements. A level-3 loss may use
+/// it.
 ///
 /// # Errors
-/// The inputs don't fit each other, or aren't of the output's dtype.
+/// Returns an error if the shapes don't match, or the inputs aren't of the output's dtype.
 pub fn elementwise<T: ElementwiseLoss, F: Float>(
     formula: &T,
     inputs: &Inputs<'_>,
@@ -91,10 +96,10 @@ pub fn elementwise<T: ElementwiseLoss, F: Float>(
     run(&ByElement(formula), inputs, Some(formula.axis()), output, host)
 }
 
-/// Runs a row's formula over a batch. For a loss at the level of tensors that ends in one.
+/// Evaluates a row formula for a batch. A level-3 loss may use it.
 ///
 /// # Errors
-/// The inputs don't fit each other, or aren't of the output's dtype.
+/// Returns an error if the shapes don't match, or the inputs aren't of the output's dtype.
 pub fn rowwise<T: RowLoss, F: Float>(
     formula: &T,
     inputs: &Inputs<'_>,
@@ -104,10 +109,11 @@ pub fn rowwise<T: RowLoss, F: Float>(
     run(&ByRow(formula), inputs, formula.axis(), output, host)
 }
 
-/// The shape of the values of a formula whose rows lie along `axis`; `None`: the whole batch is one row.
+/// Returns the shape of the values of a formula whose rows lie along `axis`. If it is `None`, the whole batch is one
+/// row.
 ///
 /// # Errors
-/// The inputs don't fit each other.
+/// Returns an error if the shapes don't match.
 pub fn rows_shape(inputs: &Inputs<'_>, axis: Option<i64>) -> Result<Vec<i64>> {
     output_shape(inputs, axis).map(Shape::to_vec)
 }
@@ -145,14 +151,14 @@ fn run<F: Float>(
         if gradient.as_ref().is_some_and(|gradient| gradient.len() != batch.y_pred.len()) {
             return Err(Error::input("the memory for the gradient isn't as large as y_pred"));
         }
-        Ok(share(formula, &batch, rows, values.as_deref_mut(), gradient, host))
+        Ok(run_tasks(formula, &batch, rows, values.as_deref_mut(), gradient, host))
     })?;
     output.values = values;
     Ok(totals)
 }
 
-/// Cuts the rows into tasks, runs them, and adds their sums in order.
-fn share<F: Float>(
+/// Splits the rows into tasks, runs them, and adds their sums in order.
+fn run_tasks<F: Float>(
     formula: &impl Rows<F>,
     batch: &Batch<'_, F>,
     rows: usize,
@@ -160,18 +166,18 @@ fn share<F: Float>(
     gradient: Option<&mut [F]>,
     host: &Host<'_>,
 ) -> LossTotals {
-    let each = (TASK / batch.columns.max(1)).max(1).max(rows.div_ceil(TASKS));
-    let tasks = rows.div_ceil(each);
+    let rows_per_task = (TASK / batch.columns.max(1)).max(1).max(rows.div_ceil(TASKS));
+    let tasks = rows.div_ceil(rows_per_task);
     if tasks <= 1 {
         return formula.run(batch, 0..rows, values, gradient);
     }
-    let values = values.map(Pieces::new);
-    let gradient = gradient.map(Pieces::new);
+    let values = values.map(DisjointSlices::new);
+    let gradient = gradient.map(DisjointSlices::new);
     let mut totals = [LossTotals::default(); TASKS];
-    let results = Pieces::new(&mut totals);
+    let results = DisjointSlices::new(&mut totals);
     host.parallel(tasks, |task| {
-        let rows = task * each..rows.min((task + 1) * each);
-        // SAFETY: each task has a number of its own, and the ranges of different tasks are disjoint.
+        let rows = task * rows_per_task..rows.min((task + 1) * rows_per_task);
+        // SAFETY: task numbers are distinct, and the ranges of different tasks are disjoint.
         let (result, values, gradient) = unsafe {
             (
                 results.part(task..task + 1),
@@ -188,6 +194,7 @@ fn share<F: Float>(
     })
 }
 
+/// The rows of an [`ElementwiseLoss`].
 struct ByElement<'a, T>(&'a T);
 
 impl<T: ElementwiseLoss, F: Float> Rows<F> for ByElement<'_, T> {
@@ -206,6 +213,7 @@ impl<T: ElementwiseLoss, F: Float> Rows<F> for ByElement<'_, T> {
     }
 }
 
+/// The loop of an [`ElementwiseLoss`] over a range of rows.
 struct Elements<'k, 'a, T, F> {
     formula: &'k T,
     batch: &'k Batch<'a, F>,
@@ -215,18 +223,18 @@ struct Elements<'k, 'a, T, F> {
 }
 
 impl<T: ElementwiseLoss, F: Float> Elements<'_, '_, T, F> {
-    /// Values, and slopes where they are asked for, of elements that fit in a block.
+    /// Computes the values, and the derivatives if requested, of elements that fit in a block.
     #[inline(always)]
-    fn block(&self, y_true: &[F], y_pred: &[F], values: &mut [F], slopes: Option<&mut [F]>) {
+    fn block(&self, y_true: &[F], y_pred: &[F], values: &mut [F], derivatives: Option<&mut [F]>) {
         let n = values.len();
         let (y_true, y_pred) = (&F::numbers(y_true)[..n], &F::numbers(y_pred)[..n]);
-        match slopes {
-            Some(slopes) => {
-                let slopes = &mut slopes[..n];
+        match derivatives {
+            Some(derivatives) => {
+                let derivatives = &mut derivatives[..n];
                 for i in 0..n {
-                    let (value, slope) = self.formula.derivative(y_true[i], y_pred[i]);
+                    let (value, derivative) = self.formula.derivative(y_true[i], y_pred[i]);
                     values[i] = F::of(value);
-                    slopes[i] = F::of(slope);
+                    derivatives[i] = F::of(derivative);
                 }
             }
             None => {
@@ -254,10 +262,10 @@ impl<T: ElementwiseLoss, F: Float> Kernel for Elements<'_, '_, T, F> {
         while row < self.rows.len() {
             let rows = per_block.min(self.rows.len() - row);
             let elements = row * columns..(row + rows) * columns;
-            let mut slopes = gradient.as_deref_mut().map(|gradient| &mut gradient[elements.clone()]);
+            let mut derivatives = gradient.as_deref_mut().map(|gradient| &mut gradient[elements.clone()]);
             if columns <= BLOCK {
                 let block = &mut block[..elements.len()];
-                self.block(&y_true[elements.clone()], &y_pred[elements], block, slopes.as_deref_mut());
+                self.block(&y_true[elements.clone()], &y_pred[elements], block, derivatives.as_deref_mut());
                 for i in 0..rows {
                     let mean = F::rounded(sum(&block[i * columns..(i + 1) * columns]) / columns as f64);
                     add(&mut totals, mean, self.batch.upstream(self.rows.start + row + i));
@@ -266,13 +274,13 @@ impl<T: ElementwiseLoss, F: Float> Kernel for Elements<'_, '_, T, F> {
                     }
                 }
             } else {
-                // A row longer than a block.
+                // The row is longer than a block.
                 let mut total = 0.0;
                 for start in (0..columns).step_by(BLOCK) {
                     let n = BLOCK.min(columns - start);
                     let part = elements.start + start..elements.start + start + n;
-                    let slopes = slopes.as_deref_mut().map(|slopes| &mut slopes[start..start + n]);
-                    self.block(&y_true[part.clone()], &y_pred[part], &mut block[..n], slopes);
+                    let derivatives = derivatives.as_deref_mut().map(|derivatives| &mut derivatives[start..start + n]);
+                    self.block(&y_true[part.clone()], &y_pred[part], &mut block[..n], derivatives);
                     total += sum(&block[..n]);
                 }
                 let mean = F::rounded(total / columns as f64);
@@ -281,19 +289,19 @@ impl<T: ElementwiseLoss, F: Float> Kernel for Elements<'_, '_, T, F> {
                     values[row] = mean;
                 }
             }
-            if let Some(slopes) = slopes {
+            if let Some(derivatives) = derivatives {
                 let scale = self.batch.scale / F::rounded(columns as f64);
                 if self.batch.upstream.is_none() {
-                    scale_row(slopes, scale);
+                    scale_row(derivatives, scale);
                 } else if columns == 1 {
                     let start = self.rows.start + row;
-                    for (i, slope) in slopes.iter_mut().enumerate() {
+                    for (i, derivative) in derivatives.iter_mut().enumerate() {
                         let factor = self.batch.upstream(start + i) * scale;
-                        *slope = if factor == F::ZERO { F::ZERO } else { *slope * factor };
+                        *derivative = if factor == F::ZERO { F::ZERO } else { *derivative * factor };
                     }
                 } else {
-                    for (i, slopes) in slopes.chunks_exact_mut(columns.max(1)).enumerate() {
-                        scale_row(slopes, self.batch.upstream(self.rows.start + row + i) * scale);
+                    for (i, derivatives) in derivatives.chunks_exact_mut(columns.max(1)).enumerate() {
+                        scale_row(derivatives, self.batch.upstream(self.rows.start + row + i) * scale);
                     }
                 }
             }
@@ -303,6 +311,7 @@ impl<T: ElementwiseLoss, F: Float> Kernel for Elements<'_, '_, T, F> {
     }
 }
 
+/// The rows of a [`RowLoss`].
 struct ByRow<'a, T>(&'a T);
 
 impl<T: RowLoss, F: Float> Rows<F> for ByRow<'_, T> {
@@ -321,6 +330,7 @@ impl<T: RowLoss, F: Float> Rows<F> for ByRow<'_, T> {
     }
 }
 
+/// The loop of a [`RowLoss`] over a range of rows.
 struct WholeRows<'k, 'a, T, F> {
     formula: &'k T,
     batch: &'k Batch<'a, F>,
@@ -364,7 +374,7 @@ mod tests {
     use super::*;
     use crate::{loss::LossInfo, Real, Tensor, TensorMut};
 
-    /// The squared error, at two levels; the slope of a row is written by hand.
+    /// The squared error at level 1.
     #[derive(plugfit_macros::Config)]
     struct Squares;
 
@@ -376,6 +386,7 @@ mod tests {
         }
     }
 
+    /// The squared error at level 2, with an explicit gradient.
     #[derive(plugfit_macros::Config)]
     struct RowOfSquares;
 
@@ -387,8 +398,8 @@ mod tests {
         }
         fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
             let n = y_pred.len() as f32;
-            for ((slope, t), p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
-                *slope = (p - t) * 2.0 / n;
+            for ((derivative, t), p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
+                *derivative = (p - t) * 2.0 / n;
             }
             y_true.iter().zip(y_pred).map(|(t, p)| (p - t) * (p - t)).sum::<f32>() / n
         }
@@ -405,7 +416,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_row_of_weight_0_is_left_out_even_where_it_is_nan() {
+    fn a_row_of_weight_0_is_ignored_even_if_it_is_nan() {
         for (level, run) in LEVELS.into_iter().enumerate() {
             for columns in [1, 2, BLOCK + 1] {
                 let (rows, shape) = (3, [3, columns as i64]);
@@ -424,21 +435,24 @@ mod tests {
                 };
                 let totals = run(&Inputs::new(&tensors, None, None), &mut output).unwrap();
                 assert_eq!((totals.value, totals.weight, totals.count), (12.0, 3.0, 3.0), "{level} {columns}");
-                for (i, slope) in gradient.iter().enumerate() {
+                for (i, derivative) in gradient.iter().enumerate() {
                     let expected = [2.0, 0.0, 4.0][i / columns] / columns as f32;
-                    assert!((slope - expected).abs() <= 1e-6 * expected, "{level} {columns}: {slope} {expected}");
+                    assert!(
+                        (derivative - expected).abs() <= 1e-6 * expected,
+                        "{level} {columns}: {derivative} {expected}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn labels_that_would_be_broadcast_are_refused() {
+    fn labels_that_need_broadcasting_are_refused() {
         let data = [0.5f32; 16];
         let shapes: [(&[i64], &[i64]); 6] =
             [(&[4], &[4, 4]), (&[4, 1], &[4, 4]), (&[1, 4], &[4, 4]), (&[4, 4], &[4, 1]), (&[1], &[4]), (&[], &[4])];
         for (y_true, y_pred) in shapes {
-            let tensor = |shape| Tensor::new(&data[..crate::lanes::tensor::elements(shape).unwrap()], shape);
+            let tensor = |shape| Tensor::new(&data[..crate::kernels::tensor::elements(shape).unwrap()], shape);
             let tensors = [("y_true", tensor(y_true)), ("y_pred", tensor(y_pred))];
             let inputs = Inputs::new(&tensors, None, None);
             let error = rows_shape(&inputs, Some(-1)).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Parameters that are trained otherwise than the rest.
+//! Parameter groups: parameters with different training settings.
 
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
@@ -6,28 +6,30 @@ use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// How the parameters of a pattern are trained, where it isn't as the rest: an entry of `[[compile.groups]]`. The first group that
-/// a parameter's path matches is its own. (An optimizer of their own is MultiOptimizer's.)
+/// Training settings for the parameters that match a pattern: an entry of `[[compile.groups]]`. A parameter belongs to
+/// the first group that matches its path. (Use MultiOptimizer for different optimizers.)
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// The paths, with `*` and `?`: `"dense_1/*"`, `"*/bias"`.
+    /// A pattern for parameter paths, with `*` and `?`: `"dense_1/*"`, `"*/bias"`.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// Multiplied into the learning rate.
+    /// A factor for the learning rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate_factor: Option<f64>,
-    /// In place of the optimizer's weight decay.
+    /// Replaces the optimizer's weight decay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// False: they stay as they are.
+    /// Whether the parameters are trained; `false` leaves them unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trainable: Option<bool>,
 }
 
 impl Group {
+    /// Checks the pattern and the numbers.
+    ///
     /// # Errors
-    /// The pattern is none, or a number can't be.
+    /// Returns an error if the pattern is invalid, or if a number is negative or not finite.
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::usage(what));
         if let Err(error) = Pattern::new(&self.pattern) {
@@ -40,13 +42,13 @@ impl Group {
         }
     }
 
-    /// Whether a parameter of this path is one of them.
+    /// Returns whether a parameter path matches the pattern.
     pub fn matches(&self, path: &str) -> bool {
         Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches(path))
     }
 }
 
-/// Reads a list of groups.
+/// Reads a list of groups from JSON.
 pub fn read(value: Option<&Value>) -> Result<Vec<Group>> {
     let groups = match value {
         None | Some(Value::Null) => return Ok(Vec::new()),
@@ -59,7 +61,7 @@ pub fn read(value: Option<&Value>) -> Result<Vec<Group>> {
     };
     let one = |(index, group): (usize, &Value)| {
         let group = serde_json::from_value(group.clone())
-            .map_err(|error| Error::usage(format!("a group can't be that: {error}")));
+            .map_err(|error| Error::usage(format!("the group is invalid: {error}")));
         let checked = group.and_then(|group: Group| group.check().map(|()| group));
         checked.map_err(|error| error.with("in", format!("compile.groups[{index}]")))
     };

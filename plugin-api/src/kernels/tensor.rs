@@ -1,4 +1,4 @@
-//! Borrowed arrays of any rank, checked once where the slice is made.
+//! Borrowed arrays of any rank. They are checked once, when they are created.
 
 use super::float::Float;
 use crate::{Error, Result};
@@ -9,9 +9,9 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A type that a tensor's elements can have.
+/// An element type of a tensor.
 pub trait Element: sealed::Sealed + Copy + Send + Sync + fmt::Debug + 'static {
-    /// Its code on the boundary.
+    /// The dtype in the ABI.
     const DTYPE: abi::DType;
 }
 
@@ -24,29 +24,29 @@ macro_rules! element {
         }
     )*};
 }
-// `bool` is left out: a byte other than 0 and 1 from a foreign host would be undefined behaviour.
+// `bool` is excluded: if a foreign host passed a byte other than 0 or 1, reading it would be undefined behaviour.
 element! {
     f32: DTYPE_FLOAT, f64: DTYPE_FLOAT,
     i8: DTYPE_INT, i16: DTYPE_INT, i32: DTYPE_INT, i64: DTYPE_INT,
     u8: DTYPE_UINT, u16: DTYPE_UINT, u32: DTYPE_UINT, u64: DTYPE_UINT,
 }
 
-/// An array in C order that is borrowed to be read: any rank, any element type.
+/// A shared borrow of an array in C order, of any rank and element type.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Tensor<'a> {
     raw: abi::Tensor,
-    life: PhantomData<&'a [u8]>,
+    lifetime: PhantomData<&'a [u8]>,
 }
 
-/// An array in C order that is borrowed to be written.
+/// A mutable borrow of an array in C order, of any rank and element type.
 #[repr(transparent)]
 pub struct TensorMut<'a> {
     raw: abi::Tensor,
-    life: PhantomData<&'a mut [u8]>,
+    lifetime: PhantomData<&'a mut [u8]>,
 }
 
-// SAFETY: both stand for slices of `Element`s, which are `Send + Sync`.
+// SAFETY: both types stand for slices of `Element`s, which are `Send + Sync`.
 unsafe impl Send for Tensor<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Tensor<'_> {}
@@ -69,12 +69,12 @@ fn raw<T: Element>(data: *mut T, length: usize, shape: &[i64]) -> abi::Tensor {
     }
 }
 
-/// The product of a shape, or `None` if a length is negative or the product too large.
+/// Returns the product of a shape, or `None` if a length is negative or the product overflows.
 pub(crate) fn elements(shape: &[i64]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, &n| product.checked_mul(usize::try_from(n).ok()?))
 }
 
-/// Checks what every later read relies on.
+/// Checks the properties on which every later read relies.
 fn vet(raw: &abi::Tensor) -> Result<()> {
     let wrong = |what: &str| Err(Error::input(format!("the host gave a tensor {what}")));
     if raw.device_type != abi::DEVICE_CPU {
@@ -87,7 +87,7 @@ fn vet(raw: &abi::Tensor) -> Result<()> {
     if raw.dtype.lanes != 1 || bytes == 0 || !bytes.is_power_of_two() {
         return wrong("of an unknown dtype");
     }
-    // SAFETY: the host's promise that `shape` has `rank` lengths; null was refused above.
+    // SAFETY: the host guarantees that `shape` points to `rank` lengths, and a null pointer was refused above.
     let shape = unsafe { lengths(raw.shape, raw.rank) };
     let Some(count) = elements(shape) else { return wrong("with an impossible shape") };
     if count.checked_mul(bytes).is_none_or(|size| size > isize::MAX as usize) {
@@ -98,9 +98,9 @@ fn vet(raw: &abi::Tensor) -> Result<()> {
     {
         return wrong("whose memory is missing or not aligned");
     }
-    // Where there is no element, no stride is ever walked.
+    // The strides of an empty tensor are never used.
     if !raw.strides.is_null() && count > 0 {
-        // SAFETY: the host's promise that `strides`, where not null, has `rank` entries.
+        // SAFETY: the host guarantees that `strides`, if it isn't null, points to `rank` entries.
         let strides = unsafe { lengths(raw.strides, raw.rank) };
         let mut expected = 1;
         for (&length, &stride) in shape.iter().zip(strides).rev() {
@@ -113,64 +113,68 @@ fn vet(raw: &abi::Tensor) -> Result<()> {
     Ok(())
 }
 
+/// Views `rank` lengths or strides as a slice.
+///
 /// # Safety
 /// `pointer` must be valid for `rank` reads, unless `rank` is 0.
 unsafe fn lengths<'a>(pointer: *const i64, rank: u32) -> &'a [i64] {
     if rank == 0 {
         &[]
     } else {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees that `pointer` is valid for `rank` reads.
         unsafe { std::slice::from_raw_parts(pointer, rank as usize) }
     }
 }
 
-macro_rules! reading {
+macro_rules! shared_methods {
     ($type:ident) => {
         impl<'a> $type<'a> {
-            /// Takes over a tensor that crossed the boundary.
+            /// Checks and wraps a tensor of the ABI.
             ///
             /// # Errors
-            /// It isn't on the CPU, isn't in C order, or can't be.
+            /// Returns an error if the tensor isn't in main memory, isn't in C order, or is malformed.
             ///
             /// # Safety
-            /// What it points at must be as its fields say, for as long as `'a`.
+            /// `raw.shape`, `raw.strides` and `raw.data` must point to memory as the fields describe it, borrowed for
+            /// `'a`.
             pub unsafe fn from_raw(raw: abi::Tensor) -> Result<Self> {
                 vet(&raw)?;
-                Ok(Self { raw, life: PhantomData })
+                Ok(Self { raw, lifetime: PhantomData })
             }
 
-            /// As it crosses the boundary.
+            /// Returns the tensor of the ABI.
             pub fn raw(&self) -> abi::Tensor {
                 self.raw
             }
 
-            /// The length of each axis.
+            /// Returns the length of each axis.
             pub fn shape(&self) -> &'a [i64] {
-                // SAFETY: `vet` or `raw` saw that `shape` is not null and has `rank` lengths, borrowed for `'a`.
+                // SAFETY: `vet` or `raw` checked that `shape` points to `rank` lengths, which are borrowed for `'a`.
                 unsafe { lengths(self.raw.shape, self.raw.rank) }
             }
 
-            /// The type of an element.
+            /// Returns the dtype of the elements.
             pub fn dtype(&self) -> abi::DType {
                 self.raw.dtype
             }
 
-            /// The number of axes.
+            /// Returns the number of axes.
             pub fn rank(&self) -> usize {
                 self.raw.rank as usize
             }
 
-            /// The number of elements.
+            /// Returns the number of elements.
             pub fn len(&self) -> usize {
                 elements(self.shape()).expect("checked when the tensor was made")
             }
 
-            /// Whether there is no element.
+            /// Returns `true` if the tensor has no elements.
             pub fn is_empty(&self) -> bool {
                 self.shape().contains(&0)
             }
 
-            /// `(rows, columns)`: all leading axes folded, the last one kept; a scalar is one row of one column.
+            /// Returns `(rows, columns)`: the product of all leading axes, and the length of the last axis. A scalar is
+            /// one row of one column.
             pub fn rows_and_columns(&self) -> (usize, usize) {
                 match self.shape().split_last() {
                     None => (1, 1),
@@ -193,19 +197,19 @@ macro_rules! reading {
         }
     };
 }
-reading!(Tensor);
-reading!(TensorMut);
+shared_methods!(Tensor);
+shared_methods!(TensorMut);
 
 impl<'a> Tensor<'a> {
-    /// A tensor over a slice in C order.
+    /// Creates a tensor from a slice in C order.
     ///
     /// # Panics
-    /// If the shape's product isn't the slice's length.
+    /// Panics if the product of `shape` isn't the length of the slice.
     pub fn new<T: Element>(data: &'a [T], shape: &'a [i64]) -> Self {
-        Tensor { raw: raw(data.as_ptr().cast_mut(), data.len(), shape), life: PhantomData }
+        Tensor { raw: raw(data.as_ptr().cast_mut(), data.len(), shape), lifetime: PhantomData }
     }
 
-    /// The elements, if they are of type `T`.
+    /// Returns the elements, or `None` if they aren't of type `T`.
     pub fn as_slice<T: Element>(&self) -> Option<&'a [T]> {
         if self.raw.dtype != T::DTYPE {
             return None;
@@ -213,22 +217,23 @@ impl<'a> Tensor<'a> {
         if self.is_empty() {
             return Some(&[]);
         }
-        // SAFETY: `vet` or `new` saw that the memory is `len` aligned elements of this dtype in C order, borrowed for `'a`.
+        // SAFETY: `vet` or `new` checked that the memory holds `len` aligned elements of this dtype in C order; it is
+        // borrowed for `'a`.
         Some(unsafe { std::slice::from_raw_parts(self.data(), self.len()) })
     }
 
-    /// The elements as float32.
+    /// Returns the elements as float32.
     ///
     /// # Errors
-    /// They are of another type; `name` says which argument it was.
+    /// Returns an error if they are of another type. The message contains `name`.
     pub fn f32s(&self, name: &str) -> Result<&'a [f32]> {
         self.as_slice().ok_or_else(|| Error::input(format!("{name} isn't float32: {self:?}")))
     }
 
-    /// The elements as float32 or float64.
+    /// Returns the elements as float32 or float64.
     ///
     /// # Errors
-    /// They are of another type; `name` says which argument it was.
+    /// Returns an error if they are of another type. The message contains `name`.
     pub fn floats<F: Float>(&self, name: &str) -> Result<&'a [F]> {
         let other = || Error::input(format!("{name} isn't {}: {self:?}", std::any::type_name::<F>()));
         self.as_slice().ok_or_else(other)
@@ -236,15 +241,15 @@ impl<'a> Tensor<'a> {
 }
 
 impl<'a> TensorMut<'a> {
-    /// A tensor over a slice in C order.
+    /// Creates a tensor from a slice in C order.
     ///
     /// # Panics
-    /// If the shape's product isn't the slice's length.
+    /// Panics if the product of `shape` isn't the length of the slice.
     pub fn new<T: Element>(data: &'a mut [T], shape: &'a [i64]) -> Self {
-        TensorMut { raw: raw(data.as_mut_ptr(), data.len(), shape), life: PhantomData }
+        TensorMut { raw: raw(data.as_mut_ptr(), data.len(), shape), lifetime: PhantomData }
     }
 
-    /// The elements, if they are of type `T`.
+    /// Returns the elements, or `None` if they aren't of type `T`.
     pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T]> {
         if self.raw.dtype != T::DTYPE {
             return None;
@@ -252,15 +257,15 @@ impl<'a> TensorMut<'a> {
         if self.is_empty() {
             return Some(&mut []);
         }
-        // SAFETY: `vet` or `new` saw that the memory is `len` aligned elements of this dtype in C order; it is borrowed
-        // mutably through `self`.
+        // SAFETY: `vet` or `new` checked that the memory holds `len` aligned elements of this dtype in C order; it is
+        // borrowed mutably through `self`.
         Some(unsafe { std::slice::from_raw_parts_mut(self.data(), self.len()) })
     }
 
-    /// The elements as float32.
+    /// Returns the elements as float32.
     ///
     /// # Errors
-    /// They are of another type; `name` says which argument it was.
+    /// Returns an error if they are of another type. The message contains `name`.
     pub fn f32s_mut(&mut self, name: &str) -> Result<&mut [f32]> {
         if self.raw.dtype != f32::DTYPE {
             return Err(Error::input(format!("{name} isn't float32: {self:?}")));
@@ -268,10 +273,10 @@ impl<'a> TensorMut<'a> {
         Ok(self.as_mut_slice().expect("the dtype was just checked"))
     }
 
-    /// The elements as float32 or float64.
+    /// Returns the elements as float32 or float64.
     ///
     /// # Errors
-    /// They are of another type; `name` says which argument it was.
+    /// Returns an error if they are of another type. The message contains `name`.
     pub fn floats_mut<F: Float>(&mut self, name: &str) -> Result<&mut [F]> {
         if self.raw.dtype != F::DTYPE {
             return Err(Error::input(format!("{name} isn't {}: {self:?}", std::any::type_name::<F>())));
@@ -279,21 +284,21 @@ impl<'a> TensorMut<'a> {
         Ok(self.as_mut_slice().expect("the dtype was just checked"))
     }
 
-    /// The elements as float32 or float64, for as long as they were borrowed.
+    /// Converts to a slice of float32 or float64 with the full lifetime of the borrow.
     pub(crate) fn into_floats<F: Float>(mut self, name: &str) -> Result<&'a mut [F]> {
         let slice = self.floats_mut::<F>(name)?;
-        // SAFETY: `self`, which alone could reach the memory, is gone.
+        // SAFETY: `self`, the only access to the memory, is consumed.
         Ok(unsafe { std::slice::from_raw_parts_mut(slice.as_mut_ptr(), slice.len()) })
     }
 
-    /// The same memory, lent on.
+    /// Reborrows the memory mutably.
     pub fn reborrow(&mut self) -> TensorMut<'_> {
-        TensorMut { raw: self.raw, life: PhantomData }
+        TensorMut { raw: self.raw, lifetime: PhantomData }
     }
 
-    /// The same memory, to be read.
+    /// Reborrows the memory for reading.
     pub fn as_tensor(&self) -> Tensor<'_> {
-        Tensor { raw: self.raw, life: PhantomData }
+        Tensor { raw: self.raw, lifetime: PhantomData }
     }
 }
 
@@ -302,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slice_comes_back_as_its_own_type_only() {
+    fn as_slice_returns_elements_of_their_own_type_only() {
         let data = [1.0f32, 2.0, 3.0, 4.0];
         let tensor = Tensor::new(&data, &[2, 2]);
         assert_eq!(tensor.as_slice::<f32>(), Some(&data[..]));
@@ -312,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_that_lies_about_itself_is_refused() {
+    fn an_invalid_tensor_is_refused() {
         let data = [0.0f32; 4];
         let shape = [4i64];
         let good = Tensor::new(&data, &shape).raw();
@@ -327,7 +332,7 @@ mod tests {
             abi::Tensor { shape: std::ptr::null(), ..good },
             abi::Tensor { dtype: abi::DType { code: 2, bits: 0, lanes: 1 }, ..good },
         ] {
-            // SAFETY: each is refused before anything is read through it, or points at the live arrays above.
+            // SAFETY: each tensor is refused before it is read, or points to the live arrays above.
             assert!(unsafe { Tensor::from_raw(bad) }.is_err(), "{bad:?}");
         }
     }
@@ -352,7 +357,7 @@ mod tests {
             rank: 3,
             ..Tensor::new::<f32>(&[], &[0]).raw()
         };
-        // SAFETY: shape and strides are the live arrays above, and no element is read.
+        // SAFETY: `shape` and `strides` point to the live arrays above, and no element is read.
         let tensor = unsafe { Tensor::from_raw(raw) }.unwrap();
         assert_eq!((tensor.len(), tensor.rows_and_columns().0), (0, 0));
     }

@@ -1,0 +1,7 @@
+//! Files of the user: written so that they are whole or absent, and named in configurations.
+
+mod atomic;
+mod names;
+
+pub(crate) use atomic::{is_temporary, write_atomically, write_privately};
+pub(crate) use names::{is_pattern, name_of, path_of};

@@ -1,6 +1,9 @@
 //! The error type of the host: what happened, where, and what to do next.
 
+use std::borrow::Borrow;
 use std::fmt;
+
+use crate::text::nearest;
 
 /// The kind of an error; determines the exit status of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,21 @@ impl Error {
     #[must_use]
     pub fn hint(self, text: impl Into<String>) -> Self {
         self.with("", text)
+    }
+
+    /// Adds the names that are similar to an unknown one, if there are any.
+    #[must_use]
+    pub(crate) fn near(self, names: &[impl Borrow<str>]) -> Self {
+        if names.is_empty() { self } else { self.with("near", names.join(", ")) }
+    }
+
+    /// Adds the names that are similar to an unknown one, or all that there are if none is.
+    #[must_use]
+    pub(crate) fn near_or_all<'a>(self, name: &str, all: impl Iterator<Item = &'a str> + Clone) -> Self {
+        match &nearest(name, all.clone())[..] {
+            [] => self.with("has", all.collect::<Vec<_>>().join(", ")),
+            near => self.near(near),
+        }
     }
 
     /// Sets the row of the batch that caused the error.

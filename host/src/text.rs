@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-pub(crate) use plugfit_api::manifest::is_instruction;
+pub(crate) use plugfit_api::manifest::is_control_or_bidi;
 
 /// Returns up to three candidates similar to `name`, most similar first.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
@@ -35,18 +35,18 @@ fn replaced(text: &str, is_replaced: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// Returns a path as one line without control characters, safe to print on a terminal.
-pub(crate) fn of_path(path: &Path) -> String {
-    one_line(&path.display().to_string()).into_owned()
+pub(crate) fn printable_path(path: &Path) -> String {
+    printable_line(&path.display().to_string()).into_owned()
 }
 
 /// Returns a text as one line that is safe to print on a terminal: control characters are replaced.
-pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    replaced(text, is_instruction)
+pub(crate) fn printable_line(text: &str) -> Cow<'_, str> {
+    replaced(text, is_control_or_bidi)
 }
 
 /// Returns a text that is safe to print on a terminal: control characters other than line breaks and tabs are replaced.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    replaced(text, |character| is_instruction(character) && !"\n\t".contains(character))
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    replaced(text, |character| is_control_or_bidi(character) && !"\n\t".contains(character))
 }
 
 /// Quotes a text as one word for a POSIX shell.
@@ -59,7 +59,7 @@ pub(crate) fn shell_word(text: &str) -> String {
 }
 
 /// Truncates a text to at most `most` bytes; a truncated text ends with an ellipsis.
-pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn truncate(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();
     }
@@ -132,19 +132,19 @@ mod tests {
 
     #[test]
     fn control_characters_are_replaced() {
-        assert_eq!(of_path(Path::new("a\n\u{1b}[2J.so")), "a\u{fffd}\u{fffd}[2J.so");
-        assert_eq!(shown("a\tb\n\u{1b}]0;x\u{7}\u{9b}1mü"), "a\tb\n\u{fffd}]0;x\u{fffd}\u{fffd}1mü");
-        assert!(matches!(shown("a\tb\n"), Cow::Borrowed(_)));
-        assert_eq!(one_line("a\tb\nc\rd"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(printable_path(Path::new("a\n\u{1b}[2J.so")), "a\u{fffd}\u{fffd}[2J.so");
+        assert_eq!(printable("a\tb\n\u{1b}]0;x\u{7}\u{9b}1mü"), "a\tb\n\u{fffd}]0;x\u{fffd}\u{fffd}1mü");
+        assert!(matches!(printable("a\tb\n"), Cow::Borrowed(_)));
+        assert_eq!(printable_line("a\tb\nc\rd"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
     }
 
     #[test]
     fn bidirectional_controls_are_replaced() {
         for character in "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
-            assert_eq!(shown(&format!("a{character}b")), "a\u{fffd}b", "{character:?}");
-            assert_eq!(of_path(Path::new(&format!("a{character}b"))), "a\u{fffd}b", "{character:?}");
+            assert_eq!(printable(&format!("a{character}b")), "a\u{fffd}b", "{character:?}");
+            assert_eq!(printable_path(Path::new(&format!("a{character}b"))), "a\u{fffd}b", "{character:?}");
         }
-        assert_eq!(one_line("שלום, größe, 数"), "שלום, größe, 数");
+        assert_eq!(printable_line("שלום, größe, 数"), "שלום, größe, 数");
     }
 
     #[test]
@@ -155,8 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn cut_respects_character_boundaries() {
-        assert_eq!((cut("größe", 3), cut("größe", 7), cut("größe", 0)), ("gr…".into(), "größe".into(), "…".into()));
+    fn truncate_respects_character_boundaries() {
+        assert_eq!(
+            (truncate("größe", 3), truncate("größe", 7), truncate("größe", 0)),
+            ("gr…".into(), "größe".into(), "…".into())
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The error type of components.
 
-use plugfit_abi as abi;
+use plugfit_abi::{self as abi, abi_stable::std_types::RResult};
 use std::fmt;
 
 /// An error of a component: a kind for the host and a message for the user.
@@ -54,7 +54,9 @@ impl Error {
         Self::new(abi::ERROR_OTHER, message)
     }
 
-    pub(crate) fn unknown_component(name: &str) -> Self {
+    /// Creates the error for a name that the plug-in doesn't export.
+    #[doc(hidden)]
+    pub fn unknown_component(name: &str) -> Self {
         Self::new(abi::ERROR_UNKNOWN_COMPONENT, format!("this plug-in has no {name:?}"))
     }
 
@@ -101,6 +103,14 @@ impl Error {
     /// Returns the file and line of a panic.
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
+    }
+
+    /// Describes a panic by its place and message.
+    pub(crate) fn place_and_message(&self) -> String {
+        match &self.place {
+            Some(place) => format!("at {place}: {}", self.message),
+            None => format!("somewhere: {}", self.message),
+        }
     }
 
     /// Prepends `parent.` to the field's path.
@@ -154,6 +164,14 @@ impl From<abi::Error> for Error {
     }
 }
 
+/// Converts a result of the ABI.
+pub(crate) fn into_result<T>(result: RResult<T, abi::Error>) -> Result<T> {
+    match result {
+        RResult::ROk(value) => Ok(value),
+        RResult::RErr(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,7 +181,7 @@ mod tests {
         let error = Error::input("y_true holds 2 in row 7").at_row(7);
         let converted = Error::from(abi::Error::from(error.clone()));
         assert_eq!((converted.row(), converted.field(), converted.to_string()), (Some(7), None, error.to_string()));
-        let config = Error::from(abi::Error::from(Error::config("row 7", "is no key")));
+        let config = Error::from(abi::Error::from(Error::config("row 7", "isn't a key")));
         assert_eq!((config.row(), config.field()), (None, Some("row 7")));
     }
 }

@@ -1,8 +1,9 @@
 //! The inputs of a loss or a metric.
 
-use crate::{Error, Result, Tensor};
-
-pub use crate::walk::Prediction;
+use crate::{
+    shape::{squeeze_or_expand_to_same_rank, Shape},
+    Error, Result, Tensor,
+};
 
 /// Named tensors, with an optional weight and an optional mask.
 #[derive(Clone, Copy, Debug)]
@@ -57,5 +58,24 @@ impl<'a> Inputs<'a> {
     /// the weight.)
     pub fn mask(&self) -> Option<Tensor<'a>> {
         self.mask
+    }
+
+    /// Returns the common shape of `y_true` and `y_pred` after Keras's rank matching.
+    ///
+    /// # Errors
+    /// Returns an error if there isn't one label for each prediction. Broadcasting is refused: it could pair labels with
+    /// predictions of other samples, or depend on the batch size.
+    #[inline]
+    pub(crate) fn matched_shape(&self) -> Result<Shape> {
+        let (y_true, y_pred) = (self.y_true()?.shape(), self.y_pred()?.shape());
+        let (mut true_shape, mut pred_shape) = (Shape::new(y_true, "y_true")?, Shape::new(y_pred, "y_pred")?);
+        squeeze_or_expand_to_same_rank(&mut true_shape, &mut pred_shape);
+        if true_shape == pred_shape {
+            return Ok(pred_shape);
+        }
+        Err(Error::input(format!(
+            "y_true of shape {y_true:?} doesn't fit y_pred of shape {y_pred:?}: each prediction needs a label of its own; bring both \
+             to one shape"
+        )))
     }
 }

@@ -1,16 +1,64 @@
 //! Components that a program creates in its own process, without a plug-in.
 
 use crate::{
-    export::{loss as losses, metric as metrics, optimizer as optimizers, schedule as schedules, unknown},
-    export::{AnyLoss, AnyMetric, AnyOptimizer, AnySchedule, Plugin},
+    export::{
+        component::handle, loss as losses, metric as metrics, optimizer as optimizers, schedule as schedules,
+        Component, Create,
+    },
     loss::{ElementwiseLoss, Loss, RowLoss},
     metric::{MeanMetric, Metric},
     optimizer::{ElementwiseOptimizer, Optimizer},
     schedule::Schedule,
-    Config, Host, Result,
+    Config,
 };
-use plugfit_abi::{self as abi, Handle};
-use serde_json::{Map, Value};
+use plugfit_abi::{
+    self as abi,
+    abi_stable::std_types::{RResult, RStr, RString},
+    Handle,
+};
+
+/// Creates a component by its name, from its configuration and the version of that.
+#[doc(hidden)]
+pub type CreateFn = unsafe extern "C" fn(&abi::Host, RStr<'_>, RStr<'_>, u32) -> RResult<Handle, abi::Error>;
+/// Describes a component as JSON.
+#[doc(hidden)]
+pub type DescribeFn = unsafe extern "C" fn(Handle) -> RResult<RString, abi::Error>;
+
+/// The functions that the tables of all kinds begin with.
+#[doc(hidden)]
+pub trait Table: 'static {
+    const ID: &'static str;
+    fn create(&self) -> CreateFn;
+    fn release(&self) -> unsafe extern "C" fn(Handle);
+    fn config(&self) -> DescribeFn;
+    fn instance_info(&self) -> DescribeFn;
+}
+
+macro_rules! table {
+    ($($table:ident, $id:ident;)*) => {
+        $(impl Table for abi::$table {
+            const ID: &'static str = abi::$id;
+            fn create(&self) -> CreateFn {
+                self.create
+            }
+            fn release(&self) -> unsafe extern "C" fn(Handle) {
+                self.release
+            }
+            fn config(&self) -> DescribeFn {
+                self.config
+            }
+            fn instance_info(&self) -> DescribeFn {
+                self.instance_info
+            }
+        })*
+    };
+}
+table! {
+    LossV1, LOSS_V1;
+    MetricV1, METRIC_V1;
+    OptimizerV1, OPTIMIZER_V1;
+    ScheduleV1, SCHEDULE_V1;
+}
 
 /// A component and the function table of its kind. A host accepts it in place of an identifier.
 #[derive(Debug)]
@@ -21,6 +69,11 @@ pub struct Instance<T: 'static> {
 }
 
 impl<T> Instance<T> {
+    /// Creates an instance of a component with the configuration `C`.
+    fn of<C: Config>(table: &'static T, component: Box<impl Component + ?Sized>) -> Self {
+        Instance { name: C::SPEC.name, table, handle: handle(component) }
+    }
+
     /// Returns the component's declared name, its function table and its handle, for a host. The host then owns the
     /// handle and must pass it to the table's `release` exactly once.
     pub fn into_parts(self) -> (&'static str, &'static T, Handle) {
@@ -31,55 +84,26 @@ impl<T> Instance<T> {
 /// A plug-in without components. Its tables operate on instances but can't create any by name.
 struct NoComponents;
 
-impl Plugin for NoComponents {
-    fn loss(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyLoss>> {
-        Err(unknown(name))
-    }
-    fn metric(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
-        Err(unknown(name))
-    }
-    fn optimizer(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyOptimizer>> {
-        Err(unknown(name))
-    }
-    fn schedule(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnySchedule>> {
-        Err(unknown(name))
-    }
-}
+impl<T: ?Sized> Create<T> for NoComponents {}
 
 static LOSSES: abi::LossV1 = losses::table::<NoComponents>();
 static METRICS: abi::MetricV1 = metrics::table::<NoComponents>();
 static OPTIMIZERS: abi::OptimizerV1 = optimizers::table::<NoComponents>();
 static SCHEDULES: abi::ScheduleV1 = schedules::table::<NoComponents>();
 
-fn handle<T>(object: T) -> Handle {
-    Handle { pointer: Box::into_raw(Box::new(object)).cast() }
-}
-
-fn of_loss<T: Config>(object: losses::Object) -> Instance<abi::LossV1> {
-    Instance { name: T::SPEC.name, table: &LOSSES, handle: handle(object) }
-}
-
-fn of_metric<T: Config>(object: metrics::Object) -> Instance<abi::MetricV1> {
-    Instance { name: T::SPEC.name, table: &METRICS, handle: handle(object) }
-}
-
-fn of_optimizer<T: Config>(object: optimizers::Object) -> Instance<abi::OptimizerV1> {
-    Instance { name: T::SPEC.name, table: &OPTIMIZERS, handle: handle(object) }
-}
-
 /// Creates an instance of a loss of level 1.
 pub fn elementwise_loss<T: ElementwiseLoss>(loss: T) -> Instance<abi::LossV1> {
-    of_loss::<T>(losses::by_element(loss))
+    Instance::of::<T>(&LOSSES, losses::by_element(loss))
 }
 
 /// Creates an instance of a loss of level 2.
 pub fn row_loss<T: RowLoss>(loss: T) -> Instance<abi::LossV1> {
-    of_loss::<T>(losses::by_row(loss))
+    Instance::of::<T>(&LOSSES, losses::by_row(loss))
 }
 
 /// Creates an instance of a loss of level 3.
 pub fn loss<T: Loss>(loss: T) -> Instance<abi::LossV1> {
-    of_loss::<T>(losses::by_tensor(loss))
+    Instance::of::<T>(&LOSSES, losses::by_tensor(loss))
 }
 
 /// Returns the float64 functions of this module's losses.
@@ -89,25 +113,25 @@ pub fn loss_v2() -> &'static abi::LossV2 {
 
 /// Creates an instance of a [`MeanMetric`].
 pub fn mean_metric<T: MeanMetric>(metric: T) -> Instance<abi::MetricV1> {
-    of_metric::<T>(metrics::by_mean(metric))
+    Instance::of::<T>(&METRICS, metrics::by_mean(metric))
 }
 
 /// Creates an instance of a [`Metric`].
 pub fn metric<T: Metric>(metric: T) -> Instance<abi::MetricV1> {
-    of_metric::<T>(metrics::by_state(metric))
+    Instance::of::<T>(&METRICS, metrics::by_state(metric))
 }
 
 /// Creates an instance of an optimizer of level 1.
 pub fn elementwise_optimizer<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: T) -> Instance<abi::OptimizerV1> {
-    of_optimizer::<T>(optimizers::by_element::<T, N>(optimizer))
+    Instance::of::<T>(&OPTIMIZERS, optimizers::by_element::<T, N>(optimizer))
 }
 
 /// Creates an instance of an optimizer of level 2.
 pub fn optimizer<T: Optimizer>(optimizer: T) -> Instance<abi::OptimizerV1> {
-    of_optimizer::<T>(optimizers::by_tensor(optimizer))
+    Instance::of::<T>(&OPTIMIZERS, optimizers::by_tensor(optimizer))
 }
 
 /// Creates an instance of a schedule.
 pub fn schedule<T: Schedule>(schedule: T) -> Instance<abi::ScheduleV1> {
-    Instance { name: T::SPEC.name, table: &SCHEDULES, handle: handle(schedules::from(schedule)) }
+    Instance::of::<T>(&SCHEDULES, schedules::by_config(schedule))
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     kernels::{arranged::Arranged, simd::Kernel},
+    numeric::numeric,
     shape::{squeeze_or_expand_to_same_rank, Shape},
-    walk::{numeric, Weights},
+    weights::Weights,
     Error, Float, Inputs, Result, Tensor,
 };
 
@@ -80,7 +81,7 @@ pub(crate) fn check_range<F: Float>(
     absent: impl Fn(usize) -> bool,
 ) -> Result<()> {
     let (labels, columns) = (&*rows.y_true, rows.columns);
-    let (least, most) = (F::rounded(low - ROUNDING), F::rounded(high + ROUNDING));
+    let (least, most) = (F::from_f64(low - ROUNDING), F::from_f64(high + ROUNDING));
     if !F::run(Outside { labels, low: least, high: most }) {
         return Ok(());
     }
@@ -90,7 +91,7 @@ pub(crate) fn check_range<F: Float>(
         labels[first..first + columns].iter().position(wrong).map(|column| first + column)
     });
     let rule = || format!("labels lie between {low} and {high}");
-    found.map_or(Ok(()), |place| Err(label_error(y_true, "y_true", rows.place(place), &rule())))
+    found.map_or(Ok(()), |place| Err(label_error(y_true, "y_true", rows.original_index(place), &rule())))
 }
 
 impl Inputs<'_> {

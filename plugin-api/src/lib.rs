@@ -326,17 +326,20 @@
 //!   crate's, without a leading `plugfit-`.
 //! * A saved configuration carries the version in `#[config(version = 2)]`, and a metric's state that in
 //!   [`STATE_VERSION`](metric::Metric::STATE_VERSION).
+//! * The feature `ndarray` adds `view` to [`Tensor`] and `view_mut` to [`TensorMut`], which return their elements as
+//!   arrays of that crate.
 //! * In C, or any other language that can build shared libraries, a loss can be a function: see `include/plugfit.h`.
 #![warn(missing_docs)]
-#![deny(unsafe_op_in_unsafe_fn)]
 // The guide shows complete crates with their tests; hidden lines run the tests' bodies.
 #![allow(clippy::test_attr_in_doctest)]
 extern crate self as plugfit_api;
 
+mod catch_panics;
 pub mod config;
 mod error;
 #[doc(hidden)]
 pub mod export;
+mod host;
 mod inputs;
 pub mod instance;
 mod kernels;
@@ -344,27 +347,30 @@ mod labels;
 pub mod loss;
 pub mod manifest;
 pub mod metric;
+mod nested;
+mod numeric;
 pub mod optimizer;
 pub mod real;
 pub mod schedule;
-mod shape;
+#[doc(hidden)]
+pub mod shape;
+mod tensor;
+pub mod testing;
+#[cfg(feature = "ndarray")]
+mod views;
 mod walk;
+mod weights;
 
 pub use config::Config;
 pub use error::{Error, Result};
-pub use export::{
-    host::Host,
-    nested::{NestedLoss, NestedOptimizer, NestedSchedule},
-    testing,
-};
-pub use inputs::{Inputs, Prediction};
-pub use kernels::{
-    float::Float,
-    scratch::Scratch,
-    tensor::{Element, Tensor, TensorMut},
-};
+pub use host::Host;
+pub use inputs::Inputs;
+pub use kernels::{float::Float, scratch::Scratch};
+pub use nested::{NestedLoss, NestedOptimizer, NestedSchedule};
 pub use plugfit_macros::{formula, state, Choice, Config};
 pub use real::{Dual, Plain, Real};
+pub use tensor::{Element, Tensor, TensorMut};
+pub use walk::Prediction;
 
 #[doc(hidden)]
 pub use {plugfit_abi as abi, serde, serde_json};

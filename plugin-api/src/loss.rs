@@ -1,11 +1,17 @@
 //! The traits of losses, at three levels. Each level is more general than the one before it.
 
-use crate::{Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, TensorMut};
+use crate::{kernels::simd::plain, Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, TensorMut};
 use serde::{Deserialize, Serialize};
 
-pub use crate::kernels::formulas::{elementwise, rows_shape, rowwise};
+mod elementwise;
+mod rowwise;
+mod run;
+
 pub use crate::labels::ROUNDING;
+pub use elementwise::elementwise;
 pub use plugfit_abi::LossTotals;
+pub use rowwise::rowwise;
+pub use run::rows_shape;
 
 /// Properties of a loss that depend on its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,7 +142,7 @@ pub trait RowLoss: Config + Send + Sync + 'static {
             *derivative = self.value(&y_true_row, &y_pred_row).derivative.0;
             y_pred_row[i].derivative = Plain(0.0);
         }
-        self.value(crate::kernels::simd::plain(y_true), crate::kernels::simd::plain(y_pred)).0
+        self.value(plain(y_true), plain(y_pred)).0
     }
 
     /// Returns the axis along which rows lie. If it is `None`, the whole batch is one row and the loss is a scalar.

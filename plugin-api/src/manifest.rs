@@ -50,22 +50,22 @@ pub fn is_name(text: &str) -> bool {
 
 /// Returns `true` if a terminal would interpret the character instead of printing it: a control character, a line
 /// break, or a character that changes the text direction.
-pub fn is_instruction(character: char) -> bool {
+pub fn is_control_or_bidi(character: char) -> bool {
     let changes_direction = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
     // From U+2028: line and paragraph separators, then directional embeddings and overrides.
     character.is_control() || changes_direction || matches!(character, '\u{2028}'..='\u{202e}')
 }
 
 /// Returns the first text in `value` that contains a character which a terminal would interpret
-/// ([`is_instruction`]). Documentation may contain line breaks and tabs.
+/// ([`is_control_or_bidi`]). Documentation may contain line breaks and tabs.
 pub fn not_shown(value: &Value, is_documentation: bool) -> Option<&str> {
-    let wrong = |character: char| is_instruction(character) && !(is_documentation && "\n\t".contains(character));
+    let wrong = |character: char| is_control_or_bidi(character) && !(is_documentation && "\n\t".contains(character));
     let is_text = |key: &str| matches!(key, "doc" | "description" | "examples");
     match value {
         Value::String(text) => text.contains(wrong).then_some(text),
         Value::Array(list) => list.iter().find_map(|value| not_shown(value, is_documentation)),
         Value::Object(map) => map.iter().find_map(|(key, value)| {
-            let key_is_wrong = key.contains(is_instruction).then_some(key.as_str());
+            let key_is_wrong = key.contains(is_control_or_bidi).then_some(key.as_str());
             key_is_wrong.or_else(|| not_shown(value, is_documentation || is_text(key)))
         }),
         _ => None,

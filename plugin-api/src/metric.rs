@@ -3,6 +3,11 @@
 use crate::{Config, Error, Host, Inputs, Result};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
+pub(crate) mod loss_values;
+pub(crate) mod mean;
+
+pub use crate::walk::Each;
+
 /// Whether greater or smaller values of a metric are better. A metric declares it; the host never guesses it from a
 /// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,21 +103,6 @@ impl Outcome {
     pub fn row(values: Vec<f64>) -> Self {
         Outcome::Array { shape: vec![values.len()], values }
     }
-}
-
-/// The unit for which a [`MeanMetric`] computes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Each {
-    /// A row of `y_true` and of `y_pred`, along the last axis. The rows of a batch of rank 1 have one element.
-    Row,
-    /// An element of `y_true` and of `y_pred`.
-    Element,
-    /// A class id of `y_true` and a row of `y_pred`. `y_true` has one axis less than `y_pred`, or a last axis of length
-    /// 1. An id that isn't the index of an element of the row is refused.
-    ClassId,
-    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative. A batch of rank
-    /// 1 is one line. The metric reports that rows are independent if the axis is -1 or greater than 0.
-    Line(i64),
 }
 
 /// A metric that is the weighted mean of a value per row, element, class id or line.

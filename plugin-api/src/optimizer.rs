@@ -1,6 +1,12 @@
 //! The traits of optimizers, at two levels, and the types that they use.
 
-use crate::{Config, Error, Host, Result, Tensor, TensorMut};
+use crate::{Config, Element, Error, Host, Result, Tensor, TensorMut};
+use plugfit_abi::{
+    self as abi,
+    abi_stable::std_types::{RSlice, RStr},
+};
+
+pub(crate) mod update;
 
 /// A parameter of a model, without its values.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +24,23 @@ pub struct Parameter<'a> {
     /// Whether a weight decay in the optimizer's own settings applies to the parameter. (The host applies its own
     /// weight decay before the update.)
     pub decays: bool,
+}
+
+impl<'a> Parameter<'a> {
+    /// Returns the parameter as the ABI has it.
+    #[doc(hidden)]
+    pub fn raw(&self) -> abi::Parameter<'a> {
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        abi::Parameter {
+            name: RStr::from_str(self.name),
+            path: RStr::from_str(self.path),
+            shape: RSlice::from_slice(self.shape),
+            dtype: f32::DTYPE,
+            flags: flag(self.trainable, abi::PARAMETER_TRAINABLE)
+                | flag(self.embedding, abi::PARAMETER_EMBEDDING)
+                | flag(!self.decays, abi::PARAMETER_WITHOUT_DECAY),
+        }
+    }
 }
 
 /// The initial value of a slot.

@@ -1,96 +1,13 @@
 //! Iteration over inputs of any dtype as float64, with weights and without allocation per batch.
 
 use crate::{
-    kernels::arranged::pairs,
+    kernels::scratch::Scratch,
     labels::check_ids,
-    metric::Each,
-    shape::{squeeze_or_expand_to_same_rank, Broadcast, Shape},
-    Error, Inputs, Result, Scratch, Tensor,
+    numeric::{numeric, BLOCK},
+    shape::Shape,
+    weights::{per_sample, Weights},
+    Error, Inputs, Result, Tensor,
 };
-
-macro_rules! with_elements {
-    ($tensor:expr, $slice:ident => $body:expr, $otherwise:expr) => {
-        if let Some($slice) = $tensor.as_slice::<f32>() {
-            $body
-        } else if let Some($slice) = $tensor.as_slice::<f64>() {
-            $body
-        } else if let Some($slice) = $tensor.as_slice::<i32>() {
-            $body
-        } else if let Some($slice) = $tensor.as_slice::<i64>() {
-            $body
-        } else if let Some($slice) = $tensor.as_slice::<u8>() {
-            $body
-        } else if let Some($slice) = $tensor.as_slice::<u64>() {
-            $body
-        } else {
-            $otherwise
-        }
-    };
-}
-
-// One of the types is float64 itself.
-#[allow(clippy::unnecessary_cast)]
-impl<'a> Tensor<'a> {
-    /// Returns `true` if [`get_f64`](Self::get_f64) and similar methods can read the dtype: float32, float64, int32,
-    /// int64, uint8, uint64.
-    pub fn is_numeric(&self) -> bool {
-        with_elements!(self, _slice => true, false)
-    }
-
-    /// Returns element `i` in C order as float64, or NaN if the tensor isn't numeric.
-    ///
-    /// # Panics
-    /// Panics if there is no element `i`.
-    pub fn get_f64(&self, i: usize) -> f64 {
-        with_elements!(self, slice => slice[i] as f64, f64::NAN)
-    }
-
-    /// Calls `f` with each element in C order as float64.
-    pub fn for_each_f64(&self, mut f: impl FnMut(f64)) {
-        with_elements!(self, slice => slice.iter().for_each(|&value| f(value as f64)), ());
-    }
-
-    /// Returns the index of the first element that is `wrong` and whose index isn't `absent`.
-    pub(crate) fn find(&self, wrong: impl Fn(f64) -> bool, absent: impl Fn(usize) -> bool) -> Option<usize> {
-        with_elements!(self, slice => {
-            slice.chunks(BLOCK).zip((0..).step_by(BLOCK)).find_map(|(chunk, start)| {
-                // Test the whole chunk first: a loop without an early exit vectorises.
-                if !chunk.iter().fold(false, |any, &value| any | wrong(value as f64)) {
-                    return None;
-                }
-                let place = |(place, &value): (usize, _)| (wrong(value as f64) && !absent(place)).then_some(place);
-                (start..).zip(chunk).find_map(place)
-            })
-        }, None)
-    }
-
-    /// Returns element `i` as an integer without rounding, or `None` if it isn't an integer.
-    pub fn get_whole(&self, i: usize) -> Option<i128> {
-        if let Some(ids) = self.as_slice::<i64>() {
-            Some(ids[i].into())
-        } else if let Some(ids) = self.as_slice::<u64>() {
-            Some(ids[i].into())
-        } else {
-            let value = self.get_f64(i);
-            (value.is_finite() && value.fract() == 0.0).then_some(value as i128)
-        }
-    }
-
-    /// Fills `target` with the elements from `start` on, as float64.
-    fn read_f64(&self, start: usize, target: &mut [f64]) {
-        with_elements!(self, slice => {
-            for (target, &value) in target.iter_mut().zip(&slice[start..]) {
-                *target = value as f64;
-            }
-        }, ());
-    }
-}
-
-/// See [`Inputs::values_per_sample`].
-pub(crate) fn per_sample(shape: &Shape, weight: Option<Tensor<'_>>) -> f64 {
-    let leading = usize::from(weight.is_none_or(|weight| weight.rank() > 0));
-    shape.lengths().iter().skip(leading).product::<usize>().max(1) as f64
-}
 
 /// `y_true` and `y_pred`, and their common shape.
 struct Pair<'a> {
@@ -103,13 +20,13 @@ impl<'a> Pair<'a> {
     #[inline]
     fn new(inputs: &Inputs<'a>) -> Result<Self> {
         let (y_true, y_pred) = (numeric(inputs.y_true()?, "y_true")?, numeric(inputs.y_pred()?, "y_pred")?);
-        Ok(Pair { y_true, y_pred, shape: pairs(inputs)? })
+        Ok(Pair { y_true, y_pred, shape: inputs.matched_shape()? })
     }
 
     /// Calls `f` for each line along the axis, or for each element if it is `None`. Empty lines are skipped.
     fn for_each_line(&self, axis: Option<usize>, weights: Weights<'_>, mut f: impl FnMut(&[f64], &[f64], f64)) {
-        let length = axis.map_or(1, |axis| self.shape.lengths()[axis]);
-        let inner: usize = axis.map_or(1, |axis| self.shape.lengths()[axis + 1..].iter().product());
+        let length = axis.map_or(1, |axis| self.shape.length(axis));
+        let inner = axis.map_or(1, |axis| self.shape.count_from(axis + 1));
         let lines = self.shape.count().checked_div(length).unwrap_or(0);
         let [mut true_line, mut pred_line] = [(); 2].map(|()| Scratch::of_length(length));
         let read = |tensor: &Tensor<'a>, line: usize, target: &mut [f64]| {
@@ -129,37 +46,19 @@ impl<'a> Pair<'a> {
     }
 }
 
-pub(crate) fn numeric<'a>(tensor: Tensor<'a>, name: &str) -> Result<Tensor<'a>> {
-    if tensor.is_numeric() {
-        Ok(tensor)
-    } else {
-        Err(Error::input(format!("{name} holds no numbers that this component reads: {tensor:?}")))
-    }
-}
-
-/// Weights that broadcast to a shape.
-#[derive(Clone, Copy)]
-pub(crate) struct Weights<'a>(Option<(Tensor<'a>, Broadcast)>);
-
-impl<'a> Weights<'a> {
-    pub(crate) fn new(weight: Option<Tensor<'a>>, shape: &Shape) -> Result<Self> {
-        let Some(weight) = weight else { return Ok(Weights(None)) };
-        let weight = numeric(weight, "sample_weight")?;
-        let (mut small, mut large) = (Shape::new(weight.shape(), "sample_weight")?, *shape);
-        squeeze_or_expand_to_same_rank(&mut small, &mut large);
-        match Broadcast::from_the_left(&small, &large).or_else(|| Broadcast::from_the_right(&small, &large)) {
-            Some(place) => Ok(Weights(Some((weight, place)))),
-            None => Err(Error::input(format!("sample_weight of shape {:?} doesn't fit {shape:?}", weight.shape()))),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, flat: usize) -> f64 {
-        match &self.0 {
-            Some((weight, place)) => weight.get_f64(place.place(flat)),
-            None => 1.0,
-        }
-    }
+/// The unit for which a [`MeanMetric`](crate::metric::MeanMetric) computes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Each {
+    /// A row of `y_true` and of `y_pred`, along the last axis. The rows of a batch of rank 1 have one element.
+    Row,
+    /// An element of `y_true` and of `y_pred`.
+    Element,
+    /// A class id of `y_true` and a row of `y_pred`. `y_true` has one axis less than `y_pred`, or a last axis of length
+    /// 1. An id that isn't the index of an element of the row is refused.
+    ClassId,
+    /// A line of `y_true` and of `y_pred` along this axis, which counts from the end if it is negative. A batch of rank
+    /// 1 is one line. The metric reports that rows are independent if the axis is -1 or greater than 0.
+    Line(i64),
 }
 
 /// The prediction of a classifier for one sample.
@@ -184,9 +83,6 @@ fn rows_of(y_pred: &Tensor<'_>) -> Result<(Shape, usize)> {
     }
     Ok((shape, columns))
 }
-
-/// The number of elements that are converted at once.
-const BLOCK: usize = 1024;
 
 impl<'a> Inputs<'a> {
     /// Calls `f(y_true, y_pred, weight)` for each element, in float64.

@@ -304,6 +304,27 @@ def test_an_exception_of_a_python_function_is_raised():
     assert losses.get("mse")(T, T) == 0.0
 
 
+@pytest.mark.parametrize("second", [1, 3])
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0], np.float32)])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "none", None])
+def test_a_function_with_another_number_of_values_for_the_same_shapes_is_refused(reduction, weight, second):
+    count = 2
+
+    def values(y_true, y_pred):
+        return np.resize((y_true - y_pred) ** 2, count)
+
+    if reduction is None:
+        call = metrics.get(values).update_state
+    else:
+        call = losses.LossFunctionWrapper(values, reduction=reduction)
+    call(T, P, weight)
+    count = second
+    with pytest.raises(ValueError, match=f"returned {second} values"):
+        call(T, P, weight)
+    count = 2
+    call(T, P, weight)
+
+
 def test_a_metric_of_values_accepts_weights_as_second_argument():
     mean = metrics.Mean()
     mean.update_state([1.0, 3.0, 5.0], [1, 1, 0])
@@ -329,6 +350,19 @@ def test_iou_ignores_ids_out_of_range_and_counts_above_2_to_24():
         state.update_state(ones, ones)
     state.update_state(ones[:3], ones[:3])
     assert state.result() == count
+
+
+def test_pickles_of_an_older_version_load():
+    huber = b"cplugfit._component\n_restored\n(Vloss\n(dVclass_name\nVHuber\nsVconfig\n(dVdelta\nF2.0\nssNNN(ttR."
+    assert pickle.loads(huber).delta == 2.0
+    made = b"ccopy_reg\n_reconstructor\n(cplugfit._nested\nOptimizerMap\nc__builtin__\ndict\n(dVa\nVadam\nstR"
+    optimizer_map = pickle.loads(made + b"(dVdefault_optimizer\nVsgd\nsb.")
+    assert optimizer_map == {"a": "adam"} and optimizer_map.default_optimizer == "sgd"
+
+
+def test_functions_of_a_module_are_picklable():
+    for function in (losses.get, metrics.serialize, optimizers.deserialize, schedules.get):
+        assert pickle.loads(pickle.dumps(function)) == function
 
 
 def test_bytes_and_pickle_preserve_a_state_exactly():
@@ -432,7 +466,7 @@ def test_expressions_for_exclusion_are_those_of_python_and_checked_immediately()
         assert decayed(optimizer) == names[:1]
     for wrong in ("b[ia", ["fine", "*"], [3]):
         optimizer = made[0]()
-        with pytest.raises(ValueError, match="is no regular expression, in var_names"):
+        with pytest.raises(ValueError, match="isn't a regular expression, in var_names"):
             optimizer.exclude_from_weight_decay(var_names=wrong)
         assert decayed(optimizer) == names
 

@@ -216,7 +216,7 @@ def test_settings_can_be_passed_with_a_name_in_keras(keras):
         optimizer.clipnorm = 5.0
     with pytest.raises(ValueError, match="learning_rat"):
         plugfit.keras.optimizer("SGD", learning_rat=0.5)
-    with pytest.raises(TypeError, match="given by its name"):
+    with pytest.raises(TypeError, match="can be added to a name"):
         plugfit.keras.optimizer(plugfit.optimizers.SGD(), learning_rate=0.5)
 
 

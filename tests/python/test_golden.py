@@ -11,7 +11,7 @@ import plugfit
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
-# Cases whose numbers differ from Keras's; tests/keras has the reasons.
+# Cases whose numbers differ from Keras's; tests/tests/keras/differences.rs has the reasons.
 BETTER = {
     "losses": [
         "CategoricalCrossentropy/config:axis=1/3d/smoothing",

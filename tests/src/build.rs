@@ -55,8 +55,10 @@ fn built() -> &'static Path {
         let folder = folder();
         let profile = if folder.ends_with("release") { "release" } else { "dev" };
         let target = folder.parent().expect("it lies in the target folder").display().to_string();
-        // Build the whole workspace. A part of it would select other features of the dependencies and rebuild them.
-        cargo(root(), &["build", "--quiet", "--workspace", "--profile", profile], &[("CARGO_TARGET_DIR", &target)]);
+        // Build the whole workspace. A part of it would select other features of the dependencies and rebuild them. The
+        // mutation tests select no others, and no test uses their program.
+        let arguments = ["build", "--quiet", "--workspace", "--exclude", "plugfit-mutants", "--profile", profile];
+        cargo(root(), &arguments, &[("CARGO_TARGET_DIR", &target)]);
         folder
     })
 }
@@ -87,7 +89,13 @@ pub enum Compiler {
 ///
 /// # Errors
 /// Returns the stderr of cargo if it fails.
-pub fn elsewhere(folder: &Path, name: &str, target: &str, compiler: Compiler, flags: &str) -> Result<PathBuf, String> {
+pub fn build_crate(
+    folder: &Path,
+    name: &str,
+    target: &str,
+    compiler: Compiler,
+    flags: &str,
+) -> Result<PathBuf, String> {
     let target = other_target(target);
     let target_text = target.display().to_string();
     let mut arguments = vec!["build", "--quiet", "--lib"];
@@ -106,12 +114,33 @@ pub fn elsewhere(folder: &Path, name: &str, target: &str, compiler: Compiler, fl
     Ok(target.join("debug").join(format!("lib{}.so", name.replace('-', "_"))))
 }
 
+/// Returns the plug-in `calibration`, built with `panic = "abort"`.
+pub fn calibration_with_panic_abort() -> PathBuf {
+    let folder = root().join("plugins/calibration");
+    build_crate(&folder, "calibration", "test-abort", Compiler::Own, "-Cpanic=abort")
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Compiles a C source, which may include `plugfit.h`, to `lib{name}.so` in a folder. Returns the path of the library.
+///
+/// # Panics
+/// Panics if the compiler fails.
+pub fn c_library(folder: &Path, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
+    let (file, library) = (format!("{name}.c"), format!("lib{name}.so"));
+    std::fs::write(folder.join(&file), source).expect("a file");
+    let mut compiler = Command::new("cc");
+    compiler.current_dir(folder).args(["-O2", "-shared", "-fPIC", "-o", &library, &file]).args(arguments);
+    let output = compiler.arg("-I").arg(root().join("plugin-api/include")).output().expect("a C compiler");
+    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    folder.join(library)
+}
+
 /// Returns a plug-in that is built against a copy of the first ABI.
 pub fn frozen() -> PathBuf {
     static FROZEN: OnceLock<PathBuf> = OnceLock::new();
     FROZEN
         .get_or_init(|| {
-            elsewhere(&root().join("tests/frozen"), "frozen", "test-others", Compiler::Own, "")
+            build_crate(&root().join("tests/frozen"), "frozen", "test-others", Compiler::Own, "")
                 .unwrap_or_else(|error| panic!("{error}"))
         })
         .clone()

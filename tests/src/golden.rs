@@ -27,13 +27,8 @@ pub fn number(value: &Value) -> f64 {
     match value {
         Value::String(text) => text.parse().unwrap_or(f64::NAN),
         Value::Bool(value) => f64::from(u8::from(*value)),
-        value => value.as_f64().unwrap_or_else(|| panic!("{value} is no number")),
+        value => value.as_f64().unwrap_or_else(|| panic!("{value} isn't a number")),
     }
-}
-
-/// Returns whether a case has a tag.
-pub fn is_tagged(case: &Value, tag: &str) -> bool {
-    case["tags"].as_array().is_some_and(|tags| tags.iter().any(|other| other == tag))
 }
 
 /// Returns whether two numbers are equal within the tolerances. Non-finite numbers must be the same.
@@ -121,11 +116,11 @@ impl Failures {
         }
     }
 
-    /// Counts a case that must differ from Keras if `better` lists it. A listed name that ends in `*` matches all names
+    /// Counts a case that must differ from Keras if `differences` lists it. A listed name that ends in `*` matches all names
     /// with this prefix.
-    pub fn add_unless_better(&mut self, id: &Value, better: &[(&str, &str)], result: Result<(), String>) {
+    pub fn add_with_differences(&mut self, id: &Value, differences: &[(&str, &str)], result: Result<(), String>) {
         let name = id.as_str().unwrap_or_default();
-        match better
+        match differences
             .iter()
             .find(|(pattern, _)| pattern.strip_suffix('*').map_or(*pattern == name, |prefix| name.starts_with(prefix)))
         {
@@ -145,9 +140,9 @@ impl Failures {
     /// # Panics
     /// Panics if a case failed, or if fewer than `least` cases were counted.
     pub fn finish(self, least: usize) {
-        for (class, (cases, better)) in &self.classes {
-            let better = if *better > 0 { format!(", {better} not Keras's") } else { String::new() };
-            println!("{class:<40} {cases:>4} cases{better}");
+        for (class, (cases, different)) in &self.classes {
+            let different = if *different > 0 { format!(", {different} not Keras's") } else { String::new() };
+            println!("{class:<40} {cases:>4} cases{different}");
         }
         let shown = self.wrong.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n  ");
         assert!(self.wrong.is_empty(), "{} of {} cases differ from Keras:\n  {shown}", self.wrong.len(), self.cases);

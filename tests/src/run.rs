@@ -1,6 +1,5 @@
 //! Runs the program as a user runs it.
 
-use crate::build::{program, root};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -8,17 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use crate::build::{program, root};
+
 /// The exit status and output of the program.
 #[derive(Debug)]
-pub struct Ran {
+pub struct Finished {
     pub status: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-impl Ran {
+impl Finished {
     pub fn of(output: Output) -> Self {
-        Ran {
+        Finished {
             status: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -28,7 +31,7 @@ impl Ran {
     /// Checks the exit status.
     ///
     /// # Panics
-    /// Panics if the status is another one.
+    /// Panics if the status differs.
     #[track_caller]
     pub fn with_status(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
@@ -45,6 +48,23 @@ impl Ran {
             assert!(self.err.contains(part), "\"{part}\" isn't in stderr:\n{}", self.err);
         }
         self
+    }
+
+    /// Returns the events that `--json` prints.
+    ///
+    /// # Panics
+    /// Panics if a line of stdout isn't JSON.
+    pub fn events(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.out.lines().map(parse).collect()
+    }
+
+    /// Returns the events of a kind that `--json` prints.
+    ///
+    /// # Panics
+    /// Panics if a line of stdout isn't JSON.
+    pub fn events_of(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["event"] == kind).collect()
     }
 
     /// Checks that stdout contains these parts.
@@ -69,8 +89,8 @@ pub fn command(folder: &Path) -> Command {
 }
 
 /// Runs the program in a folder.
-pub fn plugfit(folder: &Path, arguments: &[&str]) -> Ran {
-    Ran::of(command(folder).args(arguments).output().expect("the program runs"))
+pub fn plugfit(folder: &Path, arguments: &[&str]) -> Finished {
+    Finished::of(command(folder).args(arguments).output().expect("the program runs"))
 }
 
 /// Creates a temporary folder, which is deleted on drop.
@@ -103,21 +123,26 @@ pub fn digits(folder: &Path, compile: &str) -> PathBuf {
     file
 }
 
+/// Returns the bytes of the weights of a run.
+pub fn weights(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("weights.safetensors")).expect("weights")
+}
+
 /// Returns the history of a run without its times.
-pub fn history(run: &Path) -> serde_json::Value {
+pub fn history(run: &Path) -> Value {
     let text = std::fs::read_to_string(run.join("history.json")).expect("a history");
-    let mut history: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut history: Value = serde_json::from_str(&text).expect("JSON");
     remove_times(&mut history);
     history
 }
 
-fn remove_times(value: &mut serde_json::Value) {
+fn remove_times(value: &mut Value) {
     match value {
-        serde_json::Value::Object(map) => {
+        Value::Object(map) => {
             map.remove("seconds");
             map.values_mut().for_each(remove_times);
         }
-        serde_json::Value::Array(list) => list.iter_mut().for_each(remove_times),
+        Value::Array(list) => list.iter_mut().for_each(remove_times),
         _ => {}
     }
 }
@@ -129,7 +154,7 @@ pub const MARK: &str = "PLUGFIT_TEST_MARK";
 ///
 /// # Panics
 /// Panics if there is no `/proc`.
-pub fn left_behind(mark: &str) -> Vec<String> {
+pub fn running_with_mark(mark: &str) -> Vec<String> {
     let wanted = format!("{MARK}={mark}");
     let has = |process: &Path| {
         let mut bytes = Vec::new();
@@ -160,7 +185,7 @@ pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 }
 
 /// Starts a long run, and waits until it has printed a line and the file `until` exists.
-pub fn begin(folder: &Path, arguments: &[&str], until: &Path) -> Child {
+pub fn start_run(folder: &Path, arguments: &[&str], until: &Path) -> Child {
     let mut command = command(folder);
     let mut child =
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");

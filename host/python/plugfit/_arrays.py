@@ -63,11 +63,11 @@ def _numbers(array, name):
     values = array.ravel().tolist()
     missing = np.array([_is_missing(value) for value in values], bool)
     if missing.any():
-        raise lacking(missing.reshape(array.shape), name)
+        raise missing_values_error(missing.reshape(array.shape), name)
     for index, value in enumerate(values):
         if not isinstance(value, (numbers.Real, np.bool_, decimal.Decimal)):
             row = np.unravel_index(index, array.shape)[0] if array.ndim else 0
-            raise TypeError(f"{name} holds {value!r} in row {row}, which is no number")
+            raise TypeError(f"{name} holds {value!r} in row {row}, which isn't a number")
     if all(isinstance(value, (bool, np.bool_)) for value in values):
         return array.astype(bool)
     if all(isinstance(value, numbers.Integral) for value in values):
@@ -108,7 +108,7 @@ def _is_missing(value):
     return value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType")
 
 
-def lacking(missing, name):
+def missing_values_error(missing, name):
     """Returns the ValueError for missing values."""
     first = int(np.flatnonzero(missing.reshape(len(missing), -1).any(1))[0]) if missing.ndim else 0
     return ValueError(
@@ -116,19 +116,19 @@ def lacking(missing, name):
     )
 
 
-def _may_lack(kind):
+def _may_have_missing(kind):
     """Returns whether arrays of a type may have missing values that NumPy converts to numbers: masked arrays and
     columns."""
     return issubclass(kind, np.ma.MaskedArray) or hasattr(kind, "isna") or hasattr(kind, "is_null")
 
 
-def _has_lacking(rows):
+def _any_may_have_missing(rows):
     """Returns whether a list contains arrays that may have missing values."""
     kinds = set(map(type, rows))
-    if any(map(_may_lack, kinds)):
+    if any(map(_may_have_missing, kinds)):
         return True
     return any(issubclass(kind, (list, tuple)) for kind in kinds) and any(
-        _has_lacking(row) for row in rows if isinstance(row, (list, tuple))
+        _any_may_have_missing(row) for row in rows if isinstance(row, (list, tuple))
     )
 
 
@@ -138,7 +138,7 @@ def _stacked(rows):
 
 
 def _masked(row):
-    if not _may_lack(type(row)):
+    if not _may_have_missing(type(row)):
         return np.ma.asanyarray(row)
     missing = _missing(row)
     return np.ma.asanyarray(row) if missing is None else np.ma.masked_array(np.asarray(row), missing)
@@ -172,17 +172,17 @@ def _missing(array):
 def _to_numpy(array, name):
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.is_masked(array):
-            raise lacking(np.ma.getmaskarray(array), name)
+            raise missing_values_error(np.ma.getmaskarray(array), name)
         return np.ma.getdata(array)
     if isinstance(array, np.ndarray):
         return array
     if isinstance(array, (list, tuple)):
-        if _has_lacking(array):
+        if _any_may_have_missing(array):
             return _to_numpy(_stacked(array), name)
     else:
         missing = _missing(array)
         if missing is not None and missing.any():
-            raise lacking(missing, name)
+            raise missing_values_error(missing, name)
     detach = getattr(array, "detach", None)
     if callable(detach):  # PyTorch
         array = detach()

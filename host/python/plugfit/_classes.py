@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from . import _arrays, _nested
+from . import _arrays
 
 #: Settings for which Keras requires a float, by class; True if None is also allowed.
 _FLOATS = {
@@ -160,26 +160,21 @@ class _Auc:
         return config
 
 
-def of(kind, name):
-    """Returns the additional bases of the class with this kind and name."""
-    found = _CLASSES.get((kind, name))
-    return () if found is None else (found,)
-
-
-_CLASSES = {
-    ("loss", "BinaryCrossentropy"): _SameShape,
-    ("loss", "BinaryFocalCrossentropy"): _SameShape,
-    ("loss", "CategoricalCrossentropy"): _OneHot,
-    ("loss", "CategoricalFocalCrossentropy"): _Focal,
-    ("loss", "SparseCategoricalCrossentropy"): _SparseCategoricalCrossentropy,
-    ("metric", "AUC"): _Auc,
-    ("metric", "CategoricalAccuracy"): _OfClasses,
-    ("metric", "F1Score"): _Rows,
-    ("metric", "FBetaScore"): _Rows,
-    ("metric", "Precision"): _ByClass,
-    ("metric", "R2Score"): _Rows,
-    ("metric", "Recall"): _ByClass,
-    ("metric", "TopKCategoricalAccuracy"): _OfClasses,
-    ("optimizer", "LossScaleOptimizer"): _nested.LossScale,
-    ("optimizer", "MultiOptimizer"): _nested.Multi,
+#: The additional bases of losses and metrics, by class.
+LOSSES = {
+    "BinaryCrossentropy": _SameShape,
+    "BinaryFocalCrossentropy": _SameShape,
+    "CategoricalCrossentropy": _OneHot,
+    "CategoricalFocalCrossentropy": _Focal,
+    "SparseCategoricalCrossentropy": _SparseCategoricalCrossentropy,
+}
+METRICS = {
+    "AUC": _Auc,
+    "CategoricalAccuracy": _OfClasses,
+    "F1Score": _Rows,
+    "FBetaScore": _Rows,
+    "Precision": _ByClass,
+    "R2Score": _Rows,
+    "Recall": _ByClass,
+    "TopKCategoricalAccuracy": _OfClasses,
 }

@@ -63,7 +63,7 @@ def with_settings(identifier, settings):
         return {"class_name": identifier, "config": settings}
     if isinstance(identifier, dict) and "class_name" in identifier:
         return {**identifier, "config": {**(identifier.get("config") or {}), **settings}}
-    raise TypeError(f"{', '.join(settings)} can be set for what is given by its name, not for {identifier!r}")
+    raise TypeError(f"{', '.join(settings)} can be added to a name or a serialized component, not to {identifier!r}")
 
 
 def is_keras(value):

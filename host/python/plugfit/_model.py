@@ -195,7 +195,7 @@ def _identifier(identifier, module):
         raise TypeError(f"the embedded network takes this package's optimizers, not {type(identifier).__name__}'s")
     if isinstance(made, optimizers.Optimizer) and not isinstance(made._rate(), dict):
         # Use the current learning rate, which may have been set after construction.
-        made = type(made)._made(made._full_name, {**Component.get_config(made), "learning_rate": made.learning_rate})
+        made = type(made)._from_config(made._full_name, {**Component.get_config(made), "learning_rate": made.learning_rate})
     return made
 
 

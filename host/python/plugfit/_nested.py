@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ._foreign import ForeignOptimizer
+from ._registry import Registry
+
 
 class OptimizerMap(dict):
     """A map from parameters to the optimizers of a MultiOptimizer.
@@ -47,16 +50,14 @@ class OptimizerMap(dict):
 
 
 def _serialized(identifier):
-    from . import optimizers
-
-    found = optimizers.get(identifier)
-    if isinstance(found, optimizers.ForeignOptimizer):
+    found = Registry.of_kind("optimizer").get(identifier)
+    if isinstance(found, ForeignOptimizer):
         name = type(found._given).__name__
         raise TypeError(f"{found} can't be inside another optimizer; give plugfit.optimizers.{name} or its configuration")
     return found._serialize()
 
 
-class LossScale:
+class _LossScale:
     """A base of LossScaleOptimizer, which leaves the settings of every optimizer to its inner optimizer."""
 
     _refused = {
@@ -94,7 +95,7 @@ class LossScale:
         return dict(settings, inner_optimizer=_serialized(config["inner_optimizer"]))
 
 
-class Multi:
+class _Multi:
     """A base of MultiOptimizer, which leaves the settings of every optimizer to its parts."""
 
     def get_config(self):
@@ -103,3 +104,7 @@ class Multi:
         given = config["optimizer_map"].get("config", config["optimizer_map"])
         parts = OptimizerMap(given["default_optimizer"], given.get("optimizer_map"))
         return {"name": config["name"], "optimizer_map": parts._serialize(), "loss_scale_factor": config["loss_scale_factor"]}
+
+
+#: The additional bases of optimizers, by class.
+OPTIMIZERS = {"LossScaleOptimizer": _LossScale, "MultiOptimizer": _Multi}

@@ -35,7 +35,7 @@ def score(y_true, y_pred, metrics, sample_weight=None):
         given = _metrics.get(identifier)
         if given is None:
             raise ValueError("a metric was expected, not None")
-        metric = given._again()
+        metric = given._fresh_copy()
         if metric._takes_values:
             metric.update_state(y_pred, sample_weight)
         else:
@@ -55,5 +55,5 @@ def _complete(column, name):
     """Returns a column as an array. A NaN is a number in a NumPy array, and a missing value in any other column."""
     array = _arrays.plain(column, name)
     if not isinstance(column, np.ndarray) and array.dtype.kind == "f" and np.isnan(array).any():
-        raise _arrays.lacking(np.isnan(array), name)
+        raise _arrays.missing_values_error(np.isnan(array), name)
     return array

@@ -9,8 +9,9 @@ import weakref
 
 import numpy as np
 
-from . import _native
-from ._component import Component, Registry
+from . import _classes, _native
+from ._component import Component
+from ._registry import Registry
 
 __all__ = ["Loss", "LossFunctionWrapper", "get", "serialize", "deserialize"]
 
@@ -28,10 +29,10 @@ class Loss(Component, _native.Loss):
     ``dtype="float64"``). It inherits everything else except the gradient.
     """
 
-    _beside = ("dtype",)
+    _extra_arguments = ("dtype",)
 
     @classmethod
-    def _told(cls, identifier, dtype):
+    def _native_identifier(cls, identifier, dtype):
         if dtype is None:
             return identifier
         if not isinstance(identifier, dict):
@@ -40,20 +41,17 @@ class Loss(Component, _native.Loss):
         # The native loss computes in float64 if requested. Results are converted to any other dtype in this module.
         return {**identifier, "config": {**config, "dtype": dtype} if dtype == "float64" else config}
 
-    #: A method of some classes that refuses more shapes than the formula does.
-    _check = None
-
     #: The arguments of an instance of a user's class.
-    _written_with = None
+    _user_arguments = None
 
     def __new__(cls, *args, **kwargs):
         if cls._spec is None and cls.call is not Loss.call:
-            return cls._written(args, kwargs)
+            return cls._from_user_class(args, kwargs)
         return Component.__new__(cls, *args, **kwargs)
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None, *args, **kwargs):
         # __new__ has initialised the instance. It reads the arguments of a user's class by their names.
-        if self._written_with is None:
+        if self._user_arguments is None:
             return
         if (reduction or "none") != self.reduction:
             raise TypeError(f"{type(self).__name__}.__init__ must have an argument `reduction`, to pass on")
@@ -61,54 +59,54 @@ class Loss(Component, _native.Loss):
             self._name = name
 
     @classmethod
-    def _written(cls, args, kwargs):
+    def _from_user_class(cls, args, kwargs):
         bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
         bound.apply_defaults()
         rest = [parameter.name for parameter in bound.signature.parameters.values() if parameter.kind is parameter.VAR_KEYWORD]
         given = {**bound.arguments, **{key: value for name in rest for key, value in bound.arguments[name].items()}}
         name = given.get("name") or _snake_case(cls.__name__)
         config = {"name": name, "reduction": given.get("reduction", "sum_over_batch_size")}
-        made = again = None
+        reference = recreated = None
 
         def call(y_true, y_pred):
-            nonlocal again
+            nonlocal recreated
             # A compiled model may be the only user of the loss, and refers to this function, not to the loss.
-            loss = made() or again
+            loss = reference() or recreated
             if loss is None:
-                loss = again = cls(*args, **kwargs)
+                loss = recreated = cls(*args, **kwargs)
             return loss.call(y_true, y_pred)
 
         call._is_of_a_class = True
-        loss = cls._of({"config": config}, call, given.get("dtype"))
-        loss.__class__, loss._written_with = cls, (args, kwargs)
-        made = weakref.ref(loss)
+        loss = cls._from_identifier({"config": config}, call, given.get("dtype"))
+        loss.__class__, loss._user_arguments = cls, (args, kwargs)
+        reference = weakref.ref(loss)
         return loss
 
     def __reduce__(self):
-        if self._written_with is None:
+        if self._user_arguments is None:
             return super().__reduce__()
-        args, kwargs = self._written_with
+        args, kwargs = self._user_arguments
         return functools.partial(type(self), *args, **kwargs), ()
 
     def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
         """Returns the loss of a batch. Weights and the mask broadcast to the values as in Keras."""
-        if self._check is not None:
-            self._check(y_true, y_pred)
+        self._check(y_true, y_pred)
         value = super().__call__(y_true, y_pred, sample_weight, mask)
         return value if self._given_dtype in (None, "float32") else value.astype(_numpy_dtype(self._given_dtype))
 
     def gradient(self, y_true, y_pred, sample_weight=None, mask=None):
         """Returns the gradient of the reduced loss (of the sum without reduction) with respect to y_pred, in its
         shape."""
-        if self._check is not None:
-            self._check(y_true, y_pred)
+        self._check(y_true, y_pred)
         return super().gradient(y_true, y_pred, sample_weight, mask)
 
     def value_and_gradient(self, y_true, y_pred, sample_weight=None, mask=None):
         """Returns the loss and its gradient, computed in one pass."""
-        if self._check is not None:
-            self._check(y_true, y_pred)
+        self._check(y_true, y_pred)
         return super().value_and_gradient(y_true, y_pred, sample_weight, mask)
+
+    def _check(self, y_true, y_pred):
+        """Refuses shapes that Keras refuses, beyond those that the formula refuses."""
 
     @property
     def name(self):
@@ -124,7 +122,7 @@ class Loss(Component, _native.Loss):
         """Returns the values without reduction."""
         unreduced = self.__dict__.get("_unreduced")
         if unreduced is None:
-            unreduced = self._unreduced = type(self)._of(_with_reduction(self, "none"), self._function, self._given_dtype)
+            unreduced = self._unreduced = type(self)._from_identifier(_with_reduction(self, "none"), self._function, self._given_dtype)
         return unreduced(y_true, y_pred)
 
     @property
@@ -161,15 +159,15 @@ class LossFunctionWrapper(Loss):
     """
 
     def __new__(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
-        return cls._of_function(fn, reduction, name, dtype)
+        return cls._from_function(fn, reduction, name, dtype)
 
     def __init__(self, *args, **kwargs):
         pass
 
     @classmethod
-    def _of_function(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
+    def _from_function(cls, fn, reduction="sum_over_batch_size", name=None, dtype=None):
         name = name or getattr(fn, "__name__", type(fn).__name__)
-        return cls._of({"config": {"name": name, "reduction": reduction}}, fn, dtype)
+        return cls._from_identifier({"config": {"name": name, "reduction": reduction}}, fn, dtype)
 
     @property
     def fn(self):
@@ -181,37 +179,23 @@ class LossFunctionWrapper(Loss):
         return {"name": self.name, "reduction": self.reduction, "fn": self._function}
 
 
-_registry = Registry("loss", Loss, _native.Loss, "keras.losses", LossFunctionWrapper)
+class _Registry(Registry):
+    def get(self, identifier, dtype=None):
+        """Returns the loss for an identifier: a name, a dict as Keras serializes it, a loss or a function. None returns
+        None.
 
+        ``dtype`` overrides the dtype in the identifier.
 
-def get(identifier, dtype=None):
-    """Returns the loss for an identifier: a name, a dict as Keras serializes it, a loss or a function. None returns
-    None.
+        Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
+        """
+        loss = super().get(identifier)
+        if dtype is None or loss is None:
+            return loss
+        return type(loss)._from_identifier(loss._identifier, loss._function, dtype)
 
-    ``dtype`` overrides the dtype in the identifier.
-
-    Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
-    """
-    loss = _registry.get(identifier)
-    if dtype is None or loss is None:
-        return loss
-    return type(loss)._of(loss._identifier, loss._function, dtype)
-
-
-def serialize(loss):
-    """Returns the loss as a dict, which :func:`get` reads."""
-    return loss._serialize()
-
-
-def deserialize(config):
-    """Returns the loss that :func:`serialize` wrote."""
-    return get(config)
-
-
-def __getattr__(name):
-    if name.islower() and not name.startswith("_"):
-        return _function(name)
-    return _registry.named(name)
+    def named(self, name):
+        """Returns the class with this name, or for a name in lower case the function."""
+        return _function(name) if name.islower() and not name.startswith("_") else super().named(name)
 
 
 def _function(name):
@@ -229,8 +213,13 @@ def _function(name):
     return function
 
 
-def __dir__():
-    return sorted(set(__all__) | set(_registry.names()))
+_registry = _Registry("loss", Loss, _native.Loss, "keras.losses", LossFunctionWrapper, _classes.LOSSES)
+get, deserialize = _registry.get, _registry.deserialize
 
 
-_registry.make_standard()
+def serialize(loss):
+    """Returns the loss as a dict, which :func:`get` reads. The dict doesn't contain the state."""
+    return loss._serialize()
+
+
+__getattr__, __dir__ = _registry.named, _registry.dir

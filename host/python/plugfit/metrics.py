@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import _native
-from ._component import Component, Registry
+from . import _classes, _native
+from ._component import Component
+from ._registry import Registry
 
 __all__ = ["Metric", "MeanMetricWrapper", "get", "serialize", "deserialize"]
 
@@ -22,10 +23,7 @@ class Metric(Component, _native.Metric):
     transfer the state between processes.
     """
 
-    _beside = ("dtype",)
-
-    def __new__(cls, *args, **kwargs):
-        return Component.__new__(cls, *args, **kwargs)
+    _extra_arguments = ("dtype",)
 
     def __call__(self, *args, **kwargs):
         """Updates the state with a batch and returns the result."""
@@ -69,10 +67,10 @@ class Metric(Component, _native.Metric):
         """Returns every setting under Keras's keys."""
         return dict(super().get_config(), dtype=self.dtype)
 
-    def _saved(self):
+    def _get_pickle_state(self):
         return self.get_state()
 
-    def _go_on(self, saved):
+    def _set_pickle_state(self, saved):
         self.set_state(saved)
 
 
@@ -81,11 +79,11 @@ class MeanMetricWrapper(Metric):
     arrays."""
 
     def __new__(cls, fn, name=None, dtype=None):
-        return cls._of_function(fn, name, dtype)
+        return cls._from_function(fn, name, dtype)
 
     @classmethod
-    def _of_function(cls, fn, name=None, dtype=None):
-        return cls._of({"config": {"name": name or getattr(fn, "__name__", type(fn).__name__)}}, fn, dtype)
+    def _from_function(cls, fn, name=None, dtype=None):
+        return cls._from_identifier({"config": {"name": name or getattr(fn, "__name__", type(fn).__name__)}}, fn, dtype)
 
     def get_config(self):
         """Returns the settings, including a function itself."""
@@ -94,16 +92,8 @@ class MeanMetricWrapper(Metric):
         return super().get_config()
 
 
-_registry = Registry("metric", Metric, _native.Metric, "keras.metrics", MeanMetricWrapper)
-
-
-def get(identifier):
-    """Returns the metric for an identifier: a name (also of a loss), a dict as Keras serializes it, a metric or a
-    function. None returns None.
-
-    Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
-    """
-    return _registry.get(identifier)
+_registry = Registry("metric", Metric, _native.Metric, "keras.metrics", MeanMetricWrapper, _classes.METRICS)
+get, deserialize = _registry.get, _registry.deserialize
 
 
 def serialize(metric):
@@ -111,17 +101,4 @@ def serialize(metric):
     return metric._serialize()
 
 
-def deserialize(config):
-    """Returns the metric that :func:`serialize` wrote."""
-    return get(config)
-
-
-def __getattr__(name):
-    return _registry.named(name)
-
-
-def __dir__():
-    return sorted(set(__all__) | set(_registry.names()))
-
-
-_registry.make_standard()
+__getattr__, __dir__ = _registry.named, _registry.dir

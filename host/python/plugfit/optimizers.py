@@ -7,10 +7,11 @@ import warnings
 
 import numpy as np
 
-from . import _arrays, _config, _native, schedules
-from ._component import Component, Registry
+from . import _arrays, _config, _native, _nested, schedules
+from ._component import Component
 from ._foreign import ForeignOptimizer
 from ._nested import OptimizerMap
+from ._registry import Registry
 
 __all__ = ["Optimizer", "OptimizerMap", "ForeignOptimizer", "get", "serialize", "deserialize"]
 
@@ -24,9 +25,6 @@ class Optimizer(Component, _native.Optimizer):
     """
 
     _silent_keys = ("dtype", "lr", "decay", "jit_compile", "is_legacy_optimizer")
-
-    def __new__(cls, *args, **kwargs):
-        return Component.__new__(cls, *args, **kwargs)
 
     def apply(self, grads, params, names=None):
         """Updates the parameters by one step.
@@ -95,7 +93,7 @@ class Optimizer(Component, _native.Optimizer):
             try:
                 re.compile(word)
             except (re.error, TypeError, RecursionError, OverflowError) as error:
-                raise ValueError(f"{word!r} is no regular expression, in var_names of exclude_from_weight_decay: {error}") from None
+                raise ValueError(f"{word!r} isn't a regular expression, in var_names of exclude_from_weight_decay: {error}") from None
         names = [_name_of(variable) for variable in var_list or ()]
         added = [(True, name) for name in names] + [(False, word) for word in words]
         self._excluded = list(self.__dict__.get("_excluded", ())) + added
@@ -148,17 +146,17 @@ class Optimizer(Component, _native.Optimizer):
         """Creates an optimizer without steps that has the same exclusions, learning rate and settings, except
         ``settings``."""
         config = {**self.get_config(), **settings}
-        other = type(self)._of({"class_name": self._spec["class_name"], "config": config} if settings else self._identifier)
+        other = type(self)._from_identifier({"class_name": self._spec["class_name"], "config": config} if settings else self._identifier)
         other._excluded = list(self.__dict__.get("_excluded", ()))
         if not isinstance(self._rate(), dict) and other.learning_rate != self.learning_rate:
             other.learning_rate = self.learning_rate
         return other
 
-    def _saved(self):
+    def _get_pickle_state(self):
         own = self.__dict__
         return {"state": self.get_state(), "excluded": own.get("_excluded", []), "names": own.get("_names")}
 
-    def _go_on(self, saved):
+    def _set_pickle_state(self, saved):
         self._excluded, self._names = saved["excluded"], saved.get("names")
         self.set_state(saved["state"])
 
@@ -167,22 +165,24 @@ def _name_of(variable):
     return variable if isinstance(variable, str) else getattr(variable, "path", None) or variable.name
 
 
-_registry = Registry("optimizer", Optimizer, _native.Optimizer, "keras.optimizers", None)
+class _Registry(Registry):
+    def get(self, identifier):
+        """Returns the optimizer for an identifier: a name, a dict as Keras serializes it, or an optimizer. Optimizers
+        of torch.optim and Keras are wrapped. None returns None.
+
+        Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
+        """
+        if isinstance(identifier, ForeignOptimizer):
+            return identifier
+        if hasattr(identifier, "param_groups") and hasattr(identifier, "defaults"):
+            return ForeignOptimizer(identifier)
+        if not isinstance(identifier, type) and _config.is_keras(identifier) and hasattr(identifier, "apply_gradients"):
+            return ForeignOptimizer(identifier)
+        return super().get(identifier)
 
 
-def get(identifier):
-    """Returns the optimizer for an identifier: a name, a dict as Keras serializes it, or an optimizer. Optimizers of
-    torch.optim and Keras are wrapped. None returns None.
-
-    Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
-    """
-    if isinstance(identifier, ForeignOptimizer):
-        return identifier
-    if hasattr(identifier, "param_groups") and hasattr(identifier, "defaults"):
-        return ForeignOptimizer(identifier)
-    if not isinstance(identifier, type) and _config.is_keras(identifier) and hasattr(identifier, "apply_gradients"):
-        return ForeignOptimizer(identifier)
-    return _registry.get(identifier)
+_registry = _Registry("optimizer", Optimizer, _native.Optimizer, "keras.optimizers", bases=_nested.OPTIMIZERS)
+get, deserialize = _registry.get, _registry.deserialize
 
 
 def serialize(optimizer):
@@ -190,17 +190,4 @@ def serialize(optimizer):
     return optimizer._serialize()
 
 
-def deserialize(config):
-    """Returns the optimizer that :func:`serialize` wrote."""
-    return get(config)
-
-
-def __getattr__(name):
-    return _registry.named(name)
-
-
-def __dir__():
-    return sorted(set(__all__) | set(_registry.names()))
-
-
-_registry.make_standard()
+__getattr__, __dir__ = _registry.named, _registry.dir

@@ -7,16 +7,14 @@ import operator
 import numpy as np
 
 from . import _config, _native
-from ._component import Component, Registry
+from ._component import Component
+from ._registry import Registry
 
 __all__ = ["Schedule", "get", "serialize", "deserialize"]
 
 
 class Schedule(Component, _native.Schedule):
     """A learning-rate schedule: ``schedule(step)`` returns the learning rate of a step, counted from 0."""
-
-    def __new__(cls, *args, **kwargs):
-        return Component.__new__(cls, *args, **kwargs)
 
     def __call__(self, step):
         """Returns the learning rate of step number ``step`` as a float. A negative step counts as 0."""
@@ -36,35 +34,18 @@ def _whole(step):
     return max(whole, 0)
 
 
-_registry = Registry("schedule", Schedule, _native.Schedule, "keras.optimizers.schedules", None)
-
-
-def get(identifier):
-    """Returns the schedule for an identifier: a name, a dict as Keras serializes it, or a schedule."""
-    return _registry.get(identifier)
+_registry = Registry("schedule", Schedule, _native.Schedule, "keras.optimizers.schedules")
+get, deserialize = _registry.get, _registry.deserialize
 
 
 def serialize(schedule):
-    """Returns the schedule as a dict, which :func:`get` reads."""
+    """Returns the schedule as a dict, which :func:`get` reads. The dict doesn't contain the state."""
     return schedule._serialize()
 
 
-def deserialize(config):
-    """Returns the schedule that :func:`serialize` wrote."""
-    return get(config)
+__getattr__, __dir__ = _registry.named, _registry.dir
 
 
 def as_keras(identifier):
     """Returns a schedule's serialized form as Keras writes it."""
     return _config.plain(get(identifier)._serialize())
-
-
-def __getattr__(name):
-    return _registry.named(name)
-
-
-def __dir__():
-    return sorted(set(__all__) | set(_registry.names()))
-
-
-_registry.make_standard()

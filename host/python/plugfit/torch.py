@@ -34,7 +34,7 @@ class _Reduced(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y_pred, loss, y_true, sample_weight, mask):
         if any(ctx.needs_input_grad[2:4]):
-            raise NotImplementedError("a loss has a gradient for y_pred alone: give y_true and sample_weight with .detach()")
+            raise NotImplementedError("a loss has a gradient for y_pred alone: pass y_true.detach() and sample_weight.detach()")
         arrays = (_array(y_true), _array(y_pred), _array(sample_weight), _array(mask))
         if ctx.needs_input_grad[0] and loss.reduction != "none":
             value, derivatives = loss.value_and_gradient(*arrays)
@@ -162,7 +162,7 @@ class Metric:
     ``sync()``."""
 
     def __init__(self, identifier):
-        self.metric = _metrics.get(identifier)._again()
+        self.metric = _metrics.get(identifier)._fresh_copy()
         #: The state of this rank alone, while the metric has the merged state of all ranks.
         self._own = None
 

@@ -42,7 +42,7 @@ impl<'py> Borrowed<'py> {
             return Ok(borrowed);
         }
         if object.is_none() {
-            return Err(PyTypeError::new_err(format!("{name} is None, which is no array of numbers")));
+            return Err(PyTypeError::new_err(format!("{name} is None, which isn't an array of numbers")));
         }
         let array = plain(object, name)?;
         let refused = || PyTypeError::new_err(format!("{name} can't be read as an array of numbers"));
@@ -129,11 +129,11 @@ fn plain<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyA
 }
 
 /// A float32 array in C order, borrowed for writing.
-pub struct Written<'py> {
+pub struct BorrowedMut<'py> {
     array: Bound<'py, PyUntypedArray>,
 }
 
-impl<'py> Written<'py> {
+impl<'py> BorrowedMut<'py> {
     /// Borrows an array for writing.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl<'py> Written<'py> {
                 && flags & numpy::npyffi::NPY_ARRAY_WRITEABLE != 0
         });
         match array {
-            Some(array) => Ok(Written { array: array.clone() }),
+            Some(array) => Ok(BorrowedMut { array: array.clone() }),
             None => Err(PyTypeError::new_err(format!(
                 "{name} is written in place: it must be a writeable float32 array in C order"
             ))),
@@ -181,16 +181,16 @@ impl<'py> Written<'py> {
 }
 
 /// An input of a component: the dtypes that it accepts, and memory for the conversion of others.
-pub struct Lender {
+pub struct InputConverter {
     accepted: Accepted,
     conversions: Conversions,
     is_mask: bool,
 }
 
-impl Lender {
+impl InputConverter {
     /// Creates a converter for an input that accepts these dtypes.
     pub fn new(accepted: Accepted) -> Self {
-        Lender { accepted, conversions: Conversions::default(), is_mask: false }
+        InputConverter { accepted, conversions: Conversions::default(), is_mask: false }
     }
 
     /// Creates a converter for weights.
@@ -200,7 +200,7 @@ impl Lender {
 
     /// Creates a converter for masks.
     pub fn of_mask() -> Self {
-        Lender { is_mask: true, ..Self::new(Accepted::u8()) }
+        InputConverter { is_mask: true, ..Self::new(Accepted::u8()) }
     }
 
     /// Returns the values as a tensor, converted if necessary.
@@ -208,7 +208,7 @@ impl Lender {
     /// # Errors
     /// Returns an error if the array has too many axes, or contains a number that is too large for a conversion to
     /// float32.
-    pub fn lend<'l>(&'l mut self, values: &'l Values<'_>, name: &str) -> plugfit::Result<Tensor<'l>> {
+    pub fn convert<'l>(&'l mut self, values: &'l Values<'_>, name: &str) -> plugfit::Result<Tensor<'l>> {
         values.check(name)?;
         self.conversions.forget();
         if self.is_mask {

@@ -38,13 +38,15 @@ pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult
     raised.map_or(Ok(result), Err)
 }
 
-/// Returns an identifier for a function, with the host's keys (name, reduction) as JSON.
-pub fn loss(function: &Bound<'_, PyAny>, keys: &str) -> PyResult<Identifier> {
+/// Returns the identifier in a JSON text, or one for a function; the text then contains the host's keys (name,
+/// reduction).
+pub fn identifier(text: &str, function: Option<&Bound<'_, PyAny>>) -> PyResult<Identifier> {
+    let Some(function) = function else { return crate::host::identifier(text) };
     let gradient = function.getattr_opt("gradient")?.map(Bound::unbind);
     let callable = Callable { function: function.clone().unbind(), gradient };
     let instance = plugfit_api::instance::loss(callable);
     let mut identifier = Identifier::instance(Component::Loss(instance.into()));
-    if let Value::Object(keys) = crate::host::json_of(keys)? {
+    if let Value::Object(keys) = crate::host::json_of(text)? {
         for (key, value) in keys {
             identifier = identifier.with(key, value);
         }
@@ -159,11 +161,15 @@ impl Callable {
         output: &mut LossOutput<'_, F>,
     ) -> plugfit_api::Result<LossTotals> {
         let (_, values) = call::<F>(&self.function, inputs)?;
+        if values.is_empty() && !inputs.y_pred()?.is_empty() {
+            return Err(Error::input("the function returned no values"));
+        }
         let mut totals = LossTotals { count: values.len() as f64, ..LossTotals::default() };
         for (i, &value) in values.iter().enumerate() {
-            let weight = output.upstream(i).exact();
+            // The host refuses another number of values than before.
+            let weight = output.upstream.map_or(1.0, |upstream| upstream.get(i).map_or(0.0, |weight| weight.to_f64()));
             if weight != 0.0 {
-                totals.value += value.exact() * weight;
+                totals.value += value.to_f64() * weight;
                 totals.weight += weight;
             }
         }

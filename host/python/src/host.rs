@@ -72,14 +72,8 @@ pub fn json_of(text: &str) -> PyResult<Value> {
 }
 
 /// Returns the kind with this name.
-pub fn kind(name: &str) -> PyResult<Kind> {
-    match name {
-        "loss" => Ok(Kind::Loss),
-        "metric" => Ok(Kind::Metric),
-        "optimizer" => Ok(Kind::Optimizer),
-        "schedule" => Ok(Kind::Schedule),
-        _ => Err(PyValueError::new_err(format!("{name} is no kind of component"))),
-    }
+fn kind(name: &str) -> PyResult<Kind> {
+    Kind::from_name(name).ok_or_else(|| PyValueError::new_err(format!("{name} is no kind of component")))
 }
 
 fn description(package: &str, kind: Kind, component: &plugfit::plugin::Component) -> String {

@@ -3,6 +3,7 @@
 //! The package's Python files add the interface of Keras: classes by name, `get`, and configurations as dicts.
 
 mod arrays;
+mod batch;
 mod callable;
 mod error;
 mod fork;
@@ -17,11 +18,11 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
-/// Runs the program `plugfit` and returns its exit status. The first argument is the program's name. `begun_by` is the
-/// command that starts the program again, for its worker processes.
+/// Runs the program `plugfit` and returns its exit status. The first argument is the program's name.
+/// `restart_command` is the command that starts the program again, for its worker processes.
 #[pyfunction]
-fn run_program(py: Python<'_>, arguments: Vec<OsString>, begun_by: Vec<OsString>) -> u8 {
-    plugfit::cli::set_program(begun_by);
+fn run_program(py: Python<'_>, arguments: Vec<OsString>, restart_command: Vec<OsString>) -> u8 {
+    plugfit::cli::set_program(restart_command);
     py.detach(|| {
         plugfit::worker_main_of(arguments.iter().skip(1).cloned());
         plugfit::cli::run(arguments)

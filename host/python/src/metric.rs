@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde_json::{Map, Value};
 
-use crate::arrays::{Borrowed, Lender};
+use crate::batch::{Batch, BatchConverter};
 use crate::callable;
 use crate::error::Raise;
 use crate::fork;
@@ -24,8 +24,12 @@ const MARK: &[u8] = b"plugfit\0";
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Metric {
     identifier: Identifier,
+    #[pyo3(get)]
     name: String,
+    #[pyo3(get, name = "_full_name")]
     full_name: String,
+    /// Whether the metric takes `values` instead of targets and predictions.
+    #[pyo3(get, name = "_takes_values")]
     takes_values: bool,
     /// The configuration as JSON. It is outside of the lock, because a Python function that the locked metric calls may
     /// request it.
@@ -37,10 +41,7 @@ pub struct Metric {
 
 struct Inner {
     metric: component::Metric,
-    y_true: Lender,
-    y_pred: Lender,
-    weight: Lender,
-    mask: Lender,
+    converter: BatchConverter,
 }
 
 impl Metric {
@@ -68,17 +69,14 @@ impl Metric {
     #[new]
     #[pyo3(signature = (identifier, callable=None))]
     fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
-        let identifier = match callable {
-            None => crate::host::identifier(identifier)?,
-            Some(function) => callable::loss(&function, identifier)?,
-        };
+        let identifier = callable::identifier(identifier, callable.as_ref())?;
         let host = host()?;
         let metric = fork::run(py, || host.metric(identifier.clone())).or_raise()?;
         let info = metric.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
         let takes_values = info.inputs == ["values"];
-        let y_pred = Lender::new(declared(if takes_values { "values" } else { "y_pred" }));
-        let y_true = Lender::new(declared("y_true"));
+        let y_pred = declared(if takes_values { "values" } else { "y_pred" });
+        let converter = BatchConverter::new(declared("y_true"), y_pred, Accepted::f32());
         let (full_name, config) = (metric.full_name(), metric.get_config().or_raise()?);
         Ok(Metric {
             name: metric.name().to_owned(),
@@ -87,7 +85,7 @@ impl Metric {
             full_name,
             takes_values,
             identifier,
-            inner: Mutex::new(Inner { metric, y_true, y_pred, weight: Lender::of_weight(), mask: Lender::of_mask() }),
+            inner: Mutex::new(Inner { metric, converter }),
         })
     }
 
@@ -110,28 +108,16 @@ impl Metric {
             let y_true = y_true.ok_or_else(|| missing("y_true"))?;
             (Some(y_true), y_pred.ok_or_else(|| missing("y_pred"))?, sample_weight)
         };
-        let of_pred = match mask {
-            None => crate::loss::keras_mask(y_pred)?,
-            Some(mask) => Some(mask.clone()),
-        };
-        let y_true = y_true.map(|y_true| Borrowed::new(y_true, "y_true")).transpose()?;
-        let y_pred = Borrowed::new(y_pred, if self.takes_values { "values" } else { "y_pred" })?;
-        let weight = weight.map(|weight| Borrowed::new(weight, "sample_weight")).transpose()?;
-        let mask = of_pred.map(|mask| Borrowed::new(&mask, "mask")).transpose()?;
-        let (y_true, y_pred) = (y_true.as_ref().map(Borrowed::values), y_pred.values());
-        let (weight, mask) = (weight.as_ref().map(Borrowed::values), mask.as_ref().map(Borrowed::values));
+        let y_pred = (y_pred, if self.takes_values { "values" } else { "y_pred" });
+        let batch = Batch::new(y_true, y_pred, weight, mask)?;
+        let values = batch.values();
         let updated = callable::run(py, || {
             let mut inner = self.lock();
-            let inner = &mut *inner;
-            let y_pred = inner.y_pred.lend(&y_pred, "y_pred")?;
-            let weight = weight.as_ref().map(|weight| inner.weight.lend(weight, "sample_weight")).transpose()?;
-            let mask = mask.as_ref().map(|mask| inner.mask.lend(mask, "mask")).transpose()?;
-            match &y_true {
-                None => inner.metric.update_values(y_pred, weight, mask),
-                Some(y_true) => {
-                    let y_true = inner.y_true.lend(y_true, "y_true")?;
-                    inner.metric.update_state(y_true, y_pred, weight, mask)
-                }
+            let Inner { metric, converter } = &mut *inner;
+            let Batch { y_true, y_pred, weight, mask } = converter.convert(&values)?;
+            match y_true {
+                None => metric.update_values(y_pred, weight, mask),
+                Some(y_true) => metric.update_state(y_true, y_pred, weight, mask),
             }
         })?;
         updated.or_raise()
@@ -201,16 +187,6 @@ impl Metric {
         set.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    #[getter]
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    #[getter]
-    fn _full_name(&self) -> &str {
-        &self.full_name
-    }
-
     /// Whether the metric is the mean of the values of a loss or a function.
     #[getter]
     fn _is_of_loss(&self, py: Python<'_>) -> bool {
@@ -225,12 +201,6 @@ impl Metric {
             Direction::Minimize => Some("minimize"),
             Direction::Neither => None,
         }
-    }
-
-    /// Whether the metric takes `values` instead of targets and predictions.
-    #[getter]
-    fn _takes_values(&self) -> bool {
-        self.takes_values
     }
 
     /// Returns the configuration as JSON.

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 use serde_json::{Value, json};
 
-use crate::arrays::{Borrowed, Lender};
+use crate::arrays::{Borrowed, InputConverter};
 use crate::callable;
 use crate::error::Raise;
 use crate::fork;
@@ -68,7 +68,7 @@ fn identifier(object: &Bound<'_, PyAny>) -> PyResult<Identifier> {
     } else if let Ok(optimizer) = object.cast::<Optimizer>() {
         Ok(optimizer.get().identifier())
     } else {
-        Err(PyTypeError::new_err(format!("{object} is no identifier")))
+        Err(PyTypeError::new_err(format!("{object} isn't an identifier")))
     }
 }
 
@@ -115,8 +115,8 @@ fn array(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Array> {
     // uint64 isn't listed, so it is converted to the first dtype, int64.
     let dtypes = ["int64", "float32", "float64", "int32", "uint8"];
     let accepted = plugfit::compile::Accepted::declared("", &[], &[], &dtypes);
-    let mut lender = Lender::new(accepted);
-    let tensor: Tensor<'_> = lender.lend(&values, name).or_raise()?;
+    let mut converter = InputConverter::new(accepted);
+    let tensor: Tensor<'_> = converter.convert(&values, name).or_raise()?;
     let array = if let Some(numbers) = tensor.as_slice::<f32>() {
         Array::F32(Rows::new(numbers.to_vec(), shape).or_raise()?)
     } else if let Some(numbers) = tensor.as_slice::<f64>() {
@@ -376,8 +376,8 @@ impl Model {
     fn _set_weight(&self, py: Python<'_>, path: &str, values: &Bound<'_, PyAny>) -> PyResult<()> {
         let rows = Borrowed::new(values, path)?;
         let values = rows.values();
-        let mut lender = Lender::of_weight();
-        let numbers = lender.lend(&values, path).or_raise()?;
+        let mut converter = InputConverter::of_weight();
+        let numbers = converter.convert(&values, path).or_raise()?;
         let (numbers, given) = (numbers.as_slice::<f32>().unwrap_or_default(), rows.shape());
         let set: plugfit::Result<()> = self.with(py, |inner| {
             let network = inner.network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;

@@ -1,6 +1,5 @@
 //! The Python class of optimizers.
 
-use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use plugfit::component::{self, OptimizerState};
@@ -13,7 +12,7 @@ use pyo3::types::PyBytes;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::arrays::{Borrowed, Lender, Written};
+use crate::arrays::{Borrowed, BorrowedMut, InputConverter};
 use crate::error::Raise;
 use crate::fork;
 use crate::host::host;
@@ -22,7 +21,9 @@ use crate::host::host;
 #[pyclass(subclass, frozen, module = "plugfit._native")]
 pub struct Optimizer {
     identifier: Identifier,
+    #[pyo3(get)]
     name: String,
+    #[pyo3(get, name = "_full_name")]
     full_name: String,
     inner: Mutex<Inner>,
 }
@@ -30,7 +31,7 @@ pub struct Optimizer {
 struct Inner {
     optimizer: component::Optimizer,
     /// The conversion of each parameter's gradient.
-    gradients: Vec<Lender>,
+    gradients: Vec<InputConverter>,
     /// A state to restore as soon as the optimizer is built.
     pending: Option<OptimizerState>,
 }
@@ -104,7 +105,7 @@ impl Optimizer {
                 }
                 inner.pending = None;
             }
-            inner.gradients.resize_with(values.len(), Lender::of_weight);
+            inner.gradients.resize_with(values.len(), InputConverter::of_weight);
             Ok(())
         })
         .or_raise()
@@ -119,7 +120,7 @@ impl Optimizer {
     ) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
-        let places: Vec<_> = written.iter().map(Written::bytes).collect();
+        let places: Vec<_> = written.iter().map(BorrowedMut::bytes).collect();
         // A gradient that shares memory with a parameter is copied, since parameters are borrowed mutably.
         let copy_if_shared = |grad: Borrowed<'py>| {
             let bytes = grad.bytes();
@@ -145,15 +146,15 @@ impl Optimizer {
             }
         }
         let gradient_values: Vec<_> = borrowed.iter().map(|grad| grad.as_ref().map(Borrowed::values)).collect();
-        let mut values: Vec<&mut [f32]> = written.iter_mut().map(Written::values).collect();
+        let mut values: Vec<&mut [f32]> = written.iter_mut().map(BorrowedMut::values).collect();
         fork::run(py, || {
             let mut inner = self.lock();
             let Inner { optimizer, gradients, .. } = &mut *inner;
             let gradients: Vec<Option<&[f32]>> = gradient_values
                 .iter()
                 .zip(gradients)
-                .map(|(grad, lender)| {
-                    let tensor = grad.as_ref().map(|grad| lender.lend(grad, "a gradient")).transpose()?;
+                .map(|(grad, converter)| {
+                    let tensor = grad.as_ref().map(|grad| converter.convert(grad, "a gradient")).transpose()?;
                     Ok(tensor.and_then(|tensor| tensor.as_slice::<f32>()))
                 })
                 .collect::<plugfit::Result<_>>()?;
@@ -166,7 +167,7 @@ impl Optimizer {
     fn _finalize(&self, py: Python<'_>, params: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
-        let mut values: Vec<&mut [f32]> = written.iter_mut().map(Written::values).collect();
+        let mut values: Vec<&mut [f32]> = written.iter_mut().map(BorrowedMut::values).collect();
         fork::run(py, || self.lock().optimizer.finalize(&mut values)).or_raise()
     }
 
@@ -224,16 +225,6 @@ impl Optimizer {
         .or_raise()
     }
 
-    #[getter]
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    #[getter]
-    fn _full_name(&self) -> &str {
-        &self.full_name
-    }
-
     /// Returns the configuration as JSON.
     fn _config(&self, py: Python<'_>) -> PyResult<String> {
         let config = py.detach(|| self.lock().optimizer.get_config());
@@ -245,10 +236,10 @@ impl Optimizer {
 ///
 /// # Errors
 /// Raises an error if a parameter can't be written in place, or if two of them share memory.
-fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<Written<'py>>> {
-    let written: Vec<Written<'py>> =
-        params.iter().zip(names).map(|(param, name)| Written::new(param, name)).collect::<PyResult<_>>()?;
-    let mut places: Vec<_> = written.iter().map(Written::bytes).filter(|place| !place.is_empty()).collect();
+fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<BorrowedMut<'py>>> {
+    let written: Vec<BorrowedMut<'py>> =
+        params.iter().zip(names).map(|(param, name)| BorrowedMut::new(param, name)).collect::<PyResult<_>>()?;
+    let mut places: Vec<_> = written.iter().map(BorrowedMut::bytes).filter(|place| !place.is_empty()).collect();
     places.sort_by_key(|place| place.start);
     match places.windows(2).any(|pair| pair[0].end > pair[1].start) {
         true => Err(PyValueError::new_err("two of the parameters share memory")),
@@ -258,14 +249,14 @@ fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<
 
 /// Writes a state as a safetensors file: a tensor per slot, and one each for the step count and the learning rate.
 fn write(state: &OptimizerState) -> plugfit::Result<Vec<u8>> {
-    let mut tensors: Vec<(String, Dtype, Cow<'_, [u8]>)> = vec![("steps".into(), Dtype::U64, bytes(&[state.steps]))];
+    let mut tensors = vec![("steps".to_owned(), Dtype::U64, state.steps.to_le_bytes().to_vec())];
     if let Some(rate) = state.learning_rate {
-        tensors.push(("learning_rate".into(), Dtype::F64, bytes(&[rate])));
+        tensors.push(("learning_rate".into(), Dtype::F64, rate.to_le_bytes().to_vec()));
     }
     for (name, values) in &state.tensors {
         tensors.push(match values {
-            SlotValues::Single(values) => (format!("slot {name}"), Dtype::F32, bytes(values)),
-            SlotValues::Double(values) => (format!("slot {name}"), Dtype::F64, bytes(values)),
+            SlotValues::Single(values) => (format!("slot {name}"), Dtype::F32, bytes(values, f32::to_le_bytes)),
+            SlotValues::Double(values) => (format!("slot {name}"), Dtype::F64, bytes(values, f64::to_le_bytes)),
         });
     }
     let views = tensors.iter().map(|(name, dtype, bytes)| {
@@ -276,23 +267,9 @@ fn write(state: &OptimizerState) -> plugfit::Result<Vec<u8>> {
     safetensors::serialize(views, None).map_err(|error| Error::failure(error.to_string()))
 }
 
-/// A number that can be written as little-endian bytes.
-trait Bytes: Copy {
-    fn append(self, bytes: &mut Vec<u8>);
-}
-macro_rules! bytes_of {
-    ($($number:ty),*) => {$(impl Bytes for $number {
-        fn append(self, bytes: &mut Vec<u8>) {
-            bytes.extend_from_slice(&self.to_le_bytes());
-        }
-    })*};
-}
-bytes_of!(f32, f64, u64);
-
-fn bytes<T: Bytes>(numbers: &[T]) -> Cow<'static, [u8]> {
-    let mut bytes = Vec::with_capacity(size_of_val(numbers));
-    numbers.iter().for_each(|number| number.append(&mut bytes));
-    Cow::Owned(bytes)
+/// Returns the concatenated bytes of each number.
+fn bytes<T: Copy, const N: usize>(numbers: &[T], to_bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    numbers.iter().map(|&number| to_bytes(number)).collect::<Vec<_>>().into_flattened()
 }
 
 /// Reads a state from a safetensors file.

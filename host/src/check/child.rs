@@ -31,11 +31,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// Creates the record of one test.
-    fn of(report: Report) -> Self {
-        Record { reports: vec![report], ..Record::default() }
-    }
-
     /// Creates the record of tests that all failed for the same reason.
     pub fn of_failure(tests: usize, what: &str) -> Self {
         Record { reports: vec![Report::of_failure(what); tests], ..Record::default() }
@@ -48,10 +43,10 @@ impl Record {
 }
 
 /// The separator of the tests in the argument `--child`.
-pub const AND: char = ',';
+pub const TEST_SEPARATOR: char = ',';
 
 /// The environment variable with the path of the record.
-pub const RECORD: &str = "PLUGFIT_CHECK_RECORD";
+pub const RECORD_VARIABLE: &str = "PLUGFIT_CHECK_RECORD";
 
 /// Runs tests in this process, which the parent started for them: reads the nonce from stdin, and writes the record at
 /// the end.
@@ -59,7 +54,8 @@ pub const RECORD: &str = "PLUGFIT_CHECK_RECORD";
 /// # Errors
 /// Returns an error if no parent started this process, or if the record can't be written.
 pub fn serve(file: &Path, paths: &str, seed: u64, options: &LoadOptions) -> Result<()> {
-    let record_path = std::env::var_os(RECORD).ok_or_else(|| Error::usage("--child is for `plugfit check` itself"))?;
+    let record_path =
+        std::env::var_os(RECORD_VARIABLE).ok_or_else(|| Error::usage("--child is for `plugfit check` itself"))?;
     leftover_processes::end_with_parent();
     let mut nonce = String::new();
     std::io::stdin().lock().read_line(&mut nonce).map_err(|error| Error::failure(error.to_string()))?;
@@ -69,7 +65,7 @@ pub fn serve(file: &Path, paths: &str, seed: u64, options: &LoadOptions) -> Resu
         return Err(Error::usage("--child is for `plugfit check` itself"));
     }
     leftover_processes::adopt();
-    let tests: Vec<String> = paths.split(AND).map(str::to_owned).collect();
+    let tests: Vec<String> = paths.split(TEST_SEPARATOR).map(str::to_owned).collect();
     let mut record = match paths {
         LOAD => load(file, options),
         _ => Record { reports: run(file, &tests, seed, options, true), ..Record::default() },
@@ -102,7 +98,7 @@ pub fn load(file: &Path, options: &LoadOptions) -> Record {
             }
             for kind in crate::plugin::Kind::ALL {
                 let has = plugin.manifest().components.iter().any(|component| component.kind() == Some(kind));
-                if let (true, Some(why)) = (has, plugin.missing(kind)) {
+                if let (true, Some(why)) = (has, plugin.unusable_reason(kind)) {
                     report.failures.push(format!("its {} can't be used: {why}", kind.plural()));
                 }
             }
@@ -112,7 +108,7 @@ pub fn load(file: &Path, options: &LoadOptions) -> Record {
             is_loaded = true;
         }
     }
-    Record { is_loaded, ..Record::of(report) }
+    Record { is_loaded, reports: vec![report], ..Record::default() }
 }
 
 /// Returns the report for a file that was refused.
@@ -149,12 +145,12 @@ pub fn run(file: &Path, paths: &[String], seed: u64, options: &LoadOptions, is_c
     }
     host.add_builtin();
     if let Some((kind, _)) = &case.component
-        && let Some(why) = crate::plugin::Kind::from_name(kind).and_then(|kind| plugin.missing(kind))
+        && let Some(why) = crate::plugin::Kind::from_name(kind).and_then(|kind| plugin.unusable_reason(kind))
     {
         return all(format!("can't be used: {why}"));
     }
     match plugin.subject(host.callbacks(), seed) {
-        Ok(subject) if is_child => testing::run(subject.telling_parent(), &manifest, &cases),
+        Ok(subject) if is_child => testing::run(subject.reporting_to_parent(), &manifest, &cases),
         Ok(subject) => testing::run(subject, &manifest, &cases),
         Err(error) => all(error.to_string()),
     }

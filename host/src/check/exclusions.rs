@@ -41,7 +41,7 @@ impl Exclusions {
         let text =
             std::fs::read_to_string(path).map_err(|error| Error::usage(format!("cannot read {shown}: {error}")))?;
         let file: File = toml::from_str(&text).map_err(|error| {
-            Error::usage(format!("{shown} can't be understood: {}", error.message()))
+            Error::usage(format!("{shown} can't be parsed: {}", error.message()))
                 .hint("it has entries [[exclude]] with test = \"…\" and reason = \"…\"")
         })?;
         if let Some(entry) = file.exclude.iter().find(|entry| entry.reason.trim().is_empty()) {

@@ -24,8 +24,9 @@ pub use exclusions::Exclusions;
 pub use pattern::Pattern;
 use plugfit_api::testing::{Case, Report, Saved};
 use serde_json::Value;
-pub use show::{Format, shown};
+pub use show::{Format, formatted};
 
+use crate::files::{write_atomically, write_npy_header};
 use crate::plugin::LoadOptions;
 use crate::text::shell_word;
 use crate::{Error, Result};
@@ -37,7 +38,7 @@ use target::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The test passed.
-    Held,
+    Passed,
     /// The test passed with a warning.
     Warned,
     /// The test wasn't run; the notes say why.
@@ -126,15 +127,14 @@ impl Checker {
         }
         let cases: Vec<Case> =
             target.cases(&manifest).into_iter().filter(|case| self.is_selected(&case.path())).collect();
-        let groups: Vec<&[Case]> = cases.chunk_by(Case::goes_with).collect();
-        let mut verdicts: Vec<Option<Verdict>> = Vec::new();
+        let groups: Vec<&[Case]> = cases.chunk_by(Case::shares_process_with).collect();
+        let mut verdicts: Vec<Vec<Verdict>> = Vec::new();
         if self.is_selected(LOAD) || load.outcome == Outcome::Failed {
             seen(&load);
-            verdicts.push(Some(load));
+            verdicts.push(vec![load]);
         }
         let before = verdicts.len();
-        verdicts.resize(before + groups.len(), None);
-        let verdicts: Vec<Vec<Verdict>> = verdicts.into_iter().map(|verdict| verdict.into_iter().collect()).collect();
+        verdicts.resize(before + groups.len(), Vec::new());
         let (next, verdicts, failure) = (AtomicUsize::new(0), Mutex::new(verdicts), Mutex::new(None));
         let work = || {
             loop {
@@ -181,7 +181,7 @@ impl Checker {
         let target = Target::of(file);
         let manifest = target
             .manifest(&self.options)
-            .map_err(|refusal| Error::failure(format!("{}: {}", crate::text::of_path(file), refusal.line())))?;
+            .map_err(|refusal| Error::failure(format!("{}: {}", crate::text::printable_path(file), refusal.line())))?;
         let cases = target.cases(&manifest).into_iter().map(|case| (case.path(), case.test.about));
         Ok([(LOAD.to_owned(), ABOUT_LOAD)]
             .into_iter()
@@ -238,7 +238,7 @@ impl Checker {
             ([_, ..], None) => Outcome::Failed,
             _ if report.notes.iter().any(|note| note.starts_with("not tried")) => Outcome::NotTried,
             _ if !report.warnings.is_empty() => Outcome::Warned,
-            _ => Outcome::Held,
+            _ => Outcome::Passed,
         };
         let arrays = match (&self.failures, outcome) {
             (Some(folder), Outcome::Failed) => save_arrays(
@@ -266,9 +266,11 @@ fn save_arrays(folder: &Path, arrays: &[Saved]) -> Vec<PathBuf> {
     let write = |array: &Saved| {
         std::fs::create_dir_all(folder).ok()?;
         let path = folder.join(format!("{}.npy", array.name));
-        let values = array.values();
-        let write = |writer: &mut dyn std::io::Write| crate::data::write_npy_doubles(writer, &array.shape, &values);
-        crate::files::write_atomically(&path, write).ok()?;
+        let write = |writer: &mut dyn std::io::Write| {
+            write_npy_header(writer, "<f8", &array.shape)?;
+            array.values().iter().try_for_each(|value| writer.write_all(&value.to_le_bytes()))
+        };
+        write_atomically(&path, write).ok()?;
         Some(path)
     };
     arrays.iter().filter_map(write).collect()

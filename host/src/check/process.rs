@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use plugfit_api::testing;
 
-use super::child::{AND, RECORD, Record};
+use super::child::{RECORD_VARIABLE, Record, TEST_SEPARATOR};
 use super::leftover_processes;
 use crate::{Error, Result};
 
@@ -50,10 +50,10 @@ pub fn run(
         .arg("check")
         .args(arguments)
         .arg("--child")
-        .arg(tests.join(&AND.to_string()))
+        .arg(tests.join(&TEST_SEPARATOR.to_string()))
         .arg("--memory")
         .arg((limits.memory >> 20).to_string());
-    command.arg("--").arg(file).env(RECORD, &path);
+    command.arg("--").arg(file).env(RECORD_VARIABLE, &path);
     command.stdin(Stdio::piped()).stdout(to(&out)?).stderr(to(&err)?);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -75,12 +75,12 @@ pub fn run(
             // Threads and globals end after the record is written, and may still crash.
             if !ended.is_some_and(|status| status.success()) {
                 record.from_outside = true;
-                record.fail(&format!("after all was done, {end}"));
+                record.fail(&format!("after the tests, {end}"));
             }
             record
         }
         None => {
-            leftover_processes::kill_those_with(RECORD, &path);
+            leftover_processes::kill_those_with(RECORD_VARIABLE, &path);
             Record { from_outside: true, ..Record::of_failure(tests.len(), &end) }
         }
     };
@@ -153,7 +153,7 @@ fn shortened(line: &str) -> String {
 /// Describes how a child ended.
 fn death(ended: Option<ExitStatus>, limits: Limits, printed: &str) -> String {
     let how = match ended {
-        None => format!("didn't come back within {:?}", limits.time),
+        None => format!("didn't return within {:?}", limits.time),
         Some(status) => status_in_words(status),
     };
     // The last message of the runtime is more specific than a signal: a stack overflow, a failed allocation.
@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn the_death_of_a_child_is_described_by_the_message_of_the_runtime() {
         let limits = Limits { time: Duration::from_secs(10), memory: 1 << 30 };
-        assert_eq!(death(None, limits, "noise\n"), "didn't come back within 10s (noise)");
+        assert_eq!(death(None, limits, "noise\n"), "didn't return within 10s (noise)");
         let printed = "\nthread 'main' has overflowed its stack\nfatal runtime error: stack overflow, aborting\n";
         assert!(death(None, limits, printed).contains("overflowed its stack"));
-        assert_eq!(death(None, limits, &format!("{}\n", testing::GUARDED)), "didn't come back within 10s");
+        assert_eq!(death(None, limits, &format!("{}\n", testing::GUARDED)), "didn't return within 10s");
     }
 
     #[cfg(unix)]

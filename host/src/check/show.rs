@@ -6,24 +6,24 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Outcome, Verdict};
-use crate::text::{of_path, one_line};
+use crate::text::{printable_line, printable_path};
 
 /// How verdicts are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Text for a terminal
+    /// Text for a terminal.
     #[default]
     Text,
-    /// One JSON object per line
+    /// One JSON object per line.
     Json,
-    /// JUnit XML, for a CI server
+    /// JUnit XML, for a CI server.
     Junit,
-    /// Tables for a pull request
+    /// Tables for a pull request.
     Markdown,
 }
 
 /// Formats the verdicts on several files.
-pub fn shown(files: &[(&Path, Vec<Verdict>)], format: Format) -> String {
+pub fn formatted(files: &[(&Path, Vec<Verdict>)], format: Format) -> String {
     match format {
         Format::Text => text(files),
         Format::Json => {
@@ -41,9 +41,9 @@ fn count(verdicts: &[Verdict], outcome: Outcome) -> usize {
 /// Returns a summary such as "3 of 40 tests fail, 1 excluded".
 fn summary(verdicts: &[Verdict]) -> String {
     let (failed, all) = (count(verdicts, Outcome::Failed), verdicts.len());
-    let holds = count(verdicts, Outcome::Held) + count(verdicts, Outcome::Warned);
+    let holds = count(verdicts, Outcome::Passed) + count(verdicts, Outcome::Warned);
     let mut text = match (failed, holds, all) {
-        (0, _, 0) => "no test of it is wanted".to_owned(),
+        (0, _, 0) => "no test is selected".to_owned(),
         (0, 1, 1) => "the 1 test holds".to_owned(),
         (0, _, _) if holds == all => format!("all {all} tests hold"),
         (0, _, _) => format!("{holds} of {all} tests hold"),
@@ -64,7 +64,7 @@ fn summary(verdicts: &[Verdict]) -> String {
 fn finding(verdict: &Verdict) -> Option<(&'static str, Vec<String>)> {
     let Verdict { report, reason, .. } = verdict;
     Some(match verdict.outcome {
-        Outcome::Held => return None,
+        Outcome::Passed => return None,
         Outcome::Failed => ("FAIL", report.failures.clone()),
         Outcome::Excluded => ("excluded", reason.iter().cloned().chain(report.failures.clone()).collect()),
         Outcome::NotTried => ("not tried", Vec::new()),
@@ -75,7 +75,7 @@ fn finding(verdict: &Verdict) -> Option<(&'static str, Vec<String>)> {
 fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
     let mut text = String::new();
     for (file, verdicts) in files {
-        let _ = writeln!(text, "{}   {}", of_path(file), summary(verdicts));
+        let _ = writeln!(text, "{}   {}", printable_path(file), summary(verdicts));
         let mut not_tried: Vec<(&str, &str)> = Vec::new();
         for verdict in verdicts {
             let Some((word, lines)) = finding(verdict) else { continue };
@@ -92,7 +92,7 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
             // A failure may contain several lines of text from a plug-in. Each is indented, so that it can't be
             // mistaken for a line of the program.
             lines.iter().flat_map(|line| line.lines()).for_each(|line| {
-                let _ = writeln!(text, "              {}", one_line(line));
+                let _ = writeln!(text, "              {}", printable_line(line));
             });
             if verdict.outcome == Outcome::Failed {
                 let _ = writeln!(text, "            again:  {}", verdict.repeat);
@@ -102,7 +102,7 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
             }
         }
         for (component, why) in not_tried {
-            let why = one_line(why.strip_prefix("not tried: ").unwrap_or(why));
+            let why = printable_line(why.strip_prefix("not tried: ").unwrap_or(why));
             let _ = writeln!(text, "  not tried {component}   {why}");
         }
     }
@@ -112,7 +112,7 @@ fn text(files: &[(&Path, Vec<Verdict>)]) -> String {
 /// Returns a verdict as JSON.
 fn object(verdict: &Verdict) -> Value {
     let outcome = match verdict.outcome {
-        Outcome::Held => "held",
+        Outcome::Passed => "held",
         Outcome::Warned => "warned",
         Outcome::NotTried => "not_tried",
         Outcome::Excluded => "excluded",
@@ -152,7 +152,7 @@ fn junit(files: &[(&Path, Vec<Verdict>)]) -> String {
         let _ = writeln!(
             text,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{skipped}\" time=\"{time:.3}\">",
-            xml(&of_path(file)),
+            xml(&printable_path(file)),
             verdicts.len(),
             count(verdicts, Outcome::Failed)
         );
@@ -167,8 +167,8 @@ fn junit(files: &[(&Path, Vec<Verdict>)]) -> String {
             );
             let lines = |lines: &[String]| xml(&lines.join("\n"));
             let _ = match verdict.outcome {
-                Outcome::Held | Outcome::Warned if verdict.report.warnings.is_empty() => writeln!(text, "/>"),
-                Outcome::Held | Outcome::Warned => {
+                Outcome::Passed | Outcome::Warned if verdict.report.warnings.is_empty() => writeln!(text, "/>"),
+                Outcome::Passed | Outcome::Warned => {
                     writeln!(text, "><system-out>{}</system-out></testcase>", lines(&verdict.report.warnings))
                 }
                 Outcome::NotTried => {
@@ -199,7 +199,7 @@ fn markdown(files: &[(&Path, Vec<Verdict>)]) -> String {
     let mut text = String::new();
     for (file, verdicts) in files {
         let mark = if count(verdicts, Outcome::Failed) == 0 { "✅" } else { "❌" };
-        let _ = writeln!(text, "### {mark} `{}`: {}\n", of_path(file), summary(verdicts));
+        let _ = writeln!(text, "### {mark} `{}`: {}\n", printable_path(file), summary(verdicts));
         let rows: Vec<_> = verdicts
             .iter()
             .filter_map(|verdict| finding(verdict).map(|(word, lines)| (verdict, word, lines)))
@@ -247,14 +247,14 @@ mod tests {
             arrays: Vec::new(),
         };
         vec![
-            verdict("load", Outcome::Held, &[]),
+            verdict("load", Outcome::Passed, &[]),
             verdict("loss/A/gradient", Outcome::Failed, &["a | b", "gives \u{1} & <2>"]),
         ]
     }
 
     #[test]
     fn text_says_what_failed_and_how_to_repeat_it() {
-        let text = shown(&[(Path::new("lib<x>.so"), verdicts())], Format::Text);
+        let text = formatted(&[(Path::new("lib<x>.so"), verdicts())], Format::Text);
         assert!(text.starts_with("lib<x>.so   1 of 2 tests fail\n  FAIL      loss/A/gradient"), "{text}");
         assert!(text.contains("again:  plugfit check again") && !text.contains("load"), "{text}");
     }
@@ -263,21 +263,21 @@ mod tests {
     fn a_failure_of_several_lines_makes_no_line_that_looks_like_a_verdict() {
         let mut verdicts = verdicts();
         verdicts[1].report.failures = vec!["wrong\n  FAIL      load\r\u{1b}[2J".into()];
-        let text = shown(&[(Path::new("lib<x>.so"), verdicts)], Format::Text);
+        let text = formatted(&[(Path::new("lib<x>.so"), verdicts)], Format::Text);
         assert_eq!(text.lines().filter(|line| line.starts_with("  FAIL")).count(), 1, "{text}");
         assert!(!text.contains(['\u{1b}', '\r']), "{text}");
     }
 
     #[test]
     fn xml_is_well_formed_whatever_text_a_plugin_returns() {
-        let text = shown(&[(Path::new("lib<x>.so"), verdicts())], Format::Junit);
+        let text = formatted(&[(Path::new("lib<x>.so"), verdicts())], Format::Junit);
         assert!(text.contains("name=\"lib&lt;x&gt;.so\" tests=\"2\" failures=\"1\""), "{text}");
         assert!(text.contains("gives \u{fffd} &amp; &lt;2&gt;"), "{text}");
     }
 
     #[test]
     fn a_table_in_markdown_keeps_its_columns() {
-        let text = shown(&[(Path::new("lib<x>.so"), verdicts())], Format::Markdown);
+        let text = formatted(&[(Path::new("lib<x>.so"), verdicts())], Format::Markdown);
         assert!(text.contains("| FAIL | `loss/A/gradient`<br>it holds | a \\| b<br>gives"), "{text}");
     }
 }

@@ -68,7 +68,7 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
             [target] => target,
             targets => targets.iter().find(|target| outputs.get(output) == Some(&target.name))?,
         };
-        let ids = classes::of_rows(compiled, output, &target.values)?;
+        let ids = classes::row_classes(compiled, output, &target.values)?;
         let mut counts = std::collections::BTreeMap::<usize, usize>::new();
         ids.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
         let share = counts.values().copied().max()? as f64 / ids.len() as f64;
@@ -201,7 +201,7 @@ mod tests {
         let targets = Array::I32(Rows::new(ids.to_vec(), &[ids.len()]).expect("a vector"));
         let scores = scores.into_dyn();
         let ids = targets.class_ids().expect("classes");
-        let (confusion, roc) = (Confusion::new(&ids, &scores.view(), None), Roc::of(&ids, &scores.view(), None));
+        let (confusion, roc) = (Confusion::new(&ids, &scores.view(), None), Roc::per_class(&ids, &scores.view(), None));
         in_predictions(&targets, &scores.view(), (confusion.as_ref(), &roc), 2, None)
     }
 
@@ -325,7 +325,7 @@ mod tests {
                     |(row, _)| if row % 3 == 0 { high } else { 0.2 + (row % 7) as f32 / 100.0 },
                 );
             let (values, ids) = (values.into_dyn(), targets.class_ids().expect("classes"));
-            let roc = Roc::of(&ids, &values.view(), None);
+            let roc = Roc::per_class(&ids, &values.view(), None);
             in_predictions(&targets, &values.view(), (None, &roc), 2, Some(found.clone()))
         };
         assert_eq!(score(0.4), None);

@@ -5,11 +5,12 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Common, event, lock, plugins, print, short, table, warn, write};
+use super::{Common, event, plugins, print, short, table, warn, write};
 use crate::check::{self, Checker, Exclusions, Format, Outcome, Pattern};
 use crate::plugin::LoadOptions;
 use crate::{Error, Result};
@@ -82,14 +83,32 @@ pub struct Options {
     child: Option<String>,
 }
 
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Format::Text, Format::Json, Format::Junit, Format::Markdown]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Format::Text => PossibleValue::new("text").help("Text for a terminal"),
+            Format::Json => PossibleValue::new("json").help("One JSON object per line"),
+            Format::Junit => PossibleValue::new("junit").help("JUnit XML, for a CI server"),
+            Format::Markdown => PossibleValue::new("markdown").help("Tables for a pull request"),
+        })
+    }
+}
+
 fn seconds(text: &str) -> std::result::Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "it isn't a number".to_owned())?;
     if seconds > 0.0 && seconds <= 86_400.0 { Ok(seconds) } else { Err("it must be above 0, and a day at most".into()) }
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     // Each test already runs in a separate process.
-    let load = LoadOptions { isolate: None, ..plugins::options(common, None, lock::here(common, None, None)?)? };
+    let load = LoadOptions {
+        isolate: None,
+        ..plugins::options(common, None, plugins::applicable_locks(common, None, None)?)?
+    };
     if let (Some(test), [file]) = (&options.child, &options.files[..]) {
         check::limit_memory(options.memory << 20)?;
         return check::serve(file, test, options.seed, &load);
@@ -118,7 +137,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let mut files = Vec::new();
     for file in &paths {
         if let Some(bar) = &bar {
-            bar.set_prefix(crate::text::of_path(file));
+            bar.set_prefix(crate::text::printable_path(file));
         }
         let verdicts = checker.check(file, &|verdict| {
             if let Some(bar) = &bar {
@@ -131,7 +150,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    let text = check::shown(&files, format);
+    let text = check::formatted(&files, format);
     match format {
         Format::Text | Format::Markdown => print(&text),
         Format::Json | Format::Junit => write(&text),
@@ -140,7 +159,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let tests: Vec<&str> = all().map(|verdict| verdict.path.as_str()).collect();
     if let (Some(file), []) = (&options.exclude, &options.only[..]) {
         for test in checker.exclusions.unused(&tests) {
-            let (file, test) = (crate::text::of_path(file), test.to_string());
+            let (file, test) = (crate::text::printable_path(file), test.to_string());
             warn(&format!("{file} excludes \"{test}\", and there is no such test: remove the entry"), common.json);
         }
     }
@@ -162,7 +181,7 @@ fn stable_path(options: &Options, path: &Path) -> Result<PathBuf> {
     if !options.in_process {
         return Ok(path.to_owned());
     }
-    std::path::absolute(path).map_err(|error| Error::usage(format!("{}: {error}", crate::text::of_path(path))))
+    std::path::absolute(path).map_err(|error| Error::usage(format!("{}: {error}", crate::text::printable_path(path))))
 }
 
 fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
@@ -175,7 +194,7 @@ fn list(options: &Options, checker: &Checker, format: Format) -> Result<()> {
             tests.iter().for_each(|(path, about)| event("test", json!({"file": file, "test": path, "about": about})));
         } else {
             if options.files.len() > 1 {
-                print(&format!("{}\n", crate::text::of_path(file)));
+                print(&format!("{}\n", crate::text::printable_path(file)));
             }
             let rows: Vec<Vec<String>> = tests.into_iter().map(|(path, about)| vec![path, about.to_owned()]).collect();
             print(&table::aligned(&rows, 0));

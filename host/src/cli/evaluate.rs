@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, absolute, event, in_pool, kept, print, table, warn};
+use super::{Common, absolute, event, in_pool, print, saved_run, table, warn};
 use crate::Result;
 use crate::train::Trainer;
 
@@ -23,11 +23,11 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    let mut kept = kept::open(&options.run, common)?;
-    let dataset = if options.data.is_empty() { kept.own_data()? } else { kept.schema().read(&options.data)? };
-    let mut compiled = kept.compiled()?;
-    let mut trainer = Trainer::new(&mut kept.network, &mut compiled, &dataset)?;
-    kept::warn_of_functions(&kept.record, common);
+    let mut run = saved_run::open(&options.run, common)?;
+    let dataset = if options.data.is_empty() { run.validation_data()? } else { run.schema().read(&options.data)? };
+    let mut compiled = run.compiled()?;
+    let mut trainer = Trainer::new(&mut run.network, &mut compiled, &dataset)?;
+    saved_run::warn_of_functions(&run.record, common);
     let logs = in_pool(|| trainer.evaluate(&dataset, options.batch_size, &|| false))?;
     for crash in trainer.take_crashes() {
         warn(&crash.to_string(), common.json);

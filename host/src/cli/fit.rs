@@ -7,18 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::ending::Ending;
 use super::progress::{self, Reporter};
 use super::resumed::Resumed;
-use super::{Common, absolute, chance, event, in_pool, kept, lock, plugins, short, warn, working_folder};
+use super::summary::Summary;
+use super::{Common, absolute, chance, event, in_pool, plugins, saved_run, short, warn, working_folder};
 use crate::compile::{Compile, Compiled};
 use crate::data::LoadedData;
 use crate::files::name_of;
 use crate::network::{Network, Sequential};
 use crate::report::{Confusion, Report, Roc};
-use crate::train::{
-    Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, callbacks, checkpoint, classes,
-};
+use crate::train::callbacks::{self, Callback};
+use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, checkpoint, classes};
 use crate::{Error, Host, Result};
 
 #[derive(Args)]
@@ -44,131 +43,193 @@ pub struct Options {
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let resumed = options.resume.as_deref().map(Resumed::open).transpose()?;
     let mut file = match (&resumed, &options.file) {
-        (Some(resumed), _) => kept::file_of(&resumed.folder, &resumed.record)?,
+        (Some(resumed), _) => saved_run::run_file(&resumed.folder, &resumed.record)?,
         (None, Some(file)) => RunFile::read(file)?,
         (None, None) => return Err(Error::usage("name a run's file, or a run with --resume")),
     };
     for assignment in &options.set {
         file.set(assignment)?;
     }
-    run_file(&file, resumed, options, common).map_err(|error| file.located(error))
+    train_file(&file, resumed, options, common).map_err(|error| file.located(error))
 }
 
-fn run_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common: &Common) -> Result<()> {
+fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, common: &Common) -> Result<()> {
     let runs = working_folder()?.join("runs");
     if let Some(path) = &options.out {
         // The folder is created later, and only if the data and the plug-ins can be loaded.
         RunFolder::check(path, options.overwrite)?;
     }
-    let (data, layers, compile, fit_config) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
+    let (data, layers, compile, fit) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
     let data = data.absolute(file.folder())?;
     let previous = resumed.as_ref().map(|resumed| resumed.record.clone());
     // The locks are read before plug-in code runs, because it may change the working directory.
-    let locks = lock::here(common, Some(file), previous.as_ref().and_then(|previous| previous.lock.as_deref()))?;
+    let trained_under = previous.as_ref().and_then(|previous| previous.lock.as_deref());
+    let locks = plugins::applicable_locks(common, Some(file), trained_under)?;
     let lock = locks.first().map(|lock| name_of(lock.path()));
     let host = plugins::host(common, file, locks)?;
     plugins::warn_of_refusals(&host, common);
     file.check_infinite(&host)?;
-    let compiled = host.compile(compile.clone())?;
-    drop(compiled);
-    let loaded = match &resumed {
-        Some(resumed) => data.load_again(file.folder(), &resumed.record.schema)?,
+    // Reports misspelled names before the data are loaded.
+    host.compile(compile.clone()).map(drop)?;
+    let loaded = match &previous {
+        Some(previous) => data.load_again(file.folder(), &previous.schema)?,
         None => data.load(file.folder())?,
     };
-    let mut network = Sequential::new(&layers, loaded.train.inputs().row_shape(), fit_config.seed)?;
-    let compile = Compile { outputs: network.output_names().to_vec(), ..compile };
-    let mut compiled = host.compile(compile)?;
+    let mut network = Sequential::new(&layers, loaded.train.inputs().row_shape(), fit.seed)?;
+    let mut compiled = host.compile(Compile { outputs: network.output_names().to_vec(), ..compile })?;
     let stop = stop_at_interrupt(&host);
-    let history = &mut History::default();
-
     let config = json!({
         "plugins": file.plugins()?.iter().map(|path| name_of(path)).collect::<Vec<_>>(),
         "require_signed": file.require_signed()? || common.require_signed,
         "data": data,
         "network": layers.to_json(),
         "compile": compiled.get_compile_config()?,
-        "fit": fit_config,
+        "fit": fit,
     });
     let mut trainer = Trainer::new(&mut network, &mut compiled, &loaded.train)?;
     trainer.prepare()?;
     for note in loaded.notes.iter().chain(trainer.compiled().notes()) {
         warn(note, common.json);
     }
-    let mut callbacks = callbacks::read(&host, &fit_config.callbacks)?;
+    let mut callbacks = callbacks::read(&host, &fit.callbacks)?;
     // The program shows its own progress bar.
     callbacks.retain(|callback| callback.name() != "ProgressBar");
-    let mut folder = match (resumed, &options.out, &options.file) {
-        (Some(resumed), ..) => {
+    let (folder, history) = match resumed {
+        Some(resumed) => {
             check_plugins(&resumed.record, &host, common)?;
-            *history = resumed.restore(&mut trainer, &mut callbacks)?;
+            let history = resumed.restore(&mut trainer, &mut callbacks)?;
             if resumed.folder.work() != resumed.folder.path() {
-                let text = format!("the run goes on with the replacement in {}", short(resumed.folder.work()));
+                let text = format!("the run continues in the replacement, {}", short(resumed.folder.work()));
                 warn(&text, common.json);
             }
-            resumed.folder
+            (resumed.folder, history)
         }
-        (None, Some(path), _) => RunFolder::create(path, options.overwrite)?,
-        (None, None, file) => RunFolder::create_next(&runs, &run_name(file.as_deref().unwrap_or(Path::new("run"))))?,
+        None => (create_folder(options, &runs)?, History::default()),
     };
     let record = RunRecord { lock, ..record(&host, config, &loaded) };
-    let record = if let Some(previous) = previous { kept::gone_on(record, previous) } else { record };
+    let record = if let Some(previous) = previous { saved_run::resumed_record(record, previous) } else { record };
     if let Err(error) = folder.write_record(&record) {
         return Err(discard_run(folder, error));
     }
-    start(&host, &trainer, &loaded, &fit_config, common);
+    start(&record, &trainer, &loaded, &fit, common);
+    let mut run = Run { host: &host, loaded: &loaded, fit: &fit, trainer, callbacks, folder, history };
+    match run.train(stop, common) {
+        Err(error) if run.trainer.batches() == 0 => Err(discard_run(run.folder, error)),
+        result => run.end(result, common),
+    }
+}
 
-    let mut reporter: Box<dyn Reporter> = progress::reporter(common.json, &trainer, &loaded, stop);
-    let result = in_pool(|| {
-        let sets = (&loaded.train, loaded.validation.as_ref());
-        let mut fit = Fit { config: &fit_config, callbacks: &mut callbacks, folder: Some(&folder) };
-        fit.run(&mut trainer, sets, history, reporter.watch())
-    });
-    reporter.finish();
-    let result = match result {
-        Err(error) if trainer.batches() == 0 => {
-            return Err(discard_run(folder, error));
+fn create_folder(options: &Options, runs: &Path) -> Result<RunFolder> {
+    match &options.out {
+        Some(path) => RunFolder::create(path, options.overwrite),
+        None => RunFolder::create_next(runs, &run_name(options.file.as_deref().unwrap_or(Path::new("run")))),
+    }
+}
+
+/// A run that is ready to train.
+struct Run<'r> {
+    host: &'r Host,
+    loaded: &'r LoadedData,
+    fit: &'r FitConfig,
+    trainer: Trainer<'r>,
+    callbacks: Vec<Box<dyn Callback>>,
+    folder: RunFolder,
+    history: History,
+}
+
+impl Run<'_> {
+    fn train(&mut self, stop: Arc<AtomicBool>, common: &Common) -> Result<Ended> {
+        let mut reporter: Box<dyn Reporter> = progress::reporter(common.json, &self.trainer, self.loaded, stop);
+        let sets = (&self.loaded.train, self.loaded.validation.as_ref());
+        let mut fit = Fit { config: self.fit, callbacks: &mut self.callbacks, folder: Some(&self.folder) };
+        let result = in_pool(|| fit.run(&mut self.trainer, sets, &mut self.history, reporter.watch()));
+        reporter.finish();
+        result
+    }
+
+    /// Saves the run, and reports how it ended.
+    fn end(mut self, result: Result<Ended>, common: &Common) -> Result<()> {
+        self.save(&result)?;
+        let result = result.and_then(|ended| Ok((ended, self.report()?)));
+        let (work, path) = (self.folder.work(), self.folder.path());
+        let mut kept = format!("{} holds weights, history, report.html", short(work));
+        if work != path {
+            kept += &format!("; the run in {} is as it was", short(path));
         }
-        result => result,
-    };
-    if result.is_err() {
-        // After a failure the state may be inconsistent: restore the last checkpoint.
-        let last = folder.last_checkpoint();
-        *history = match last.exists() {
-            true => checkpoint::load(&mut trainer, &mut callbacks, &last)?,
-            false => History::default(),
+        let (ended, chance) = result.map_err(|error| error.with("kept", kept.clone()))?;
+        match ended {
+            Ended::Done => {}
+            Ended::Early { epoch, reason } => warn(&format!("ended in epoch {epoch}: {reason}"), common.json),
+            Ended::Stopped { epoch, batch } => {
+                return Err(Error::interrupted(format!("stopped in epoch {epoch}, after batch {batch}"))
+                    .with("kept", kept)
+                    .hint(format!("continue with `plugfit fit --resume {}`", short(path))));
+            }
+        }
+        let Run { history, callbacks, .. } = &self;
+        let (compiled, validated) = (self.trainer.compiled(), self.loaded.validation.is_some());
+        Summary { history, compiled, callbacks, validated, chance, kept: &kept }.show(common.json);
+        Ok(())
+    }
+
+    fn save(&mut self, result: &Result<Ended>) -> Result<()> {
+        if result.is_err() {
+            // After a failure the state may be inconsistent: restore the last checkpoint.
+            let last = self.folder.last_checkpoint();
+            self.history = match last.exists() {
+                true => checkpoint::load(&mut self.trainer, &mut self.callbacks, &last)?,
+                false => History::default(),
+            };
+        }
+        self.folder.write_progress(self.trainer.network(), &self.history)?;
+        // A run that a callback ended may have NaN weights; it doesn't replace another run.
+        let is_complete = matches!(result, Ok(Ended::Done | Ended::Early { .. }));
+        if is_complete && has_finite_weights(self.trainer.network()) {
+            self.folder.replace()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the report. Returns a warning if the run is no better than chance.
+    fn report(&mut self) -> Result<Option<String>> {
+        let Run { host, loaded, trainer, folder, history, .. } = self;
+        let data = loaded.validation.as_ref().unwrap_or(&loaded.train);
+        let (mut confusion, mut roc) = (None, Vec::new());
+        let mut chance = chance::in_history(history, trainer.compiled(), trainer.network().output_names(), data);
+        // Data on disk aren't read once more for the report.
+        if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
+            let scores = trainer.predict(data.inputs(), 256)?;
+            if let (Some(ids), [scores]) = (classes::row_classes(trainer.compiled(), 0, &target.values), &scores[..]) {
+                let names = target.class_names.as_deref();
+                confusion = Confusion::new(&ids, &scores.view(), names);
+                roc = Roc::per_class(&ids, &scores.view(), names);
+            }
+            if let [scores] = &scores[..] {
+                let (found, epochs) = ((confusion.as_ref(), &roc[..]), history.epochs.len());
+                chance = chance::in_predictions(&target.values, &scores.view(), found, epochs, chance);
+            }
+        }
+        let (_, record) = RunFolder::open(folder.work())?;
+        let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
+        let summary = [
+            (loaded.source.clone(), loaded.description.clone()),
+            ("network".into(), trainer.network().summary()),
+            ("compiled".into(), compiled_line(trainer.compiled())),
+            ("time".into(), format!("{} epochs in {seconds:.2} s", history.epochs.len())),
+            ("plugfit".into(), format!("{} with {} plug-ins", record.plugfit, host.plugins().len())),
+        ];
+        let title = folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let report = Report {
+            title,
+            summary: summary.into(),
+            history,
+            confusion,
+            roc,
+            plugins: &record.plugins,
+            config: &record.config,
         };
-    }
-    folder.write_progress(trainer.network(), history)?;
-    // A run that a callback ended may have NaN weights; it doesn't replace another run.
-    if matches!(result, Ok(Ended::Done | Ended::Early { .. })) && has_finite_weights(trainer.network()) {
-        folder.replace()?;
-    }
-    let result = match result {
-        Ok(ended) => report(&host, &mut trainer, &loaded, history, &folder).map(|chance| (ended, chance)),
-        Err(error) => Err(error),
-    };
-    let mut kept = format!("{} holds weights, history, report.html", short(folder.work()));
-    if folder.work() != folder.path() {
-        kept += &format!("; the run in {} is as it was", short(folder.path()));
-    }
-    let (ended, chance) = result.map_err(|error| error.with("kept", kept.clone()))?;
-    let (compiled, validated) = (trainer.compiled(), loaded.validation.is_some());
-    let ending = Ending { history, compiled, callbacks: &callbacks, validated, chance, kept: &kept };
-    match ended {
-        Ended::Done => {
-            ending.show(common.json);
-            Ok(())
-        }
-        Ended::Early { epoch, reason } => {
-            warn(&format!("ended in epoch {epoch}: {reason}"), common.json);
-            ending.show(common.json);
-            Ok(())
-        }
-        Ended::Stopped { epoch, batch } => {
-            Err(Error::interrupted(format!("stopped in epoch {epoch}, after batch {batch}"))
-                .with("kept", kept)
-                .hint(format!("go on with `plugfit fit --resume {}`", short(folder.path()))))
-        }
+        report.write(folder.work())?;
+        Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.inputs)))
     }
 }
 
@@ -184,56 +245,9 @@ fn discard_run(folder: RunFolder, error: Error) -> Error {
     }
 }
 
-/// Writes the report. Returns a warning if the run is no better than chance.
-fn report(
-    host: &Host,
-    trainer: &mut Trainer<'_>,
-    loaded: &LoadedData,
-    history: &History,
-    folder: &RunFolder,
-) -> Result<Option<String>> {
-    let data = loaded.validation.as_ref().unwrap_or(&loaded.train);
-    let (mut confusion, mut roc) = (None, Vec::new());
-    let mut chance = chance::in_history(history, trainer.compiled(), trainer.network().output_names(), data);
-    // Data on disk aren't read once more for the report.
-    if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
-        let scores = trainer.predict(data.inputs(), 256)?;
-        if let (Some(ids), [scores]) = (classes::of_rows(trainer.compiled(), 0, &target.values), &scores[..]) {
-            let names = target.class_names.as_deref();
-            confusion = Confusion::new(&ids, &scores.view(), names);
-            roc = Roc::of(&ids, &scores.view(), names);
-        }
-        if let [scores] = &scores[..] {
-            let (found, epochs) = ((confusion.as_ref(), &roc[..]), history.epochs.len());
-            chance = chance::in_predictions(&target.values, &scores.view(), found, epochs, chance);
-        }
-    }
-    let (_, record) = RunFolder::open(folder.work())?;
-    let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
-    let summary = [
-        (loaded.source.clone(), loaded.description.clone()),
-        ("network".into(), trainer.network().summary()),
-        ("compiled".into(), compiled_line(trainer.compiled())),
-        ("time".into(), format!("{} epochs in {seconds:.2} s", history.epochs.len())),
-        ("plugfit".into(), format!("{} with {} plug-ins", record.plugfit, host.plugins().len())),
-    ];
-    let title = folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let report = Report {
-        title,
-        summary: summary.into(),
-        history,
-        confusion,
-        roc,
-        plugins: &record.plugins,
-        config: &record.config,
-    };
-    report.write(folder.work())?;
-    Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.inputs)))
-}
-
 /// Checks that the plug-ins with which a resumed run began are loaded.
 fn check_plugins(record_before: &RunRecord, host: &Host, common: &Common) -> Result<()> {
-    kept::warn_of_changes(record_before, kept::digests(host), common);
+    saved_run::warn_of_changes(record_before, saved_run::digests(host), common);
     let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
     match record_before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
         None => Ok(()),
@@ -277,9 +291,9 @@ fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
         plugins: host
             .plugins()
             .iter()
-            .map(|plugin| (plugin.label().to_owned(), plugins::place(plugin.origin())))
+            .map(|plugin| (plugin.label().to_owned(), plugins::origin_text(plugin.origin())))
             .collect(),
-        digests: kept::digests(host),
+        digests: saved_run::digests(host),
         lock: None,
         config,
         schema: loaded.schema.clone(),
@@ -288,18 +302,15 @@ fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
 }
 
 /// Prints what is going to be trained, in four lines or as an event.
-fn start(host: &Host, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfig, common: &Common) {
-    let compiled = trainer.compiled();
-    let plugins: Vec<(String, String)> =
-        host.plugins().iter().map(|plugin| (plugin.label().to_owned(), plugins::place(plugin.origin()))).collect();
-    let what = compiled_line(compiled);
+fn start(record: &RunRecord, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfig, common: &Common) {
+    let what = compiled_line(trainer.compiled());
     if common.json {
         let plugins: Vec<Value> =
-            plugins.iter().map(|(plugin, from)| json!({"plugin": plugin, "from": from})).collect();
+            record.plugins.iter().map(|(plugin, from)| json!({"plugin": plugin, "from": from})).collect();
         event(
             "start",
             json!({
-                "plugfit": env!("CARGO_PKG_VERSION"),
+                "plugfit": record.plugfit,
                 "plugins": plugins,
                 "data": loaded.description,
                 "network": trainer.network().summary(),
@@ -309,8 +320,8 @@ fn start(host: &Host, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfi
         );
         return;
     }
-    let plugins: Vec<String> = plugins.iter().map(|(plugin, from)| format!("{plugin} ({from})")).collect();
-    let version = format!("plugfit {}", env!("CARGO_PKG_VERSION"));
+    let plugins: Vec<String> = record.plugins.iter().map(|(plugin, from)| format!("{plugin} ({from})")).collect();
+    let version = format!("plugfit {}", record.plugfit);
     let lines = [
         (version.as_str(), plugins.join(", ")),
         (loaded.source.as_str(), loaded.description.clone()),

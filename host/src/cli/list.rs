@@ -2,20 +2,21 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Common, absolute, event, plugins, print, short, table};
 use crate::plugin::Kind;
 use crate::plugin::find::{State, Verdict};
-use crate::text::{of_path, one_line};
+use crate::text::{printable_line, printable_path};
 use crate::train::RunFile;
 use crate::{Host, Result};
 
 #[derive(Args)]
 pub struct Options {
     /// List only components of this kind
-    kind: Option<KindName>,
+    kind: Option<Kind>,
     /// Show for each named file, and for each folder and each file in it, whether it is loaded, and why; no plug-in
     /// code runs
     #[arg(long)]
@@ -25,36 +26,27 @@ pub struct Options {
     run: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum KindName {
-    Losses,
-    Metrics,
-    Optimizers,
-    Schedules,
-}
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Kind::ALL
+    }
 
-impl KindName {
-    fn kind(self) -> Kind {
-        match self {
-            KindName::Losses => Kind::Loss,
-            KindName::Metrics => Kind::Metric,
-            KindName::Optimizers => Kind::Optimizer,
-            KindName::Schedules => Kind::Schedule,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.plural()))
     }
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.run.as_deref().map(RunFile::read).transpose()?;
     if options.why {
-        why(&plugins::shown_host_of_all(common, file.as_ref())?, common);
+        why(&plugins::host_with_refusals(common, file.as_ref())?, common);
         return Ok(());
     }
-    let host = plugins::shown_host(common, file.as_ref())?;
+    let host = plugins::host_of_manifests(common, file.as_ref())?;
     plugins::warn_of_refusals(&host, common);
     let kinds: &[Kind] = match &options.kind {
-        Some(kind) => &[kind.kind()],
-        None => &[Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule],
+        Some(kind) => std::slice::from_ref(kind),
+        None => &Kind::ALL,
     };
     components(&host, kinds, common);
     Ok(())
@@ -126,7 +118,7 @@ fn why(host: &Host, common: &Common) {
             .iter()
             .map(|file| {
                 let path = &file.path;
-                let name = path.file_name().map_or_else(|| short(path), |name| of_path(name.as_ref()));
+                let name = path.file_name().map_or_else(|| short(path), |name| printable_path(name.as_ref()));
                 let (word, reason) = describe(&file.verdict);
                 (name, word, reason)
             })
@@ -134,7 +126,7 @@ fn why(host: &Host, common: &Common) {
         let (state, why) = match &report.state {
             State::Exists => ("exists", None),
             State::Missing => ("missing", None),
-            State::Unreadable(why) => ("unreadable", Some(one_line(why).into_owned())),
+            State::Unreadable(why) => ("unreadable", Some(printable_line(why).into_owned())),
             State::Refused(refusal) => ("refused", Some(refusal.line())),
         };
         if common.json {
@@ -172,7 +164,7 @@ fn describe(verdict: &Verdict) -> (&'static str, String) {
     match verdict {
         Verdict::Loaded(plugin) => {
             let manifest = plugin.manifest();
-            let counts: Vec<String> = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule]
+            let counts: Vec<String> = Kind::ALL
                 .into_iter()
                 .filter_map(|kind| {
                     let count = manifest.components.iter().filter(|component| component.kind() == Some(kind)).count();
@@ -186,7 +178,7 @@ fn describe(verdict: &Verdict) -> (&'static str, String) {
             ("loaded", format!("{}, ABI {}: {}", plugin.label(), manifest.abi, counts.join(", ")))
         }
         Verdict::Refused(refusal) => ("refused", refusal.line()),
-        Verdict::PassedBy(why) => ("passed by", why.clone()),
-        Verdict::Same(why) => ("same", why.clone()),
+        Verdict::Ignored(why) => ("passed by", why.clone()),
+        Verdict::AlreadyLoaded(why) => ("same", why.clone()),
     }
 }

@@ -1,4 +1,4 @@
-//! `plugfit lock`: writes plugfit.lock. Also finds the locks that apply to the other subcommands.
+//! `plugfit lock`: writes plugfit.lock.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,6 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Common, absolute, event, plugins, print, short, warn, working_folder};
-use crate::files::path_of;
 use crate::plugin::find::{self, Source};
 use crate::plugin::{Lock, Locked};
 use crate::train::RunFile;
@@ -63,33 +62,4 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
 
 fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
     find::libraries(folder).map_err(|error| Error::failure(format!("cannot read {}: {error}", short(folder))))
-}
-
-/// Returns the locks that apply: those beside the run file or the saved run, and that of the working directory. A lock
-/// that comes with somebody else's run applies in addition to the user's. `trained_under` is the lock with which a
-/// saved run was trained.
-///
-/// # Errors
-/// Returns an error if there is no lock, but `--locked` or `trained_under` requires one.
-pub fn here(common: &Common, file: Option<&RunFile>, trained_under: Option<&str>) -> Result<Vec<Lock>> {
-    let beside = file.map(RunFile::beside).unwrap_or_default().iter().map(|folder| folder.join(Lock::NAME));
-    let mut paths: Vec<PathBuf> = beside.chain([working_folder()?.join(Lock::NAME)]).collect();
-    let mut seen = std::collections::HashSet::new();
-    paths.retain(|path| seen.insert(path.clone()));
-    let locks = paths.iter().filter_map(|path| Lock::at(path).transpose()).collect::<Result<Vec<_>>>()?;
-    if !locks.is_empty() {
-        return Ok(locks);
-    }
-    let looked =
-        |error: Error| error.with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "));
-    match (common.locked, trained_under) {
-        (_, Some(trained_under)) => {
-            let trained_under = short(&path_of(trained_under, Path::new("")));
-            Err(looked(Error::usage(format!("the run was trained under {trained_under}, which isn't there any more")))
-                .hint("put it back, or write a new one with `plugfit lock`: with the run's file, or with --plugins from this folder"))
-        }
-        (true, None) => Err(looked(Error::usage(format!("there is no {}", Lock::NAME)))
-            .hint("write it with `plugfit lock`: with the run's file, or from this folder")),
-        (false, None) => Ok(locks),
-    }
 }

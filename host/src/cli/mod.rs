@@ -2,11 +2,9 @@
 
 mod chance;
 mod check;
-mod ending;
 mod evaluate;
 mod fit;
 mod isolate;
-mod kept;
 mod list;
 mod lock;
 mod new;
@@ -14,8 +12,10 @@ mod plugins;
 mod predict;
 mod progress;
 mod resumed;
+mod saved_run;
 mod schema;
 mod show;
+mod summary;
 mod table;
 mod trust;
 
@@ -169,7 +169,7 @@ fn report(error: &Error, json: bool) {
             error.details().iter().map(|(label, text)| json!({"label": label, "text": text})).collect();
         event("error", json!({"message": error.message(), "details": details, "status": error.exit_code()}));
     }
-    eprintln!("error: {}", text::shown(&relative_to_working_folder(&error.to_string())));
+    eprintln!("error: {}", text::printable(&relative_to_working_folder(&error.to_string())));
 }
 
 /// Returns a parser that makes paths absolute, so that a plug-in that changes the working directory can't redirect
@@ -214,7 +214,7 @@ fn event(name: &str, fields: Value) {
 
 /// Writes text to stdout, escaped for a terminal.
 fn print(text: &str) {
-    write(&text::shown(text));
+    write(&text::printable(text));
 }
 
 /// Writes to stdout. Errors are ignored, such as a closed pipe (`| head`).
@@ -228,7 +228,7 @@ fn warn(text: &str, json: bool) {
     if json {
         event("warning", json!({"message": text}));
     } else {
-        eprintln!("warning: {}", text::shown(&relative_to_working_folder(text)));
+        eprintln!("warning: {}", text::printable(&relative_to_working_folder(text)));
     }
 }
 
@@ -238,7 +238,7 @@ fn short(path: &std::path::Path) -> String {
     let path = without_parent_parts(path);
     match here.as_deref().and_then(|here| path.strip_prefix(here).ok()) {
         Some(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
-        inside => text::of_path(inside.unwrap_or(&path)),
+        inside => text::printable_path(inside.unwrap_or(&path)),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Builds the host from the command line and the run file.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Common, lock, short, warn};
+use super::{Common, short, warn, working_folder};
+use crate::files::path_of;
 use crate::plugin::find::{self, Folder, Source, State, Verdict};
 use crate::plugin::trust::TrustedKeys;
 use crate::plugin::{LoadOptions, Lock, Origin, Refusal};
@@ -22,20 +24,20 @@ pub fn host(common: &Common, file: &RunFile, locks: Vec<Lock>) -> Result<Host> {
 ///
 /// # Errors
 /// As [`host`].
-pub fn shown_host(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    check_named_folders(host_of_manifests(common, file, true)?)
+pub fn host_of_manifests(common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    check_named_folders(read_manifests(common, file, true)?)
 }
 
-/// As [`shown_host`], but a file or a folder that is refused is only reported.
+/// As [`host_of_manifests`], but a file or a folder that is refused is only reported.
 ///
 /// # Errors
 /// Returns an error if the lock, the trusted keys or the options are invalid.
-pub fn shown_host_of_all(common: &Common, file: Option<&RunFile>) -> Result<Host> {
-    host_of_manifests(common, file, false)
+pub fn host_with_refusals(common: &Common, file: Option<&RunFile>) -> Result<Host> {
+    read_manifests(common, file, false)
 }
 
-fn host_of_manifests(common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
-    let options = options(common, file, lock::here(common, file, None)?)?;
+fn read_manifests(common: &Common, file: Option<&RunFile>, needs_named: bool) -> Result<Host> {
+    let options = options(common, file, applicable_locks(common, file, None)?)?;
     host_with(LoadOptions { manifests_only: true, ..options }, common, file, needs_named)
 }
 
@@ -84,9 +86,38 @@ pub fn options(common: &Common, file: Option<&RunFile>, locks: Vec<Lock>) -> Res
         manifests_only: false,
     };
     match options.limit() {
-        Some(limit) if load_in_place => Err(Error::usage(format!("--load-in-place can't be had with {limit}"))
+        Some(limit) if load_in_place => Err(Error::usage(format!("--load-in-place can't be used with {limit}"))
             .hint("what is loaded in place may change after it was checked")),
         _ => Ok(options),
+    }
+}
+
+/// Returns the locks that apply: those beside the run file or the saved run, and that of the working directory. A lock
+/// that comes with somebody else's run applies in addition to the user's. `trained_under` is the lock with which a
+/// saved run was trained.
+///
+/// # Errors
+/// Returns an error if there is no lock, but `--locked` or `trained_under` requires one.
+pub fn applicable_locks(common: &Common, file: Option<&RunFile>, trained_under: Option<&str>) -> Result<Vec<Lock>> {
+    let beside = file.map(RunFile::lock_folders).unwrap_or_default().iter().map(|folder| folder.join(Lock::NAME));
+    let mut paths: Vec<PathBuf> = beside.chain([working_folder()?.join(Lock::NAME)]).collect();
+    let mut seen = HashSet::new();
+    paths.retain(|path| seen.insert(path.clone()));
+    let locks = paths.iter().filter_map(|path| Lock::at(path).transpose()).collect::<Result<Vec<_>>>()?;
+    if !locks.is_empty() {
+        return Ok(locks);
+    }
+    let looked =
+        |error: Error| error.with("looked", paths.iter().map(|path| short(path)).collect::<Vec<_>>().join(", "));
+    match (common.locked, trained_under) {
+        (_, Some(trained_under)) => {
+            let trained_under = short(&path_of(trained_under, Path::new("")));
+            Err(looked(Error::usage(format!("the run was trained under {trained_under}, which isn't there any more")))
+                .hint("put it back, or write a new one with `plugfit lock`: with the run's file, or with --plugins from this folder"))
+        }
+        (true, None) => Err(looked(Error::usage(format!("there is no {}", Lock::NAME)))
+            .hint("write it with `plugfit lock`: with the run's file, or from this folder")),
+        (false, None) => Ok(locks),
     }
 }
 
@@ -121,7 +152,7 @@ pub fn warn_of_refusals(host: &Host, common: &Common) {
         let path = short(&report.folder.path);
         match (&report.state, &report.folder.source) {
             (State::Missing, Source::Flag | Source::Config(_)) => {
-                warn(&format!("there is no folder {path}"), common.json);
+                warn(&format!("there isn't a folder {path}"), common.json);
             }
             (State::Refused(refusal), source) => {
                 warn(&format!("{path} ({source}): {}", refusal.line()), common.json);
@@ -132,7 +163,7 @@ pub fn warn_of_refusals(host: &Host, common: &Common) {
 }
 
 /// Returns where a plug-in came from, for display.
-pub fn place(origin: &Origin) -> String {
+pub fn origin_text(origin: &Origin) -> String {
     match origin {
         Origin::BuiltIn => "built in".into(),
         Origin::File(path) => short(path),

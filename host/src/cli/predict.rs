@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, absolute, event, in_pool, kept, print, short};
+use super::{Common, absolute, event, in_pool, print, saved_run, short};
 use crate::data::write_predictions;
 use crate::network::Network;
 use crate::text::grouped;
@@ -33,10 +33,10 @@ pub struct Options {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     check_out(options)?;
-    let mut kept = kept::open(&options.run, common)?;
-    let inputs = kept.schema().read_inputs(&options.data)?;
-    let names = kept.network.output_names().to_vec();
-    let network = &mut kept.network;
+    let mut run = saved_run::open(&options.run, common)?;
+    let inputs = run.schema().read_inputs(&options.data)?;
+    let names = run.network.output_names().to_vec();
+    let network = &mut run.network;
     let predictions = in_pool(|| predict(network, &inputs, options.batch_size))?;
     let outputs: Vec<_> = names.iter().map(String::as_str).zip(predictions.iter().map(|array| array.view())).collect();
     write_predictions(&options.out, &outputs)?;

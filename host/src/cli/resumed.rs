@@ -31,13 +31,13 @@ impl Resumed {
         let checkpoints = [folder.checkpoint(), folder.previous_checkpoint()];
         let Some(checkpoint) = checkpoints.into_iter().find(|checkpoint| checkpoint.file_name() == path.file_name())
         else {
-            return Err(Error::usage(format!("{} is no checkpoint of a run", path.display()))
+            return Err(Error::usage(format!("{} isn't a checkpoint of a run", path.display()))
                 .hint("name the run's folder, or its checkpoint.safetensors or checkpoint-previous.safetensors"));
         };
         // The replacement of a run is stored in a subfolder.
         if fs::canonicalize(parent).ok().as_deref() != Some(folder.work()) {
             return Err(Error::usage(format!("{} is of a run that is being replaced", short(path))).hint(format!(
-                "go on with the replacement by `plugfit fit --resume {}`, or remove {} to keep the run",
+                "continue the replacement with `plugfit fit --resume {}`, or remove {} to keep the run",
                 short(folder.path()),
                 short(folder.work())
             )));
@@ -55,7 +55,7 @@ impl Resumed {
         let checkpoint = Checkpoint::read(path).map_err(|error| self.with_other(error))?;
         let history = checkpoint.restore(trainer, callbacks)?;
         if *path == previous {
-            self.folder.go_back();
+            self.folder.resume_from_previous();
         }
         Ok(history)
     }
@@ -77,7 +77,7 @@ impl Resumed {
         match other {
             Some((other, path)) => error
                 .with("other", format!("{} is whole, of epoch {}", short(&path), other.epoch()))
-                .hint(format!("go on from it with `plugfit fit --resume {}`", short(&path))),
+                .hint(format!("continue from it with `plugfit fit --resume {}`", short(&path))),
             None => error.hint("no other checkpoint is whole: begin a new run with `plugfit fit`"),
         }
     }

@@ -19,17 +19,15 @@ pub struct Options {
     run: Option<PathBuf>,
 }
 
-const KINDS: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule];
-
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.run.as_deref().map(RunFile::read).transpose()?;
-    let host = plugins::shown_host(common, file.as_ref())?;
+    let host = plugins::host_of_manifests(common, file.as_ref())?;
     let mut shown = 0;
     let mut errors = Vec::new();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         match host.find(kind, &options.name) {
             Ok((plugin, component)) => {
-                let from = format!("{} ({})", plugin.label(), plugins::place(plugin.origin()));
+                let from = format!("{} ({})", plugin.label(), plugins::origin_text(plugin.origin()));
                 if common.json {
                     event("component", json!({"kind": kind.to_string(), "plugin": from, "component": component}));
                 } else {

@@ -1,6 +1,6 @@
 //! Text in aligned columns.
 
-use crate::text::one_line;
+use crate::text::printable_line;
 
 /// Wider cells don't widen their column.
 const WIDEST: usize = 60;
@@ -8,7 +8,7 @@ const WIDEST: usize = 60;
 /// Formats rows with aligned columns, two spaces apart; the last column isn't padded. Line breaks in a cell become
 /// spaces.
 pub fn aligned(rows: &[Vec<String>], indent: usize) -> String {
-    let as_one_line = |cell: &String| one_line(&cell.replace('\n', " ")).into_owned();
+    let as_one_line = |cell: &String| printable_line(&cell.replace('\n', " ")).into_owned();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(as_one_line).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)

@@ -6,15 +6,14 @@ use ndarray::{ArrayViewD, IxDyn};
 use plugfit_api::metric::Direction;
 use serde_json::Value;
 
-use super::auto::OutputShapes;
+use super::accuracy_and_crossentropy::OutputShapes;
 use super::components::Components;
 use super::logs::{LogValue, Logs};
 use super::mean::Mean;
 use super::place::at;
 use super::plan::{self, Plan};
-use super::values::{Output, Values};
 use super::{Compile, parts};
-use crate::component::Parameter;
+use crate::component::{DtypeCache, Output, Parameter, Values};
 use crate::{Error, Result, component};
 
 /// A compiled model's optimizer, losses and metrics.
@@ -139,7 +138,7 @@ impl Compiled {
     pub fn begin_batch(&mut self, samples: usize) {
         self.batch = Some(samples);
         if let Some(plan) = &mut self.plan {
-            plan.caches.iter_mut().for_each(parts::DtypeCache::forget);
+            plan.caches.iter_mut().for_each(DtypeCache::forget);
             plan.losses.iter_mut().for_each(|part| part.value = None);
         }
     }
@@ -152,7 +151,7 @@ impl Compiled {
     /// Returns an error if no batch was begun, if nothing was built, if an array doesn't fit, or if the loss fails.
     pub fn output_loss(&mut self, index: usize, output: &Output<'_>, gradient: Option<&mut [f32]>) -> Result<f64> {
         if self.batch.is_none() {
-            return Err(Error::usage("a loss was asked for outside of a batch").hint("call begin_batch first"));
+            return Err(Error::usage("a loss was requested outside of a batch").hint("call begin_batch first"));
         }
         output.check()?;
         let scale = self.optimizer.as_ref().map_or(1.0, component::Optimizer::loss_scale);
@@ -163,17 +162,33 @@ impl Compiled {
         let mut written = false;
         let mut total = 0.0;
         for part in plan.losses.iter_mut().filter(|part| part.output == index && part.counts) {
+            if output.y_true.is_none() {
+                return Err(Error::usage(format!("the output \"{}\" has a loss and no targets", part.label))
+                    .hint("give it y_true, or null as its loss"));
+            }
+            if let Some(gradient) = &gradient {
+                let shape = output.y_pred.shape();
+                if shape.iter().product::<i64>() != gradient.len() as i64 {
+                    let message = format!("a gradient of {} numbers for y_pred of shape {shape:?}", gradient.len());
+                    return Err(Error::usage(message));
+                }
+                if !part.loss.info().differentiable {
+                    return Err(part.no_gradient());
+                }
+            }
+            let scale = part.weight * scale;
             let value = match gradient.as_deref_mut() {
                 Some(gradient) if written => {
                     more_gradient.clear();
                     more_gradient.resize(gradient.len(), 0.0);
-                    let value = part.call(output, cache, Some(&mut *more_gradient), scale)?;
+                    let value = part.loss.of_output(output, cache, Some(&mut *more_gradient), scale)?;
                     gradient.iter_mut().zip(&*more_gradient).for_each(|(sum, more)| *sum += more);
                     value
                 }
-                gradient => part.call(output, cache, gradient, scale)?,
+                gradient => part.loss.of_output(output, cache, gradient, scale)?,
             };
             written = true;
+            part.value = Some(value);
             total += part.weighted(value);
         }
         if let (false, Some(gradient)) = (written, gradient) {
@@ -192,7 +207,7 @@ impl Compiled {
         let mut total = additional;
         for part in self.plan.iter_mut().flat_map(|plan| &mut plan.losses).filter(|part| part.counts) {
             let value = part.value.take().ok_or_else(|| {
-                Error::usage(format!("the loss of output \"{}\" wasn't asked for in this batch", part.label))
+                Error::usage(format!("the loss of output \"{}\" wasn't requested in this batch", part.label))
             })?;
             part.mean.add(value, samples);
             total += part.weighted(value);
@@ -327,7 +342,7 @@ impl Compiled {
         }
         // One of several named numbers of a metric.
         let is_part =
-            |part: &&parts::MetricPart| name.strip_prefix(&part.column).is_some_and(|rest| rest.starts_with('_'));
+            |part: &&parts::CompiledMetric| name.strip_prefix(&part.column).is_some_and(|rest| rest.starts_with('_'));
         metrics().find(is_part).map(|part| part.metric.direction())
     }
 
@@ -348,7 +363,7 @@ impl Compiled {
     /// [`Isolation::continue_on_crash`](crate::plugin::Isolation::continue_on_crash).
     pub fn take_crashes(&mut self) -> Vec<Error> {
         let metrics = self.plan.iter_mut().flat_map(|plan| &mut plan.metrics);
-        metrics.filter_map(parts::MetricPart::take_crash).collect()
+        metrics.filter_map(parts::CompiledMetric::take_crash).collect()
     }
 
     /// Returns the optimizer.

@@ -50,13 +50,13 @@ impl Compile {
         }
         let per_output = |key: &str| {
             let given = PerOutput::from(config.get(key).cloned().unwrap_or_default());
-            folder.map_or_else(|| given.clone(), |folder| given.clone().seen_from(folder))
+            folder.map_or_else(|| given.clone(), |folder| given.clone().relative_to(folder))
         };
         let default = Compile::default();
         let optimizer =
             config.get("optimizer").map_or(default.optimizer, |optimizer| Identifier::from(optimizer.clone()));
         Ok(Compile {
-            optimizer: folder.map_or_else(|| optimizer.clone(), |folder| optimizer.clone().seen_from(folder)),
+            optimizer: folder.map_or_else(|| optimizer.clone(), |folder| optimizer.clone().relative_to(folder)),
             loss: per_output("loss"),
             loss_weights: loss_weights(config.get("loss_weights").unwrap_or(&Value::Null))?,
             metrics: per_output("metrics"),

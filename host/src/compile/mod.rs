@@ -4,11 +4,10 @@
 //! [`Compile`] is the configuration. [`Host::compile`](crate::Host::compile) turns it into a [`Compiled`], which
 //! computes the loss and its gradients, applies the optimizer's steps, and updates the metrics.
 
-mod auto;
+mod accuracy_and_crossentropy;
 mod compiled;
 mod components;
 mod config;
-mod convert;
 mod logs;
 mod mean;
 mod names;
@@ -18,18 +17,15 @@ mod place;
 mod plan;
 mod state;
 mod tree;
-mod values;
 
-pub use auto::OutputShapes;
+pub use accuracy_and_crossentropy::OutputShapes;
 pub use compiled::Compiled;
 pub(crate) use components::Components;
-pub use convert::{Accepted, Conversions};
 pub use logs::{LogValue, Logs};
 pub use tree::{LossWeights, PerOutput};
-pub use values::{Number, Output, Values};
 
 use crate::Identifier;
-pub use crate::component::Group;
+pub use crate::component::{Accepted, Conversions, Group, Number, Output, Values};
 
 /// The optimizer, losses and metrics to compile for a model.
 ///

@@ -1,7 +1,6 @@
 //! Assigns losses and metrics to outputs.
 
 use super::tree::{LossWeights, PerOutput, Placed};
-use crate::text::nearest;
 use crate::{Error, Result};
 
 /// The outputs of a model.
@@ -28,10 +27,7 @@ impl Outputs<'_> {
         }
         self.names.iter().position(|output| output == name).ok_or_else(|| {
             let error = Error::usage(format!("no output is called \"{name}\"")).with("in", format!("{place}.{name}"));
-            match nearest(name, self.names.iter().map(String::as_str))[..] {
-                [] => error.with("has", self.names.join(", ")),
-                ref near => error.with("near", near.join(", ")),
-            }
+            error.near_or_all(name, self.names.iter().map(String::as_str))
         })
     }
 

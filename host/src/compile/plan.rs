@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use plugfit_api::loss::LossInfo;
 
 use super::Compile;
-use super::auto::{Auto, OutputShapes, crossentropy};
+use super::accuracy_and_crossentropy::{Auto, OutputShapes, crossentropy};
 use super::components::Components;
 use super::names::{Unnamed, columns};
 use super::outputs::{LossChoice, Outputs};
-use super::parts::{CompiledLoss, DtypeCache, MetricPart};
+use super::parts::{CompiledLoss, CompiledMetric};
 use super::place::at;
 use super::tree::Placed;
+use crate::component::DtypeCache;
 use crate::identifier::ParsedIdentifier;
 use crate::text::snake_case;
 use crate::{Identifier, Result, component};
@@ -21,7 +22,7 @@ use crate::{Identifier, Result, component};
 pub(super) struct Plan {
     pub losses: Vec<CompiledLoss>,
     /// The metrics, then the weighted metrics, each in the order of the outputs.
-    pub metrics: Vec<MetricPart>,
+    pub metrics: Vec<CompiledMetric>,
     /// The dtype cache of each output.
     pub caches: Vec<DtypeCache>,
     /// Notes for the user.
@@ -56,7 +57,7 @@ impl Plan {
                 let info = losses.iter().find(|loss| loss.output == output).map(|loss| loss.loss.info().clone());
                 for placed in placed {
                     let metric = metric(host, &placed, info.as_ref(), shapes[output], &mut numbers)?;
-                    metrics.push(MetricPart::new(metric, output, weighted, host.continue_on_crash()));
+                    metrics.push(CompiledMetric::new(metric, output, weighted, host.continue_on_crash()));
                 }
             }
         }
@@ -97,7 +98,7 @@ pub(super) fn check(host: &dyn Components, compile: &Compile) -> Result<()> {
 }
 
 fn is_auto(identifier: &Identifier, only: Option<Auto>) -> bool {
-    match identifier.read() {
+    match identifier.parse() {
         Ok(ParsedIdentifier::Name(name)) => {
             Auto::from_name(&name).is_some_and(|auto| only.is_none_or(|only| auto == only))
         }
@@ -113,7 +114,7 @@ fn loss_part(
     shapes: OutputShapes<'_>,
 ) -> Result<CompiledLoss> {
     let Placed { place, identifier } = &choice.placed;
-    let identifier = match at(place, identifier.read())? {
+    let identifier = match at(place, identifier.parse())? {
         ParsedIdentifier::Name(name) if Auto::from_name(&name) == Some(Auto::Crossentropy) => {
             Identifier::from(at(place, crossentropy(shapes))?).with("name", name)
         }
@@ -137,7 +138,7 @@ fn metric(
     numbers: &mut HashMap<String, usize>,
 ) -> Result<component::Metric> {
     let Placed { place, identifier } = placed;
-    let meaning = at(place, identifier.read())?;
+    let meaning = at(place, identifier.parse())?;
     let identifier = match &meaning {
         ParsedIdentifier::Name(name) => match Auto::from_name(name) {
             Some(auto) => Identifier::from(at(place, auto.metric(loss, shapes))?).with("name", name.clone()),
@@ -165,7 +166,7 @@ fn output_name(index: usize) -> String {
     format!("output_{}", index + 1)
 }
 
-fn name_columns(metrics: &mut [MetricPart], outputs: Outputs<'_>) {
+fn name_columns(metrics: &mut [CompiledMetric], outputs: Outputs<'_>) {
     let prefixes: Vec<Option<String>> = (0..outputs.count)
         .map(|index| {
             let name = || outputs.names.get(index).cloned().unwrap_or_else(|| output_name(index));

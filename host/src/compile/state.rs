@@ -51,7 +51,8 @@ impl Compiled {
         if reader.rest.is_empty() {
             return Ok(());
         }
-        Err(Error::usage("there are more saved metrics than compiled ones").hint("compile with what it was saved with"))
+        Err(Error::usage("there are more saved metrics than compiled ones")
+            .hint("compile with the losses and metrics of the saved run"))
     }
 }
 
@@ -63,7 +64,7 @@ fn mean_bytes(mean: &Mean) -> [u8; 16] {
 }
 
 fn damaged() -> Error {
-    Error::failure("the saved metrics are damaged").hint("go on from an older checkpoint")
+    Error::failure("the saved metrics are damaged").hint("continue from an older checkpoint")
 }
 
 struct Reader<'b> {
@@ -87,7 +88,7 @@ impl<'b> Reader<'b> {
         }
         let found = String::from_utf8_lossy(found);
         Err(Error::usage(format!("the saved metrics have \"{found}\" where \"{name}\" is compiled"))
-            .hint("compile with what it was saved with"))
+            .hint("compile with the losses and metrics of the saved run"))
     }
 
     fn mean(&mut self, name: &str) -> Result<Mean> {

@@ -45,12 +45,12 @@ impl PerOutput {
 
     /// Makes relative paths start from this folder.
     #[must_use]
-    pub fn seen_from(self, folder: &Path) -> Self {
+    pub fn relative_to(self, folder: &Path) -> Self {
         match self {
-            PerOutput::One(identifier) => PerOutput::One(identifier.seen_from(folder)),
-            PerOutput::List(list) => PerOutput::List(list.into_iter().map(|entry| entry.seen_from(folder)).collect()),
+            PerOutput::One(identifier) => PerOutput::One(identifier.relative_to(folder)),
+            PerOutput::List(list) => PerOutput::List(list.into_iter().map(|entry| entry.relative_to(folder)).collect()),
             PerOutput::Table(table) => {
-                PerOutput::Table(table.into_iter().map(|(name, entry)| (name, entry.seen_from(folder))).collect())
+                PerOutput::Table(table.into_iter().map(|(name, entry)| (name, entry.relative_to(folder))).collect())
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use plugfit_api::{Float, Tensor};
 
-use super::broadcast::{Shape, common, squeeze_or_expand_to_same_rank, walk};
+use super::broadcast::{self, Shape, common, for_each_broadcast, squeeze_or_expand_to_same_rank};
 use crate::{Error, Result};
 
 /// Reusable memory for combined weights.
@@ -32,7 +32,7 @@ pub(super) struct MaskCounts {
 impl<F: Float> Combined<'_, F> {
     /// Returns the sum of the weights.
     pub fn sum(&self) -> f64 {
-        self.values.iter().map(|&weight| weight.exact()).sum()
+        self.values.iter().map(|&weight| weight.to_f64()).sum()
     }
 }
 
@@ -59,27 +59,27 @@ impl<F: Float> Combiner<F> {
         let shape = match (weight, mask) {
             (None, None) => return Ok(None),
             (Some(weight), None) => {
-                let shape = Shape::new(weight.shape(), "sample_weight")?;
+                let shape = broadcast::shape(weight.shape(), "sample_weight")?;
                 if let Some(values) = weight.as_slice::<F>() {
                     return Ok(Some(Combined { shape, values, mask: None }));
                 }
-                weight.for_each_f64(|value| buffer.push(F::rounded(value)));
+                weight.for_each_f64(|value| buffer.push(F::from_f64(value)));
                 shape
             }
             (None, Some(mask)) => {
-                mask.for_each_f64(|value| buffer.push(F::rounded(f64::from(u8::from(value != 0.0)))));
-                Shape::new(mask.shape(), "the mask")?
+                mask.for_each_f64(|value| buffer.push(F::from_f64(f64::from(u8::from(value != 0.0)))));
+                broadcast::shape(mask.shape(), "the mask")?
             }
             (Some(weight), Some(mask)) => {
-                let mut weight_shape = Shape::new(weight.shape(), "sample_weight")?;
-                let mut mask_shape = Shape::new(mask.shape(), "the mask")?;
+                let mut weight_shape = broadcast::shape(weight.shape(), "sample_weight")?;
+                let mut mask_shape = broadcast::shape(mask.shape(), "the mask")?;
                 squeeze_or_expand_to_same_rank(&mut mask_shape, &mut weight_shape);
                 let shape = common(&mask_shape, &weight_shape)
                     .ok_or_else(|| misfit("sample_weight", weight.shape(), "the mask", mask.shape()))?;
-                walk(&shape, [&weight_shape, &mask_shape], |_, [weight_at, mask_at]| {
+                for_each_broadcast(&shape, [&weight_shape, &mask_shape], |_, [weight_at, mask_at]| {
                     // Masked elements may have any weight, even NaN.
                     let valid = mask.get_f64(mask_at) != 0.0;
-                    buffer.push(if valid { F::rounded(weight.get_f64(weight_at)) } else { F::ZERO });
+                    buffer.push(if valid { F::from_f64(weight.get_f64(weight_at)) } else { F::ZERO });
                 });
                 shape
             }

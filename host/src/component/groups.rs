@@ -33,7 +33,7 @@ impl Group {
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::usage(what));
         if let Err(error) = Pattern::new(&self.pattern) {
-            return wrong(format!("\"{}\" is no pattern: {}", self.pattern, error.msg));
+            return wrong(format!("\"{}\" isn't a pattern: {}", self.pattern, error.msg));
         }
         let numbers = [("learning_rate_factor", self.learning_rate_factor), ("weight_decay", self.weight_decay)];
         match numbers.into_iter().find(|(_, number)| number.is_some_and(|n| !(n.is_finite() && n >= 0.0))) {

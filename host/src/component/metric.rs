@@ -4,9 +4,11 @@ use plugfit_api::metric::{Direction, MetricInfo, Outcome};
 use plugfit_api::{Inputs, Tensor};
 use serde_json::{Map, Value, json};
 
+use super::arguments::{Arguments, DtypeCache, InputDtypes};
 use super::combine::{Combiner, check_weight};
 use super::keys::Keys;
-use super::loss_mean::LossMean;
+use super::loss::LossMean;
+use super::values::Output;
 use crate::plugin::{self, Kind, MetricState};
 use crate::{Error, Result};
 
@@ -14,12 +16,22 @@ use crate::{Error, Result};
 pub struct Metric {
     name: String,
     source: Source,
+    dtypes: InputDtypes,
     combiner: Combiner,
 }
 
 enum Source {
     Metric { metric: plugin::Metric, state: MetricState },
     Loss(Box<LossMean>),
+}
+
+impl Source {
+    fn info(&self) -> &MetricInfo {
+        match self {
+            Source::Metric { metric, .. } => metric.info(),
+            Source::Loss(mean) => &mean.info,
+        }
+    }
 }
 
 impl Metric {
@@ -30,7 +42,7 @@ impl Metric {
     pub fn new(metric: plugin::Metric, base: Map<String, Value>) -> Result<Self> {
         let name = Self::named(metric.name(), base)?;
         let state = metric.new_state()?;
-        Ok(Metric { name, source: Source::Metric { metric, state }, combiner: Combiner::default() })
+        Ok(Self::from_source(name, Source::Metric { metric, state }))
     }
 
     /// Creates the weighted mean of a loss's values; lower is better.
@@ -41,7 +53,14 @@ impl Metric {
         // The reduction of the loss doesn't apply to the metric.
         base.remove("reduction");
         let name = Self::named(loss.name(), base)?;
-        Ok(Metric { name, source: Source::Loss(Box::new(LossMean::new(loss))), combiner: Combiner::default() })
+        Ok(Self::from_source(name, Source::Loss(Box::new(LossMean::new(loss)))))
+    }
+
+    fn from_source(name: String, source: Source) -> Self {
+        let info = source.info();
+        let y_pred = if takes_values(info) { "values" } else { "y_pred" };
+        let dtypes = InputDtypes::declared(y_pred, &info.inputs, &info.dtypes, &["float32", "float64"]);
+        Metric { name, source, dtypes, combiner: Combiner::default() }
     }
 
     /// Returns the name in the host's keys. The dtype has no effect, but must be valid.
@@ -79,10 +98,7 @@ impl Metric {
 
     /// Returns the properties that depend on the configuration.
     pub fn info(&self) -> &MetricInfo {
-        match &self.source {
-            Source::Metric { metric, .. } => metric.info(),
-            Source::Loss(mean) => &mean.info,
-        }
+        self.source.info()
     }
 
     /// Returns the direction in which the metric is better.
@@ -101,6 +117,26 @@ impl Metric {
         };
         config.insert("name".into(), json!(self.name));
         Ok(config)
+    }
+
+    /// Returns whether the metric takes values alone instead of targets and predictions.
+    pub(crate) fn takes_values(&self) -> bool {
+        takes_values(self.info())
+    }
+
+    /// Updates the state with an output of a batch. A metric that takes only values gets the predictions. `cache` has the
+    /// output's arrays in other dtypes.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`update_state`](Self::update_state), or if the output has no
+    /// targets.
+    pub(crate) fn update_with(&mut self, output: &Output<'_>, weighted: bool, cache: &mut DtypeCache) -> Result<()> {
+        let Arguments { y_true, y_pred, weight, mask } = cache.arguments(output, weighted, &self.dtypes)?;
+        if self.takes_values() {
+            return self.update_values(y_pred, weight, mask);
+        }
+        let y_true = y_true.ok_or_else(|| Error::usage(format!("the metric {} needs targets", self.name)))?;
+        self.update_state(y_true, y_pred, weight, mask)
     }
 
     /// Updates the state with a batch. Masked values have weight 0, and values with weight 0 are ignored. Negative
@@ -235,6 +271,10 @@ impl std::fmt::Debug for Metric {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.name, self.class_name())
     }
+}
+
+fn takes_values(info: &MetricInfo) -> bool {
+    info.inputs == ["values"]
 }
 
 fn update(

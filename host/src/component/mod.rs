@@ -2,12 +2,13 @@
 //! name and a state; optimizers a learning rate, clipping, weight decay, averages and accumulation. The plug-ins
 //! implement the formulas.
 
+mod arguments;
 mod broadcast;
 mod combine;
+mod convert;
 mod groups;
 mod keys;
 mod loss;
-mod loss_mean;
 mod metric;
 mod optimizer;
 mod optimizer_keys;
@@ -16,8 +17,10 @@ mod parameter;
 mod rate;
 mod reduction;
 mod schedule;
-mod weightless;
+mod values;
 
+pub(crate) use arguments::DtypeCache;
+pub use convert::{Accepted, Conversions};
 pub use groups::Group;
 pub(crate) use groups::read as read_groups;
 pub use keys::{base_keys, silent_keys, split};
@@ -29,3 +32,4 @@ pub use optimizer_state::OptimizerState;
 pub use parameter::Parameter;
 pub use reduction::Reduction;
 pub use schedule::Schedule;
+pub use values::{Number, Output, Values};

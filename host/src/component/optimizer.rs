@@ -464,7 +464,7 @@ fn expression(word: &str) -> Result<Regex> {
         // The crate's error text repeats the expression on several lines; keep only the reason.
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Error::usage(format!("{word:?} is no regular expression: {reason}"))
+        Error::usage(format!("{word:?} isn't a regular expression: {reason}"))
             .with("in", "exclude_from_weight_decay")
             .hint("write \\ before a character that stands for itself, such as \\. or \\[")
     })

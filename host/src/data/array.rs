@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use ndarray::{ArrayView, ArrayViewD, Dimension, IxDyn};
 
+use super::number::Number;
+use crate::component::Values;
 use crate::{Error, Result};
 
 /// An array `[N, ...row_shape]` in C order, with borrowed slices and gathering of rows.
@@ -164,22 +166,6 @@ pub enum Array {
     U8(Rows<u8>),
 }
 
-/// A borrowed range of rows of an [`Array`].
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ArrayRef<'a> {
-    /// float32
-    F32(ArrayViewD<'a, f32>),
-    /// float64
-    F64(ArrayViewD<'a, f64>),
-    /// int32
-    I32(ArrayViewD<'a, i32>),
-    /// int64
-    I64(ArrayViewD<'a, i64>),
-    /// uint8
-    U8(ArrayViewD<'a, u8>),
-}
-
 /// Evaluates the same expression for every variant.
 macro_rules! for_any {
     ($array:expr, $rows:ident => $result:expr) => {
@@ -195,13 +181,13 @@ macro_rules! for_any {
 
 /// Evaluates the same expression for every variant and wraps the result in the variant of the same type.
 macro_rules! map_any {
-    ($into:ident, $array:expr, $rows:ident => $result:expr) => {
+    ($array:expr, $rows:ident => $result:expr) => {
         match $array {
-            Array::F32($rows) => $into::F32($result),
-            Array::F64($rows) => $into::F64($result),
-            Array::I32($rows) => $into::I32($result),
-            Array::I64($rows) => $into::I64($result),
-            Array::U8($rows) => $into::U8($result),
+            Array::F32($rows) => Array::F32($result),
+            Array::F64($rows) => Array::F64($result),
+            Array::I32($rows) => Array::I32($result),
+            Array::I64($rows) => Array::I64($result),
+            Array::U8($rows) => Array::U8($result),
         }
     };
 }
@@ -210,42 +196,30 @@ impl Array {
     /// Returns the class of each row: the value itself for single-element rows, else the argmax. Returns `None` if a
     /// value is not a class id.
     pub fn class_ids(&self) -> Option<Vec<usize>> {
-        fn ids<T: Copy + Into<f64>>(rows: &[T], columns: usize) -> Option<Vec<usize>> {
+        fn ids<T: Number>(rows: &[T], columns: usize) -> Option<Vec<usize>> {
             let id = |value: f64| (value >= 0.0 && value.fract() == 0.0).then_some(value as usize);
-            let greatest =
-                |row: &[T]| (1..row.len()).fold(0, |best, i| if row[i].into() > row[best].into() { i } else { best });
+            let greatest = |row: &[T]| {
+                (1..row.len()).fold(0, |best, i| if row[i].to_f64() > row[best].to_f64() { i } else { best })
+            };
             match columns {
                 0 => None,
-                1 => rows.iter().map(|&value| id(value.into())).collect(),
+                1 => rows.iter().map(|&value| id(value.to_f64())).collect(),
                 _ => Some(rows.chunks_exact(columns).map(greatest).collect()),
             }
         }
-        let columns = self.row_shape().iter().product();
-        match self {
-            Array::F32(rows) => ids(rows.values(), columns),
-            Array::F64(rows) => ids(rows.values(), columns),
-            Array::I32(rows) => ids(rows.values(), columns),
-            Array::I64(rows) => ids(&rows.values().iter().map(|&value| value as f64).collect::<Vec<f64>>(), columns),
-            Array::U8(rows) => ids(rows.values(), columns),
-        }
+        for_any!(self, rows => ids(rows.values(), rows.row_len()))
     }
 
     /// Returns whether each row has exactly one 1 and is 0 elsewhere.
     pub fn is_one_hot(&self) -> bool {
-        fn one_hot<T: Copy + PartialEq>(rows: &Rows<T>, zero: T, one: T) -> bool {
+        fn one_hot<T: Number>(rows: &Rows<T>) -> bool {
             let is_one_hot = |row: &[T]| {
-                row.iter().all(|value| *value == zero || *value == one)
-                    && row.iter().filter(|value| **value == one).count() == 1
+                row.iter().all(|value| value.to_f64() == 0.0 || value.to_f64() == 1.0)
+                    && row.iter().filter(|value| value.to_f64() == 1.0).count() == 1
             };
             rows.row_len() > 0 && rows.values().chunks_exact(rows.row_len()).all(is_one_hot)
         }
-        match self {
-            Array::F32(rows) => one_hot(rows, 0.0, 1.0),
-            Array::F64(rows) => one_hot(rows, 0.0, 1.0),
-            Array::I32(rows) => one_hot(rows, 0, 1),
-            Array::I64(rows) => one_hot(rows, 0, 1),
-            Array::U8(rows) => one_hot(rows, 0, 1),
-        }
+        for_any!(self, rows => one_hot(rows))
     }
 
     /// Returns the number of rows.
@@ -275,7 +249,7 @@ impl Array {
     }
 
     /// Returns a view of all rows.
-    pub fn view(&self) -> ArrayRef<'_> {
+    pub fn view(&self) -> Values<'_> {
         self.slice(0..self.len())
     }
 
@@ -283,13 +257,13 @@ impl Array {
     ///
     /// # Panics
     /// Panics if the range is out of bounds.
-    pub fn slice(&self, rows: Range<usize>) -> ArrayRef<'_> {
-        map_any!(ArrayRef, self, array => array.slice(rows))
+    pub fn slice(&self, rows: Range<usize>) -> Values<'_> {
+        for_any!(self, array => array.slice(rows).into())
     }
 
     /// Creates an array of the same type and row shape with no rows.
     pub(super) fn empty_like(&self) -> Self {
-        map_any!(Array, self, rows => rows.empty_like())
+        map_any!(self, rows => rows.empty_like())
     }
 
     /// Replaces the contents of `batch` with the rows at these indices, in that order. Reuses its memory if the types
@@ -310,7 +284,7 @@ impl Array {
 
     /// Removes the rows from `at` to the end and returns them.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
-        map_any!(Array, self, rows => rows.split_off(at))
+        map_any!(self, rows => rows.split_off(at))
     }
 
     /// Returns K if the array has one integer label per sample and the labels are exactly 0, 1, ..., K - 1, each used
@@ -334,6 +308,12 @@ impl Array {
             Array::U8(rows) => rows.values.iter().try_for_each(|&label| note(label.into()))?,
         }
         (!seen.is_empty() && seen.iter().all(|seen| *seen)).then_some(seen.len())
+    }
+}
+
+impl<'a> From<&'a Array> for Values<'a> {
+    fn from(array: &'a Array) -> Self {
+        array.view()
     }
 }
 

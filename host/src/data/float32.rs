@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::array::{Array, Rows};
+use super::number::Number;
 use crate::{Error, Result};
 
 pub const NOT_FINITE: &str = "a number is NaN or infinite";
@@ -12,52 +13,15 @@ pub const ROUNDED: &str = "an integer can't be an input, since float32 rounds it
 pub const ROUNDED_HINT: &str =
     "leave ids out; store a quantity as floating point (in a CSV, with a decimal point), or set data.scale";
 
-/// An element type of an input array.
-pub trait Number: Copy {
-    /// Returns the number as float64. Large integers are rounded.
-    fn double(self) -> f64;
-
-    /// Returns whether the type is an integer type and the value isn't exact in float32.
-    fn is_rounded(self) -> bool {
-        false
-    }
-}
-
-macro_rules! number {
-    ($type:ty, $self:ident => $rounded:expr) => {
-        impl Number for $type {
-            fn double(self) -> f64 {
-                self as f64
-            }
-            fn is_rounded($self) -> bool {
-                $rounded
-            }
-        }
-    };
-}
-number!(f32, self => false);
-number!(f64, self => false);
-number!(i8, self => false);
-number!(u8, self => false);
-number!(i16, self => false);
-number!(u16, self => false);
-number!(i32, self => f64::from(self as f32) != f64::from(self));
-number!(u32, self => f64::from(self as f32) != f64::from(self));
-number!(i64, self => self.unsigned_abs() > MAX_EXACT_INTEGER && self as f32 as i128 != i128::from(self));
-number!(u64, self => self > MAX_EXACT_INTEGER && self as f32 as i128 != i128::from(self));
-
-/// Every integer of at most this magnitude is exact in float32.
-const MAX_EXACT_INTEGER: u64 = 1 << f32::MANTISSA_DIGITS;
-
 /// Returns why a number is rejected as an input, or `None` if it is accepted.
 ///
 /// `float` is `number` multiplied by the scale and converted to float32.
-pub fn misfit<T: Number>(number: T, float: f32, scaled: bool) -> Option<&'static str> {
-    if !number.double().is_finite() {
+pub fn rejection<T: Number>(number: T, float: f32, scaled: bool) -> Option<&'static str> {
+    if !number.to_f64().is_finite() {
         Some(NOT_FINITE)
     } else if !float.is_finite() {
         Some(TOO_LARGE)
-    } else if !scaled && number.is_rounded() {
+    } else if !scaled && number.is_inexact_f32() {
         Some(ROUNDED)
     } else {
         None
@@ -65,7 +29,7 @@ pub fn misfit<T: Number>(number: T, float: f32, scaled: bool) -> Option<&'static
 }
 
 /// Creates the error for a rejected number; `at` is its index in the array.
-pub fn misfit_error(what: &'static str, array: &str, at: usize, row_shape: &[usize]) -> Error {
+pub fn rejection_error(what: &'static str, array: &str, at: usize, row_shape: &[usize]) -> Error {
     let row_len = row_shape.iter().product::<usize>().max(1);
     let column = match row_shape {
         _ if row_len == 1 => String::new(),
@@ -98,7 +62,7 @@ impl Array {
         };
         match at {
             None => Ok(self),
-            Some(at) => Err(misfit_error(NOT_FINITE, &format!("{}, {name}", path.display()), at, self.row_shape())),
+            Some(at) => Err(rejection_error(NOT_FINITE, &format!("{}, {name}", path.display()), at, self.row_shape())),
         }
     }
 
@@ -129,7 +93,7 @@ impl Array {
         let too_large = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
         match rows.values().iter().position(too_large) {
             None => Ok(()),
-            Some(at) => Err(misfit_error(TOO_LARGE, place, at, rows.row_shape())),
+            Some(at) => Err(rejection_error(TOO_LARGE, place, at, rows.row_shape())),
         }
     }
 
@@ -147,16 +111,16 @@ impl Array {
 
 fn floats<T: Number>(rows: &Rows<T>, scale: Option<f64>, place: &str, inputs: bool) -> Result<Rows<f32>> {
     let scale = scale.unwrap_or(1.0);
-    let floats = rows.map(|value| (value.double() * scale) as f32);
+    let floats = rows.map(|value| (value.to_f64() * scale) as f32);
     let quantity = !inputs || scale != 1.0;
     let mut pairs = rows.values().iter().zip(floats.values());
     let found =
-        pairs.position(|(&number, &float)| matches!(misfit(number, float, quantity), Some(TOO_LARGE | ROUNDED)));
+        pairs.position(|(&number, &float)| matches!(rejection(number, float, quantity), Some(TOO_LARGE | ROUNDED)));
     match found {
         None => Ok(floats),
         Some(at) => {
-            let what = misfit(rows.values()[at], floats.values()[at], quantity).unwrap_or(TOO_LARGE);
-            Err(misfit_error(what, place, at, rows.row_shape()))
+            let what = rejection(rows.values()[at], floats.values()[at], quantity).unwrap_or(TOO_LARGE);
+            Err(rejection_error(what, place, at, rows.row_shape()))
         }
     }
 }
@@ -166,7 +130,7 @@ fn scaled(mut rows: Rows<f32>, scale: f64, place: &str) -> Result<Rows<f32>> {
     for (at, value) in rows.values_mut().iter_mut().enumerate() {
         let float = (f64::from(*value) * scale) as f32;
         if float.is_infinite() && value.is_finite() {
-            return Err(misfit_error(TOO_LARGE, place, at, rows.row_shape()));
+            return Err(rejection_error(TOO_LARGE, place, at, rows.row_shape()));
         }
         *value = float;
     }

@@ -221,7 +221,10 @@ fn boolean_words_among_other_words_are_class_names() {
     assert_eq!(data.train.targets()[0].values.class_ids(), Some(vec![1, 1]), "one boolean alone is the same number");
     fs::write(folder.path().join("c.csv"), "x,y\ntrue,1\nperhaps,2\n").expect("written");
     let says = load_error(&folder, json!({"file": "c.csv", "target": "y"}));
-    assert!(says.starts_with("a cell is no number\n  in      c.csv:3, column \"x\"\n  found   \"perhaps\""), "{says}");
+    assert!(
+        says.starts_with("a cell isn't a number\n  in      c.csv:3, column \"x\"\n  found   \"perhaps\""),
+        "{says}"
+    );
 }
 
 #[test]
@@ -241,10 +244,10 @@ fn csv_numbers_outside_float32_are_errors_with_their_line() {
         ("-nan", "a value is missing"),
         ("NA", "a value is missing"),
         ("", "a value is missing"),
-        ("0x1F", "a cell is no number"),
-        ("\"1,234\"", "a cell is no number"),
-        ("1_000", "a cell is no number"),
-        ("1.5f", "a cell is no number"),
+        ("0x1F", "a cell isn't a number"),
+        ("\"1,234\"", "a cell isn't a number"),
+        ("1_000", "a cell isn't a number"),
+        ("1.5f", "a cell isn't a number"),
         ("16777217", "an integer can't be an input, since float32 rounds it"),
         ("-9007199254740993", "an integer can't be an input, since float32 rounds it"),
         ("18446744073709551615", "an integer can't be an input, since float32 rounds it"),
@@ -316,7 +319,7 @@ fn csv_targets_are_exact_or_rejected() {
         ("0.5 FALSE", "a target mixes booleans and numbers"),
         ("1 1e39", "a number is too large for float32"),
         ("0.5 inf", "a number is infinite"),
-        ("0.5 0x10", "a cell is no number"),
+        ("0.5 0x10", "a cell isn't a number"),
     ] {
         let error = target(cells).expect_err("refused").to_string();
         assert!(error.starts_with(says) && error.contains("a.csv:3, column \"y\""), "{error}");

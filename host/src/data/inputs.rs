@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use ndarray::ArrayViewD;
 
 use super::array::Rows;
-use super::float32::misfit_error;
-use super::npy::{Decoder, Layout};
-use super::schema::InputKind;
+use super::float32::rejection_error;
+use super::input_kind::InputKind;
+use super::numpy::{Decoder, Layout};
 use crate::{Error, Result};
 
 /// Inputs `[N, ...]` of float32.
@@ -196,7 +196,7 @@ impl DiskRows {
             None => Ok(()),
             Some((at, what)) => {
                 let array = format!("{}, inputs", self.place);
-                Err(misfit_error(what, &array, first * row_len + at, &self.row_shape))
+                Err(rejection_error(what, &array, first * row_len + at, &self.row_shape))
             }
         }
     }
@@ -222,17 +222,16 @@ fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<(
 }
 
 /// Inputs under construction. They are stored in memory up to a limit, then in an unnamed temporary file.
-pub struct Growing {
+pub struct InputsBuilder {
     values: Vec<f32>,
-    count: usize,
     limit: usize,
     file: Option<BufWriter<File>>,
 }
 
-impl Growing {
-    /// Creates an empty buffer that stores up to `limit` bytes in memory.
+impl InputsBuilder {
+    /// Creates empty inputs that are stored in memory up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Growing { values: Vec::new(), count: 0, limit, file: None }
+        InputsBuilder { values: Vec::new(), limit, file: None }
     }
 
     /// Appends a number.
@@ -241,7 +240,6 @@ impl Growing {
     /// Returns an error if the temporary file can't be written.
     pub fn push(&mut self, value: f32) -> Result<()> {
         self.values.push(value);
-        self.count += 1;
         let max_values = if self.file.is_some() { 1 << 14 } else { self.limit / size_of::<f32>() };
         if self.values.len() > max_values { self.spill().map_err(spill_error) } else { Ok(()) }
     }
@@ -292,7 +290,7 @@ mod tests {
     use ndarray::ArrayD;
 
     use super::*;
-    use crate::data::npy::write_npy;
+    use crate::data::numpy::write_npy;
 
     fn file(rows: usize) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -341,9 +339,9 @@ mod tests {
     #[test]
     fn inputs_beyond_the_limit_are_stored_on_disk() {
         for (limit, on_disk) in [(1 << 20, false), (0, true), (100, true)] {
-            let mut growing = Growing::new(limit);
-            (0..60_000).try_for_each(|value| growing.push(value as f32)).expect("there is room");
-            let inputs = growing.finish(&[20_000, 3]).expect("it fills the shape");
+            let mut builder = InputsBuilder::new(limit);
+            (0..60_000).try_for_each(|value| builder.push(value as f32)).expect("there is room");
+            let inputs = builder.finish(&[20_000, 3]).expect("it fills the shape");
             assert_eq!(inputs.in_memory().is_none(), on_disk);
             let mut batch = inputs.empty_like();
             inputs.gather_into(&[19_999, 1], &mut batch).expect("they are there");

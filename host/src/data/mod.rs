@@ -6,41 +6,28 @@
 
 mod array;
 mod config;
-mod csv_file;
 mod dataset;
 mod float32;
+mod format;
 #[cfg(test)]
 mod formats_tests;
-mod guarded;
+mod input_kind;
 mod inputs;
 mod load;
-#[cfg(test)]
-mod load_tests;
-mod npy;
-mod npy_header;
-mod npz;
+mod number;
+mod numpy;
 mod order;
-mod parquet_cells;
-#[cfg(test)]
-mod parquet_damaged_tests;
-mod parquet_file;
-mod parquet_pages;
-#[cfg(test)]
-mod parquet_structs_tests;
-#[cfg(test)]
-mod parquet_tests;
+mod parquet;
 mod schema;
 mod table;
-mod target_column;
-mod thrift;
 mod write;
 
-pub use array::{Array, ArrayRef, Rows};
+pub use array::{Array, Rows};
 pub use config::{DataConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, Target};
+pub use input_kind::InputKind;
 pub use inputs::{DiskRows, Inputs};
 pub use load::LoadedData;
-pub(crate) use npy::write_npy_doubles;
 pub use order::shuffled_order;
-pub use schema::{InputKind, Schema, TargetSchema};
+pub use schema::{Schema, TargetSchema};
 pub use write::write_predictions;

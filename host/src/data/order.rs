@@ -3,6 +3,8 @@
 use rand::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
+use crate::random::splitmix;
+
 /// Fills `order` with a permutation of 0..len that depends only on `seed` and `epoch`, reusing its memory.
 pub fn shuffled_order(len: usize, seed: u64, epoch: u64, order: &mut Vec<usize>) {
     order.clear();
@@ -22,14 +24,6 @@ fn key(seed: u64, epoch: u64) -> [u8; 32] {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     key
-}
-
-/// One step of SplitMix64, with its finaliser. Steele, Lea & Flood 2014.
-fn splitmix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// Returns a uniform number below `bound`, by the method of Lemire 2019. rand's own results may change between

@@ -1,29 +1,17 @@
 //! The schema of the data that a run was trained on. It is stored with the run, to read later files in the same way.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::{DataConfig, memory_limit};
 use super::dataset::{Dataset, Target};
+use super::format::{Format, listed, single_path};
+use super::input_kind::InputKind;
 use super::inputs::Inputs;
-use super::load::{Format, read_npy_inputs};
-use super::npz::Npz;
-use super::table::{TablePlan, read_table};
-use super::target_column::{Classes, PlannedTarget};
+use super::numpy::{Npz, read_npy_inputs};
+use super::table::{Classes, PlannedTarget, TablePlan, read_table};
 use crate::{Error, Result};
-
-/// The kind of the values in an input column of a `.csv` or `.parquet`, or in an array of inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputKind {
-    /// Only numbers.
-    Number,
-    /// Only booleans.
-    Boolean,
-    /// Both numbers and booleans.
-    Mixed,
-}
 
 /// The columns or arrays that a run was trained on, and its class names.
 ///
@@ -62,6 +50,19 @@ pub struct TargetSchema {
 }
 
 impl Schema {
+    /// Creates the schema of a `[data]` table with these inputs and targets. Kinds, shapes and class names are unknown.
+    pub(super) fn of_config(config: &DataConfig, inputs: Vec<String>, targets: Vec<(String, Vec<String>)>) -> Self {
+        let target = |(name, columns)| TargetSchema { name, columns, class_names: None, shape: None };
+        Schema {
+            inputs,
+            kinds: Vec::new(),
+            input_shape: Vec::new(),
+            targets: targets.into_iter().map(target).collect(),
+            sample_weight: config.sample_weight.clone(),
+            scale: config.scale,
+        }
+    }
+
     /// Checks that a `[data]` table uses the columns that the run was trained on; `--set` may have changed the table.
     ///
     /// # Errors
@@ -131,7 +132,7 @@ impl Schema {
             Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None))?,
             Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?.0,
             Format::Npy => {
-                let (inputs, _) = read_npy_inputs(only(paths)?, self.scale, self.array_kind())?;
+                let (inputs, _) = read_npy_inputs(single_path(paths)?, self.scale, self.array_kind())?;
                 Dataset::new(inputs, Vec::new(), None)?
             }
         };
@@ -164,7 +165,7 @@ impl Schema {
             if let Some(want) = target.shape.as_ref().filter(|shape| *shape != found) {
                 let name = &target.name;
                 let message = format!("the target \"{name}\" has the shape {found:?}; the run was trained on {want:?}");
-                return Err(Error::usage(message).with("in", shown(paths)));
+                return Err(Error::usage(message).with("in", listed(paths)));
             }
         }
         Ok(())
@@ -175,17 +176,13 @@ impl Schema {
             return Ok(());
         }
         let (got, want) = (inputs.row_shape(), &self.input_shape);
-        Err(Error::usage(format!("{} has samples of shape {got:?}; the run was trained on {want:?}", shown(paths))))
+        Err(Error::usage(format!("{} has samples of shape {got:?}; the run was trained on {want:?}", listed(paths))))
     }
-}
-
-fn shown(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the arrays named by the schema from one .npz file. Also returns the kind of the inputs.
 pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKind)> {
-    let path = only(paths)?;
+    let path = single_path(paths)?;
     let mut file = Npz::open(path)?;
     let place = |name: &str| format!("{}, {name}", path.display());
     let [inputs] = &schema.inputs[..] else {
@@ -206,12 +203,4 @@ pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKin
     let weights = |name: &str| read(name)?.into_weights(&place(name));
     let sample_weight = schema.sample_weight.as_deref().map(weights).transpose()?;
     Ok((Dataset::new(inputs, targets, sample_weight)?, kind))
-}
-
-/// Returns the only path, or an error if there isn't exactly one.
-pub fn only(paths: &[PathBuf]) -> Result<&Path> {
-    match paths {
-        [path] => Ok(path),
-        _ => Err(Error::usage("several files at once are read only as .csv or .parquet").with("found", shown(paths))),
-    }
 }

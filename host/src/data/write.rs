@@ -5,9 +5,8 @@ use std::path::Path;
 
 use ndarray::ArrayViewD;
 
-use super::load::Format;
-use super::npy::write_npy;
-use super::npz::write_npz;
+use super::format::Format;
+use super::numpy::{write_npy, write_npz};
 use crate::files::write_atomically;
 use crate::{Error, Result};
 

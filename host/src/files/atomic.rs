@@ -7,6 +7,8 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
+/// Follows the target's name in the name of a temporary file, and precedes a random part.
+const INFIX: &str = ".plugfit-";
 /// The end of the name of a temporary file.
 const SUFFIX: &str = ".tmp";
 
@@ -47,7 +49,7 @@ fn create_beside(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile
     let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
     let mut prefix = OsString::from(".");
     prefix.push(name);
-    prefix.push(".");
+    prefix.push(INFIX);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(SUFFIX);
     #[cfg(unix)]
@@ -61,12 +63,21 @@ fn create_beside(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile
 /// file. Earlier versions used a process id and a counter ("1-2") for the random part.
 pub(crate) fn is_temporary(name: &OsStr, is_target: impl FnOnce(&OsStr) -> bool) -> bool {
     let target = || {
-        let (target, random) = name.to_str()?.strip_prefix('.')?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_counter =
-            random.split_once('-').is_some_and(|(process, counter)| is_number(process) && is_number(counter));
-        let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_counter || is_random).then_some(OsStr::new(target))
+        let name = name.to_str()?.strip_prefix('.')?.strip_suffix(SUFFIX)?;
+        let (target, is_ours) = match name.rsplit_once(INFIX) {
+            Some((target, random)) => {
+                (target, random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            }
+            None => {
+                let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let (target, numbers) = name.rsplit_once('.')?;
+                (
+                    target,
+                    numbers.split_once('-').is_some_and(|(process, counter)| is_number(process) && is_number(counter)),
+                )
+            }
+        };
+        is_ours.then_some(OsStr::new(target))
     };
     target().is_some_and(is_target)
 }
@@ -133,8 +144,9 @@ mod tests {
             ".a.b.txt.x-1.tmp",
             "a.b.txt.1-1.tmp",
             ".1-1.tmp",
-            ".a.abcde.tmp",
-            ".a.abcdef.tmq",
+            ".a.abcdef.tmp",
+            ".a.plugfit-abcde.tmp",
+            ".a.plugfit-abcdef.tmq",
         ] {
             assert!(!is_temporary(OsStr::new(other), |_| true), "{other}");
         }

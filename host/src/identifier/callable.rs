@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use plugfit_api::config::{ComponentSpec, TrialSpec};
+use plugfit_api::config::ComponentSpec;
 use plugfit_api::loss::{Loss, LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs, Tensor};
 use serde_json::{Map, Value};
 
-use crate::plugin;
+use crate::plugin::{self, row_function};
 
 type RowValue = dyn Fn(&[f32], &[f32]) -> f32 + Send + Sync;
 type RowGradient = dyn Fn(&[f32], &[f32], &mut [f32]) + Send + Sync;
@@ -72,16 +72,7 @@ impl fmt::Debug for Callable {
 }
 
 impl Config for Callable {
-    const SPEC: ComponentSpec = ComponentSpec {
-        name: "Callable",
-        aliases: &[],
-        doc: "A closure.",
-        version: 1,
-        base: &[],
-        fields: &[],
-        examples: &[],
-        trial: TrialSpec::ANY,
-    };
+    const SPEC: ComponentSpec = ComponentSpec { doc: "A closure.", ..row_function::SPEC };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
         Err(plugfit_api::Error::unsupported("a closure can't be made from a configuration"))
@@ -98,8 +89,7 @@ impl Loss for Callable {
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> plugfit_api::Result<Vec<i64>> {
-        let shape = inputs.y_pred()?.shape();
-        Ok(if shape.len() < 2 { shape.to_vec() } else { shape[..shape.len() - 1].to_vec() })
+        row_function::output_shape(inputs)
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> plugfit_api::Result<LossTotals> {
@@ -111,9 +101,7 @@ impl Loss for Callable {
         for i in 0..rows {
             let (t, p) = row(i);
             let value = (self.value)(t, p);
-            let weight = output.upstream(i);
-            totals.value += f64::from(value) * f64::from(weight);
-            totals.weight += f64::from(weight);
+            row_function::add(&mut totals, value, output.upstream(i));
             if let Some(place) = output.values.as_deref_mut().and_then(|values| values.get_mut(i)) {
                 *place = value;
             }
@@ -128,8 +116,7 @@ impl Loss for Callable {
             for (i, place) in gradient.chunks_exact_mut(columns.max(1)).enumerate().take(rows) {
                 let (t, p) = row(i);
                 row_gradient(t, p, place);
-                let factor = scale * upstream.map_or(1.0, |upstream| upstream[i]);
-                place.iter_mut().for_each(|derivative| *derivative *= factor);
+                row_function::scale_row(place, scale * upstream.map_or(1.0, |upstream| upstream[i]));
             }
         }
         Ok(totals)

@@ -14,10 +14,11 @@
 mod call;
 mod callable;
 mod package;
+mod parse;
 mod serialized;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use plugfit_abi::{LossV1, MetricV1, OptimizerV1, ScheduleV1};
 use plugfit_api::instance;
@@ -28,9 +29,9 @@ pub use callable::Callable;
 pub(crate) use package::package;
 pub(crate) use serialized::{KEYS, check_keys};
 
-use crate::files::{name_of, path_of};
-use crate::plugin;
-use crate::{Error, Result};
+use crate::files::name_of;
+use crate::{Result, plugin};
+use parse::parse;
 
 /// Specifies a loss, metric, optimizer or schedule. A [`Host`](crate::Host) parses it when it resolves it.
 #[derive(Clone, Debug)]
@@ -196,7 +197,7 @@ impl Identifier {
             }
             // An identifier that can't be parsed stays unchanged, and is an error when it is resolved.
             Form::Written(written) => {
-                let spec = match read(written, None) {
+                let spec = match parse(written, None) {
                     Ok(ParsedIdentifier::Name(class_name)) => Spec { class_name, config: Map::new() },
                     Ok(ParsedIdentifier::Config(spec)) => spec,
                     Ok(ParsedIdentifier::Symbol(symbol)) => symbol.into_spec(),
@@ -212,7 +213,7 @@ impl Identifier {
 
     /// Resolves relative paths in the identifier against this folder.
     #[must_use]
-    pub fn seen_from(mut self, folder: impl Into<PathBuf>) -> Self {
+    pub fn relative_to(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
@@ -221,18 +222,18 @@ impl Identifier {
     ///
     /// # Errors
     /// Returns a usage error if it can't be parsed. It isn't an error if there is no such component.
-    pub fn read(&self) -> Result<ParsedIdentifier> {
+    pub fn parse(&self) -> Result<ParsedIdentifier> {
         match &self.form {
-            Form::Written(value) => read(value, self.folder.as_deref()),
+            Form::Written(value) => parse(value, self.folder.as_deref()),
             Form::Instance(instance) => Ok(ParsedIdentifier::Instance(instance.clone())),
         }
     }
 
     /// Returns the identifier as it was written, except that the path of a library is resolved against the folder of
-    /// [`seen_from`](Self::seen_from). An instance is `{"class_name", "config"}` with only the keys of the host.
+    /// [`relative_to`](Self::relative_to). An instance is `{"class_name", "config"}` with only the keys of the host.
     pub fn to_json(&self) -> Value {
         match &self.form {
-            Form::Written(value) => match self.folder.as_deref().map(|folder| read(value, Some(folder))) {
+            Form::Written(value) => match self.folder.as_deref().map(|folder| parse(value, Some(folder))) {
                 // An object, because in a text a parenthesis in the path would start a call.
                 Some(Ok(ParsedIdentifier::Symbol(symbol))) => symbol.into_spec().to_json(),
                 _ => value.clone(),
@@ -314,76 +315,13 @@ impl<T: Into<Identifier>> From<Option<T>> for Identifier {
     }
 }
 
-fn read(value: &Value, folder: Option<&Path>) -> Result<ParsedIdentifier> {
-    match value {
-        Value::Null => Ok(ParsedIdentifier::Nothing),
-        Value::String(text) => read_text(text.trim(), folder),
-        Value::Object(object) => match serialized::read(object)? {
-            serialized::Object::Function(name) => Ok(ParsedIdentifier::Name(name)),
-            serialized::Object::Class(spec) => Ok(with_symbol(spec, folder)),
-        },
-        other => Err(Error::usage(format!("{} is no identifier", serialized::shortened(other)))
-            .hint("write a name, a call such as Huber(delta=2.0), or {\"class_name\": ..., \"config\": {...}}")),
-    }
-}
-
-fn read_text(text: &str, folder: Option<&Path>) -> Result<ParsedIdentifier> {
-    if text.is_empty() {
-        return Err(Error::usage("an identifier is empty").hint("leave it out, or write null, where none is meant"));
-    }
-    // A path may contain any character, so the text is split at the last `#` first.
-    let (path, rest) = text.rsplit_once('#').map_or(("", text), |(path, rest)| (path, rest));
-    if path.contains('(') || !rest.contains('(') && path.is_empty() && !text.ends_with(')') {
-        return Ok(if path.is_empty() {
-            ParsedIdentifier::Name(text.to_owned())
-        } else {
-            return read_call(text, folder);
-        });
-    }
-    if path.is_empty() {
-        return read_call(text, folder);
-    }
-    let call = Call::parse(rest)?;
-    let spec = Spec { class_name: format!("{path}#{}", call.name), config: named(call)? };
-    Ok(with_symbol(spec, folder))
-}
-
-fn read_call(text: &str, folder: Option<&Path>) -> Result<ParsedIdentifier> {
-    let Value::Object(object) = Call::parse(text)?.into_value() else {
-        return Ok(ParsedIdentifier::Name(text.to_owned()));
-    };
-    match serialized::read(&object)? {
-        serialized::Object::Function(name) => Ok(ParsedIdentifier::Name(name)),
-        serialized::Object::Class(spec) => Ok(with_symbol(spec, folder)),
-    }
-}
-
-fn named(call: Call) -> Result<Map<String, Value>> {
-    match call.positional.first() {
-        None => Ok(call.named),
-        Some(value) => {
-            Err(Error::usage(format!("the values of {} need their names", call.name)).with("found", value.to_string()))
-        }
-    }
-}
-
-fn with_symbol(spec: Spec, folder: Option<&Path>) -> ParsedIdentifier {
-    match spec.class_name.rsplit_once('#') {
-        None => ParsedIdentifier::Config(spec),
-        Some((path, symbol)) => {
-            let library = folder.map_or_else(|| PathBuf::from(path), |folder| path_of(path, folder));
-            ParsedIdentifier::Symbol(Symbol { library, symbol: symbol.to_owned(), config: spec.config })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parsed(identifier: impl Into<Identifier>) -> ParsedIdentifier {
         let identifier = identifier.into();
-        identifier.read().unwrap_or_else(|error| panic!("{identifier}: {error}"))
+        identifier.parse().unwrap_or_else(|error| panic!("{identifier}: {error}"))
     }
 
     fn config(identifier: impl Into<Identifier>) -> (String, Value) {
@@ -427,13 +365,13 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let want = ("/run/lib/a.so".into(), "my_loss".to_owned(), json!({}));
-        assert_eq!(symbol(Identifier::from("lib/a.so#my_loss").seen_from("/run")), want);
-        assert_eq!(symbol(Identifier::from("/run/lib/a.so#my_loss").seen_from("/elsewhere")), want);
-        let again = Identifier::from(Identifier::from("a.so#f").seen_from("/run (1)").to_json());
+        assert_eq!(symbol(Identifier::from("lib/a.so#my_loss").relative_to("/run")), want);
+        assert_eq!(symbol(Identifier::from("/run/lib/a.so#my_loss").relative_to("/elsewhere")), want);
+        let again = Identifier::from(Identifier::from("a.so#f").relative_to("/run (1)").to_json());
         assert_eq!(symbol(again), ("/run (1)/a.so".into(), "f".to_owned(), json!({})));
         let json = json!({"class_name": "/run/a.so#f", "config": {"name": "x"}});
-        assert_eq!(Identifier::from("./a.so#f(name=x)").seen_from("/run").to_json(), json);
-        assert_eq!(Identifier::from("mse").seen_from("/run").to_json(), "mse");
+        assert_eq!(Identifier::from("./a.so#f(name=x)").relative_to("/run").to_json(), json);
+        assert_eq!(Identifier::from("mse").relative_to("/run").to_json(), "mse");
         let named = ("a b.so".into(), "f".to_owned(), json!({"name": "x"}));
         assert_eq!(symbol("a b.so#f(name=x)".into()), named);
         assert_eq!(symbol(Identifier::from("a b.so#f").with("name", "x")), named);
@@ -452,7 +390,7 @@ mod tests {
         for value in
             [json!(3), json!(["mse"]), json!(""), json!("  "), json!({}), json!("Huber(2.0)"), json!("a.so#f(1)")]
         {
-            assert!(Identifier::from(value.clone()).read().is_err(), "{value}");
+            assert!(Identifier::from(value.clone()).parse().is_err(), "{value}");
         }
     }
 }

@@ -72,7 +72,7 @@ impl Activation {
     }
 
     /// Returns whether training stores the derivative in addition to the output.
-    pub(super) fn keeps_derivatives(self) -> bool {
+    pub(super) fn stores_derivatives(self) -> bool {
         matches!(self, Activation::Gelu | Activation::Softplus | Activation::Silu)
     }
 
@@ -178,7 +178,7 @@ struct SumRows<'a> {
 impl Kernel for SumRows<'_> {
     #[inline(always)]
     fn run(self) {
-        elementwise::add_up_rows(self.rows, self.sums, self.width);
+        elementwise::sum_rows(self.rows, self.sums, self.width);
     }
 }
 
@@ -232,11 +232,11 @@ mod tests {
                 let bias: Vec<f32> = (0..width).map(|i| i as f32 / width as f32 - 0.4).collect();
                 let upstream: Vec<f32> = (0..rows * width).map(|i| ((i * 13 % 17) as f32 - 8.0) / 8.0).collect();
                 let mut y = z.clone();
-                let mut derivatives = vec![0.0; if activation.keeps_derivatives() { z.len() } else { 0 }];
+                let mut derivatives = vec![0.0; if activation.stores_derivatives() { z.len() } else { 0 }];
                 activation.forward(&mut y, &bias, &mut derivatives, width);
                 let mut gradient = upstream.clone();
                 let mut bias_gradient = vec![f32::NAN; width];
-                let stored = if activation.keeps_derivatives() { &derivatives } else { &y };
+                let stored = if activation.stores_derivatives() { &derivatives } else { &y };
                 activation.backward(&mut gradient, stored, &mut bias_gradient, &mut Vec::new(), width);
 
                 let mut bias_want = vec![0.0; width];
@@ -279,14 +279,14 @@ mod tests {
         for activation in [Activation::Relu, Activation::Gelu, Activation::Softmax] {
             let z = inputs(rows * width);
             let bias = inputs(width);
-            let derivatives_of = |z: &[f32]| vec![0.0; if activation.keeps_derivatives() { z.len() } else { 0 }];
+            let derivatives_of = |z: &[f32]| vec![0.0; if activation.stores_derivatives() { z.len() } else { 0 }];
             let (mut y, mut derivatives) = (z.clone(), derivatives_of(&z));
             activation.forward(&mut y, &bias, &mut derivatives, width);
             let (mut whole, mut whole_derivatives) = (z.clone(), derivatives_of(&z));
             activation.forward_block(&mut whole, &bias, &mut whole_derivatives, width);
             assert_eq!((&y, &derivatives), (&whole, &whole_derivatives));
 
-            let stored = if activation.keeps_derivatives() { &derivatives } else { &y };
+            let stored = if activation.stores_derivatives() { &derivatives } else { &y };
             let (mut gradient, mut bias_gradient) = (inputs(y.len()), vec![0.0; width]);
             activation.backward(&mut gradient, stored, &mut bias_gradient, &mut Vec::new(), width);
             let (mut gradient_whole, mut bias_whole) = (inputs(y.len()), vec![0.0; width]);

@@ -33,15 +33,15 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// Creates the layer. `place` is the index of the layer; it distinguishes the random numbers of the layers.
-    pub fn new(settings: DenseSettings, name: &str, seed: u64, place: usize) -> Result<Self> {
+    /// Creates the layer. `layer_index` is the index of the layer; it distinguishes the random numbers of the layers.
+    pub fn new(settings: DenseSettings, name: &str, seed: u64, layer_index: usize) -> Result<Self> {
         let DenseSettings { inputs, units, activation, trainable, .. } = settings;
         let mut kernel = Weight::new("kernel", vec![inputs, units], name)?;
-        settings.kernel_initializer.fill(&mut kernel.values, [inputs, units], seed, &[place as u64, 0]);
+        settings.kernel_initializer.fill(&mut kernel.values, [inputs, units], seed, &[layer_index as u64, 0]);
         let mut weights = vec![kernel];
         if settings.use_bias {
             let mut bias = Weight::new("bias", vec![units], name)?;
-            settings.bias_initializer.fill(&mut bias.values, [units, units], seed, &[place as u64, 1]);
+            settings.bias_initializer.fill(&mut bias.values, [units, units], seed, &[layer_index as u64, 1]);
             weights.push(bias);
         }
         Ok(Dense {
@@ -66,7 +66,7 @@ impl Layer for Dense {
         let dimensions = self.dimensions(input);
         let length = dimensions[0] * self.units;
         self.output.resize(length, 0.0);
-        let store_derivatives = training.is_some() && self.activation.keeps_derivatives();
+        let store_derivatives = training.is_some() && self.activation.stores_derivatives();
         self.derivatives.resize(if store_derivatives { length } else { 0 }, 0.0);
         product(&mut self.output, Store::Replace, input, &self.weights[0].values, dimensions);
         let bias = self.weights.get(1).map_or(&[][..], |bias| &bias.values);
@@ -79,7 +79,7 @@ impl Layer for Dense {
 
     fn backward(&mut self, input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>) {
         let dimensions = self.dimensions(input);
-        let stored = if self.activation.keeps_derivatives() { &self.derivatives } else { &self.output };
+        let stored = if self.activation.stores_derivatives() { &self.derivatives } else { &self.output };
         let bias_gradient = match self.weights.get_mut(1) {
             Some(bias) if self.trainable => &mut bias.gradient[..],
             _ => &mut [],

@@ -22,7 +22,7 @@ impl<F: Formula> Kernel for Forward<'_, F> {
     #[inline(always)]
     fn run(self) {
         let Forward { values, bias, derivatives, width, .. } = self;
-        let store_derivatives = F::KEEPS_DERIVATIVE && !derivatives.is_empty();
+        let store_derivatives = F::STORES_DERIVATIVE && !derivatives.is_empty();
         if !bias.is_empty() && width >= WIDE {
             if store_derivatives {
                 for (row, derivatives) in values.chunks_exact_mut(width).zip(derivatives.chunks_exact_mut(width)) {
@@ -79,13 +79,13 @@ impl<F: Formula> Kernel for Backward<'_, F> {
         for (gradient, stored) in gradients.iter_mut().zip(stored) {
             *gradient *= derivative::<F>(*stored);
         }
-        add_up_rows(gradients, bias_gradient, width);
+        sum_rows(gradients, bias_gradient, width);
     }
 }
 
 #[inline(always)]
 fn derivative<F: Formula>(stored: f32) -> f32 {
-    if F::KEEPS_DERIVATIVE { stored } else { F::derivative_from_value(stored) }
+    if F::STORES_DERIVATIVE { stored } else { F::derivative_from_value(stored) }
 }
 
 /// Adds `bias` to every row. Does nothing if `bias` is empty.
@@ -106,7 +106,7 @@ pub fn add_to_rows(values: &mut [f32], bias: &[f32], width: usize) {
 
 /// Adds every row to `sums`. Does nothing if `sums` is empty.
 #[inline(always)]
-pub fn add_up_rows(rows: &[f32], sums: &mut [f32], width: usize) {
+pub fn sum_rows(rows: &[f32], sums: &mut [f32], width: usize) {
     match sums {
         [] => {}
         [sum] => *sum += sum_in_lanes(rows),
@@ -144,7 +144,7 @@ pub fn sum_in_lanes(values: &[f32]) -> f32 {
 
 /// Returns the maximum, or -infinity for an empty slice. NaN is ignored.
 #[inline(always)]
-pub fn largest_in_lanes(values: &[f32]) -> f32 {
+pub fn max_in_lanes(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let chunks = values.chunks_exact(16);
     let rest = chunks.remainder();

@@ -3,6 +3,8 @@
 //! The functions are branch-free and use only plain multiplications and additions, which aren't contracted to fused
 //! multiply-adds. The results are therefore the same bits on every machine. NaN stays NaN. The error of each function
 //! is stated in units in the last place, and tested.
+//!
+//! plugfit-api has such functions too. Their `exp_m1` takes twice the time, because it isn't limited to a range.
 
 /// Below this, `exp` is 0 (half the smallest subnormal) and `exp_m1` is -1.
 const UNDERFLOW: f32 = -104.0;

@@ -39,7 +39,7 @@ impl Fields {
         let values = match values {
             None => return Ok(()),
             Some(Value::Array(values)) => values,
-            Some(other) => return Err(self.wrong("args", "a list", &other)),
+            Some(other) => return Err(self.type_error("args", "a list", &other)),
         };
         if values.len() > keys.len() {
             let message = format!("{} values without a name, at most {} are taken", values.len(), keys.len());
@@ -55,48 +55,39 @@ impl Fields {
         Ok(())
     }
 
+    /// Reads a field from which `read` takes the value; `expected` describes it.
+    fn typed<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        read(&value).map(Some).ok_or_else(|| self.type_error(key, expected, &value))
+    }
+
     /// Reads a field that must be a string.
     pub fn string(&mut self, key: &'static str) -> Result<Option<String>> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(self.wrong(key, "a string", &other)),
-        }
+        self.typed(key, "a string", |value| value.as_str().map(str::to_owned))
     }
 
     /// Reads a field that must be true or false.
     pub fn flag(&mut self, key: &'static str, default: bool) -> Result<bool> {
-        match self.take(key) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(other) => Err(self.wrong(key, "true or false", &other)),
-        }
+        self.typed(key, "true or false", Value::as_bool).map(|flag| flag.unwrap_or(default))
     }
 
     /// Reads a field that must be an integer of at least 0.
     pub fn whole(&mut self, key: &'static str) -> Result<Option<u64>> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(value) => match value.as_u64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(self.wrong(key, "a whole number of at least 0", &value)),
-            },
-        }
+        self.typed(key, "a whole number of at least 0", Value::as_u64)
     }
 
     /// Reads a field that must be a finite number.
     pub fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(self.wrong(key, "a number", &value)),
-            },
-        }
+        self.typed(key, "a number", Value::as_f64)
     }
 
     /// Reads fields that Keras writes and the embedded network doesn't support. They must be null or absent.
-    pub fn absent(&mut self, keys: &[&'static str]) -> Result<()> {
+    pub fn require_absent(&mut self, keys: &[&'static str]) -> Result<()> {
         for key in keys {
             if let Some(value) = self.take(key) {
                 let message = format!("the embedded network has no \"{key}\"");
@@ -111,7 +102,7 @@ impl Fields {
     ///
     /// # Errors
     /// Returns an error if the class isn't from Keras: the network has no other classes.
-    pub fn of_keras(&mut self, what: &str, class_name: &str) -> Result<()> {
+    pub fn check_keras_package(&mut self, what: &str, class_name: &str) -> Result<()> {
         if let Some(package) = package(&self.map) {
             return Err(Error::usage(format!("the {what} \"{class_name}\" is of the package \"{package}\""))
                 .with("in", self.path("registered_name"))
@@ -133,15 +124,13 @@ impl Fields {
     /// Returns an error if unread fields remain.
     pub fn finish(self, what: &str) -> Result<()> {
         let Some(key) = self.map.keys().next() else { return Ok(()) };
-        let mut error = Error::usage(format!("{what} has no setting \"{key}\"")).with("in", self.path(key));
-        if let [near, ..] = nearest(key, self.known.iter().copied())[..] {
-            error = error.with("near", near);
-        }
-        Err(error.with("has", self.known.join(", ")))
+        let error = Error::usage(format!("{what} has no setting \"{key}\"")).with("in", self.path(key));
+        let near = nearest(key, self.known.iter().copied());
+        Err(error.near(near.get(..1).unwrap_or_default()).with("has", self.known.join(", ")))
     }
 
     /// Creates the error for a field of the wrong type.
-    pub fn wrong(&self, key: &str, expected: &str, found: &Value) -> Error {
+    pub fn type_error(&self, key: &str, expected: &str, found: &Value) -> Error {
         Error::usage(format!("\"{key}\" must be {expected}"))
             .with("in", self.path(key))
             .with("found", found.to_string())
@@ -150,12 +139,8 @@ impl Fields {
 
 /// Creates the error for an unknown name.
 pub fn unknown_name<'a>(what: &str, name: &str, path: String, names: impl Iterator<Item = &'a str> + Clone) -> Error {
-    let mut error = Error::usage(format!("no {what} is called \"{name}\"")).with("in", path);
-    let near = nearest(name, names.clone());
-    if !near.is_empty() {
-        error = error.with("near", near.join(", "));
-    }
-    error.with("has", names.collect::<Vec<_>>().join(", "))
+    let error = Error::usage(format!("no {what} is called \"{name}\"")).with("in", path);
+    error.near(&nearest(name, names.clone())).with("has", names.collect::<Vec<_>>().join(", "))
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -2,8 +2,11 @@
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
+use serde_json::{Value, json};
 
-use super::random::mix;
+use super::fields::{Fields, unknown_name};
+use crate::Result;
+use crate::random::mix;
 
 /// The distribution of the initial weights, with the definition of Keras.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,14 +92,65 @@ impl Distribution {
 }
 
 impl Initializer {
-    /// Fills a weight with random values. `seed` is the seed of the network, and `place` identifies the weight. The
-    /// fans are those of a kernel `[in, out]`.
-    pub(super) fn fill(&self, values: &mut [f32], [fan_in, fan_out]: [usize; 2], seed: u64, place: &[u64; 2]) {
+    /// Reads a field of a layer: a name, or a class name with its config.
+    pub(super) fn from_field(fields: &mut Fields, key: &'static str, default: Distribution) -> Result<Self> {
+        let (name, config) = match fields.take(key) {
+            None => return Ok(default.into()),
+            Some(Value::String(name)) => (name, None),
+            Some(object @ Value::Object(_)) => {
+                let mut outer = Fields::new(&object, fields.path(key))?;
+                let name = outer.string("class_name")?;
+                let name = name
+                    .ok_or_else(|| fields.type_error(key, "an initializer's name or {class_name, config}", &object))?;
+                let config = outer.take("config");
+                outer.check_keras_package("initializer", &name)?;
+                outer.finish("an initializer")?;
+                (name, config)
+            }
+            Some(other) => return Err(fields.type_error(key, "an initializer's name or {class_name, config}", &other)),
+        };
+        let mut distribution = Distribution::from_name(&name)
+            .ok_or_else(|| unknown_name("initializer", &name, fields.path(key), Distribution::names()))?;
+        let Some(config) = config else { return Ok(distribution.into()) };
+        let mut settings = Fields::new(&config, fields.path(key) + ".config")?;
+        match &mut distribution {
+            Distribution::RandomNormal { mean, stddev } => {
+                *mean = settings.number("mean")?.unwrap_or(*mean);
+                *stddev = settings.number("stddev")?.unwrap_or(*stddev);
+            }
+            Distribution::RandomUniform { minval, maxval } => {
+                *minval = settings.number("minval")?.unwrap_or(*minval);
+                *maxval = settings.number("maxval")?.unwrap_or(*maxval);
+            }
+            _ => {}
+        }
+        let seed = settings.whole("seed")?;
+        settings.require_absent(&["input_axes", "output_axes"])?;
+        settings.finish(distribution.class_name())?;
+        Ok(Initializer { distribution, seed })
+    }
+
+    /// Writes JSON for [`from_field`](Self::from_field).
+    pub(super) fn to_json(self) -> Value {
+        let mut config = match self.distribution {
+            Distribution::RandomNormal { mean, stddev } => json!({ "mean": mean, "stddev": stddev }),
+            Distribution::RandomUniform { minval, maxval } => json!({ "minval": minval, "maxval": maxval }),
+            _ => json!({}),
+        };
+        if let Some(seed) = self.seed {
+            config["seed"] = json!(seed);
+        }
+        json!({ "class_name": self.distribution.class_name(), "config": config })
+    }
+
+    /// Fills a weight with random values. `seed` is the seed of the network, and `weight_index` identifies the weight.
+    /// The fans are those of a kernel `[in, out]`.
+    pub(super) fn fill(&self, values: &mut [f32], [fan_in, fan_out]: [usize; 2], seed: u64, weight_index: &[u64; 2]) {
         let fan_in = fan_in.max(1) as f64;
         let fans = fan_in + fan_out.max(1) as f64;
         let mut random = Pcg64::seed_from_u64(mix(&match self.seed {
             Some(seed) => [seed, 0, 0],
-            None => [seed, place[0], place[1]],
+            None => [seed, weight_index[0], weight_index[1]],
         }));
         let mut uniform = |limit: f64| {
             values.iter_mut().for_each(|value| *value = ((random.random::<f64>() * 2.0 - 1.0) * limit) as f32);
@@ -144,10 +198,10 @@ fn fill_truncated_normal(values: &mut [f32], stddev: f64, random: &mut Pcg64) {
 mod tests {
     use super::*;
 
-    fn drawn(name: &str, seed: u64, place: u64) -> Vec<f32> {
+    fn drawn(name: &str, seed: u64, layer_index: u64) -> Vec<f32> {
         let mut values = vec![f32::NAN; 200 * 100];
         let initializer = Initializer::from(Distribution::from_name(name).expect("a name"));
-        initializer.fill(&mut values, [200, 100], seed, &[place, 0]);
+        initializer.fill(&mut values, [200, 100], seed, &[layer_index, 0]);
         values
     }
 

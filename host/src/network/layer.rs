@@ -3,8 +3,8 @@
 use super::Training;
 use super::activation::Activation;
 use super::matmul::Store;
-use super::random::Stream;
 use super::simd::{self, Kernel};
+use crate::random::Stream;
 use crate::text::grouped;
 use crate::{Error, Result};
 
@@ -81,7 +81,7 @@ impl Layer for ActivationLayer {
     fn forward(&mut self, input: &[f32], training: Option<Training>) {
         self.output.clear();
         self.output.extend_from_slice(input);
-        let store_derivatives = training.is_some() && self.activation.keeps_derivatives();
+        let store_derivatives = training.is_some() && self.activation.stores_derivatives();
         self.derivatives.resize(if store_derivatives { input.len() } else { 0 }, 0.0);
         self.activation.forward(&mut self.output, &[], &mut self.derivatives, self.width);
     }
@@ -92,7 +92,7 @@ impl Layer for ActivationLayer {
 
     fn backward(&mut self, _input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>) {
         let Some((store, target)) = input_gradient else { return };
-        let stored = if self.activation.keeps_derivatives() { &self.derivatives } else { &self.output };
+        let stored = if self.activation.stores_derivatives() { &self.derivatives } else { &self.output };
         self.activation.backward(gradient, stored, &mut [], &mut Vec::new(), self.width);
         match store {
             Store::Replace => target.copy_from_slice(gradient),
@@ -106,16 +106,16 @@ pub struct Dropout {
     rate: f64,
     seed: Option<u64>,
     /// The index of the layer. It distinguishes the random numbers of the layers.
-    place: u64,
+    layer_index: u64,
     /// The random stream of the last forward pass; `None` outside training. The mask itself isn't stored.
     stream: Option<Stream>,
     output: Vec<f32>,
 }
 
 impl Dropout {
-    /// Creates a layer that drops the fraction `rate`; `place` is the index of the layer.
-    pub fn new(rate: f64, seed: Option<u64>, place: usize) -> Self {
-        Dropout { rate, seed, place: place as u64, stream: None, output: Vec::new() }
+    /// Creates a layer that drops the fraction `rate`; `layer_index` is the index of the layer.
+    pub fn new(rate: f64, seed: Option<u64>, layer_index: usize) -> Self {
+        Dropout { rate, seed, layer_index: layer_index as u64, stream: None, output: Vec::new() }
     }
 
     fn drop<'a>(&self, stream: Stream, from: &'a [f32], to: &'a mut [f32], store: Store) -> Drop<'a> {
@@ -128,7 +128,7 @@ impl Dropout {
 impl Layer for Dropout {
     fn forward(&mut self, input: &[f32], training: Option<Training>) {
         self.stream =
-            training.map(|Training { seed, step }| Stream::new(&[self.seed.unwrap_or(seed), step, self.place]));
+            training.map(|Training { seed, step }| Stream::new(&[self.seed.unwrap_or(seed), step, self.layer_index]));
         let mut output = std::mem::take(&mut self.output);
         match self.stream {
             None => {
@@ -200,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn dropout_depends_only_on_seed_step_and_place() {
+    fn dropout_depends_only_on_seed_step_and_layer_index() {
         let input = vec![1.0; 1000];
-        let output = |seed, step, place, layer_seed| {
-            let mut layer = Dropout::new(0.5, layer_seed, place);
+        let output = |seed, step, layer_index, layer_seed| {
+            let mut layer = Dropout::new(0.5, layer_seed, layer_index);
             layer.forward(&input, Some(Training { seed, step }));
             layer.output().to_vec()
         };

@@ -15,7 +15,6 @@ mod gradient_tests;
 mod initializer;
 mod layer;
 mod matmul;
-mod random;
 mod sequential;
 mod simd;
 mod softmax;
@@ -30,7 +29,7 @@ pub use spec::{LayerConfig, LayerKind, NetworkConfig};
 use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMutD, IxDyn};
 
 pub use crate::component::Parameter;
-use crate::text::{grouped, nearest};
+use crate::text::grouped;
 use crate::{Error, Result};
 
 /// Marks a forward pass as part of training, and seeds its random numbers.
@@ -137,8 +136,8 @@ pub trait Network: Send {
         if values.shape() != shape {
             return Err(Error::usage(format!("{path} has the shape {shape:?}; the values have {:?}", values.shape())));
         }
-        for (place, value) in self.parameter_mut(index).iter_mut().zip(values) {
-            *place = *value;
+        for (parameter, value) in self.parameter_mut(index).iter_mut().zip(values) {
+            *parameter = *value;
         }
         Ok(())
     }
@@ -146,11 +145,7 @@ pub trait Network: Send {
 
 fn index_of(parameters: &[Parameter], path: &str) -> Result<usize> {
     parameters.iter().position(|parameter| parameter.path == path).ok_or_else(|| {
-        let paths = || parameters.iter().map(|parameter| parameter.path.as_str());
-        let error = Error::usage(format!("the network has no parameter \"{path}\""));
-        match nearest(path, paths())[..] {
-            [] => error.with("has", paths().collect::<Vec<_>>().join(", ")),
-            ref near => error.with("near", near.join(", ")),
-        }
+        let paths = parameters.iter().map(|parameter| parameter.path.as_str());
+        Error::usage(format!("the network has no parameter \"{path}\"")).near_or_all(path, paths)
     })
 }

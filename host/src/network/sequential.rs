@@ -48,7 +48,7 @@ impl Sequential {
             return Err(Error::usage(message).hint("name at least one input column"));
         }
         let names = layer_names(config)?;
-        let mut builder = Builder { names: names.into_iter(), parameters: Vec::new(), seed, place: 0 };
+        let mut builder = Builder { names: names.into_iter(), parameters: Vec::new(), seed, layer_index: 0 };
         let only_trunk = config.outputs.is_empty();
         let mut network = Sequential {
             input_shape: input_shape.to_vec(),
@@ -153,7 +153,7 @@ impl Network for Sequential {
 
     fn backward(&mut self, outputs: &[usize]) -> Result<()> {
         if !self.was_training {
-            return Err(Error::usage("a backward pass needs a forward pass in training before it"));
+            return Err(Error::usage("a backward pass must follow a forward pass in training"));
         }
         if let Some(index) = outputs.iter().find(|index| **index >= self.output_names.len()) {
             let message = format!("the network has {} outputs, and none of index {index}", self.output_names.len());
@@ -221,7 +221,7 @@ struct Builder {
     parameters: Vec<Parameter>,
     seed: u64,
     /// The index of the next layer.
-    place: usize,
+    layer_index: usize,
 }
 
 impl Builder {
@@ -258,7 +258,7 @@ impl Builder {
                         bias_initializer: *bias_initializer,
                         trainable: config.trainable,
                     };
-                    let layer = Dense::new(settings, &name, self.seed, self.place)?;
+                    let layer = Dense::new(settings, &name, self.seed, self.layer_index)?;
                     self.describe(&layer, &name, config.trainable);
                     chain.push(Box::new(layer), config.trainable);
                     if let Some(last) = shape.last_mut() {
@@ -268,11 +268,13 @@ impl Builder {
                 LayerKind::Activation(activation) => {
                     chain.push(Box::new(ActivationLayer::new(activation, width)), true)
                 }
-                LayerKind::Dropout { rate, seed } => chain.push(Box::new(Dropout::new(rate, seed, self.place)), true),
+                LayerKind::Dropout { rate, seed } => {
+                    chain.push(Box::new(Dropout::new(rate, seed, self.layer_index)), true)
+                }
                 // Flattening doesn't change the order of the elements.
                 LayerKind::Flatten => shape = vec![shape.iter().product()],
             }
-            self.place += 1;
+            self.layer_index += 1;
             last_name = name;
         }
         if is_output && chain.layers.is_empty() {

@@ -1,6 +1,6 @@
 //! Softmax over the last axis, forwards and backwards.
 
-use super::elementwise::{add_to_rows, add_up_rows, largest_in_lanes, sum_in_lanes};
+use super::elementwise::{add_to_rows, max_in_lanes, sum_in_lanes, sum_rows};
 use super::exp::exp;
 use super::simd::Kernel;
 
@@ -22,9 +22,9 @@ impl Kernel for Forward<'_> {
         for block in values.chunks_mut(block) {
             add_to_rows(block, bias, width);
             for row in block.chunks_exact_mut(width) {
-                let largest = largest_in_lanes(row);
+                let max = max_in_lanes(row);
                 for z in row {
-                    *z -= largest;
+                    *z -= max;
                 }
             }
             // Processes the whole block at once, so that narrow rows fill the vectors too.
@@ -63,11 +63,11 @@ impl Kernel for Backward<'_> {
                 *gradient -= sum * y;
             }
             if width > 1 {
-                add_up_rows(row, bias_gradient, width);
+                sum_rows(row, bias_gradient, width);
             }
         }
         if width == 1 {
-            add_up_rows(gradients, bias_gradient, 1);
+            sum_rows(gradients, bias_gradient, 1);
         }
     }
 }

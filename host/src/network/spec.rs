@@ -92,7 +92,7 @@ impl NetworkConfig {
                     outputs.push((name, layers));
                 }
             }
-            Some(other) => return Err(fields.wrong("outputs", "an object of output name and layers", &other)),
+            Some(other) => return Err(fields.type_error("outputs", "an object of output name and layers", &other)),
         }
         fields.finish("a network")?;
         Ok(NetworkConfig { layers, outputs })
@@ -165,7 +165,7 @@ impl LayerConfig {
         })?;
         let config = outer.take("config").unwrap_or_else(|| Value::Object(Map::new()));
         let args = outer.take("args");
-        outer.of_keras("layer", &class_name)?;
+        outer.check_keras_package("layer", &class_name)?;
         outer.ignore(&["build_config"]);
         let config_path = outer.path("config");
         outer.finish("a layer")?;
@@ -207,8 +207,8 @@ impl LayerConfig {
                     "units": units,
                     "activation": activation.name(),
                     "use_bias": use_bias,
-                    "kernel_initializer": initializer_to_json(kernel_initializer),
-                    "bias_initializer": initializer_to_json(bias_initializer),
+                    "kernel_initializer": kernel_initializer.to_json(),
+                    "bias_initializer": bias_initializer.to_json(),
                 }),
             ),
             LayerKind::Activation(activation) => ("Activation", json!({ "activation": activation.name() })),
@@ -234,11 +234,11 @@ fn dense_from(fields: &mut Fields) -> Result<LayerKind> {
         units,
         activation: activation_from(fields)?,
         use_bias: fields.flag("use_bias", true)?,
-        kernel_initializer: initializer_from(fields, "kernel_initializer", Distribution::GlorotUniform)?,
-        bias_initializer: initializer_from(fields, "bias_initializer", Distribution::Zeros)?,
+        kernel_initializer: Initializer::from_field(fields, "kernel_initializer", Distribution::GlorotUniform)?,
+        bias_initializer: Initializer::from_field(fields, "bias_initializer", Distribution::Zeros)?,
     };
-    fields.absent(&["kernel_regularizer", "bias_regularizer", "activity_regularizer"])?;
-    fields.absent(&["kernel_constraint", "bias_constraint", "lora_rank", "lora_alpha", "quantization_config"])?;
+    fields.require_absent(&["kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint"])?;
+    fields.require_absent(&["bias_constraint", "lora_rank", "lora_alpha", "quantization_config"])?;
     Ok(kind)
 }
 
@@ -249,7 +249,7 @@ fn dropout_from(fields: &mut Fields) -> Result<LayerKind> {
             .with("in", fields.path("rate"))
     })?;
     let seed = fields.whole("seed")?;
-    fields.absent(&["noise_shape"])?;
+    fields.require_absent(&["noise_shape"])?;
     Ok(LayerKind::Dropout { rate, seed })
 }
 
@@ -268,63 +268,13 @@ fn activation_from(fields: &mut Fields) -> Result<Activation> {
         Some(Value::String(name)) => name,
         Some(Value::Object(map)) if map.get("config").is_some_and(Value::is_string) => {
             let name = map["config"].as_str().unwrap_or_default().to_owned();
-            Fields::new(&Value::Object(map), fields.path("activation"))?.of_keras("activation", &name)?;
+            Fields::new(&Value::Object(map), fields.path("activation"))?.check_keras_package("activation", &name)?;
             name
         }
-        Some(other) => return Err(fields.wrong("activation", "an activation's name", &other)),
+        Some(other) => return Err(fields.type_error("activation", "an activation's name", &other)),
     };
     Activation::from_name(&name)
         .ok_or_else(|| unknown_name("activation", &name, fields.path("activation"), Activation::names()))
-}
-
-/// Reads an initialiser: a name, or a class name with its config.
-fn initializer_from(fields: &mut Fields, key: &'static str, default: Distribution) -> Result<Initializer> {
-    let (name, config) = match fields.take(key) {
-        None => return Ok(default.into()),
-        Some(Value::String(name)) => (name, None),
-        Some(object @ Value::Object(_)) => {
-            let mut outer = Fields::new(&object, fields.path(key))?;
-            let name = outer.string("class_name")?;
-            let name =
-                name.ok_or_else(|| fields.wrong(key, "an initializer's name or {class_name, config}", &object))?;
-            let config = outer.take("config");
-            outer.of_keras("initializer", &name)?;
-            outer.finish("an initializer")?;
-            (name, config)
-        }
-        Some(other) => return Err(fields.wrong(key, "an initializer's name or {class_name, config}", &other)),
-    };
-    let mut distribution = Distribution::from_name(&name)
-        .ok_or_else(|| unknown_name("initializer", &name, fields.path(key), Distribution::names()))?;
-    let Some(config) = config else { return Ok(distribution.into()) };
-    let mut settings = Fields::new(&config, fields.path(key) + ".config")?;
-    match &mut distribution {
-        Distribution::RandomNormal { mean, stddev } => {
-            *mean = settings.number("mean")?.unwrap_or(*mean);
-            *stddev = settings.number("stddev")?.unwrap_or(*stddev);
-        }
-        Distribution::RandomUniform { minval, maxval } => {
-            *minval = settings.number("minval")?.unwrap_or(*minval);
-            *maxval = settings.number("maxval")?.unwrap_or(*maxval);
-        }
-        _ => {}
-    }
-    let seed = settings.whole("seed")?;
-    settings.absent(&["input_axes", "output_axes"])?;
-    settings.finish(distribution.class_name())?;
-    Ok(Initializer { distribution, seed })
-}
-
-fn initializer_to_json(initializer: &Initializer) -> Value {
-    let mut config = match initializer.distribution {
-        Distribution::RandomNormal { mean, stddev } => json!({ "mean": mean, "stddev": stddev }),
-        Distribution::RandomUniform { minval, maxval } => json!({ "minval": minval, "maxval": maxval }),
-        _ => json!({}),
-    };
-    if let Some(seed) = initializer.seed {
-        config["seed"] = json!(seed);
-    }
-    json!({ "class_name": initializer.distribution.class_name(), "config": config })
 }
 
 /// Reads `dtype`, which must be float32 in one of the two forms of Keras.
@@ -332,7 +282,9 @@ fn only_float32(fields: &mut Fields) -> Result<()> {
     match fields.take("dtype") {
         None => Ok(()),
         Some(dtype) if dtype == "float32" || dtype["config"]["name"] == "float32" => Ok(()),
-        Some(other) => Err(fields.wrong("dtype", "\"float32\", all that the embedded network computes in", &other)),
+        Some(other) => {
+            Err(fields.type_error("dtype", "\"float32\", all that the embedded network computes in", &other))
+        }
     }
 }
 

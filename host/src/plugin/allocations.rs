@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::NativeEndian;
 use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, Sym64};
-use plugfit_api::testing::{asked_from_outside, count_from_outside};
+use plugfit_api::testing::{count_allocation, count_from_outside};
 use rustix::mm::{MprotectFlags, mprotect};
 
 /// Counts the allocations of a library from now on, if it uses the system allocator. `within` is an address in it.
@@ -94,37 +94,37 @@ unsafe fn redirect(place: usize, function: usize) -> bool {
 }
 
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
-    asked_from_outside();
+    count_allocation();
     // SAFETY: the library's own call, unchanged.
     unsafe { libc::malloc(size) }
 }
 
 unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
-    asked_from_outside();
+    count_allocation();
     // SAFETY: the library's own call, unchanged.
     unsafe { libc::calloc(count, size) }
 }
 
 unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
-    asked_from_outside();
+    count_allocation();
     // SAFETY: the library's own call, unchanged.
     unsafe { libc::realloc(pointer, size) }
 }
 
 unsafe extern "C" fn posix_memalign(pointer: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
-    asked_from_outside();
+    count_allocation();
     // SAFETY: the library's own call, unchanged.
     unsafe { libc::posix_memalign(pointer, alignment, size) }
 }
 
 unsafe extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
-    asked_from_outside();
+    count_allocation();
     // SAFETY: the library's own call, unchanged.
     unsafe { libc::memalign(alignment, size) }
 }
 
 unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
-    asked_from_outside();
+    count_allocation();
     // SAFETY: the library's own call, unchanged.
     unsafe { libc::aligned_alloc(alignment, size) }
 }

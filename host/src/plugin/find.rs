@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{LoadOptions, Plugin, Refusal, foreign, ownership};
-use crate::text::of_path;
+use crate::text::printable_path;
 
 /// The origin of a plug-in folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Flag => f.write_str("--plugins"),
-            Source::Config(path) => f.write_str(&of_path(path)),
+            Source::Config(path) => f.write_str(&printable_path(path)),
             Source::Environment => f.write_str("$PLUGFIT_PLUGINS"),
             Source::Program => f.write_str("beside the program"),
             Source::User => f.write_str("user"),
@@ -65,9 +65,9 @@ pub enum Verdict {
     /// The file is or should be a plug-in, but can't be loaded.
     Refused(Refusal),
     /// The file isn't a plug-in, for this reason.
-    PassedBy(String),
+    Ignored(String),
     /// The same plug-in is already loaded.
-    Same(String),
+    AlreadyLoaded(String),
 }
 
 /// What a scan found in a folder.
@@ -108,7 +108,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 impl FileReport {
     /// Returns whether this file was reported before, hasn't changed, and need not be read again.
-    pub fn is_among(&self, before: &[FileReport]) -> bool {
+    pub fn is_unchanged_since(&self, before: &[FileReport]) -> bool {
         find_known(&self.path, self.stamp, before).is_some()
     }
 }
@@ -147,12 +147,12 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
     let folder = Folder { path: path.clone(), source: folder.source.clone() };
     let report = |state: State| FolderReport { folder: folder.clone(), state, files: Vec::new() };
     if let (Source::Environment, Some(limit)) = (&folder.source, options.limit()) {
-        let refusal = Refusal::new(format!("isn't looked into with {limit}"));
+        let refusal = Refusal::new(format!("isn't searched with {limit}"));
         return report(State::Refused(refusal.hint("name it with --plugins or in the run's file").at(&path)));
     }
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return report(State::Unreadable("it is no folder".into())),
+        Ok(_) => return report(State::Unreadable("it isn't a folder".into())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return report(State::Missing),
         Err(error) => return report(State::Unreadable(error.to_string())),
     }
@@ -170,10 +170,10 @@ pub fn scan(folder: &Folder, options: &LoadOptions, before: &[FileReport]) -> Fo
         }
         let verdict = match Plugin::open(&path, options) {
             Ok(plugin) => return FileReport { path, verdict: Verdict::Loaded(plugin), stamp },
-            Err(refusal) if refusal.not_a_plugin => Verdict::PassedBy(format!("no plug-in: it {}", refusal.reason)),
+            Err(refusal) if refusal.not_a_plugin => Verdict::Ignored(format!("no plug-in: it {}", refusal.reason)),
             // With a lock or signatures, a refused file is reported whatever it is.
-            Err(refusal) => match foreign::what(&path).filter(|_| options.limit().is_none()) {
-                Some(what) => Verdict::PassedBy(format!("no plug-in: it {what}, and {}", refusal.reason)),
+            Err(refusal) => match foreign::describe(&path).filter(|_| options.limit().is_none()) {
+                Some(what) => Verdict::Ignored(format!("no plug-in: it {what}, and {}", refusal.reason)),
                 None => Verdict::Refused(refusal),
             },
         };
@@ -263,9 +263,8 @@ mod tests {
         )
         .expect("a pipe");
         let report = scan_without_limits(folder.path());
-        assert!(
-            matches!(&report.files[..], [FileReport { verdict: Verdict::Refused(refusal), .. }] if refusal.reason == "is no regular file")
-        );
+        let [FileReport { verdict: Verdict::Refused(refusal), .. }] = &report.files[..] else { panic!("{report:?}") };
+        assert_eq!(refusal.reason, "is no regular file");
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("they can be set");
         assert!(
             matches!(scan_without_limits(folder.path()).state, State::Refused(why) if why.reason.contains("mode 0777"))

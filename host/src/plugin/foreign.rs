@@ -6,7 +6,7 @@ use std::path::Path;
 use object::elf::{FileHeader32, FileHeader64};
 use object::{Endianness, FileKind, Object, ObjectSection, ObjectSymbol};
 
-use super::{headers, ownership};
+use super::{elf, ownership};
 
 /// Maximum size of a file that is read, in bytes; larger than any real library.
 const MAX_LENGTH: u64 = 2 << 30;
@@ -19,7 +19,7 @@ pub const MANIFESTS: [&str; 2] = [plugfit_abi::MANIFEST_SECTION, "__plugfit"];
 ///
 /// The file may be built for another machine, so this recognises more files than can be loaded. The file is read again,
 /// but only after it was refused.
-pub fn what(path: &Path) -> Option<&'static str> {
+pub fn describe(path: &Path) -> Option<&'static str> {
     let (file, metadata) = ownership::open_at_once(path).ok()?;
     if !metadata.is_file() || metadata.len() > MAX_LENGTH {
         return None;
@@ -31,13 +31,13 @@ pub fn what(path: &Path) -> Option<&'static str> {
 
 fn describe_bytes(bytes: &[u8]) -> Option<&'static str> {
     let counts = match object::FileKind::parse(bytes).ok()? {
-        FileKind::Elf64 => headers::check_counts::<FileHeader64<Endianness>>(bytes),
-        FileKind::Elf32 => headers::check_counts::<FileHeader32<Endianness>>(bytes),
+        FileKind::Elf64 => elf::check_counts::<FileHeader64<Endianness>>(bytes),
+        FileKind::Elf32 => elf::check_counts::<FileHeader32<Endianness>>(bytes),
         _ => Ok(()),
     };
     counts.ok()?;
     let file = object::File::parse(bytes).ok()?;
-    if is_of_python(&file) {
+    if is_python_extension(&file) {
         return Some("is an extension module of Python");
     }
     let is_manifest = |section: object::Section<'_, '_>| section.name().is_ok_and(|name| MANIFESTS.contains(&name));
@@ -48,7 +48,7 @@ fn describe_bytes(bytes: &[u8]) -> Option<&'static str> {
 
 /// Returns whether Python can import the library. plugfit's own Python package links in the standard set, and only
 /// Python can load it.
-pub fn is_of_python(file: &object::File<'_>) -> bool {
+pub fn is_python_extension(file: &object::File<'_>) -> bool {
     exports(file, "PyInit_")
 }
 
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn a_file_that_is_not_a_whole_library_is_not_foreign() {
         assert_eq!(describe_bytes(b"no library"), None);
-        assert_eq!(what(Path::new("/dev/null")), None);
-        assert_eq!(what(Path::new("/nowhere")), None);
+        assert_eq!(describe(Path::new("/dev/null")), None);
+        assert_eq!(describe(Path::new("/nowhere")), None);
         let Ok(shell) = std::fs::read("/bin/sh") else { return };
         assert_eq!(describe_bytes(&shell), Some("has no plugfit manifest"));
         assert_eq!(describe_bytes(&shell[..shell.len() / 2]), None);

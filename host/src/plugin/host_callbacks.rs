@@ -5,41 +5,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, Weak};
 
-use plugfit_abi::abi_stable::std_types::{ROption, RResult, RStr};
+use plugfit_abi::abi_stable::std_types::{RResult, RStr};
 use plugfit_abi::{self as abi, CancelV1, ComponentV1, Interface, LogV1, ParallelV1, Task};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::component::{shown_line, shown_part, utf8};
-use super::{Kind, Loss, Metric, Nested, Optimizer, Schedule, bounds};
+use super::abi_error::{catch_panics, host_error};
+use super::shown_text::{shown_line, shown_part, utf8};
+use super::{Kind, bounds};
 use crate::Result;
 
-/// Finds components for plug-ins.
-pub trait Resolve: Send + Sync {
-    /// Resolves an identifier to a component.
+/// Provides the components that plug-ins request, in the form that crosses the ABI.
+pub trait ComponentProvider: Send + Sync {
+    /// Returns the component of this identifier.
     ///
     /// # Errors
     /// Returns an error if there is no such component.
-    fn resolve(&self, kind: Kind, identifier: &Value) -> Result<Resolved>;
-
-    /// Resolves an identifier to an optimizer that is nested in another one.
-    ///
-    /// # Errors
-    /// Returns an error if there is no such optimizer, or if its configuration has keys that only the outer optimizer
-    /// supports.
-    fn nested(&self, identifier: &Value) -> Result<Nested>;
-}
-
-/// A component of any kind.
-pub enum Resolved {
-    /// A loss.
-    Loss(Loss),
-    /// A metric.
-    Metric(Metric),
-    /// An optimizer.
-    Optimizer(Optimizer),
-    /// A schedule.
-    Schedule(Schedule),
+    fn component(&self, kind: Kind, identifier: &Value) -> Result<abi::Component>;
 }
 
 /// The level of a log line.
@@ -57,20 +39,20 @@ type Log = dyn Fn(Level, &str) + Send + Sync;
 
 /// The host as plug-ins see it.
 pub struct HostCallbacks {
-    resolve: Option<Weak<dyn Resolve>>,
+    provider: Option<Weak<dyn ComponentProvider>>,
     log: Arc<RwLock<Option<Box<Log>>>>,
     cancel: Arc<AtomicBool>,
 }
 
 impl HostCallbacks {
-    /// Creates callbacks that resolve no components.
+    /// Creates callbacks that provide no components.
     pub fn closed() -> Self {
-        HostCallbacks { resolve: None, log: Arc::default(), cancel: Arc::default() }
+        HostCallbacks { provider: None, log: Arc::default(), cancel: Arc::default() }
     }
 
-    /// Returns callbacks that resolve components with `resolve`, and share the log and the cancel flag of these.
-    pub fn towards(&self, resolve: Weak<dyn Resolve>) -> Self {
-        HostCallbacks { resolve: Some(resolve), log: self.log.clone(), cancel: self.cancel.clone() }
+    /// Returns callbacks with the components of `provider`, and with the log and the cancel flag of these.
+    pub(crate) fn towards(&self, provider: Weak<dyn ComponentProvider>) -> Self {
+        HostCallbacks { provider: Some(provider), log: self.log.clone(), cancel: self.cancel.clone() }
     }
 
     /// Sets the function that receives log lines from now on; without one, lines are dropped.
@@ -166,52 +148,20 @@ unsafe extern "C" fn get(
 ) -> RResult<abi::Component, abi::Error> {
     // SAFETY: `context` comes from `HostCallbacks::host`.
     let callbacks = unsafe { callbacks(context) };
-    let result = catch_unwind(AssertUnwindSafe(|| component(callbacks, interface_id.as_str(), identifier.as_str())));
-    match result {
-        Ok(Ok(component)) => RResult::ROk(component),
-        // The plug-in named the component in its configuration, so a failure is a configuration error.
-        Ok(Err(message)) => RResult::RErr(abi::Error { kind: abi::ERROR_CONFIG, ..failed(&message) }),
-        Err(_) => RResult::RErr(failed("the host panicked")),
-    }
-}
-
-fn failed(message: &str) -> abi::Error {
-    abi::Error { kind: abi::ERROR_HOST, message: message.into(), field: ROption::RNone, place: ROption::RNone }
+    // The plug-in named the component in its configuration, so a failure is a configuration error.
+    let failed = |message: String| abi::Error { kind: abi::ERROR_CONFIG, ..host_error(message) };
+    catch_panics(|| component(callbacks, interface_id.as_str(), identifier.as_str()).map_err(failed).into())
 }
 
 fn component(callbacks: &HostCallbacks, interface_id: &str, identifier: &str) -> Result<abi::Component, String> {
-    bounds::check(interface_id.len(), bounds::NAME, "bytes")?;
+    bounds::check(interface_id.len(), bounds::MAX_NAME_LENGTH, "bytes")?;
     let interface_id = utf8(interface_id).ok_or("an interface's id isn't UTF-8")?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.interface() == interface_id);
     let kind = kind.ok_or_else(|| format!("this host has no {interface_id}"))?;
-    bounds::check(identifier.len(), bounds::JSON, "bytes")?;
+    bounds::check(identifier.len(), bounds::MAX_JSON_LENGTH, "bytes")?;
     let identifier = utf8(identifier).ok_or("an identifier isn't UTF-8")?;
     let identifier: Value = serde_json::from_str(identifier).map_err(|error| error.to_string())?;
-    let resolve = callbacks.resolve.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
-    if kind == Kind::Optimizer {
-        return Ok(resolve.nested(&identifier).map_err(|error| error.to_string())?.into_component());
-    }
-    let resolved = resolve.resolve(kind, &identifier).map_err(|error| error.to_string())?;
-    let (name, config, interface, handle) = match &resolved {
-        Resolved::Loss(loss) => (loss.full_name(), loss.config(), loss.interface(), loss.handle()),
-        Resolved::Metric(metric) => (metric.full_name(), metric.config(), metric.interface(), metric.handle()),
-        Resolved::Optimizer(_) => return Err("an optimizer isn't expected here".into()),
-        Resolved::Schedule(schedule) => {
-            (schedule.full_name(), schedule.config(), schedule.interface(), schedule.handle())
-        }
-    };
-    let config = config.map_err(|error| error.to_string())?;
-    let identifier = serde_json::json!({"class_name": name, "config": config}).to_string();
-    Ok(abi::Component {
-        interface: std::ptr::from_ref(interface).cast(),
-        handle,
-        identifier: identifier.into(),
-        owner: Box::into_raw(Box::new(resolved)).cast::<c_void>(),
-        release,
-    })
-}
-
-unsafe extern "C" fn release(owner: *const c_void) {
-    // SAFETY: `owner` comes from `component` and is released once. The component's own release doesn't unwind.
-    drop(unsafe { Box::from_raw(owner.cast_mut().cast::<Resolved>()) });
+    let provider =
+        callbacks.provider.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
+    provider.component(kind, &identifier).map_err(|error| error.to_string())
 }

@@ -28,7 +28,7 @@ pub fn read(file: &mut File, length: usize) -> Result<Vec<u8>> {
     }
     let Some((segments, sections)) = tables(&bytes) else { return Ok(bytes) };
     fill(&mut bytes, segments)?;
-    let mapped = mapped(&bytes) as u64;
+    let mapped = mapped_length(&bytes) as u64;
     fill(&mut bytes, 0..mapped)?;
     fill(&mut bytes, sections)?;
     if let Some(names) = section_names(&bytes) {
@@ -38,7 +38,7 @@ pub fn read(file: &mut File, length: usize) -> Result<Vec<u8>> {
 }
 
 /// Returns how many bytes of a library the loader maps: up to the end of the last segment.
-pub fn mapped(bytes: &[u8]) -> usize {
+pub fn mapped_length(bytes: &[u8]) -> usize {
     let end = || {
         let header = Header::parse(bytes).ok()?;
         let endian = header.endian().ok()?;

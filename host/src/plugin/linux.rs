@@ -12,7 +12,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::image;
-use super::portable::private_copy;
+use super::portable::with_private_copy;
 
 /// Loads a library from its bytes. `path` is the file that they were read from, and `needed` are the libraries that
 /// they need.
@@ -24,7 +24,7 @@ pub fn open(bytes: &[u8], path: &Path, needed: &[String], in_place: bool) -> Res
     match sealed_copy(bytes) {
         Ok(name) => load(Path::new(&name)),
         // Hardened kernels refuse memfd_create.
-        Err(_) => load(&private_copy(bytes).map_err(|error| error.to_string())?),
+        Err(_) => with_private_copy(bytes, load),
     }
 }
 
@@ -69,7 +69,7 @@ fn c_library() -> Option<PathBuf> {
 /// Returns the path of a copy in memory that nobody can change.
 fn sealed_copy(bytes: &[u8]) -> std::io::Result<String> {
     let mut file = File::from(memfd_create("plugfit", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    file.write_all(&bytes[..image::mapped(bytes)])?;
+    file.write_all(&bytes[..image::mapped_length(bytes)])?;
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     // The descriptor is never closed: the loader identifies libraries by name, and a reused number would name the old
     // one. The path isn't in /proc/self, since a debugger that follows it would open a descriptor of its own process.

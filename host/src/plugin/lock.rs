@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{LoadOptions, Refusal, ownership, vet};
+use super::{Refusal, ownership, sha256};
 use crate::files::write_atomically;
-use crate::text::of_path;
+use crate::text::printable_path;
 use crate::{Error, Result};
 
 /// The version of the file format.
@@ -58,7 +57,7 @@ impl Lock {
     /// # Errors
     /// As for [`read`](Self::read).
     pub fn at(path: &Path) -> Result<Option<Self>> {
-        // A dangling link counts as a lost lock and not as no lock.
+        // A dangling link is an error: there was a lock, and it is lost.
         match std::fs::symlink_metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             _ => Self::read(path).map(Some),
@@ -71,11 +70,11 @@ impl Lock {
     /// Returns an error if the file can't be read, isn't a lock, has an unknown version, or could have been written by
     /// another user.
     pub fn read(path: &Path) -> Result<Self> {
-        let shown = of_path(path);
+        let shown = printable_path(path);
         let text = ownership::read_text(path).map_err(|refusal| Error::from(refusal.at(path)))?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Error::failure(format!("{shown} can't be understood: {}", error.message()))
+            Error::failure(format!("{shown} can't be parsed: {}", error.message()))
                 .with("in", format!("{shown}:{line}"))
         })?;
         if file.version != VERSION {
@@ -115,7 +114,7 @@ impl Lock {
         if self.plugins.iter().any(|plugin| plugin.sha256 == digest) {
             return Ok(());
         }
-        let lock = of_path(&self.path);
+        let lock = printable_path(&self.path);
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Err(match self.plugins.iter().find(|plugin| plugin.from == absolute) {
             Some(locked) => Refusal::new(format!(
@@ -124,42 +123,6 @@ impl Lock {
             )),
             None => Refusal::new(format!("isn't in {lock}: its sha256 is {digest}")),
         }
-        .hint("if it is to be loaded, `plugfit lock` takes it in"))
+        .hint("to allow it, run `plugfit lock` again"))
     }
-}
-
-impl Locked {
-    /// Creates the entry for a file that may be loaded, without running any of its code.
-    ///
-    /// # Errors
-    /// Returns a refusal if the file could not be loaded.
-    pub fn of(path: &Path, options: &LoadOptions) -> std::result::Result<Self, Refusal> {
-        let read = || {
-            let bytes = options.read(path, true)?.bytes;
-            let manifest = vet::plugin(&bytes, false)?.manifest;
-            let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            if from.to_str().is_none() {
-                return Err(
-                    Refusal::new("has a name that isn't UTF-8, as all of a lock is").hint("call it something else")
-                );
-            }
-            Ok(Locked {
-                sha256: sha256(&bytes),
-                name: manifest.name,
-                version: manifest.version,
-                abi: plugfit_abi::ABI_VERSION,
-                from,
-            })
-        };
-        read().map_err(|refusal: Refusal| refusal.at(path))
-    }
-}
-
-/// Returns the SHA-256 of the bytes in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,16 +1,15 @@
 //! Losses of plug-ins.
 
-use std::fmt;
 use std::sync::Arc;
 
-use plugfit_abi::{self as abi, Handle, Interface, LossV1, LossV2};
+use plugfit_abi::{self as abi, LossV1, LossV2};
 use plugfit_api::instance::Instance;
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Element, Float, Inputs, Tensor, TensorMut};
-use serde_json::{Map, Value};
 
 use super::bounds;
-use super::component::{ComponentHandle, MAX_INPUTS, with_inputs};
+use super::component::{ComponentHandle, component_type};
+use super::inputs::{MAX_INPUTS, with_inputs};
 use crate::{Error, Result};
 
 /// A loss of a plug-in: unreduced values and gradients.
@@ -26,11 +25,7 @@ struct Inner {
     info: LossInfo,
 }
 
-impl From<Instance<LossV1>> for Loss {
-    fn from(instance: Instance<LossV1>) -> Self {
-        Loss::from_instance(instance, None)
-    }
-}
+component_type!(Loss, LossV1, "loss");
 
 impl Loss {
     pub(super) fn new(component: ComponentHandle<LossV1>, float64: Option<&'static LossV2>) -> Result<Self> {
@@ -43,29 +38,6 @@ impl Loss {
         let component = ComponentHandle::of_instance(instance, label);
         let info = component.info().unwrap_or_default();
         Loss { inner: Arc::new(Inner { component, float64: Some(plugfit_api::instance::loss_v2()), info }) }
-    }
-
-    /// Returns the loss's name.
-    pub fn name(&self) -> &str {
-        self.inner.component.name()
-    }
-
-    /// Returns the name with that of its plug-in before it.
-    pub fn full_name(&self) -> String {
-        self.inner.component.full_name()
-    }
-
-    /// Returns name and version of its plug-in.
-    pub fn plugin(&self) -> &str {
-        self.inner.component.plugin()
-    }
-
-    /// Returns every key of its own configuration.
-    ///
-    /// # Errors
-    /// Returns an error if the plug-in fails.
-    pub fn config(&self) -> Result<Map<String, Value>> {
-        self.inner.component.config()
     }
 
     /// Returns the information that depends on the configuration.
@@ -93,12 +65,8 @@ impl Loss {
         })
     }
 
-    pub(super) fn interface(&self) -> &'static Interface {
-        self.inner.component.interface
-    }
-
-    pub(super) fn handle(&self) -> Handle {
-        self.inner.component.handle
+    pub(super) fn component(&self) -> &ComponentHandle<LossV1> {
+        &self.inner.component
     }
 
     /// Returns the shape of the values for inputs of these shapes.
@@ -111,7 +79,7 @@ impl Loss {
         let shape = component.checked(with_inputs(inputs, |inputs| unsafe {
             (component.table.output_shape)(component.handle, inputs)
         })?)?;
-        component.at_most(shape.len(), bounds::AXES, "axes")?;
+        component.at_most(shape.len(), bounds::MAX_AXES, "axes")?;
         let shape: Vec<i64> = shape.into();
         let batch = broadcast(inputs);
         let rows_stay = self.inner.info.rows_independent;
@@ -119,8 +87,9 @@ impl Loss {
         let fits = fits(&shape, &batch, rows_stay) || component.is_own && !rows_stay;
         match fits {
             true => Ok(shape),
-            false => Err(component
-                .mistake(&format!("says that its values have the shape {shape:?}, for inputs of the shape {batch:?}"))),
+            false => Err(component.contract_violation(&format!(
+                "says that its values have the shape {shape:?}, for inputs of the shape {batch:?}"
+            ))),
         }
     }
 
@@ -146,7 +115,7 @@ impl Loss {
             valid: writable(output.valid.as_deref_mut()).into(),
             gradients: gradients[..output.gradients.len().min(MAX_INPUTS)].into(),
             upstream: output.upstream.map(|upstream| Tensor::new(upstream, shape).raw()).into(),
-            scale: output.scale.exact(),
+            scale: output.scale.to_f64(),
         };
         let call = match self.inner.float64 {
             Some(table) if F::DTYPE == f64::DTYPE => table.call,
@@ -154,7 +123,19 @@ impl Loss {
         };
         // SAFETY: the handle belongs to these tables; the arguments are borrowed for the call, outputs mutably.
         let result = with_inputs(inputs, |inputs| unsafe { call(component.handle, &component.host, inputs, &raw) })?;
-        component.checked(result)
+        let totals = component.checked(result)?;
+        // A function of the program itself may return other values for inputs of the same shapes. A loss that leaves the
+        // count out isn't checked.
+        let (info, expected) = (&self.inner.info, shape.iter().product::<i64>() as f64);
+        let is_checked = component.is_own && !info.rows_independent && !info.own_mask && totals.count != 0.0;
+        if is_checked && totals.count != expected {
+            let message = format!(
+                "the loss returned {} values; for other inputs of these shapes it returned {expected}",
+                totals.count
+            );
+            return Err(Error::usage(message));
+        }
+        Ok(totals)
     }
 }
 
@@ -184,12 +165,6 @@ fn fits(shape: &[i64], batch: &[i64], rows_stay: bool) -> bool {
     let batch: Vec<i64> = batch.iter().map(|&length| length.max(1)).collect();
     let most = count(&batch).unwrap_or(usize::MAX);
     (has_rows || !rows_stay) && count(shape).is_some_and(|count| count <= most)
-}
-
-impl fmt::Debug for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.full_name())
-    }
 }
 
 #[cfg(test)]

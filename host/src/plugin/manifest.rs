@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Kind, Refusal, bounds};
-use crate::text::{cut, grouped};
+use crate::text::{grouped, truncate};
 
 /// The JSON in a plug-in's section `.plugfit.manifest`. Unknown keys are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -152,15 +152,20 @@ pub struct Field {
 }
 
 impl Manifest {
+    /// Returns whether the plug-in offers the interface of this id.
+    pub(super) fn offers(&self, id: &str) -> bool {
+        self.interfaces.iter().any(|offered| offered == id)
+    }
+
     /// Refuses invalid names, and texts that a table or a terminal can't show.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         if !is_name(&self.name) {
             return Err(invalid_name("is", &self.name));
         }
-        at_most(self.components.len(), bounds::COMPONENTS, "components")?;
+        at_most(self.components.len(), bounds::MAX_COMPONENTS, "components")?;
         let mut declared = HashSet::new();
         for component in &self.components {
-            at_most(component.aliases.len(), bounds::ALIASES, "names for one component")?;
+            at_most(component.aliases.len(), bounds::MAX_ALIASES, "names for one component")?;
             for name in component.aliases.iter().chain([&component.name]) {
                 if !is_name(name) {
                     return Err(invalid_name(&format!("declares a {}", component.kind), name));
@@ -171,13 +176,13 @@ impl Manifest {
                     .hint("rename one of them"));
             }
         }
-        if let Some(text) = short_texts(self).find(|text| text.len() > bounds::NAME) {
+        if let Some(text) = short_texts(self).find(|text| text.len() > bounds::MAX_NAME_LENGTH) {
             return Err(Refusal::new(format!(
                 "has a text of {} bytes in its manifest: {:?}",
                 grouped(text.len()),
-                cut(text, 64)
+                truncate(text, 64)
             ))
-            .hint(format!("a text that is no documentation has at most {} bytes", bounds::NAME)));
+            .hint(format!("a text that is no documentation has at most {} bytes", bounds::MAX_NAME_LENGTH)));
         }
         let value = serde_json::to_value(self).unwrap_or_default();
         if let Some(text) = not_shown(&value, false) {
@@ -267,13 +272,13 @@ mod tests {
         };
         let list = |count: usize| (0..count).map(|i| format!(r#""a{i}""#)).collect::<Vec<_>>().join(",");
         let aliases = |count| format!(r#","aliases":[{}]"#, list(count));
-        of(bounds::COMPONENTS, "").expect("just as many");
-        assert_eq!(of(bounds::COMPONENTS + 1, ""), Err("declares 1,025 components".into()));
-        of(1, &aliases(bounds::ALIASES)).expect("just as many");
-        assert_eq!(of(1, &aliases(bounds::ALIASES + 1)), Err("declares 17 names for one component".into()));
+        of(bounds::MAX_COMPONENTS, "").expect("just as many");
+        assert_eq!(of(bounds::MAX_COMPONENTS + 1, ""), Err("declares 1,025 components".into()));
+        of(1, &aliases(bounds::MAX_ALIASES)).expect("just as many");
+        assert_eq!(of(1, &aliases(bounds::MAX_ALIASES + 1)), Err("declares 17 names for one component".into()));
         let field = |field: &str| format!(r#","fields":[{{"name":"f",{field}}}]"#);
         of(1, &field(&format!(r#""doc":"{}""#, "a".repeat(9999)))).expect("documentation may be long");
-        let long = "a".repeat(bounds::NAME + 1);
+        let long = "a".repeat(bounds::MAX_NAME_LENGTH + 1);
         for rest in [
             field(&format!(r#""choices":["{long}"]"#)),
             field(&format!(r#""type":"{long}""#)),

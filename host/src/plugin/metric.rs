@@ -1,16 +1,15 @@
 //! Metrics of plug-ins and their states.
 
-use std::fmt;
 use std::sync::Arc;
 
-use plugfit_abi::{self as abi, Handle, Interface, MetricV1};
+use plugfit_abi::{self as abi, Handle, MetricV1};
 use plugfit_api::Inputs;
 use plugfit_api::instance::Instance;
 use plugfit_api::metric::{MetricInfo, Outcome};
-use serde_json::{Map, Value};
 
 use super::bounds;
-use super::component::{ComponentHandle, with_inputs};
+use super::component::{ComponentHandle, component_type};
+use super::inputs::with_inputs;
 use crate::Result;
 
 /// A metric of a plug-in.
@@ -24,11 +23,7 @@ struct Inner {
     info: MetricInfo,
 }
 
-impl From<Instance<MetricV1>> for Metric {
-    fn from(instance: Instance<MetricV1>) -> Self {
-        Metric::from_instance(instance, None)
-    }
-}
+component_type!(Metric, MetricV1, "metric");
 
 impl Metric {
     pub(super) fn new(component: ComponentHandle<MetricV1>) -> Result<Self> {
@@ -43,40 +38,13 @@ impl Metric {
         Metric { inner: Arc::new(Inner { component, info }) }
     }
 
-    /// Returns the metric's name.
-    pub fn name(&self) -> &str {
-        self.inner.component.name()
-    }
-
-    /// Returns the name with that of its plug-in before it.
-    pub fn full_name(&self) -> String {
-        self.inner.component.full_name()
-    }
-
-    /// Returns name and version of its plug-in.
-    pub fn plugin(&self) -> &str {
-        self.inner.component.plugin()
-    }
-
-    /// Returns every key of its own configuration.
-    ///
-    /// # Errors
-    /// Returns an error if the plug-in fails.
-    pub fn config(&self) -> Result<Map<String, Value>> {
-        self.inner.component.config()
-    }
-
     /// Returns the information that depends on the configuration.
     pub fn info(&self) -> &MetricInfo {
         &self.inner.info
     }
 
-    pub(super) fn interface(&self) -> &'static Interface {
-        self.inner.component.interface
-    }
-
-    pub(super) fn handle(&self) -> Handle {
-        self.inner.component.handle
+    pub(super) fn component(&self) -> &ComponentHandle<MetricV1> {
+        &self.inner.component
     }
 
     /// Creates a state that has seen no data.
@@ -104,15 +72,9 @@ impl Metric {
 
     fn state(&self, state: Handle) -> Result<MetricState> {
         match state.pointer.is_null() {
-            true => Err(self.inner.component.mistake("gave no state")),
+            true => Err(self.component().contract_violation("gave no state")),
             false => Ok(MetricState { metric: self.inner.clone(), state }),
         }
-    }
-}
-
-impl fmt::Debug for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.full_name())
     }
 }
 
@@ -145,7 +107,7 @@ impl MetricState {
     /// Returns an error if the states can't be merged.
     pub fn merge(&mut self, other: &MetricState) -> Result<()> {
         let component = &self.metric.component;
-        if !std::ptr::eq(component.table, other.metric.component.table) {
+        if !Arc::ptr_eq(&self.metric, &other.metric) && !component.is_same_as(&other.metric.component)? {
             return Err(crate::Error::usage("states of different metrics can't be merged"));
         }
         // SAFETY: the handles belong to this table.
@@ -163,9 +125,9 @@ impl MetricState {
         let result =
             component.checked(unsafe { (component.table.result)(component.handle, &component.host, self.state) })?;
         let count = result.values.len();
-        component.at_most(count, bounds::NUMBERS, "numbers")?;
-        component.at_most(result.names.len(), bounds::NAMES, "names")?;
-        component.at_most(result.shape.len(), bounds::AXES, "axes")?;
+        component.at_most(count, bounds::MAX_NUMBERS, "numbers")?;
+        component.at_most(result.names.len(), bounds::MAX_NAMES, "names")?;
+        component.at_most(result.shape.len(), bounds::MAX_AXES, "axes")?;
         let values: Vec<f64> = result.values.into();
         match result.kind {
             abi::RESULT_UNDEFINED => Ok(Outcome::Undefined),
@@ -176,14 +138,17 @@ impl MetricState {
                 let product = |shape: &Vec<usize>| shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
                 match shape.filter(|shape| product(shape) == Some(count)) {
                     Some(shape) => Ok(Outcome::Array { shape, values }),
-                    None => Err(component.mistake(&format!("gave {count} numbers for the shape {:?}", result.shape))),
+                    None => {
+                        Err(component
+                            .contract_violation(&format!("gave {count} numbers for the shape {:?}", result.shape)))
+                    }
                 }
             }
             abi::RESULT_NAMED if result.names.len() == count => {
                 let names = result.names.iter().map(|name| component.short_name(name, "name").map(str::to_owned));
                 Ok(Outcome::Named(names.zip(values).map(|(name, value)| Ok((name?, value))).collect::<Result<_>>()?))
             }
-            kind => Err(component.mistake(&format!("gave a result of kind {kind} with {count} numbers"))),
+            kind => Err(component.contract_violation(&format!("gave a result of kind {kind} with {count} numbers"))),
         }
     }
 
@@ -216,7 +181,7 @@ impl MetricState {
         let component = &self.metric.component;
         // SAFETY: the handles belong to this table.
         let saved = component.checked(unsafe { (component.table.save)(component.handle, self.state) })?;
-        component.at_most(saved.bytes.len(), bounds::STATE, "bytes")?;
+        component.at_most(saved.bytes.len(), bounds::MAX_STATE_LENGTH, "bytes")?;
         Ok((saved.version, saved.bytes.into()))
     }
 }
@@ -225,5 +190,28 @@ impl Drop for MetricState {
     fn drop(&mut self) {
         // SAFETY: the state belongs to this table, and is released once.
         unsafe { (self.metric.component.table.release_state)(self.state) }
+    }
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plugin::{Kind, Resolved};
+
+    #[test]
+    fn only_states_of_equal_metrics_are_merged() {
+        let host = crate::Host::new();
+        let metric = |identifier: &Value| match host.resolve(Kind::Metric, identifier) {
+            Ok(Resolved::Metric(metric)) => metric.new_state().expect("a state"),
+            _ => panic!("{identifier} isn't a metric"),
+        };
+        let auc = |thresholds: u64| metric(&json!({"class_name": "AUC", "config": {"num_thresholds": thresholds}}));
+        let mut state = auc(20);
+        state.merge(&auc(20)).expect("the metrics are equal");
+        for other in [auc(30), metric(&"Precision".into())] {
+            let error = state.merge(&other).expect_err("another metric").to_string();
+            assert_eq!(error, "states of different metrics can't be merged");
+        }
     }
 }

@@ -10,6 +10,7 @@ use plugfit_api::Tensor;
 use serde_json::{Map, Value};
 
 use super::Optimizer;
+use super::abi_error::{catch_panics, host_error};
 use crate::{Error, Result};
 
 /// An optimizer with the settings that the host applies in addition to its own configuration.
@@ -121,9 +122,9 @@ impl Nested {
             entry.weight_decay += if decays { self.weight_decay } else { 0.0 };
         }
         let update = abi::Update { learning_rate: rate, entries: RSlice::from_slice(&entries), ..*update };
-        let owned = self.optimizer.owned();
+        let component = self.optimizer.component();
         // SAFETY: the handle belongs to this table; the update's pointers are borrowed for this call.
-        Ok(unsafe { function(owned.handle, &owned.host, &update) })
+        Ok(unsafe { function(component.handle, &component.host, &update) })
     }
 }
 
@@ -134,17 +135,8 @@ unsafe fn nested<'n>(handle: Handle) -> &'n Nested {
     unsafe { &*handle.pointer.cast::<Nested>() }
 }
 
-fn failed(message: impl Into<RString>) -> abi::Error {
-    abi::Error { kind: abi::ERROR_HOST, message: message.into(), field: ROption::RNone, place: ROption::RNone }
-}
-
-/// Converts a panic of the host to an error, so that it doesn't unwind into a plug-in.
-fn catch_panics<T>(f: impl FnOnce() -> RResult<T, abi::Error>) -> RResult<T, abi::Error> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| RResult::RErr(failed("the host panicked")))
-}
-
 unsafe extern "C" fn create(_: &abi::Host, _: RStr<'_>, _: RStr<'_>, _: u32) -> RResult<Handle, abi::Error> {
-    RResult::RErr(failed("this table makes nothing; ask the host for a component"))
+    RResult::RErr(host_error("this table makes nothing; ask the host for a component"))
 }
 
 /// Does nothing: the component's owner is released separately.
@@ -163,9 +155,9 @@ unsafe extern "C" fn config(handle: Handle) -> RResult<RString, abi::Error> {
 
 unsafe extern "C" fn instance_info(handle: Handle) -> RResult<RString, abi::Error> {
     // SAFETY: the handle belongs to this table.
-    let owned = unsafe { nested(handle) }.optimizer.owned();
+    let component = unsafe { nested(handle) }.optimizer.component();
     // SAFETY: the inner handle belongs to the inner table.
-    unsafe { (owned.table.instance_info)(owned.handle) }
+    unsafe { (component.table.instance_info)(component.handle) }
 }
 
 unsafe extern "C" fn slots(
@@ -174,9 +166,9 @@ unsafe extern "C" fn slots(
     parameters: RSlice<'_, abi::Parameter<'_>>,
 ) -> RResult<RVec<abi::Slot>, abi::Error> {
     // SAFETY: the handle belongs to this table.
-    let owned = unsafe { nested(handle) }.optimizer.owned();
+    let component = unsafe { nested(handle) }.optimizer.component();
     // SAFETY: the inner handle belongs to the inner table.
-    unsafe { (owned.table.slots)(owned.handle, &owned.host, parameters) }
+    unsafe { (component.table.slots)(component.handle, &component.host, parameters) }
 }
 
 unsafe extern "C" fn fill_slot(
@@ -189,21 +181,21 @@ unsafe extern "C" fn fill_slot(
     target: &abi::Tensor,
 ) -> RResult<(), abi::Error> {
     // SAFETY: the handle belongs to this table.
-    let owned = unsafe { nested(handle) }.optimizer.owned();
+    let component = unsafe { nested(handle) }.optimizer.component();
     // SAFETY: the inner handle belongs to the inner table.
-    unsafe { (owned.table.fill_slot)(owned.handle, &owned.host, parameters, slot, parameter, seed, target) }
+    unsafe { (component.table.fill_slot)(component.handle, &component.host, parameters, slot, parameter, seed, target) }
 }
 
 unsafe extern "C" fn update(handle: Handle, _: &abi::Host, update: &abi::Update<'_>) -> RResult<(), abi::Error> {
     // SAFETY: the handle belongs to this table.
     let nested = unsafe { nested(handle) };
-    let call = || nested.call(nested.optimizer.owned().table.update, update);
-    catch_panics(|| call().unwrap_or_else(|error| RResult::RErr(failed(error.to_string()))))
+    let call = || nested.call(nested.optimizer.component().table.update, update);
+    catch_panics(|| call().unwrap_or_else(|error| RResult::RErr(host_error(error.to_string()))))
 }
 
 unsafe extern "C" fn finalize(handle: Handle, _: &abi::Host, update: &abi::Update<'_>) -> RResult<(), abi::Error> {
     // SAFETY: the handle belongs to this table.
     let nested = unsafe { nested(handle) };
-    let call = || nested.call(nested.optimizer.owned().table.finalize, update);
-    catch_panics(|| call().unwrap_or_else(|error| RResult::RErr(failed(error.to_string()))))
+    let call = || nested.call(nested.optimizer.component().table.finalize, update);
+    catch_panics(|| call().unwrap_or_else(|error| RResult::RErr(host_error(error.to_string()))))
 }

@@ -1,10 +1,9 @@
 //! Optimizers of plug-ins, their slots, and the arguments of an update.
 
 use std::collections::{HashSet, TryReserveError};
-use std::fmt;
 use std::sync::Arc;
 
-use plugfit_abi::abi_stable::std_types::{ROption, RSlice, RStr};
+use plugfit_abi::abi_stable::std_types::{ROption, RResult, RSlice};
 use plugfit_abi::{self as abi, Handle, OptimizerV1};
 use plugfit_api::instance::Instance;
 use plugfit_api::optimizer::{Parameter, Start, Step};
@@ -12,7 +11,7 @@ use plugfit_api::{Element, Tensor, TensorMut};
 use serde_json::{Map, Value};
 
 use super::bounds;
-use super::component::ComponentHandle;
+use super::component::{ComponentHandle, component_type};
 use crate::Result;
 
 /// A slot that an optimizer requests.
@@ -116,51 +115,24 @@ pub struct Entry<'a> {
 /// An optimizer of a plug-in.
 #[derive(Clone)]
 pub struct Optimizer {
-    owned: Arc<ComponentHandle<OptimizerV1>>,
+    component: Arc<ComponentHandle<OptimizerV1>>,
     info: Map<String, Value>,
 }
 
-impl From<Instance<OptimizerV1>> for Optimizer {
-    fn from(instance: Instance<OptimizerV1>) -> Self {
-        Optimizer::from_instance(instance, None)
-    }
-}
+component_type!(Optimizer, OptimizerV1, "optimizer");
 
 impl Optimizer {
-    pub(super) fn new(owned: ComponentHandle<OptimizerV1>) -> Result<Self> {
-        let info = owned.info()?;
-        Ok(Optimizer { owned: Arc::new(owned), info })
+    pub(super) fn new(component: ComponentHandle<OptimizerV1>) -> Result<Self> {
+        let info = component.info()?;
+        Ok(Optimizer { component: Arc::new(component), info })
     }
 
     /// Takes over an optimizer that was created in this process. Errors call it `label`, or by its name if there is
     /// none.
     pub(crate) fn from_instance(instance: Instance<OptimizerV1>, label: Option<&str>) -> Self {
-        let owned = ComponentHandle::of_instance(instance, label);
-        let info = owned.info().unwrap_or_default();
-        Optimizer { owned: Arc::new(owned), info }
-    }
-
-    /// Returns the optimizer's name.
-    pub fn name(&self) -> &str {
-        self.owned.name()
-    }
-
-    /// Returns the name with that of its plug-in before it.
-    pub fn full_name(&self) -> String {
-        self.owned.full_name()
-    }
-
-    /// Returns name and version of its plug-in.
-    pub fn plugin(&self) -> &str {
-        self.owned.plugin()
-    }
-
-    /// Returns every key of its own configuration.
-    ///
-    /// # Errors
-    /// Returns an error if the plug-in fails.
-    pub fn config(&self) -> Result<Map<String, Value>> {
-        self.owned.config()
+        let component = ComponentHandle::of_instance(instance, label);
+        let info = component.info().unwrap_or_default();
+        Optimizer { component: Arc::new(component), info }
     }
 
     /// Returns the information that depends on the configuration.
@@ -168,8 +140,8 @@ impl Optimizer {
         &self.info
     }
 
-    pub(super) fn owned(&self) -> &ComponentHandle<OptimizerV1> {
-        &self.owned
+    pub(super) fn component(&self) -> &ComponentHandle<OptimizerV1> {
+        &self.component
     }
 
     /// Returns the slots that the optimizer requests for these parameters.
@@ -177,12 +149,12 @@ impl Optimizer {
     /// # Errors
     /// Returns an error if the optimizer doesn't support such parameters or its slots are invalid.
     pub fn slots(&self, parameters: &[Parameter<'_>]) -> Result<Vec<SlotSpec>> {
-        let owned = &*self.owned;
-        let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
+        let component = &*self.component;
+        let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(Parameter::raw).collect();
         // SAFETY: the handle belongs to this table.
-        let slots =
-            owned.checked(unsafe { (owned.table.slots)(owned.handle, &owned.host, RSlice::from_slice(&raw)) })?;
-        owned.at_most(slots.len(), bounds::SLOTS * (parameters.len() + 1), "slots")?;
+        let slots = component
+            .checked(unsafe { (component.table.slots)(component.handle, &component.host, RSlice::from_slice(&raw)) })?;
+        component.at_most(slots.len(), bounds::MAX_SLOTS * (parameters.len() + 1), "slots")?;
         let mut specs: Vec<SlotSpec> = Vec::with_capacity(slots.len());
         let mut seen = HashSet::new();
         let count = |shape: &[i64]| {
@@ -190,24 +162,25 @@ impl Optimizer {
             lengths.into_iter().try_fold(1_u64, |product, length| product.checked_mul(length?))
         };
         let of_parameters = parameters.iter().map(|parameter| count(parameter.shape).unwrap_or(0));
-        let most = of_parameters.fold(0, u64::saturating_add).saturating_mul(bounds::SLOTS as u64);
-        let mut remaining = most.saturating_add(bounds::SLOT_NUMBERS);
+        let most = of_parameters.fold(0, u64::saturating_add).saturating_mul(bounds::MAX_SLOTS as u64);
+        let mut remaining = most.saturating_add(bounds::MAX_SLOT_NUMBERS);
         for slot in slots {
             let parameter = match slot.parameter {
                 abi::NONE => None,
                 index => match usize::try_from(index).ok().filter(|&index| index < parameters.len()) {
                     Some(index) => Some(index),
-                    None => return Err(owned.mistake(&format!("asks for a slot of parameter {index}"))),
+                    None => return Err(component.contract_violation(&format!("asks for a slot of parameter {index}"))),
                 },
             };
             let double = slot.dtype == f64::DTYPE;
-            let name = owned.short_name(&slot.name, "slot's name")?.to_owned();
-            owned.at_most(slot.shape.len(), bounds::AXES, "axes")?;
+            let name = component.short_name(&slot.name, "slot's name")?.to_owned();
+            component.at_most(slot.shape.len(), bounds::MAX_AXES, "axes")?;
             let rest = count(&slot.shape).and_then(|numbers| remaining.checked_sub(numbers));
             let (Some(rest), true) = (rest, double || slot.dtype == f32::DTYPE) else {
-                return Err(
-                    owned.mistake(&format!("asks for a slot \"{name}\" of shape {:?}, which can't be", slot.shape))
-                );
+                return Err(component.contract_violation(&format!(
+                    "asks for a slot \"{name}\" of shape {:?}, which can't be",
+                    slot.shape
+                )));
             };
             remaining = rest;
             let start = match slot.start {
@@ -215,19 +188,20 @@ impl Optimizer {
                 abi::SLOT_COPY_OF_PARAMETER => {
                     let same = parameter.is_some_and(|index| parameters[index].shape == slot.shape.as_slice());
                     if !same || double {
-                        return Err(
-                            owned.mistake(&format!("asks for a slot \"{name}\" as a copy of what has another shape"))
-                        );
+                        return Err(component.contract_violation(&format!(
+                            "asks for a slot \"{name}\" as a copy of what has another shape"
+                        )));
                     }
                     Start::Copy
                 }
                 abi::SLOT_FILLED => Start::Filled,
                 other => {
-                    return Err(owned.mistake(&format!("asks for a slot \"{name}\" with the unknown start {other}")));
+                    return Err(component
+                        .contract_violation(&format!("asks for a slot \"{name}\" with the unknown start {other}")));
                 }
             };
             if !seen.insert((parameter, name.clone())) {
-                return Err(owned.mistake(&format!("asks for two slots \"{name}\" of one parameter")));
+                return Err(component.contract_violation(&format!("asks for two slots \"{name}\" of one parameter")));
             }
             specs.push(SlotSpec { parameter, name, shape: slot.shape.into(), double, start });
         }
@@ -246,15 +220,15 @@ impl Optimizer {
         seed: u64,
         target: &mut Slot,
     ) -> Result<()> {
-        let owned = &*self.owned;
-        let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(raw_parameter).collect();
+        let component = &*self.component;
+        let raw: Vec<abi::Parameter<'_>> = parameters.iter().map(Parameter::raw).collect();
         let parameter: ROption<abi::Tensor> = parameter.map(|parameter| parameter.raw()).into();
         let target = target.raw();
         // SAFETY: the handle belongs to this table; `target` is borrowed mutably.
-        owned.checked(unsafe {
-            (owned.table.fill_slot)(
-                owned.handle,
-                &owned.host,
+        component.checked(unsafe {
+            (component.table.fill_slot)(
+                component.handle,
+                &component.host,
                 RSlice::from_slice(&raw),
                 index as u64,
                 &parameter,
@@ -269,7 +243,7 @@ impl Optimizer {
     /// # Errors
     /// Returns an error if the plug-in fails.
     pub fn update(&self, step: &Step, entries: &mut [Entry<'_>], own_slots: &mut [Slot]) -> Result<()> {
-        self.call(self.owned.table.update, step, entries, own_slots)
+        self.call(self.component.table.update, step, entries, own_slots)
     }
 
     /// Moves the parameters to the values at which the model is evaluated.
@@ -277,21 +251,17 @@ impl Optimizer {
     /// # Errors
     /// Returns an error if the plug-in fails.
     pub fn finalize(&self, step: &Step, entries: &mut [Entry<'_>], own_slots: &mut [Slot]) -> Result<()> {
-        self.call(self.owned.table.finalize, step, entries, own_slots)
+        self.call(self.component.table.finalize, step, entries, own_slots)
     }
 
     fn call(
         &self,
-        function: unsafe extern "C" fn(
-            Handle,
-            &abi::Host,
-            &abi::Update<'_>,
-        ) -> abi::abi_stable::std_types::RResult<(), abi::Error>,
+        function: unsafe extern "C" fn(Handle, &abi::Host, &abi::Update<'_>) -> RResult<(), abi::Error>,
         step: &Step,
         entries: &mut [Entry<'_>],
         own_slots: &mut [Slot],
     ) -> Result<()> {
-        let owned = &*self.owned;
+        let component = &*self.component;
         let own_slots: Vec<abi::Tensor> = own_slots.iter_mut().map(Slot::raw).collect();
         let mut slots: Vec<abi::Tensor> = Vec::with_capacity(entries.iter().map(|entry| entry.slots.len()).sum());
         for entry in entries.iter_mut() {
@@ -304,7 +274,7 @@ impl Optimizer {
             rest = following;
             let shape = entry.parameter.shape;
             raw.push(abi::UpdateEntry {
-                parameter: raw_parameter(&entry.parameter),
+                parameter: entry.parameter.raw(),
                 value: TensorMut::new(entry.value, shape).raw(),
                 gradient: entry.gradient.map(|gradient| Tensor::new(gradient, shape).raw()).into(),
                 slots: RSlice::from_slice(slots),
@@ -325,26 +295,7 @@ impl Optimizer {
             slots: RSlice::from_slice(&own_slots),
         };
         // SAFETY: the handle belongs to this table; whatever it may write is borrowed mutably until the call returns.
-        owned.checked(unsafe { function(owned.handle, &owned.host, &update) })
-    }
-}
-
-fn raw_parameter<'a>(parameter: &Parameter<'a>) -> abi::Parameter<'a> {
-    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
-    abi::Parameter {
-        name: RStr::from_str(parameter.name),
-        path: RStr::from_str(parameter.path),
-        shape: RSlice::from_slice(parameter.shape),
-        dtype: f32::DTYPE,
-        flags: flag(parameter.trainable, abi::PARAMETER_TRAINABLE)
-            | flag(parameter.embedding, abi::PARAMETER_EMBEDDING)
-            | flag(!parameter.decays, abi::PARAMETER_WITHOUT_DECAY),
-    }
-}
-
-impl fmt::Debug for Optimizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.full_name())
+        component.checked(unsafe { function(component.handle, &component.host, &update) })
     }
 }
 

@@ -4,6 +4,9 @@
 //! The rule is that of sshd for keys: the file and every folder above it belong to root or to the user, and nobody else
 //! can write to them. Folders such as /tmp, in which everybody may add entries but nobody may move those of others, are
 //! allowed above it.
+//!
+//! The crate `fs-mistrust` checks such paths too, but trusts at most one group, whatever its members are, and reads no
+//! access lists.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -38,9 +41,9 @@ pub fn read_text(path: &Path) -> Result<String, Refusal> {
     let mut text = String::new();
     let file = open_for(path, Content::Rules)?.file;
     // The text read is checked instead of the file's size, since a file may grow.
-    file.take(bounds::RULES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    match text.len() as u64 > bounds::RULES {
-        true => Err(Refusal::new("is larger than 1 MiB").hint("write it anew")),
+    file.take(bounds::MAX_RULES_LENGTH + 1).read_to_string(&mut text).map_err(unreadable)?;
+    match text.len() as u64 > bounds::MAX_RULES_LENGTH {
+        true => Err(Refusal::new("is larger than 1 MiB").hint("create it again")),
         false => Ok(text),
     }
 }
@@ -147,7 +150,7 @@ mod unix {
             (Content::Code, false, true) => format!("code in it runs with your rights: {fix}name another folder"),
             (Content::Code, false, false) => format!("it runs with your rights: {fix}name another file"),
             (Content::Code, true, _) => format!("it runs with your rights: {fix}copy it to a folder of your own"),
-            (Content::Rules, ..) => format!("it says what may run with your rights: {fix}write it anew"),
+            (Content::Rules, ..) => format!("it says what may run with your rights: {fix}create it again"),
         }))
     }
 

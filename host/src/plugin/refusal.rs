@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::bounds;
+use super::shown_text::shown_line;
 use crate::Error;
-use crate::text::{cut, of_path, one_line};
+use crate::text::{printable_line, printable_path, truncate};
 
 /// Maximum size of a refusal's details, in bytes.
 const DETAILS: usize = 1 << 16;
@@ -23,30 +23,31 @@ pub struct Refusal {
     /// Whether the file isn't a plug-in at all. In a folder, such a file isn't reported.
     pub not_a_plugin: bool,
     /// Whether the file is valid and the request wasn't.
-    pub asked_wrongly: bool,
+    pub invalid_request: bool,
     /// Whether the same bytes may be accepted later: the problem is the file's permissions or signature.
     pub retryable: bool,
 }
 
+// The texts may come from the file, such as the name of a symbol or of a library.
 impl Refusal {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Refusal {
             path: PathBuf::new(),
-            reason: short_line(&reason.into()),
+            reason: shown_line(&reason.into()),
             hint: None,
             details: None,
             not_a_plugin: false,
-            asked_wrongly: false,
+            invalid_request: false,
             retryable: false,
         }
     }
 
-    pub(super) fn no_plugin(reason: impl Into<String>) -> Self {
+    pub(super) fn not_a_plugin(reason: impl Into<String>) -> Self {
         Refusal { not_a_plugin: true, ..Self::new(reason) }
     }
 
-    pub(super) fn asked_wrongly(reason: impl Into<String>) -> Self {
-        Refusal { asked_wrongly: true, ..Self::new(reason) }
+    pub(super) fn invalid_request(reason: impl Into<String>) -> Self {
+        Refusal { invalid_request: true, ..Self::new(reason) }
     }
 
     pub(super) fn retryable(reason: impl Into<String>) -> Self {
@@ -56,7 +57,7 @@ impl Refusal {
     /// Refuses a plug-in that differs from an already loaded one of the same name and version.
     pub(crate) fn conflict(label: &str, place: &str) -> Self {
         Self::new(format!("conflicts with {place}: both are {label}, and they differ"))
-            .hint("neither is used: remove one of them, or raise the version of the one that is meant")
+            .hint("neither is used: remove one of them, or raise the version of the one that you want to use")
     }
 
     /// Refuses a plug-in that has the name of a built-in one.
@@ -66,16 +67,16 @@ impl Refusal {
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(short_line(&hint.into()));
+        self.hint = Some(shown_line(&hint.into()));
         self
     }
 
     pub(super) fn details(mut self, details: impl Into<String>) -> Self {
         // Any line may contain text of the file. Indentation keeps it from looking like one of the program's own.
         let details = details.into();
-        let lines = cut(&details, DETAILS);
+        let lines = truncate(&details, DETAILS);
         self.details =
-            Some(lines.lines().map(|line| format!("      {}", one_line(line))).collect::<Vec<_>>().join("\n"));
+            Some(lines.lines().map(|line| format!("      {}", printable_line(line))).collect::<Vec<_>>().join("\n"));
         self
     }
 
@@ -93,15 +94,10 @@ impl Refusal {
     }
 }
 
-/// A refusal's text may come from the file, such as the name of a symbol or of a library.
-fn short_line(text: &str) -> String {
-    cut(&one_line(text), bounds::TEXT).into_owned()
-}
-
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let message = format!("{} {}", of_path(&refusal.path), refusal.reason);
-        let error = if refusal.asked_wrongly { Error::usage(message) } else { Error::failure(message) };
+        let message = format!("{} {}", printable_path(&refusal.path), refusal.reason);
+        let error = if refusal.invalid_request { Error::usage(message) } else { Error::failure(message) };
         match refusal.hint {
             Some(hint) => error.hint(hint),
             None => error,

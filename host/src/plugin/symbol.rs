@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use plugfit_abi::LossV1;
-use plugfit_api::config::{ComponentSpec, TrialSpec};
-use plugfit_api::export::{self, AnyLoss, AnyMetric, AnyOptimizer, AnySchedule, LossByTensor};
+use plugfit_api::config::ComponentSpec;
+use plugfit_api::export::{self, AnyLoss, AnyMetric, AnyOptimizer, AnySchedule, Create, LossByTensor};
 use plugfit_api::instance::Instance;
 use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
 use plugfit_api::{Config, Host, Inputs};
 use serde_json::{Map, Value};
 
 use super::component::ComponentHandle;
+use super::digest::digest;
 use super::isolate::{Isolated, Source};
-use super::load::{Library, digest};
-use super::{Component, LoadOptions, Loss, Manifest, Plugin, Refusal, library, sha256, vet};
-use crate::text::{of_path, one_line};
+use super::options::Library;
+use super::sync::lock_ignoring_poison;
+use super::{Component, LoadOptions, Loss, Manifest, Plugin, Refusal, library, row_function, sha256, vet};
+use crate::text::{printable_line, printable_path};
 use crate::{Error, Result};
 
 /// `void f(const float *y_true, const float *y_pred, size_t rows, size_t columns, float *out)`.
@@ -56,7 +58,7 @@ static DIGESTS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
 /// Returns the digest of each library from which functions were requested in this process, by path; see
 /// [`Plugin::digest`].
 pub fn function_digests() -> BTreeMap<PathBuf, String> {
-    DIGESTS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lock_ignoring_poison(&DIGESTS).clone()
 }
 
 /// Loads a C function of a library as a loss.
@@ -64,15 +66,15 @@ pub fn function_digests() -> BTreeMap<PathBuf, String> {
 /// # Errors
 /// Returns an error if the library is refused or has no such function.
 pub fn symbol(path: &Path, name: &str, options: &LoadOptions) -> Result<Loss> {
-    let label = format!("{}#{}", of_path(path), one_line(name));
+    let label = format!("{}#{}", printable_path(path), printable_line(name));
     let refused = |refusal: Refusal| Error::from(refusal.at(path));
     if options.manifests_only {
-        return Err(refused(Refusal::asked_wrongly(
+        return Err(refused(Refusal::invalid_request(
             "isn't loaded: only manifests are read here, and a function has none",
         )));
     }
     let (Library { bytes, real }, in_place) = (options.read(path, false).map_err(refused)?, options.load_in_place);
-    DIGESTS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest(&bytes));
+    lock_ignoring_poison(&DIGESTS).insert(path.to_owned(), digest(&bytes));
     let Some(isolation) = &options.isolate else {
         let instance = instance(&bytes, &real, name, in_place).map_err(refused)?;
         return Ok(Loss::from_instance(instance, Some(&label)));
@@ -99,7 +101,7 @@ pub(super) fn instance(
 
 fn callable(bytes: &[u8], path: &Path, name: &str, in_place: bool) -> std::result::Result<Callable, Refusal> {
     let vet::Callable { has_gradient, needed } = vet::callable(bytes, name, in_place)?;
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = lock_ignoring_poison(&LOADED);
     let library = match loaded.entry((sha256(bytes), in_place.then(|| path.to_owned()))) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => new.insert(
@@ -124,20 +126,14 @@ static TESTED: OnceLock<Callable> = OnceLock::new();
 /// A plug-in whose only component is that function.
 struct FunctionPlugin;
 
-impl export::Plugin for FunctionPlugin {
-    fn loss(_: &str, config: &Map<String, Value>, host: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyLoss>> {
-        (&&export::Probe::<Callable>::new()).make_loss(config, host)
-    }
-    fn metric(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyMetric>> {
-        Err(export::unknown(name))
-    }
-    fn optimizer(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyOptimizer>> {
-        Err(export::unknown(name))
-    }
-    fn schedule(name: &str, _: &Map<String, Value>, _: &Host<'_>) -> plugfit_api::Result<Box<dyn AnySchedule>> {
-        Err(export::unknown(name))
+impl Create<dyn AnyLoss> for FunctionPlugin {
+    fn create(_: &str, config: &Map<String, Value>, host: &Host<'_>) -> plugfit_api::Result<Box<dyn AnyLoss>> {
+        (&&export::Probe::<Callable>::new()).create_loss(config, host)
     }
 }
+impl Create<dyn AnyMetric> for FunctionPlugin {}
+impl Create<dyn AnyOptimizer> for FunctionPlugin {}
+impl Create<dyn AnySchedule> for FunctionPlugin {}
 
 /// Returns the manifest of a plug-in that consists of this function alone. No code of the library runs.
 ///
@@ -175,16 +171,7 @@ pub fn function(path: &Path, name: &str, options: &LoadOptions) -> std::result::
 }
 
 impl Config for Callable {
-    const SPEC: ComponentSpec = ComponentSpec {
-        name: "Callable",
-        aliases: &[],
-        doc: "A C function.",
-        version: 1,
-        base: &[],
-        fields: &[],
-        examples: &[],
-        trial: TrialSpec::ANY,
-    };
+    const SPEC: ComponentSpec = ComponentSpec { doc: "A C function.", ..row_function::SPEC };
 
     fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
         let tested = TESTED.get().map(|tested| Callable { is_tested: true, ..*tested });
@@ -202,8 +189,7 @@ impl plugfit_api::loss::Loss for Callable {
     }
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> plugfit_api::Result<Vec<i64>> {
-        let shape = inputs.y_pred()?.shape();
-        Ok(if shape.len() < 2 { shape.to_vec() } else { shape[..shape.len() - 1].to_vec() })
+        row_function::output_shape(inputs)
     }
 
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, _: &Host<'_>) -> plugfit_api::Result<LossTotals> {
@@ -237,11 +223,7 @@ impl plugfit_api::loss::Loss for Callable {
         }
         let mut totals = LossTotals { count: rows as f64, ..LossTotals::default() };
         for (i, value) in values.iter().enumerate() {
-            let weight = f64::from(upstream.map_or(1.0, |upstream| upstream[i]));
-            if weight != 0.0 {
-                totals.value += weight * f64::from(*value);
-                totals.weight += weight;
-            }
+            row_function::add(&mut totals, *value, upstream.map_or(1.0, |upstream| upstream[i]));
         }
         if let Some(target) = output.gradient(1)? {
             let gradient =
@@ -249,12 +231,7 @@ impl plugfit_api::loss::Loss for Callable {
             // SAFETY: the same as above; the gradient has rows * columns elements.
             unsafe { gradient(y_true.as_ptr(), y_pred.as_ptr(), rows, columns, target.as_mut_ptr()) };
             for (i, row) in target.chunks_exact_mut(columns.max(1)).enumerate() {
-                let factor = scale * upstream.map_or(1.0, |upstream| upstream[i]);
-                if factor == 0.0 {
-                    row.fill(0.0);
-                } else {
-                    row.iter_mut().for_each(|derivative| *derivative *= factor);
-                }
+                row_function::scale_row(row, scale * upstream.map_or(1.0, |upstream| upstream[i]));
             }
         }
         Ok(totals)

@@ -7,7 +7,7 @@ use minisign_verify::{Error as Minisign, PublicKey, Signature};
 
 use super::{Refusal, bounds, ownership};
 use crate::files::write_privately;
-use crate::text::{is_instruction, of_path};
+use crate::text::{is_control_or_bidi, printable_path};
 use crate::{Error, Result};
 
 /// The keys whose plug-ins are loaded if signatures are required.
@@ -40,7 +40,11 @@ impl TrustedKey {
         };
         let read = || {
             let mut text = String::new();
-            ownership::open_at_once(Path::new(key))?.0.take(bounds::RULES).read_to_string(&mut text).map(|_| text)
+            ownership::open_at_once(Path::new(key))?
+                .0
+                .take(bounds::MAX_RULES_LENGTH)
+                .read_to_string(&mut text)
+                .map(|_| text)
         };
         let text = match read() {
             Ok(text) => text,
@@ -54,7 +58,7 @@ impl TrustedKey {
         let comment = lines.next().and_then(|line| line.strip_prefix("untrusted comment:")).unwrap_or_default();
         let found = text.lines().find_map(Self::parse).ok_or_else(|| wrong("has no minisign public key"))?;
         // The comment is shown on terminals.
-        let comment = comment.trim().chars().filter(|letter| !is_instruction(*letter)).collect();
+        let comment = comment.trim().chars().filter(|letter| !is_control_or_bidi(*letter)).collect();
         Ok(TrustedKey { comment, ..found })
     }
 
@@ -104,8 +108,8 @@ impl TrustedKeys {
                 continue;
             }
             let wrong = || {
-                Error::failure(format!("{} has a line that is no key", of_path(path)))
-                    .with("in", format!("{}:{}", of_path(path), index + 1))
+                Error::failure(format!("{} has a line that isn't a key", printable_path(path)))
+                    .with("in", format!("{}:{}", printable_path(path), index + 1))
             };
             keys.push(TrustedKey::parse(line).ok_or_else(wrong)?);
         }
@@ -152,7 +156,7 @@ impl TrustedKeys {
             builder
                 .recursive(true)
                 .create(folder)
-                .map_err(|error| Error::failure(format!("cannot make {}: {error}", of_path(folder))))?;
+                .map_err(|error| Error::failure(format!("cannot make {}: {error}", printable_path(folder))))?;
         }
         write_privately(&self.path, |writer| {
             writeln!(writer, "# Whose plug-ins --require-signed loads; `plugfit trust` writes it.")?;

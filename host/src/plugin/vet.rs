@@ -1,14 +1,12 @@
 //! Vets a library from its bytes alone, without running any of its code.
 
-use object::elf::{self, FileHeader64};
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
-use object::{BinaryFormat, Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol};
+use object::{BinaryFormat, Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use std::collections::BTreeMap;
 
 use plugfit_abi::Root;
 
-use super::dynamic::Links;
-use super::{Manifest, Refusal, bounds, foreign, headers, image};
+use super::elf::{Links, check as check_elf, ensure};
+use super::{Manifest, Refusal, bounds, foreign, image};
 use crate::text::grouped;
 
 /// The content of a vetted plug-in file.
@@ -36,11 +34,11 @@ pub struct Callable {
 pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
     let (file, links) = library(bytes)?;
     let section = foreign::MANIFESTS.into_iter().find_map(|name| file.section_by_name(name));
-    let section = section.ok_or_else(|| Refusal::no_plugin("has no plugfit manifest"))?;
-    if foreign::is_of_python(&file) {
-        return Err(Refusal::no_plugin("is an extension module of Python"));
+    let section = section.ok_or_else(|| Refusal::not_a_plugin("has no plugfit manifest"))?;
+    if foreign::is_python_extension(&file) {
+        return Err(Refusal::not_a_plugin("is an extension module of Python"));
     }
-    let outside = |(start, length): (u64, u64)| start.saturating_add(length) > image::mapped(bytes) as u64;
+    let outside = |(start, length): (u64, u64)| start.saturating_add(length) > image::mapped_length(bytes) as u64;
     if section.file_range().is_some_and(outside) {
         return Err(Refusal::new("has a manifest that isn't loaded with it").hint("build it again"));
     }
@@ -62,7 +60,7 @@ pub fn plugin(bytes: &[u8], in_place: bool) -> Result<Vetted, Refusal> {
         let is_loaded = |segment: object::Segment<'_, '_>| {
             segment.address() <= start && end <= segment.address().saturating_add(segment.size())
         };
-        headers::holds(file.segments().any(is_loaded), || "its root isn't loaded with it".into())?;
+        ensure(file.segments().any(is_loaded), || "its root isn't loaded with it".into())?;
     }
     match (roots.first_key_value(), roots.len()) {
         (Some((root, _)), 1) => {
@@ -86,9 +84,9 @@ pub fn callable(bytes: &[u8], symbol: &str, in_place: bool) -> Result<Callable, 
         let has_gradient = names.contains(&format!("{symbol}_gradient").as_str());
         return Ok(Callable { has_gradient, needed: links.needed });
     }
-    let short = names.iter().copied().filter(|name| name.len() <= bounds::NAME);
+    let short = names.iter().copied().filter(|name| name.len() <= bounds::MAX_NAME_LENGTH);
     let near = crate::text::nearest(symbol, short);
-    let refusal = Refusal::asked_wrongly(format!("has no function \"{symbol}\""));
+    let refusal = Refusal::invalid_request(format!("has no function \"{symbol}\""));
     Err(match near[..] {
         [near, ..] => refusal.hint(format!("did you mean \"{near}\"?")),
         [] => refusal.hint("export it with C linkage"),
@@ -96,9 +94,9 @@ pub fn callable(bytes: &[u8], symbol: &str, in_place: bool) -> Result<Callable, 
 }
 
 fn manifest(json: &[u8]) -> Result<Manifest, Refusal> {
-    if json.len() > bounds::MANIFEST {
+    if json.len() > bounds::MAX_MANIFEST_LENGTH {
         return Err(Refusal::new(format!("has a manifest of {} bytes", grouped(json.len())))
-            .hint(format!("a manifest has at most {} bytes", grouped(bounds::MANIFEST))));
+            .hint(format!("a manifest has at most {} bytes", grouped(bounds::MAX_MANIFEST_LENGTH))));
     }
     // The ABI version is read first: a later manifest may have another form.
     #[derive(serde::Deserialize)]
@@ -128,7 +126,7 @@ fn library(bytes: &[u8]) -> Result<(object::File<'_>, Links), Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::new("is empty").hint("copy it again"));
     }
-    let links = match bytes.starts_with(&elf::ELFMAG) {
+    let links = match bytes.starts_with(&object::elf::ELFMAG) {
         true => check_elf(bytes)?,
         false => Links::default(),
     };
@@ -145,76 +143,6 @@ fn library(bytes: &[u8]) -> Result<(object::File<'_>, Links), Refusal> {
         return Err(Refusal::new("was built for another operating system").hint("build it for this one"));
     }
     Ok((file, links))
-}
-
-const NATIVE_MACHINE: u16 = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
-
-fn machine_name(machine: u16) -> String {
-    match machine {
-        elf::EM_X86_64 => "x86-64".into(),
-        elf::EM_AARCH64 => "aarch64".into(),
-        elf::EM_386 => "32-bit x86".into(),
-        elf::EM_ARM => "32-bit ARM".into(),
-        elf::EM_RISCV => "RISC-V".into(),
-        elf::EM_PPC64 => "POWER".into(),
-        elf::EM_S390 => "s390".into(),
-        other => format!("machine {other}"),
-    }
-}
-
-fn damaged(error: object::read::Error) -> Refusal {
-    Refusal::new(format!("is damaged: {error}")).hint("copy or build it again")
-}
-
-/// Checks that an ELF library is complete and built for this machine. A truncated library would end the process in
-/// dlopen, by access to a page that doesn't exist.
-fn check_elf(bytes: &[u8]) -> Result<Links, Refusal> {
-    let other = |what: &str| {
-        Refusal::new(format!("was built for {what}; this program is for {}", machine_name(NATIVE_MACHINE)))
-    };
-    if bytes.len() < std::mem::size_of::<FileHeader64<Endianness>>() {
-        return Err(Refusal::new(format!("is cut short: {} bytes are there", bytes.len())).hint("copy it again"));
-    }
-    if bytes[4] != elf::ELFCLASS64 {
-        return Err(other("a 32-bit machine").hint("build it for this machine"));
-    }
-    if bytes[5] != if cfg!(target_endian = "little") { elf::ELFDATA2LSB } else { elf::ELFDATA2MSB } {
-        return Err(other("a machine of the other byte order").hint("build it for this machine"));
-    }
-    let header = FileHeader64::<Endianness>::parse(bytes).map_err(damaged)?;
-    let endian = header.endian().map_err(damaged)?;
-    let machine = header.e_machine(endian);
-    if machine != NATIVE_MACHINE {
-        return Err(other(&machine_name(machine)).hint("build it for this machine"));
-    }
-    if header.e_type(endian) != elf::ET_DYN {
-        return Err(Refusal::new("is an ELF file, but no shared library")
-            .hint("a plug-in is what `cargo build` makes of a cdylib"));
-    }
-    let table = |offset: u64, count: u16, size: u16| offset.saturating_add(u64::from(count) * u64::from(size));
-    let mut end = table(header.e_shoff(endian), header.e_shnum(endian), header.e_shentsize(endian));
-    end = end.max(table(header.e_phoff(endian), header.e_phnum(endian), header.e_phentsize(endian)));
-    let cut = |end: u64| {
-        let (here, whole) = (grouped(bytes.len()), grouped(usize::try_from(end).unwrap_or(usize::MAX)));
-        Refusal::new(format!("is cut short: {here} of {whole} bytes are there")).hint("copy it again")
-    };
-    if let Ok(segments) = header.program_headers(endian, bytes) {
-        for segment in segments {
-            end = end.max(segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
-        }
-    }
-    if end > bytes.len() as u64 {
-        return Err(cut(end));
-    }
-    for section in header.section_headers(endian, bytes).map_err(damaged)? {
-        if section.sh_type(endian) != elf::SHT_NOBITS {
-            end = end.max(section.sh_offset(endian).saturating_add(section.sh_size(endian)));
-        }
-    }
-    if end > bytes.len() as u64 {
-        return Err(cut(end));
-    }
-    headers::check(bytes)
 }
 
 /// The libraries of the C runtimes glibc and musl. Every process that loads plug-ins already contains them, so the
@@ -241,7 +169,7 @@ fn check_links(links: &Links, in_place: bool) -> Result<(), Refusal> {
         return Ok(());
     }
     if let Some(folder) = links.searched.first() {
-        return Err(Refusal::new(format!("has libraries looked for in {folder:?} (its RPATH or RUNPATH)"))
+        return Err(Refusal::new(format!("names a folder to search for libraries: {folder:?} (its RPATH or RUNPATH)"))
             .hint("link it without -rpath, or load it with --load-in-place"));
     }
     match links.needed.iter().find(|name| !C_RUNTIME.contains(&name.as_str())) {
@@ -253,6 +181,8 @@ fn check_links(links: &Links, in_place: bool) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use object::elf;
+
     use super::*;
 
     fn some_library() -> Option<Vec<u8>> {
@@ -337,7 +267,7 @@ mod tests {
         let searched =
             |in_place| check_links(&Links { searched: vec!["$ORIGIN\n".into()], ..Links::default() }, in_place);
         let reason = searched(false).expect_err("it is refused").reason;
-        assert_eq!(reason, "has libraries looked for in \"$ORIGIN\\n\" (its RPATH or RUNPATH)");
+        assert_eq!(reason, "names a folder to search for libraries: \"$ORIGIN\\n\" (its RPATH or RUNPATH)");
         searched(true).expect("in place, a library may say where others are");
     }
 
@@ -360,8 +290,8 @@ mod tests {
     fn the_size_of_a_manifest_is_bounded() {
         let padded = |length: usize| format!(r#"{{"abi":1,"name":"x"{}}}"#, " ".repeat(length - 20));
         assert_eq!(padded(100).len(), 100);
-        manifest(padded(bounds::MANIFEST).as_bytes()).expect("it is just as large");
-        let reason = manifest(padded(bounds::MANIFEST + 1).as_bytes()).expect_err("it is larger").reason;
+        manifest(padded(bounds::MAX_MANIFEST_LENGTH).as_bytes()).expect("it is just as large");
+        let reason = manifest(padded(bounds::MAX_MANIFEST_LENGTH + 1).as_bytes()).expect_err("it is larger").reason;
         assert_eq!(reason, "has a manifest of 1,048,577 bytes");
     }
 }

@@ -5,11 +5,11 @@
 //! until one of them is removed. No file replaces a built-in plug-in. If two plug-ins have a component of the same
 //! short name, that name is an error which lists both; `package>Name` selects one of them.
 
-mod conflict;
+mod conflict_errors;
 mod name;
 #[cfg(test)]
 mod tests;
-mod unknown;
+mod unknown_errors;
 mod version;
 
 use std::cmp::Ordering;
@@ -21,7 +21,7 @@ use crate::plugin::{Component, Kind, Manifest, Origin, Plugin};
 use crate::text::snake_case;
 
 /// The properties of a plug-in that the registry needs.
-pub trait Listed {
+pub trait RegisteredPlugin {
     /// Returns the manifest, which lists the components.
     fn manifest(&self) -> &Manifest;
 
@@ -29,7 +29,7 @@ pub trait Listed {
     fn place(&self) -> String;
 
     /// Returns why the components of this kind can't be used, or `None` if they can.
-    fn unusable(&self, kind: Kind) -> Option<String>;
+    fn unusable_reason(&self, kind: Kind) -> Option<String>;
 
     /// Returns the digest of the loaded file, which distinguishes plug-ins of the same name and version.
     fn digest(&self) -> String;
@@ -46,7 +46,7 @@ pub trait Listed {
     }
 }
 
-impl Listed for Arc<Plugin> {
+impl RegisteredPlugin for Arc<Plugin> {
     fn manifest(&self) -> &Manifest {
         Plugin::manifest(self)
     }
@@ -55,8 +55,8 @@ impl Listed for Arc<Plugin> {
         self.origin().to_string()
     }
 
-    fn unusable(&self, kind: Kind) -> Option<String> {
-        self.missing(kind).map(ToOwned::to_owned)
+    fn unusable_reason(&self, kind: Kind) -> Option<String> {
+        Plugin::unusable_reason(self, kind).map(ToOwned::to_owned)
     }
 
     fn digest(&self) -> String {
@@ -119,7 +119,7 @@ impl<P> Default for Registry<P> {
     }
 }
 
-impl<P: Listed> Registry<P> {
+impl<P: RegisteredPlugin> Registry<P> {
     /// Adds the components of a plug-in.
     pub fn add(&mut self, plugin: P) -> Added {
         let Manifest { name, version, .. } = plugin.manifest();
@@ -177,12 +177,12 @@ impl<P: Listed> Registry<P> {
         let (package, short) = parts(name);
         let found = fitting(self.all(kind), kind, name);
         match found[..] {
-            [] => Err(unknown::error(self, kind, name, package, short)),
-            [(plugin, component)] => match plugin.unusable(kind) {
+            [] => Err(unknown_errors::error(self, kind, name, package, short)),
+            [(plugin, component)] => match plugin.unusable_reason(kind) {
                 None => self.check_no_conflict(plugin).map(|()| (plugin, component)),
-                Some(reason) => Err(unknown::unusable(plugin, kind, &component.name, reason)),
+                Some(reason) => Err(unknown_errors::unusable(plugin, kind, &component.name, reason)),
             },
-            ref several => Err(conflict::error(short, several)),
+            ref several => Err(conflict_errors::error(short, several)),
         }
     }
 
@@ -207,7 +207,7 @@ impl<P: Listed> Registry<P> {
             let candidates = by_key.get(&key(parts(&spelling).1)).into_iter().flatten().copied();
             match fitting(candidates, kind, &spelling)[..] {
                 [] => None,
-                [one] if one.0.unusable(kind).is_none() && self.check_no_conflict(one.0).is_ok() => {
+                [one] if one.0.unusable_reason(kind).is_none() && self.check_no_conflict(one.0).is_ok() => {
                     Some((spelling, Some(one)))
                 }
                 _ => Some((spelling, None)),
@@ -220,7 +220,7 @@ impl<P: Listed> Registry<P> {
     fn check_no_conflict(&self, plugin: &P) -> Result<()> {
         let others = self.conflicting.iter().filter(|other| other.manifest().name == plugin.manifest().name);
         let others: Vec<&P> = others.collect();
-        if others.is_empty() { Ok(()) } else { Err(conflict::of_one_version(plugin, &others)) }
+        if others.is_empty() { Ok(()) } else { Err(conflict_errors::of_one_version(plugin, &others)) }
     }
 
     /// Returns whether a plug-in has a component of this name, usable or not.
@@ -229,7 +229,7 @@ impl<P: Listed> Registry<P> {
     }
 
     fn usable(&self, kind: Kind) -> impl Iterator<Item = (&P, &Component)> {
-        let usable = self.plugins.iter().filter(move |plugin| plugin.unusable(kind).is_none());
+        let usable = self.plugins.iter().filter(move |plugin| plugin.unusable_reason(kind).is_none());
         usable.flat_map(move |plugin| of_kind(plugin, kind))
     }
 
@@ -238,7 +238,7 @@ impl<P: Listed> Registry<P> {
     }
 }
 
-fn of_kind<P: Listed>(plugin: &P, kind: Kind) -> impl Iterator<Item = (&P, &Component)> {
+fn of_kind<P: RegisteredPlugin>(plugin: &P, kind: Kind) -> impl Iterator<Item = (&P, &Component)> {
     let components = plugin.manifest().components.iter().filter(move |component| component.kind() == Some(kind));
     components.map(move |component| (plugin, component))
 }
@@ -249,7 +249,7 @@ fn parts(name: &str) -> (Option<&str>, &str) {
 }
 
 /// Returns, for each plug-in, the component that fits a name best.
-fn fitting<'p, P: Listed>(
+fn fitting<'p, P: RegisteredPlugin>(
     all: impl Iterator<Item = (&'p P, &'p Component)>,
     kind: Kind,
     name: &str,

@@ -12,7 +12,7 @@ struct Fake {
     digest: &'static str,
 }
 
-impl Listed for Fake {
+impl RegisteredPlugin for Fake {
     fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -21,7 +21,7 @@ impl Listed for Fake {
         self.from.into()
     }
 
-    fn unusable(&self, kind: Kind) -> Option<String> {
+    fn unusable_reason(&self, kind: Kind) -> Option<String> {
         (self.broken == Some(kind)).then(|| "its interface has another layout".into())
     }
 
@@ -172,7 +172,7 @@ fn different_files_of_one_version_conflict_until_a_newer_one_is_added() {
             "there are different files of robust 0.9.0\n  \
              file    a.so\n  \
              file    b.so\n  \
-             remove all but one of them, or raise the version of the one that is meant"
+             remove all but one of them, or raise the version of the one that you want to use"
         );
     }
     assert_eq!(

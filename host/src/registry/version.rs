@@ -3,36 +3,23 @@
 use std::cmp::Ordering;
 
 /// Compares two versions by semantic versioning: numbers compare as numbers, and a pre-release is older than its
-/// release. Build metadata, which follows a `+`, is ignored.
+/// release. Build metadata, which follows a `+`, is ignored. Other versions, such as "1.0", which the crate `semver`
+/// doesn't read, are compared in the same way.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let [(a, a_pre), (b, b_pre)] = [a, b].map(|version| {
         let version = version.split('+').next().unwrap_or(version);
         version.split_once('-').map_or((version, None), |(release, pre)| (release, Some(pre)))
     });
-    let pre_releases = match (a_pre, b_pre) {
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(a), Some(b)) => parts(a, b),
-        (None, None) => Ordering::Equal,
+    let pre_releases = || match (a_pre, b_pre) {
+        (Some(a), Some(b)) => parts(a).cmp(parts(b)),
+        _ => a_pre.is_none().cmp(&b_pre.is_none()),
     };
-    parts(a, b).then(pre_releases)
+    parts(a).cmp(parts(b)).then_with(pre_releases)
 }
 
-fn parts(a: &str, b: &str) -> Ordering {
-    let mut others = b.split('.');
-    for part in a.split('.') {
-        let Some(other) = others.next() else { return Ordering::Greater };
-        let order = match (part.parse::<u64>(), other.parse::<u64>()) {
-            (Ok(part), Ok(other)) => part.cmp(&other),
-            (Ok(_), Err(_)) => Ordering::Less,
-            (Err(_), Ok(_)) => Ordering::Greater,
-            (Err(_), Err(_)) => part.cmp(other),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-    if others.next().is_some() { Ordering::Less } else { Ordering::Equal }
+/// Returns the parts of a version as keys of which numbers are less than texts.
+fn parts(version: &str) -> impl Iterator<Item = (bool, u64, &str)> {
+    version.split('.').map(|part| part.parse().map_or((true, 0, part), |number| (false, number, "")))
 }
 
 #[cfg(test)]
@@ -48,5 +35,8 @@ mod tests {
             }
         }
         assert_eq!(compare("1.0.0+build", "1.0.0"), Ordering::Equal);
+        assert_eq!(compare("1.0", "1.0.0"), Ordering::Less);
+        assert_eq!(compare("1.10", "1.9"), Ordering::Greater);
+        assert_eq!(compare("1.0", "1.0-rc"), Ordering::Greater);
     }
 }

@@ -47,53 +47,52 @@ fn points(history: &History, name: &str) -> Points {
 }
 
 fn curve(title: &str, lines: &[(&str, Points, RGBColor)]) -> Result<String> {
+    let mut svg = String::new();
+    draw_curve(&mut svg, title, lines)
+        .map_err(|error| Error::failure(format!("cannot draw the curve of {title}: {error}")))?;
+    Ok(svg)
+}
+
+fn draw_curve(
+    svg: &mut String,
+    title: &str,
+    lines: &[(&str, Points, RGBColor)],
+) -> Result<(), Box<dyn std::error::Error>> {
     let all = || lines.iter().flat_map(|(_, points, _)| points);
     let last = all().map(|point| point.0).fold(1.0, f64::max);
     let (low, high) =
         all().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| (low.min(point.1), high.max(point.1)));
     let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
     let room = if high > low { 0.05 * (high - low) } else { high.abs().max(1e-6) * 0.1 };
-    let mut svg = String::new();
-    let failed = |error: &dyn std::fmt::Display| Error::failure(format!("cannot draw the curve of {title}: {error}"));
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE).map_err(|error| failed(&error))?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, ("sans-serif", 17))
-            .margin(8)
-            .x_label_area_size(26)
-            .y_label_area_size(58)
-            .build_cartesian_2d(1.0..last.max(2.0), low - room..high + room)
-            .map_err(|error| failed(&error))?;
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 17))
+        .margin(8)
+        .x_label_area_size(26)
+        .y_label_area_size(58)
+        .build_cartesian_2d(1.0..last.max(2.0), low - room..high + room)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.1))
+        .x_labels((last as usize).clamp(2, 8))
+        .y_labels(6)
+        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
+        .y_label_formatter(&|value| match high.abs().max(low.abs()) < 0.1 {
+            true => format!("{value:.2e}"),
+            false => LogValue::Number(*value).to_string(),
+        })
+        .draw()?;
+    for (label, points, color) in lines.iter().filter(|(_, points, _)| !points.is_empty()) {
+        let color = *color;
+        let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
         chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.1))
-            .x_labels((last as usize).clamp(2, 8))
-            .y_labels(6)
-            .x_label_formatter(&|epoch| format!("{epoch:.0}"))
-            .y_label_formatter(&|value| match high.abs().max(low.abs()) < 0.1 {
-                true => format!("{value:.2e}"),
-                false => LogValue::Number(*value).to_string(),
-            })
-            .draw()
-            .map_err(|error| failed(&error))?;
-        for (label, points, color) in lines.iter().filter(|(_, points, _)| !points.is_empty()) {
-            let color = *color;
-            let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
-            chart
-                .draw_series(line)
-                .map_err(|error| failed(&error))?
-                .label(*label)
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], color.stroke_width(2)));
-        }
-        chart
-            .configure_series_labels()
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .draw()
-            .map_err(|error| failed(&error))?;
-        area.present().map_err(|error| failed(&error))?;
+            .draw_series(line)?
+            .label(*label)
+            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], color.stroke_width(2)));
     }
-    Ok(svg)
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.2)).draw()?;
+    area.present()?;
+    Ok(())
 }

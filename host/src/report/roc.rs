@@ -21,11 +21,11 @@ pub struct Roc {
 
 impl Roc {
     /// Computes the curve of each class that has positive and negative samples; for two classes, only that of the
-    /// second. Returns no curves if `ids` aren't class ids for the scores `[N, classes]`, or there are too many
-    /// classes.
-    pub fn of(ids: &[usize], scores: &ArrayViewD<'_, f32>, names: Option<&[String]>) -> Vec<Roc> {
+    /// second. Returns no curves if `ids` aren't class ids for the scores `[N, classes]`, or there are no classes or
+    /// too many.
+    pub fn per_class(ids: &[usize], scores: &ArrayViewD<'_, f32>, names: Option<&[String]>) -> Vec<Roc> {
         let &[rows, columns] = scores.shape() else { return Vec::new() };
-        if rows != ids.len() || columns > MAX_CLASSES || ids.iter().any(|&id| id >= columns.max(2)) {
+        if rows != ids.len() || columns == 0 || columns > MAX_CLASSES || ids.iter().any(|&id| id >= columns.max(2)) {
             return Vec::new();
         }
         let classes = if columns <= 2 { 1..2 } else { 0..columns };
@@ -61,44 +61,42 @@ impl Roc {
 
 /// Draws all curves in one SVG picture.
 pub fn draw(curves: &[Roc]) -> Result<String> {
-    let failed = |error: &dyn std::fmt::Display| Error::failure(format!("cannot draw the ROC: {error}"));
     let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (520, 480)).into_drawing_area();
-        area.fill(&WHITE).map_err(|error| failed(&error))?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption("ROC", ("sans-serif", 17))
-            .margin(8)
-            .x_label_area_size(38)
-            .y_label_area_size(58)
-            .build_cartesian_2d(0.0..1.0, 0.0..1.02)
-            .map_err(|error| failed(&error))?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.1))
-            .x_desc("false positive rate")
-            .y_desc("true positive rate")
-            .draw()
-            .map_err(|error| failed(&error))?;
-        for (index, curve) in curves.iter().enumerate() {
-            let color = Palette99::pick(index).to_rgba();
-            chart
-                .draw_series(LineSeries::new(curve.points.iter().copied(), color.stroke_width(2)))
-                .map_err(|error| failed(&error))?
-                .label(format!("{} (AUC {:.4})", curve.name, curve.area))
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], color.stroke_width(2)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .draw()
-            .map_err(|error| failed(&error))?;
-        area.present().map_err(|error| failed(&error))?;
-    }
+    draw_into(&mut svg, curves).map_err(|error| Error::failure(format!("cannot draw the ROC: {error}")))?;
     Ok(svg)
+}
+
+fn draw_into(svg: &mut String, curves: &[Roc]) -> Result<(), Box<dyn std::error::Error>> {
+    let area = SVGBackend::with_string(svg, (520, 480)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption("ROC", ("sans-serif", 17))
+        .margin(8)
+        .x_label_area_size(38)
+        .y_label_area_size(58)
+        .build_cartesian_2d(0.0..1.0, 0.0..1.02)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.1))
+        .x_desc("false positive rate")
+        .y_desc("true positive rate")
+        .draw()?;
+    for (index, curve) in curves.iter().enumerate() {
+        let color = Palette99::pick(index).to_rgba();
+        chart
+            .draw_series(LineSeries::new(curve.points.iter().copied(), color.stroke_width(2)))?
+            .label(format!("{} (AUC {:.4})", curve.name, curve.area))
+            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 14, y)], color.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.2))
+        .draw()?;
+    area.present()?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,13 +108,22 @@ mod tests {
     #[test]
     fn the_area_is_the_fraction_of_ordered_pairs_with_ties_counted_half() {
         let scores = array![[0.1_f32], [0.4], [0.4], [0.8]].into_dyn();
-        let curves = Roc::of(&[0, 0, 1, 1], &scores.view(), None);
+        let curves = Roc::per_class(&[0, 0, 1, 1], &scores.view(), None);
         assert_eq!(curves.len(), 1);
         // Of the four pairs, three are in order and one is tied.
         assert_eq!((curves[0].area, curves[0].points.last()), (0.875, Some(&(1.0, 1.0))));
         assert!(draw(&curves).expect("it can be drawn").contains("AUC 0.8750"));
         let three = array![[0.9_f32, 0.05, 0.05], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]].into_dyn();
-        assert!(Roc::of(&[0, 1, 2], &three.view(), None).iter().all(|curve| curve.area == 1.0));
-        assert!(Roc::of(&[1, 1], &array![[0.5_f32], [0.6]].into_dyn().view(), None).is_empty(), "one class alone");
+        assert!(Roc::per_class(&[0, 1, 2], &three.view(), None).iter().all(|curve| curve.area == 1.0));
+        assert!(
+            Roc::per_class(&[1, 1], &array![[0.5_f32], [0.6]].into_dyn().view(), None).is_empty(),
+            "one class alone"
+        );
+    }
+
+    #[test]
+    fn scores_without_columns_have_no_curves() {
+        let scores = ndarray::Array2::<f32>::zeros((2, 0)).into_dyn();
+        assert!(Roc::per_class(&[0, 1], &scores.view(), None).is_empty());
     }
 }

@@ -116,8 +116,9 @@ impl Checkpoint {
         }
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| bad(error.to_string()))?;
         let about = header.metadata().as_ref().and_then(|metadata| metadata.get("plugfit"));
-        let about: Value =
-            about.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| bad("it is no checkpoint".into()))?;
+        let about: Value = about
+            .and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(|| bad("it isn't a checkpoint".into()))?;
         match (about["version"].as_u64(), verdict) {
             (Some(WITHOUT_CHECKSUM), _) | (Some(VERSION), Verdict::Whole) => {}
             (Some(VERSION), _) => return Err(damaged()),

@@ -38,7 +38,7 @@ pub fn check(compiled: &Compiled, network: &dyn Network, targets: &[Option<usize
 
 /// Returns the class of each row of an output's target. Returns `None` if the loss of the output is for regression, or
 /// if the target has several columns and isn't one-hot.
-pub fn of_rows(compiled: &Compiled, output: usize, target: &Array) -> Option<Vec<usize>> {
+pub fn row_classes(compiled: &Compiled, output: usize, target: &Array) -> Option<Vec<usize>> {
     let (_, loss) = compiled.component_losses().find(|(of, _)| *of == output)?;
     let is_one = target.row_shape().iter().product::<usize>() == 1;
     let has_classes = loss.info().targets != Some(Targets::Regression) && (is_one || target.is_one_hot());

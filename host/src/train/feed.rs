@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::Scope;
 
-use super::fit::FitConfig;
+use super::fit_config::FitConfig;
 use crate::data::{Dataset, shuffled_order};
 use crate::{Error, Result};
 

@@ -6,6 +6,7 @@ mod checksum;
 pub(crate) mod classes;
 mod feed;
 mod fit;
+mod fit_config;
 mod folder_lock;
 mod history;
 mod run_contents;
@@ -16,7 +17,8 @@ mod run_toml;
 mod trainer;
 mod weights;
 
-pub use fit::{Ended, Fit, FitConfig, Watch, fit};
+pub use fit::{Ended, Fit, Watch, fit};
+pub use fit_config::FitConfig;
 pub use history::{Epoch, History};
 pub use run_file::RunFile;
 pub use run_folder::RunFolder;

@@ -115,7 +115,7 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
     let failed = |error: io::Error| Error::failure(format!("cannot remove {}: {error}", folder.display()));
     let outputs = read_record(folder)?.outputs.unwrap_or_default();
     if !is_folder(folder) {
-        return Err(Error::failure(format!("{} is no folder", folder.display())).hint("move it elsewhere"));
+        return Err(Error::failure(format!("{} isn't a folder", folder.display())).hint("move it elsewhere"));
     }
     let run_files = RunFiles::find(folder, &outputs).map_err(failed)?;
     for name in run_files.complete.iter().chain(&run_files.temporary) {
@@ -158,7 +158,7 @@ pub(super) fn move_to(from: &Path, to: &Path) -> Result<()> {
         };
         if !is_replaced && run_files.complete.contains(&place) && target.symlink_metadata().is_ok() {
             return Err(Error::failure(format!("{} is there already, and no run has written it", target.display()))
-                .hint(format!("move it elsewhere, and go on with `plugfit fit --resume {}`", to.display())));
+                .hint(format!("move it elsewhere, and continue with `plugfit fit --resume {}`", to.display())));
         }
         targets.insert(place, target);
     }

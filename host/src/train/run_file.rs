@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use super::fit::FitConfig;
-use super::run_toml::{INFINITE, Read};
+use super::fit_config::FitConfig;
+use super::run_toml::{INFINITE, ParsedToml};
 use crate::compile::Compile;
 use crate::data::DataConfig;
 use crate::files::path_of;
@@ -36,7 +36,7 @@ pub struct RunFile {
     places: BTreeMap<String, Place>,
     /// The paths of infinite numbers.
     infinite: Vec<String>,
-    beside: Vec<PathBuf>,
+    lock_folders: Vec<PathBuf>,
 }
 
 impl RunFile {
@@ -64,7 +64,7 @@ impl RunFile {
             Error::usage(format!("{name} is not TOML: {}", error.message())).with("in", format!("{name}:{at}"))
         };
         let parsed = DeTable::parse(text).map_err(not_toml)?;
-        let read = Read::of(parsed.get_ref());
+        let read = ParsedToml::of(parsed.get_ref());
         let places = read.offsets.into_iter().map(|(path, offset)| (path, Place::Line(line(offset)))).collect();
         let file = RunFile {
             name: name.to_owned(),
@@ -72,7 +72,7 @@ impl RunFile {
             table: read.table,
             places,
             infinite: read.infinite,
-            beside: vec![folder.to_owned()],
+            lock_folders: vec![folder.to_owned()],
         };
         let infinite = file.infinite.iter().find(|path| !may_be_infinite(path));
         if let Some((path, what)) = read.misfit.or_else(|| infinite.map(|path| (path.clone(), INFINITE))) {
@@ -96,7 +96,7 @@ impl RunFile {
             table,
             places: BTreeMap::new(),
             infinite: Vec::new(),
-            beside: Vec::new(),
+            lock_folders: Vec::new(),
         })
     }
 
@@ -112,12 +112,16 @@ impl RunFile {
             .ok_or_else(|| wrong("--set takes key=value".into()).hint("for example --set fit.epochs=3"))?;
         let path = path.trim();
         let text = format!("value = {value}");
-        let read =
-            DeTable::parse(&text).map(|table| Read::of(table.get_ref())).ok().filter(|read| read.table.len() == 1);
+        let read = DeTable::parse(&text)
+            .map(|table| ParsedToml::of(table.get_ref()))
+            .ok()
+            .filter(|read| read.table.len() == 1);
         let at = |within: &str| format!("{path}{}", within.strip_prefix("value").unwrap_or_default());
         let value = match read {
             None => Value::String(value.trim().to_owned()),
-            Some(Read { misfit: Some((within, what)), .. }) => return Err(wrong(format!("{} {what}", at(&within)))),
+            Some(ParsedToml { misfit: Some((within, what)), .. }) => {
+                return Err(wrong(format!("{} {what}", at(&within))));
+            }
             Some(read) => {
                 let is_replaced = |old: &String| {
                     old.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -162,14 +166,14 @@ impl RunFile {
 
     /// Returns the folders where a `plugfit.lock` applies to the run: the file's own folder, or none if it was read
     /// from a run.
-    pub fn beside(&self) -> &[PathBuf] {
-        &self.beside
+    pub fn lock_folders(&self) -> &[PathBuf] {
+        &self.lock_folders
     }
 
     /// Sets the folders where a `plugfit.lock` applies to the run.
     #[must_use]
-    pub fn with_folders_beside(self, beside: Vec<PathBuf>) -> Self {
-        RunFile { beside, ..self }
+    pub fn with_lock_folders(self, lock_folders: Vec<PathBuf>) -> Self {
+        RunFile { lock_folders, ..self }
     }
 
     /// Returns the files and folders in `plugins`, resolved against the file's folder.

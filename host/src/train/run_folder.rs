@@ -6,17 +6,15 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
-
 use super::folder_lock::FolderLock;
 use super::history::History;
 use super::run_contents::{
     self, CHECKPOINT, CONFIG, HISTORY, LOCK_FILE, PREVIOUS, UNFINISHED, WEIGHTS, is_reserved, place_of,
 };
 use super::run_record::{RECORD, RunRecord, has_run, read_record};
+use super::run_toml::to_toml;
 use super::weights::save_weights;
-use crate::files::{is_temporary, write_atomically};
-use crate::files::{name_of, path_of};
+use crate::files::{is_temporary, name_of, path_of, write_atomically};
 use crate::network::Network;
 use crate::{Error, Result};
 
@@ -35,7 +33,7 @@ pub struct RunFolder {
     restore_on_discard: Vec<(PathBuf, Vec<u8>)>,
     written: Mutex<Written>,
     /// Whether the run was resumed from its previous checkpoint and hasn't saved one since.
-    went_back: AtomicBool,
+    resumed_from_previous: AtomicBool,
     _lock: Option<FolderLock>,
 }
 
@@ -100,7 +98,7 @@ impl RunFolder {
             created,
             restore_on_discard,
             written,
-            went_back: false.into(),
+            resumed_from_previous: false.into(),
             _lock: None,
         }
     }
@@ -142,14 +140,14 @@ impl RunFolder {
     pub fn check(path: &Path, overwrite: bool) -> Result<()> {
         let shown = path.display();
         if path.exists() && !path.is_dir() {
-            return Err(Error::usage(format!("{shown} is no folder")).hint("name a folder with --out"));
+            return Err(Error::usage(format!("{shown} isn't a folder")).hint("name a folder with --out"));
         }
         match Contents::of(path)? {
             Contents::Nothing => Ok(()),
             Contents::Run if overwrite => Ok(()),
             Contents::Run => Err(Error::usage(format!("{shown} holds a run already"))
-                .hint("name another folder, go on with the run with --resume, or replace it with --overwrite")),
-            Contents::Other(name) => Err(Error::usage(format!("{shown} isn't empty, and is no folder of a run"))
+                .hint("name another folder, continue the run with --resume, or replace it with --overwrite")),
+            Contents::Other(name) => Err(Error::usage(format!("{shown} isn't empty, and isn't a folder of a run"))
                 .with("has", name)
                 .hint("a run has a folder of its own: name one that is empty, or isn't there yet")),
         }
@@ -178,9 +176,12 @@ impl RunFolder {
                 // An earlier replacement was killed.
                 Contents::Run => run_contents::clear(&folder.work)?,
                 Contents::Other(name) => {
-                    return Err(Error::failure(format!("{} holds what is no run", folder.work.display()))
-                        .with("has", name)
-                        .hint("move it elsewhere"));
+                    return Err(Error::failure(format!(
+                        "{} contains something that isn't a run",
+                        folder.work.display()
+                    ))
+                    .with("has", name)
+                    .hint("move it elsewhere"));
                 }
             }
             fs::create_dir_all(&folder.work).map_err(failed)?;
@@ -202,7 +203,7 @@ impl RunFolder {
         let path = &*canonical(path)?;
         let record = read_record(path).map_err(|error| match has_run(&path.join(UNFINISHED)) {
             true => Error::failure(format!("the run in {} was being replaced and isn't complete", path.display()))
-                .hint(format!("go on with `plugfit fit --resume {}`", path.display())),
+                .hint(format!("continue with `plugfit fit --resume {}`", path.display())),
             false => error,
         })?;
         Ok((Self::new(path, path.to_owned()), record))
@@ -308,14 +309,14 @@ impl RunFolder {
 
     /// Returns the path of the checkpoint that the run was resumed from or saved last.
     pub fn last_checkpoint(&self) -> PathBuf {
-        if self.went_back.load(Ordering::Relaxed) { self.previous_checkpoint() } else { self.checkpoint() }
+        if self.resumed_from_previous.load(Ordering::Relaxed) { self.previous_checkpoint() } else { self.checkpoint() }
     }
 
     /// Keeps the current checkpoint under another name, as a hard link, before it is replaced. Skipped if the disk has
-    /// room for fewer than eight checkpoints. After [`go_back`](Self::go_back), the previous checkpoint stays and the
-    /// current one is replaced.
+    /// room for fewer than eight checkpoints. After [`resume_from_previous`](Self::resume_from_previous), the previous
+    /// checkpoint stays and the current one is replaced.
     pub(super) fn keep_checkpoint(&self) {
-        if self.went_back.swap(false, Ordering::Relaxed) {
+        if self.resumed_from_previous.swap(false, Ordering::Relaxed) {
             return;
         }
         let (current, previous) = (self.checkpoint(), self.previous_checkpoint());
@@ -328,8 +329,8 @@ impl RunFolder {
     }
 
     /// Continues from the previous checkpoint: the next save replaces the current one.
-    pub fn go_back(&self) {
-        self.went_back.store(true, Ordering::Relaxed);
+    pub fn resume_from_previous(&self) {
+        self.resumed_from_previous.store(true, Ordering::Relaxed);
     }
 
     /// Writes the record of the run and its configuration, before training.
@@ -340,8 +341,7 @@ impl RunFolder {
         let mut written = self.written();
         written.record = Some(record.clone());
         self.write_written(&written)?;
-        let config = without_nulls(record.config.clone());
-        let text = toml::to_string(&config).map_err(|error| Error::failure(error.to_string()))?;
+        let text = to_toml(record.config.clone())?;
         write_atomically(&self.file(CONFIG), |writer| writer.write_all(text.as_bytes()))
     }
 
@@ -481,17 +481,4 @@ fn has_room(folder: &Path, bytes: u64) -> bool {
 #[cfg(not(unix))]
 fn has_room(_: &Path, _: u64) -> bool {
     true
-}
-
-/// Removes null values from tables, because TOML has no null.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(table) => table
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key, without_nulls(value)))
-            .collect(),
-        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
 }

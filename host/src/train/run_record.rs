@@ -45,7 +45,7 @@ pub(super) fn has_run(folder: &Path) -> bool {
 pub(super) fn read_record(folder: &Path) -> Result<RunRecord> {
     let file = folder.join(RECORD);
     let text = fs::read_to_string(&file).map_err(|error| {
-        Error::usage(format!("{} is no folder of a run: {RECORD}: {error}", folder.display()))
+        Error::usage(format!("{} isn't a folder of a run: {RECORD}: {error}", folder.display()))
             .hint("`plugfit fit` makes one and says its name in its last line")
     })?;
     serde_json::from_str(&text).map_err(|error| Error::failure(format!("{} can't be read: {error}", file.display())))

@@ -1,14 +1,16 @@
-//! Converts TOML to JSON, and records the position of each value and the values that no setting accepts.
+//! Converts TOML to JSON, with the position of each value and the values that no setting accepts, and JSON to TOML.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
+
+use crate::{Error, Result};
 
 pub const NAN: &str = "can't be NaN";
 pub const INFINITE: &str = "can't be infinite";
 
 /// A TOML table converted to JSON.
 #[derive(Default)]
-pub struct Read {
+pub struct ParsedToml {
     pub table: Map<String, Value>,
     /// The byte offset of each key and list item, with its path.
     pub offsets: Vec<(String, usize)>,
@@ -18,9 +20,9 @@ pub struct Read {
     pub infinite: Vec<String>,
 }
 
-impl Read {
+impl ParsedToml {
     pub fn of(table: &DeTable<'_>) -> Self {
-        let mut read = Read::default();
+        let mut read = ParsedToml::default();
         read.table = read.entries(table, "");
         read
     }
@@ -79,12 +81,61 @@ impl Read {
     }
 }
 
+/// Converts the configuration of a run to TOML, which has no null: a key without a value is left out. In a list, and for
+/// an output without a loss, an empty list means the same.
+pub fn to_toml(mut config: Value) -> Result<String> {
+    if let Some(Value::Object(losses)) = config.pointer_mut("/compile/loss")
+        && !losses.contains_key("class_name")
+    {
+        losses.values_mut().for_each(null_to_list);
+    }
+    remove_nulls(&mut config);
+    toml::to_string(&config).map_err(|error| Error::failure(error.to_string()))
+}
+
+fn null_to_list(value: &mut Value) {
+    if value.is_null() {
+        *value = json!([]);
+    }
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(table) => {
+            table.retain(|_, value| !value.is_null());
+            table.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => {
+            items.iter_mut().for_each(null_to_list);
+            items.iter_mut().for_each(remove_nulls);
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::super::run_file::RunFile;
     use super::*;
+
+    #[test]
+    fn toml_without_nulls_means_the_same() {
+        for (loss, written) in [
+            (json!("mse"), json!("mse")),
+            (json!(["mse", null]), json!(["mse", []])),
+            (json!({"a": "mse", "b": null}), json!({"a": "mse", "b": []})),
+            (json!({"class_name": "Huber", "config": null}), json!({"class_name": "Huber"})),
+        ] {
+            let config =
+                json!({"compile": {"loss": loss, "loss_weights": null, "metrics": [["mae", {"x": null}], null]}});
+            let text = to_toml(config).expect("TOML");
+            let table = DeTable::parse(&text).expect("TOML");
+            let read = ParsedToml::of(table.get_ref()).table;
+            assert_eq!(Value::from(read), json!({"compile": {"loss": written, "metrics": [["mae", {}], []]}}));
+        }
+    }
 
     #[test]
     fn settings_of_every_type_reject_nan_and_infinity() {

@@ -3,9 +3,8 @@
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use crate::compile::{Compiled, Logs, Output, OutputShapes};
-use crate::data::{ArrayRef, Dataset, Inputs, Rows};
+use crate::data::{Dataset, Inputs, Rows};
 use crate::network::{Network, Training};
-use crate::text::nearest;
 use crate::{Error, Result};
 
 use super::classes;
@@ -255,10 +254,7 @@ fn output<'b>(
     y_pred: ArrayViewD<'b, f32>,
 ) -> Output<'b> {
     let output = match target {
-        Some(target) => {
-            let y_true: ArrayRef<'b> = batch.targets()[target].values.slice(rows.clone());
-            Output::new(y_true, y_pred)
-        }
+        Some(target) => Output::new(batch.targets()[target].values.slice(rows.clone()), y_pred),
         None => Output::without_targets(y_pred),
     };
     match batch.sample_weight() {
@@ -301,10 +297,7 @@ fn match_targets(outputs: &[String], dataset: &Dataset) -> Result<Vec<Option<usi
         if !outputs.contains(&target.name) {
             let error =
                 Error::usage(format!("the network has no output \"{}\"", target.name)).with("in", "data.target");
-            return Err(match nearest(&target.name, outputs.iter().map(String::as_str))[..] {
-                [] => error.with("has", outputs.join(", ")),
-                ref near => error.with("near", near.join(", ")),
-            });
+            return Err(error.near_or_all(&target.name, outputs.iter().map(String::as_str)));
         }
     }
     Ok(outputs.iter().map(|name| targets.iter().position(|target| target.name == *name)).collect())

@@ -5,6 +5,7 @@ use proc_macro::TokenStream;
 mod choice;
 mod config;
 mod formula;
+mod options;
 
 /// Derives `plugfit_api::Config` for a struct of settings; see there.
 #[proc_macro_derive(Config, attributes(config))]

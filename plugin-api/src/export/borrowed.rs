@@ -3,8 +3,8 @@
 use crate::{Error, Float, Inputs, Result, Tensor, TensorMut};
 use plugfit_abi::{self as abi, abi_stable::std_types::ROption};
 
-/// The maximum number of inputs of a component.
-const MAX_INPUTS: usize = 8;
+/// The maximum number of inputs of a component, and of their gradients.
+pub(super) const MAX_INPUTS: usize = 8;
 
 /// Calls `f` with the inputs as the API's types.
 ///

@@ -1,28 +1,22 @@
 //! Implements `plugfit.loss/1` and `plugfit.loss/2`.
 
 use super::{
-    borrowed::{floats_mut, tensor, tensor_mut, with_inputs},
-    catch_panics::{catch_panics, dropping},
-    plugin::{component, Plugin, Probe},
+    borrowed::{floats_mut, tensor, tensor_mut, with_inputs, MAX_INPUTS},
+    component::{component, config, create, impl_component, instance_info, level, release, Component, Create, Probe},
 };
 use crate::{
-    kernels::formulas::{self, rows_shape},
-    loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
+    catch_panics::catch_panics,
+    loss::{elementwise, rows_shape, rowwise, ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
     Element, Error, Float, Host, Inputs, Result, TensorMut,
 };
 use plugfit_abi::{
     self as abi,
-    abi_stable::std_types::{RResult, RStr, RString, RVec},
+    abi_stable::std_types::{RResult, RVec},
     Handle,
 };
-use serde_json::{Map, Value};
 
 /// A type-erased loss of any level.
-pub trait AnyLoss: Send + Sync {
-    #[doc(hidden)]
-    fn config(&self) -> Map<String, Value>;
-    #[doc(hidden)]
-    fn info(&self) -> LossInfo;
+pub trait AnyLoss: Component {
     #[doc(hidden)]
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>>;
     #[doc(hidden)]
@@ -35,13 +29,9 @@ struct ByTensor<T>(T);
 struct ByRow<T>(T);
 struct ByElement<T>(T);
 
+impl_component!(ByTensor<T: Loss>, loss => loss.info());
+
 impl<T: Loss> AnyLoss for ByTensor<T> {
-    fn config(&self) -> Map<String, Value> {
-        self.0.to_json()
-    }
-    fn info(&self) -> LossInfo {
-        self.0.info()
-    }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         self.0.output_shape(inputs)
     }
@@ -53,109 +43,96 @@ impl<T: Loss> AnyLoss for ByTensor<T> {
     }
 }
 
+impl_component!(ByRow<T: RowLoss>, loss => LossInfo {
+    float64: true,
+    labels: loss.labels(),
+    ..loss.info().along(loss.axis())
+});
+
 impl<T: RowLoss> AnyLoss for ByRow<T> {
-    fn config(&self) -> Map<String, Value> {
-        self.0.to_json()
-    }
-    fn info(&self) -> LossInfo {
-        LossInfo { float64: true, labels: self.0.labels(), ..self.0.info().along(self.0.axis()) }
-    }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         rows_shape(inputs, self.0.axis())
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        formulas::rowwise(&self.0, inputs, output, host)
+        rowwise(&self.0, inputs, output, host)
     }
     fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
-        formulas::rowwise(&self.0, inputs, output, host)
+        rowwise(&self.0, inputs, output, host)
     }
 }
 
+impl_component!(ByElement<T: ElementwiseLoss>, loss => LossInfo {
+    float64: true,
+    labels: loss.labels(),
+    ..loss.info().along(Some(loss.axis()))
+});
+
 impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
-    fn config(&self) -> Map<String, Value> {
-        self.0.to_json()
-    }
-    fn info(&self) -> LossInfo {
-        LossInfo { float64: true, labels: self.0.labels(), ..self.0.info().along(Some(self.0.axis())) }
-    }
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         rows_shape(inputs, Some(self.0.axis()))
     }
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        formulas::elementwise(&self.0, inputs, output, host)
+        elementwise(&self.0, inputs, output, host)
     }
     fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
-        formulas::elementwise(&self.0, inputs, output, host)
+        elementwise(&self.0, inputs, output, host)
     }
 }
 
-/// Creates a loss of level 3 from a probe; tried first.
-pub trait LossByTensor {
-    #[doc(hidden)]
-    fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
-}
-impl<T: Loss> LossByTensor for &&Probe<T> {
-    fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>> {
+level! {
+    /// Creates a loss of level 3 from a probe; tried first.
+    LossByTensor for &&Probe<T> where T: Loss;
+    fn create_loss(config, host) -> AnyLoss {
         let mut loss = T::from_json(config)?;
         loss.prepare(host)?;
         Ok(by_tensor(loss))
     }
 }
 
-/// Creates a loss of level 2 from a probe; tried second.
-pub trait LossByRow {
-    #[doc(hidden)]
-    fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
-}
-impl<T: RowLoss> LossByRow for &Probe<T> {
-    fn make_loss(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyLoss>> {
-        Ok(by_row(T::from_json(config)?))
-    }
+level! {
+    /// Creates a loss of level 2 from a probe; tried second.
+    LossByRow for &Probe<T> where T: RowLoss;
+    fn create_loss(config, _host) -> AnyLoss { Ok(by_row(T::from_json(config)?)) }
 }
 
-/// Creates a loss of level 1 from a probe; tried last.
-pub trait LossByElement {
-    #[doc(hidden)]
-    fn make_loss(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
-}
-impl<T: ElementwiseLoss> LossByElement for Probe<T> {
-    fn make_loss(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyLoss>> {
-        Ok(by_element(T::from_json(config)?))
-    }
+level! {
+    /// Creates a loss of level 1 from a probe; tried last.
+    LossByElement for Probe<T> where T: ElementwiseLoss;
+    fn create_loss(config, _host) -> AnyLoss { Ok(by_element(T::from_json(config)?)) }
 }
 
-pub(crate) fn by_tensor(loss: impl Loss) -> Object {
+pub(crate) fn by_tensor(loss: impl Loss) -> Box<dyn AnyLoss> {
     Box::new(ByTensor(loss))
 }
 
-pub(crate) fn by_row(loss: impl RowLoss) -> Object {
+pub(crate) fn by_row(loss: impl RowLoss) -> Box<dyn AnyLoss> {
     Box::new(ByRow(loss))
 }
 
-pub(crate) fn by_element(loss: impl ElementwiseLoss) -> Object {
+pub(crate) fn by_element(loss: impl ElementwiseLoss) -> Box<dyn AnyLoss> {
     Box::new(ByElement(loss))
 }
 
-pub(crate) type Object = Box<dyn AnyLoss>;
-
 /// Returns the function table of a plug-in's losses.
-pub(crate) const fn table<P: Plugin>() -> abi::LossV1 {
-    abi::LossV1 { create: create::<P>, release, config, instance_info, output_shape, call }
+pub(crate) const fn table<P: Create<dyn AnyLoss>>() -> abi::LossV1 {
+    abi::LossV1 {
+        create: create::<P, dyn AnyLoss>,
+        release: release::<dyn AnyLoss>,
+        config: config::<dyn AnyLoss>,
+        instance_info: instance_info::<dyn AnyLoss>,
+        output_shape,
+        call,
+    }
 }
-
-component! { create = Plugin::loss, release, config, instance_info: Object }
 
 unsafe extern "C" fn output_shape(loss: Handle, inputs: &abi::Inputs<'_>) -> RResult<RVec<i64>, abi::Error> {
     catch_panics(|| {
         // SAFETY: `create` returned the handle, and the host guarantees that the inputs are valid during the call.
-        let (loss, inputs) = unsafe { (&*loss.pointer.cast::<Object>(), inputs) };
+        let loss = unsafe { component::<dyn AnyLoss>(loss) };
         // SAFETY: as above.
         unsafe { with_inputs(inputs, |inputs| loss.output_shape(inputs)) }.map(Into::into)
     })
 }
-
-/// The maximum number of inputs for which a gradient can be requested.
-const MAX_GRADIENTS: usize = 8;
 
 unsafe extern "C" fn call(
     loss: Handle,
@@ -191,7 +168,7 @@ unsafe extern "C" fn call_v2(
 }
 
 /// The method that calls a loss in dtype `F`.
-type Call<F> = fn(&Object, &Inputs<'_>, &mut LossOutput<'_, F>, &Host<'_>) -> Result<LossTotals>;
+type Call<F> = fn(&dyn AnyLoss, &Inputs<'_>, &mut LossOutput<'_, F>, &Host<'_>) -> Result<LossTotals>;
 
 /// Converts the arguments and calls the loss in dtype `F`.
 ///
@@ -206,11 +183,11 @@ unsafe fn call_in<F: Float>(
     call: Call<F>,
 ) -> Result<LossTotals> {
     // SAFETY: the caller guarantees a handle of `create`.
-    let loss = unsafe { &*loss.pointer.cast::<Object>() };
-    if output.gradients.len() > MAX_GRADIENTS {
-        return Err(Error::input(format!("more than {MAX_GRADIENTS} gradients were asked for")));
+    let loss = unsafe { component::<dyn AnyLoss>(loss) };
+    if output.gradients.len() > MAX_INPUTS {
+        return Err(Error::input(format!("more than {MAX_INPUTS} gradients were asked for")));
     }
-    let mut gradients: [Option<TensorMut<'_>>; MAX_GRADIENTS] = Default::default();
+    let mut gradients: [Option<TensorMut<'_>>; MAX_INPUTS] = Default::default();
     for (gradient, raw) in gradients.iter_mut().zip(output.gradients.iter()) {
         // SAFETY: the caller guarantees the tensors of `output`.
         *gradient = unsafe { tensor_mut(raw) }?;
@@ -228,7 +205,7 @@ unsafe fn call_in<F: Float>(
         valid,
         gradients: &mut gradients[..output.gradients.len()],
         upstream: upstream.map(|upstream| upstream.floats("the upstream weight")).transpose()?,
-        scale: F::rounded(output.scale),
+        scale: F::from_f64(output.scale),
     };
     // SAFETY: the caller guarantees the tensors of `inputs`.
     unsafe { with_inputs(inputs, |inputs| call(loss, inputs, &mut output, &Host::new(host))) }

@@ -2,29 +2,29 @@
 
 use super::{
     borrowed::with_inputs,
-    catch_panics::{catch_panics, dropping},
-    plugin::{component, Plugin, Probe},
+    component::{
+        component, config, create, handle, impl_component, instance_info, level, release, Component, Create, Probe,
+    },
 };
 use crate::{
-    kernels::means,
+    catch_panics::{catch_drop_panics, catch_panics},
     loss::{ElementwiseLoss, RowLoss},
-    metric::{MeanMetric, Metric, MetricInfo, Outcome},
-    Config, Error, Host, Inputs, Result,
+    metric::{
+        loss_values::{ElementwiseLossValues, RowLossValues},
+        mean::{Mean, MeanMetricValues},
+        MeanMetric, Metric, Outcome,
+    },
+    Config, Error, Inputs, Result,
 };
 use plugfit_abi::{
     self as abi,
-    abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec},
+    abi_stable::std_types::{RResult, RSlice, RString, RVec},
     Handle,
 };
-use serde_json::{Map, Value};
 use std::any::Any;
 
 /// A type-erased metric of any form, with a type-erased state.
-pub trait AnyMetric: Send + Sync {
-    #[doc(hidden)]
-    fn config(&self) -> Map<String, Value>;
-    #[doc(hidden)]
-    fn info(&self) -> MetricInfo;
+pub trait AnyMetric: Component {
     #[doc(hidden)]
     fn init(&self) -> Box<dyn Any + Send>;
     #[doc(hidden)]
@@ -53,13 +53,9 @@ fn downcast_mut<T: 'static>(state: &mut dyn Any) -> Result<&mut T> {
     state.downcast_mut().ok_or_else(|| Error::state("this state belongs to another metric"))
 }
 
+impl_component!(ByState<T: Metric>, metric => metric.info());
+
 impl<T: Metric> AnyMetric for ByState<T> {
-    fn config(&self) -> Map<String, Value> {
-        self.0.to_json()
-    }
-    fn info(&self) -> MetricInfo {
-        self.0.info()
-    }
     fn init(&self) -> Box<dyn Any + Send> {
         Box::new(self.0.init())
     }
@@ -92,61 +88,41 @@ impl<T: Metric> AnyMetric for ByState<T> {
     }
 }
 
-/// Creates a metric with its own state from a probe; tried first.
-pub trait MetricByState {
-    #[doc(hidden)]
-    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
-}
-impl<T: Metric> MetricByState for &&&&Probe<T> {
-    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
+level! {
+    /// Creates a metric with its own state from a probe; tried first.
+    MetricByState for &&&&Probe<T> where T: Metric;
+    fn create_metric(config, host) -> AnyMetric {
         let mut metric = T::from_json(config)?;
         metric.prepare(host)?;
         Ok(by_state(metric))
     }
 }
 
-/// Creates the mean of a function of rows from a probe; tried second.
-pub trait MetricByMean {
-    #[doc(hidden)]
-    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
-}
-impl<T: MeanMetric> MetricByMean for &&&Probe<T> {
-    fn make_metric(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
-        Ok(by_state(means::Mean::<means::OfRows<T>>::from_json(config)?))
-    }
+level! {
+    /// Creates the mean of a function of rows from a probe; tried second.
+    MetricByMean for &&&Probe<T> where T: MeanMetric;
+    fn create_metric(config, _host) -> AnyMetric { Ok(by_mean(T::from_json(config)?)) }
 }
 
-/// Creates the mean of an elementwise loss from a probe; tried third.
-pub trait MetricByElement {
-    #[doc(hidden)]
-    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
-}
-impl<T: ElementwiseLoss> MetricByElement for &&Probe<T> {
-    fn make_metric(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
-        Ok(by_state(means::Mean::<means::OfElements<T>>::from_json(config)?))
-    }
+level! {
+    /// Creates the mean of an elementwise loss from a probe; tried third.
+    MetricByElement for &&Probe<T> where T: ElementwiseLoss;
+    fn create_metric(config, _host) -> AnyMetric { Ok(by_state(Mean::<T, ElementwiseLossValues>::from_json(config)?)) }
 }
 
-/// Creates the mean of a row loss from a probe; tried last.
-pub trait MetricByRow {
-    #[doc(hidden)]
-    fn make_metric(&self, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
-}
-impl<T: RowLoss> MetricByRow for &Probe<T> {
-    fn make_metric(&self, config: &Map<String, Value>, _: &Host<'_>) -> Result<Box<dyn AnyMetric>> {
-        Ok(by_state(means::Mean::<means::OfWholeRows<T>>::from_json(config)?))
-    }
+level! {
+    /// Creates the mean of a row loss from a probe; tried last.
+    MetricByRow for &Probe<T> where T: RowLoss;
+    fn create_metric(config, _host) -> AnyMetric { Ok(by_state(Mean::<T, RowLossValues>::from_json(config)?)) }
 }
 
-pub(crate) fn by_state(metric: impl Metric) -> Object {
+pub(crate) fn by_state(metric: impl Metric) -> Box<dyn AnyMetric> {
     Box::new(ByState(metric))
 }
 
-pub(crate) fn by_mean(metric: impl MeanMetric) -> Object {
-    by_state(means::Mean::of_rows(metric))
+pub(crate) fn by_mean(metric: impl MeanMetric) -> Box<dyn AnyMetric> {
+    by_state(Mean::<_, MeanMetricValues>::new(metric))
 }
-
-pub(crate) type Object = Box<dyn AnyMetric>;
 
 /// The target of a state handle.
 struct State {
@@ -158,12 +134,8 @@ struct State {
 }
 
 impl State {
-    fn new(metric: &Object) -> Self {
+    fn new(metric: &dyn AnyMetric) -> Self {
         State { content: metric.init(), new: true, poisoned: false }
-    }
-
-    fn handle(self) -> Handle {
-        Handle { pointer: Box::into_raw(Box::new(self)).cast() }
     }
 
     /// Returns the content.
@@ -180,7 +152,7 @@ impl State {
 
     /// Changes the content by `f`. If `f` panics, the state stays poisoned. If `f` fails on the first batch, the state
     /// is re-initialised, so that the next batch may have another width.
-    fn modify(&mut self, metric: &Object, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
+    fn modify(&mut self, metric: &dyn AnyMetric, f: impl FnOnce(&mut dyn Any) -> Result<()>) -> Result<()> {
         self.checked()?;
         self.poisoned = true;
         let result = f(&mut *self.content);
@@ -190,15 +162,6 @@ impl State {
         self.poisoned = false;
         result
     }
-}
-
-/// Returns the metric of a handle.
-///
-/// # Safety
-/// `create` must have returned the handle, and it must not be released during `'a`.
-unsafe fn metric<'a>(handle: Handle) -> &'a Object {
-    // SAFETY: the caller upholds the contract of this function.
-    unsafe { &*handle.pointer.cast() }
 }
 
 /// Returns the state of a handle.
@@ -221,12 +184,12 @@ unsafe fn state_mut<'a>(handle: Handle) -> &'a mut State {
 }
 
 /// Returns the function table of a plug-in's metrics.
-pub(crate) const fn table<P: Plugin>() -> abi::MetricV1 {
+pub(crate) const fn table<P: Create<dyn AnyMetric>>() -> abi::MetricV1 {
     abi::MetricV1 {
-        create: create::<P>,
-        release,
-        config,
-        instance_info,
+        create: create::<P, dyn AnyMetric>,
+        release: release::<dyn AnyMetric>,
+        config: config::<dyn AnyMetric>,
+        instance_info: instance_info::<dyn AnyMetric>,
         new_state,
         release_state,
         reset,
@@ -239,49 +202,47 @@ pub(crate) const fn table<P: Plugin>() -> abi::MetricV1 {
     }
 }
 
-component! { create = Plugin::metric, release, config, instance_info: Object }
-
 // In the functions below, the host guarantees that handles belong to this table and that only one thread uses a state
 // at a time.
 
-unsafe extern "C" fn new_state(handle: Handle, _: &abi::Host) -> RResult<Handle, abi::Error> {
+unsafe extern "C" fn new_state(metric: Handle, _: &abi::Host) -> RResult<Handle, abi::Error> {
     // SAFETY: see above.
-    catch_panics(|| Ok(State::new(unsafe { metric(handle) }).handle()))
+    catch_panics(|| Ok(handle(State::new(unsafe { component(metric) }))))
 }
 
 unsafe extern "C" fn release_state(handle: Handle) {
     // SAFETY: see above; the host releases a state once.
-    dropping(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<State>()) }));
+    catch_drop_panics(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<State>()) }));
 }
 
-unsafe extern "C" fn reset(handle: Handle, _: &abi::Host, target: Handle) -> RResult<(), abi::Error> {
+unsafe extern "C" fn reset(metric: Handle, _: &abi::Host, target: Handle) -> RResult<(), abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state_mut(target)) };
+        let (metric, state) = unsafe { (component::<dyn AnyMetric>(metric), state_mut(target)) };
         let previous = std::mem::replace(state, State::new(metric));
         drop(previous);
         Ok(())
     })
 }
 
-unsafe extern "C" fn clone_state(handle: Handle, target: Handle) -> RResult<Handle, abi::Error> {
+unsafe extern "C" fn clone_state(metric: Handle, target: Handle) -> RResult<Handle, abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state_ref(target)) };
+        let (metric, state) = unsafe { (component::<dyn AnyMetric>(metric), state_ref(target)) };
         let content = metric.clone_state(state.checked()?)?;
-        Ok(State { content, new: state.new, poisoned: false }.handle())
+        Ok(handle(State { content, new: state.new, poisoned: false }))
     })
 }
 
 unsafe extern "C" fn update(
-    handle: Handle,
+    metric: Handle,
     _: &abi::Host,
     target: Handle,
     inputs: &abi::Inputs<'_>,
 ) -> RResult<(), abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state_mut(target)) };
+        let (metric, state) = unsafe { (component::<dyn AnyMetric>(metric), state_mut(target)) };
         // SAFETY: the host guarantees that the inputs are valid during the call.
         unsafe { with_inputs(inputs, |inputs| state.modify(metric, |state| metric.update(state, inputs))) }?;
         state.new = false;
@@ -289,13 +250,14 @@ unsafe extern "C" fn update(
     })
 }
 
-unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other: Handle) -> RResult<(), abi::Error> {
+unsafe extern "C" fn merge(metric: Handle, _: &abi::Host, target: Handle, other: Handle) -> RResult<(), abi::Error> {
     catch_panics(|| {
         if target == other {
             return Err(Error::state("a state can't be merged into itself"));
         }
         // SAFETY: see above; the two handles differ.
-        let (metric, target, other) = unsafe { (metric(handle), state_mut(target), state_ref(other)) };
+        let (metric, target, other) =
+            unsafe { (component::<dyn AnyMetric>(metric), state_mut(target), state_ref(other)) };
         let content = other.checked()?;
         target.modify(metric, |target| metric.merge(target, content))?;
         target.new &= other.new;
@@ -303,35 +265,35 @@ unsafe extern "C" fn merge(handle: Handle, _: &abi::Host, target: Handle, other:
     })
 }
 
-unsafe extern "C" fn result(handle: Handle, _: &abi::Host, target: Handle) -> RResult<abi::MetricResult, abi::Error> {
+unsafe extern "C" fn result(metric: Handle, _: &abi::Host, target: Handle) -> RResult<abi::MetricResult, abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state_ref(target)) };
+        let (metric, state) = unsafe { (component::<dyn AnyMetric>(metric), state_ref(target)) };
         Ok(outcome(metric.result(state.checked()?)?))
     })
 }
 
-unsafe extern "C" fn save(handle: Handle, target: Handle) -> RResult<abi::SavedState, abi::Error> {
+unsafe extern "C" fn save(metric: Handle, target: Handle) -> RResult<abi::SavedState, abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
-        let (metric, state) = unsafe { (metric(handle), state_ref(target)) };
+        let (metric, state) = unsafe { (component::<dyn AnyMetric>(metric), state_ref(target)) };
         let (version, bytes) = metric.save(state.checked()?)?;
         Ok(abi::SavedState { version, bytes: bytes.into() })
     })
 }
 
 unsafe extern "C" fn load(
-    handle: Handle,
+    metric: Handle,
     _: &abi::Host,
     version: u32,
     bytes: RSlice<'_, u8>,
 ) -> RResult<Handle, abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
-        let metric = unsafe { metric(handle) };
+        let metric = unsafe { component::<dyn AnyMetric>(metric) };
         let content = metric.load(version, bytes.as_slice())?;
         let new = metric.save(&*metric.init()).is_ok_and(|initial| initial == (version, bytes.to_vec()));
-        Ok(State { content, new, poisoned: false }.handle())
+        Ok(handle(State { content, new, poisoned: false }))
     })
 }
 

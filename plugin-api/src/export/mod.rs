@@ -2,18 +2,16 @@
 //! leaves it.
 
 mod borrowed;
-mod catch_panics;
-pub mod host;
+pub(crate) mod component;
 pub(crate) mod loss;
 pub(crate) mod metric;
-pub mod nested;
 pub(crate) mod optimizer;
 mod plugin;
 pub(crate) mod schedule;
-pub mod testing;
 
+pub use component::{Component, Create, Probe};
 pub use loss::{AnyLoss, LossByElement, LossByRow, LossByTensor};
 pub use metric::{AnyMetric, MetricByElement, MetricByMean, MetricByRow, MetricByState};
 pub use optimizer::{AnyOptimizer, OptimizerByElement, OptimizerByTensor};
-pub use plugin::{unknown, Plugin, Probe, Tables};
+pub use plugin::{Plugin, Tables};
 pub use schedule::{AnySchedule, ScheduleByConfig};

@@ -1,34 +1,23 @@
 //! A whole plug-in: `export_plugin!` turns lists of types into the root symbol that a host looks up.
 
-use super::{loss, metric, optimizer, schedule, AnyLoss, AnyMetric, AnyOptimizer, AnySchedule};
-use crate::{Error, Host, Result};
+use super::{
+    component::Create,
+    loss::{self, AnyLoss},
+    metric::{self, AnyMetric},
+    optimizer::{self, AnyOptimizer},
+    schedule::{self, AnySchedule},
+};
 use plugfit_abi::{self as abi, Interface};
-use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
-/// The constructors of a plug-in's components, by name. `export_plugin!` implements it.
-pub trait Plugin: 'static {
-    #[doc(hidden)]
-    fn loss(name: &str, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyLoss>>;
-    #[doc(hidden)]
-    fn metric(name: &str, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyMetric>>;
-    #[doc(hidden)]
-    fn optimizer(name: &str, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnyOptimizer>>;
-    #[doc(hidden)]
-    fn schedule(name: &str, config: &Map<String, Value>, host: &Host<'_>) -> Result<Box<dyn AnySchedule>>;
+/// The constructors of a plug-in's components, by name.
+pub trait Plugin:
+    Create<dyn AnyLoss> + Create<dyn AnyMetric> + Create<dyn AnyOptimizer> + Create<dyn AnySchedule> + 'static
+{
 }
-
-/// Selects the trait of a kind that a type implements, by autoref specialisation. In
-/// `(&&&&&Probe::<T>::new()).make_loss(…)`, method lookup tries the implementation for the most references first, which
-/// is that of the highest level.
-pub struct Probe<T>(PhantomData<fn() -> T>);
-
-impl<T> Probe<T> {
-    #[doc(hidden)]
-    #[allow(clippy::new_without_default)]
-    pub const fn new() -> Self {
-        Probe(PhantomData)
-    }
+impl<P> Plugin for P where
+    P: Create<dyn AnyLoss> + Create<dyn AnyMetric> + Create<dyn AnyOptimizer> + Create<dyn AnySchedule> + 'static
+{
 }
 
 /// The function tables of a plug-in and their interfaces.
@@ -79,55 +68,6 @@ impl<P: Plugin> Tables<P> {
     }
 }
 
-/// Returns the error for a name that the plug-in doesn't export.
-#[doc(hidden)]
-pub fn unknown(name: &str) -> Error {
-    Error::unknown_component(name)
-}
-
-/// Defines the functions that the tables of all kinds begin with.
-macro_rules! component {
-    ($create:ident = Plugin::$make:ident, $release:ident, $config:ident, $info:ident: $object:ty) => {
-        unsafe extern "C" fn $create<P: Plugin>(
-            host: &abi::Host,
-            name: RStr<'_>,
-            config: RStr<'_>,
-            _version: u32,
-        ) -> RResult<Handle, abi::Error> {
-            catch_panics(|| {
-                let config = serde_json::from_str(&config)
-                    .map_err(|error| Error::other(format!("the configuration is no JSON object: {error}")))?;
-                let object: $object = P::$make(&name, &config, &Host::new(host))?;
-                Ok(Handle { pointer: Box::into_raw(Box::new(object)).cast() })
-            })
-        }
-
-        unsafe extern "C" fn $release(handle: Handle) {
-            // SAFETY: `create` returned the handle, and the host releases it once.
-            dropping(|| drop(unsafe { Box::from_raw(handle.pointer.cast::<$object>()) }));
-        }
-
-        unsafe extern "C" fn $config(handle: Handle) -> RResult<RString, abi::Error> {
-            catch_panics(|| {
-                // SAFETY: `create` returned the handle, and it isn't released yet.
-                let object = unsafe { &*handle.pointer.cast::<$object>() };
-                Ok(Value::Object(object.config()).to_string().into())
-            })
-        }
-
-        unsafe extern "C" fn $info(handle: Handle) -> RResult<RString, abi::Error> {
-            catch_panics(|| {
-                // SAFETY: `create` returned the handle, and it isn't released yet.
-                let object = unsafe { &*handle.pointer.cast::<$object>() };
-                serde_json::to_string(&object.info())
-                    .map(Into::into)
-                    .map_err(|error| Error::other(format!("its info can't be written as JSON: {error}")))
-            })
-        }
-    };
-}
-pub(crate) use component;
-
 /// Exports a plug-in. Each list names types that implement a trait of its kind:
 ///
 /// ```
@@ -165,14 +105,12 @@ macro_rules! export_plugin {
 
             pub struct Exported;
 
-            impl $crate::export::Plugin for Exported {
-                $crate::export_plugin! { @makers loss, losses, AnyLoss, make_loss, [$($kind [$($component,)*])*] }
-                $crate::export_plugin! { @makers metric, metrics, AnyMetric, make_metric, [$($kind [$($component,)*])*] }
-                $crate::export_plugin! {
-                    @makers optimizer, optimizers, AnyOptimizer, make_optimizer, [$($kind [$($component,)*])*]
-                }
-                $crate::export_plugin! { @makers schedule, schedules, AnySchedule, make_schedule, [$($kind [$($component,)*])*] }
+            $crate::export_plugin! { @constructors losses, AnyLoss, create_loss, [$($kind [$($component,)*])*] }
+            $crate::export_plugin! { @constructors metrics, AnyMetric, create_metric, [$($kind [$($component,)*])*] }
+            $crate::export_plugin! {
+                @constructors optimizers, AnyOptimizer, create_optimizer, [$($kind [$($component,)*])*]
             }
+            $crate::export_plugin! { @constructors schedules, AnySchedule, create_schedule, [$($kind [$($component,)*])*] }
 
             pub const MANIFEST: $crate::manifest::Manifest = $crate::manifest::Manifest {
                 name: $crate::manifest::plugin_name(env!("CARGO_PKG_NAME")),
@@ -200,19 +138,21 @@ macro_rules! export_plugin {
         }
     };
 
-    (@makers $method:ident, $wanted:ident, $any:ident, $make:ident, [$($kind:ident [$($component:ty,)*])*]) => {
-        #[allow(unused_variables)]
-        fn $method(
-            name: &str,
-            config: &$crate::serde_json::Map<String, $crate::serde_json::Value>,
-            host: &$crate::Host<'_>,
-        ) -> $crate::Result<Box<dyn $any>> {
-            $($crate::export_plugin! { @if $kind $wanted {
-                $(if name == <$component as $crate::Config>::SPEC.name {
-                    return (&&&&&$crate::export::Probe::<$component>::new()).$make(config, host);
-                })*
-            }})*
-            Err($crate::export::unknown(name))
+    (@constructors $wanted:ident, $any:ident, $create:ident, [$($kind:ident [$($component:ty,)*])*]) => {
+        impl $crate::export::Create<dyn $any> for Exported {
+            #[allow(unused_variables)]
+            fn create(
+                name: &str,
+                config: &$crate::serde_json::Map<String, $crate::serde_json::Value>,
+                host: &$crate::Host<'_>,
+            ) -> $crate::Result<Box<dyn $any>> {
+                $($crate::export_plugin! { @if $kind $wanted {
+                    $(if name == <$component as $crate::Config>::SPEC.name {
+                        return (&&&&&$crate::export::Probe::<$component>::new()).$create(config, host);
+                    })*
+                }})*
+                Err($crate::Error::unknown_component(name))
+            }
         }
     };
 

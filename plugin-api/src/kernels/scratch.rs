@@ -107,16 +107,16 @@ impl<F: Element> DerefMut for Scratch<F> {
 
 /// Elements that are borrowed from an input, or copied to a temporary array.
 pub(crate) enum Elements<'a, F> {
-    Given(&'a [F]),
-    Made(Scratch<F>),
+    Borrowed(&'a [F]),
+    Copied(Scratch<F>),
 }
 
 impl<F: Element> Deref for Elements<'_, F> {
     type Target = [F];
     fn deref(&self) -> &[F] {
         match self {
-            Elements::Given(elements) => elements,
-            Elements::Made(elements) => elements,
+            Elements::Borrowed(elements) => elements,
+            Elements::Copied(elements) => elements,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Compiles a loop for each level of SIMD and selects the level at run time.
 
-use super::float::Float;
 use crate::real::Plain;
 
 /// A loop. Its `run` and every function that it calls must be `#[inline(always)]`: a function that isn't inlined is
@@ -49,18 +48,4 @@ unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
 pub(crate) fn plain<F>(slice: &[F]) -> &[Plain<F>] {
     // SAFETY: `Plain<F>` is `repr(transparent)`, so it has the layout of `F`.
     unsafe { std::slice::from_raw_parts(slice.as_ptr().cast(), slice.len()) }
-}
-
-/// Returns the sum in float64. The eight lanes are fixed, so the result is the same on every machine.
-#[inline(always)]
-pub(crate) fn sum<F: Float>(values: &[F]) -> f64 {
-    let mut lanes = [0.0f64; 8];
-    let mut chunks = values.chunks_exact(8);
-    for chunk in &mut chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value.exact();
-        }
-    }
-    let tail: f64 = chunks.remainder().iter().map(|&value| value.exact()).sum();
-    lanes.iter().sum::<f64>() + tail
 }

@@ -112,28 +112,31 @@ fn rows(
     let mut totals = LossTotals::default();
     for row in 0..rows {
         let range = row * columns..(row + 1) * columns;
+        let (y_true, y_pred) = (&y_true[range.clone()], &y_pred[range.clone()]);
         let weight = output.upstream(row);
-        // Skip a row of weight 0, since 0 times NaN is NaN.
-        if weight == 0.0 && output.values.is_none() {
+        totals.count += 1.0;
+        if weight == 0.0 {
+            // Not multiplied by the weight: 0 times NaN is NaN.
             if let Some(gradient) = output.gradient(1)? {
                 gradient[range].fill(0.0);
             }
-            totals.count += 1.0;
+            if let Some(values) = output.values.as_deref_mut() {
+                values[row] = f(y_true, y_pred, None) as f32;
+            }
             continue;
         }
         let scale = weight * output.scale;
-        let gradient = output.gradient(1)?.map(|gradient| &mut gradient[range.clone()]);
-        let value = match gradient {
-            None => f(&y_true[range.clone()], &y_pred[range], None),
+        let value = match output.gradient(1)? {
+            None => f(y_true, y_pred, None),
             Some(gradient) => {
-                let value = f(&y_true[range.clone()], &y_pred[range], Some(gradient));
+                let gradient = &mut gradient[range];
+                let value = f(y_true, y_pred, Some(gradient));
                 gradient.iter_mut().for_each(|derivative| *derivative *= scale);
                 value
             }
         };
         totals.value += f64::from(weight) * value;
         totals.weight += f64::from(weight);
-        totals.count += 1.0;
         if let Some(values) = output.values.as_deref_mut() {
             values[row] = value as f32;
         }
@@ -183,4 +186,23 @@ fn a_perfect_prediction_costs_0() {
     assert_eq!(value(&lovasz, &[2.0, 3.0, -1.0, -4.0]), 0.0);
     // Every logit is wrong by 2: twice the full Jaccard loss.
     assert!((value(&lovasz, &[-1.0, -1.0, 1.0, 1.0]) - 2.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_row_of_weight_0_may_hold_nan() {
+    let y_pred = [f32::NAN, 0.5, 0.5, 0.5];
+    let tensors =
+        [("y_true", Tensor::new(&[1.0_f32, 0.0, 1.0, 0.0], &[2, 2])), ("y_pred", Tensor::new(&y_pred, &[2, 2]))];
+    let (mut values, mut gradient) = ([0.0; 2], [f32::NAN; 4]);
+    let mut gradients = [None, Some(TensorMut::new(&mut gradient, &[2, 2]))];
+    let mut output = LossOutput {
+        values: Some(&mut values),
+        valid: None,
+        gradients: &mut gradients,
+        upstream: Some(&[0.0, 1.0]),
+        scale: 1.0,
+    };
+    let totals = LovaszHinge.call(&Inputs::new(&tensors, None, None), &mut output, &Host::none()).unwrap();
+    assert_eq!(totals, LossTotals { value: f64::from(values[1]), weight: 1.0, count: 2.0 });
+    assert!(values[0].is_nan() && gradient[..2] == [0.0; 2] && gradient[2] != 0.0, "{values:?} {gradient:?}");
 }

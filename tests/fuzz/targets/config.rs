@@ -85,7 +85,7 @@ fn compile(compile: plugfit::Result<Compile>) {
 }
 
 fn identifier(identifier: Identifier) {
-    let name = match identifier.read() {
+    let name = match identifier.parse() {
         Ok(ParsedIdentifier::Name(name)) => name,
         Ok(ParsedIdentifier::Config(spec)) => spec.class_name,
         _ => return,

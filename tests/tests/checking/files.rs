@@ -68,9 +68,7 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
     write("libplugin.so", &patched(&good, r#""name":"at-load""#, r#""name":"at/load""#));
     write("libdoc.so", &patched(&good, "Always the same.", r"A\u001b[2J same."));
     copy("libtwice.so", &library("twice"));
-    let abort =
-        elsewhere(&root().join("plugins/calibration"), "calibration", "test-abort", Compiler::Own, "-Cpanic=abort");
-    copy("libabort.so", &abort.unwrap_or_else(|error| panic!("{error}")));
+    copy("libabort.so", &calibration_with_panic_abort());
     std::fs::create_dir(folder.join("libfolder.so")).expect("a folder");
     std::os::unix::fs::symlink("nowhere", folder.join("libdangling.so")).expect("a link");
     let status = Command::new("mkfifo").arg(folder.join("libfifo.so")).stdin(Stdio::null()).status();
@@ -120,7 +118,7 @@ fn check_and_list_report_every_file_that_is_not_a_plugin() {
         ["check", "--json", "--only", "load"].into_iter().chain(files).chain(["plugins/libcalibration.so"]).collect();
     let ran = run(folder.path(), &arguments).with_status(1);
     let verdicts = Verdicts::of(&ran);
-    all_are_right(bad.iter().map(|(name, reason)| {
+    assert_no_complaints(bad.iter().map(|(name, reason)| {
         let reason = Value::from(*reason).to_string();
         verdicts.complaint(name, "load", reason.trim_matches('"'))
     }));
@@ -128,7 +126,7 @@ fn check_and_list_report_every_file_that_is_not_a_plugin() {
     assert_eq!(verdicts.0.len(), bad.len() + 1);
 
     let why = run(folder.path(), &["list", "--why", "--plugins", "plugins"]).with_status(0).out;
-    all_are_right(bad.iter().map(|(name, reason)| {
+    assert_no_complaints(bad.iter().map(|(name, reason)| {
         let line = why.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap_or_default();
         let is_reported = line.contains(reason) && (line.contains(" refused ") || line.contains(" passed by "));
         (!is_reported).then(|| format!("{name}: not \"{reason}\" but {line:?}"))
@@ -163,7 +161,7 @@ fn a_manifest_that_does_not_match_the_module_is_found() {
     let ran = run(folder.path(), &["check", "--json"].into_iter().chain(files).chain(only).collect::<Vec<_>>());
     let verdicts = Verdicts::of(&ran.with_status(1));
     let ece = "metric/ExpectedCalibrationError";
-    all_are_right([
+    assert_no_complaints([
         verdicts.complaint("libname.so", "schedule/Harmful_/config", "this plug-in has no"),
         verdicts.complaint("libkind.so", "metric/Harmless/config", "this plug-in has no"),
         verdicts.complaint(

@@ -40,11 +40,7 @@ PLUGFIT_CALLABLE value_alone(const float *t, const float *p, size_t n, size_t m,
 /// Compiles [`SOURCE`] and returns a folder with `libmine.so`.
 fn compiled() -> tempfile::TempDir {
     let folder = folder();
-    std::fs::write(folder.path().join("mine.c"), SOURCE).expect("a file");
-    let header = root().join("plugin-api/include").display().to_string();
-    let arguments = ["-O1", "-shared", "-fPIC", "-I", &header, "-o", "libmine.so", "mine.c"];
-    let status = Command::new("cc").current_dir(folder.path()).args(arguments).status();
-    assert!(status.expect("a C compiler").success());
+    c_library(folder.path(), "mine", SOURCE, &["-O1"]);
     folder
 }
 

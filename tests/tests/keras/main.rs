@@ -1,7 +1,7 @@
 //! Compares the standard set with golden vectors of Keras.
 
-mod better;
 mod compile;
+mod differences;
 mod identifiers;
 mod losses;
 mod metrics;

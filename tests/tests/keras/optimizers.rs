@@ -32,22 +32,22 @@ fn tolerance(class: &str) -> (f64, f64) {
     }
 }
 
+fn parameter(param: &Value, start: &Array) -> Parameter {
+    Parameter {
+        name: param["name"].as_str().unwrap().into(),
+        path: param["path"].as_str().unwrap().into(),
+        shape: start.shape.iter().map(|&length| length as usize).collect(),
+        trainable: true,
+    }
+}
+
 fn check(host: &Host, case: &Value) -> Result<(), String> {
     let text = |error: plugfit::Error| error.to_string();
     let mut optimizer = host.optimizer(case["identifier"].clone()).map_err(text)?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let params = list(&case["params"]);
     let starts: Vec<Array> = params.iter().map(|param| Array::read(&param["value"]).unwrap()).collect();
-    let parameters: Vec<Parameter> = params
-        .iter()
-        .zip(&starts)
-        .map(|(param, start)| Parameter {
-            name: param["name"].as_str().unwrap().into(),
-            path: param["path"].as_str().unwrap().into(),
-            shape: start.shape.iter().map(|&length| length as usize).collect(),
-            trainable: true,
-        })
-        .collect();
+    let parameters: Vec<Parameter> = params.iter().zip(&starts).map(|(param, start)| parameter(param, start)).collect();
     let excluded = list(&case["exclude_from_weight_decay"]["var_names"]);
     if !excluded.is_empty() {
         let words = excluded.iter().filter_map(|word| word.as_str().map(str::to_owned));
@@ -69,7 +69,7 @@ fn check(host: &Host, case: &Value) -> Result<(), String> {
         Ok(())
     };
     for (step, gradients) in list(&case["gradients"]).iter().enumerate() {
-        // An inner optimizer has its own rate and its own count, which the host can't read.
+        // An inner optimizer has its own learning rate and step count, which the host can't read.
         let is_inside = case["identifier"]["config"]["inner_optimizer"].is_object();
         if let Some(expected) = case["learning_rates"][step].as_f64()
             && !is_inside
@@ -112,7 +112,7 @@ fn optimizer_steps_match_keras() {
 
 #[test]
 fn the_steps_of_nadam_from_a_plugin_match_keras() {
-    let host = Host::empty().with_plugins(plugfit_tests::build::library("drafts")).expect("it loads");
+    let host = Host::empty().with_plugins(plugfit_tests::build::library("demanding")).expect("it loads");
     let file = file("optimizers");
     let mut failures = Failures::default();
     for case in

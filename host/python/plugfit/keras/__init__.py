@@ -27,7 +27,7 @@ for _made in (Loss, Metric, Optimizer):
 # Register the standard classes now, so that Keras can deserialize them.
 for _registry in (_losses._registry, _metrics._registry, _optimizers._registry, _schedules._registry):
     for _class in _registry.classes.values():
-        _class._let_keras_know()
+        _class._register_with_keras()
 
 
 def loss(identifier: Any, *, name=None, reduction=None, dtype=None, **settings: Any) -> Loss:

@@ -33,7 +33,7 @@ def numbers(value, name):
     return value
 
 
-def held(dtype):
+def backend_dtype(dtype):
     """Returns the name of the backend's dtype for a dtype. JAX has 64-bit dtypes only with jax_enable_x64."""
     if backend() != "jax":
         return dtype
@@ -44,7 +44,7 @@ def held(dtype):
 
 def _fitting(array, name):
     """Returns the array. Raises ValueError if the backend's narrower dtype can't represent its numbers."""
-    narrow = held(array.dtype.name)
+    narrow = backend_dtype(array.dtype.name)
     if narrow == array.dtype.name:
         return array
     with np.errstate(over="ignore"):
@@ -78,7 +78,7 @@ def identifier_of(component):
     return {**config, "fn": keras.saving.serialize_keras_object(config["fn"])}
 
 
-def found(module, wrapper, identifier):
+def resolve(module, wrapper, identifier):
     """Returns the component for an identifier of :func:`identifier_of`, or for any identifier of ``module.get``."""
     if isinstance(identifier, dict) and "fn" in identifier:
         function = identifier["fn"]

@@ -16,11 +16,11 @@ class Loss(keras.losses.Loss):
     """A plugfit loss as a Keras loss."""
 
     def __init__(self, identifier, name=None, reduction=None, dtype=None):
-        self._loss = _common.found(_losses, _losses.LossFunctionWrapper, identifier)
+        self._loss = _common.resolve(_losses, _losses.LossFunctionWrapper, identifier)
         dtype = _dtype_name(dtype) or self._loss._given_dtype
         super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
         if reduction is not None and reduction != self._loss.reduction:
-            self._loss = type(self._loss)._of(_losses._with_reduction(self._loss, reduction), self._loss._function, dtype)
+            self._loss = type(self._loss)._from_identifier(_losses._with_reduction(self._loss, reduction), self._loss._function, dtype)
         elif dtype != self._loss._given_dtype:
             self._loss = _losses.get(self._loss, dtype)
 
@@ -31,7 +31,7 @@ class Loss(keras.losses.Loss):
         if isinstance(y_pred, np.ndarray):
             y_pred = keras.ops.convert_to_tensor(y_pred)
         reduced = _jax_loss if _common.backend() == "jax" else _torch_loss
-        return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), _common.held(self.dtype))
+        return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), _common.backend_dtype(self.dtype))
 
     def call(self, y_true, y_pred):
         """Returns the values without reduction."""
@@ -77,7 +77,7 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
         # The shape of the values depends only on the shapes of the inputs. A mismatch raises a clear error here.
         zeros = {name: np.zeros(array.shape, array.dtype) for name, array in {**others, "y_pred": y_pred}.items()}
         shape = np.shape(loss(**zeros))
-    dtype = np.dtype(_common.held("float64" if loss._given_dtype == "float64" else "float32"))
+    dtype = np.dtype(_common.backend_dtype("float64" if loss._given_dtype == "float64" else "float32"))
     of_value = jax.ShapeDtypeStruct(shape, dtype)
     of_derivatives = jax.ShapeDtypeStruct(y_pred.shape, dtype)
 

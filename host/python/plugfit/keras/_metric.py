@@ -19,7 +19,7 @@ class Metric(keras.metrics.Metric):
 
     def __init__(self, identifier, name=None, dtype=None):
         # A copy, so that two models don't share a state.
-        self._metric = _common.found(_metrics, _metrics.MeanMetricWrapper, identifier)._again()
+        self._metric = _common.resolve(_metrics, _metrics.MeanMetricWrapper, identifier)._fresh_copy()
         self._like = None
         theirs = getattr(keras.metrics, type(self._metric).__name__, None) if self._metric._is_standard() else None
         # In Keras only means use the mask of predictions.
@@ -56,7 +56,7 @@ class Metric(keras.metrics.Metric):
     def _probe(self, args, kwargs):
         """Computes the shape of results from a batch of ones, since a compiled function needs it in advance."""
         ones = lambda argument: None if argument is None else np.ones(argument.shape, argument.dtype)
-        metric = self._metric._again()
+        metric = self._metric._fresh_copy()
         try:
             metric.update_state(*map(ones, args), **{name: ones(argument) for name, argument in kwargs.items()})
         except ValueError:  # 1 isn't valid, such as a class id if there is only one class

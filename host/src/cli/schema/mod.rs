@@ -1,4 +1,7 @@
 //! `plugfit schema`: prints the JSON Schema of a run file.
+//!
+//! The schema is written by hand, because only three small tables are read by serde alone: a derive with the bounds of
+//! each field would be longer.
 
 mod callbacks;
 mod component;
@@ -24,7 +27,7 @@ pub struct Options {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.file.as_deref().map(RunFile::read).transpose()?;
-    let host = plugins::shown_host(common, file.as_ref())?;
+    let host = plugins::host_of_manifests(common, file.as_ref())?;
     plugins::warn_of_refusals(&host, common);
     print(&format!("{:#}\n", schema(&host)));
     Ok(())

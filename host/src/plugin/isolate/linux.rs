@@ -137,7 +137,7 @@ pub fn kill(child: u32) {
 }
 
 /// Returns when the process has ended, without reaping it. Passes the process's output to `text`.
-pub fn until_ended(child: &mut Child, mut text: impl FnMut(&[u8])) -> Result<()> {
+pub fn wait_for_end(child: &mut Child, mut text: impl FnMut(&[u8])) -> Result<()> {
     let pid = Pid::from_child(child);
     let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     let mut pipe = child.stderr.take();
@@ -176,7 +176,7 @@ pub fn until_ended(child: &mut Child, mut text: impl FnMut(&[u8])) -> Result<()>
 }
 
 /// Returns how a process ended, phrased to follow "its process".
-pub fn how(status: ExitStatus) -> String {
+pub fn describe_status(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(4), _) => "was ended by SIGILL (it ran what is no instruction)".into(),
         (Some(6), _) => "was ended by SIGABRT (it aborted)".into(),

@@ -32,7 +32,7 @@ impl Header {
 
     /// Spins briefly until the turn of `side` ends, since sleeping and waking take longer than most calls. Doesn't spin
     /// if the other process runs on the same processor, since it can't answer before this one sleeps.
-    pub fn look_for_end_of_turn(&self, side: u32) {
+    pub fn spin_while_turn(&self, side: u32) {
         const SPIN_TIME: Duration = Duration::from_micros(30);
         let other = &self.processors[side as usize];
         self.is_here(1 - side);

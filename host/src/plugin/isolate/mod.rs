@@ -12,9 +12,8 @@
 //!
 //! Isolation contains crashes; it isn't a sandbox. A worker has the user's rights.
 
+mod dispatch;
 mod memory;
-mod printed;
-mod process;
 mod program;
 mod proxy;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
@@ -22,6 +21,8 @@ mod proxy;
 mod system;
 mod wire;
 mod worker;
+mod worker_output;
+mod worker_process;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,26 +30,29 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugfit_abi::abi_stable::std_types::RResult;
-use plugfit_abi::{self as abi, Handle, Interface, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_abi::{self as abi, Handle, Interface, LossV1};
 
 pub use program::declare_worker_program;
 pub use worker::{WorkerHost, serve_if_worker};
 
-use self::process::{Caller, Worker};
-use self::wire::{Call, locked, other};
-use super::Kind;
+use self::wire::Call;
+use self::worker_process::{Caller, Worker};
+use super::abi_error::other_error;
+use super::interface::{Checked, Interfaces, check_manifest};
+use super::sync::lock_ignoring_poison;
+use super::{Kind, Manifest};
 
 /// The error kind of a call to a process that has ended. It never crosses the ABI: only the host creates it.
 pub const CRASHED: u32 = u32::MAX;
 
 /// The error kind of a plug-in that violates the API, if the host notices it.
-pub const MISTAKEN: u32 = u32::MAX - 1;
+pub const CONTRACT_VIOLATED: u32 = u32::MAX - 1;
 
 /// How plug-ins are isolated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Isolation {
-    /// The command that starts workers: a program whose `main` begins with [`worker_main`](crate::worker_main), as that of `plugfit` does,
-    /// and the arguments that precede a worker's own. If empty, this program is used.
+    /// The command that starts workers: a program whose `main` begins with [`worker_main`](crate::worker_main), as that
+    /// of `plugfit` does, and the arguments that precede a worker's own. If empty, this program is used.
     pub program: Vec<OsString>,
     /// How long a call may take; a plug-in that takes longer is ended.
     pub call_limit: Duration,
@@ -111,7 +115,7 @@ impl Isolated {
 
     /// Returns the worker, and starts a new one if none is running.
     fn worker(&self, caller: Caller<'_>) -> RResult<Arc<Worker>, abi::Error> {
-        let mut current = locked(&self.worker);
+        let mut current = lock_ignoring_poison(&self.worker);
         if let Some(worker) = current.as_ref().filter(|worker| !worker.has_ended()) {
             return RResult::ROk(worker.clone());
         }
@@ -124,7 +128,7 @@ impl Isolated {
         }
         let worker = match Worker::start(&self.isolation, name_to_check.as_ref(), *in_place) {
             Ok(worker) => Arc::new(worker),
-            Err(error) => return RResult::RErr(other(format!("can't be isolated: {error}"))),
+            Err(error) => return RResult::RErr(other_error(format!("can't be isolated: {error}"))),
         };
         let loaded = worker.call(
             caller,
@@ -141,24 +145,25 @@ impl Isolated {
     }
 }
 
-macro_rules! tables {
-    ($($name:ident: $type:ident = $table:ident,)*) => {$(
-        /// Returns the table of isolated components of this kind.
-        pub fn $name() -> (&'static $type, &'static Interface) {
-            static INTERFACE: Interface = Interface::of(&proxy::$table);
-            (&proxy::$table, &INTERFACE)
-        }
-    )*};
+macro_rules! proxy {
+    ($table:ident) => {{
+        static INTERFACE: Interface = Interface::of(&proxy::$table);
+        Checked { interface: &INTERFACE, table: &proxy::$table }
+    }};
 }
 
-/// Returns the float64 table of isolated losses.
-pub fn loss_v2() -> &'static LossV2 {
-    &proxy::LOSS_V2
+/// Returns the interface of isolated losses.
+pub fn loss() -> Checked<LossV1> {
+    proxy!(LOSS)
 }
 
-tables! {
-    loss: LossV1 = LOSS,
-    metric: MetricV1 = METRIC,
-    optimizer: OptimizerV1 = OPTIMIZER,
-    schedule: ScheduleV1 = SCHEDULE,
+/// Returns the interfaces of a plug-in whose code runs in a worker. The manifest is trusted.
+pub fn interfaces(manifest: &Manifest) -> Interfaces {
+    Interfaces {
+        loss: check_manifest(loss(), Kind::Loss, manifest),
+        float64: manifest.offers(abi::LOSS_V2).then_some(&proxy::LOSS_V2),
+        metric: check_manifest(proxy!(METRIC), Kind::Metric, manifest),
+        optimizer: check_manifest(proxy!(OPTIMIZER), Kind::Optimizer, manifest),
+        schedule: check_manifest(proxy!(SCHEDULE), Kind::Schedule, manifest),
+    }
 }

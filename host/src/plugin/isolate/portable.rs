@@ -50,11 +50,11 @@ pub fn start(_: Command, _: &Mapping) -> Result<Child> {
 
 pub fn kill(_: u32) {}
 
-pub fn until_ended(_: &mut Child, _: impl FnMut(&[u8])) -> Result<()> {
+pub fn wait_for_end(_: &mut Child, _: impl FnMut(&[u8])) -> Result<()> {
     unsupported()
 }
 
-pub fn how(status: ExitStatus) -> String {
+pub fn describe_status(status: ExitStatus) -> String {
     status.to_string()
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString, RVec};
 use plugfit_abi::{self as abi, Error, Handle, Host, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
-use super::process::{Caller, Worker};
-use super::wire::{Call, Reader, Way, Writer, other};
+use super::wire::{Call, Direction, Reader, Writer};
+use super::worker_process::{Caller, Worker};
+use crate::plugin::abi_error::other_error;
 use crate::plugin::{Kind, bounds};
 
 /// A component or a state in a worker; handles of these tables point to it.
@@ -93,7 +94,7 @@ unsafe fn remote<'r>(handle: Handle) -> &'r Remote {
 }
 
 unsafe extern "C" fn create(_: &Host, _: RStr<'_>, _: RStr<'_>, _: u32) -> RResult<Handle, Error> {
-    RResult::RErr(other("this table makes nothing; a worker does".into()))
+    RResult::RErr(other_error("this table makes nothing; a worker does"))
 }
 
 unsafe extern "C" fn release(component: Handle) {
@@ -112,19 +113,24 @@ unsafe extern "C" fn release_state(state: Handle) {
     }
 }
 
+/// Asks for a text in JSON that describes a component.
+///
+/// # Safety
+/// The handle must belong to a table of this module.
+unsafe fn json(component: Handle, call: Call, what: &'static str) -> RResult<RString, Error> {
+    // SAFETY: the caller guarantees it.
+    let remote = unsafe { remote(component) };
+    remote.call(None, call, |_| (), |r| r.bounded_text(bounds::MAX_JSON_LENGTH, what).into())
+}
+
 unsafe extern "C" fn config(component: Handle) -> RResult<RString, Error> {
     // SAFETY: the handle belongs to this table.
-    unsafe { remote(component) }.call(None, Call::Config, |_| (), |r| r.given(bounds::JSON, "configuration").into())
+    unsafe { json(component, Call::Config, "configuration") }
 }
 
 unsafe extern "C" fn instance_info(component: Handle) -> RResult<RString, Error> {
     // SAFETY: the handle belongs to this table.
-    unsafe { remote(component) }.call(
-        None,
-        Call::InstanceInfo,
-        |_| (),
-        |r| r.given(bounds::JSON, "instance_info").into(),
-    )
+    unsafe { json(component, Call::InstanceInfo, "instance_info") }
 }
 
 /// # Safety
@@ -133,12 +139,12 @@ unsafe fn write_inputs(w: &mut Writer<'_>, inputs: &Inputs<'_>) {
     w.list(&inputs.tensors, |w, input| {
         w.text(&input.name);
         // SAFETY: guaranteed by the caller.
-        unsafe { w.tensor(&input.tensor, Way::In) };
+        unsafe { w.tensor(&input.tensor, Direction::In) };
     });
     // SAFETY: guaranteed by the caller.
     unsafe {
-        w.option(&inputs.weight, Way::In);
-        w.option(&inputs.mask, Way::In);
+        w.option(&inputs.weight, Direction::In);
+        w.option(&inputs.mask, Direction::In);
     }
 }
 
@@ -157,10 +163,10 @@ unsafe extern "C" fn call(
         // SAFETY: the inputs are borrowed for the call, and the output mutably.
         unsafe {
             write_inputs(w, inputs);
-            w.option(&output.values, Way::Out);
-            w.option(&output.valid, Way::Out);
-            w.list(&output.gradients, |w, gradient| w.option(gradient, Way::Out));
-            w.option(&output.upstream, Way::In);
+            w.option(&output.values, Direction::Out);
+            w.option(&output.valid, Direction::Out);
+            w.list(&output.gradients, |w, gradient| w.option(gradient, Direction::Out));
+            w.option(&output.upstream, Direction::In);
         }
         w.float(output.scale);
     };
@@ -203,8 +209,8 @@ unsafe extern "C" fn merge(metric: Handle, host: &Host, state: Handle, other_sta
     // SAFETY: the handles belong to this table.
     let (metric, state, from) = unsafe { (remote(metric), remote(state), remote(other_state)) };
     if !Arc::ptr_eq(&state.worker, &from.worker) {
-        return RResult::RErr(other(
-            "a state of another process can't be merged: save it there, and load it here".into(),
+        return RResult::RErr(other_error(
+            "a state of another process can't be merged: save it there, and load it here",
         ));
     }
     let write = |w: &mut Writer<'_>| {
@@ -219,9 +225,9 @@ unsafe extern "C" fn result(metric: Handle, host: &Host, state: Handle) -> RResu
     let (metric, state) = unsafe { (remote(metric), remote(state)) };
     let read = |r: &mut Reader<'_>| abi::MetricResult {
         kind: r.number() as u32,
-        values: r.at_most(bounds::NUMBERS, "numbers", Reader::float).into(),
+        values: r.at_most(bounds::MAX_NUMBERS, "numbers", Reader::float).into(),
         shape: r.shape().into(),
-        names: r.at_most(bounds::NAMES, "names", |r| r.name().into()).into(),
+        names: r.at_most(bounds::MAX_NAMES, "names", |r| r.name().into()).into(),
     };
     metric.call(Some(host), Call::Outcome, |w| w.number(state.handle), read)
 }
@@ -270,7 +276,7 @@ unsafe extern "C" fn slots(
         Some(host),
         Call::Slots,
         |w| w.list(&parameters, write_parameter),
-        |r| r.at_most(bounds::SLOTS * (parameters.len() + 1), "slots", read).into(),
+        |r| r.at_most(bounds::MAX_SLOTS * (parameters.len() + 1), "slots", read).into(),
     )
 }
 
@@ -288,9 +294,9 @@ unsafe extern "C" fn fill_slot(
         w.number(slot);
         // SAFETY: the tensors are borrowed for the call, and the target mutably.
         unsafe {
-            w.option(parameter, Way::In);
+            w.option(parameter, Direction::In);
             w.number(seed);
-            w.tensor(target, Way::Both);
+            w.tensor(target, Direction::Both);
         }
     };
     // SAFETY: the handle belongs to this table.
@@ -308,10 +314,10 @@ unsafe fn write_update(w: &mut Writer<'_>, update: &abi::Update<'_>) {
         write_parameter(w, &entry.parameter);
         // SAFETY: the tensors are borrowed for the call; values, slots and averages mutably.
         unsafe {
-            w.tensor(&entry.value, Way::Both);
-            w.option(&entry.gradient, Way::In);
-            w.list(&entry.slots, |w, slot| w.tensor(slot, Way::Both));
-            w.option(&entry.ema, Way::Both);
+            w.tensor(&entry.value, Direction::Both);
+            w.option(&entry.gradient, Direction::In);
+            w.list(&entry.slots, |w, slot| w.tensor(slot, Direction::Both));
+            w.option(&entry.ema, Direction::Both);
         }
         for number in
             [entry.gradient_scale, entry.clip_value, entry.weight_decay, entry.learning_rate_factor, entry.ema_momentum]
@@ -320,7 +326,7 @@ unsafe fn write_update(w: &mut Writer<'_>, update: &abi::Update<'_>) {
         }
     });
     // SAFETY: the slots are borrowed mutably for the call.
-    w.list(&update.slots, |w, slot| unsafe { w.tensor(slot, Way::Both) });
+    w.list(&update.slots, |w, slot| unsafe { w.tensor(slot, Direction::Both) });
 }
 
 unsafe extern "C" fn step(optimizer: Handle, host: &Host, update: &abi::Update<'_>) -> RResult<(), Error> {

@@ -155,7 +155,7 @@ fn read_one(host: &Host, identifier: &Value) -> Result<Box<dyn Callback>> {
         Value::String(text) => Call::parse(text)?.into_value(),
         other => other.clone(),
     };
-    let class = object["class_name"].as_str().ok_or_else(|| Error::usage(format!("{object} is no callback")))?;
+    let class = object["class_name"].as_str().ok_or_else(|| Error::usage(format!("{object} isn't a callback")))?;
     object.as_object().map_or(Ok(()), check_keys)?;
     if object.get("args").is_some() {
         return Err(
@@ -178,11 +178,8 @@ fn read_one(host: &Host, identifier: &Value) -> Result<Box<dyn Callback>> {
         "TerminateOnNaN" => Box::new(settings::<TerminateOnNan>(class, config)?),
         other => {
             let error = Error::usage(format!("no callback is called \"{other}\""));
-            let error = match nearest(other, CLASSES)[..] {
-                [near, ..] => error.with("near", near),
-                [] => error,
-            };
-            return Err(error.with("has", CLASSES.join(", ")));
+            let near = nearest(other, CLASSES);
+            return Err(error.near(near.get(..1).unwrap_or_default()).with("has", CLASSES.join(", ")));
         }
     })
 }

@@ -14,7 +14,7 @@ use crate::{Error, Host, Result, component};
 pub struct ReduceLrOnPlateau {
     /// The name of the monitored value in the log.
     pub monitor: String,
-    /// The factor that multiplies the rate; less than 1.
+    /// The factor that multiplies the rate; at least 0 and less than 1.
     pub factor: f64,
     /// The number of epochs without improvement.
     pub patience: u64,
@@ -58,7 +58,10 @@ impl Callback for ReduceLrOnPlateau {
 
     fn train_begin(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         if !(0.0..1.0).contains(&self.factor) {
-            return Err(Error::usage(format!("ReduceLROnPlateau: factor must be less than 1, not {}", self.factor)));
+            return Err(Error::usage(format!(
+                "ReduceLROnPlateau: factor must be at least 0 and less than 1, not {}",
+                self.factor
+            )));
         }
         direction(run, &self.monitor, self.mode).map(drop)
     }

@@ -1,10 +1,7 @@
 //! Binary cross-entropies, averaged over an axis.
 
-use super::{EPSILON, clamp_derivative, weighted};
+use super::{EPSILON, UPPER, clamp_derivative, weighted};
 use plugfit_api::prelude::*;
-
-/// The upper clip of probabilities; `EPSILON` is the lower. It keeps logarithms finite.
-const UPPER: f64 = 1.0 - EPSILON;
 
 /// Returns the smoothed label `y (1 - s) + s / 2`.
 #[inline(always)]
@@ -45,29 +42,7 @@ fn logit_entropy<R: Real>(t: R, x: R) -> (R, R) {
 /// Binary cross-entropy: `-y ln(p) - (1 - y) ln(1 - p)`, averaged over an axis. Labels are from 0 to 1.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("bce", "BCE"))]
-#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.5108256]}"#)]
-#[config(
-    example = r#"{"config": {"from_logits": true, "label_smoothing": 0.2}, "y_true": [[1, 0, 1]], "y_pred": [[2, -0.5, -1]], "gives": [0.6880889]}"#
-)]
-#[config(example = r#"{"y_true": [[1, 0, 1, 0]], "y_pred": [[0, 1, 1, 0]], "gives": [8.01512]}"#)]
-#[config(
-    example = r#"{"config": {"axis": 1, "label_smoothing": 0.1}, "y_true": [[[1, 0], [0, 1], [0, 0]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]]], "gives": [[0.4615484, 0.30224]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 0, 1, 0.5]], "y_pred": [[0.25, 0.5, 1.5, 0.75]], "gives": [0.7291074], "gradient": [[-1, 0.5, 0, 0.3333333]]}"#
-)]
-#[config(
-    example = r#"{"config": {"from_logits": true, "label_smoothing": 0.2}, "y_true": [[1, 0, 1]], "y_pred": [[0, 2, -3]], "gives": [1.789554], "gradient": [[-0.1333333, 0.2602657, -0.2841914]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 0, 1, 0]], "y_pred": [[1e-07, 1e-07, 0.5, 1]], "gives": [8.188407], "gradient": [[-1250000.0, 0.125, -0.5, 0]]}"#
-)]
-#[config(
-    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.4243219, 0.228393], [0.3756706, 1.061976]], "gradient": [[[-0.6666667, 0.4166667], [0.4761905, -0.4761905], [0.4166667, 0.3703704]], [[0.3703704, -1.333333], [-0.5555555, 0.6666667], [0.5555555, -1.142857]]]}"#
-)]
-#[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
-#[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
-#[config(example = r#"{"y_true": [[0, 1], [2, 0]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "2 in row 1"}"#)]
+#[config(examples = super::examples::BINARY_CROSSENTROPY)]
 pub struct BinaryCrossentropy {
     /// Whether `y_pred` contains logits instead of probabilities.
     #[config(default = false)]
@@ -103,29 +78,7 @@ impl ElementwiseLoss for BinaryCrossentropy {
 
 /// Binary focal cross-entropy: down-weights easy examples by `(1 - p of the true class)^gamma`. Lin et al. 2017.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.1999753]}"#)]
-#[config(
-    example = r#"{"config": {"apply_class_balancing": true, "alpha": 0.3, "gamma": 1.5}, "y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.0755023]}"#
-)]
-#[config(
-    example = r#"{"config": {"from_logits": true, "label_smoothing": 0.2}, "y_true": [[1, 0, 1]], "y_pred": [[2, -0.5, -1]], "gives": [0.2220742]}"#
-)]
-#[config(
-    example = r#"{"config": {"gamma": 3.0}, "y_true": [[1, 0, 1, 0]], "y_pred": [[0, 1, 1, 0]], "gives": [8.01512]}"#
-)]
-#[config(
-    example = r#"{"config": {"apply_class_balancing": true}, "y_true": [[1, 0, 1]], "y_pred": [[0.25, 0.5, 0.75]], "gives": [0.1098026], "gradient": [[-0.3607868, 0.2982868, -0.0189312]]}"#
-)]
-#[config(
-    example = r#"{"config": {"from_logits": true, "gamma": 1.0}, "y_true": [[1, 0, 1]], "y_pred": [[0.5, 2, -3]], "gives": [1.652127], "gradient": [[-0.08464894, 0.3330391, -0.3483742]]}"#
-)]
-#[config(
-    example = r#"{"config": {"apply_class_balancing": true, "alpha": 0.3, "gamma": 3.0}, "y_true": [[1, 0, 1, 0]], "y_pred": [[1e-07, 1e-07, 0.5, 0.75]], "gives": [1.317703], "gradient": [[-375003.5, 1.037615e-21, -0.05773953, 0.7047026]]}"#
-)]
-#[config(
-    example = r#"{"config": {"axis": 1, "gamma": 1.0}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[0.1660683, 0.05405576], [0.1397322, 0.6465125]], "gradient": [[[-0.5643824, 0.1577145], [0.2617488, -0.2617488], [0.1577145, 0.07215723]], [[0.07215723, -1.462098], [-0.3924974, 0.5643824], [0.3924974, -0.5714286]]]}"#
-)]
-#[config(example = r#"{"y_true": [[0, 1], [2, 0]], "y_pred": [[0.5, 0.5], [0.5, 0.5]], "refused": "2 in row 1"}"#)]
+#[config(examples = super::examples::BINARY_FOCAL_CROSSENTROPY)]
 pub struct BinaryFocalCrossentropy {
     /// Whether class 1 has the weight `alpha` and class 0 the weight `1 - alpha`.
     #[config(default = false)]
@@ -166,7 +119,7 @@ impl ElementwiseLoss for BinaryFocalCrossentropy {
             let (entropy, derivative) = probability_entropy(t, y_pred);
             (entropy, derivative, one - (t * y_pred + (one - t) * (one - y_pred)), towards, EPSILON)
         };
-        let (factor, factor_derivative) = focus(missing, self.gamma, least);
+        let (factor, factor_derivative) = focal_factor(missing, self.gamma, least);
         let value = factor * entropy;
         let derivative = weighted(factor_derivative * missing_derivative, entropy) + factor * entropy_derivative;
         if self.apply_class_balancing {
@@ -193,7 +146,7 @@ pub(super) const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 /// Returns `missing^gamma` and its derivative, which is always finite. If gamma is less than 1, the power is continued
 /// linearly below `least`. If gamma isn't an integer, negative `missing` counts as 0.
 #[inline(always)]
-pub(super) fn focus<R: Real>(missing: R, gamma: f64, least: f64) -> (R, R) {
+pub(super) fn focal_factor<R: Real>(missing: R, gamma: f64, least: f64) -> (R, R) {
     let zero = R::from(0.0);
     if gamma == 0.0 {
         return (R::from(1.0), zero);

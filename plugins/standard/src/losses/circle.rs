@@ -1,8 +1,9 @@
 //! Circle loss, a pair-based loss of embeddings.
 
 use super::{
+    class_ids::Labels,
     kernels, positive_derivative,
-    shared::{Labels, Layout, add, share},
+    shared::{Layout, add, run_parallel},
 };
 use plugfit_api::{Float, Plain, loss::LossTotals, prelude::*};
 
@@ -13,24 +14,7 @@ use plugfit_api::{Float, Plain, loss::LossTotals, prelude::*};
 /// terms are `gamma (d + margin) (d - margin)` for the same class and `gamma (1 + margin - d) (1 - margin - d)` for
 /// another class. A sample that lacks a pair of either kind doesn't count.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"gamma": 2.0, "margin": 0.25}, "y_true": [0, 0, 1], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0]], "gives": [0.9574797, 1.337641, 0]}"#
-)]
-#[config(
-    example = r#"{"y_true": [0, 0, 1, 1, 2], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0], [0.28, 0.96], [0, 1]], "gives": [44.61568, 26.42115, 67.07201, 89.6259, 0]}"#
-)]
-#[config(
-    example = r#"{"config": {"gamma": 5.0, "margin": 0.25, "remove_diagonal": false}, "y_true": [0, 0, 1, 1], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0], [0.28, 0.96]], "gives": [4.536411, 3.984087, 5.463864, 6.68876]}"#
-)]
-#[config(
-    example = r#"{"y_true": [0, 0, 1], "y_pred": [[1, 0], [-1, 0], [0, 1]], "gives": [294.4, 294.4, 0], "gradient": [[640, 0], [-640, 0], [0, 0]]}"#
-)]
-#[config(
-    example = r#"{"config": {"gamma": 3.0}, "y_true": [0, 0, 1, 1], "y_pred": [[0.134, 0.318, 0.128, -0.504, 0.35, 0.173, -0.208, 0.225, 0.141, 0.114, 0.011, 0.211, -0.285, -0.063, -0.186, 0.232, 0.015, -0.113, -0.302, -0.099], [0.002, -0.052, 0.245, 0.191, -0.513, -0.358, -0.033, -0.08, 0.04, 0.041, 0.401, -0.211, -0.071, 0.387, 0.122, 0.126, -0.097, -0.312, 0.032, 0.021], [-0.383, -0.213, -0.022, -0.295, -0.031, 0.03, 0.011, -0.158, 0.185, 0.278, 0.1, -0.255, 0.228, -0.156, 0.274, -0.334, 0.285, -0.006, -0.39, -0.098], [0.016, 0.078, -0.282, -0.318, 0.057, -0.134, 0.068, 0.218, -0.473, 0.073, 0.351, -0.085, -0.233, 0.216, 0.073, 0.257, -0.099, -0.425, -0.032, -0.128]], "gives": [5.24623, 5.253141, 3.574044, 3.79936], "gradient": [[0.1299005, 1.040772, -4.39642, -3.499823, 8.309895, 5.480458, 0.6412697, 1.711227, -1.522312, -0.6265465, -5.838061, 3.31523, 0.6520802, -5.758059, -1.919953, -1.45262, 1.279486, 4.254448, -0.4302238, -0.5227361], [-2.013809, -4.886672, -2.55192, 7.556186, -5.48343, -3.016277, 3.44543, -3.160349, -3.159785, -1.761914, 0.4349189, -3.461025, 4.074128, 1.439265, 3.034706, -3.155922, -0.4931641, 1.03701, 4.870522, 1.375754], [-0.2582004, -1.125266, 3.605821, 4.315395, -0.740496, 1.796973, -0.8141773, -2.92932, 6.169957, -1.012021, -4.730614, 1.100223, 3.187013, -2.923021, -0.927884, -3.498783, 1.323762, 5.717932, 0.5189899, 1.715094], [5.27975, 3.261029, 0.9555278, 3.360091, 0.0831362, -0.7452605, -0.5644814, 2.325007, -2.120151, -3.389906, -0.5706919, 3.340734, -3.624616, 2.647616, -3.709169, 5.0288, -3.903636, -0.6823331, 4.672274, 1.157589]]}"#
-)]
-#[config(
-    example = r#"{"config": {"gamma": 2.0}, "y_true": [0, 0, 1, 1], "y_pred": [[0.6, 0.8], [0.8, 0.6], [1, 0], [-0.6, -0.8]], "gives": [1.035046, 1.289518, 6.21385, 5.497254], "gradient": [[1.621953, -0.131461], [3.57782, -0.1752813], [11.70234, 13.87213], [-12.76096, 0]]}"#
-)]
+#[config(examples = super::examples::CIRCLE)]
 pub struct Circle {
     /// The scale of the pair terms.
     #[config(default = 80.0)]
@@ -143,13 +127,7 @@ impl Loss for Circle {
         samples(inputs).map(|n| vec![n])
     }
 
-    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        self.compute(inputs, output, host)
-    }
-
-    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
-        self.compute(inputs, output, host)
-    }
+    calls! { self, inputs, output, host => self.compute(inputs, output, host) }
 }
 
 /// The dot product of two embeddings.
@@ -185,7 +163,7 @@ impl Circle {
         let weight = |i: usize| upstream.map_or(F::ONE, |upstream| upstream[i]);
         let cost = n * batch.width;
         let rows = self.rows(&batch, |i| weight(i) * scale, host)?;
-        share(Layout { rows: n, values: 1, derivatives: batch.width, cost }, output, host, |mut part| {
+        run_parallel(Layout { rows: n, values: 1, derivatives: batch.width, cost }, output, host, |mut part| {
             let mut totals = LossTotals::default();
             let first = part.rows.start;
             let mut pairs = vec![F::ZERO; if part.gradient.is_some() { n } else { 0 }];
@@ -193,12 +171,7 @@ impl Circle {
                 let value = rows.values[i];
                 // NaN counts, so that it is visible in the result.
                 let counts = value != F::ZERO;
-                if let Some(values) = part.values.as_deref_mut() {
-                    values[i - first] = value;
-                }
-                if let Some(valid) = part.valid.as_deref_mut() {
-                    valid[i - first] = if counts { F::ONE } else { F::ZERO };
-                }
+                part.write(i - first, value, counts);
                 if counts {
                     add(&mut totals, value, weight(i));
                 }
@@ -230,7 +203,7 @@ impl Circle {
             upstream: None,
             scale: F::ONE,
         };
-        share(Layout { rows: n, values: 1, derivatives: 0, cost: n * batch.width }, &mut sums, host, |part| {
+        run_parallel(Layout { rows: n, values: 1, derivatives: 0, cost: n * batch.width }, &mut sums, host, |part| {
             let mut pairs = vec![F::ZERO; n];
             let targets = part.values.into_iter().flatten().zip(part.valid.into_iter().flatten());
             for (i, (same, other)) in part.rows.zip(targets) {
@@ -240,7 +213,7 @@ impl Circle {
             LossTotals::default()
         })?;
         let (mut values, mut derivatives) = (vec![F::ZERO; n], vec![F::ZERO; n]);
-        let infinite = F::rounded(f64::INFINITY);
+        let infinite = F::from_f64(f64::INFINITY);
         for i in 0..n {
             let sum = (same[i] + other[i]).number();
             values[i] = F::of(sum.softplus());
@@ -263,7 +236,7 @@ impl Circle {
             *pair = F::of(self.term(pair.number(), other == label).0);
         }
         // With `remove_diagonal`, the term of the pair with itself is 0 after the exponential.
-        let least = F::rounded(f64::NEG_INFINITY);
+        let least = F::from_f64(f64::NEG_INFINITY);
         pairs[i] = if self.remove_diagonal { least } else { F::of(self.term(itself.number(), true).0) };
         let pairs = &*pairs;
         let none = least.number();

@@ -1,8 +1,9 @@
 //! Connectionist temporal classification (CTC) of label sequences without an alignment.
 
 use super::{
+    class_ids::{Labels, check_ids},
     kernels,
-    shared::{Labels, Layout, add, check_ids, share},
+    shared::{Layout, add, run_parallel},
 };
 use plugfit_api::{Float, loss::LossTotals, prelude::*};
 
@@ -14,18 +15,7 @@ use plugfit_api::{Float, loss::LossTotals, prelude::*};
 /// about 1e5 instead of infinity, so that one such sample doesn't stop the training.
 #[derive(Clone, Debug, Config)]
 #[config(name = "CTC")]
-#[config(
-    example = r#"{"y_true": [[1, 2]], "y_pred": [[[0.1, 2, 0.5], [0.3, 0.2, 1], [0.5, 0.1, 0.4]]], "gives": [0.8911363]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 1, 0], [2, 1, 2]], "y_pred": [[[0.1, 2, 0.5], [0.3, 0.2, 1], [0.5, 0.1, 0.4], [1, 0.3, 0.2], [0.2, 0.5, 0.1]], [[0.4, 1, 0.5], [0.3, 0.2, 2], [0.5, 0.1, 0.4], [0.1, 0.3, 0.2], [0.2, 1.5, 0.1]]], "gives": [2.43776, 2.985555]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 1, 0], [2, 1, 2]], "y_pred": [[[0.1, 2, 0.5], [0.3, 0.2, 1], [0.5, 0.1, 0.4], [1, 0.3, 0.2]], [[0.4, 1, 0.5], [0.3, 0.2, 2], [0.5, 0.1, 0.4], [0.1, 0.3, 0.2]]], "gives": [2.592884, 2.941308], "gradient": [[[0.07562861, -0.2381771, 0.1625485], [-0.4886282, -0.02526908, 0.5138972], [-0.1141363, -0.2372354, 0.3513717], [0.1814485, -0.4123574, 0.2309089]], [[-0.05477647, 0.4639634, -0.409187], [0.07305587, -0.1635549, 0.09049904], [0.3040031, -0.5100389, 0.2060358], [0.231572, 0.3671654, -0.5987374]]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[9, 1]], "y_pred": [[[0.1, 2.0, 0.5], [0.3, 0.2, 1.0], [0.5, 0.1, 0.4]]], "refused": "9 in row 0"}"#
-)]
+#[config(examples = super::examples::CTC)]
 pub struct Ctc;
 
 /// The log-probability of impossible events.
@@ -63,7 +53,7 @@ fn log_sum<F: Float>(a: f64, b: f64, c: f64) -> f64 {
     let most = if a > b { a } else { b };
     let most = if c > most { c } else { most };
     // The sum of the exponentials is between 1 and 3, for which float32 is accurate enough, and its functions are fast.
-    let part = |x: f64| F::rounded(x - most).number().exp();
+    let part = |x: f64| F::from_f64(x - most).number().exp();
     let sum = most + (part(a) + part(b) + part(c)).ln().value();
     if most == f64::NEG_INFINITY { most } else { sum }
 }
@@ -97,7 +87,7 @@ impl<F: Float> Buffers<F> {
     fn emit(&mut self, step: usize, classes: usize) {
         let scores = &self.scores[step * classes..(step + 1) * classes];
         for (emitted, class) in self.emitted.iter_mut().zip(&self.classes) {
-            *emitted = class.map_or(0.0, |class| scores[class].exact());
+            *emitted = class.map_or(0.0, |class| scores[class].to_f64());
         }
     }
 
@@ -142,7 +132,7 @@ impl<F: Float> Buffers<F> {
             let before = &self.before[(step + 1) * row + MARGIN..(step + 2) * row];
             for ((class, before), after) in self.classes.iter().zip(before).zip(&self.after) {
                 if let Some(class) = class {
-                    let posterior = F::of(F::rounded(before + after + value).number().exp()) * factor;
+                    let posterior = F::of(F::from_f64(before + after + value).number().exp()) * factor;
                     gradient[*class] = F::of(gradient[*class].number() - posterior.number());
                 }
             }
@@ -188,13 +178,7 @@ impl Loss for Ctc {
         lengths(inputs).map(|[n, ..]| vec![n as i64])
     }
 
-    fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-        call(inputs, output, host)
-    }
-
-    fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
-        call(inputs, output, host)
-    }
+    calls! { self, inputs, output, host => call(inputs, output, host) }
 }
 
 fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Host<'_>) -> Result<LossTotals> {
@@ -206,7 +190,7 @@ fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Ho
     let size = time * classes;
     // A step of the alignment costs about as much as ten elements of another loss.
     let layout = Layout { rows: n, values: 1, derivatives: size, cost: size + 20 * time * (2 * width + 1) };
-    share(layout, output, host, |mut part| {
+    run_parallel(layout, output, host, |mut part| {
         let mut totals = LossTotals::default();
         let (mut buffers, mut labels) = (Buffers::default(), Vec::new());
         let first = part.rows.start;
@@ -218,13 +202,8 @@ fn call<F: Float>(inputs: &Inputs<'_>, output: &mut LossOutput<'_, F>, host: &Ho
             buffers.prepare(&labels, &y_pred[sample * size..(sample + 1) * size], classes);
             let value = buffers.forward(time, classes);
             let upstream = upstream.map_or(F::ONE, |upstream| upstream[sample]);
-            if let Some(values) = part.values.as_deref_mut() {
-                values[sample - first] = F::rounded(value);
-            }
-            if let Some(valid) = part.valid.as_deref_mut() {
-                valid[sample - first] = F::ONE;
-            }
-            add(&mut totals, F::rounded(value), upstream);
+            part.write(sample - first, F::from_f64(value), true);
+            add(&mut totals, F::from_f64(value), upstream);
             if let Some(gradient) = part.gradient.as_deref_mut() {
                 let gradient = &mut gradient[(sample - first) * size..][..size];
                 if upstream * scale == F::ZERO {

@@ -7,14 +7,7 @@ use plugfit_api::{Plain, loss::Targets, prelude::*};
 /// Kullback & Leibler 1951.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("kld", "KLD"))]
-#[config(example = r#"{"y_true": [[1, 0, 0.5]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.3607719]}"#)]
-#[config(example = r#"{"y_true": [[0, 1.5, 0.25]], "y_pred": [[0.5, 1.5, 0]], "gives": [3.682949]}"#)]
-#[config(
-    example = r#"{"y_true": [[1.5, 0.5, 0.25]], "y_pred": [[0.25, 0.5, 1.5]], "gives": [1.039721], "gradient": [[-4, -1, 0]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0.25, 0.5, 0.25]], "y_pred": [[1, 1e-07, 2]], "gives": [7.019327], "gradient": [[-0.125, -2500000.0, 0]]}"#
-)]
+#[config(examples = super::examples::KL_DIVERGENCE)]
 pub struct KLDivergence;
 
 #[inline(always)]
@@ -35,18 +28,12 @@ impl RowLoss for KLDivergence {
         }
         kernels::sum!(y_true, y_pred, |t, p| divergence(Plain(t), Plain(p))).0
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Categorical)
-    }
+    targets!(Categorical);
 }
 
 /// Poisson: the mean of `y_pred - y_true ln(y_pred + 1e-7)`, the negative log-likelihood of counts up to a constant.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.9632545]}"#)]
-#[config(example = r#"{"y_true": [[1, 2]], "y_pred": [[0, 1e-07]], "gives": [23.484]}"#)]
-#[config(
-    example = r#"{"y_true": [[1, 2, 3]], "y_pred": [[1e-07, 0.5, 2]], "gives": [5.743934], "gradient": [[-1666666.0, -0.9999996, -0.1666667]]}"#
-)]
+#[config(examples = super::examples::POISSON)]
 pub struct Poisson;
 
 #[formula]
@@ -57,9 +44,7 @@ impl ElementwiseLoss for Poisson {
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         (self.value(y_true, y_pred), R::from(1.0) - y_true / (y_pred + EPSILON))
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 #[cfg(test)]

@@ -10,15 +10,7 @@ use plugfit_api::{
 /// Hinge: the mean of `max(1 - y_true y_pred, 0)` for labels -1 and 1.
 /// If all labels of a batch are 0 or 1, 0 means -1. Vapnik 1995.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.75]}"#)]
-#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 0.3]], "gives": [0.6666667]}"#)]
-#[config(example = r#"{"y_true": [[-1, 1], [0, 1]], "y_pred": [[0.5, 2], [0.25, -1]], "gives": [0.75, 1.5]}"#)]
-#[config(
-    example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[-1, 1, 0.5]], "gives": [0.1666667], "gradient": [[0.1666667, -0.1666667, -0.3333333]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, -1, 0]], "y_pred": [[1, 0.5, -1]], "gives": [0.8333334], "gradient": [[-0.1666667, 0.3333333, 0]]}"#
-)]
+#[config(examples = super::examples::HINGE)]
 pub struct Hinge {
     /// Whether the labels are 0 and 1.
     #[config(skip)]
@@ -28,11 +20,7 @@ pub struct Hinge {
 /// Squared hinge: the mean of `max(1 - y_true y_pred, 0)²` for labels -1 and 1.
 /// If all labels of a batch are 0 or 1, 0 means -1.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[0.5, 0.25, 2]], "gives": [0.9375]}"#)]
-#[config(example = r#"{"y_true": [[1, 0, 1]], "y_pred": [[0.9, 0.2, 3]], "gives": [0.4833333]}"#)]
-#[config(
-    example = r#"{"y_true": [[-1, 1, 1]], "y_pred": [[-1, 2, 0.5]], "gives": [0.08333334], "gradient": [[0, 0, -0.3333333]]}"#
-)]
+#[config(examples = super::examples::SQUARED_HINGE)]
 pub struct SquaredHinge {
     /// Whether the labels are 0 and 1.
     #[config(skip)]
@@ -98,12 +86,10 @@ macro_rules! whole_batch_losses {
             fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
                 rows_shape(inputs, Some(-1))
             }
-            fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals> {
-                elementwise(&$name { zero_one: zero_one(inputs, output.upstream)? }, inputs, output, host)
-            }
-            fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
-                elementwise(&$name { zero_one: zero_one(inputs, output.upstream)? }, inputs, output, host)
-            }
+            calls! { self, inputs, output, host => {
+                let loss = $name { zero_one: zero_one(inputs, output.upstream)? };
+                elementwise(&loss, inputs, output, host)
+            } }
         }
     )*};
 }
@@ -111,17 +97,7 @@ whole_batch_losses! { Hinge, SquaredHinge }
 
 /// Categorical hinge: `max(neg - pos + 1, 0)`, with the score `pos` of the true class and the best other `neg`.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[0, 1, 0]], "y_pred": [[0.2, 0.5, 0.3]], "gives": [0.8]}"#)]
-#[config(
-    example = r#"{"y_true": [[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], "y_pred": [[0.3, 0.1, 0.2, 0.4, 0.05, 0.6, 0.15, 0.25, 0.35, 0.45, 0.55, 0.5, 0.7, 0.1, 0.8, 0.2, 0.3, 0.9, 0.65, 0.75]], "gives": [1.5]}"#
-)]
-#[config(example = r#"{"y_true": [[0, 1, 0], [1, 0, 0]], "y_pred": [[-2, -1, -3], [5, 1, 1]], "gives": [2, 0]}"#)]
-#[config(
-    example = r#"{"y_true": [[0, 1, 0], [0, 1, 0]], "y_pred": [[0.25, 1, -0.5], [0.25, 3, 0.5]], "gives": [0.25, 0], "gradient": [[1, -1, 0], [0, 0, 0]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 0, 0], [0, 1, 0]], "y_pred": [[2, 1, 1], [1, 1, 0]], "gives": [0, 1], "gradient": [[-0.5, 0.25, 0.25], [1, -1, 0]]}"#
-)]
+#[config(examples = super::examples::CATEGORICAL_HINGE)]
 pub struct CategoricalHinge;
 
 #[formula]
@@ -145,9 +121,7 @@ impl RowLoss for CategoricalHinge {
         }
         missing.max(Plain(0.0)).0
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Categorical)
-    }
+    targets!(Categorical);
 }
 
 #[cfg(test)]

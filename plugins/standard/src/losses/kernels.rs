@@ -69,9 +69,9 @@ macro_rules! greatest {
                 let ($x, $y) = (a[k], b[k]);
                 terms[k] = $term;
             }
-            $crate::losses::kernels::raise(&mut lanes, terms);
+            $crate::losses::kernels::lane_max(&mut lanes, terms);
         });
-        $crate::losses::kernels::highest(lanes)
+        $crate::losses::kernels::max_lane(lanes)
     }};
     ($row:expr, |$x:ident| $term:expr) => {
         $crate::losses::kernels::greatest!($row, $row, |$x, _y| $term)
@@ -110,7 +110,7 @@ pub fn total<R: Real>(lanes: [R; LANES]) -> R {
 
 /// Takes the maximum of each lane and the numbers.
 #[inline(always)]
-pub fn raise<R: Real>(lanes: &mut [R; LANES], numbers: &[R]) {
+pub fn lane_max<R: Real>(lanes: &mut [R; LANES], numbers: &[R]) {
     for chunk in numbers.chunks_exact(LANES) {
         for k in 0..LANES {
             lanes[k] = lanes[k].max(chunk[k]);
@@ -120,7 +120,7 @@ pub fn raise<R: Real>(lanes: &mut [R; LANES], numbers: &[R]) {
 
 /// Returns the greatest lane.
 #[inline(always)]
-pub fn highest<R: Real>(lanes: [R; LANES]) -> R {
+pub fn max_lane<R: Real>(lanes: [R; LANES]) -> R {
     let mut eight = [lanes[0]; 8];
     for k in 0..8 {
         eight[k] = lanes[k].max(lanes[k + 8]);

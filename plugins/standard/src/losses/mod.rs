@@ -1,20 +1,53 @@
 //! Losses, one file for each family. Names, conventions and edge cases are those of Keras 3.
 
+/// Implements both functions of a [`Loss`](plugfit_api::Loss) that compute a batch, in float32 and in float64, by the
+/// same expression.
+macro_rules! calls {
+    ($self:ident, $inputs:ident, $output:ident, $host:ident => $call:expr) => {
+        fn call(&$self, $inputs: &Inputs<'_>, $output: &mut LossOutput<'_>, $host: &Host<'_>) -> Result<LossTotals> {
+            $call
+        }
+
+        fn call_f64(
+            &$self,
+            $inputs: &Inputs<'_>,
+            $output: &mut LossOutput<'_, f64>,
+            $host: &Host<'_>,
+        ) -> Result<LossTotals> {
+            $call
+        }
+    };
+}
+
+/// Implements `info` for a loss of these [`Targets`](plugfit_api::loss::Targets), without other properties.
+macro_rules! targets {
+    ($targets:ident) => {
+        fn info(&self) -> LossInfo {
+            LossInfo::targets(Targets::$targets)
+        }
+    };
+}
+
 mod binary;
 mod categorical;
+mod categorical_focal;
 mod circle;
+mod class_ids;
 mod ctc;
 mod divergence;
+mod examples;
 mod hinge;
 mod kernels;
 mod overlap;
+mod overlap_sums;
 mod regression;
 mod shared;
 mod similarity;
 mod sparse;
 
 pub use binary::{BinaryCrossentropy, BinaryFocalCrossentropy};
-pub use categorical::{CategoricalCrossentropy, CategoricalFocalCrossentropy};
+pub use categorical::CategoricalCrossentropy;
+pub use categorical_focal::CategoricalFocalCrossentropy;
 pub use circle::Circle;
 pub use ctc::Ctc;
 pub use divergence::{KLDivergence, Poisson};
@@ -30,6 +63,8 @@ use plugfit_api::Real;
 
 /// Keras's `epsilon()`, which keeps logarithms and quotients finite.
 const EPSILON: f64 = 1e-7;
+/// The upper clip of probabilities; `EPSILON` is the lower. It keeps logarithms finite.
+const UPPER: f64 = 1.0 - EPSILON;
 
 /// Returns the derivative of `clamp(x, lower, upper)`: 1 inside, 0 outside, 0.5 at a bound.
 #[inline(always)]

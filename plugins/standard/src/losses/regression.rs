@@ -7,7 +7,7 @@ use std::f64::consts::LN_2;
 /// Mean squared error: the mean of `(y_true - y_pred)²`. Gauss 1809.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mse", "MSE"))]
-#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [3.104167]}"#)]
+#[config(examples = super::examples::MEAN_SQUARED_ERROR)]
 pub struct MeanSquaredError;
 
 #[formula]
@@ -20,17 +20,14 @@ impl ElementwiseLoss for MeanSquaredError {
         let error = y_pred - y_true;
         (error * error, error + error)
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 /// Mean absolute error: the mean of `|y_true - y_pred|`, less sensitive to outliers than the squared error.
 /// Laplace 1774.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mae", "MAE"))]
-#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [1.25]}"#)]
-#[config(example = r#"{"y_true": [[0, 1]], "y_pred": [[0.5, 0.5]], "gives": [0.5], "gradient": [[0.5, -0.5]]}"#)]
+#[config(examples = super::examples::MEAN_ABSOLUTE_ERROR)]
 pub struct MeanAbsoluteError;
 
 #[formula]
@@ -42,9 +39,7 @@ impl ElementwiseLoss for MeanAbsoluteError {
         let error = y_true - y_pred;
         (error.abs(), falling(error))
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 /// Returns the derivative of `|y_true - y_pred|` with respect to `y_pred`. At 0 every number from -1 to 1 is a
@@ -57,9 +52,7 @@ fn falling<R: Real>(error: R) -> R {
 /// Mean absolute percentage error: 100 times the mean of `|y_true - y_pred| / max(|y_true|, 1e-7)`.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("mape", "MAPE"))]
-#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [83.33334]}"#)]
-#[config(example = r#"{"y_true": [[0, -2]], "y_pred": [[1e-07, -1]], "gives": [75]}"#)]
-#[config(example = r#"{"y_true": [[4, -2]], "y_pred": [[1, -3]], "gives": [62.5], "gradient": [[-12.5, -25]]}"#)]
+#[config(examples = super::examples::MEAN_ABSOLUTE_PERCENTAGE_ERROR)]
 pub struct MeanAbsolutePercentageError;
 
 #[formula]
@@ -72,22 +65,13 @@ impl ElementwiseLoss for MeanAbsolutePercentageError {
         let factor = R::from(100.0) / y_true.abs().max(R::from(EPSILON));
         (error.abs() * factor, falling(error) * factor)
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 /// Mean squared logarithmic error: the mean of `(ln(y_true + 1) - ln(y_pred + 1))²`; inputs below 1e-7 count as 1e-7.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("msle", "MSLE"))]
-#[config(example = r#"{"y_true": [[1, 2, 0.5]], "y_pred": [[0.5, 3, 0.75]], "gives": [0.06309479]}"#)]
-#[config(example = r#"{"y_true": [[-1, 2]], "y_pred": [[-0.5, 0]], "gives": [0.6034744]}"#)]
-#[config(
-    example = r#"{"y_true": [[1, 2]], "y_pred": [[0.5, 3]], "gives": [0.08276097], "gradient": [[-0.1917881, 0.07192051]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 0.5, 2]], "y_pred": [[1e-07, -1, 1]], "gives": [0.2697522], "gradient": [[-0.231049, 0, -0.1351551]]}"#
-)]
+#[config(examples = super::examples::MEAN_SQUARED_LOGARITHMIC_ERROR)]
 pub struct MeanSquaredLogarithmicError;
 
 #[formula]
@@ -103,25 +87,13 @@ impl ElementwiseLoss for MeanSquaredLogarithmicError {
         let error = raised.ln_1p() - y_true.max(least).ln_1p();
         (error * error, error * positive_derivative(y_pred - least) * 2.0 / (raised + 1.0))
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 /// Huber loss: half the squared error up to `delta`, linear beyond, so that outliers don't dominate. Huber 1964.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("huber", "huber_loss"), base(name = "huber_loss"))]
-#[config(
-    example = r#"{"config": {"delta": 0.5}, "y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.5104167]}"#
-)]
-#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8854167]}"#)]
-#[config(example = r#"{"config": {"delta": 2.0}, "y_true": [[0, 0]], "y_pred": [[2, -5]], "gives": [5]}"#)]
-#[config(
-    example = r#"{"config": {"delta": 0.5}, "y_true": [[0, 0, 0]], "y_pred": [[0.5, -0.25, 3]], "gives": [0.5104167], "gradient": [[0.1666667, -0.08333334, 0.1666667]]}"#
-)]
-#[config(
-    example = r#"{"config": {"delta": 0.5}, "y_true": [[0, 0, 0, 0]], "y_pred": [[0.5, -0.5, 0.25, 3]], "gives": [0.4140625], "gradient": [[0.125, -0.125, 0.0625, 0.125]]}"#
-)]
+#[config(examples = super::examples::HUBER)]
 pub struct Huber {
     /// The absolute error at which the loss turns from quadratic to linear, in units of y.
     #[config(default = 1.0, above = 0.0, infinite)]
@@ -139,18 +111,12 @@ impl ElementwiseLoss for Huber {
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         (self.value(y_true, y_pred), (y_pred - y_true).clamp(-self.delta, self.delta))
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 /// Log-cosh: the mean of `ln(cosh(y_pred - y_true))`, about `error² / 2` near 0 and `|error| - ln 2` far away.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.8201243]}"#)]
-#[config(example = r#"{"y_true": [[0, 0, 0]], "y_pred": [[3, -0.01, 1]], "gives": [0.9143865]}"#)]
-#[config(
-    example = r#"{"y_true": [[0, 0, 0]], "y_pred": [[0, -20, 1]], "gives": [6.580211], "gradient": [[0, -0.3333333, 0.2538647]]}"#
-)]
+#[config(examples = super::examples::LOG_COSH)]
 pub struct LogCosh;
 
 #[formula]
@@ -161,9 +127,7 @@ impl ElementwiseLoss for LogCosh {
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         log_cosh(y_pred - y_true)
     }
-    fn info(&self) -> LossInfo {
-        LossInfo::targets(Targets::Regression)
-    }
+    targets!(Regression);
 }
 
 /// Returns `ln(cosh(x))` and its derivative `tanh(x)`, both accurate near 0, where `|x| + ln(1 + exp(-2|x|)) - ln 2`

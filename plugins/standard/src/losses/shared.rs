@@ -1,82 +1,13 @@
-//! Code shared by losses that work on whole tensors: class ids, axes, and the division of rows between threads.
+//! Code shared by losses that work on whole tensors: axes, and the division of rows between threads.
 
 use plugfit_api::{Float, loss::LossTotals, prelude::*};
 use std::{ops::Range, sync::Mutex};
 
 /// Elements of a task. With fewer, threads cost more than they save.
-pub const TASK: usize = 1 << 15;
+pub const TASK_ELEMENTS: usize = 1 << 15;
 /// The maximum number of tasks of one call. It depends on the work only, so that the number of threads doesn't change
 /// the result.
 const TASKS: usize = 64;
-
-/// Class ids of any dtype.
-#[derive(Clone, Copy)]
-pub enum Labels<'a> {
-    I64(&'a [i64]),
-    I32(&'a [i32]),
-    U8(&'a [u8]),
-    F32(&'a [f32]),
-    F64(&'a [f64]),
-}
-
-impl<'a> Labels<'a> {
-    /// Returns the dtypes that [`new`](Self::new) accepts, for a loss's `info`.
-    pub fn dtypes() -> Vec<String> {
-        ["int64", "int32", "uint8", "float32", "float64"].map(String::from).into()
-    }
-
-    /// Borrows the class ids of `y_true`.
-    ///
-    /// # Errors
-    /// Returns an error if `y_true` has another dtype than [`dtypes`](Self::dtypes).
-    pub fn new(y_true: Tensor<'a>) -> Result<Self> {
-        if let Some(ids) = y_true.as_slice() {
-            Ok(Labels::I64(ids))
-        } else if let Some(ids) = y_true.as_slice() {
-            Ok(Labels::I32(ids))
-        } else if let Some(ids) = y_true.as_slice() {
-            Ok(Labels::U8(ids))
-        } else if let Some(ids) = y_true.as_slice() {
-            Ok(Labels::F32(ids))
-        } else if let Some(ids) = y_true.as_slice() {
-            Ok(Labels::F64(ids))
-        } else {
-            Err(Error::input(format!("y_true holds no class ids: {y_true:?}")))
-        }
-    }
-
-    /// Returns class id `i`. [`check_ids`] has checked it, unless its weight is 0.
-    #[inline(always)]
-    pub fn get(&self, i: usize) -> i64 {
-        match self {
-            Labels::I64(ids) => ids[i],
-            Labels::I32(ids) => ids[i].into(),
-            Labels::U8(ids) => ids[i].into(),
-            Labels::F32(ids) => ids[i] as i64,
-            Labels::F64(ids) => ids[i] as i64,
-        }
-    }
-}
-
-/// Checks that the class ids of `y_true` are whole numbers below `classes`, unless they equal `ignored` or belong to a
-/// value of weight 0. Each of the `values` has `y_true.len() / values` ids.
-///
-/// # Errors
-/// Returns an error with the first invalid id and its row.
-pub fn check_ids<F: Float>(
-    inputs: &Inputs<'_>,
-    classes: usize,
-    ignored: Option<i64>,
-    upstream: Option<&[F]>,
-    values: usize,
-) -> Result<()> {
-    let ids = inputs.y_true()?;
-    let each = ids.len().checked_div(values).unwrap_or(1).max(1);
-    let has_weight =
-        |i: usize| upstream.and_then(|upstream| upstream.get(i / each)).is_none_or(|&weight| weight != F::ZERO);
-    let is_ignored = |i: usize| ignored.is_some_and(|ignored| ids.get_whole(i) == Some(ignored.into()));
-    inputs.check_class_ids("y_true", Some(classes), |i| !has_weight(i) || is_ignored(i))
-}
 
 /// Returns the index of an axis; a negative `axis` counts from the end.
 ///
@@ -93,7 +24,7 @@ pub fn axis_of(shape: &[i64], axis: i64) -> Result<usize> {
 }
 
 /// Returns the number of elements of a shape, or of a part of a shape.
-pub fn count(shape: &[i64]) -> usize {
+pub fn element_count(shape: &[i64]) -> usize {
     shape.iter().product::<i64>() as usize
 }
 
@@ -103,6 +34,19 @@ pub struct Part<'a, F = f32> {
     pub values: Option<&'a mut [F]>,
     pub valid: Option<&'a mut [F]>,
     pub gradient: Option<&'a mut [F]>,
+}
+
+impl<F: Float> Part<'_, F> {
+    /// Writes the value at an index of this part, and whether it counts.
+    #[inline(always)]
+    pub fn write(&mut self, at: usize, value: F, counts: bool) {
+        if let Some(values) = self.values.as_deref_mut() {
+            values[at] = value;
+        }
+        if let Some(valid) = self.valid.as_deref_mut() {
+            valid[at] = if counts { F::ONE } else { F::ZERO };
+        }
+    }
 }
 
 /// The sizes of a loss's outputs.
@@ -121,7 +65,7 @@ pub struct Layout {
 ///
 /// # Errors
 /// Returns an error if an output buffer has the wrong length or dtype.
-pub fn share<F: Float>(
+pub fn run_parallel<F: Float>(
     layout: Layout,
     output: &mut LossOutput<'_, F>,
     host: &Host<'_>,
@@ -143,7 +87,7 @@ pub fn share<F: Float>(
     check_length(gradient.as_ref().map(|gradient| gradient.len()), rows * derivatives, "the memory for the gradient")?;
     let mut rest = Part { rows: 0..rows, values: all_values.as_deref_mut(), valid: all_valid.as_deref_mut(), gradient };
 
-    let each = (TASK / cost.max(1)).max(1).max(rows.div_ceil(TASKS));
+    let each = (TASK_ELEMENTS / cost.max(1)).max(1).max(rows.div_ceil(TASKS));
     if rows <= each {
         return Ok(run(rest));
     }
@@ -184,8 +128,8 @@ fn split<'a, F>(rest: &mut Option<&'a mut [F]>, n: usize) -> Option<&'a mut [F]>
 pub fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
     // A value of weight 0 adds nothing, even if it is NaN.
     if upstream != F::ZERO {
-        totals.value += upstream.exact() * value.exact();
-        totals.weight += upstream.exact();
+        totals.value += upstream.to_f64() * value.to_f64();
+        totals.weight += upstream.to_f64();
     }
     totals.count += 1.0;
 }
@@ -193,7 +137,7 @@ pub fn add<F: Float>(totals: &mut LossTotals, value: F, upstream: F) {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use plugfit_api::{Element, TensorMut};
+    use plugfit_api::{Element, Plain, TensorMut};
 
     /// The outputs of one call.
     #[derive(Debug)]
@@ -213,7 +157,7 @@ pub mod tests {
         let tensors = [("y_true", Tensor::new(y_true, true_shape)), ("y_pred", Tensor::new(y_pred, pred_shape))];
         let inputs = Inputs::new(&tensors, None, None);
         let shape = loss.output_shape(&inputs)?;
-        let (mut values, mut valid) = (vec![f32::NAN; count(&shape)], vec![f32::NAN; count(&shape)]);
+        let (mut values, mut valid) = (vec![f32::NAN; element_count(&shape)], vec![f32::NAN; element_count(&shape)]);
         let mut gradient = vec![f32::NAN; y_pred.len()];
         let mut gradients = [None, Some(TensorMut::new(&mut gradient, pred_shape))];
         let mut output = LossOutput {
@@ -225,6 +169,24 @@ pub mod tests {
         };
         let totals = loss.call(&inputs, &mut output, &Host::none())?;
         Ok(Called { shape, values, gradient, valid, totals })
+    }
+
+    /// Checks that a gradient of three classes equals central differences of the value.
+    pub fn check_gradient(loss: &impl RowLoss, y_true: &[f32; 3], y_pred: &[f32; 3]) {
+        let mut gradient = [0.0; 3];
+        let value = loss.gradient(y_true, y_pred, &mut gradient);
+        let t = y_true.map(|t| Plain(f64::from(t)));
+        let p = y_pred.map(|p| Plain(f64::from(p)));
+        assert!((loss.value(&t, &p).0 - f64::from(value)).abs() < 1e-6);
+        for i in 0..3 {
+            let at = |h: f64| {
+                let mut moved = p;
+                moved[i].0 += h;
+                loss.value(&t, &moved).0
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((difference - f64::from(gradient[i])).abs() < 1e-5, "{i}: {difference} {}", gradient[i]);
+        }
     }
 
     #[test]
@@ -241,7 +203,7 @@ pub mod tests {
                 upstream: None,
                 scale: 1.0,
             };
-            let totals = share(layout, &mut output, &Host::none(), |part| {
+            let totals = run_parallel(layout, &mut output, &Host::none(), |part| {
                 part.values.unwrap().iter_mut().for_each(|value| *value += 1.0);
                 part.gradient.unwrap().iter_mut().for_each(|derivative| *derivative += 1.0);
                 LossTotals { value: part.rows.map(|row| row as f64).sum(), ..LossTotals::default() }

@@ -5,25 +5,7 @@ use plugfit_api::{Plain, prelude::*};
 
 /// The negative cosine of the angle between two vectors: -1 if they have the same direction, 0 if one is zero.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[1, -2, 0.5]], "y_pred": [[0.5, 1, 0.75]], "gives": [0.3646984]}"#)]
-#[config(
-    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]]], "gives": [[-0.8111071, -0.9525794]]}"#
-)]
-#[config(example = r#"{"y_true": [[0, 0], [3, 4]], "y_pred": [[1, 2], [0, 0]], "gives": [0, 0]}"#)]
-#[config(
-    example = r#"{"y_true": [[1, 2], [3, 4]], "y_pred": [[2, 0.5], [3, 4]], "gives": [-0.6507913, -1], "gradient": [[0.0893243, -0.3572972], [0, 0]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0.0003, 0.0004]], "y_pred": [[3, 1]], "gives": [-0.8221922], "gradient": [[0.05692098, -0.170763]]}"#
-)]
-#[config(
-    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 0], [0, 1], [0, 0]], [[0, 1], [1, 0], [0, 0.5]]], "y_pred": [[[0.5, 0.2], [0.3, 0.7], [0.2, 0.1]], [[0.1, 0.25], [0.6, 0.5], [0.4, 0.125]]], "gives": [[-0.8111071, -0.9525794], [-0.8241634, -0.48795]], "gradient": [[[-0.554968, 0.3528072], [0.6403477, -0.1260024], [0.4268985, 0.1764036]], [[0.1555025, -1.189669], [-0.4405904, 0.743543], [0.6220101, -0.5948343]]]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[3, 4]], "y_pred": [[3e-09, 2e-09]], "gives": [-0.034], "gradient": [[-6000000.0, -8000000.0]]}"#
-)]
-#[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
-#[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
+#[config(examples = super::examples::COSINE_SIMILARITY)]
 pub struct CosineSimilarity {
     /// The axis of the vectors.
     #[config(default = -1)]

@@ -1,4 +1,4 @@
-//! Accuracies. The first of equal scores wins. If a score or a label is NaN, the result is NaN.
+//! Accuracies. Of equal scores, the first counts as the greatest. If a score or a label is NaN, the result is NaN.
 
 use super::means::Total;
 use plugfit_api::{Element, abi::DType, prelude::*};
@@ -9,21 +9,13 @@ use plugfit_api::{Element, abi::DType, prelude::*};
 /// In a compile call, "accuracy" selects the accuracy that fits the loss; only the class name `Accuracy` selects this
 /// metric.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"y_true": [[1], [2], [3]], "y_pred": [[0], [2], [3]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 2], [2, 0]], "y_pred": [[1, 0], [2, 1]], "sample_weight": [1, 2], "gives": 0.5}"#
-)]
+#[config(examples = super::examples::ACCURACY)]
 pub struct Accuracy;
 
 impl Metric for Accuracy {
-    type State = Total;
+    with_state!(Total);
     fn info(&self) -> MetricInfo {
         MetricInfo { dtypes: vec![numbers(); 2], ..MetricInfo::new(Direction::Maximize) }
-    }
-    fn init(&self) -> Total {
-        Total::default()
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         let (y_true, y_pred) = (inputs.y_true()?, inputs.y_pred()?);
@@ -37,12 +29,7 @@ impl Metric for Accuracy {
             }
             i += 1;
         })?;
-        total.merge(&batch.per(inputs.values_per_sample(Each::Element)?));
-        Ok(())
-    }
-    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
-        total.merge(other);
-        Ok(())
+        total.merge(&batch.per(inputs.values_per_sample(Each::Element)?))
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(total.mean())
@@ -61,13 +48,7 @@ fn is_rounded(dtype: DType) -> bool {
 /// Binary accuracy: how often `y_pred > threshold` equals `y_true`, element by element.
 /// A label other than 0 or 1 is an error.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"threshold": 0.35}, "y_true": [[0], [1], [1]], "y_pred": [[0.3], [0.9], [0.4]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
-)]
-#[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666667}"#)]
-#[config(
-    example = r#"{"y_true": [[0], [1], [1]], "y_pred": [[0.5], [0.9], [0.5]], "sample_weight": [1, 2, 0.5], "gives": 0.8571429}"#
-)]
+#[config(examples = super::examples::BINARY_ACCURACY)]
 pub struct BinaryAccuracy {
     /// Predictions above the threshold count as 1.
     #[config(default = 0.5, range = 0.0..=1.0)]
@@ -93,12 +74,7 @@ impl MeanMetric for BinaryAccuracy {
 
 /// Categorical accuracy: how often the greatest `y_pred` of a row has the index of the greatest `y_true`.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.3, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
-)]
+#[config(examples = super::examples::CATEGORICAL_ACCURACY)]
 pub struct CategoricalAccuracy;
 
 impl MeanMetric for CategoricalAccuracy {
@@ -114,17 +90,7 @@ impl MeanMetric for CategoricalAccuracy {
 /// Categorical accuracy of class ids: how often the greatest `y_pred` of a row is at index `y_true`.
 /// A class id out of range is an error.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1], [0], [2]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.3, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.7142857}"#
-)]
-#[config(example = r#"{"y_true": [1, 3], "y_pred": [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5]], "refused": "3 in row 1"}"#)]
-#[config(example = r#"{"y_true": [-1], "y_pred": [[0.2, 0.5, 0.3]], "refused": "-1 in row 0"}"#)]
-#[config(
-    example = r#"{"y_true": [1, 3], "y_pred": [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5]], "sample_weight": [1, 0], "gives": 1}"#
-)]
+#[config(examples = super::examples::SPARSE_CATEGORICAL_ACCURACY)]
 pub struct SparseCategoricalAccuracy;
 
 impl MeanMetric for SparseCategoricalAccuracy {
@@ -139,15 +105,7 @@ impl MeanMetric for SparseCategoricalAccuracy {
 
 /// Top-k accuracy: how often fewer than `k` elements of a row of `y_pred` exceed the one of the true class.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"k": 2}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"config": {"k": 1}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
-)]
+#[config(examples = super::examples::TOP_K_CATEGORICAL_ACCURACY)]
 pub struct TopKCategoricalAccuracy {
     /// The number of top predictions that count.
     #[config(default = 5, range = 1..)]
@@ -164,25 +122,7 @@ impl MeanMetric for TopKCategoricalAccuracy {
 /// Top-k accuracy of class ids: how often fewer than `k` elements of a row of `y_pred` exceed the one at `y_true`.
 /// A class id out of range is an error.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"k": 2}, "y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"y_true": [1, 0, 2], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"config": {"k": 2, "from_sorted_ids": true}, "y_true": [1, 0, 2], "y_pred": [[2, 1, 0], [1, 2, 0], [2, 0, 1]], "sample_weight": [1, 2, 0.5], "gives": 0.4285714}"#
-)]
-#[config(
-    example = r#"{"config": {"k": 1}, "y_true": [2, 0], "y_pred": [[0.2, 0.5, 0.5], [0.5, 0.5, 0.5]], "gives": 1}"#
-)]
-#[config(example = r#"{"config": {"k": 2}, "y_true": [3], "y_pred": [[0.5, 0.3, 0.2]], "refused": "3 in row 0"}"#)]
-#[config(
-    example = r#"{"config": {"k": 2, "from_sorted_ids": true}, "y_true": [7, 5], "y_pred": [[9, 7], [6, 4]], "gives": 0.5}"#
-)]
-#[config(
-    example = r#"{"config": {"from_sorted_ids": true}, "y_true": [1], "y_pred": [[0.5, 0.2]], "refused": "0.5 in row 0"}"#
-)]
+#[config(examples = super::examples::SPARSE_TOP_K_CATEGORICAL_ACCURACY)]
 pub struct SparseTopKCategoricalAccuracy {
     /// The number of top predictions that count.
     #[config(default = 5, range = 1..)]
@@ -193,13 +133,10 @@ pub struct SparseTopKCategoricalAccuracy {
 }
 
 impl Metric for SparseTopKCategoricalAccuracy {
-    type State = Total;
+    with_state!(Total);
     fn info(&self) -> MetricInfo {
         let dtypes = if self.from_sorted_ids { vec![numbers(); 2] } else { Vec::new() };
         MetricInfo { dtypes, ..MetricInfo::new(Direction::Maximize) }
-    }
-    fn init(&self) -> Total {
-        Total::default()
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         let mut batch = Total::default();
@@ -208,12 +145,7 @@ impl Metric for SparseTopKCategoricalAccuracy {
         } else {
             inputs.for_each_class_id(|id, scores, weight| batch.add(weight, among_top(self.k, id, scores)))?;
         }
-        total.merge(&batch.per(inputs.values_per_sample(Each::ClassId)?));
-        Ok(())
-    }
-    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
-        total.merge(other);
-        Ok(())
+        total.merge(&batch.per(inputs.values_per_sample(Each::ClassId)?))
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(total.mean())

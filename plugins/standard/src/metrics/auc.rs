@@ -12,62 +12,7 @@ use std::sync::OnceLock;
 /// and 16 are distinguished, although their float32 probabilities are all 0 or 1.
 #[derive(Clone, Debug, Config)]
 #[config(name = "AUC", aliases("auc"), base(name = None), check = Self::check)]
-#[config(example = r#"{"y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.8888888}"#)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "curve": "PR"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.8289903}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "summation_method": "minoring"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.7777777}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "summation_method": "majoring", "curve": "PR"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.9166666}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "curve": "PRGAIN"}, "y_true": [0, 1, 1, 0, 1, 0], "y_pred": [0.1, 0.9, 0.4, 0.6, 0.7, 0.2], "gives": 0.6666666}"#
-)]
-#[config(
-    example = r#"{"config": {"multi_label": true, "num_thresholds": 5}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"config": {"thresholds": [0.5, 0.2, 0.7]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9417989}"#
-)]
-#[config(
-    example = r#"{"config": {"thresholds": [0.25, 0.5, 0.75]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9259259}"#
-)]
-#[config(
-    example = r#"{"config": {"thresholds": [0.5, 0.2, 0.7], "curve": "PR"}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9155241}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "from_logits": true, "summation_method": "minoring"}, "y_true": [0, 1, 1, 0], "y_pred": [-1, 2, -0.5, 0.5], "gives": 0.5}"#
-)]
-#[config(
-    example = r#"{"config": {"multi_label": true, "num_thresholds": 5, "label_weights": [1.0, 3.0], "num_labels": 2}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.625}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "label_weights": [1.0, 3.0]}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.625}"#
-)]
-#[config(
-    example = r#"{"config": {"multi_label": true, "num_thresholds": 5}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.2]], "gives": 0.75}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5, "curve": "PRGAIN", "summation_method": "majoring"}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": 0.9515306}"#
-)]
-#[config(
-    example = r#"{"config": {"num_thresholds": 5}, "batches": [{"y_true": [0, 1, 1], "y_pred": [0.1, 0.9, 0.4]}, {"y_true": [1, 0], "y_pred": [0.3, 0.6], "sample_weight": [1, 4]}], "gives": 0.4666667}"#
-)]
-#[config(
-    example = r#"{"config": {"thresholds": [0.25, 0.4], "curve": "PR", "summation_method": "majoring"}, "y_true": [1, 0, 1, 0], "y_pred": [0.3, 0.35, 0.8, 0.1], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"config": {"from_logits": true}, "y_true": [0, 1, 1, 0, 1, 1], "y_pred": [41.25, 41.5, 43, 42, 40.5, 44], "gives": 0.625}"#
-)]
-#[config(
-    example = r#"{"config": {"from_logits": true}, "batches": [{"y_true": [0, 1, 1], "y_pred": [-40, -30, -20]}, {"y_true": [0, 1, 0], "y_pred": [-35, 60, 50]}], "gives": 0.7777778}"#
-)]
-#[config(example = r#"{"y_true": [0, 1, -1], "y_pred": [0.2, 0.7, 0.4], "refused": "-1 in row 2"}"#)]
-#[config(example = r#"{"config": {"num_labels": 1}, "refused": "num_labels"}"#)]
-#[config(example = r#"{"config": {"thresholds": [0.5, 1.5]}, "refused": "thresholds"}"#)]
-#[config(example = r#"{"config": {"thresholds": [-0.5]}, "refused": "thresholds"}"#)]
+#[config(examples = super::examples::AUC)]
 pub struct Auc {
     /// The number of evenly spaced thresholds from 0 to 1.
     #[config(default = 200, range = 2..=10000000)]
@@ -205,15 +150,20 @@ pub struct Curves {
     saturated: Vec<Saturated>,
 }
 
+impl Curves {
+    fn merge(&mut self, other: &Curves) -> Result<()> {
+        self.confusion.merge(&other.confusion)?;
+        if self.saturated.len() < other.saturated.len() {
+            self.saturated.resize(other.saturated.len(), Saturated::default());
+        }
+        self.saturated.iter_mut().zip(&other.saturated).for_each(|(saturated, other)| saturated.merge(other));
+        Ok(())
+    }
+}
+
 impl Metric for Auc {
-    type State = Curves;
+    with_state!(Curves, Maximize);
     const STATE_VERSION: u32 = 2;
-    fn info(&self) -> MetricInfo {
-        MetricInfo::new(Direction::Maximize)
-    }
-    fn init(&self) -> Curves {
-        Curves::default()
-    }
     fn update(&self, curves: &mut Curves, inputs: &Inputs<'_>) -> Result<()> {
         let columns = inputs.y_pred()?.shape().last();
         if let (Some(labels @ 1..), Some(&columns)) = (self.num_labels, columns)
@@ -225,7 +175,7 @@ impl Metric for Auc {
         if !self.from_logits {
             return rule.update(&mut curves.confusion, inputs);
         }
-        rule.update_seeing(&mut curves.confusion, inputs, |element| {
+        rule.update_with(&mut curves.confusion, inputs, |element| {
             if Saturated::holds(element, rule.thresholds()) {
                 if saturated.len() <= element.label {
                     saturated.resize(element.label + 1, Saturated::default());
@@ -233,14 +183,6 @@ impl Metric for Auc {
                 saturated[element.label].add(element);
             }
         })
-    }
-    fn merge(&self, curves: &mut Curves, other: &Curves) -> Result<()> {
-        self.rule().merge(&mut curves.confusion, &other.confusion)?;
-        if curves.saturated.len() < other.saturated.len() {
-            curves.saturated.resize(other.saturated.len(), Saturated::default());
-        }
-        curves.saturated.iter_mut().zip(&other.saturated).for_each(|(saturated, other)| saturated.merge(other));
-        Ok(())
     }
     fn result(&self, curves: &Curves) -> Result<Outcome> {
         let mut labels = self.rule().counts(&curves.confusion);

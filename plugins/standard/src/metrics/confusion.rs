@@ -2,6 +2,7 @@
 //!
 //! A label other than 0 or 1 is an error. A NaN prediction makes every count NaN.
 
+use super::merge_each;
 use plugfit_api::{
     Scratch,
     config::{ConfigValue, ValueSpec},
@@ -104,7 +105,7 @@ pub enum Buckets {
 }
 
 /// An element that counts.
-pub struct Seen {
+pub struct CountedElement {
     pub label: usize,
     pub y_pred: f64,
     pub bucket: usize,
@@ -114,7 +115,7 @@ pub struct Seen {
 }
 
 /// The prediction of elements outside the `top_k`; below every threshold.
-pub const LEAST: f64 = -1e10;
+pub const OUTSIDE_TOP_K: f64 = -1e10;
 
 impl Rule {
     /// Creates a rule that counts every element at the given thresholds.
@@ -185,18 +186,18 @@ impl Rule {
     /// # Errors
     /// Returns an error if the inputs don't fit each other or the rule, or if a label is neither 0 nor 1.
     pub fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
-        self.update_seeing(confusion, inputs, |_| ())
+        self.update_with(confusion, inputs, |_| ())
     }
 
-    /// The same as [`update`](Self::update), and calls `see` with each element that counts.
+    /// The same as [`update`](Self::update), and calls `visit` with each element that counts.
     ///
     /// # Errors
     /// Returns the errors of [`update`](Self::update).
-    pub fn update_seeing(
+    pub fn update_with(
         &self,
         confusion: &mut Confusion,
         inputs: &Inputs<'_>,
-        mut see: impl FnMut(&Seen),
+        mut visit: impl FnMut(&CountedElement),
     ) -> Result<()> {
         let y_pred = inputs.y_pred()?;
         let single = y_pred.as_slice::<f64>().is_none();
@@ -213,8 +214,8 @@ impl Rule {
         if confusion.buckets.is_empty() {
             confusion.buckets.resize(labels * per_label, [0.0; 2]);
         } else if confusion.buckets.len() != labels * per_label {
-            let seen = confusion.buckets.len() / per_label;
-            return Err(Error::input(format!("y_pred has {columns} labels, and {seen} until now")));
+            let labels = confusion.buckets.len() / per_label;
+            return Err(Error::input(format!("y_pred has {columns} labels, and {labels} until now")));
         }
         let mut column = 0;
         let mut add = |y_true: f64, y_pred: f64, weight: f64| {
@@ -234,22 +235,22 @@ impl Rule {
             let weight = weight * self.label_weights.get(here).filter(|_| !self.multi_label).unwrap_or(&1.0);
             let (bucket, class) = (self.bucket(prediction, single), usize::from(y_true == 0.0));
             buckets[bucket][class] += weight;
-            see(&Seen { label, y_pred, bucket, class, weight });
+            visit(&CountedElement { label, y_pred, bucket, class, weight });
         };
         let Some(k) = self.top_k else { return inputs.for_each(add) };
         let [mut labels, mut predictions, mut weights] = [(); 3].map(|()| Scratch::of_length(columns));
-        let mut seen = 0;
+        let mut filled = 0;
         inputs.for_each(|y_true, y_pred, weight| {
-            (labels[seen], predictions[seen], weights[seen]) = (y_true, y_pred, weight);
-            seen += 1;
-            if seen == columns {
+            (labels[filled], predictions[filled], weights[filled]) = (y_true, y_pred, weight);
+            filled += 1;
+            if filled == columns {
                 for (i, &y_pred) in predictions.iter().enumerate() {
                     // Ties are ordered by index.
                     let better = |(j, other): (usize, &f64)| *other > y_pred || *other == y_pred && j < i;
                     let among = predictions.iter().enumerate().filter(|other| better(*other)).count() < k;
-                    add(labels[i], if among { y_pred } else { LEAST }, weights[i]);
+                    add(labels[i], if among { y_pred } else { OUTSIDE_TOP_K }, weights[i]);
                 }
-                seen = 0;
+                filled = 0;
             }
         })
     }
@@ -268,28 +269,6 @@ impl Rule {
         if !self.label_weights.is_empty() && self.label_weights.len() != columns {
             let weights = self.label_weights.len();
             return Err(Error::input(format!("y_pred of shape {shape:?} doesn't fit {weights} label_weights")));
-        }
-        Ok(())
-    }
-
-    /// Adds the counts of `other`.
-    ///
-    /// # Errors
-    /// Returns an error if the numbers of labels differ.
-    pub fn merge(&self, confusion: &mut Confusion, other: &Confusion) -> Result<()> {
-        if other.buckets.is_empty() {
-            return Ok(());
-        }
-        if confusion.buckets.is_empty() {
-            confusion.buckets.clone_from(&other.buckets);
-            return Ok(());
-        }
-        if confusion.buckets.len() != other.buckets.len() {
-            return Err(Error::state("the states have different numbers of labels"));
-        }
-        for (bucket, other) in confusion.buckets.iter_mut().zip(&other.buckets) {
-            bucket[0] += other[0];
-            bucket[1] += other[1];
         }
         Ok(())
     }
@@ -339,6 +318,17 @@ impl Confusion {
     /// Returns whether all weights are 0.
     pub fn is_empty(&self) -> bool {
         self.buckets.iter().all(|bucket| *bucket == [0.0; 2])
+    }
+
+    /// Adds the counts of `other`.
+    ///
+    /// # Errors
+    /// Returns an error if the numbers of labels differ.
+    pub fn merge(&mut self, other: &Confusion) -> Result<()> {
+        merge_each(&mut self.buckets, &other.buckets, "labels", |bucket, other| {
+            bucket[0] += other[0];
+            bucket[1] += other[1];
+        })
     }
 }
 

@@ -9,19 +9,10 @@ use plugfit_api::prelude::*;
 macro_rules! correlation_metric {
     ($name:ident, $moments:ident => $value:expr) => {
         impl Metric for $name {
-            type State = Seen;
+            with_state!(Seen, Maximize);
             const STATE_VERSION: u32 = 2;
-            fn info(&self) -> MetricInfo {
-                MetricInfo::new(Direction::Maximize)
-            }
-            fn init(&self) -> Seen {
-                Seen::default()
-            }
             fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
                 seen.update(self.axis, inputs, |$moments: &Moments| $value)
-            }
-            fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
-                seen.merge(other)
             }
             fn result(&self, seen: &Seen) -> Result<Outcome> {
                 Ok(seen.result(|$moments: &Moments| $value))
@@ -33,26 +24,7 @@ macro_rules! correlation_metric {
 /// Cosine similarity: the mean cosine of the angle between `y_true` and `y_pred`, from -1 to 1. The loss of this name
 /// has the opposite sign. Along the first axis it is computed over all samples; Keras returns the mean over batches.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.9641238}"#
-)]
-#[config(
-    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 2], [2, 0], [4, 1]], [[0, 1], [1, 3], [0.5, 1]]], "y_pred": [[[1.5, 1], [2, 0.5], [3, 1]], [[0.5, 2], [1, 4], [2, 1]]], "sample_weight": [1, 2], "gives": 0.9012701}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 2, 4], [0.1, 0.1, 0.1], [0, 0, 0]], "y_pred": [[1.5, 2, 3], [0.7, 0.7, 0.7], [1, 2, 4]], "sample_weight": [1, 2, 0.5], "gives": 0.850828}"#
-)]
-#[config(
-    example = r#"{"batches": [{"y_true": [[[1, 2], [3, 1]]], "y_pred": [[[1.5, 2], [2, 3]]], "sample_weight": [2]}, {"y_true": [[2, 0], [4, 1]], "y_pred": [[2, 0.5], [3, 1]], "sample_weight": [1, 0.5]}], "gives": 0.9262548}"#
-)]
-#[config(
-    example = r#"{"config": {"axis": 0}, "y_true": [[1, 2], [3, 1]], "y_pred": [[1.5, 2], [2, 3]], "gives": 0.9084632}"#
-)]
-#[config(example = r#"{"y_true": [[3e-08, 4e-08], [3, 4]], "y_pred": [[3, 1], [4, 3]], "gives": 0.6855481}"#)]
-#[config(example = r#"{"y_true": [1, -2], "y_pred": [[1], [2]], "gives": 0}"#)]
-#[config(example = r#"{"y_true": [[1], [-2]], "y_pred": [1, 2], "gives": 0}"#)]
-#[config(example = r#"{"config": {"axis": 2}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
-#[config(example = r#"{"config": {"axis": -3}, "y_true": [[1, 0]], "y_pred": [[0.5, 0.5]], "refused": "axis"}"#)]
+#[config(examples = super::examples::COSINE_SIMILARITY)]
 pub struct CosineSimilarity {
     /// The axis of the vectors.
     #[config(default = -1)]
@@ -69,17 +41,7 @@ correlation_metric! { CosineSimilarity, moments => {
 /// Pearson correlation: the mean correlation of `y_true` and `y_pred`, from -1 to 1; NaN for constants. Along the first
 /// axis it is computed over all samples; Keras returns the mean over batches. Pearson 1895.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.6636634}"#)]
-#[config(
-    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 2], [2, 0], [4, 1]], [[0, 1], [1, 3], [0.5, 1]]], "y_pred": [[[1.5, 1], [2, 0.5], [3, 1]], [[0.5, 2], [1, 4], [2, 1]]], "gives": 0.7845658}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [2, 1, 4]], "sample_weight": [3, 1], "gives": 0.6681683}"#
-)]
-#[config(
-    example = r#"{"batches": [{"y_true": [[[1, 2, 0.5], [3, 1, 2]]], "y_pred": [[[1.5, 2, 1], [2, 3, 1]]], "sample_weight": [2]}, {"y_true": [[2, 0, 1]], "y_pred": [[2, 0.5, 2]], "sample_weight": [0.5]}], "gives": 0.3659973}"#
-)]
-#[config(example = r#"{"y_true": [[1e-08, 3e-08, 2e-08]], "y_pred": [[1, 2, 4]], "gives": 0.3273268}"#)]
+#[config(examples = super::examples::PEARSON_CORRELATION)]
 pub struct PearsonCorrelation {
     /// The axis along which values are correlated.
     #[config(default = -1)]
@@ -94,16 +56,7 @@ correlation_metric! { PearsonCorrelation, moments => {
 /// by differences of the means and variances. Along the first axis it is computed over all samples; Keras returns the
 /// mean over batches. Lin 1989.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"y_true": [[1, 2, 4], [0, 1, 0.5]], "y_pred": [[1.5, 2, 3], [0.5, 1, 2]], "gives": 0.4776995}"#)]
-#[config(
-    example = r#"{"config": {"axis": 1}, "y_true": [[[1, 2], [2, 0], [4, 1]], [[0, 1], [1, 3], [0.5, 1]]], "y_pred": [[[1.5, 1], [2, 0.5], [3, 1]], [[0.5, 2], [1, 4], [2, 1]]], "gives": 0.5422686}"#
-)]
-#[config(
-    example = r#"{"y_true": [[1, 2, 4], [0.1, 0.1, 0.1], [0, 0, 0]], "y_pred": [[1.5, 2, 3], [0.7, 0.7, 0.7], [1, 2, 4]], "sample_weight": [1, 2, 0.5], "gives": 0.2253521}"#
-)]
-#[config(
-    example = r#"{"batches": [{"y_true": [[[1, 2, 0.5], [3, 1, 2]]], "y_pred": [[[1.5, 2, 1], [2, 3, 1]]], "sample_weight": [2]}, {"y_true": [[2, 0, 1]], "y_pred": [[2, 0.5, 2]], "sample_weight": [0.5]}], "gives": 0.2411765}"#
-)]
+#[config(examples = super::examples::CONCORDANCE_CORRELATION)]
 pub struct ConcordanceCorrelation {
     /// The axis along which values are compared.
     #[config(default = -1)]

@@ -3,6 +3,7 @@
 //! A label other than 0 or 1 is an error. A NaN prediction makes the score of its class NaN. Without a threshold it
 //! makes the scores of all classes NaN, because the greatest of its row is undefined.
 
+use super::merge_each;
 use plugfit_api::prelude::*;
 
 /// How the scores of the classes are averaged.
@@ -20,30 +21,7 @@ pub enum Average {
 /// van Rijsbergen 1979.
 #[derive(Clone, Debug, Config)]
 #[config(aliases("fbeta_score"), base(name = "fbeta_score"))]
-#[config(
-    example = r#"{"config": {"average": "weighted", "beta": 2.0, "threshold": 0.35}, "y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.2, 0.9], [0.6, 0.3], [0.4, 0.8]], "sample_weight": [1, 2, 0.5], "gives": 1}"#
-)]
-#[config(
-    example = r#"{"config": {"average": "micro", "beta": 0.5}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 0.6666666}"#
-)]
-#[config(
-    example = r#"{"config": {"beta": 2.0}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": [0, 0.8333332, 0.9999999]}"#
-)]
-#[config(
-    example = r#"{"config": {"average": "weighted", "beta": 3.0}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.2819444}"#
-)]
-#[config(
-    example = r#"{"config": {"average": "micro", "beta": 2.0, "threshold": 0.5}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.1086956}"#
-)]
-#[config(
-    example = r#"{"config": {"beta": 0.5, "average": "macro"}, "y_true": [[0, 1, 1], [1, 0, 0]], "y_pred": [[0, 0, 0], [-0.5, -0.3, -1]], "gives": 0}"#
-)]
-#[config(
-    example = r#"{"config": {"beta": 2.0, "average": "weighted"}, "y_true": [[0, 0], [0, 0]], "y_pred": [[0.5, 0.6], [0.3, 0.2]], "gives": 0}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0, 1], [1, 2]], "y_pred": [[0.5, 0.6], [0.3, 0.2]], "refused": "2 in row 1, column 1"}"#
-)]
+#[config(examples = super::examples::F_BETA_SCORE)]
 pub struct FBetaScore {
     /// How the scores of the classes are averaged; null: one score for each class.
     average: Option<Average>,
@@ -57,24 +35,7 @@ pub struct FBetaScore {
 
 /// F1 score: the harmonic mean of precision and recall, the F-score with `beta` 1.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "sample_weight": [1, 2, 0.5], "gives": [0, 0.5, 0.9999997]}"#
-)]
-#[config(
-    example = r#"{"config": {"average": "macro"}, "y_true": [[0, 1, 0], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.2, 0.5, 0.3], [0.3, 0.6, 0.1], [0.1, 0.2, 0.7]], "gives": 0.5555555}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "gives": [0, 0.5, 0.4999999]}"#
-)]
-#[config(
-    example = r#"{"config": {"average": "weighted", "threshold": 0.5}, "y_true": [[0, 1, 1], [1, 0, 0], [0, 0, 1]], "y_pred": [[0.5, 0.5, 0.3], [0.3, 0.6, 0.6], [0.1, 0.7, 0.7]], "sample_weight": [1, 2, 0.5], "gives": 0.08333331}"#
-)]
-#[config(
-    example = r#"{"batches": [{"y_true": [[1, 0], [0, 1]], "y_pred": [[0.5, 0.2], [0.6, 0.3]]}, {"y_true": [[1, 0], [0, 1]], "y_pred": [[0.7, 0.2], [0.6, 0.9]], "sample_weight": [2, 0.5]}], "gives": [0.8571428, 0.4999999]}"#
-)]
-#[config(
-    example = r#"{"y_true": [[0, 1], [1, 0], [1, 1]], "y_pred": [[0.5, 0.6], [0.3, 0.2], [0.1, 0.7]], "sample_weight": [[1.0, 2.0], [0.5, 1.0], [3.0, 0.25]], "gives": [0.25, 1]}"#
-)]
+#[config(examples = super::examples::F1_SCORE)]
 pub struct F1Score {
     /// How the scores of the classes are averaged; null: one score for each class.
     average: Option<Average>,
@@ -144,15 +105,9 @@ impl Classes {
     }
 
     fn merge(&mut self, other: &Classes) -> Result<()> {
-        if self.counts.is_empty() {
-            self.counts.clone_from(&other.counts);
-        } else if !other.counts.is_empty() {
-            if self.counts.len() != other.counts.len() {
-                return Err(Error::state("the states have different numbers of classes"));
-            }
-            self.counts.as_flattened_mut().iter_mut().zip(other.counts.as_flattened()).for_each(|(a, b)| *a += b);
-        }
-        Ok(())
+        merge_each(&mut self.counts, &other.counts, "classes", |counts, other| {
+            counts.iter_mut().zip(other).for_each(|(count, other)| *count += other);
+        })
     }
 
     fn result(&self, average: Option<Average>, beta: f64) -> Outcome {
@@ -184,18 +139,9 @@ impl Classes {
 macro_rules! score {
     ($name:ident, $self:ident => $beta:expr) => {
         impl Metric for $name {
-            type State = Classes;
-            fn info(&self) -> MetricInfo {
-                MetricInfo::new(Direction::Maximize)
-            }
-            fn init(&self) -> Classes {
-                Classes::default()
-            }
+            with_state!(Classes, Maximize);
             fn update(&self, classes: &mut Classes, inputs: &Inputs<'_>) -> Result<()> {
                 classes.update(self.threshold, inputs)
-            }
-            fn merge(&self, classes: &mut Classes, other: &Classes) -> Result<()> {
-                classes.merge(other)
             }
             fn result(&$self, classes: &Classes) -> Result<Outcome> {
                 Ok(classes.result($self.average, $beta))

@@ -4,30 +4,20 @@ use plugfit_api::prelude::*;
 
 /// The weighted mean of values. Axes after the first are averaged first, so that each sample counts once.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 2.285714}"#)]
-#[config(example = r#"{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5], "gives": 3.642857}"#)]
-#[config(example = r#"{"values": [[1, 2], [6, 3]], "sample_weight": [[1, 2], [0.5, 1]], "gives": 2.444444}"#)]
-#[config(
-    example = r#"{"batches": [{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5]}, {"values": [7, 8], "sample_weight": [1, 3]}], "gives": 5.833333}"#
-)]
-#[config(
-    example = r#"{"batches": [{"values": [[1, 2], [6, 3]], "sample_weight": 2}, {"values": [7, 8]}], "gives": 5.25}"#
-)]
+#[config(examples = super::examples::MEAN)]
 pub struct Mean;
 
 /// The weighted sum of values.
 #[derive(Clone, Debug, Config)]
-#[config(example = r#"{"values": [1, 2, 6], "sample_weight": [1, 2, 0.5], "gives": 8}"#)]
-#[config(example = r#"{"values": [[1, 2], [6, 3], [4, 5]], "sample_weight": [1, 2, 0.5], "gives": 25.5}"#)]
-#[config(example = r#"{"batches": [{"values": [1, 2]}, {"values": [[3, 0.5]], "sample_weight": [2]}], "gives": 10}"#)]
+#[config(examples = super::examples::SUM)]
 pub struct Sum;
 
 /// The weighted sum of values, and the total weight.
 #[state]
 #[derive(Copy, Default, PartialEq)]
 pub struct Total {
-    value: f64,
-    weight: f64,
+    pub value: f64,
+    pub weight: f64,
 }
 
 impl Total {
@@ -37,9 +27,11 @@ impl Total {
         self.weight += weight;
     }
 
-    pub fn merge(&mut self, other: &Total) {
+    /// Adds another total, which always succeeds.
+    pub fn merge(&mut self, other: &Total) -> Result<()> {
         self.value += other.value;
         self.weight += other.weight;
+        Ok(())
     }
 
     /// Returns the total of a batch with `each` values per sample, so that each sample counts once.
@@ -64,12 +56,9 @@ impl Total {
 }
 
 impl Metric for Mean {
-    type State = Total;
+    with_state!(Total);
     fn info(&self) -> MetricInfo {
         MetricInfo::of_values(Direction::Neither)
-    }
-    fn init(&self) -> Total {
-        Total::default()
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         let sums = Total::of(inputs)?;
@@ -77,12 +66,7 @@ impl Metric for Mean {
         let behind = usize::from(inputs.weight().is_none_or(|weight| weight.rank() > 0));
         let shape = inputs.get("values")?.shape();
         let each = shape.iter().skip(behind).product::<i64>().max(1) as f64;
-        total.merge(&sums.per(each));
-        Ok(())
-    }
-    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
-        total.merge(other);
-        Ok(())
+        total.merge(&sums.per(each))
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(total.mean())
@@ -90,20 +74,12 @@ impl Metric for Mean {
 }
 
 impl Metric for Sum {
-    type State = Total;
+    with_state!(Total);
     fn info(&self) -> MetricInfo {
         MetricInfo::of_values(Direction::Neither)
     }
-    fn init(&self) -> Total {
-        Total::default()
-    }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
-        total.merge(&Total::of(inputs)?);
-        Ok(())
-    }
-    fn merge(&self, total: &mut Total, other: &Total) -> Result<()> {
-        total.merge(other);
-        Ok(())
+        total.merge(&Total::of(inputs)?)
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(Outcome::Scalar(total.value))

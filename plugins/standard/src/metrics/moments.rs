@@ -1,6 +1,6 @@
 //! Means and central moments of pairs of numbers, updated incrementally.
 
-use super::means::Total;
+use super::{means::Total, merge_each};
 use plugfit_api::prelude::*;
 
 /// The weight of pairs of a label and a prediction, their means, and the sums of squares and products of their
@@ -110,8 +110,7 @@ impl Seen {
                 batch.add(weight, value(&Moments::of_line(y_true, y_pred)));
             }
         })?;
-        self.lines.merge(&batch.per(inputs.values_per_sample(Each::Line(axis))?));
-        Ok(())
+        self.lines.merge(&batch.per(inputs.values_per_sample(Each::Line(axis))?))
     }
 
     fn update_columns(&mut self, axis: i64, inputs: &Inputs<'_>) -> Result<()> {
@@ -146,21 +145,12 @@ impl Seen {
             if !self.columns.is_empty() && other.lines != Total::default() {
                 return Err(Error::state("one state has lines along the samples, and the other within them"));
             }
-            self.lines.merge(&other.lines);
-            return Ok(());
+            return self.lines.merge(&other.lines);
         }
         if self.lines != Total::default() {
             return Err(Error::state("one state has lines within the samples, and the other along them"));
         }
-        if self.columns.is_empty() {
-            self.columns.clone_from(&other.columns);
-            return Ok(());
-        }
-        if self.columns.len() != other.columns.len() {
-            return Err(Error::state("the states have different numbers of columns"));
-        }
-        self.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| column.add(other));
-        Ok(())
+        merge_each(&mut self.columns, &other.columns, "columns", Moments::add)
     }
 
     pub fn result(&self, value: impl Fn(&Moments) -> f64) -> Outcome {

@@ -15,34 +15,7 @@ pub enum Aggregation {
 /// `num_regressors` the score is adjusted for the number of predictors. Wright 1921.
 #[derive(Clone, Debug, Config)]
 #[config(name = "R2Score", aliases("r2_score"), base(name = "r2_score"))]
-#[config(
-    example = r#"{"y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "sample_weight": [1, 2, 0.5], "gives": 0.6278846}"#
-)]
-#[config(
-    example = r#"{"config": {"class_aggregation": "variance_weighted_average"}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": 0.7053572}"#
-)]
-#[config(
-    example = r#"{"config": {"num_regressors": 1}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": 0.4107143}"#
-)]
-#[config(
-    example = r#"{"config": {"class_aggregation": null}, "y_true": [[1, 2], [3, 1], [0, 4]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3]], "gives": [0.6785714, 0.7321429]}"#
-)]
-#[config(
-    example = r#"{"config": {"num_regressors": 1}, "y_true": [[1, 2], [3, 1], [0, 4], [2, 2], [5, 3]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3], [2, 2], [4, 4]], "gives": 0.5989258}"#
-)]
-#[config(
-    example = r#"{"config": {"class_aggregation": "variance_weighted_average"}, "y_true": [[1, 2], [3, 2], [0, 2], [7, 2]], "y_pred": [[1.5, 2], [2, 1.5], [0.5, 3], [5, 1]], "sample_weight": [1, 2, 0.5, 3], "gives": 0.6832627}"#
-)]
-#[config(
-    example = r#"{"config": {"class_aggregation": "variance_weighted_average"}, "y_true": [[1, 20], [3, 10], [0, 40], [7, 20]], "y_pred": [[1.5, 20], [2, 15], [0.5, 30], [5, 10]], "sample_weight": [1, 2, 0.5, 3], "gives": 0.03633744}"#
-)]
-#[config(
-    example = r#"{"config": {"class_aggregation": null}, "y_true": [[1], [3], [0]], "y_pred": [[1.5], [2], [0.5]], "sample_weight": [1, 2, 0.5], "gives": [0.525]}"#
-)]
-#[config(
-    example = r#"{"batches": [{"y_true": [[1, 2], [3, 1]], "y_pred": [[1.5, 2], [2, 3]]}, {"y_true": [[2, 0], [4, 1]], "y_pred": [[2, 0.5], [3, 1]], "sample_weight": [1, 0.5]}], "gives": -0.298077}"#
-)]
-#[config(example = r#"{"y_true": [[1], [1]], "y_pred": [[1], [2]], "gives": 0}"#)]
+#[config(examples = super::examples::R2_SCORE)]
 pub struct R2Score {
     /// How the scores of the columns are aggregated; null: one score for each column.
     #[config(default = "uniform_average")]
@@ -83,16 +56,21 @@ impl Columns {
             false => Err(Error::input(format!("y_pred has {columns} columns, and {} until now", self.columns.len()))),
         }
     }
+
+    fn merge(&mut self, other: &Columns) -> Result<()> {
+        if other.columns.is_empty() {
+            return Ok(());
+        }
+        let different = |_| Error::state("the states have different numbers of columns");
+        self.set_columns(other.columns.len()).map_err(different)?;
+        self.rows += other.rows;
+        self.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| add(column, *other));
+        Ok(())
+    }
 }
 
 impl Metric for R2Score {
-    type State = Columns;
-    fn info(&self) -> MetricInfo {
-        MetricInfo::new(Direction::Maximize)
-    }
-    fn init(&self) -> Columns {
-        Columns::default()
-    }
+    with_state!(Columns, Maximize);
     fn update(&self, state: &mut Columns, inputs: &Inputs<'_>) -> Result<()> {
         let shape = inputs.y_pred()?.shape();
         if shape.len() > 2 || shape.is_empty() || inputs.y_true()?.rank() > 2 {
@@ -116,17 +94,6 @@ impl Metric for R2Score {
                 (column, counts) = (0, false);
             }
         })
-    }
-    fn merge(&self, state: &mut Columns, other: &Columns) -> Result<()> {
-        if other.columns.is_empty() {
-            return Ok(());
-        }
-        state
-            .set_columns(other.columns.len())
-            .map_err(|_| Error::state("the states have different numbers of columns"))?;
-        state.rows += other.rows;
-        state.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| add(column, *other));
-        Ok(())
     }
     fn result(&self, state: &Columns) -> Result<Outcome> {
         if state.rows == 0.0 {

@@ -1,6 +1,6 @@
 //! Logits so large that their float32 probabilities are nearly all equal to 0 or 1.
 
-use super::confusion::{Counts, Seen};
+use super::confusion::{CountedElement, Counts};
 use plugfit_api::prelude::*;
 
 /// Above this logit, a float32 probability is less than 2 ulp away from 1.
@@ -32,12 +32,12 @@ fn is_negative(key: u64, dropped: u32) -> bool {
 impl Saturated {
     /// Returns whether the logit of an element is saturated: its magnitude is large, and it is in the first or last
     /// bucket of `thresholds` thresholds.
-    pub fn holds(element: &Seen, thresholds: usize) -> bool {
+    pub fn holds(element: &CountedElement, thresholds: usize) -> bool {
         element.y_pred <= -SATURATED && element.bucket == 1
             || element.y_pred >= SATURATED && element.bucket + 1 == thresholds
     }
 
-    pub fn add(&mut self, element: &Seen) {
+    pub fn add(&mut self, element: &CountedElement) {
         let mut weights = [0.0; 2];
         weights[element.class] = element.weight;
         self.put(key(element.y_pred) >> self.dropped, weights);
@@ -130,7 +130,7 @@ mod tests {
     fn of(logits: impl IntoIterator<Item = f64>) -> Saturated {
         let mut saturated = Saturated::default();
         for (i, y_pred) in logits.into_iter().enumerate() {
-            saturated.add(&Seen { label: 0, y_pred, bucket: 1, class: i % 2, weight: 1.0 });
+            saturated.add(&CountedElement { label: 0, y_pred, bucket: 1, class: i % 2, weight: 1.0 });
         }
         saturated
     }

@@ -5,12 +5,7 @@ use plugfit_api::prelude::*;
 
 /// Adagrad: the gradient divided by the root of the sum of its past squares. Duchi, Hazan & Singer 2011.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9379892, -2.01292, 0.4602515]}"#
-)]
-#[config(
-    example = r#"{"config": {"initial_accumulator_value": 1.0, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.9669777, -2.029108, 0.5160239, -0.07569411]}"#
-)]
+#[config(examples = super::examples::ADAGRAD)]
 pub struct Adagrad {
     /// The initial value of the sums of squares.
     #[config(default = 0.1, range = 0.0..)]
@@ -39,15 +34,7 @@ impl ElementwiseOptimizer<1> for Adagrad {
 
 /// Adadelta: the gradient scaled by the ratio of moving averages of past steps and past gradients. Zeiler 2012.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.999916, -2.000099, 0.499822]}"#
-)]
-#[config(
-    example = r#"{"config": {"rho": 0.5, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.971608, -2.05448, 0.515792, -0.06270058]}"#
-)]
-#[config(
-    example = r#"{"config": {"rho": 0.3, "epsilon": 0.01}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9941473, -2.007382, 0.5027916, -0.01844723]}"#
-)]
+#[config(examples = super::examples::ADADELTA)]
 pub struct Adadelta {
     /// The decay rate of both averages.
     #[config(default = 0.95, range = 0.0..=1.0)]

@@ -3,64 +3,54 @@
 use super::{LEAST_EPSILON, LEAST_EPSILON_OF_SQUARES, bounded};
 use plugfit_api::prelude::*;
 
-/// Adam: bias-corrected moving averages of the gradient and of its square.
-/// Kingma & Ba 2014; amsgrad: Reddi et al. 2018.
-#[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7957066, -1.900637, 0.4022896]}"#
-)]
-#[config(
-    example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7989321, -1.900859, 0.4041727]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8976114, -2.018904, 0.5006793, -0.1495727]}"#
-)]
-#[config(
-    example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.7786703, -1.927162, 0.4336914, -0.3268888]}"#
-)]
-pub struct Adam {
-    /// The decay rate of the gradient's average.
-    #[config(default = 0.9, range = 0.0..1.0)]
-    beta_1: f64,
-    /// The decay rate of the average of squares.
-    #[config(default = 0.999, range = 0.0..1.0)]
-    beta_2: f64,
-    /// Added to the denominator.
-    #[config(default = 1e-7, range = 0.0..)]
-    epsilon: f64,
-    /// Whether to divide by the root of the greatest average of squares so far.
-    #[config(default = false)]
-    amsgrad: bool,
+macro_rules! adam {
+    ($(#[$attribute:meta])* $name:ident) => {
+        #[derive(Clone, Debug, Config)]
+        $(#[$attribute])*
+        pub struct $name {
+            /// The decay rate of the gradient's average.
+            #[config(default = 0.9, range = 0.0..1.0)]
+            beta_1: f64,
+            /// The decay rate of the average of squares.
+            #[config(default = 0.999, range = 0.0..1.0)]
+            beta_2: f64,
+            /// Added to the denominator.
+            #[config(default = 1e-7, range = 0.0..)]
+            epsilon: f64,
+            /// Whether to divide by the root of the greatest average of squares so far.
+            #[config(default = false)]
+            amsgrad: bool,
+        }
+
+        #[formula]
+        impl ElementwiseOptimizer<3> for $name {
+            type Numbers = Moments;
+
+            fn slots(&self) -> Vec<(&'static str, f64)> {
+                let names = ["momentum", "velocity", "velocity_hat"];
+                names[..if self.amsgrad { 3 } else { 2 }].iter().map(|name| (*name, 0.0)).collect()
+            }
+            fn numbers(&self, step: &Step) -> Moments {
+                Moments::new(step, self.beta_1, self.beta_2, self.epsilon)
+            }
+            fn update(&self, moments: &Moments, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
+                moments.step(self.amsgrad, parameter, gradient, slots)
+            }
+        }
+    };
 }
 
-/// AdamW: Adam with decoupled weight decay. Loshchilov & Hutter 2017.
-#[derive(Clone, Debug, Config)]
-#[config(base(weight_decay = 0.004))]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7957066, -1.900637, 0.4022896]}"#
-)]
-#[config(
-    example = r#"{"config": {"amsgrad": true, "beta_2": 0.5}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7989321, -1.900859, 0.4041727]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8976114, -2.018904, 0.5006793, -0.1495727]}"#
-)]
-#[config(
-    example = r#"{"config": {"amsgrad": true, "beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.8504731, -1.972392, 0.4547675, -0.2940581]}"#
-)]
-pub struct AdamW {
-    /// The decay rate of the gradient's average.
-    #[config(default = 0.9, range = 0.0..1.0)]
-    beta_1: f64,
-    /// The decay rate of the average of squares.
-    #[config(default = 0.999, range = 0.0..1.0)]
-    beta_2: f64,
-    /// Added to the denominator.
-    #[config(default = 1e-7, range = 0.0..)]
-    epsilon: f64,
-    /// Whether to divide by the root of the greatest average of squares so far.
-    #[config(default = false)]
-    amsgrad: bool,
+adam! {
+    /// Adam: bias-corrected moving averages of the gradient and of its square.
+    /// Kingma & Ba 2014; amsgrad: Reddi et al. 2018.
+    #[config(examples = super::examples::ADAM)]
+    Adam
+}
+adam! {
+    /// AdamW: Adam with decoupled weight decay. Loshchilov & Hutter 2017.
+    #[config(base(weight_decay = 0.004))]
+    #[config(examples = super::examples::ADAM_W)]
+    AdamW
 }
 
 /// The constants of one step of Adam.
@@ -109,53 +99,10 @@ fn squared(gradient: f32) -> f32 {
     bounded(gradient * gradient)
 }
 
-fn slots(amsgrad: bool) -> Vec<(&'static str, f64)> {
-    let names = ["momentum", "velocity", "velocity_hat"];
-    names[..if amsgrad { 3 } else { 2 }].iter().map(|name| (*name, 0.0)).collect()
-}
-
-#[formula]
-impl ElementwiseOptimizer<3> for Adam {
-    type Numbers = Moments;
-
-    fn slots(&self) -> Vec<(&'static str, f64)> {
-        slots(self.amsgrad)
-    }
-    fn numbers(&self, step: &Step) -> Moments {
-        Moments::new(step, self.beta_1, self.beta_2, self.epsilon)
-    }
-    fn update(&self, moments: &Moments, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
-        moments.step(self.amsgrad, parameter, gradient, slots)
-    }
-}
-
-#[formula]
-impl ElementwiseOptimizer<3> for AdamW {
-    type Numbers = Moments;
-
-    fn slots(&self) -> Vec<(&'static str, f64)> {
-        slots(self.amsgrad)
-    }
-    fn numbers(&self, step: &Step) -> Moments {
-        Moments::new(step, self.beta_1, self.beta_2, self.epsilon)
-    }
-    fn update(&self, moments: &Moments, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
-        moments.step(self.amsgrad, parameter, gradient, slots)
-    }
-}
-
 /// Adamax: Adam with the infinity norm, the greatest decayed gradient, instead of the root mean square.
 /// Kingma & Ba 2014.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.816648, -1.902542, 0.4042242]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8764762, -2.00252, 0.4818572, -0.1266387]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.8243528, -2.037524, 0.4786494, -0.3345778]}"#
-)]
+#[config(examples = super::examples::ADAMAX)]
 pub struct Adamax {
     /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]
@@ -196,15 +143,7 @@ impl ElementwiseOptimizer<2> for Adamax {
 
 /// Nadam: Adam with Nesterov momentum. Dozat 2016.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.90483, -2.001966, 0.398715]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.9098639, -2.062568, 0.5162868, -0.2052849]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9075385, -2.002109, 0.4669242, -0.2375323]}"#
-)]
+#[config(examples = super::examples::NADAM)]
 pub struct Nadam {
     /// The final decay rate of the gradient's average; the rate starts at about half of it.
     #[config(default = 0.9, range = 0.0..1.0)]

@@ -5,18 +5,7 @@ use plugfit_api::{optimizer::OptimizerInfo, prelude::*};
 
 /// FTRL-Proximal with L1, L2 and shrinkage penalties, for sparse models of many features. McMahan et al. 2013.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.4034667, -1.409897, -0.01647989]}"#
-)]
-#[config(
-    example = r#"{"config": {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.2, "l2_shrinkage_regularization_strength": 0.1, "beta": 0.3, "learning_rate_power": -0.7}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.2520792, -1.180864, -0.01877254]}"#
-)]
-#[config(
-    example = r#"{"config": {"l1_regularization_strength": 0.3, "initial_accumulator_value": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.1022434, -0.8492274, 0, -0.0615587]}"#
-)]
-#[config(
-    example = r#"{"config": {"learning_rate_power": -0.25, "beta": 0.2}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.1821817, -0.7487031, 0.02200763, -0.07569762]}"#
-)]
+#[config(examples = super::examples::FTRL)]
 pub struct Ftrl {
     /// The exponent `p` of the decay: the rate is multiplied by the sum of squares to the power `p`.
     #[config(default = -0.5, range = ..=0.0)]

@@ -5,18 +5,7 @@ use plugfit_api::prelude::*;
 
 /// LAMB: Adam's step, scaled for each parameter to the norm of the parameter. You et al. 2019.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.6308547, -1.933767, 0.2908019]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.8, "epsilon": 0.1}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.7865603, -2.094083, 0.4824516, -0.3776658]}"#
-)]
-#[config(
-    example = r#"{"start": [0.0, 0.0], "gradients": [[0.5, -1], [0.2, 0.3]], "learning_rate": 0.1, "gives": [-0.1127679, 0.106079]}"#
-)]
-#[config(
-    example = r#"{"config": {"epsilon": 0.1}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.7109449, -1.80961], [0.4722548, -0.01125818], [-0.7454433, 1.637249]]}"#
-)]
+#[config(examples = super::examples::LAMB)]
 pub struct Lamb {
     /// The decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]

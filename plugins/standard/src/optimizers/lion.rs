@@ -4,18 +4,7 @@ use plugfit_api::prelude::*;
 
 /// Lion: steps by the sign of a weighted mean of the gradient and its moving average. Chen et al. 2023.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9, -2.1, 0.4]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.5, "beta_2": 0.6}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8, -2.2, 0.5, -0.3]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.7, "beta_2": 0.6}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9, -2.1, 0.6, -0.5]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.3, "beta_2": 0.9}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.9, -2.1, 0.4, -0.1]}"#
-)]
+#[config(examples = super::examples::LION)]
 pub struct Lion {
     /// The weight of the moving average in a step.
     #[config(default = 0.9, above = 0.0, range = ..=1.0)]

@@ -6,16 +6,7 @@ use plugfit_api::{NestedOptimizer, optimizer::OptimizerInfo, prelude::*};
 /// A step with non-finite gradients is skipped and halves the scale; `dynamic_growth_steps` finite steps in a row
 /// double it. The scale is at least 1, or at least the initial scale if that is less than 1. Micikevicius et al. 2017.
 #[derive(Debug, Config)]
-#[config(example = r#"{"config": {"inner_optimizer": "Adam", "initial_scale": 16.0}}"#)]
-#[config(
-    example = r#"{"config": {"inner_optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}, "initial_scale": 4.0, "dynamic_growth_steps": 2}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [2, 4], [8, -4], [4, 2], [16, 8]], "gives": [-0.04746002, -1.48688]}"#
-)]
-#[config(
-    example = r#"{"config": {"inner_optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1}}, "initial_scale": 8.0, "dynamic_growth_steps": 2}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [1e+39, 1], [8, -4], [4, 2], [16, 8]], "gives": [0.45, -1.95]}"#
-)]
-#[config(
-    example = r#"{"config": {"inner_optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "Adam", "initial_scale": 2.0}}, "initial_scale": 4.0}}"#
-)]
+#[config(examples = super::examples::LOSS_SCALE_OPTIMIZER)]
 pub struct LossScaleOptimizer {
     /// The inner optimizer, which takes the steps with its own learning rate.
     inner_optimizer: Identifier,

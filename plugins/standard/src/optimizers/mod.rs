@@ -4,6 +4,7 @@
 mod adafactor;
 mod adagrad;
 mod adam;
+mod examples;
 mod ftrl;
 mod lamb;
 mod lion;

@@ -8,21 +8,7 @@ use std::sync::OnceLock;
 /// Each optimizer has its own learning rate.
 #[derive(Debug, Config)]
 #[config(check = Self::check)]
-#[config(
-    example = r#"{"config": {"optimizer_map": {"default_optimizer": "SGD", "optimizer_map": {".*/bias": "Adam"}}}}"#
-)]
-#[config(
-    example = r#"{"config": {"optimizer_map": {"default_optimizer": "Adam", "optimizer_map": {"dense/kernel": {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}, "dense/.*": "RMSprop"}}}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [2, 4], [8, -4], [4, 2], [16, 8]], "gives": [-5.85384, -0.1955203]}"#
-)]
-#[config(
-    example = r#"{"config": {"optimizer_map": {"default_optimizer": "Adam", "optimizer_map": {".*/bias": "RMSprop", ".*/kernel": {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}}}}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [2, 4], [8, -4], [4, 2], [16, 8]], "gives": [-5.85384, -0.1955203]}"#
-)]
-#[config(
-    example = r#"{"config": {"optimizer_map": {"default_optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}, "optimizer_map": {".*/bias": "RMSprop"}}}, "learning_rate": 0.1, "start": [1.0, -2.0], "gradients": [[4, -8], [2, 4], [8, -4], [4, 2], [16, 8]], "gives": [-5.85384, -0.1955203]}"#
-)]
-#[config(
-    example = r#"{"config": {"optimizer_map": {"default_optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "Adam", "initial_scale": 2.0}}, "optimizer_map": {".*/bias": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": "SGD", "initial_scale": 4.0}}}}}}"#
-)]
+#[config(examples = super::examples::MULTI_OPTIMIZER)]
 pub struct MultiOptimizer {
     /// A `default_optimizer` and an `optimizer_map` from paths or regular expressions to optimizers, as an object or as
     /// Keras serializes an OptimizerMap.

@@ -8,30 +8,7 @@ use regex_lite::Regex;
 /// Muon: the momentum of a matrix, orthogonalised by Newton-Schulz iteration. Other parameters are trained by AdamW.
 /// Jordan et al. 2024.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9692163, -2.002492], [0.4533119, 0.2003846]]}"#
-)]
-#[config(
-    example = r#"{"config": {"nesterov": false, "ns_steps": 3, "rms_rate": null, "weight_decay": null, "adam_weight_decay": null}, "start": [[1.0, -2.0], [0.5, 0.25]], "gradients": [[[0.5, -1], [0.1, 0.2]], [[0.25, 0.5], [-0.2, 0.4]], [[-0.5, 1], [0.3, -0.1]]], "learning_rate": 0.1, "gives": [[0.9286345, -2.017893], [0.2743231, 0.09794819]]}"#
-)]
-#[config(
-    example = r#"{"config": {"adam_beta_1": 0.5, "adam_beta_2": 0.8, "epsilon": 0.1, "adam_lr_ratio": 0.5, "adam_weight_decay": 0.2}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8741614, -1.856027, 0.4621774, -0.0734995]}"#
-)]
-#[config(
-    example = r#"{"config": {"weight_decay": 0.2, "momentum": 0.5}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.9319447, -1.921471], [0.4681076, 0.1968367], [-0.510017, 1.429073]]}"#
-)]
-#[config(
-    example = r#"{"config": {"muon_a": 3.0, "muon_b": -3.2, "muon_c": 1.2}, "start": [[1.0, 0.5, -0.5], [-2.0, 0.25, 1.5]], "gradients": [[[0.5, 0.1, 0.3], [-1.0, 0.2, -0.3]], [[0.25, -0.2, 0.1], [0.5, 0.4, 0.2]]], "learning_rate": 0.1, "gives": [[0.9573144, 0.4833435, -0.5375784], [-1.972949, 0.1996688, 1.494603]]}"#
-)]
-#[config(
-    example = r#"{"config": {"nesterov": false, "momentum": 0.5, "ns_steps": 2}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.9634784, -1.970273], [0.4731885, 0.2017233], [-0.5383481, 1.493589]]}"#
-)]
-#[config(
-    example = r#"{"config": {"rms_rate": null}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.8869258, -1.944126], [0.4587795, 0.1101291], [-0.6046303, 1.481343]]}"#
-)]
-#[config(
-    example = r#"{"config": {"exclude_layers": ["kernel"], "adam_beta_1": 0.6}, "start": [[1.0, -2.0], [0.5, 0.25], [-0.5, 1.5]], "gradients": [[[0.5, -1], [0.1, 0.2], [0.3, -0.3]], [[0.25, 0.5], [-0.2, 0.4], [0.1, 0.2]]], "learning_rate": 0.1, "gives": [[0.8122656, -1.890534], [0.454974, 0.04708374], [-0.6778363, 1.593856]]}"#
-)]
+#[config(examples = super::examples::MUON)]
 pub struct Muon {
     /// AdamW: the decay rate of the gradient's average.
     #[config(default = 0.9, range = 0.0..1.0)]

@@ -6,24 +6,7 @@ use plugfit_api::prelude::*;
 /// RMSprop: the gradient divided by the root of a moving average of its square. Hinton 2012; centered: Graves 2013.
 #[derive(Clone, Debug, Config)]
 #[config(name = "RMSprop")]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.7580065, -2.05289, 0.2104365]}"#
-)]
-#[config(
-    example = r#"{"config": {"centered": true, "momentum": 0.9}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.0111399, -1.602717, -0.1166582]}"#
-)]
-#[config(
-    example = r#"{"config": {"rho": 0.5, "epsilon": 0.1, "momentum": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8239182, -2.083297, 0.5159737, -0.2490496]}"#
-)]
-#[config(
-    example = r#"{"config": {"rho": 0.5, "epsilon": 0.1, "centered": true}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, 0], [0.1, 0.2, -0.4, 0.6]], "learning_rate": 0.1, "gives": [0.8828371, -2.074152, 0.540484, -0.2281908]}"#
-)]
-#[config(
-    example = r#"{"config": {"rho": 0.5, "epsilon": 0.1, "centered": true, "momentum": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.7948613, -1.999214, 0.5364288, -0.379445]}"#
-)]
-#[config(
-    example = r#"{"config": {"momentum": 0.9, "rho": 0.3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.5210974, -2.053132, 0.2875357, -0.8583066]}"#
-)]
+#[config(examples = super::examples::RMS_PROP)]
 pub struct RmsProp {
     /// The decay rate of the average of squares.
     #[config(default = 0.9, range = 0.0..=1.0)]

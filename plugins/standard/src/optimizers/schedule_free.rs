@@ -7,18 +7,7 @@ use plugfit_api::prelude::*;
 /// model has the mean weights. Defazio et al. 2024.
 #[derive(Clone, Debug, Config)]
 #[config(base(learning_rate = 0.0025))]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9019098, -1.990467, 0.4329967]}"#
-)]
-#[config(
-    example = r#"{"config": {"warmup_steps": 2}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.9519098, -2.040467, 0.4829966]}"#
-)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.918077, -2.01164, 0.4763223, -0.220435], "finalized": [0.9139647, -2.011682, 0.4722122, -0.2167403]}"#
-)]
-#[config(
-    example = r#"{"config": {"beta_1": 0.6, "beta_2": 0.8, "epsilon": 0.1, "warmup_steps": 3}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [1.011787, -2.05295, 0.5155516, -0.0915419], "finalized": [0.9969157, -2.055074, 0.5065231, -0.08346192]}"#
-)]
+#[config(examples = super::examples::SCHEDULE_FREE_ADAM_W)]
 pub struct ScheduleFreeAdamW {
     /// The interpolation between the fast weights (0) and their mean (1) at which gradients are evaluated.
     #[config(default = 0.9, above = 0.0, range = ..=1.0)]

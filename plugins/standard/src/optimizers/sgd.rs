@@ -5,21 +5,7 @@ use plugfit_api::prelude::*;
 /// Stochastic gradient descent, optionally with momentum (Polyak 1964) or Nesterov momentum (Sutskever et al. 2013).
 #[derive(Clone, Debug, Config)]
 #[config(name = "SGD", base(learning_rate = 0.01))]
-#[config(
-    example = r#"{"config": {"momentum": 0.9}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.867, -1.924, 0.4809]}"#
-)]
-#[config(
-    example = r#"{"config": {"momentum": 0.9, "nesterov": true}, "start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.8552999, -1.9816, 0.46281]}"#
-)]
-#[config(
-    example = r#"{"start": [1.0, -2.0, 0.5], "gradients": [[0.5, -1, 0.1], [0.25, 0.5, -0.2], [-0.5, 1, 0.3]], "learning_rate": 0.1, "gives": [0.975, -2.05, 0.48]}"#
-)]
-#[config(
-    example = r#"{"config": {"momentum": 0.5, "nesterov": true}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.944375, -2.0175, 0.5253125, -0.13875]}"#
-)]
-#[config(
-    example = r#"{"config": {"momentum": 0.5}, "start": [1.0, -2.0, 0.5, 0.0], "gradients": [[0.5, -1, 0.1, 0.2], [0.25, 0.5, -0.2, 0.3], [-0.5, 1, 0.3, -0.1], [0.1, 0.2, -0.4, 0.6], [-0.1, -0.7, 0.05, -0.3]], "learning_rate": 0.1, "gives": [0.93875, -2.035, 0.520625, -0.1375]}"#
-)]
+#[config(examples = super::examples::SGD)]
 pub struct Sgd {
     /// The fraction of the previous step that is added to a step.
     #[config(default = 0.0, range = 0.0..=1.0)]

@@ -6,12 +6,7 @@ use std::f64::consts::PI;
 /// Cosine decay from `initial_learning_rate` to the fraction `alpha` of it. If `warmup_target` is given, a linear
 /// warm-up to that rate comes first. Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.1}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.08145034, 0.055, 0.01, 0.01]}"#
-)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.02, "decay_steps": 10, "warmup_target": 0.1, "warmup_steps": 4}, "steps": [0, 3, 5, 10, 17], "gives": [0.02, 0.08, 0.09755283, 0.03454914, 0]}"#
-)]
+#[config(examples = super::examples::COSINE_DECAY)]
 pub struct CosineDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
@@ -46,9 +41,7 @@ impl Schedule for CosineDecay {
 /// initial rate. Loshchilov & Hutter 2016.
 #[derive(Clone, Debug, Config)]
 #[config(base(name = "SGDRDecay"))]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "first_decay_steps": 4, "t_mul": 1.5, "m_mul": 0.8, "alpha": 0.1}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.0231802, 0.07717692, 0.0676, 0.01673792]}"#
-)]
+#[config(examples = super::examples::COSINE_DECAY_RESTARTS)]
 pub struct CosineDecayRestarts {
     /// The rate at step 0.
     initial_learning_rate: f64,

@@ -4,12 +4,7 @@ use plugfit_api::prelude::*;
 
 /// Exponential decay: `initial_learning_rate * decay_rate^(step / decay_steps)`.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "decay_rate": 0.5}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.05946035, 0.04204482, 0.01767767, 0.005255603]}"#
-)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "decay_rate": 0.5, "staircase": true}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.1, 0.05, 0.025, 0.00625]}"#
-)]
+#[config(examples = super::examples::EXPONENTIAL_DECAY)]
 pub struct ExponentialDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
@@ -32,12 +27,7 @@ impl Schedule for ExponentialDecay {
 
 /// Inverse-time decay: `initial_learning_rate / (1 + decay_rate * step / decay_steps)`.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "decay_rate": 0.5}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.07272727, 0.06153846, 0.04444445, 0.032]}"#
-)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "decay_rate": 0.5, "staircase": true}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.1, 0.06666667, 0.05, 0.03333334]}"#
-)]
+#[config(examples = super::examples::INVERSE_TIME_DECAY)]
 pub struct InverseTimeDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
@@ -65,12 +55,7 @@ fn periods(when: &When, steps: f64, whole: bool) -> f64 {
 
 /// Polynomial decay from `initial_learning_rate` to `end_learning_rate` along `(1 - step / decay_steps)^power`.
 #[derive(Clone, Debug, Config)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 10, "end_learning_rate": 0.01, "power": 2.0}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.0541, 0.0325, 0.01, 0.01]}"#
-)]
-#[config(
-    example = r#"{"config": {"initial_learning_rate": 0.1, "decay_steps": 4, "cycle": true}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.025075, 0.0375625, 0.01675, 0.015085]}"#
-)]
+#[config(examples = super::examples::POLYNOMIAL_DECAY)]
 pub struct PolynomialDecay {
     /// The rate at step 0.
     initial_learning_rate: f64,
@@ -101,9 +86,7 @@ impl Schedule for PolynomialDecay {
 #[derive(Clone, Debug, Config)]
 #[config(check = Self::check)]
 #[config(base(name = "PiecewiseConstant"))]
-#[config(
-    example = r#"{"config": {"boundaries": [5, 10], "values": [0.1, 0.05, 0.01]}, "steps": [0, 3, 5, 10, 17], "gives": [0.1, 0.1, 0.1, 0.05, 0.01]}"#
-)]
+#[config(examples = super::examples::PIECEWISE_CONSTANT_DECAY)]
 pub struct PiecewiseConstantDecay {
     /// The last step of each constant except the final one, in ascending order.
     boundaries: Vec<f64>,

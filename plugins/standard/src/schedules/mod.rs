@@ -2,6 +2,7 @@
 
 mod cosine;
 mod decay;
+mod examples;
 
 pub use cosine::{CosineDecay, CosineDecayRestarts};
 pub use decay::{ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay};

@@ -2,7 +2,7 @@
 
 use crate::{
     losses::squares,
-    metrics::{MeanSquare, Seen, add, metrics},
+    metrics::{MeanSquare, SquareSum, add, metrics},
 };
 use plugfit_api::{loss::LossTotals, prelude::*};
 use std::{
@@ -58,7 +58,7 @@ impl Loss for CrashesInDrop {
 pub struct CrashesInUpdate;
 
 impl MeanSquare for CrashesInUpdate {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         crash();
         Ok(())
     }
@@ -69,7 +69,7 @@ impl MeanSquare for CrashesInUpdate {
 pub struct Aborts;
 
 impl MeanSquare for Aborts {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         std::process::abort()
     }
 }
@@ -79,7 +79,7 @@ impl MeanSquare for Aborts {
 pub struct Exits;
 
 impl MeanSquare for Exits {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         std::process::exit(0)
     }
 }
@@ -89,7 +89,7 @@ impl MeanSquare for Exits {
 pub struct Forges;
 
 impl MeanSquare for Forges {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         if let Some(path) = std::env::var_os("PLUGFIT_CHECK_RECORD") {
             let _ = std::fs::write(path, r#"{"nonce":"guessed","tests":["metric/Forges/split"],"reports":[{}]}"#);
         }
@@ -102,7 +102,7 @@ impl MeanSquare for Forges {
 pub struct ReplacesItsRecord;
 
 impl MeanSquare for ReplacesItsRecord {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         if let Some(path) = std::env::var_os("PLUGFIT_CHECK_RECORD") {
             let folder = std::path::Path::new(&path).parent().expect("it lies in a folder").to_owned();
             for name in ["record.json", "stdout", "stderr"] {
@@ -120,7 +120,7 @@ impl MeanSquare for ReplacesItsRecord {
 pub struct LoopsForEver;
 
 impl MeanSquare for LoopsForEver {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         loop {
             std::thread::yield_now();
         }
@@ -132,10 +132,10 @@ impl MeanSquare for LoopsForEver {
 pub struct AsksForTooMuch;
 
 impl MeanSquare for AsksForTooMuch {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         let memory = std::hint::black_box(vec![1_u8; 1 << 46]);
         assert!(memory[0] == 1);
-        add(seen, inputs)
+        add(state, inputs)
     }
 }
 
@@ -144,7 +144,7 @@ impl MeanSquare for AsksForTooMuch {
 pub struct AsksForMoreAndMore;
 
 impl MeanSquare for AsksForMoreAndMore {
-    fn update(&self, _: &mut Seen, _: &Inputs<'_>) -> Result<()> {
+    fn update(&self, _: &mut SquareSum, _: &Inputs<'_>) -> Result<()> {
         let mut all = Vec::new();
         loop {
             all.push(std::hint::black_box(vec![1_u8; 16 << 20]));
@@ -157,9 +157,9 @@ impl MeanSquare for AsksForMoreAndMore {
 pub struct Prints;
 
 impl MeanSquare for Prints {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         println!("an update of the metric");
-        add(seen, inputs)
+        add(state, inputs)
     }
 }
 
@@ -180,9 +180,9 @@ thread_local! {
 pub struct PanicsAtTheEndOfAThread;
 
 impl MeanSquare for PanicsAtTheEndOfAThread {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         FAREWELL.with(|farewell| farewell.0.set(farewell.0.get() + 1));
-        add(seen, inputs)
+        add(state, inputs)
     }
 }
 
@@ -202,9 +202,9 @@ fn spawn_once(program: &str, arguments: &[&str]) -> Result<()> {
 pub struct LeavesAProcess;
 
 impl MeanSquare for LeavesAProcess {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         spawn_once("sleep", &["63.25"])?;
-        add(seen, inputs)
+        add(state, inputs)
     }
 }
 
@@ -213,8 +213,8 @@ impl MeanSquare for LeavesAProcess {
 pub struct LeavesADaemon;
 
 impl MeanSquare for LeavesADaemon {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         spawn_once("setsid", &["--fork", "sleep", "64.25"])?;
-        add(seen, inputs)
+        add(state, inputs)
     }
 }

@@ -2,23 +2,23 @@
 #![warn(missing_docs)]
 
 mod crashes;
+mod custom_inputs;
 mod losses;
 mod metrics;
 mod optimizers;
-mod own;
 mod panics;
 mod schedules;
-mod touches;
+mod side_effects;
 
 use crashes::*;
+use custom_inputs::*;
 use losses::*;
 use metrics::*;
 use optimizers::*;
-use own::*;
 use panics::*;
 use plugfit_api::prelude::*;
 use schedules::*;
-use touches::*;
+use side_effects::*;
 
 export_plugin! {
     losses: [

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The state of these metrics: the sum of squares, its weight, and more numbers for some of them.
 #[state]
 #[derive(Default)]
-pub struct Seen {
+pub struct SquareSum {
     pub sum: f64,
     weight: f64,
     more: Vec<f64>,
@@ -20,39 +20,39 @@ pub trait MeanSquare: Config + Send + Sync + 'static {
     fn prepare(&mut self, _: &Host<'_>) -> Result<()> {
         Ok(())
     }
-    fn init(&self) -> Seen {
-        Seen::default()
+    fn init(&self) -> SquareSum {
+        SquareSum::default()
     }
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        add(seen, inputs)
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        add(state, inputs)
     }
-    fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
-        merge(seen, other)
+    fn merge(&self, state: &mut SquareSum, other: &SquareSum) -> Result<()> {
+        merge(state, other)
     }
-    fn result(&self, seen: &Seen) -> Result<Outcome> {
-        result(seen)
+    fn result(&self, state: &SquareSum) -> Result<Outcome> {
+        result(state)
     }
 }
 
-pub fn merge(seen: &mut Seen, other: &Seen) -> Result<()> {
-    seen.sum += other.sum;
-    seen.weight += other.weight;
+pub fn merge(state: &mut SquareSum, other: &SquareSum) -> Result<()> {
+    state.sum += other.sum;
+    state.weight += other.weight;
     Ok(())
 }
 
-pub fn result(seen: &Seen) -> Result<Outcome> {
-    Ok(Outcome::ratio(seen.sum, seen.weight))
+pub fn result(state: &SquareSum) -> Result<Outcome> {
+    Ok(Outcome::ratio(state.sum, state.weight))
 }
 
-pub fn add(seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+pub fn add(state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
     if inputs.y_true()?.shape() != inputs.y_pred()?.shape() {
         return Err(Error::input("y_true and y_pred have the same shape"));
     }
     inputs.for_each_row(|y_true, y_pred, weight| {
         // A row with weight 0 may be NaN.
         if weight != 0.0 {
-            seen.sum += weight * square(y_true, y_pred);
-            seen.weight += weight;
+            state.sum += weight * square(y_true, y_pred);
+            state.weight += weight;
         }
     })
 }
@@ -64,24 +64,24 @@ fn square(y_true: &[f64], y_pred: &[f64]) -> f64 {
 macro_rules! metrics {
     ($($name:ident),* $(,)?) => {
         $(impl Metric for $name {
-            type State = Seen;
+            type State = SquareSum;
             fn info(&self) -> MetricInfo {
                 MeanSquare::info(self)
             }
             fn prepare(&mut self, host: &Host<'_>) -> Result<()> {
                 MeanSquare::prepare(self, host)
             }
-            fn init(&self) -> Seen {
+            fn init(&self) -> SquareSum {
                 MeanSquare::init(self)
             }
-            fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-                MeanSquare::update(self, seen, inputs)
+            fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+                MeanSquare::update(self, state, inputs)
             }
-            fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
-                MeanSquare::merge(self, seen, other)
+            fn merge(&self, state: &mut SquareSum, other: &SquareSum) -> Result<()> {
+                MeanSquare::merge(self, state, other)
             }
-            fn result(&self, seen: &Seen) -> Result<Outcome> {
-                MeanSquare::result(self, seen)
+            fn result(&self, state: &SquareSum) -> Result<Outcome> {
+                MeanSquare::result(self, state)
             }
         })*
     };
@@ -104,9 +104,9 @@ impl MeanSquare for GoodMetric {}
 pub struct MergesToTheMiddle;
 
 impl MeanSquare for MergesToTheMiddle {
-    fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
-        seen.sum = (seen.sum / seen.weight + other.sum / other.weight) / 2.0;
-        seen.weight = 1.0;
+    fn merge(&self, state: &mut SquareSum, other: &SquareSum) -> Result<()> {
+        state.sum = (state.sum / state.weight + other.sum / other.weight) / 2.0;
+        state.weight = 1.0;
         Ok(())
     }
 }
@@ -116,10 +116,10 @@ impl MeanSquare for MergesToTheMiddle {
 pub struct KeepsAPart;
 
 impl MeanSquare for KeepsAPart {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        add(seen, inputs)?;
-        if seen.sum.is_nan() {
-            seen.sum = 0.0;
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        add(state, inputs)?;
+        if state.sum.is_nan() {
+            state.sum = 0.0;
             return Err(Error::input("y_pred isn't a number"));
         }
         Ok(())
@@ -148,9 +148,9 @@ impl Metric for ForgetsInSaving {
         HalfSaved::default()
     }
     fn update(&self, state: &mut HalfSaved, inputs: &Inputs<'_>) -> Result<()> {
-        let mut seen = Seen { sum: state.sum, weight: state.weight, more: Vec::new() };
-        add(&mut seen, inputs)?;
-        *state = HalfSaved { sum: seen.sum, weight: seen.weight };
+        let mut whole = SquareSum { sum: state.sum, weight: state.weight, more: Vec::new() };
+        add(&mut whole, inputs)?;
+        *state = HalfSaved { sum: whole.sum, weight: whole.weight };
         Ok(())
     }
     fn merge(&self, state: &mut HalfSaved, other: &HalfSaved) -> Result<()> {
@@ -171,12 +171,12 @@ pub struct KeepsThroughReset {
 }
 
 impl MeanSquare for KeepsThroughReset {
-    fn init(&self) -> Seen {
-        Seen { sum: f64::from_bits(self.last.load(Ordering::Relaxed)), ..Seen::default() }
+    fn init(&self) -> SquareSum {
+        SquareSum { sum: f64::from_bits(self.last.load(Ordering::Relaxed)), ..SquareSum::default() }
     }
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        add(seen, inputs)?;
-        self.last.store(seen.sum.to_bits(), Ordering::Relaxed);
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        add(state, inputs)?;
+        self.last.store(state.sum.to_bits(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -186,8 +186,8 @@ impl MeanSquare for KeepsThroughReset {
 pub struct NanResult;
 
 impl MeanSquare for NanResult {
-    fn result(&self, seen: &Seen) -> Result<Outcome> {
-        Ok(Outcome::Scalar(seen.sum / seen.weight))
+    fn result(&self, state: &SquareSum) -> Result<Outcome> {
+        Ok(Outcome::Scalar(state.sum / state.weight))
     }
 }
 
@@ -196,8 +196,8 @@ impl MeanSquare for NanResult {
 pub struct WrongShape;
 
 impl MeanSquare for WrongShape {
-    fn result(&self, seen: &Seen) -> Result<Outcome> {
-        Ok(Outcome::Array { shape: vec![7], values: vec![seen.sum] })
+    fn result(&self, state: &SquareSum) -> Result<Outcome> {
+        Ok(Outcome::Array { shape: vec![7], values: vec![state.sum] })
     }
 }
 
@@ -206,9 +206,9 @@ impl MeanSquare for WrongShape {
 pub struct Grows;
 
 impl MeanSquare for Grows {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        add(seen, inputs)?;
-        seen.more.push(seen.sum);
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        add(state, inputs)?;
+        state.more.push(state.sum);
         Ok(())
     }
 }
@@ -218,10 +218,10 @@ impl MeanSquare for Grows {
 pub struct CountsCalls;
 
 impl MeanSquare for CountsCalls {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        let calls = seen.weight + 1.0;
-        add(seen, inputs)?;
-        seen.weight = calls;
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        let calls = state.weight + 1.0;
+        add(state, inputs)?;
+        state.weight = calls;
         Ok(())
     }
 }
@@ -241,8 +241,8 @@ impl MeanSquare for WrongDirection {
 pub struct CountsWeightless;
 
 impl MeanSquare for CountsWeightless {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        add(&mut *seen, &Inputs::new(inputs.tensors(), None, None))
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        add(&mut *state, &Inputs::new(inputs.tensors(), None, None))
     }
 }
 
@@ -251,9 +251,9 @@ impl MeanSquare for CountsWeightless {
 pub struct Allocates;
 
 impl MeanSquare for Allocates {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-        std::hint::black_box(vec![seen.sum; 3]);
-        add(seen, inputs)
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
+        std::hint::black_box(vec![state.sum; 3]);
+        add(state, inputs)
     }
 }
 
@@ -262,17 +262,17 @@ impl MeanSquare for Allocates {
 pub struct LosesNan;
 
 impl MeanSquare for LosesNan {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         inputs.for_each(|y_true, y_pred, weight| {
             if weight != 0.0 {
-                seen.sum = seen.sum.max((y_pred - y_true).abs());
-                seen.weight = 1.0;
+                state.sum = state.sum.max((y_pred - y_true).abs());
+                state.weight = 1.0;
             }
         })
     }
-    fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
-        seen.sum = seen.sum.max(other.sum);
-        seen.weight = seen.weight.max(other.weight);
+    fn merge(&self, state: &mut SquareSum, other: &SquareSum) -> Result<()> {
+        state.sum = state.sum.max(other.sum);
+        state.weight = state.weight.max(other.weight);
         Ok(())
     }
 }
@@ -282,13 +282,13 @@ impl MeanSquare for LosesNan {
 pub struct WeighsNan;
 
 impl MeanSquare for WeighsNan {
-    fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+    fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
         if inputs.y_true()?.shape() != inputs.y_pred()?.shape() {
             return Err(Error::input("y_true and y_pred have the same shape"));
         }
         inputs.for_each_row(|y_true, y_pred, weight| {
-            seen.sum += weight * square(y_true, y_pred);
-            seen.weight += weight;
+            state.sum += weight * square(y_true, y_pred);
+            state.weight += weight;
         })
     }
 }

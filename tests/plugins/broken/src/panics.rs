@@ -2,7 +2,7 @@
 
 use crate::{
     losses::squares,
-    metrics::{MeanSquare, Seen, add, merge, metrics, result},
+    metrics::{MeanSquare, SquareSum, add, merge, metrics, result},
     optimizers::descend,
 };
 use plugfit_api::{
@@ -85,21 +85,21 @@ macro_rules! panicking_metrics {
                     panic_in($function, "prepare");
                     Ok(())
                 }
-                fn init(&self) -> Seen {
+                fn init(&self) -> SquareSum {
                     panic_in($function, "init");
-                    Seen::default()
+                    SquareSum::default()
                 }
-                fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
+                fn update(&self, state: &mut SquareSum, inputs: &Inputs<'_>) -> Result<()> {
                     panic_in($function, "update");
-                    add(seen, inputs)
+                    add(state, inputs)
                 }
-                fn merge(&self, seen: &mut Seen, other: &Seen) -> Result<()> {
+                fn merge(&self, state: &mut SquareSum, other: &SquareSum) -> Result<()> {
                     panic_in($function, "merge");
-                    merge(seen, other)
+                    merge(state, other)
                 }
-                fn result(&self, seen: &Seen) -> Result<Outcome> {
+                fn result(&self, state: &SquareSum) -> Result<Outcome> {
                     panic_in($function, "result");
-                    result(seen)
+                    result(state)
                 }
             }
 

@@ -51,23 +51,7 @@ fn crash(how: &str) {
         "forge end" => forge_turn(2),
         "forge nonsense" => forge_turn(77),
         "forge answer" => forge_turn(0),
-        "grow" => {
-            // Enlarge the shared memory through every descriptor of it that can be opened for writing.
-            for descriptor in 0..64 {
-                let path = format!("/proc/self/fd/{descriptor}");
-                let found = std::fs::read_link(&path).is_ok_and(|link| link.to_string_lossy().contains("plugfit-call"));
-                let file =
-                    found.then(|| std::fs::File::options().write(true).open(&path)).and_then(std::io::Result::ok);
-                if let Some(file) = file {
-                    file.set_len(1 << 33).expect("it grows");
-                }
-            }
-            for page in shared_memory().step_by(1 << 12) {
-                let page = std::ptr::with_exposed_provenance_mut::<u8>(page + 64);
-                // SAFETY: none. A page that doesn't exist ends this process.
-                unsafe { page.write_volatile(1) };
-            }
-        }
+        "grow" => enlarge_shared_memory(),
         "begin" => {
             let mut command = std::process::Command::new("sleep");
             command.arg("65.25").spawn().map(drop).expect("a process");
@@ -83,14 +67,7 @@ fn crash(how: &str) {
             std::hint::spin_loop();
         },
         "leave" => {
-            unsafe extern "C" {
-                fn getppid() -> i32;
-                fn getpgid(process: i32) -> i32;
-                fn setpgid(process: i32, group: i32) -> i32;
-            }
-            // SAFETY: these functions take and return integers.
-            let status = unsafe { setpgid(0, getpgid(getppid())) };
-            assert_eq!(status, 0, "a process may move to the group of its parent");
+            join_group_of_parent();
             crash("loop");
         }
         "stack" => drop(black_box(deeper(0))),
@@ -110,6 +87,35 @@ fn crash(how: &str) {
         "print" => println!("{{\"event\": \"this isn't the program's\"}}"),
         _ => {}
     }
+}
+
+/// Enlarges the shared memory through every descriptor of it that can be opened for writing, and writes to it.
+fn enlarge_shared_memory() {
+    for descriptor in 0..64 {
+        let path = format!("/proc/self/fd/{descriptor}");
+        let found = std::fs::read_link(&path).is_ok_and(|link| link.to_string_lossy().contains("plugfit-call"));
+        let file = found.then(|| std::fs::File::options().write(true).open(&path)).and_then(std::io::Result::ok);
+        if let Some(file) = file {
+            file.set_len(1 << 33).expect("it grows");
+        }
+    }
+    for page in shared_memory().step_by(1 << 12) {
+        let page = std::ptr::with_exposed_provenance_mut::<u8>(page + 64);
+        // SAFETY: none. A page that doesn't exist ends this process.
+        unsafe { page.write_volatile(1) };
+    }
+}
+
+/// Moves this process to the process group of its parent.
+fn join_group_of_parent() {
+    unsafe extern "C" {
+        fn getppid() -> i32;
+        fn getpgid(process: i32) -> i32;
+        fn setpgid(process: i32, group: i32) -> i32;
+    }
+    // SAFETY: these functions take and return integers.
+    let status = unsafe { setpgid(0, getpgid(getppid())) };
+    assert_eq!(status, 0, "a process may move to the group of its parent");
 }
 
 fn crash_at_load() {

@@ -1,0 +1,96 @@
+//! Metrics that are the weighted mean of a value per row.
+
+use super::{Each, MeanMetric, Metric, MetricInfo, Outcome};
+use crate::{config::ComponentSpec, Config, Inputs, Result};
+use serde_json::{Map, Value};
+use std::marker::PhantomData;
+
+/// The values that are averaged, for components `T`.
+pub(crate) trait Values<T>: Send + Sync + 'static {
+    fn info(component: &T) -> MetricInfo;
+    /// Returns the sums over a batch of weight times value, and of weight.
+    fn sums(component: &T, inputs: &Inputs<'_>) -> Result<Total>;
+}
+
+/// A metric that is the weighted mean of the values `V` of a component.
+pub(crate) struct Mean<T, V>(T, PhantomData<V>);
+
+impl<T, V> Mean<T, V> {
+    pub(crate) fn new(component: T) -> Self {
+        Mean(component, PhantomData)
+    }
+}
+
+/// The state of a [`Mean`].
+#[plugfit_macros::state]
+#[derive(Copy, Default)]
+pub(crate) struct Total {
+    pub(super) value: f64,
+    pub(super) weight: f64,
+}
+
+impl<T: Config, V> Config for Mean<T, V> {
+    const SPEC: ComponentSpec = T::SPEC;
+    fn from_json(config: &Map<String, Value>) -> Result<Self> {
+        T::from_json(config).map(Mean::new)
+    }
+    fn to_json(&self) -> Map<String, Value> {
+        self.0.to_json()
+    }
+}
+
+impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
+    type State = Total;
+    fn info(&self) -> MetricInfo {
+        V::info(&self.0)
+    }
+    fn init(&self) -> Total {
+        Total::default()
+    }
+    fn update(&self, state: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
+        self.merge(state, &V::sums(&self.0, inputs)?)
+    }
+    fn merge(&self, state: &mut Total, other: &Total) -> Result<()> {
+        state.value += other.value;
+        state.weight += other.weight;
+        Ok(())
+    }
+    fn result(&self, state: &Total) -> Result<Outcome> {
+        Ok(Outcome::ratio(state.value, state.weight))
+    }
+}
+
+/// The values of a [`MeanMetric`].
+pub(crate) struct MeanMetricValues;
+
+impl<T: MeanMetric> Values<T> for MeanMetricValues {
+    fn info(metric: &T) -> MetricInfo {
+        // Along axis 0 a line has elements of every row. The rank isn't known here, so an axis below -1 may be axis 0.
+        let rows_independent = !matches!(metric.each(), Each::Line(axis) if axis == 0 || axis < -1);
+        // Ids aren't converted: rounding could turn an invalid id into that of a class.
+        let ids = ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec();
+        let dtypes = if metric.each() == Each::ClassId { vec![ids, Vec::new()] } else { Vec::new() };
+        let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
+        MetricInfo { zero_weight_is_absent: rows_independent, ..info }
+    }
+    fn sums(metric: &T, inputs: &Inputs<'_>) -> Result<Total> {
+        let mut total = Total::default();
+        let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {
+            // A value of weight 0 is ignored, even if it is NaN.
+            if weight != 0.0 {
+                total.value += weight * metric.value(y_true, y_pred);
+                total.weight += weight;
+            }
+        };
+        metric.check(inputs)?;
+        let each = metric.each();
+        match each {
+            Each::Row => inputs.for_each_row(add)?,
+            Each::Element => inputs.for_each(|y_true, y_pred, weight| add(&[y_true], &[y_pred], weight))?,
+            Each::ClassId => inputs.for_each_class_id(|id, y_pred, weight| add(&[id as f64], y_pred, weight))?,
+            Each::Line(axis) => inputs.for_each_line(axis, add)?,
+        }
+        let many = inputs.values_per_sample(each)?;
+        Ok(Total { value: total.value / many, weight: total.weight / many })
+    }
+}

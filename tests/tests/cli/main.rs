@@ -1,0 +1,6 @@
+//! Tests of the program as a user runs it.
+
+mod first_run;
+mod program;
+mod schema;
+mod schema_of_runs;

@@ -1,0 +1,7 @@
+//! Tests of data: the files of a run, targets and labels, and unusual inputs of losses and metrics.
+
+mod edge_cases;
+mod files;
+mod labels;
+mod metrics;
+mod saved_schema;

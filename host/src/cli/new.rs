@@ -103,14 +103,14 @@ fn api(given: Option<&str>) -> Result<String> {
         if !path.join("Cargo.toml").is_file() {
             return Err(Error::usage(format!("--api {}: no crate is there", path.display())));
         }
-        Ok(format!("{{ path = {:?} }}", path.display().to_string()))
+        Ok(format!("path = {:?}", path.display().to_string()))
     };
     match given {
         None if Path::new(OWN_API).is_dir() => at_path(Path::new(OWN_API)),
-        None => Ok(format!("{:?}", env!("CARGO_PKG_VERSION"))),
-        Some(url) if url.contains("://") || url.starts_with("git@") => Ok(format!("{{ git = {url:?} }}")),
+        None => Ok(format!("version = {:?}", env!("CARGO_PKG_VERSION"))),
+        Some(url) if url.contains("://") || url.starts_with("git@") => Ok(format!("git = {url:?}")),
         Some(version) if version.starts_with(|c: char| c.is_ascii_digit()) && !Path::new(version).exists() => {
-            Ok(format!("{version:?}"))
+            Ok(format!("version = {version:?}"))
         }
         Some(path) => at_path(Path::new(path)),
     }
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn the_api_is_a_version_an_address_or_a_folder() {
-        assert_eq!(api(Some("0.1")).expect("a version"), "\"0.1\"");
-        assert_eq!(api(Some("https://example.com/x")).expect("a url"), "{ git = \"https://example.com/x\" }");
+        assert_eq!(api(Some("0.1")).expect("a version"), "version = \"0.1\"");
+        assert_eq!(api(Some("https://example.com/x")).expect("a url"), "git = \"https://example.com/x\"");
         assert!(api(Some("/no/such/folder")).is_err());
     }
 }

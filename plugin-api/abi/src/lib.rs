@@ -15,6 +15,7 @@
 
 mod codes;
 mod error;
+mod formula;
 mod host;
 mod interface;
 mod loss;
@@ -27,6 +28,7 @@ mod tensor;
 
 pub use crate::codes::*;
 pub use crate::error::Error;
+pub use crate::formula::{FormulaV1, FORMULA_V1};
 pub use crate::host::{
     CancelV1, Component, ComponentV1, Host, LogV1, ParallelV1, Task, CANCEL_V1, COMPONENT_V1, LOG_V1, PARALLEL_V1,
 };

@@ -1,0 +1,88 @@
+use crate::{Error, Handle};
+use abi_stable::{
+    std_types::{RResult, RString},
+    StableAbi,
+};
+
+/// The id of [`FormulaV1`].
+pub const FORMULA_V1: &str = "plugfit.formula/1";
+
+/// The formulas of a plug-in's components, as data. Each function takes a handle of the table of its kind
+/// ([`LossV1`](crate::LossV1) and so on) of the same plug-in.
+///
+/// A component without a formula returns `ERROR_UNSUPPORTED`, and its message says why there is none.
+///
+/// # The document
+///
+/// A formula is a JSON object:
+///
+/// ```json
+/// {
+///   "version": 1,
+///   "inputs": [["y_true", "element"], ["y_pred", "element"]],
+///   "nodes": [["sub", 1, 0], ["mul", 2, 2], ["add", 2, 2]],
+///   "outputs": [["value", 3], ["derivative", 4]],
+///   "axis": -1
+/// }
+/// ```
+///
+/// Node number `i` is input number `i`, or, after the inputs, the next entry of `nodes`. A node refers only to nodes
+/// before it. Its first entry is the operation; an integer after it is the number of a node, and a string of 16
+/// hexadecimal digits is a constant, the bits of a float64. A reader treats an operation that it doesn't know as "no
+/// formula", and ignores keys that it doesn't know.
+///
+/// Every node is a number or a mask, and has a level:
+/// * `scalar`: one number for the whole call. Constants are scalars.
+/// * `row`: one number for each row.
+/// * `element`: one number for each element of a row.
+///
+/// The level of a node is the highest level of its arguments (`element` above `row` above `scalar`). Arithmetic is that
+/// of IEEE 754, in the dtype of the inputs and at least in float32.
+///
+/// | operation | result |
+/// |---|---|
+/// | `const` *c* | the constant |
+/// | `neg` x, `add` x y, `sub` x y, `mul` x y, `div` x y | arithmetic |
+/// | `abs` x, `sqrt` x | absolute value; root, NaN below 0 |
+/// | `exp` x, `exp_m1` x | `e^x`; `e^x - 1`, exact near 0 |
+/// | `ln` x, `ln_1p` x | logarithm, NaN below 0; `ln(1 + x)`, exact near 0 |
+/// | `tanh` x, `sigmoid` x, `softplus` x | `1 / (1 + e^-x)`; `ln(1 + e^x)` without overflow |
+/// | `powf` x *c* | `x^c` for `x >= 0`; fallback `exp(c ln(x))` with `0^0 = 1` |
+/// | `powi` x *c* | `x^c` for any x and a whole number c |
+/// | `max` x y, `min` x y | NaN if an argument is NaN |
+/// | `flush` x | 0 if \|x\| is below the least normal float32 (1.1754943508222875e-38), else x; engines without slow subnormal numbers may return x |
+/// | `lt` x y, `le` x y, `gt` x y, `ge` x y, `eq` x y | a mask; false if an argument is NaN |
+/// | `and` a b, `or` a b, `not` a | a mask of masks |
+/// | `select` a x y | x where the mask holds, else y; a value that isn't selected never makes the result NaN |
+/// | `row_sum` x, `row_max` x | a row of an element: the sum; the maximum, NaN if one is NaN |
+/// | `row_len` | a scalar: the number of elements in a row |
+/// | `at` x i | a row of an element x and a row i of class ids: the element number i; NaN if i is no whole number from 0 to length - 1 |
+///
+/// # Inputs and outputs of each kind
+///
+/// | kind | inputs | outputs |
+/// |---|---|---|
+/// | loss | `y_true` (element, or row for class ids), `y_pred` (element) | `value`; optional `derivative` and `derivative_y_true` |
+/// | optimizer | `learning_rate`, `number` (scalar), `parameter`, `gradient`, `slot.NAME` … (element) | `parameter`, `slot.NAME` … |
+/// | schedule | `step` (scalar) | `learning_rate` |
+/// | metric | `y_true`, `y_pred` | `value` |
+///
+/// * **Loss.** Rows lie along `axis`; null: the whole batch is one row. If `value` is an element, the loss of a row is
+///   its mean over the elements. `derivative` is that of `value` with respect to `y_pred`, and `derivative_y_true` that
+///   with respect to `y_true`, element by element. If `value` is an element and `derivative` is absent, the formula
+///   isn't differentiable.
+/// * **Optimizer.** `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
+///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
+/// * **Metric.** The result is the weighted mean of `value`. Its unit is that of a loss.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct FormulaV1 {
+    /// The formula of a loss.
+    pub loss: unsafe extern "C" fn(loss: Handle) -> RResult<RString, Error>,
+    /// The formula of a metric.
+    pub metric: unsafe extern "C" fn(metric: Handle) -> RResult<RString, Error>,
+    /// The formula of an optimizer.
+    pub optimizer: unsafe extern "C" fn(optimizer: Handle) -> RResult<RString, Error>,
+    /// The formula of a schedule.
+    pub schedule: unsafe extern "C" fn(schedule: Handle) -> RResult<RString, Error>,
+}

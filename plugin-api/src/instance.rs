@@ -2,7 +2,7 @@
 
 use crate::{
     export::{
-        component::handle, loss as losses, metric as metrics, optimizer as optimizers, schedule as schedules,
+        component::handle, loss as losses, metric as metrics, optimizer as optimizers, plugin, schedule as schedules,
         Component, Create,
     },
     loss::{ElementwiseLoss, Loss, RowLoss},
@@ -111,6 +111,11 @@ pub fn loss_v2() -> &'static abi::LossV2 {
     losses::FLOAT64
 }
 
+/// Returns the functions that describe the formulas of this module's components.
+pub fn formula_v1() -> &'static abi::FormulaV1 {
+    plugin::FORMULA
+}
+
 /// Creates an instance of a [`MeanMetric`].
 pub fn mean_metric<T: MeanMetric>(metric: T) -> Instance<abi::MetricV1> {
     Instance::of::<T>(&METRICS, metrics::by_mean(metric))
@@ -122,8 +127,10 @@ pub fn metric<T: Metric>(metric: T) -> Instance<abi::MetricV1> {
 }
 
 /// Creates an instance of an optimizer of level 1.
-pub fn elementwise_optimizer<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: T) -> Instance<abi::OptimizerV1> {
-    Instance::of::<T>(&OPTIMIZERS, optimizers::by_element::<T, N>(optimizer))
+pub fn elementwise_optimizer<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize>(
+    optimizer: T,
+) -> Instance<abi::OptimizerV1> {
+    Instance::of::<T>(&OPTIMIZERS, optimizers::by_element(optimizer))
 }
 
 /// Creates an instance of an optimizer of level 2.

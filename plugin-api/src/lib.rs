@@ -270,18 +270,18 @@
 //! }
 //!
 //! #[formula]
-//! impl ElementwiseOptimizer<1> for Lion {
-//!     type Numbers = (f32, f32, f32);
+//! impl ElementwiseOptimizer<1, 5> for Lion {
 //!     fn slots(&self) -> Vec<(&'static str, f64)> {
 //!         vec![("momentum", 0.0)]
 //!     }
-//!     fn numbers(&self, step: &Step) -> Self::Numbers {
-//!         (step.learning_rate as f32, self.beta_1 as f32, self.beta_2 as f32)
+//!     fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 5] {
+//!         let [b1, c1, b2, c2] = [self.beta_1, 1.0 - self.beta_1, self.beta_2, 1.0 - self.beta_2].map(R::from);
+//!         [step.learning_rate, b1, c1, b2, c2]
 //!     }
-//!     fn update(&self, &(rate, b1, b2): &Self::Numbers, value: f32, gradient: f32, [average]: [f32; 1]) -> (f32, [f32; 1]) {
-//!         let blend = b1 * average + (1.0 - b1) * gradient;
-//!         let sign = if blend == 0.0 { 0.0 } else { blend.signum() };
-//!         (value - rate * sign, [b2 * average + (1.0 - b2) * gradient])
+//!     fn update<R: Real>(&self, n: &[R; 5], value: R, gradient: R, [average]: [R; 1]) -> (R, [R; 1]) {
+//!         let &[rate, b1, c1, b2, c2] = n;
+//!         let blend = b1 * average + c1 * gradient;
+//!         (value - rate * blend.sign(), [b2 * average + c2 * gradient])
 //!     }
 //! }
 //!
@@ -344,6 +344,7 @@ pub mod config;
 mod error;
 #[doc(hidden)]
 pub mod export;
+pub mod formula;
 mod host;
 mod inputs;
 pub mod instance;
@@ -374,7 +375,7 @@ pub use inputs::Inputs;
 pub use kernels::{float::Float, scratch::Scratch};
 pub use nested::{NestedLoss, NestedOptimizer, NestedSchedule};
 pub use plugfit_macros::{formula, state, Choice, Config};
-pub use real::{Dual, Plain, Real};
+pub use real::{Dual, Mask, Plain, Real};
 pub use tensor::{Element, Tensor, TensorMut};
 pub use walk::Prediction;
 
@@ -388,7 +389,9 @@ pub mod prelude {
         export_plugin, formula,
         loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss, Targets},
         metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
-        optimizer::{ElementwiseOptimizer, Entry, Optimizer, OptimizerInfo, Parameter, Slot, Start, Step, Update},
+        optimizer::{
+            ElementwiseOptimizer, Entry, FormulaStep, Optimizer, OptimizerInfo, Parameter, Slot, Start, Step, Update,
+        },
         schedule::{Schedule, When},
         state, Choice, Config, Error, Host, Inputs, Real, Result, Tensor, TensorMut,
     };

@@ -127,7 +127,7 @@ pub trait ElementwiseLoss: Config + Send + Sync + 'static {
 /// `impl`. Listed under `metrics`, the loss is a metric.
 pub trait RowLoss: Config + Send + Sync + 'static {
     /// Computes the loss of a row.
-    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R;
+    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R;
 
     /// Computes the loss of a row, and writes its derivative with respect to each element of `y_pred`.
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32;

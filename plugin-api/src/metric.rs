@@ -178,6 +178,12 @@ pub trait Metric: Config + Send + Sync + 'static {
     /// Returns an error if the result can't be computed.
     fn result(&self, state: &Self::State) -> Result<Outcome>;
 
+    /// Returns the document of the metric's formula.
+    #[doc(hidden)]
+    fn formula(&self) -> Result<String> {
+        Err(Error::unsupported("it has no formula: its state isn't a sum"))
+    }
+
     /// Reads a state that was saved with another version than [`STATE_VERSION`](Self::STATE_VERSION).
     ///
     /// # Errors

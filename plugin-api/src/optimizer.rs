@@ -1,6 +1,6 @@
 //! The traits of optimizers, at two levels, and the types that they use.
 
-use crate::{Config, Element, Error, Host, Result, Tensor, TensorMut};
+use crate::{Config, Element, Error, Host, Real, Result, Tensor, TensorMut};
 use plugfit_abi::{
     self as abi,
     abi_stable::std_types::{RSlice, RStr},
@@ -99,14 +99,24 @@ impl Step {
     }
 }
 
-/// Level 1: the update formula for one element, with up to `N` slots of the parameter's shape.
+/// The step of an [`ElementwiseOptimizer`], as numbers of its formula.
+#[derive(Clone, Copy, Debug)]
+pub struct FormulaStep<R> {
+    /// The learning rate of this parameter in this step.
+    pub learning_rate: R,
+    /// The number of this update, counted from 1, as bias corrections need it.
+    pub number: R,
+}
+
+/// Level 1: the update formula for one element, with up to `N` slots of the parameter's shape and `M` numbers that all
+/// elements of a step share.
+///
+/// [`numbers`](Self::numbers) is computed in float64, [`update`](Self::update) in float32. Both are generic over
+/// [`Real`], so that other engines can run the formula too.
 ///
 /// The loop around the formula uses SIMD and threads. In the same pass over memory it does what Keras's base class does
 /// for every optimizer: clipping, weight decay and EMA. Write [`#[formula]`](macro@crate::formula) before the `impl`.
-pub trait ElementwiseOptimizer<const N: usize>: Config + Send + Sync + 'static {
-    /// Numbers that are computed once per step: bias corrections, the learning rate.
-    type Numbers: Copy + Send + Sync;
-
+pub trait ElementwiseOptimizer<const N: usize, const M: usize>: Config + Send + Sync + 'static {
     /// Returns the properties that depend on the configuration.
     fn info(&self) -> OptimizerInfo {
         OptimizerInfo::default()
@@ -116,11 +126,11 @@ pub trait ElementwiseOptimizer<const N: usize>: Config + Send + Sync + 'static {
     /// [`update`](Self::update) receives 0, and the value that it returns is ignored.
     fn slots(&self) -> Vec<(&'static str, f64)>;
 
-    /// Computes the numbers that all elements share in this step.
-    fn numbers(&self, step: &Step) -> Self::Numbers;
+    /// Computes the numbers that all elements share in this step: the learning rate, bias corrections.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; M];
 
     /// Returns the parameter and the slots after the step.
-    fn update(&self, numbers: &Self::Numbers, parameter: f32, gradient: f32, slots: [f32; N]) -> (f32, [f32; N]);
+    fn update<R: Real>(&self, numbers: &[R; M], parameter: R, gradient: R, slots: [R; N]) -> (R, [R; N]);
 }
 
 /// Properties of an optimizer that depend on its configuration.

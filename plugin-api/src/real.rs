@@ -1,6 +1,6 @@
 //! Numbers for generic formulas: one formula computes values in float32 and float64, and their derivatives.
 
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// Implements the operators of a number type with a constant.
 macro_rules! with_constants {
@@ -19,12 +19,28 @@ macro_rules! with_constants {
     (@ $generics:tt $type:ty: $($op:ident $method:ident),*) => {$( with_constants! { @@ $generics $type, $op, $method } )*};
 }
 
+pub(crate) use with_constants;
+
 mod dual;
 mod single;
 
 pub use dual::Dual;
 
-/// A number in a formula: a [`Plain`] float32 or float64, or a [`Dual`] number, which adds a derivative.
+/// The result of a comparison of two numbers of a formula. Masks are combined with `&`, `|` and `!`, and
+/// [`Real::select`] selects by them.
+pub trait Mask:
+    Copy + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> + Send + Sync + 'static
+{
+}
+
+impl Mask for bool {}
+
+/// A number in a formula: a [`Plain`] float32 or float64, a [`Dual`] number, which adds a derivative, or a
+/// [`Traced`](crate::formula::Traced) number, which records the formula.
+///
+/// A formula can't branch on a number, because a recorded number has no value: comparisons return a
+/// [`Mask`](Self::Mask), and [`select`](Self::select) computes both alternatives. It may branch on a setting of the
+/// component.
 ///
 /// For float32 this crate implements the elementary functions without branches, because calls of the standard library
 /// prevent vectorisation. They are within 2 units in the last place of the exact value, `powf` and `tanh` within 4. For
@@ -34,7 +50,6 @@ pub use dual::Dual;
 /// are equal, and that of `abs` is 0 at 0.
 pub trait Real:
     Copy
-    + PartialOrd
     + Neg<Output = Self>
     + Add<Output = Self>
     + Sub<Output = Self>
@@ -48,10 +63,35 @@ pub trait Real:
     + Sync
     + 'static
 {
+    /// The result of a comparison.
+    type Mask: Mask;
+
     /// Converts a constant.
     fn from(constant: f64) -> Self;
-    /// Returns the value without its derivative.
-    fn value(self) -> f64;
+    /// Returns the derivative of a constant. Its products are 0 in a recorded formula, whatever the other factor is.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn zero() -> Self {
+        <Self as Real>::from(0.0)
+    }
+    /// Whether `self < other`; false if one is NaN.
+    fn lt(self, other: Self) -> Self::Mask;
+    /// Whether `self <= other`; false if one is NaN.
+    fn le(self, other: Self) -> Self::Mask;
+    /// Whether `self > other`; false if one is NaN.
+    #[inline(always)]
+    fn gt(self, other: Self) -> Self::Mask {
+        other.lt(self)
+    }
+    /// Whether `self >= other`; false if one is NaN.
+    #[inline(always)]
+    fn ge(self, other: Self) -> Self::Mask {
+        other.le(self)
+    }
+    /// Whether `self == other`; false if one is NaN.
+    fn eq(self, other: Self) -> Self::Mask;
+    /// Returns `then` where the mask holds, else `otherwise`. Both arguments are computed.
+    fn select(mask: Self::Mask, then: Self, otherwise: Self) -> Self;
     /// Returns `e` to the power of `self`.
     fn exp(self) -> Self;
     /// Returns `exp(x) - 1`, exact near 0.
@@ -72,8 +112,6 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// Returns the smaller number, or NaN if one is NaN.
     fn min(self, other: Self) -> Self;
-    /// Returns `then` if the condition holds, else `otherwise`. Both arguments are computed.
-    fn select(condition: bool, then: Self, otherwise: Self) -> Self;
 
     /// Raises to an integer power by repeated multiplication.
     #[inline(always)]
@@ -95,6 +133,14 @@ pub trait Real:
         self.max(<Self as Real>::from(lower)).min(<Self as Real>::from(upper))
     }
 
+    /// Returns -1, 0 or 1 by the sign, or NaN for NaN.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        let zero = <Self as Real>::from(0.0);
+        let negative = Self::select(self.lt(zero), <Self as Real>::from(-1.0), self);
+        Self::select(self.gt(zero), <Self as Real>::from(1.0), negative)
+    }
+
     /// Returns `1 / (1 + exp(-x))`.
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -106,14 +152,20 @@ pub trait Real:
     fn softplus(self) -> Self {
         let zero = <Self as Real>::from(0.0);
         // `select` instead of `max` and `abs`: the derivative is then the sigmoid at 0 too.
-        let positive = self > zero;
+        let positive = self.gt(zero);
         let tail = Self::select(positive, -self, self).exp().ln_1p();
         Self::select(positive, self, zero) + tail
+    }
+
+    /// Returns 0 instead of a number that is subnormal in float32. Arithmetic on subnormal numbers is many times slower.
+    #[inline(always)]
+    fn flush_subnormal(self) -> Self {
+        Self::select(self.abs().lt(<Self as Real>::from(f32::MIN_POSITIVE.into())), <Self as Real>::from(0.0), self)
     }
 }
 
 /// A float in a formula. (`f32` itself has no operators with an `f64` constant.)
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(transparent)]
 pub struct Plain<F>(pub F);
 
@@ -131,13 +183,23 @@ macro_rules! float {
         }
 
         impl Real for Plain<$type> {
+            type Mask = bool;
+
             #[inline(always)]
             fn from(constant: f64) -> Self {
                 Plain(constant as $type)
             }
             #[inline(always)]
-            fn value(self) -> f64 {
-                self.0 as f64
+            fn lt(self, other: Self) -> bool {
+                self.0 < other.0
+            }
+            #[inline(always)]
+            fn le(self, other: Self) -> bool {
+                self.0 <= other.0
+            }
+            #[inline(always)]
+            fn eq(self, other: Self) -> bool {
+                self.0 == other.0
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -150,15 +212,15 @@ macro_rules! float {
             #[inline(always)]
             fn max(self, other: Self) -> Self {
                 // If neither comparison holds, one number is NaN, and so is the sum.
-                Self::select(self > other, self, Self::select(other >= self, other, self + other))
+                Self::select(self.0 > other.0, self, Self::select(other.0 >= self.0, other, self + other))
             }
             #[inline(always)]
             fn min(self, other: Self) -> Self {
-                Self::select(self < other, self, Self::select(other <= self, other, self + other))
+                Self::select(self.0 < other.0, self, Self::select(other.0 <= self.0, other, self + other))
             }
             #[inline(always)]
-            fn select(condition: bool, then: Self, otherwise: Self) -> Self {
-                if condition {
+            fn select(mask: bool, then: Self, otherwise: Self) -> Self {
+                if mask {
                     then
                 } else {
                     otherwise

@@ -20,6 +20,8 @@ pub trait Component: Send + Sync {
     fn config(&self) -> Map<String, Value>;
     /// Returns the properties that depend on the configuration, as JSON.
     fn info(&self) -> Result<String>;
+    /// Returns the document of its formula.
+    fn formula(&self) -> Result<String>;
 }
 
 /// Creates the components of one kind by name. `export_plugin!` implements it for each kind. The default has none.
@@ -49,11 +51,11 @@ impl<T> Probe<T> {
 macro_rules! level {
     (
         $(#[$doc:meta])*
-        $level:ident $(<const $n:ident>)? for $probe:ty where T: $bound:path;
+        $level:ident $(<$(const $n:ident),*>)? for $probe:ty where T: $bound:path;
         fn $create:ident($config:ident, $host:ident) -> $any:ident $body:block
     ) => {
         $(#[$doc])*
-        pub trait $level$(<const $n: usize>)? {
+        pub trait $level$(<$(const $n: usize),*>)? {
             #[doc(hidden)]
             fn $create(
                 &self,
@@ -61,7 +63,7 @@ macro_rules! level {
                 host: &$crate::Host<'_>,
             ) -> $crate::Result<Box<dyn $any>>;
         }
-        impl<T: $bound $(, const $n: usize)?> $level$(<$n>)? for $probe {
+        impl<T: $bound $($(, const $n: usize)*)?> $level$(<$($n),*>)? for $probe {
             fn $create(
                 &self,
                 $config: &serde_json::Map<String, serde_json::Value>,
@@ -72,16 +74,21 @@ macro_rules! level {
 }
 pub(super) use level;
 
-/// Implements [`Component`] for a wrapper of the types of one level, of which the expression after `=>` gives the info.
+/// Implements [`Component`] for a wrapper of the types of one level. The expression after `=>` is the info, the one
+/// after `formula` the document of the formula.
 macro_rules! component {
-    ($wrapper:ident<T: $bound:path $(, const $n:ident)?>, $level:ident => $info:expr) => {
-        impl<T: $bound $(, const $n: usize)?> Component for $wrapper<T $(, $n)?> {
+    ($wrapper:ident<T: $bound:path $(, const $n:ident)*>, $level:ident => $info:expr, formula $formula:expr) => {
+        impl<T: $bound $(, const $n: usize)*> Component for $wrapper<T $(, $n)*> {
             fn config(&self) -> serde_json::Map<String, serde_json::Value> {
                 self.0.to_json()
             }
             fn info(&self) -> $crate::Result<String> {
                 let $level = &self.0;
                 $crate::export::component::info_json(&$info)
+            }
+            fn formula(&self) -> $crate::Result<String> {
+                let $level = &self.0;
+                $formula
             }
         }
     };
@@ -133,4 +140,14 @@ pub(super) unsafe extern "C" fn config<T: Component + ?Sized>(handle: Handle) ->
 pub(super) unsafe extern "C" fn instance_info<T: Component + ?Sized>(handle: Handle) -> RResult<RString, abi::Error> {
     // SAFETY: `create` returned the handle, and it isn't released yet.
     catch_panics(|| unsafe { component::<T>(handle) }.info().map(Into::into))
+}
+
+pub(super) unsafe extern "C" fn formula<T: Component + ?Sized>(handle: Handle) -> RResult<RString, abi::Error> {
+    // SAFETY: `create` returned the handle, and it isn't released yet.
+    catch_panics(|| unsafe { component::<T>(handle) }.formula().map(Into::into))
+}
+
+/// The error of a component that isn't a formula.
+pub(super) fn no_formula(why: &str) -> Result<String> {
+    Err(Error::unsupported(format!("it has no formula: {why}")))
 }

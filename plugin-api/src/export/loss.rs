@@ -2,10 +2,13 @@
 
 use super::{
     borrowed::{floats_mut, tensor, tensor_mut, with_inputs, MAX_INPUTS},
-    component::{component, config, create, impl_component, instance_info, level, release, Component, Create, Probe},
+    component::{
+        component, config, create, impl_component, instance_info, level, no_formula, release, Component, Create, Probe,
+    },
 };
 use crate::{
     catch_panics::catch_panics,
+    formula,
     loss::{elementwise, rows_shape, rowwise, ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
     Element, Error, Float, Host, Inputs, Result, TensorMut,
 };
@@ -29,7 +32,10 @@ struct ByTensor<T>(T);
 struct ByRow<T>(T);
 struct ByElement<T>(T);
 
-impl_component!(ByTensor<T: Loss>, loss => loss.info());
+impl_component!(ByTensor<T: Loss>, loss => loss.info(), formula {
+    let _ = loss;
+    no_formula("it is a function of whole arrays")
+});
 
 impl<T: Loss> AnyLoss for ByTensor<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -47,6 +53,9 @@ impl_component!(ByRow<T: RowLoss>, loss => LossInfo {
     float64: true,
     labels: loss.labels(),
     ..loss.info().along(loss.axis())
+}, formula {
+    let _ = loss;
+    no_formula("it is a function of whole rows")
 });
 
 impl<T: RowLoss> AnyLoss for ByRow<T> {
@@ -65,7 +74,7 @@ impl_component!(ByElement<T: ElementwiseLoss>, loss => LossInfo {
     float64: true,
     labels: loss.labels(),
     ..loss.info().along(Some(loss.axis()))
-});
+}, formula formula::elementwise_loss(loss));
 
 impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {

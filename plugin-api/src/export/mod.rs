@@ -6,7 +6,7 @@ pub(crate) mod component;
 pub(crate) mod loss;
 pub(crate) mod metric;
 pub(crate) mod optimizer;
-mod plugin;
+pub(crate) mod plugin;
 pub(crate) mod schedule;
 
 pub use component::{Component, Create, Probe};

@@ -1,7 +1,7 @@
 //! A whole plug-in: `export_plugin!` turns lists of types into the root symbol that a host looks up.
 
 use super::{
-    component::Create,
+    component::{formula, Create},
     loss::{self, AnyLoss},
     metric::{self, AnyMetric},
     optimizer::{self, AnyOptimizer},
@@ -20,6 +20,14 @@ impl<P> Plugin for P where
 {
 }
 
+/// The function table of `plugfit.formula/1`, for the components that the tables of all kinds created.
+pub(crate) const FORMULA: &abi::FormulaV1 = &abi::FormulaV1 {
+    loss: formula::<dyn AnyLoss>,
+    metric: formula::<dyn AnyMetric>,
+    optimizer: formula::<dyn AnyOptimizer>,
+    schedule: formula::<dyn AnySchedule>,
+};
+
 /// The function tables of a plug-in and their interfaces.
 pub struct Tables<P>(PhantomData<P>);
 
@@ -28,12 +36,13 @@ impl<P: Plugin> Tables<P> {
     const METRIC: &'static abi::MetricV1 = &metric::table::<P>();
     const OPTIMIZER: &'static abi::OptimizerV1 = &optimizer::table::<P>();
     const SCHEDULE: &'static abi::ScheduleV1 = &schedule::table::<P>();
-    const INTERFACES: &'static [Interface; 5] = &[
+    const INTERFACES: &'static [Interface; 6] = &[
         Interface::of(Self::LOSS),
         Interface::of(Self::METRIC),
         Interface::of(Self::OPTIMIZER),
         Interface::of(Self::SCHEDULE),
         Interface::of(loss::FLOAT64),
+        Interface::of(FORMULA),
     ];
 
     /// Returns the interface with this id, or null if there is none. The root points to this function.
@@ -47,7 +56,7 @@ impl<P: Plugin> Tables<P> {
         }
         // SAFETY: `id` isn't null, so the caller guarantees `length` readable bytes.
         let id = unsafe { std::slice::from_raw_parts(id, length) };
-        let ids = [abi::LOSS_V1, abi::METRIC_V1, abi::OPTIMIZER_V1, abi::SCHEDULE_V1, abi::LOSS_V2];
+        let ids = [abi::LOSS_V1, abi::METRIC_V1, abi::OPTIMIZER_V1, abi::SCHEDULE_V1, abi::LOSS_V2, abi::FORMULA_V1];
         match ids.iter().position(|known| known.as_bytes() == id) {
             Some(index) => &Self::INTERFACES[index],
             None => std::ptr::null(),

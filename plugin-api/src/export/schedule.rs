@@ -1,7 +1,7 @@
 //! Implements `plugfit.schedule/1`.
 
 use super::component::{
-    component, config, create, impl_component, instance_info, level, release, Component, Create, Probe,
+    component, config, create, impl_component, instance_info, level, no_formula, release, Component, Create, Probe,
 };
 use crate::{
     catch_panics::catch_panics,
@@ -18,7 +18,7 @@ pub trait AnySchedule: Component {
 
 struct ByConfig<T>(T);
 
-impl_component!(ByConfig<T: Schedule>, _schedule => json!({}));
+impl_component!(ByConfig<T: Schedule>, _schedule => json!({}), formula no_formula("it is a function of whole numbers"));
 
 impl<T: Schedule> AnySchedule for ByConfig<T> {
     fn learning_rate(&self, when: &When) -> f64 {

@@ -9,7 +9,7 @@ pub trait Float:
     Element + Default + PartialOrd + Add<Output = Self> + AddAssign + Mul<Output = Self> + MulAssign + Div<Output = Self>
 {
     /// The [`Plain`] type of this dtype.
-    type Number: Real;
+    type Number: Real<Mask = bool>;
     /// 0.
     const ZERO: Self;
     /// 1.

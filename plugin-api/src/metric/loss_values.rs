@@ -5,6 +5,7 @@ use super::{
     Direction, MetricInfo,
 };
 use crate::{
+    formula,
     kernels::{
         arranged::{output_shape, Arranged},
         scratch::{Elements, Scratch},
@@ -14,7 +15,7 @@ use crate::{
     loss::{elementwise, rowwise, ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
     numeric::numeric,
     weights::{per_sample, Weights},
-    Element, Host, Inputs, Plain, Result, Tensor,
+    Element, Error, Host, Inputs, Plain, Result, Tensor,
 };
 
 /// The values of an [`ElementwiseLoss`].
@@ -23,6 +24,9 @@ pub(crate) struct ElementwiseLossValues;
 impl<T: ElementwiseLoss> Values<T> for ElementwiseLossValues {
     fn info(loss: &T) -> MetricInfo {
         metric_info(loss.info().along(Some(loss.axis())))
+    }
+    fn formula(loss: &T) -> Result<String> {
+        formula::elementwise_loss(loss)
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(
@@ -45,6 +49,9 @@ pub(crate) struct RowLossValues;
 impl<T: RowLoss> Values<T> for RowLossValues {
     fn info(loss: &T) -> MetricInfo {
         metric_info(loss.info().along(loss.axis()))
+    }
+    fn formula(_: &T) -> Result<String> {
+        Err(Error::unsupported("it has no formula: it is a function of whole rows"))
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(

@@ -1,13 +1,15 @@
 //! Metrics that are the weighted mean of a value per row.
 
 use super::{Each, MeanMetric, Metric, MetricInfo, Outcome};
-use crate::{config::ComponentSpec, Config, Inputs, Result};
+use crate::{config::ComponentSpec, Config, Error, Inputs, Result};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
 /// The values that are averaged, for components `T`.
 pub(crate) trait Values<T>: Send + Sync + 'static {
     fn info(component: &T) -> MetricInfo;
+    /// Returns the document of the formula of a value.
+    fn formula(component: &T) -> Result<String>;
     /// Returns the sums over a batch of weight times value, and of weight.
     fn sums(component: &T, inputs: &Inputs<'_>) -> Result<Total>;
 }
@@ -55,6 +57,9 @@ impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
         state.weight += other.weight;
         Ok(())
     }
+    fn formula(&self) -> Result<String> {
+        V::formula(&self.0)
+    }
     fn result(&self, state: &Total) -> Result<Outcome> {
         Ok(Outcome::ratio(state.value, state.weight))
     }
@@ -72,6 +77,9 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
         let dtypes = if metric.each() == Each::ClassId { vec![ids, Vec::new()] } else { Vec::new() };
         let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
         MetricInfo { zero_weight_is_absent: rows_independent, ..info }
+    }
+    fn formula(_: &T) -> Result<String> {
+        Err(Error::unsupported("it has no formula: it is a function of whole rows"))
     }
     fn sums(metric: &T, inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();

@@ -7,7 +7,7 @@ use crate::{
         disjoint_slices::DisjointSlices,
         simd::{dispatch, Kernel},
     },
-    Host,
+    Host, Plain,
 };
 use std::ops::Range;
 
@@ -19,11 +19,11 @@ const TASK: usize = 1 << 15;
 pub(crate) const MAX_SLOTS: usize = 4;
 
 /// One parameter in an update, with all numbers that its loop needs.
-pub(crate) struct Job<'a, Numbers> {
+pub(crate) struct Job<'a, const M: usize> {
     pub(crate) value: DisjointSlices<'a, f32>,
     pub(crate) gradient: &'a [f32],
     pub(crate) slots: [Option<DisjointSlices<'a, f32>>; MAX_SLOTS],
-    pub(crate) numbers: Numbers,
+    pub(crate) numbers: [Plain<f32>; M],
     pub(crate) gradient_scale: f32,
     /// The bound of a gradient's absolute value; infinity if gradients aren't clipped.
     pub(crate) clip_value: f32,
@@ -34,9 +34,9 @@ pub(crate) struct Job<'a, Numbers> {
 }
 
 /// Updates all parameters. Tasks have equal sizes: large parameters are split, small ones are combined.
-pub(crate) fn update<T: ElementwiseOptimizer<N>, const N: usize>(
+pub(crate) fn update<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize>(
     optimizer: &T,
-    jobs: &[Job<'_, T::Numbers>],
+    jobs: &[Job<'_, M>],
     host: &Host<'_>,
 ) {
     let total: usize = jobs.iter().map(|job| job.gradient.len()).sum();
@@ -60,16 +60,16 @@ pub(crate) fn update<T: ElementwiseOptimizer<N>, const N: usize>(
     }
 }
 
-fn update_range<T: ElementwiseOptimizer<N>, const N: usize>(
+fn update_range<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize>(
     optimizer: &T,
-    job: &Job<'_, T::Numbers>,
+    job: &Job<'_, M>,
     range: Range<usize>,
 ) {
     let used = job.slots.iter().take_while(|slot| slot.is_some()).count();
     macro_rules! with {
         ($($k:literal)*) => {
             match used {
-                $($k => dispatch(Elements::<T, N, $k> { optimizer, job, range }),)*
+                $($k => dispatch(Elements::<T, N, M, $k> { optimizer, job, range }),)*
                 _ => unreachable!("a formula has {MAX_SLOTS} slots at most"),
             }
         };
@@ -78,13 +78,15 @@ fn update_range<T: ElementwiseOptimizer<N>, const N: usize>(
 }
 
 /// The loop over a range of one parameter. `K` of the formula's `N` slots are in use.
-struct Elements<'k, 'a, T: ElementwiseOptimizer<N>, const N: usize, const K: usize> {
+struct Elements<'k, 'a, T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize, const K: usize> {
     optimizer: &'k T,
-    job: &'k Job<'a, T::Numbers>,
+    job: &'k Job<'a, M>,
     range: Range<usize>,
 }
 
-impl<T: ElementwiseOptimizer<N>, const N: usize, const K: usize> Kernel for Elements<'_, '_, T, N, K> {
+impl<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize, const K: usize> Kernel
+    for Elements<'_, '_, T, N, M, K>
+{
     type Output = ();
 
     #[inline(always)]
@@ -122,11 +124,11 @@ impl<T: ElementwiseOptimizer<N>, const N: usize, const K: usize> Kernel for Elem
                 assert!(slot.len() == n);
             }
             for i in 0..n {
-                let before: [f32; N] = std::array::from_fn(|k| if k < K { slots[k][i] } else { 0.0 });
-                let (new, after) = self.optimizer.update(&numbers, value[i], gradient[i], before);
-                value[i] = new;
+                let before: [Plain<f32>; N] = std::array::from_fn(|k| Plain(if k < K { slots[k][i] } else { 0.0 }));
+                let (new, after) = self.optimizer.update(&numbers, Plain(value[i]), Plain(gradient[i]), before);
+                value[i] = new.0;
                 for k in 0..K.min(N) {
-                    slots[k][i] = after[k];
+                    slots[k][i] = after[k].0;
                 }
             }
             if let Some((ema, momentum)) = &job.ema {

@@ -22,41 +22,11 @@ impl<F: Real> Dual<F> {
     /// Creates a constant, whose derivative is 0.
     #[inline(always)]
     pub fn constant(value: F) -> Self {
-        Dual { value, derivative: F::from(0.0) }
+        Dual { value, derivative: F::zero() }
     }
 }
 
 with_constants! { [F: Real] Dual<F> }
-
-impl<F: Real> PartialEq for Dual<F> {
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-impl<F: Real> PartialOrd for Dual<F> {
-    #[inline(always)]
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.value.partial_cmp(&other.value)
-    }
-    #[inline(always)]
-    fn lt(&self, other: &Self) -> bool {
-        self.value < other.value
-    }
-    #[inline(always)]
-    fn le(&self, other: &Self) -> bool {
-        self.value <= other.value
-    }
-    #[inline(always)]
-    fn gt(&self, other: &Self) -> bool {
-        self.value > other.value
-    }
-    #[inline(always)]
-    fn ge(&self, other: &Self) -> bool {
-        self.value >= other.value
-    }
-}
 
 impl<F: Real> Neg for Dual<F> {
     type Output = Self;
@@ -99,13 +69,23 @@ impl<F: Real> Div for Dual<F> {
 }
 
 impl<F: Real> Real for Dual<F> {
+    type Mask = F::Mask;
+
     #[inline(always)]
     fn from(constant: f64) -> Self {
         Dual::constant(F::from(constant))
     }
     #[inline(always)]
-    fn value(self) -> f64 {
-        self.value.value()
+    fn lt(self, other: Self) -> F::Mask {
+        self.value.lt(other.value)
+    }
+    #[inline(always)]
+    fn le(self, other: Self) -> F::Mask {
+        self.value.le(other.value)
+    }
+    #[inline(always)]
+    fn eq(self, other: Self) -> F::Mask {
+        self.value.eq(other.value)
     }
     #[inline(always)]
     fn exp(self) -> Self {
@@ -133,7 +113,7 @@ impl<F: Real> Real for Dual<F> {
     #[inline(always)]
     fn abs(self) -> Self {
         let zero = F::from(0.0);
-        let sign = F::select(self.value > zero, F::from(1.0), F::select(self.value < zero, F::from(-1.0), zero));
+        let sign = F::select(self.value.gt(zero), F::from(1.0), F::select(self.value.lt(zero), F::from(-1.0), zero));
         Dual { value: self.value.abs(), derivative: self.derivative * sign }
     }
     #[inline(always)]
@@ -151,26 +131,43 @@ impl<F: Real> Real for Dual<F> {
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         let derivative = F::select(
-            self.value > other.value,
+            self.value.gt(other.value),
             self.derivative,
-            F::select(self.value < other.value, other.derivative, (self.derivative + other.derivative) * 0.5),
+            F::select(self.value.lt(other.value), other.derivative, (self.derivative + other.derivative) * 0.5),
         );
         Dual { value: self.value.max(other.value), derivative }
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
         let derivative = F::select(
-            self.value < other.value,
+            self.value.lt(other.value),
             self.derivative,
-            F::select(self.value > other.value, other.derivative, (self.derivative + other.derivative) * 0.5),
+            F::select(self.value.gt(other.value), other.derivative, (self.derivative + other.derivative) * 0.5),
         );
         Dual { value: self.value.min(other.value), derivative }
     }
     #[inline(always)]
-    fn select(condition: bool, then: Self, otherwise: Self) -> Self {
+    fn select(mask: F::Mask, then: Self, otherwise: Self) -> Self {
         Dual {
-            value: F::select(condition, then.value, otherwise.value),
-            derivative: F::select(condition, then.derivative, otherwise.derivative),
+            value: F::select(mask, then.value, otherwise.value),
+            derivative: F::select(mask, then.derivative, otherwise.derivative),
         }
+    }
+    #[inline(always)]
+    fn powi(self, exponent: i32) -> Self {
+        if exponent == 0 {
+            return Dual::constant(F::from(1.0));
+        }
+        let factor = self.value.powi(exponent.saturating_sub(1)) * f64::from(exponent);
+        Dual { value: self.value.powi(exponent), derivative: self.derivative * factor }
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let value = self.value.sigmoid();
+        Dual { value, derivative: self.derivative * value * (-self.value).sigmoid() }
+    }
+    #[inline(always)]
+    fn softplus(self) -> Self {
+        Dual { value: self.value.softplus(), derivative: self.derivative * self.value.sigmoid() }
     }
 }

@@ -21,49 +21,40 @@ pub struct Adan {
     epsilon: f64,
 }
 
-/// The constants of one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers {
-    rate: f32,
-    new: [f32; 3],
-    /// Bias corrections: factors of the averages, which start at 0.
-    corrections: [f32; 3],
-    beta_2: f32,
-    epsilon: f32,
-    /// In the first step there is no previous gradient.
-    is_first: bool,
-}
-
 #[formula]
-impl ElementwiseOptimizer<4> for Adan {
-    type Numbers = Numbers;
-
+impl ElementwiseOptimizer<4, 10> for Adan {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         ["momentum", "change", "velocity", "last_gradient"].map(|name| (name, 0.0)).to_vec()
     }
 
-    fn numbers(&self, step: &Step) -> Numbers {
+    /// Returns the learning rate, the weights of new values in the three averages, the factors that correct the bias of
+    /// the averages, beta_2, epsilon, and whether there is a previous gradient (0 or 1).
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 10] {
         let betas = [self.beta_1, self.beta_2, self.beta_3];
-        Numbers {
-            rate: step.learning_rate as f32,
-            new: betas.map(|beta| (1.0 - beta) as f32),
-            corrections: betas.map(|beta| (1.0 / (1.0 - beta.powf(step.number()))) as f32),
-            beta_2: self.beta_2 as f32,
-            epsilon: self.epsilon.max(LEAST_EPSILON) as f32,
-            is_first: step.iteration == 0,
-        }
+        let one = R::from(1.0);
+        let [a, b, c] = betas.map(|beta| R::from(1.0 - beta));
+        let [d, e, f] = betas.map(|beta| one / -(step.number * beta.ln()).exp_m1());
+        let has_previous = R::select(step.number.gt(one), one, R::from(0.0));
+        let epsilon = R::from(self.epsilon.max(LEAST_EPSILON));
+        [step.learning_rate, a, b, c, d, e, f, R::from(self.beta_2), epsilon, has_previous]
     }
 
-    fn update(&self, n: &Numbers, parameter: f32, gradient: f32, [m, v, s, last]: [f32; 4]) -> (f32, [f32; 4]) {
-        let change = if n.is_first { 0.0 } else { gradient - last };
-        let ahead = gradient + n.beta_2 * change;
-        let m = m + (gradient - m) * n.new[0];
-        let v = v + (change - v) * n.new[1];
-        let square = ahead * ahead;
+    fn update<R: Real>(
+        &self,
+        &[rate, a, b, c, d, e, f, beta_2, epsilon, has_previous]: &[R; 10],
+        parameter: R,
+        gradient: R,
+        [m, v, s, last]: [R; 4],
+    ) -> (R, [R; 4]) {
+        let zero = R::from(0.0);
+        let change = R::select(has_previous.eq(zero), zero, gradient - last);
+        let ahead = gradient + beta_2 * change;
+        let m = m + (gradient - m) * a;
+        let v = v + (change - v) * b;
         // Bound the square: an infinite average would turn into NaN later.
-        let s = s + (if square > f32::MAX { f32::MAX } else { square } - s) * n.new[2];
-        let [m_correction, v_correction, s_correction] = n.corrections;
-        let step = (m * m_correction + n.beta_2 * v * v_correction) / ((s * s_correction).sqrt() + n.epsilon);
-        (parameter - n.rate * step, [m, v, s, gradient])
+        let (square, most) = (ahead * ahead, R::from(f32::MAX.into()));
+        let s = s + (R::select(square.gt(most), most, square) - s) * c;
+        let step = (m * d + beta_2 * v * e) / ((s * f).sqrt() + epsilon);
+        (parameter - rate * step, [m, v, s, gradient])
     }
 }

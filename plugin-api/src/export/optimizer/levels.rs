@@ -1,14 +1,15 @@
 //! The levels of optimizers behind one trait.
 
-use super::super::component::{impl_component, level, Component, Probe};
+use super::super::component::{impl_component, level, no_formula, Component, Probe};
 use crate::{
     catch_panics::guard,
+    formula,
     kernels::disjoint_slices::DisjointSlices,
     optimizer::{
         update::{self, Job, MAX_SLOTS},
-        ElementwiseOptimizer, Entry, Optimizer, Parameter, Slot, Start, Step, Update,
+        ElementwiseOptimizer, Entry, FormulaStep, Optimizer, Parameter, Slot, Start, Step, Update,
     },
-    Error, Host, Result, Tensor, TensorMut,
+    Error, Host, Plain, Result, Tensor, TensorMut,
 };
 
 /// One parameter of an update as the host passes it, before scaling, clipping and weight decay.
@@ -69,11 +70,15 @@ pub trait AnyOptimizer: Component {
 }
 
 struct ByTensor<T>(T);
-struct ByElement<T, const N: usize>(T);
+struct ByElement<T, const N: usize, const M: usize>(T);
 
-impl_component!(ByElement<T: ElementwiseOptimizer<N>, const N>, optimizer => optimizer.info());
+impl_component!(
+    ByElement<T: ElementwiseOptimizer<N, M>, const N, const M>,
+    optimizer => optimizer.info(),
+    formula formula::elementwise_optimizer(optimizer)
+);
 
-impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N> {
+impl<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize> AnyOptimizer for ByElement<T, N, M> {
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
         let declared = self.0.slots();
         if declared.len() > N.min(MAX_SLOTS) {
@@ -123,7 +128,7 @@ impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N
                 value: DisjointSlices::new(entry.value.into_floats::<f32>("the value")?),
                 gradient,
                 slots,
-                numbers: self.0.numbers(&Step { learning_rate: entry.learning_rate, ..step }),
+                numbers: self.0.numbers(&formula_step(&step, entry.learning_rate)).map(|number| Plain(number.0 as f32)),
                 gradient_scale,
                 clip_value,
                 decay,
@@ -135,7 +140,19 @@ impl<T: ElementwiseOptimizer<N>, const N: usize> AnyOptimizer for ByElement<T, N
     }
 }
 
-impl_component!(ByTensor<T: Optimizer>, optimizer => optimizer.info());
+/// Returns the step as numbers of a formula.
+fn formula_step(step: &Step, learning_rate: f64) -> FormulaStep<Plain<f64>> {
+    FormulaStep { learning_rate: Plain(learning_rate), number: Plain(step.number()) }
+}
+
+impl_component!(
+    ByTensor<T: Optimizer>,
+    optimizer => optimizer.info(),
+    formula {
+        let _ = optimizer;
+        no_formula("it is a function of whole tensors")
+    }
+);
 
 impl<T: Optimizer> AnyOptimizer for ByTensor<T> {
     fn slots(&self, parameters: &[Parameter<'_>], host: &Host<'_>) -> Result<Vec<Slot>> {
@@ -227,16 +244,18 @@ level! {
 
 level! {
     /// Creates an optimizer of level 1 from a probe; tried second.
-    OptimizerByElement<const N> for Probe<T> where T: ElementwiseOptimizer<N>;
-    fn create_optimizer(config, _host) -> AnyOptimizer { Ok(by_element::<T, N>(T::from_json(config)?)) }
+    OptimizerByElement<const N, const M> for Probe<T> where T: ElementwiseOptimizer<N, M>;
+    fn create_optimizer(config, _host) -> AnyOptimizer { Ok(by_element(T::from_json(config)?)) }
 }
 
 pub(crate) fn by_tensor(optimizer: impl Optimizer) -> Box<dyn AnyOptimizer> {
     Box::new(ByTensor(optimizer))
 }
 
-pub(crate) fn by_element<T: ElementwiseOptimizer<N>, const N: usize>(optimizer: T) -> Box<dyn AnyOptimizer> {
-    Box::new(ByElement::<T, N>(optimizer))
+pub(crate) fn by_element<const N: usize, const M: usize>(
+    optimizer: impl ElementwiseOptimizer<N, M>,
+) -> Box<dyn AnyOptimizer> {
+    Box::new(ByElement(optimizer))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ fn probability_entropy<R: Real>(t: R, p: R) -> (R, R) {
 fn probabilities<R: Real>(x: R) -> (R, R) {
     let e = (-x.abs()).exp();
     let sure = R::from(1.0) / (e + 1.0);
-    let positive = x > R::from(0.0);
+    let positive = x.gt(R::from(0.0));
     (R::select(positive, sure, e * sure), R::select(positive, e * sure, sure))
 }
 
@@ -31,7 +31,7 @@ fn probabilities<R: Real>(x: R) -> (R, R) {
 /// `e = exp(-|x|)` the value is `ln(1 + e) + (1 - t) x` for positive `x` and `ln(1 + e) - t x` otherwise.
 #[inline(always)]
 fn logit_entropy<R: Real>(t: R, x: R) -> (R, R) {
-    let positive = x > R::from(0.0);
+    let positive = x.gt(R::from(0.0));
     let e = (-x.abs()).exp();
     let other = R::from(1.0) - t;
     let value = R::select(positive, weighted(other, x), -weighted(t, x)) + e.ln_1p();
@@ -157,7 +157,7 @@ pub(super) fn focal_factor<R: Real>(missing: R, gamma: f64, least: f64) -> (R, R
     }
     let raised = if gamma < 1.0 { missing.max(R::from(least)) } else { missing.max(zero) };
     let less = raised.powf(gamma - 1.0);
-    (less * missing.max(zero), R::select(missing > zero, less * gamma, zero))
+    (less * missing.max(zero), R::select(missing.gt(zero), less * gamma, zero))
 }
 
 /// Returns `x` to a constant integer power with the correct sign; `x` is negative if a "probability" is beyond 1.
@@ -165,7 +165,7 @@ pub(super) fn focal_factor<R: Real>(missing: R, gamma: f64, least: f64) -> (R, R
 fn integer_power<R: Real>(x: R, exponent: f64) -> R {
     let size = x.abs().powf(exponent);
     let below = if exponent % 2.0 == 0.0 { size } else { -size };
-    R::select(x < R::from(0.0), below, size)
+    R::select(x.lt(R::from(0.0)), below, size)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Smoothing {
 #[inline(always)]
 fn weighted_unless_nan<R: Real>(weight: R, term: R) -> R {
     let zero = R::from(0.0);
-    R::select((weight == zero) & (term == R::from(f64::INFINITY)), zero, weight * term)
+    R::select(weight.eq(zero) & term.eq(R::from(f64::INFINITY)), zero, weight * term)
 }
 
 /// Categorical cross-entropy: `-sum(y_true ln(y_pred))` over the classes.
@@ -51,7 +51,7 @@ pub struct CategoricalCrossentropy {
 
 #[formula]
 impl RowLoss for CategoricalCrossentropy {
-    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
         if self.from_logits {
             let most = kernels::greatest!(y_pred, |x| x);

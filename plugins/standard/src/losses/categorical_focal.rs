@@ -115,8 +115,8 @@ impl<R: Real> Logits<R> {
             let (terms, ones) = (&mut terms[..n], &mut ones[..n]);
             for k in 0..n {
                 let x = number(x[k]);
-                terms[k] = R::select(x < most, (x - most).exp(), zero);
-                ones[k] = R::select(x < most, zero, one);
+                terms[k] = R::select(x.lt(most), (x - most).exp(), zero);
+                ones[k] = R::select(x.lt(most), zero, one);
             }
             kernels::add(&mut below, terms, used);
             kernels::add(&mut equal, ones, used);
@@ -133,7 +133,7 @@ impl<R: Real> Logits<R> {
         let total = self.others + 1.0;
         let less = x - self.most;
         let share = less.exp() / total;
-        let missing = R::select(x < self.most, one - share, self.others / total);
+        let missing = R::select(x.lt(self.most), one - share, self.others / total);
         Share { share, missing, logarithm: less - self.logarithm }
     }
 }
@@ -241,7 +241,7 @@ impl CategoricalFocalCrossentropy {
 
 #[formula]
 impl RowLoss for CategoricalFocalCrossentropy {
-    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
         if self.from_logits {
             self.value_of::<true, R>(y_true, y_pred)
         } else {

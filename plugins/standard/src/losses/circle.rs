@@ -247,7 +247,7 @@ impl Circle {
         let same = kernels::sum!(pairs, labels, |x, l| Real::select(l == label, (x.number() - most_same).exp(), zero));
         let other =
             kernels::sum!(pairs, labels, |x, l| Real::select(l == label, zero, (x.number() - most_other).exp()));
-        let logarithm = |most: F::Number, sum: F::Number| if most == none { none } else { most + sum.ln() };
+        let logarithm = |most: F::Number, sum: F::Number| if most.eq(none) { none } else { most + sum.ln() };
         (F::of(logarithm(most_same, same)), F::of(logarithm(most_other, other)))
     }
 

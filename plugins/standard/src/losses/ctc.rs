@@ -54,7 +54,7 @@ fn log_sum<F: Float>(a: f64, b: f64, c: f64) -> f64 {
     let most = if c > most { c } else { most };
     // The sum of the exponentials is between 1 and 3, for which float32 is accurate enough, and its functions are fast.
     let part = |x: f64| F::from_f64(x - most).number().exp();
-    let sum = most + (part(a) + part(b) + part(c)).ln().value();
+    let sum = most + F::of((part(a) + part(b) + part(c)).ln()).to_f64();
     if most == f64::NEG_INFINITY { most } else { sum }
 }
 

@@ -18,7 +18,7 @@ fn divergence<R: Real>(y_true: R, y_pred: R) -> R {
 
 #[formula]
 impl RowLoss for KLDivergence {
-    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
         kernels::sum!(y_true, y_pred, |t, p| divergence(t, p))
     }
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {

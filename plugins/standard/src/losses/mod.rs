@@ -71,20 +71,20 @@ const UPPER: f64 = 1.0 - EPSILON;
 fn clamp_derivative<R: Real>(x: R, lower: f64, upper: f64) -> R {
     let (lower, upper) = (R::from(lower), R::from(upper));
     let (zero, half, one) = (R::from(0.0), R::from(0.5), R::from(1.0));
-    let from_below = R::select(x > lower, one, R::select(x < lower, zero, half));
-    R::select(x < upper, from_below, R::select(x > upper, zero, from_below * half))
+    let from_below = R::select(x.gt(lower), one, R::select(x.lt(lower), zero, half));
+    R::select(x.lt(upper), from_below, R::select(x.gt(upper), zero, from_below * half))
 }
 
 /// Returns the derivative of `max(x, 0)`: 0.5 at 0.
 #[inline(always)]
 fn positive_derivative<R: Real>(x: R) -> R {
     let zero = R::from(0.0);
-    R::select(x > zero, R::from(1.0), R::select(x < zero, zero, R::from(0.5)))
+    R::select(x.gt(zero), R::from(1.0), R::select(x.lt(zero), zero, R::from(0.5)))
 }
 
 /// Returns `weight * term`, or 0 if the weight is 0: a class with label 0 may have an infinite logit.
 #[inline(always)]
 fn weighted<R: Real>(weight: R, term: R) -> R {
     let zero = R::from(0.0);
-    R::select(weight == zero, zero, weight * term)
+    R::select(weight.eq(zero), zero, weight * term)
 }

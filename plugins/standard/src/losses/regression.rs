@@ -46,7 +46,7 @@ impl ElementwiseLoss for MeanAbsoluteError {
 /// subgradient; Keras (on JAX) returns -1.
 #[inline(always)]
 fn falling<R: Real>(error: R) -> R {
-    R::select(error < R::from(0.0), R::from(1.0), R::from(-1.0))
+    R::select(error.lt(R::from(0.0)), R::from(1.0), R::from(-1.0))
 }
 
 /// Mean absolute percentage error: 100 times the mean of `|y_true - y_pred| / max(|y_true|, 1e-7)`.
@@ -106,7 +106,7 @@ impl ElementwiseLoss for Huber {
         let error = y_pred - y_true;
         let delta = R::from(self.delta);
         let size = error.abs();
-        R::select(size <= delta, error * (error * 0.5), delta * (size - delta * 0.5))
+        R::select(size.le(delta), error * (error * 0.5), delta * (size - delta * 0.5))
     }
     fn derivative<R: Real>(&self, y_true: R, y_pred: R) -> (R, R) {
         (self.value(y_true, y_pred), (y_pred - y_true).clamp(-self.delta, self.delta))
@@ -137,12 +137,12 @@ fn log_cosh<R: Real>(x: R) -> (R, R) {
     let size = x.abs();
     let less = (-size).exp_m1();
     let e = less + 1.0;
-    let near = size < R::from(1.0);
+    let near = size.lt(R::from(1.0));
     let squared = e * e;
     let logarithm = R::select(near, less * less / (e + e), squared).ln_1p();
     let value = R::select(near, logarithm, size - LN_2 + logarithm);
     let tanh = -(less * (less + 2.0)) / (squared + 1.0);
-    (value, R::select(x < R::from(0.0), -tanh, tanh))
+    (value, R::select(x.lt(R::from(0.0)), -tanh, tanh))
 }
 
 #[cfg(test)]

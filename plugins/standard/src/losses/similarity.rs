@@ -24,10 +24,10 @@ const LARGE: f64 = 1e30;
 /// Returns the factor by which a vector is divided before its length is computed, and the inverse length of the scaled
 /// vector. The factor is 1, except for very long vectors, whose squares overflow.
 #[inline(always)]
-fn scale_and_inverse<T: Copy, R: Real>(vector: &[T], number: impl Fn(T) -> R + Copy) -> (R, R) {
+fn scale_and_inverse<T: Copy, R: Real<Mask = bool>>(vector: &[T], number: impl Fn(T) -> R + Copy) -> (R, R) {
     let one = R::from(1.0);
     let squares = kernels::sum!(vector, |x| number(x) * number(x));
-    if squares.value() <= LARGE {
+    if squares.le(R::from(LARGE)) {
         return (one, inverse_length(squares));
     }
     let most = kernels::greatest!(vector, |x| number(x).abs());
@@ -36,10 +36,10 @@ fn scale_and_inverse<T: Copy, R: Real>(vector: &[T], number: impl Fn(T) -> R + C
 
 #[formula]
 impl RowLoss for CosineSimilarity {
-    fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
         let (true_scale, true_inverse) = scale_and_inverse(y_true, |t| t);
         let (pred_scale, pred_inverse) = scale_and_inverse(y_pred, |p| p);
-        let dot = match true_scale.value() == 1.0 && pred_scale.value() == 1.0 {
+        let dot = match true_scale.eq(R::from(1.0)) && pred_scale.eq(R::from(1.0)) {
             true => kernels::sum!(y_true, y_pred, |t, p| t * p),
             false => kernels::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)),
         };

@@ -1,7 +1,7 @@
 //! Adafactor, with factored second moments.
 
 use super::{bounded, slices};
-use plugfit_api::prelude::*;
+use plugfit_api::{Plain, prelude::*};
 
 /// Adafactor: stores only row and column means of the squared gradients of a matrix. Shazeer & Stern 2018.
 #[derive(Clone, Debug, Config)]
@@ -36,7 +36,7 @@ impl SecondMoments {
     }
 
     fn average(&self, old: f32, new: f64) -> f32 {
-        bounded((self.decay * f64::from(old) + (1.0 - self.decay) * new) as f32)
+        bounded(Plain((self.decay * f64::from(old) + (1.0 - self.decay) * new) as f32)).0
     }
 
     /// Updates the averages of the rows and columns of a matrix, and appends the step of each element.

@@ -16,17 +16,14 @@ pub struct Adagrad {
 }
 
 #[formula]
-impl ElementwiseOptimizer<1> for Adagrad {
-    /// The learning rate and epsilon.
-    type Numbers = (f32, f32);
-
+impl ElementwiseOptimizer<1, 2> for Adagrad {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("accumulator", self.initial_accumulator_value)]
     }
-    fn numbers(&self, step: &Step) -> (f32, f32) {
-        (step.learning_rate as f32, self.epsilon.max(LEAST_EPSILON_OF_SQUARES) as f32)
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 2] {
+        [step.learning_rate, R::from(self.epsilon.max(LEAST_EPSILON_OF_SQUARES))]
     }
-    fn update(&self, &(rate, epsilon): &(f32, f32), parameter: f32, gradient: f32, [sum]: [f32; 1]) -> (f32, [f32; 1]) {
+    fn update<R: Real>(&self, &[rate, epsilon]: &[R; 2], parameter: R, gradient: R, [sum]: [R; 1]) -> (R, [R; 1]) {
         let sum = bounded(sum + gradient * gradient);
         (parameter - rate * gradient / (sum + epsilon).sqrt(), [sum])
     }
@@ -45,24 +42,22 @@ pub struct Adadelta {
 }
 
 #[formula]
-impl ElementwiseOptimizer<2> for Adadelta {
-    /// The learning rate, the weights of the averages and of new squares, and epsilon.
-    type Numbers = (f32, f32, f32, f32);
-
+impl ElementwiseOptimizer<2, 4> for Adadelta {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("accumulated_grad", 0.0), ("accumulated_delta_var", 0.0)]
     }
-    fn numbers(&self, step: &Step) -> Self::Numbers {
+    /// Returns the learning rate, the weights of the averages and of new squares, and epsilon.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 4] {
         let epsilon = self.epsilon.max(LEAST_EPSILON_OF_SQUARES);
-        (step.learning_rate as f32, self.rho as f32, (1.0 - self.rho) as f32, epsilon as f32)
+        [step.learning_rate, R::from(self.rho), R::from(1.0 - self.rho), R::from(epsilon)]
     }
-    fn update(
+    fn update<R: Real>(
         &self,
-        &(rate, old, new, epsilon): &Self::Numbers,
-        parameter: f32,
-        gradient: f32,
-        [squares, steps]: [f32; 2],
-    ) -> (f32, [f32; 2]) {
+        &[rate, old, new, epsilon]: &[R; 4],
+        parameter: R,
+        gradient: R,
+        [squares, steps]: [R; 2],
+    ) -> (R, [R; 2]) {
         let squares = old * squares + new * bounded(gradient * gradient);
         let change = -(steps + epsilon).sqrt() * gradient / (squares + epsilon).sqrt();
         (parameter + rate * change, [squares, old * steps + new * change * change])

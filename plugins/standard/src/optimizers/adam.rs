@@ -1,6 +1,6 @@
 //! Adam and its variants: moving averages of gradients divided by the root of averaged squares.
 
-use super::{LEAST_EPSILON, LEAST_EPSILON_OF_SQUARES, bounded};
+use super::{LEAST_EPSILON, LEAST_EPSILON_OF_SQUARES, bounded, correction};
 use plugfit_api::prelude::*;
 
 macro_rules! adam {
@@ -23,18 +23,31 @@ macro_rules! adam {
         }
 
         #[formula]
-        impl ElementwiseOptimizer<3> for $name {
-            type Numbers = Moments;
-
+        impl ElementwiseOptimizer<3, 4> for $name {
             fn slots(&self) -> Vec<(&'static str, f64)> {
                 let names = ["momentum", "velocity", "velocity_hat"];
                 names[..if self.amsgrad { 3 } else { 2 }].iter().map(|name| (*name, 0.0)).collect()
             }
-            fn numbers(&self, step: &Step) -> Moments {
-                Moments::new(step, self.beta_1, self.beta_2, self.epsilon)
+            /// Returns the learning rate including both bias corrections, the weights of a gradient and of a square in
+            /// their averages, and epsilon.
+            fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 4] {
+                let corrections = correction(self.beta_2, step.number).sqrt() / correction(self.beta_1, step.number);
+                let constants = [1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon.max(LEAST_EPSILON)];
+                let [first, second, epsilon] = constants.map(R::from);
+                [step.learning_rate * corrections, first, second, epsilon]
             }
-            fn update(&self, moments: &Moments, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
-                moments.step(self.amsgrad, parameter, gradient, slots)
+            fn update<R: Real>(
+                &self,
+                &[rate, first, second, epsilon]: &[R; 4],
+                parameter: R,
+                gradient: R,
+                [m, v, greatest]: [R; 3],
+            ) -> (R, [R; 3]) {
+                // The moments of dead units decay to subnormal numbers. A step below 1e-38 changes no parameter.
+                let m = (m + (gradient - m) * first).flush_subnormal();
+                let v = (v + (squared(gradient) - v) * second).flush_subnormal();
+                let greatest = if self.amsgrad { R::select(v.gt(greatest), v, greatest) } else { v };
+                (parameter - m * rate / (greatest.sqrt() + epsilon), [m, v, greatest])
             }
         }
     };
@@ -53,49 +66,11 @@ adam! {
     AdamW
 }
 
-/// The constants of one step of Adam.
-#[derive(Clone, Copy, Debug)]
-pub struct Moments {
-    /// The learning rate, including both bias corrections.
-    rate: f32,
-    /// The weight of a gradient in its average.
-    first: f32,
-    /// The weight of a square in the average of squares.
-    second: f32,
-    epsilon: f32,
-}
-
-impl Moments {
-    fn new(step: &Step, beta_1: f64, beta_2: f64, epsilon: f64) -> Self {
-        let correction = (1.0 - beta_2.powf(step.number())).sqrt() / (1.0 - beta_1.powf(step.number()));
-        Moments {
-            rate: (step.learning_rate * correction) as f32,
-            first: (1.0 - beta_1) as f32,
-            second: (1.0 - beta_2) as f32,
-            epsilon: epsilon.max(LEAST_EPSILON) as f32,
-        }
-    }
-
-    #[inline(always)]
-    fn step(&self, amsgrad: bool, parameter: f32, gradient: f32, [m, v, greatest]: [f32; 3]) -> (f32, [f32; 3]) {
-        let m = normal(m + (gradient - m) * self.first);
-        let v = normal(v + (squared(gradient) - v) * self.second);
-        let greatest = if amsgrad { greatest.max(v) } else { v };
-        (parameter - m * self.rate / (greatest.sqrt() + self.epsilon), [m, v, greatest])
-    }
-}
-
-/// Returns the moment, or 0 if it is subnormal. The moments of dead units decay to subnormal numbers, on which
-/// arithmetic is many times slower. A step below 1e-38 changes no parameter.
-#[inline(always)]
-fn normal(moment: f32) -> f32 {
-    if moment.abs() < f32::MIN_POSITIVE { 0.0 } else { moment }
-}
-
 /// Returns the bounded square of a gradient, or 0 if it would be subnormal.
 #[inline(always)]
-fn squared(gradient: f32) -> f32 {
-    let gradient = if gradient.abs() < 1.1e-19 { 0.0 } else { gradient };
+fn squared<R: Real>(gradient: R) -> R {
+    let tiny = gradient.abs().lt(R::from(1.1e-19));
+    let gradient = R::select(tiny, R::from(0.0), gradient);
     bounded(gradient * gradient)
 }
 
@@ -116,27 +91,26 @@ pub struct Adamax {
 }
 
 #[formula]
-impl ElementwiseOptimizer<2> for Adamax {
-    /// The bias-corrected learning rate, the weight of a new gradient, the decay rate of the norm, and epsilon.
-    type Numbers = (f32, f32, f32, f32);
-
+impl ElementwiseOptimizer<2, 4> for Adamax {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("momentum", 0.0), ("norm", 0.0)]
     }
-    fn numbers(&self, step: &Step) -> Self::Numbers {
-        let rate = step.learning_rate / (1.0 - self.beta_1.powf(step.number()));
+    /// Returns the bias-corrected learning rate, the weight of a new gradient, the decay rate of the norm, and epsilon.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 4] {
         let epsilon = self.epsilon.max(LEAST_EPSILON_OF_SQUARES);
-        (rate as f32, (1.0 - self.beta_1) as f32, self.beta_2 as f32, epsilon as f32)
+        let [new, decay, epsilon] = [1.0 - self.beta_1, self.beta_2, epsilon].map(R::from);
+        [step.learning_rate / correction(self.beta_1, step.number), new, decay, epsilon]
     }
-    fn update(
+    fn update<R: Real>(
         &self,
-        &(rate, new, decay, epsilon): &Self::Numbers,
-        parameter: f32,
-        gradient: f32,
-        [m, u]: [f32; 2],
-    ) -> (f32, [f32; 2]) {
+        &[rate, new, decay, epsilon]: &[R; 4],
+        parameter: R,
+        gradient: R,
+        [m, u]: [R; 2],
+    ) -> (R, [R; 2]) {
         let m = m + (gradient - m) * new;
-        let u = (decay * u).max(gradient.abs());
+        let (old, size) = (decay * u, gradient.abs());
+        let u = R::select(size.gt(old), size, old);
         (parameter - rate * m / (u + epsilon), [m, u])
     }
 }
@@ -156,57 +130,61 @@ pub struct Nadam {
     epsilon: f64,
 }
 
+/// Nadam's coefficients are `beta_1 (1 - HALF RATE^t)` at step `t`.
+const HALF: f64 = 0.5;
+const RATE: f64 = 0.96;
+
 impl Nadam {
     /// Returns the momentum coefficient at step number `step`.
-    fn share(&self, step: f64) -> f64 {
-        self.beta_1 * (1.0 - 0.5 * 0.96_f64.powf(step))
+    fn share<R: Real>(&self, step: R) -> R {
+        (R::from(1.0) - (step * RATE.ln()).exp() * HALF) * self.beta_1
     }
 
-    /// Returns the product of the coefficients up to step number `step`. From step 1000 on, each equals beta_1 in
-    /// float64.
-    fn product(&self, step: u64) -> f64 {
-        let varying = step.min(1000);
-        let product: f64 = (1..=varying).map(|step| self.share(step as f64)).product();
-        product * self.beta_1.powf((step - varying) as f64)
+    /// Returns the product of the coefficients up to step number `step`, in closed form. With `u = RATE^step`,
+    /// `sum over t of ln(1 - HALF RATE^t) = -sum over k of (HALF RATE)^k / (k (1 - RATE^k)) (1 - u^k)`.
+    fn product<R: Real>(&self, step: R) -> R {
+        const TERMS: i32 = 48;
+        let weight = |k: i32| (HALF * RATE).powi(k) / (f64::from(k) * (1.0 - RATE.powi(k)));
+        let u = (step * RATE.ln()).exp();
+        // Horner's scheme, from the last term.
+        let powers = (1..=TERMS).rev().fold(R::from(0.0), |sum, k| (sum + weight(k)) * u);
+        let total: f64 = (1..=TERMS).map(weight).sum();
+        (powers - total + step * self.beta_1.ln()).exp()
     }
-}
-
-/// The constants of one step of Nadam.
-#[derive(Clone, Copy, Debug)]
-pub struct Ahead {
-    /// The factors of the average and of the gradient.
-    average: f32,
-    gradient: f32,
-    first: f32,
-    second: f32,
-    /// The bias correction of the average of squares.
-    correction: f32,
-    epsilon: f32,
 }
 
 #[formula]
-impl ElementwiseOptimizer<2> for Nadam {
-    type Numbers = Ahead;
-
+impl ElementwiseOptimizer<2, 6> for Nadam {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("momentum", 0.0), ("velocity", 0.0)]
     }
-    fn numbers(&self, step: &Step) -> Ahead {
-        let number = step.number();
-        let (now, next, product) = (self.share(number), self.share(number + 1.0), self.product(step.iteration + 1));
-        Ahead {
-            average: (step.learning_rate * next / (1.0 - product * next)) as f32,
-            gradient: (step.learning_rate * (1.0 - now) / (1.0 - product)) as f32,
-            first: (1.0 - self.beta_1) as f32,
-            second: (1.0 - self.beta_2) as f32,
-            correction: (1.0 / (1.0 - self.beta_2.powf(number))) as f32,
-            epsilon: self.epsilon.max(LEAST_EPSILON) as f32,
-        }
+    /// Returns the factors of the average and of the gradient, the weights of a gradient and of a square in their
+    /// averages, the bias correction of the average of squares, and epsilon.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 6] {
+        let one = R::from(1.0);
+        let (number, rate) = (step.number, step.learning_rate);
+        let (now, next, product) = (self.share(number), self.share(number + 1.0), self.product(number));
+        let constants = [1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon.max(LEAST_EPSILON)];
+        let [first, second, epsilon] = constants.map(R::from);
+        [
+            rate * next / (one - product * next),
+            rate * (one - now) / (one - product),
+            first,
+            second,
+            one / correction(self.beta_2, number),
+            epsilon,
+        ]
     }
-    fn update(&self, ahead: &Ahead, parameter: f32, gradient: f32, [m, v]: [f32; 2]) -> (f32, [f32; 2]) {
-        let m = m + (gradient - m) * ahead.first;
-        let v = v + (bounded(gradient * gradient) - v) * ahead.second;
-        let change = ahead.average * m + ahead.gradient * gradient;
-        (parameter - change / ((v * ahead.correction).sqrt() + ahead.epsilon), [m, v])
+    fn update<R: Real>(
+        &self,
+        &[of_average, of_gradient, first, second, correction, epsilon]: &[R; 6],
+        parameter: R,
+        gradient: R,
+        [m, v]: [R; 2],
+    ) -> (R, [R; 2]) {
+        let m = m + (gradient - m) * first;
+        let v = v + (bounded(gradient * gradient) - v) * second;
+        let change = of_average * m + of_gradient * gradient;
+        (parameter - change / ((v * correction).sqrt() + epsilon), [m, v])
     }
 }

@@ -27,21 +27,8 @@ pub struct Ftrl {
     beta: f64,
 }
 
-/// The constants of one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers {
-    rate: f32,
-    power: f32,
-    l1: f32,
-    /// Twice the L2 strength, including the part of `beta`.
-    l2: f32,
-    shrinkage: f32,
-}
-
 #[formula]
-impl ElementwiseOptimizer<2> for Ftrl {
-    type Numbers = Numbers;
-
+impl ElementwiseOptimizer<2, 4> for Ftrl {
     fn info(&self) -> OptimizerInfo {
         // The sums determine a parameter, independent of its previous value.
         OptimizerInfo { still_at_zero: false, ..OptimizerInfo::default() }
@@ -50,26 +37,35 @@ impl ElementwiseOptimizer<2> for Ftrl {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("accumulator", self.initial_accumulator_value), ("linear", 0.0)]
     }
-    fn numbers(&self, step: &Step) -> Numbers {
-        Numbers {
-            rate: step.learning_rate as f32,
-            power: -self.learning_rate_power as f32,
-            l1: self.l1_regularization_strength as f32,
-            l2: (2.0 * (self.l2_regularization_strength + self.beta / (2.0 * step.learning_rate))) as f32,
-            shrinkage: (2.0 * self.l2_shrinkage_regularization_strength) as f32,
-        }
+    /// Returns the learning rate, the L1 strength, twice the L2 strength including the part of `beta`, and twice the
+    /// strength of the shrinkage.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 4] {
+        let rate = step.learning_rate;
+        [
+            rate,
+            R::from(self.l1_regularization_strength),
+            R::from(self.beta) / rate + 2.0 * self.l2_regularization_strength,
+            R::from(2.0 * self.l2_shrinkage_regularization_strength),
+        ]
     }
-    fn update(&self, n: &Numbers, parameter: f32, gradient: f32, [sum, linear]: [f32; 2]) -> (f32, [f32; 2]) {
-        // At a rate of 0, as at the start of a warm-up, the formula yields NaN.
-        if n.rate == 0.0 {
-            return (parameter, [sum, linear]);
-        }
-        let raised = |x: f32| if n.power == 0.5 { x.sqrt() } else { x.powf(n.power) };
+    fn update<R: Real>(
+        &self,
+        &[rate, l1, l2, shrinkage]: &[R; 4],
+        parameter: R,
+        gradient: R,
+        [sum, linear]: [R; 2],
+    ) -> (R, [R; 2]) {
+        let zero = R::from(0.0);
+        let power = -self.learning_rate_power;
+        let raised = |x: R| if power == 0.5 { x.sqrt() } else { x.powf(power) };
         let grown = bounded(sum + gradient * gradient);
         let (before, after) = (raised(sum), raised(grown));
-        let linear = linear + gradient + n.shrinkage * parameter - (after - before) / n.rate * parameter;
-        let size = after / n.rate + n.l2;
-        let moved = (linear.clamp(-n.l1, n.l1) - linear) / size;
-        (if size == 0.0 { parameter } else { moved }, [grown, linear])
+        let moved_linear = linear + gradient + shrinkage * parameter - (after - before) / rate * parameter;
+        let size = after / rate + l2;
+        let moved = (moved_linear.max(-l1).min(l1) - moved_linear) / size;
+        // At a rate of 0, as at the start of a warm-up, the formula yields NaN.
+        let stays = rate.eq(zero);
+        let keep = |new: R, old: R| R::select(stays, old, new);
+        (keep(R::select(size.eq(zero), parameter, moved), parameter), [keep(grown, sum), keep(moved_linear, linear)])
     }
 }

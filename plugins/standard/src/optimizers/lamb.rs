@@ -1,7 +1,7 @@
 //! LAMB, Adam for large batches.
 
 use super::{LEAST_EPSILON, bounded, slices};
-use plugfit_api::prelude::*;
+use plugfit_api::{Plain, prelude::*};
 
 /// LAMB: Adam's step, scaled for each parameter to the norm of the parameter. You et al. 2019.
 #[derive(Clone, Debug, Config)]
@@ -37,7 +37,7 @@ impl Optimizer for Lamb {
             let (mut of_value, mut of_step) = (0.0_f64, 0.0_f64);
             for (((m, v), &g), value) in m.iter_mut().zip(v.iter_mut()).zip(gradient).zip(&*values) {
                 *m += (g - *m) * new_first;
-                *v += (bounded(g * g) - *v) * new_second;
+                *v += (bounded(Plain(g * g)).0 - *v) * new_second;
                 of_value += f64::from(*value).powi(2);
                 of_step += f64::from(step(*m, *v)).powi(2);
             }

@@ -15,26 +15,23 @@ pub struct Lion {
 }
 
 #[formula]
-impl ElementwiseOptimizer<1> for Lion {
-    /// The learning rate, and for each beta the weights of the average and of the gradient.
-    type Numbers = (f32, [f32; 2], [f32; 2]);
-
+impl ElementwiseOptimizer<1, 5> for Lion {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         vec![("momentum", 0.0)]
     }
-    fn numbers(&self, step: &Step) -> Self::Numbers {
-        let shares = |beta: f64| [beta as f32, (1.0 - beta) as f32];
-        (step.learning_rate as f32, shares(self.beta_1), shares(self.beta_2))
+    /// Returns the learning rate, and for each beta the weights of the average and of the gradient.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 5] {
+        let [old, new] = [self.beta_1, 1.0 - self.beta_1].map(R::from);
+        let [kept, added] = [self.beta_2, 1.0 - self.beta_2].map(R::from);
+        [step.learning_rate, old, new, kept, added]
     }
-    fn update(
+    fn update<R: Real>(
         &self,
-        &(rate, step, average): &Self::Numbers,
-        parameter: f32,
-        gradient: f32,
-        [m]: [f32; 1],
-    ) -> (f32, [f32; 1]) {
-        let blend = step[0] * m + step[1] * gradient;
-        let sign = if blend == 0.0 || blend.is_nan() { blend } else { 1.0_f32.copysign(blend) };
-        (parameter - rate * sign, [average[0] * m + average[1] * gradient])
+        &[rate, old, new, kept, added]: &[R; 5],
+        parameter: R,
+        gradient: R,
+        [m]: [R; 1],
+    ) -> (R, [R; 1]) {
+        (parameter - rate * (old * m + new * gradient).sign(), [kept * m + added * gradient])
     }
 }

@@ -28,7 +28,7 @@ pub use rmsprop::RmsProp;
 pub use schedule_free::ScheduleFreeAdamW;
 pub use sgd::Sgd;
 
-use plugfit_api::{Error, Result, optimizer::Entry};
+use plugfit_api::{Error, Real, Result, optimizer::Entry};
 
 /// A lower bound for the epsilon added to a root of squares: the root of the smallest normal float32. Smaller squares
 /// may underflow, and a step divided by a smaller number isn't bounded. With 0, a step without a gradient is NaN.
@@ -39,8 +39,15 @@ const LEAST_EPSILON_OF_SQUARES: f64 = f32::MIN_POSITIVE as f64;
 
 /// Returns the square, at most the greatest float32. An infinite square would turn a moving average into NaN.
 #[inline(always)]
-fn bounded(square: f32) -> f32 {
-    if square > f32::MAX { f32::MAX } else { square }
+fn bounded<R: Real>(square: R) -> R {
+    let most = R::from(f32::MAX.into());
+    R::select(square.gt(most), most, square)
+}
+
+/// Returns `1 - beta^number`, the bias correction of a moving average. Computed without cancellation, since 1 - beta is
+/// small.
+fn correction<R: Real>(beta: f64, number: R) -> R {
+    -(number * beta.ln()).exp_m1()
 }
 
 /// The values, gradient and first `N` slots of a parameter; `None` without a gradient.

@@ -2,7 +2,7 @@
 
 use super::{LEAST_EPSILON, bounded, slices};
 use ndarray::{Array2, ArrayView2};
-use plugfit_api::prelude::*;
+use plugfit_api::{Plain, prelude::*};
 use regex_lite::Regex;
 
 /// Muon: the momentum of a matrix, orthogonalised by Newton-Schulz iteration. Other parameters are trained by AdamW.
@@ -123,7 +123,7 @@ impl Optimizer for Muon {
                 let alpha = (rate * self.adam_lr_ratio * correction) as f32;
                 for (((value, &g), m), v) in values.iter_mut().zip(gradient).zip(m).zip(v) {
                     *m += (g - *m) * (1.0 - self.adam_beta_1) as f32;
-                    *v += (bounded(g * g) - *v) * (1.0 - self.adam_beta_2) as f32;
+                    *v += (bounded(Plain(g * g)).0 - *v) * (1.0 - self.adam_beta_2) as f32;
                     *value = *value * decay_factor - *m * alpha / (v.sqrt() + epsilon);
                 }
                 continue;

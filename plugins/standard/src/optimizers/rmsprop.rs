@@ -22,20 +22,8 @@ pub struct RmsProp {
     centered: bool,
 }
 
-/// The constants of one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers {
-    rate: f32,
-    old: f32,
-    new: f32,
-    momentum: f32,
-    epsilon: f32,
-}
-
 #[formula]
-impl ElementwiseOptimizer<3> for RmsProp {
-    type Numbers = Numbers;
-
+impl ElementwiseOptimizer<3, 5> for RmsProp {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         let mut slots = vec![("velocity", 0.0)];
         if self.centered {
@@ -47,28 +35,30 @@ impl ElementwiseOptimizer<3> for RmsProp {
         slots
     }
 
-    fn numbers(&self, step: &Step) -> Numbers {
-        Numbers {
-            rate: step.learning_rate as f32,
-            old: self.rho as f32,
-            new: (1.0 - self.rho) as f32,
-            momentum: self.momentum as f32,
-            epsilon: self.epsilon.max(LEAST_EPSILON_OF_SQUARES) as f32,
-        }
+    /// Returns the learning rate, the weights of the averages and of new values, the momentum, and epsilon.
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 5] {
+        let epsilon = self.epsilon.max(LEAST_EPSILON_OF_SQUARES);
+        let [old, new, momentum, epsilon] = [self.rho, 1.0 - self.rho, self.momentum, epsilon].map(R::from);
+        [step.learning_rate, old, new, momentum, epsilon]
     }
 
-    fn update(&self, numbers: &Numbers, parameter: f32, gradient: f32, slots: [f32; 3]) -> (f32, [f32; 3]) {
-        let Numbers { rate, old, new, momentum, epsilon } = *numbers;
+    fn update<R: Real>(
+        &self,
+        &[rate, old, new, momentum, epsilon]: &[R; 5],
+        parameter: R,
+        gradient: R,
+        [velocity, second, third]: [R; 3],
+    ) -> (R, [R; 3]) {
         // If not centered, the momentum is the second slot, and there is no third.
-        let [velocity, second, third] = slots;
+        let zero = R::from(0.0);
         let velocity = old * velocity + new * bounded(gradient * gradient);
-        let average = if self.centered { old * second + new * gradient } else { 0.0 };
+        let average = if self.centered { old * second + new * gradient } else { zero };
+        let variance = if self.centered { velocity - bounded(average * average) } else { velocity };
         // Rounding may make the variance negative.
-        let variance = velocity - bounded(average * average);
-        let variance = if variance < 0.0 { 0.0 } else { variance };
+        let variance = R::select(variance.lt(zero), zero, variance);
         let size = (variance + epsilon).sqrt();
         let last = if self.centered { third } else { second };
         let change = momentum * last + rate * gradient / size;
-        (parameter - change, if self.centered { [velocity, average, change] } else { [velocity, change, 0.0] })
+        (parameter - change, if self.centered { [velocity, average, change] } else { [velocity, change, zero] })
     }
 }

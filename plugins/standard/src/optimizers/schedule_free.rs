@@ -1,7 +1,7 @@
 //! Schedule-free AdamW, with weight averaging instead of a schedule.
 
 use super::{LEAST_EPSILON, bounded, slices};
-use plugfit_api::prelude::*;
+use plugfit_api::{Plain, prelude::*};
 
 /// Schedule-free AdamW: gradients are evaluated between the fast weights and their mean. At the end of training the
 /// model has the mean weights. Defazio et al. 2024.
@@ -39,7 +39,7 @@ impl Optimizer for ScheduleFreeAdamW {
             let rate = entry.learning_rate * warm;
             let Some((values, gradient, [fast, v])) = slices::<2>(entry)? else { continue };
             for (((value, &g), fast), v) in values.iter_mut().zip(gradient).zip(fast).zip(v) {
-                *v += (bounded(g * g) - *v) * (1.0 - self.beta_2) as f32;
+                *v += (bounded(Plain(g * g)).0 - *v) * (1.0 - self.beta_2) as f32;
                 let (between, before) = (f64::from(*value), f64::from(*fast));
                 let after = before - rate * f64::from(g) / ((f64::from(*v) * correction).sqrt() + epsilon);
                 let mean = (between - (1.0 - near) * before) / near;

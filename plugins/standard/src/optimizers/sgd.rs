@@ -16,25 +16,22 @@ pub struct Sgd {
 }
 
 #[formula]
-impl ElementwiseOptimizer<1> for Sgd {
-    /// The momentum and the learning rate.
-    type Numbers = (f32, f32);
-
+impl ElementwiseOptimizer<1, 2> for Sgd {
     fn slots(&self) -> Vec<(&'static str, f64)> {
         if self.momentum > 0.0 { vec![("momentum", 0.0)] } else { Vec::new() }
     }
 
-    fn numbers(&self, step: &Step) -> (f32, f32) {
-        (self.momentum as f32, step.learning_rate as f32)
+    fn numbers<R: Real>(&self, step: &FormulaStep<R>) -> [R; 2] {
+        [R::from(self.momentum), step.learning_rate]
     }
 
-    fn update(
+    fn update<R: Real>(
         &self,
-        &(momentum, rate): &(f32, f32),
-        parameter: f32,
-        gradient: f32,
-        [velocity]: [f32; 1],
-    ) -> (f32, [f32; 1]) {
+        &[momentum, rate]: &[R; 2],
+        parameter: R,
+        gradient: R,
+        [velocity]: [R; 1],
+    ) -> (R, [R; 1]) {
         let velocity = momentum * velocity - rate * gradient;
         let change = if self.nesterov { momentum * velocity - rate * gradient } else { velocity };
         (parameter + change, [velocity])

@@ -357,6 +357,9 @@ mod nested;
 mod numeric;
 pub mod optimizer;
 pub mod real;
+mod row;
+#[doc(hidden)]
+pub mod row_kernels;
 pub mod schedule;
 #[doc(hidden)]
 pub mod shape;
@@ -375,7 +378,8 @@ pub use inputs::Inputs;
 pub use kernels::{float::Float, scratch::Scratch};
 pub use nested::{NestedLoss, NestedOptimizer, NestedSchedule};
 pub use plugfit_macros::{formula, state, Choice, Config};
-pub use real::{Dual, Mask, Plain, Real};
+pub use real::{ClassId, Dual, Mask, Plain, Real};
+pub use row::{Pairs, Row};
 pub use tensor::{Element, Tensor, TensorMut};
 pub use walk::Prediction;
 
@@ -393,6 +397,6 @@ pub mod prelude {
             ElementwiseOptimizer, Entry, FormulaStep, Optimizer, OptimizerInfo, Parameter, Slot, Start, Step, Update,
         },
         schedule::{Schedule, When},
-        state, Choice, Config, Error, Host, Inputs, Real, Result, Tensor, TensorMut,
+        state, Choice, Config, Error, Host, Inputs, Real, Result, Row, Tensor, TensorMut,
     };
 }

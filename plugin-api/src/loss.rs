@@ -1,9 +1,13 @@
 //! The traits of losses, at three levels. Each level is more general than the one before it.
 
-use crate::{kernels::simd::plain, Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, TensorMut};
+use crate::{
+    formula::Formula, kernels::simd::plain, Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, Row,
+    TensorMut,
+};
 use serde::{Deserialize, Serialize};
 
 mod elementwise;
+pub(crate) mod recorded;
 mod rowwise;
 mod run;
 
@@ -127,7 +131,7 @@ pub trait ElementwiseLoss: Config + Send + Sync + 'static {
 /// `impl`. Listed under `metrics`, the loss is a metric.
 pub trait RowLoss: Config + Send + Sync + 'static {
     /// Computes the loss of a row.
-    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R;
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R;
 
     /// Computes the loss of a row, and writes its derivative with respect to each element of `y_pred`.
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32;
@@ -139,10 +143,10 @@ pub trait RowLoss: Config + Send + Sync + 'static {
         let (y_true_row, mut y_pred_row) = (constants(y_true), constants(y_pred));
         for (i, derivative) in gradient.iter_mut().enumerate() {
             y_pred_row[i].derivative = Plain(1.0);
-            *derivative = self.value(&y_true_row, &y_pred_row).derivative.0;
+            *derivative = self.value(Row::new(&y_true_row), Row::new(&y_pred_row)).derivative.0;
             y_pred_row[i].derivative = Plain(0.0);
         }
-        self.value(plain(y_true), plain(y_pred)).0
+        self.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0
     }
 
     /// Returns the axis along which rows lie. If it is `None`, the whole batch is one row and the loss is a scalar.
@@ -194,6 +198,14 @@ pub trait Loss: Config + Send + Sync + 'static {
     /// # Errors
     /// Returns an error if the inputs are invalid.
     fn call(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_>, host: &Host<'_>) -> Result<LossTotals>;
+
+    /// Returns the loss as a formula, for engines that compute it themselves: see [`Formula`].
+    ///
+    /// # Errors
+    /// Returns an error if the loss has no formula; the default does.
+    fn formula(&self) -> Result<Formula> {
+        Err(Error::unsupported("it has no formula: it is a function of whole arrays"))
+    }
 
     /// Does the same as [`call`](Self::call) in float64, if the loss declares [`LossInfo::float64`]. All inputs that
     /// aren't integers, and all outputs, are float64.

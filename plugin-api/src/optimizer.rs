@@ -6,6 +6,7 @@ use plugfit_abi::{
     abi_stable::std_types::{RSlice, RStr},
 };
 
+pub(crate) mod recorded;
 pub(crate) mod update;
 
 /// A parameter of a model, without its values.

@@ -21,9 +21,11 @@ macro_rules! with_constants {
 
 pub(crate) use with_constants;
 
+mod class_id;
 mod dual;
 mod single;
 
+pub use class_id::ClassId;
 pub use dual::Dual;
 
 /// The result of a comparison of two numbers of a formula. Masks are combined with `&`, `|` and `!`, and
@@ -157,6 +159,35 @@ pub trait Real:
         Self::select(positive, self, zero) + tail
     }
 
+    /// Returns the sum over a row, of which `self` is the sum on a CPU and the term in a recorded formula.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn row_sum(self) -> Self {
+        self
+    }
+    /// Returns the maximum over a row, as [`row_sum`](Self::row_sum).
+    #[doc(hidden)]
+    #[inline(always)]
+    fn row_max(self) -> Self {
+        self
+    }
+    /// Returns the number of elements of a row, which is `length` on a CPU.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn row_len(length: usize) -> Self {
+        <Self as Real>::from(length as f64)
+    }
+    /// Returns the element of a class.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn row_at(elements: &[Self], class: ClassId<Self>) -> Self {
+        elements.get(class.index()).copied().unwrap_or_else(|| <Self as Real>::from(f64::NAN))
+    }
+    /// Whether a mask holds, for a second way of computing the same number that is needed only at extreme magnitudes. A
+    /// recorded formula takes the common way, as if it held.
+    #[doc(hidden)]
+    fn is_common(mask: Self::Mask) -> bool;
+
     /// Returns 0 instead of a number that is subnormal in float32. Arithmetic on subnormal numbers is many times slower.
     #[inline(always)]
     fn flush_subnormal(self) -> Self {
@@ -196,6 +227,10 @@ macro_rules! float {
             #[inline(always)]
             fn le(self, other: Self) -> bool {
                 self.0 <= other.0
+            }
+            #[inline(always)]
+            fn is_common(mask: bool) -> bool {
+                mask
             }
             #[inline(always)]
             fn eq(self, other: Self) -> bool {

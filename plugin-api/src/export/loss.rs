@@ -2,14 +2,13 @@
 
 use super::{
     borrowed::{floats_mut, tensor, tensor_mut, with_inputs, MAX_INPUTS},
-    component::{
-        component, config, create, impl_component, instance_info, level, no_formula, release, Component, Create, Probe,
-    },
+    component::{component, config, create, impl_component, instance_info, level, release, Component, Create, Probe},
 };
 use crate::{
     catch_panics::catch_panics,
-    formula,
-    loss::{elementwise, rows_shape, rowwise, ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss},
+    loss::{
+        elementwise, recorded, rows_shape, rowwise, ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss,
+    },
     Element, Error, Float, Host, Inputs, Result, TensorMut,
 };
 use plugfit_abi::{
@@ -32,10 +31,7 @@ struct ByTensor<T>(T);
 struct ByRow<T>(T);
 struct ByElement<T>(T);
 
-impl_component!(ByTensor<T: Loss>, loss => loss.info(), formula {
-    let _ = loss;
-    no_formula("it is a function of whole arrays")
-});
+impl_component!(ByTensor<T: Loss>, loss => loss.info(), formula loss.formula().map(|formula| formula.0));
 
 impl<T: Loss> AnyLoss for ByTensor<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -53,10 +49,7 @@ impl_component!(ByRow<T: RowLoss>, loss => LossInfo {
     float64: true,
     labels: loss.labels(),
     ..loss.info().along(loss.axis())
-}, formula {
-    let _ = loss;
-    no_formula("it is a function of whole rows")
-});
+}, formula recorded::row_loss(loss));
 
 impl<T: RowLoss> AnyLoss for ByRow<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -74,7 +67,7 @@ impl_component!(ByElement<T: ElementwiseLoss>, loss => LossInfo {
     float64: true,
     labels: loss.labels(),
     ..loss.info().along(Some(loss.axis()))
-}, formula formula::elementwise_loss(loss));
+}, formula recorded::elementwise_loss(loss));
 
 impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {

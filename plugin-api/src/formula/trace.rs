@@ -81,6 +81,15 @@ pub(super) fn record(operation: &'static str, arguments: &[Reference], constant:
     })
 }
 
+/// Makes the current trace fail, if there is one.
+pub(super) fn refuse(why: &'static str) {
+    CURRENT.with_borrow_mut(|(_, trace)| {
+        if let Some(trace) = trace {
+            trace.fail(why);
+        }
+    });
+}
+
 /// Returns the value of a constant.
 pub(super) fn constant_of(reference: Reference) -> Option<f64> {
     CURRENT.with_borrow(|(number, trace)| match trace {
@@ -130,7 +139,7 @@ pub(super) fn trace(
             .collect();
         match trace.error {
             None => Ok((trace.nodes, indices)),
-            Some(error) => Err(Error::unsupported(format!("its formula can't be recorded: {error}"))),
+            Some(error) => Err(Error::unsupported(format!("it has no formula: {error}"))),
         }
     })
 }

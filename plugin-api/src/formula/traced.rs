@@ -1,7 +1,7 @@
 //! The number that records the operations of a formula.
 
 use super::trace::{constant_of, record, same, Reference};
-use crate::real::{with_constants, Mask, Real};
+use crate::real::{with_constants, ClassId, Mask, Real};
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// A number without a value. Each operation with it appends a node to the formula that this thread records.
@@ -161,6 +161,21 @@ impl Real for Traced {
     }
     fn eq(self, other: Self) -> TracedMask {
         self.compare("eq", other)
+    }
+    fn is_common(_: TracedMask) -> bool {
+        true
+    }
+    fn row_sum(self) -> Self {
+        self.unary("row_sum")
+    }
+    fn row_max(self) -> Self {
+        self.unary("row_max")
+    }
+    fn row_len(_: usize) -> Self {
+        node("row_len", &[], None)
+    }
+    fn row_at(elements: &[Self], class: ClassId<Self>) -> Self {
+        node("at", &[elements[0], class.number()], None)
     }
     fn select(mask: TracedMask, then: Self, otherwise: Self) -> Self {
         if then.is_zero() && otherwise.is_zero() {

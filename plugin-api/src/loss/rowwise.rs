@@ -9,7 +9,7 @@ use crate::{
         float::{Float, RowGradient},
         simd::Kernel,
     },
-    Host, Inputs, Result,
+    Host, Inputs, Result, Row,
 };
 
 /// Evaluates a row formula for a batch. A level-3 loss may use it.
@@ -74,7 +74,7 @@ impl<T: RowLoss, F: Float> Kernel for WholeRows<'_, '_, T, F> {
                     scale_row(gradient, upstream * batch.scale);
                     value
                 }
-                None => F::of(self.formula.value(F::numbers(y_true), F::numbers(y_pred))),
+                None => F::of(self.formula.value(Row::new(F::numbers(y_true)), Row::new(F::numbers(y_pred)))),
             };
             add(&mut totals, value, upstream);
             if let Some(values) = values.as_deref_mut() {

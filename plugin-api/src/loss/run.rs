@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::{
         loss::{elementwise, rowwise, ElementwiseLoss, LossInfo, RowLoss},
-        Real, Tensor, TensorMut,
+        Real, Row, Tensor, TensorMut,
     };
 
     /// The squared error at level 1.
@@ -190,9 +190,8 @@ mod tests {
 
     #[plugfit_macros::formula]
     impl RowLoss for RowOfSquares {
-        fn value<R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
-            let sum = y_true.iter().zip(y_pred).fold(R::from(0.0), |sum, (&t, &p)| sum + (p - t) * (p - t));
-            sum / y_pred.len() as f64
+        fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+            y_true.zip(y_pred).mean(|t, p| (p - t) * (p - t))
         }
         fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
             let n = y_pred.len() as f32;

@@ -5,17 +5,16 @@ use super::{
     Direction, MetricInfo,
 };
 use crate::{
-    formula,
     kernels::{
         arranged::{output_shape, Arranged},
         scratch::{Elements, Scratch},
         simd::plain,
     },
     labels::check_range,
-    loss::{elementwise, rowwise, ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
+    loss::{elementwise, recorded, rowwise, ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
     numeric::numeric,
     weights::{per_sample, Weights},
-    Element, Error, Host, Inputs, Plain, Result, Tensor,
+    Element, Host, Inputs, Plain, Result, Row, Tensor,
 };
 
 /// The values of an [`ElementwiseLoss`].
@@ -26,7 +25,7 @@ impl<T: ElementwiseLoss> Values<T> for ElementwiseLossValues {
         metric_info(loss.info().along(Some(loss.axis())))
     }
     fn formula(loss: &T) -> Result<String> {
-        formula::elementwise_loss(loss)
+        recorded::elementwise_loss(loss)
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(
@@ -50,8 +49,8 @@ impl<T: RowLoss> Values<T> for RowLossValues {
     fn info(loss: &T) -> MetricInfo {
         metric_info(loss.info().along(loss.axis()))
     }
-    fn formula(_: &T) -> Result<String> {
-        Err(Error::unsupported("it has no formula: it is a function of whole rows"))
+    fn formula(loss: &T) -> Result<String> {
+        recorded::row_loss(loss)
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(
@@ -59,7 +58,7 @@ impl<T: RowLoss> Values<T> for RowLossValues {
             loss.axis(),
             loss.labels(),
             |inputs, output| rowwise(loss, inputs, output, &Host::none()),
-            |y_true, y_pred| loss.value(plain(y_true), plain(y_pred)).0,
+            |y_true, y_pred| loss.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0,
         )
     }
 }

@@ -84,6 +84,10 @@ impl<F: Real> Real for Dual<F> {
         self.value.le(other.value)
     }
     #[inline(always)]
+    fn is_common(mask: F::Mask) -> bool {
+        F::is_common(mask)
+    }
+    #[inline(always)]
     fn eq(self, other: Self) -> F::Mask {
         self.value.eq(other.value)
     }

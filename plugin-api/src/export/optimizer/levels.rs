@@ -3,9 +3,9 @@
 use super::super::component::{impl_component, level, no_formula, Component, Probe};
 use crate::{
     catch_panics::guard,
-    formula,
     kernels::disjoint_slices::DisjointSlices,
     optimizer::{
+        recorded,
         update::{self, Job, MAX_SLOTS},
         ElementwiseOptimizer, Entry, FormulaStep, Optimizer, Parameter, Slot, Start, Step, Update,
     },
@@ -75,7 +75,7 @@ struct ByElement<T, const N: usize, const M: usize>(T);
 impl_component!(
     ByElement<T: ElementwiseOptimizer<N, M>, const N, const M>,
     optimizer => optimizer.info(),
-    formula formula::elementwise_optimizer(optimizer)
+    formula recorded::elementwise_optimizer(optimizer)
 );
 
 impl<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize> AnyOptimizer for ByElement<T, N, M> {

@@ -8,20 +8,20 @@ use plugfit_api::{Plain, loss::Targets, prelude::*};
 
 /// Label smoothing `y (1 - s) + s / classes`, as a factor and a summand.
 #[derive(Clone, Copy)]
-pub struct Smoothing {
-    factor: f64,
-    added: f64,
+pub struct Smoothing<R> {
+    factor: R,
+    added: R,
 }
 
-impl Smoothing {
+impl<R: Real> Smoothing<R> {
     #[inline(always)]
-    pub fn new(smoothing: f64, classes: usize) -> Self {
-        let added = if smoothing == 0.0 { 0.0 } else { smoothing / classes as f64 };
-        Smoothing { factor: 1.0 - smoothing, added }
+    pub fn new(smoothing: f64, classes: R) -> Self {
+        let added = if smoothing == 0.0 { R::from(0.0) } else { R::from(smoothing) / classes };
+        Smoothing { factor: R::from(1.0 - smoothing), added }
     }
 
     #[inline(always)]
-    pub fn apply<R: Real>(self, y_true: R) -> R {
+    pub fn apply(self, y_true: R) -> R {
         y_true * self.factor + self.added
     }
 }
@@ -51,8 +51,9 @@ pub struct CategoricalCrossentropy {
 
 #[formula]
 impl RowLoss for CategoricalCrossentropy {
-    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.count());
+        let (y_true, y_pred) = (y_true.elements(), y_pred.elements());
         if self.from_logits {
             let most = kernels::greatest!(y_pred, |x| x);
             let logarithm = kernels::sum!(y_pred, |x| (x - most).exp()).ln();
@@ -66,7 +67,7 @@ impl RowLoss for CategoricalCrossentropy {
     }
 
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+        let smoothing = Smoothing::new(self.label_smoothing, Plain(y_pred.len() as f32));
         if self.from_logits {
             let most = kernels::greatest!(y_pred, |x| Plain(x));
             let total = Plain(kernels::write_exponentials(y_pred, most.0, gradient));

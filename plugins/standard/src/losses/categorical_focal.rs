@@ -11,6 +11,7 @@ use super::{
 use plugfit_api::{
     Plain,
     config::{ConfigValue, ValueSpec},
+    formula::{Formula, refuse},
     loss::{LossTotals, Targets, rows_shape, rowwise},
     prelude::*,
     serde_json::Value,
@@ -98,7 +99,7 @@ struct Share<R> {
 
 /// The statistics of a row that its terms need: the sum of the probabilities, or those of the logits.
 #[derive(Clone, Copy)]
-struct Row<R> {
+struct Statistics<R> {
     total: R,
     logits: Logits<R>,
 }
@@ -160,13 +161,13 @@ impl CategoricalFocalCrossentropy {
 
     /// Computes the statistics of a row.
     #[inline(always)]
-    fn row<const LOGITS: bool, T: Copy, R: Real>(row: &[T], number: impl Fn(T) -> R + Copy) -> Row<R> {
+    fn row<const LOGITS: bool, T: Copy, R: Real>(row: &[T], number: impl Fn(T) -> R + Copy) -> Statistics<R> {
         let zero = R::from(0.0);
         if LOGITS {
-            Row { total: zero, logits: Logits::new(row, number) }
+            Statistics { total: zero, logits: Logits::new(row, number) }
         } else {
             let total = kernels::sum!(row, |p| number(p));
-            Row { total, logits: Logits { most: zero, others: zero, logarithm: zero } }
+            Statistics { total, logits: Logits { most: zero, others: zero, logarithm: zero } }
         }
     }
 
@@ -176,7 +177,7 @@ impl CategoricalFocalCrossentropy {
     /// respect to the shares. With logits, `d value / d x = derivative (1 - s) - s (sum(derivative) - derivative)`,
     /// with derivatives with respect to the logarithms of the shares.
     #[inline(always)]
-    fn term<const LOGITS: bool, R: Real>(&self, row: &Row<R>, weight: R, p: R) -> (R, R, R) {
+    fn term<const LOGITS: bool, R: Real>(&self, row: &Statistics<R>, weight: R, p: R) -> (R, R, R) {
         if LOGITS {
             let (term, derivative) = self.of_logit(row.logits.share(p));
             let derivative = weight * derivative;
@@ -190,13 +191,15 @@ impl CategoricalFocalCrossentropy {
     }
 
     #[inline(always)]
-    fn value_of<const LOGITS: bool, R: Real>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+    fn value_of<const LOGITS: bool, R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.count());
+        let (y_true, y_pred) = (y_true.elements(), y_pred.elements());
         let row = Self::row::<LOGITS, R, R>(y_pred, |p| p);
         if let Alpha::Same(alpha) = &self.alpha {
             let sum = kernels::sum!(y_true, y_pred, |t, p| self.term::<LOGITS, R>(&row, smoothing.apply(t), p).0);
             return sum * *alpha;
         }
+        refuse("alpha has a weight for each class");
         let mut sum = R::from(0.0);
         for (class, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
             sum = sum + self.term::<LOGITS, R>(&row, smoothing.apply(t), p).0 * self.alpha.get(class);
@@ -206,7 +209,7 @@ impl CategoricalFocalCrossentropy {
 
     #[inline(always)]
     fn gradient_of<const LOGITS: bool>(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let smoothing = Smoothing::new(self.label_smoothing, y_pred.len());
+        let smoothing = Smoothing::new(self.label_smoothing, Plain(y_pred.len() as f32));
         let row = Self::row::<LOGITS, f32, Plain<f32>>(y_pred, Plain);
         let zero = Plain(0.0);
         let (mut value, mut common) = ([zero; LANES], [zero; LANES]);
@@ -241,7 +244,7 @@ impl CategoricalFocalCrossentropy {
 
 #[formula]
 impl RowLoss for CategoricalFocalCrossentropy {
-    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
         if self.from_logits {
             self.value_of::<true, R>(y_true, y_pred)
         } else {
@@ -285,6 +288,10 @@ impl Loss for CategoricalFocalCrossentropy {
             }
         }
         Ok(shape)
+    }
+
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_rows(Some(self.axis), |y_true, y_pred| RowLoss::value(self, y_true, y_pred))
     }
 
     calls! { self, inputs, output, host => {
@@ -336,7 +343,7 @@ mod tests {
                     assert!(near(value, expected), "{gamma} {x} {right}: {value} {expected}");
                     assert!(near(gradient[right], derivative), "{gamma} {x} {right}: {gradient:?} {derivative}");
                     assert!(near(gradient[1 - right], -derivative), "{gamma} {x} {right}: {gradient:?} {derivative}");
-                    let plain = focal.value(&t.map(Plain), &[Plain(x), Plain(0.0)]).0;
+                    let plain = RowLoss::value(&focal, Row::new(&t.map(Plain)), Row::new(&[Plain(x), Plain(0.0)])).0;
                     assert!(near(plain, expected));
                 }
             }

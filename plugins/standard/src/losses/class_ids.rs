@@ -1,7 +1,7 @@
 //! Class ids, and losses of one class id and one row of predictions.
 
 use super::shared::{Layout, add, axis_of, element_count, run_parallel};
-use plugfit_api::{Float, loss::LossTotals, prelude::*};
+use plugfit_api::{ClassId, Float, loss::LossTotals, prelude::*};
 
 /// Class ids of any dtype.
 #[derive(Clone, Copy)]
@@ -74,25 +74,18 @@ pub fn check_ids<F: Float>(
 
 /// A loss of one class id and one row of predictions.
 pub trait ClassIdLoss: Sync {
-    /// Returns the value. `number` converts an element. `label` is `None` for an id out of range, which only a row of
-    /// weight 0 may have.
-    fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R;
-
+    /// Returns the value of a row.
+    fn value<R: Real>(&self, label: ClassId<R>, y_pred: Row<'_, R>) -> R;
     /// Returns the value and writes its derivative with respect to each element of `y_pred`.
-    fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32;
+    fn gradient(&self, label: usize, y_pred: &[f32], gradient: &mut [f32]) -> f32;
 
     /// The same as [`gradient`](Self::gradient) in float64.
-    fn gradient_f64(&self, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64;
+    fn gradient_f64(&self, label: usize, y_pred: &[f64], gradient: &mut [f64]) -> f64;
 }
 
 /// Selects the gradient function of a dtype.
 pub trait Derivatives: Float {
-    fn class_id_gradient(
-        formula: &impl ClassIdLoss,
-        label: Option<usize>,
-        y_pred: &[Self],
-        gradient: &mut [Self],
-    ) -> Self;
+    fn class_id_gradient(formula: &impl ClassIdLoss, label: usize, y_pred: &[Self], gradient: &mut [Self]) -> Self;
 }
 
 macro_rules! derivatives {
@@ -101,7 +94,7 @@ macro_rules! derivatives {
             #[inline(always)]
             fn class_id_gradient(
                 formula: &impl ClassIdLoss,
-                label: Option<usize>,
+                label: usize,
                 y_pred: &[$float],
                 gradient: &mut [$float],
             ) -> $float {
@@ -176,12 +169,14 @@ pub fn call<F: Derivatives>(
             let label = labels.get(row);
             let upstream = upstream.map_or(F::ONE, |upstream| upstream[row]);
             let counts = ignored != Some(label);
+            // Only a row that is ignored or has weight 0 may have an id that isn't a class.
+            let class = class(label, classes).filter(|_| counts);
             let value = match part.gradient.as_deref_mut() {
-                None if !counts => F::ZERO,
-                None => F::of(formula.value(class(label, classes), y_pred, F::number)),
+                None => class
+                    .map_or(F::ZERO, |class| F::of(formula.value(ClassId::new(class), Row::new(F::numbers(y_pred))))),
                 Some(gradient) => {
                     let derivatives = if scattered { &mut derivatives[..] } else { &mut gradient[at..at + classes] };
-                    let value = one_row(formula, class(label, classes), y_pred, derivatives, counts, upstream * scale);
+                    let value = one_row(formula, class, y_pred, derivatives, upstream * scale);
                     if scattered {
                         scatter(&copies[1], inner, &mut gradient[at..]);
                     }
@@ -208,13 +203,12 @@ fn one_row<F: Derivatives>(
     label: Option<usize>,
     y_pred: &[F],
     derivatives: &mut [F],
-    counts: bool,
     factor: F,
 ) -> F {
-    if !counts {
+    let Some(label) = label else {
         derivatives.fill(F::ZERO);
         return F::ZERO;
-    }
+    };
     let value = F::class_id_gradient(formula, label, y_pred, derivatives);
     if factor == F::ZERO {
         derivatives.fill(F::ZERO);

@@ -18,8 +18,8 @@ fn divergence<R: Real>(y_true: R, y_pred: R) -> R {
 
 #[formula]
 impl RowLoss for KLDivergence {
-    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
-        kernels::sum!(y_true, y_pred, |t, p| divergence(t, p))
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        kernels::sum!(y_true.elements(), y_pred.elements(), |t, p| divergence(t, p))
     }
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         for ((derivative, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {

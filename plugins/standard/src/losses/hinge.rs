@@ -102,7 +102,8 @@ pub struct CategoricalHinge;
 
 #[formula]
 impl RowLoss for CategoricalHinge {
-    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let (y_true, y_pred) = (y_true.elements(), y_pred.elements());
         let right = kernels::sum!(y_true, y_pred, |t, p| t * p);
         let wrong = kernels::greatest!(y_true, y_pred, |t, p| (R::from(1.0) - t) * p);
         (wrong - right + 1.0).max(R::from(0.0))

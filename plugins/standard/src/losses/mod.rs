@@ -37,7 +37,6 @@ mod ctc;
 mod divergence;
 mod examples;
 mod hinge;
-mod kernels;
 mod overlap;
 mod overlap_sums;
 mod regression;
@@ -59,7 +58,7 @@ pub use regression::{
 pub use similarity::CosineSimilarity;
 pub use sparse::{CategoricalGeneralizedCrossEntropy, SparseCategoricalCrossentropy};
 
-use plugfit_api::Real;
+use plugfit_api::{Real, row_kernels as kernels};
 
 /// Keras's `epsilon()`, which keeps logarithms and quotients finite.
 const EPSILON: f64 = 1e-7;

@@ -177,12 +177,12 @@ pub mod tests {
         let value = loss.gradient(y_true, y_pred, &mut gradient);
         let t = y_true.map(|t| Plain(f64::from(t)));
         let p = y_pred.map(|p| Plain(f64::from(p)));
-        assert!((loss.value(&t, &p).0 - f64::from(value)).abs() < 1e-6);
+        assert!((loss.value(Row::new(&t), Row::new(&p)).0 - f64::from(value)).abs() < 1e-6);
         for i in 0..3 {
             let at = |h: f64| {
                 let mut moved = p;
                 moved[i].0 += h;
-                loss.value(&t, &moved).0
+                loss.value(Row::new(&t), Row::new(&moved)).0
             };
             let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
             assert!((difference - f64::from(gradient[i])).abs() < 1e-5, "{i}: {difference} {}", gradient[i]);

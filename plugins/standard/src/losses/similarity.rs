@@ -24,10 +24,10 @@ const LARGE: f64 = 1e30;
 /// Returns the factor by which a vector is divided before its length is computed, and the inverse length of the scaled
 /// vector. The factor is 1, except for very long vectors, whose squares overflow.
 #[inline(always)]
-fn scale_and_inverse<T: Copy, R: Real<Mask = bool>>(vector: &[T], number: impl Fn(T) -> R + Copy) -> (R, R) {
+fn scale_and_inverse<T: Copy, R: Real>(vector: &[T], number: impl Fn(T) -> R + Copy) -> (R, R) {
     let one = R::from(1.0);
     let squares = kernels::sum!(vector, |x| number(x) * number(x));
-    if squares.le(R::from(LARGE)) {
+    if R::is_common(squares.le(R::from(LARGE))) {
         return (one, inverse_length(squares));
     }
     let most = kernels::greatest!(vector, |x| number(x).abs());
@@ -36,10 +36,11 @@ fn scale_and_inverse<T: Copy, R: Real<Mask = bool>>(vector: &[T], number: impl F
 
 #[formula]
 impl RowLoss for CosineSimilarity {
-    fn value<R: Real<Mask = bool>>(&self, y_true: &[R], y_pred: &[R]) -> R {
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let (y_true, y_pred) = (y_true.elements(), y_pred.elements());
         let (true_scale, true_inverse) = scale_and_inverse(y_true, |t| t);
         let (pred_scale, pred_inverse) = scale_and_inverse(y_pred, |p| p);
-        let dot = match true_scale.eq(R::from(1.0)) && pred_scale.eq(R::from(1.0)) {
+        let dot = match R::is_common(true_scale.eq(R::from(1.0)) & pred_scale.eq(R::from(1.0))) {
             true => kernels::sum!(y_true, y_pred, |t, p| t * p),
             false => kernels::sum!(y_true, y_pred, |t, p| (t / true_scale) * (p / pred_scale)),
         };
@@ -102,7 +103,7 @@ mod tests {
                 let mut gradient = [f32::NAN; 3];
                 let value = COSINE.gradient(&t, &p, &mut gradient);
                 assert!((value + cosine).abs() < 1e-6, "{true_size} {pred_size}: {value}");
-                assert_eq!(COSINE.value(&t.map(Plain), &p.map(Plain)).0, value);
+                assert_eq!(COSINE.value(Row::new(&t.map(Plain)), Row::new(&p.map(Plain))).0, value);
                 for (derivative, (t, p)) in gradient.iter().zip([(0.6, 1.0 / 3.0), (0.8, 2.0 / 3.0), (0.0, -2.0 / 3.0)])
                 {
                     let expected = f64::from(p * cosine - t) / (3.0 * f64::from(pred_size));
@@ -112,7 +113,9 @@ mod tests {
             }
         }
         let exact = [3e200, 4e200, 0.0].map(Plain);
-        assert!((COSINE.value(&exact, &[1.0, 2.0, -2.0].map(Plain)).0 + f64::from(cosine)).abs() < 1e-6);
+        assert!(
+            (COSINE.value(Row::new(&exact), Row::new(&[1.0, 2.0, -2.0].map(Plain))).0 + f64::from(cosine)).abs() < 1e-6
+        );
         let mut gradient = [0.0; 3];
         assert!(COSINE.gradient(&[f32::NAN, 1.0, 1.0], &p, &mut gradient).is_nan());
     }

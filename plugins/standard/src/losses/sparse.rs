@@ -6,7 +6,8 @@ use super::{
     kernels,
 };
 use plugfit_api::{
-    Plain,
+    ClassId, Plain,
+    formula::Formula,
     loss::{LossTotals, Targets},
     prelude::*,
 };
@@ -27,20 +28,17 @@ pub struct SparseCategoricalCrossentropy {
 
 #[formula]
 impl ClassIdLoss for SparseCategoricalCrossentropy {
-    fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R {
-        let Some(label) = label else { return R::from(0.0) };
+    fn value<R: Real>(&self, label: ClassId<R>, y_pred: Row<'_, R>) -> R {
+        let own = y_pred.at(label);
+        let y_pred = y_pred.elements();
         if self.from_logits {
-            let most = kernels::greatest!(y_pred, |x| number(x));
-            return kernels::sum!(y_pred, |x| (number(x) - most).exp()).ln() - (number(y_pred[label]) - most);
+            let most = kernels::greatest!(y_pred, |x| x);
+            return kernels::sum!(y_pred, |x| (x - most).exp()).ln() - (own - most);
         }
-        -(number(y_pred[label]) / kernels::sum!(y_pred, |p| number(p))).clamp(EPSILON, UPPER).ln()
+        -(own / kernels::sum!(y_pred, |p| p)).clamp(EPSILON, UPPER).ln()
     }
 
-    fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let Some(label) = label else {
-            gradient.fill(0.0);
-            return 0.0;
-        };
+    fn gradient(&self, label: usize, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         if self.from_logits {
             let most = kernels::greatest!(y_pred, |x| Plain(x)).0;
             let total = kernels::write_exponentials(y_pred, most, gradient);
@@ -58,9 +56,7 @@ impl ClassIdLoss for SparseCategoricalCrossentropy {
         -inside.ln().0
     }
 
-    fn gradient_f64(&self, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
-        gradient.fill(0.0);
-        let Some(label) = label else { return 0.0 };
+    fn gradient_f64(&self, label: usize, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
         if self.from_logits {
             let most = kernels::greatest!(y_pred, |x| Plain(x)).0;
             gradient.iter_mut().zip(y_pred).for_each(|(derivative, x)| *derivative = (x - most).exp());
@@ -94,6 +90,13 @@ impl Loss for SparseCategoricalCrossentropy {
         Rows::new(inputs, self.axis).map(|(_, shape)| shape)
     }
 
+    fn formula(&self) -> Result<Formula> {
+        if self.ignore_class.is_some() {
+            return Err(Error::unsupported("it has no formula with ignore_class, which marks values as invalid"));
+        }
+        Formula::of_class_ids(self.axis, |label, y_pred| self.value(label, y_pred))
+    }
+
     calls! { self, inputs, output, host => call(self, self.axis, self.ignore_class, inputs, output, host) }
 }
 
@@ -116,24 +119,21 @@ impl CategoricalGeneralizedCrossEntropy {
 
 #[formula]
 impl ClassIdLoss for CategoricalGeneralizedCrossEntropy {
-    fn value<T: Copy, R: Real>(&self, label: Option<usize>, y_pred: &[T], number: impl Fn(T) -> R + Copy) -> R {
-        self.of_probability(label.map_or(R::from(0.0), |label| number(y_pred[label])))
+    fn value<R: Real>(&self, label: ClassId<R>, y_pred: Row<'_, R>) -> R {
+        self.of_probability(y_pred.at(label))
     }
 
-    fn gradient(&self, label: Option<usize>, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
+    fn gradient(&self, label: usize, y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         gradient.fill(0.0);
-        let Some(label) = label else { return (1.0 / self.q) as f32 };
         let p = Plain(y_pred[label]);
         gradient[label] = -p.powf(self.q - 1.0).0;
         self.of_probability(p).0
     }
 
-    fn gradient_f64(&self, label: Option<usize>, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+    fn gradient_f64(&self, label: usize, y_pred: &[f64], gradient: &mut [f64]) -> f64 {
         gradient.fill(0.0);
-        if let Some(label) = label {
-            gradient[label] = -y_pred[label].powf(self.q - 1.0);
-        }
-        self.value(label, y_pred, Plain).0
+        gradient[label] = -y_pred[label].powf(self.q - 1.0);
+        self.of_probability(Plain(y_pred[label])).0
     }
 }
 
@@ -148,6 +148,10 @@ impl Loss for CategoricalGeneralizedCrossEntropy {
 
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         Rows::new(inputs, -1).map(|(_, shape)| shape)
+    }
+
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_class_ids(-1, |label, y_pred| self.value(label, y_pred))
     }
 
     calls! { self, inputs, output, host => call(self, -1, None, inputs, output, host) }

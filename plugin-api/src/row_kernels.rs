@@ -1,9 +1,9 @@
 //! Sums and maxima over a row in 16 lanes, with bitwise equal results for every instruction set.
 //!
-//! These are macros because a closure isn't inlined into the loops that the API compiles for each instruction set; it
-//! would use the baseline instructions.
+//! [`Row`](crate::Row) has the same functions with closures. These are macros because a long closure isn't inlined into
+//! the loops that the API compiles for each instruction set; it would use the baseline instructions.
 
-use plugfit_api::{Plain, Real};
+use crate::{Plain, Real};
 
 /// The number of float32 values in the widest vector registers.
 pub const LANES: usize = 16;
@@ -13,21 +13,23 @@ pub const BLOCK: usize = 64;
 /// Runs a block of code for up to [`BLOCK`] elements of two rows at a time: `at` is the index of the first, `used`
 /// their number. The slices are padded to a multiple of [`LANES`] with copies of their first element, so that no
 /// element is computed by scalar code.
-macro_rules! for_each_block {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __for_each_block {
     ($first:expr, $second:expr, |$at:ident, $a:ident, $b:ident, $used:ident| $body:block) => {{
         let n = $first.len().min($second.len());
         let (first, second) = (&$first[..n], &$second[..n]);
         let mut next = 0;
         while next < n {
             let $at = next;
-            let $used = $crate::losses::kernels::BLOCK.min(n - $at);
-            let whole = $used.next_multiple_of($crate::losses::kernels::LANES);
+            let $used = $crate::row_kernels::BLOCK.min(n - $at);
+            let whole = $used.next_multiple_of($crate::row_kernels::LANES);
             let (padded_a, padded_b);
             let ($a, $b) = if $used == whole {
                 (&first[$at..$at + whole], &second[$at..$at + whole])
             } else {
-                padded_a = $crate::losses::kernels::padded(&first[$at..]);
-                padded_b = $crate::losses::kernels::padded(&second[$at..]);
+                padded_a = $crate::row_kernels::padded(&first[$at..]);
+                padded_b = $crate::row_kernels::padded(&second[$at..]);
                 (&padded_a[..whole], &padded_b[..whole])
             };
             $body
@@ -37,47 +39,51 @@ macro_rules! for_each_block {
 }
 
 /// Computes the sum of a term over two rows.
-macro_rules! sum {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __row_sum {
     ($first:expr, $second:expr, |$x:ident, $y:ident| $term:expr) => {{
-        let zero = plugfit_api::Real::from(0.0);
-        let mut lanes = [zero; $crate::losses::kernels::LANES];
-        let mut terms = [zero; $crate::losses::kernels::BLOCK];
-        $crate::losses::kernels::for_each_block!($first, $second, |_at, a, b, used| {
+        let zero = $crate::Real::from(0.0);
+        let mut lanes = [zero; $crate::row_kernels::LANES];
+        let mut terms = [zero; $crate::row_kernels::BLOCK];
+        $crate::__for_each_block!($first, $second, |_at, a, b, used| {
             let (terms, b) = (&mut terms[..a.len()], &b[..a.len()]);
             for k in 0..a.len() {
                 let ($x, $y) = (a[k], b[k]);
                 terms[k] = $term;
             }
-            $crate::losses::kernels::add(&mut lanes, terms, used);
+            $crate::row_kernels::add(&mut lanes, terms, used);
         });
-        $crate::losses::kernels::total(lanes)
+        $crate::row_kernels::total(lanes)
     }};
     ($row:expr, |$x:ident| $term:expr) => {
-        $crate::losses::kernels::sum!($row, $row, |$x, _y| $term)
+        $crate::__row_sum!($row, $row, |$x, _y| $term)
     };
 }
 
 /// Computes the greatest term over two rows: NaN if any term is NaN, minus infinity for empty rows.
-macro_rules! greatest {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __row_greatest {
     ($first:expr, $second:expr, |$x:ident, $y:ident| $term:expr) => {{
-        let least = plugfit_api::Real::from(f64::NEG_INFINITY);
-        let mut lanes = [least; $crate::losses::kernels::LANES];
-        let mut terms = [least; $crate::losses::kernels::BLOCK];
-        $crate::losses::kernels::for_each_block!($first, $second, |_at, a, b, _used| {
+        let least = $crate::Real::from(f64::NEG_INFINITY);
+        let mut lanes = [least; $crate::row_kernels::LANES];
+        let mut terms = [least; $crate::row_kernels::BLOCK];
+        $crate::__for_each_block!($first, $second, |_at, a, b, _used| {
             let (terms, b) = (&mut terms[..a.len()], &b[..a.len()]);
             for k in 0..a.len() {
                 let ($x, $y) = (a[k], b[k]);
                 terms[k] = $term;
             }
-            $crate::losses::kernels::lane_max(&mut lanes, terms);
+            $crate::row_kernels::lane_max(&mut lanes, terms);
         });
-        $crate::losses::kernels::max_lane(lanes)
+        $crate::row_kernels::max_lane(lanes)
     }};
     ($row:expr, |$x:ident| $term:expr) => {
-        $crate::losses::kernels::greatest!($row, $row, |$x, _y| $term)
+        $crate::__row_greatest!($row, $row, |$x, _y| $term)
     };
 }
-pub(super) use {for_each_block, greatest, sum};
+pub use {__for_each_block as for_each_block, __row_greatest as greatest, __row_sum as sum};
 
 /// Returns a row shorter than a block, padded with its first element.
 #[inline(always)]
@@ -105,7 +111,9 @@ pub fn total<R: Real>(lanes: [R; LANES]) -> R {
     for k in 0..8 {
         eight[k] = lanes[k] + lanes[k + 8];
     }
-    ((eight[0] + eight[4]) + (eight[2] + eight[6])) + ((eight[1] + eight[5]) + (eight[3] + eight[7]))
+    let sum = ((eight[0] + eight[4]) + (eight[2] + eight[6])) + ((eight[1] + eight[5]) + (eight[3] + eight[7]));
+    // In a recorded formula, the row is one element that stands for all, and `sum` is its term.
+    sum.row_sum()
 }
 
 /// Takes the maximum of each lane and the numbers.
@@ -125,7 +133,8 @@ pub fn max_lane<R: Real>(lanes: [R; LANES]) -> R {
     for k in 0..8 {
         eight[k] = lanes[k].max(lanes[k + 8]);
     }
-    (eight[0].max(eight[4])).max(eight[2].max(eight[6])).max((eight[1].max(eight[5])).max(eight[3].max(eight[7])))
+    let most = (eight[0].max(eight[4])).max(eight[2].max(eight[6]));
+    most.max((eight[1].max(eight[5])).max(eight[3].max(eight[7]))).row_max()
 }
 
 /// Writes `exp(x - shift)` for each number of a row and returns the sum.

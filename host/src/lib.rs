@@ -23,6 +23,7 @@ pub mod compile;
 pub mod component;
 #[cfg(feature = "data")]
 pub mod data;
+pub mod formula;
 pub mod identifier;
 #[cfg(feature = "network")]
 pub mod network;

@@ -1,0 +1,153 @@
+//! The inputs and outputs that the formula of each kind of components has.
+
+use super::node::Level;
+use super::{Formula, ReadError};
+
+/// The kind of component that a formula describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A loss.
+    Loss,
+    /// A metric that is the mean of a value.
+    Metric,
+    /// An optimizer that updates each element by itself.
+    Optimizer,
+    /// A learning-rate schedule.
+    Schedule,
+}
+
+impl Formula {
+    /// Checks that the formula has the inputs and outputs of a kind of components.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::Unknown`] for an input that this program doesn't know, and [`ReadError::Invalid`] if an
+    /// input or output is missing or has the wrong level.
+    pub fn check_role(&self, role: Role) -> Result<(), ReadError> {
+        match role {
+            Role::Loss | Role::Metric => self.check_loss(),
+            Role::Optimizer => self.check_optimizer(),
+            Role::Schedule => self.check_schedule(),
+        }
+    }
+
+    fn check_loss(&self) -> Result<(), ReadError> {
+        for input in &self.inputs {
+            match (input.name.as_str(), input.level) {
+                ("y_true", Level::Row | Level::Element) | ("y_pred", Level::Element) => {}
+                ("y_true" | "y_pred", level) => return Err(wrong_level("input", &input.name, level)),
+                _ => return Err(unknown_input(&input.name)),
+            }
+        }
+        self.require_output("value")
+    }
+
+    fn check_optimizer(&self) -> Result<(), ReadError> {
+        for input in &self.inputs {
+            match (input.name.as_str(), input.level) {
+                ("learning_rate" | "number", Level::Scalar) | ("parameter" | "gradient", Level::Element) => {}
+                ("learning_rate" | "number" | "parameter" | "gradient", level) => {
+                    return Err(wrong_level("input", &input.name, level));
+                }
+                (name, level) => match name.strip_prefix("slot.") {
+                    Some(slot) if self.slots.iter().any(|found| found.name == slot) => {
+                        if level == Level::Row {
+                            return Err(wrong_level("input", name, level));
+                        }
+                    }
+                    _ => return Err(unknown_input(name)),
+                },
+            }
+        }
+        self.check_no_rows()?;
+        self.require_output("parameter")?;
+        for slot in &self.slots {
+            let name = format!("slot.{}", slot.name);
+            let Some(input) = self.input(&name) else {
+                return Err(ReadError::Invalid(format!("the slot {:?} is no input", slot.name)));
+            };
+            self.require_output(&name)?;
+            let level = self.output(&name).map(|node| self.nodes[node].level);
+            if let Some(level) = level.filter(|&level| level > self.inputs[input].level) {
+                return Err(wrong_level("output", &name, level));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_schedule(&self) -> Result<(), ReadError> {
+        for input in &self.inputs {
+            match (input.name.as_str(), input.level) {
+                ("step", Level::Scalar) => {}
+                ("step", level) => return Err(wrong_level("input", "step", level)),
+                _ => return Err(unknown_input(&input.name)),
+            }
+        }
+        self.require_output("learning_rate")?;
+        match self.nodes.iter().any(|node| node.level > Level::Scalar) {
+            true => Err(ReadError::Invalid("the formula of a schedule has rows".into())),
+            false => Ok(()),
+        }
+    }
+
+    fn check_no_rows(&self) -> Result<(), ReadError> {
+        use super::Operation::{At, Index, Reduce, RowLength};
+        match self.nodes.iter().any(|node| matches!(node.operation, At(..) | Index | Reduce(..) | RowLength)) {
+            true => Err(ReadError::Invalid("the formula of an optimizer has rows".into())),
+            false => Ok(()),
+        }
+    }
+
+    fn require_output(&self, name: &str) -> Result<(), ReadError> {
+        match self.output(name) {
+            Some(_) => Ok(()),
+            None => Err(ReadError::Invalid(format!("the formula has no output {name:?}"))),
+        }
+    }
+}
+
+fn unknown_input(name: &str) -> ReadError {
+    ReadError::Unknown(format!("this program doesn't know the input {name:?}"))
+}
+
+fn wrong_level(what: &str, name: &str, level: Level) -> ReadError {
+    ReadError::Invalid(format!("the {what} {name:?} has the level {}", level.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(role: Role, document: &str) -> Result<(), ReadError> {
+        Formula::read(&format!(r#"{{"version": 1, {document}}}"#)).unwrap().check_role(role)
+    }
+
+    #[test]
+    fn each_kind_has_its_inputs_and_outputs() {
+        let loss = r#""inputs": [["y_true", "row"], ["y_pred", "element"]], "nodes": [["at", 1, 0]], "outputs": [["value", 2]]"#;
+        let optimizer = r#""inputs": [["parameter", "element"], ["slot.m", "element"]], "nodes": [],
+            "outputs": [["parameter", 0], ["slot.m", 1]], "slots": [["m", "0000000000000000"]]"#;
+        let schedule = r#""inputs": [["step", "scalar"]], "nodes": [], "outputs": [["learning_rate", 0]]"#;
+        check(Role::Loss, loss).unwrap();
+        check(Role::Metric, loss).unwrap();
+        check(Role::Optimizer, optimizer).unwrap();
+        check(Role::Schedule, schedule).unwrap();
+        for (role, document) in [(Role::Schedule, loss), (Role::Loss, optimizer), (Role::Optimizer, schedule)] {
+            assert!(matches!(check(role, document), Err(ReadError::Unknown(_))));
+        }
+        for (role, document) in [
+            (Role::Loss, loss.replace("value", "loss")),
+            (Role::Loss, r#""inputs": [["y_true", "scalar"]], "nodes": [], "outputs": [["value", 0]]"#.to_owned()),
+            (Role::Optimizer, optimizer.replace(r#", ["slot.m", 1]"#, "")),
+            (
+                Role::Optimizer,
+                optimizer
+                    .replace(r#"["slot.m", "element"]"#, r#"["slot.m", "scalar"]"#)
+                    .replace(r#"["slot.m", 1]"#, r#"["slot.m", 0]"#),
+            ),
+            (Role::Optimizer, optimizer.replace(r#""nodes": []"#, r#""nodes": [["row_sum", 0]]"#)),
+            (Role::Schedule, schedule.replace("scalar", "row")),
+        ] {
+            assert!(matches!(check(role, &document), Err(ReadError::Invalid(_))), "{document}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use super::combine::{Combiner, check_weight};
 use super::keys::Keys;
 use super::loss::LossMean;
 use super::values::Output;
+use crate::formula::Formula;
 use crate::plugin::{self, Kind, MetricState};
 use crate::{Error, Result};
 
@@ -104,6 +105,17 @@ impl Metric {
     /// Returns the direction in which the metric is better.
     pub fn direction(&self) -> Direction {
         self.info().direction
+    }
+
+    /// Returns the formula, or the reason why there is none. That of the mean of a loss's values is that of the loss.
+    ///
+    /// # Errors
+    /// Returns an error if the plug-in fails or its formula is invalid.
+    pub fn formula(&self) -> Result<std::result::Result<Formula, String>> {
+        match &self.source {
+            Source::Metric { metric, .. } => metric.formula(),
+            Source::Loss(mean) => mean.loss.formula(),
+        }
     }
 
     /// Returns the complete configuration.

@@ -9,6 +9,7 @@ use super::groups::Group;
 use super::keys::Keys;
 use super::optimizer_keys::{clip, weight_decay};
 use super::rate::Rate;
+use crate::formula::Formula;
 use crate::plugin::{self, Clip, Entry, Kind, Resolve, Slot, SlotValues};
 use crate::{Error, Result};
 
@@ -218,6 +219,15 @@ impl Optimizer {
         groups.iter().try_for_each(Group::check)?;
         self.groups = groups;
         Ok(())
+    }
+
+    /// Returns the formula, or the reason why there is none. What the host does isn't part of it: clipping, weight
+    /// decay and averages.
+    ///
+    /// # Errors
+    /// Returns an error if the plug-in fails or its formula is invalid.
+    pub fn formula(&self) -> Result<std::result::Result<Formula, String>> {
+        self.optimizer.formula()
     }
 
     /// Returns the configuration with all keys.

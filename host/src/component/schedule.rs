@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::Keys;
 use crate::Result;
+use crate::formula::Formula;
 use crate::plugin::{self, Kind};
 
 /// A learning-rate schedule.
@@ -46,6 +47,14 @@ impl Schedule {
     /// Returns an error if the plug-in fails or returns an invalid learning rate.
     pub fn learning_rate(&self, when: &When) -> Result<f64> {
         self.schedule.learning_rate(when)
+    }
+
+    /// Returns the formula, or the reason why there is none.
+    ///
+    /// # Errors
+    /// Returns an error if the plug-in fails or its formula is invalid.
+    pub fn formula(&self) -> Result<std::result::Result<Formula, String>> {
+        self.schedule.formula()
     }
 
     /// Returns the complete configuration.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use plugfit_abi::abi_stable::StableAbi;
 use plugfit_abi::abi_stable::std_types::{RResult, RStr, RString};
-use plugfit_abi::{self as abi, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
-use plugfit_api::instance::{self, Instance};
+use plugfit_abi::{self as abi, FormulaV1, Handle, Interface, LossV1, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_api::instance::{self, DescribeFn, Instance};
 use plugfit_api::manifest::not_shown;
 use serde_json::{Map, Value};
 
@@ -14,25 +14,36 @@ use super::isolate::{self, Isolated};
 use super::shown_text::utf8;
 use super::sync::lock_ignoring_poison;
 use super::{HostCallbacks, Kind, bounds};
+use crate::formula::Role;
 use crate::text::printable_line;
 use crate::{Error, Result};
 
 /// The table of a kind of components.
 pub trait Table: instance::Table + StableAbi + Sync {
     const KIND: Kind;
+    const ROLE: Role;
+
+    /// Returns the function that gives the formula of a component of this kind.
+    fn formula(formulas: &FormulaV1) -> DescribeFn;
 }
 
-impl Table for LossV1 {
-    const KIND: Kind = Kind::Loss;
+macro_rules! table {
+    ($($kind:ident $table:ident $formula:ident;)*) => {$(
+        impl Table for $table {
+            const KIND: Kind = Kind::$kind;
+            const ROLE: Role = Role::$kind;
+
+            fn formula(formulas: &FormulaV1) -> DescribeFn {
+                formulas.$formula
+            }
+        }
+    )*};
 }
-impl Table for MetricV1 {
-    const KIND: Kind = Kind::Metric;
-}
-impl Table for OptimizerV1 {
-    const KIND: Kind = Kind::Optimizer;
-}
-impl Table for ScheduleV1 {
-    const KIND: Kind = Kind::Schedule;
+table! {
+    Loss LossV1 loss;
+    Metric MetricV1 metric;
+    Optimizer OptimizerV1 optimizer;
+    Schedule ScheduleV1 schedule;
 }
 
 /// A component: its table, its handle, and its name in errors.
@@ -40,6 +51,8 @@ pub struct ComponentHandle<T: Table> {
     pub table: &'static T,
     pub interface: &'static Interface,
     pub handle: Handle,
+    /// The table of formulas of its plug-in, if the plug-in offers one.
+    pub formula: Option<&'static FormulaV1>,
     /// Passed to every call.
     pub host: abi::Host,
     pub name: String,
@@ -79,6 +92,7 @@ impl<T: Table> ComponentHandle<T> {
             table: interface.table,
             interface: interface.interface,
             handle: Handle { pointer: std::ptr::null_mut() },
+            formula: None,
             host: callbacks.host(),
             name: name.to_owned(),
             plugin: name.to_owned(),
@@ -93,6 +107,12 @@ impl<T: Table> ComponentHandle<T> {
     pub fn of_plugin(mut self, label: &str, package: &str, gives_host_kinds: bool) -> Self {
         (self.plugin, self.package) = (label.to_owned(), package.to_owned());
         self.gives_host_kinds = gives_host_kinds;
+        self
+    }
+
+    /// Sets the table of formulas, which is one of the plug-in's.
+    pub fn with_formula(mut self, formula: Option<&'static FormulaV1>) -> Self {
+        self.formula = formula;
         self
     }
 
@@ -155,7 +175,7 @@ impl<T: Table> ComponentHandle<T> {
         serde_json::from_value(info).map_err(|error| self.unreadable("instance_info", &error))
     }
 
-    fn json<I: serde::de::DeserializeOwned>(&self, what: &str, read: instance::DescribeFn) -> Result<I> {
+    fn json<I: serde::de::DeserializeOwned>(&self, what: &str, read: DescribeFn) -> Result<I> {
         // SAFETY: the handle belongs to this table.
         let text = self.checked(unsafe { read(self.handle) })?;
         let text = self.text(&text, bounds::MAX_JSON_LENGTH, what)?;
@@ -244,6 +264,14 @@ macro_rules! component_type {
             /// Returns an error if the plug-in fails.
             pub fn config(&self) -> $crate::Result<serde_json::Map<String, serde_json::Value>> {
                 self.component().config()
+            }
+
+            #[doc = concat!("Returns the ", $kind, "'s formula, or the reason why it has none.")]
+            ///
+            /// # Errors
+            /// Returns an error if the plug-in fails or its formula is invalid.
+            pub fn formula(&self) -> $crate::Result<std::result::Result<$crate::formula::Formula, String>> {
+                self.component().formula()
             }
         }
 

@@ -71,7 +71,7 @@ impl<T: Table> ComponentHandle<T> {
     }
 
     /// Decodes a text of an error, whose bytes may not be UTF-8. A plug-in's text is cut to what is shown.
-    fn lossy<'t>(&self, text: &'t RString) -> Cow<'t, str> {
+    pub(super) fn lossy<'t>(&self, text: &'t RString) -> Cow<'t, str> {
         let bytes = text.as_bytes();
         String::from_utf8_lossy(if self.is_own { bytes } else { shown_part(bytes) })
     }

@@ -2,7 +2,7 @@
 
 use plugfit_abi::abi_stable::StableAbi;
 use plugfit_abi::abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
-use plugfit_abi::{Interface, LOSS_V2, LossV1, LossV2, MetricV1, OptimizerV1, Root, ScheduleV1};
+use plugfit_abi::{FORMULA_V1, FormulaV1, Interface, LOSS_V2, LossV1, LossV2, MetricV1, OptimizerV1, Root, ScheduleV1};
 
 use super::{Kind, Manifest};
 
@@ -39,6 +39,8 @@ pub struct Interfaces {
     pub metric: Offered<MetricV1>,
     pub optimizer: Offered<OptimizerV1>,
     pub schedule: Offered<ScheduleV1>,
+    /// The formulas of its components. A plug-in that was built before this interface existed doesn't offer it.
+    pub formula: Option<&'static FormulaV1>,
 }
 
 impl Interfaces {
@@ -50,6 +52,7 @@ impl Interfaces {
             metric: check_offered(root, Kind::Metric, manifest),
             optimizer: check_offered(root, Kind::Optimizer, manifest),
             schedule: check_offered(root, Kind::Schedule, manifest),
+            formula: interface(root, FORMULA_V1).ok().map(|checked| checked.table),
         }
     }
 

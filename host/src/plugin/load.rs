@@ -268,7 +268,7 @@ impl Plugin {
         config: &Map<String, Value>,
         callbacks: &Arc<HostCallbacks>,
     ) -> Result<Resolved> {
-        let Interfaces { loss, float64, metric, optimizer, schedule } = &self.interfaces;
+        let Interfaces { loss, float64, metric, optimizer, schedule, formula: _ } = &self.interfaces;
         Ok(match kind {
             Kind::Loss => Resolved::Loss(Loss::new(self.create_handle(loss, component, config, callbacks)?, *float64)?),
             Kind::Metric => Resolved::Metric(Metric::new(self.create_handle(metric, component, config, callbacks)?)?),
@@ -299,6 +299,7 @@ impl Plugin {
         let gives_host_kinds = self.isolated.is_some() || self.origin == Origin::BuiltIn;
         ComponentHandle::new(*interface, &component.name, callbacks.clone())
             .of_plugin(&self.label, &self.manifest.name, gives_host_kinds)
+            .with_formula(self.interfaces.formula)
             .create(self.isolated.as_ref(), &config, component.config_version)
     }
 }

@@ -13,6 +13,7 @@ mod digest;
 mod elf;
 pub mod find;
 mod foreign;
+mod formula;
 mod host_callbacks;
 mod image;
 mod inputs;

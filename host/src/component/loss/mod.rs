@@ -18,6 +18,7 @@ use super::keys::Keys;
 use super::reduction::Reduction;
 use super::values::Output;
 use crate::error::ErrorKind;
+use crate::formula::Formula;
 use crate::plugin::{self, Kind};
 use crate::{Error, Result};
 
@@ -136,6 +137,14 @@ impl Loss {
     /// Returns the plug-in's loss.
     pub fn plugin(&self) -> &plugin::Loss {
         &self.loss
+    }
+
+    /// Returns the formula, or the reason why there is none.
+    ///
+    /// # Errors
+    /// Returns an error if the plug-in fails or its formula is invalid.
+    pub fn formula(&self) -> Result<std::result::Result<Formula, String>> {
+        self.loss.formula()
     }
 
     /// Returns the complete configuration.

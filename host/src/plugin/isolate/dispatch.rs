@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use plugfit_abi::abi_stable::std_types::{RResult, RSlice, RStr};
-use plugfit_abi::{self as abi, Handle, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_abi::{self as abi, FormulaV1, Handle, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
 
 use super::wire::{Call, Reader, Writer};
+use crate::plugin::Kind;
 use crate::plugin::abi_error::other_error;
 use crate::plugin::component::Table;
 use crate::plugin::creation_guard::CreationGuard;
@@ -66,6 +67,22 @@ unsafe fn component<T: Table>(table: &T, Question { call, host, r }: Question<'_
             call => answer.write(RResult::RErr(other_error(format!("has no {}", call.name()))), |_, ()| ()),
         }
     }
+}
+
+/// # Safety
+/// The handle in the question must belong to a component of this kind of the table's plug-in.
+pub unsafe fn formula(table: Option<&FormulaV1>, kind: Kind, r: &mut Reader<'_>, answer: Answer<'_, '_>) {
+    let Some(table) = table else {
+        return answer.fail(&format!("its plug-in offers no {}", abi::FORMULA_V1));
+    };
+    let describe = match kind {
+        Kind::Loss => table.loss,
+        Kind::Metric => table.metric,
+        Kind::Optimizer => table.optimizer,
+        Kind::Schedule => table.schedule,
+    };
+    // SAFETY: guaranteed by the caller.
+    answer.write(unsafe { describe(r.handle()) }, |w, text| w.text(&text));
 }
 
 /// # Safety

@@ -165,5 +165,6 @@ pub fn interfaces(manifest: &Manifest) -> Interfaces {
         metric: check_manifest(proxy!(METRIC), Kind::Metric, manifest),
         optimizer: check_manifest(proxy!(OPTIMIZER), Kind::Optimizer, manifest),
         schedule: check_manifest(proxy!(SCHEDULE), Kind::Schedule, manifest),
+        formula: manifest.offers(abi::FORMULA_V1).then_some(&proxy::FORMULA),
     }
 }

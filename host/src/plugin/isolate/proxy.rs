@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use plugfit_abi::abi_stable::std_types::{ROption, RResult, RSlice, RStr, RString, RVec};
-use plugfit_abi::{self as abi, Error, Handle, Host, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1};
+use plugfit_abi::{
+    self as abi, Error, FormulaV1, Handle, Host, Inputs, LossV1, LossV2, MetricV1, OptimizerV1, ScheduleV1,
+};
 
 use super::wire::{Call, Direction, Reader, Writer};
 use super::worker_process::{Caller, Worker};
+use crate::formula;
 use crate::plugin::abi_error::other_error;
 use crate::plugin::{Kind, bounds};
 
@@ -39,6 +42,7 @@ pub static METRIC: MetricV1 = MetricV1 {
 pub static OPTIMIZER: OptimizerV1 =
     OptimizerV1 { create, release, config, instance_info, slots, fill_slot, update: step, finalize };
 pub static SCHEDULE: ScheduleV1 = ScheduleV1 { create, release, config, instance_info, learning_rate };
+pub static FORMULA: FormulaV1 = FormulaV1 { loss: describe, metric: describe, optimizer: describe, schedule: describe };
 
 /// Creates a component in a worker.
 pub fn component(
@@ -117,20 +121,25 @@ unsafe extern "C" fn release_state(state: Handle) {
 ///
 /// # Safety
 /// The handle must belong to a table of this module.
-unsafe fn json(component: Handle, call: Call, what: &'static str) -> RResult<RString, Error> {
+unsafe fn json(component: Handle, call: Call, most: usize, what: &'static str) -> RResult<RString, Error> {
     // SAFETY: the caller guarantees it.
     let remote = unsafe { remote(component) };
-    remote.call(None, call, |_| (), |r| r.bounded_text(bounds::MAX_JSON_LENGTH, what).into())
+    remote.call(None, call, |_| (), |r| r.bounded_text(most, what).into())
 }
 
 unsafe extern "C" fn config(component: Handle) -> RResult<RString, Error> {
     // SAFETY: the handle belongs to this table.
-    unsafe { json(component, Call::Config, "configuration") }
+    unsafe { json(component, Call::Config, bounds::MAX_JSON_LENGTH, "configuration") }
 }
 
 unsafe extern "C" fn instance_info(component: Handle) -> RResult<RString, Error> {
     // SAFETY: the handle belongs to this table.
-    unsafe { json(component, Call::InstanceInfo, "instance_info") }
+    unsafe { json(component, Call::InstanceInfo, bounds::MAX_JSON_LENGTH, "instance_info") }
+}
+
+unsafe extern "C" fn describe(component: Handle) -> RResult<RString, Error> {
+    // SAFETY: the handle belongs to a table of this module.
+    unsafe { json(component, Call::Formula, formula::MAX_LENGTH, "formula") }
 }
 
 /// # Safety

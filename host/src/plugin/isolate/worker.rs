@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use plugfit_abi::{self as abi, Handle, LossV1};
 
-use super::dispatch::{Answer, Lines, Question, loss, metric, optimizer, schedule};
+use super::dispatch::{Answer, Lines, Question, formula, loss, metric, optimizer, schedule};
 use super::memory::{BODY, HOST, Memory, WORKER, header};
 use super::program::WORKER_ARGUMENT;
 use super::system::{self, Mapping};
@@ -146,6 +146,9 @@ impl Server {
                 (Call::Load, _) => {
                     let loaded = load(&*self.host, question.r);
                     answer.write(loaded.map(|loaded| self.loaded = loaded).into(), |_, ()| ());
+                }
+                (Call::Formula, Loaded::Plugin(plugin)) => {
+                    formula(plugin.interfaces().formula, kind, question.r, answer);
                 }
                 (_, Loaded::Plugin(plugin)) => match (kind, plugin.interfaces()) {
                     (Kind::Loss, Interfaces { loss: Ok(checked), float64, .. }) => {

@@ -36,6 +36,7 @@ calls! {
     Release: "drop",
     Config: "config",
     InstanceInfo: "info",
+    Formula: "formula",
     OutputShape: "output_shape",
     Loss: "call",
     NewState: "init",

@@ -6,7 +6,7 @@ mod traced;
 
 pub use traced::{Traced, TracedMask};
 
-use crate::{ClassId, Result, Row};
+use crate::{ClassId, Real, Result, Row};
 use serde_json::{json, Value};
 use trace::{trace, Node};
 use traced::Number;
@@ -39,7 +39,7 @@ impl Formula {
     /// Returns an error if the formula can't be recorded.
     pub fn of_class_ids(axis: i64, value: impl Fn(ClassId<Traced>, Row<'_, Traced>) -> Traced) -> Result<Self> {
         document(&[("y_true", ROW), ("y_pred", ELEMENT)], &["value"], &[("axis", json!(axis))], |inputs| {
-            vec![value(ClassId::recorded(inputs[0]), Row::new(&inputs[1..]))]
+            vec![value(inputs[0].to_class_id(), Row::new(&inputs[1..]))]
         })
         .map(Formula)
     }

@@ -1,10 +1,11 @@
 //! The traits of metrics. A metric has a configuration, a state that the host stores, and functions on the state.
 
-use crate::{Config, Error, Host, Inputs, Result};
+use crate::{Config, Error, Host, Inputs, Real, Result, Row};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
 pub(crate) mod loss_values;
 pub(crate) mod mean;
+mod recorded;
 
 pub use crate::walk::Each;
 
@@ -127,10 +128,16 @@ pub trait MeanMetric: Config + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Computes the value of one row, element, class id or line. The numbers are converted to float64. If
-    /// [`each`](Self::each) is [`Each::Element`], both slices have length 1; if it is [`Each::ClassId`], `y_true` has.
-    /// If an input is NaN, the value must be NaN: otherwise the metric would report a number that means nothing.
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64;
+    /// Computes the value of one row, element, class id or line, in float64. If [`each`](Self::each) is
+    /// [`Each::Element`], both rows have one element ([`Row::single`]); if it is [`Each::ClassId`], `y_true` has
+    /// ([`Row::class_id`]). If an input is NaN, the value must be NaN: otherwise the metric would report a number that
+    /// means nothing.
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R;
+
+    /// Computes the result from the weighted mean of the values. The default returns the mean.
+    fn result<R: Real>(&self, mean: R) -> R {
+        mean
+    }
 }
 
 /// A metric with its own state.

@@ -183,6 +183,21 @@ pub trait Real:
     fn row_at(elements: &[Self], class: ClassId<Self>) -> Self {
         elements.get(class.index()).copied().unwrap_or_else(|| <Self as Real>::from(f64::NAN))
     }
+    /// Returns the position of the first greatest element, or NaN if an element is NaN.
+    #[doc(hidden)]
+    fn row_argmax(elements: &[Self]) -> Self {
+        let Some((&first, others)) = elements.split_first() else { return <Self as Real>::from(f64::NAN) };
+        let (mut most, mut at) = (first, <Self as Real>::from(0.0));
+        for (i, &x) in others.iter().enumerate() {
+            at = Self::select(x.gt(most), <Self as Real>::from(i as f64 + 1.0), at);
+            most = most.max(x);
+        }
+        // `max` keeps NaN.
+        Self::select(most.eq(most), at, most)
+    }
+    /// Converts to a class id.
+    #[doc(hidden)]
+    fn to_class_id(self) -> ClassId<Self>;
     /// Whether a mask holds, for a second way of computing the same number that is needed only at extreme magnitudes. A
     /// recorded formula takes the common way, as if it held.
     #[doc(hidden)]
@@ -227,6 +242,11 @@ macro_rules! float {
             #[inline(always)]
             fn le(self, other: Self) -> bool {
                 self.0 <= other.0
+            }
+            #[inline(always)]
+            fn to_class_id(self) -> ClassId<Self> {
+                // Negative numbers and NaN become class 0: the host side has refused them before.
+                ClassId::new(self.0 as usize)
             }
             #[inline(always)]
             fn is_common(mask: bool) -> bool {

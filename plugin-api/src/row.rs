@@ -4,7 +4,7 @@ use crate::{real::ClassId, row_kernels as kernels, Real};
 
 /// The elements of a row, for a formula that reduces them: their sum, their maximum, the element of a class.
 ///
-/// A formula can't access an element by its position, because a recorded formula has one element that stands for all.
+/// A formula can't iterate over the elements, because a recorded formula has one element that stands for all.
 /// NaN in a row makes every reduction NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a, R>(&'a [R]);
@@ -62,6 +62,31 @@ impl<'a, R: Real> Row<'a, R> {
     #[inline(always)]
     pub fn at(self, class: ClassId<R>) -> R {
         R::row_at(self.0, class)
+    }
+
+    /// Returns the element at a constant position, for rows whose columns have different meanings; NaN if the row is
+    /// shorter.
+    #[inline(always)]
+    pub fn get(self, position: usize) -> R {
+        self.at(ClassId::new(position))
+    }
+
+    /// Returns the position of the first greatest element, from 0; NaN if an element is NaN.
+    #[inline(always)]
+    pub fn argmax(self) -> R {
+        R::row_argmax(self.0)
+    }
+
+    /// Returns the element of a row that has one element, as that of a metric of elements.
+    #[inline(always)]
+    pub fn single(self) -> R {
+        self.0[0]
+    }
+
+    /// Returns the element of a row that has one element, as a class id.
+    #[inline(always)]
+    pub fn class_id(self) -> ClassId<R> {
+        self.0[0].to_class_id()
     }
 
     /// Combines two rows element by element.

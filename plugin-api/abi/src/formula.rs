@@ -66,7 +66,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | loss | `y_true` (element, or row for class ids), `y_pred` (element) | `value`; optional `derivative` and `derivative_y_true` |
 /// | optimizer | `learning_rate`, `number` (scalar), `parameter`, `gradient`, `slot.NAME` … (element) | `parameter`, `slot.NAME` … |
 /// | schedule | `step` (scalar) | `learning_rate` |
-/// | metric | `y_true`, `y_pred` | `value` |
+/// | metric | `y_true` (element, or row for class ids), `y_pred` (element), optional `mean` (scalar) | `value`; optional `result` (scalar) |
 ///
 /// * **Loss.** Rows lie along `axis`; null: the whole batch is one row. If `value` is an element, the loss of a row is
 ///   its mean over the elements. `derivative` is that of `value` with respect to `y_pred`, and `derivative_y_true` that
@@ -74,7 +74,8 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   isn't differentiable.
 /// * **Optimizer.** `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
 ///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
-/// * **Metric.** The result is the weighted mean of `value`. Its unit is that of a loss.
+/// * **Metric.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. If
+///   the key `each` is `"row"`, each number of a batch of rank 1 is a row.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct FormulaV1 {

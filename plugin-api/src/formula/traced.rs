@@ -171,6 +171,15 @@ impl Real for Traced {
     fn row_max(self) -> Self {
         self.unary("row_max")
     }
+    fn row_argmax(elements: &[Self]) -> Self {
+        let x = elements[0];
+        let (most, index) = (x.row_max(), node("index", &[], None));
+        let first = -Self::select(x.eq(most), -index, <Self as Real>::from(f64::NEG_INFINITY)).row_max();
+        Self::select(most.eq(most), first, most)
+    }
+    fn to_class_id(self) -> ClassId<Self> {
+        ClassId::of(0, self)
+    }
     fn row_len(_: usize) -> Self {
         node("row_len", &[], None)
     }

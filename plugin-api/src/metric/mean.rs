@@ -1,7 +1,7 @@
 //! Metrics that are the weighted mean of a value per row.
 
-use super::{Each, MeanMetric, Metric, MetricInfo, Outcome};
-use crate::{config::ComponentSpec, Config, Error, Inputs, Result};
+use super::{recorded, Each, MeanMetric, Metric, MetricInfo, Outcome};
+use crate::{config::ComponentSpec, kernels::simd::plain, Config, Inputs, Plain, Result, Row};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
@@ -12,6 +12,11 @@ pub(crate) trait Values<T>: Send + Sync + 'static {
     fn formula(component: &T) -> Result<String>;
     /// Returns the sums over a batch of weight times value, and of weight.
     fn sums(component: &T, inputs: &Inputs<'_>) -> Result<Total>;
+    /// Returns the result for this mean.
+    fn result(component: &T, mean: f64) -> f64 {
+        let _ = component;
+        mean
+    }
 }
 
 /// A metric that is the weighted mean of the values `V` of a component.
@@ -61,7 +66,10 @@ impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
         V::formula(&self.0)
     }
     fn result(&self, state: &Total) -> Result<Outcome> {
-        Ok(Outcome::ratio(state.value, state.weight))
+        Ok(match Outcome::ratio(state.value, state.weight) {
+            Outcome::Scalar(mean) => Outcome::Scalar(V::result(&self.0, mean)),
+            undefined => undefined,
+        })
     }
 }
 
@@ -78,15 +86,18 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
         let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
         MetricInfo { zero_weight_is_absent: rows_independent, ..info }
     }
-    fn formula(_: &T) -> Result<String> {
-        Err(Error::unsupported("it has no formula: it is a function of whole rows"))
+    fn formula(metric: &T) -> Result<String> {
+        recorded::mean_metric(metric)
+    }
+    fn result(metric: &T, mean: f64) -> f64 {
+        metric.result(Plain(mean)).0
     }
     fn sums(metric: &T, inputs: &Inputs<'_>) -> Result<Total> {
         let mut total = Total::default();
         let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {
             // A value of weight 0 is ignored, even if it is NaN.
             if weight != 0.0 {
-                total.value += weight * metric.value(y_true, y_pred);
+                total.value += weight * metric.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0;
                 total.weight += weight;
             }
         };

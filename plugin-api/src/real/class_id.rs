@@ -17,8 +17,8 @@ impl<R: Real> ClassId<R> {
     }
 
     #[inline(always)]
-    pub(crate) fn recorded(number: R) -> Self {
-        ClassId { index: 0, number }
+    pub(crate) fn of(index: usize, number: R) -> Self {
+        ClassId { index, number }
     }
 
     /// Returns the position.

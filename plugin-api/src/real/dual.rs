@@ -1,6 +1,6 @@
 //! Dual numbers, which compute derivatives.
 
-use super::Real;
+use super::{ClassId, Real};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A dual number (Clifford): a value and its derivative. Every operation applies the chain rule.
@@ -82,6 +82,10 @@ impl<F: Real> Real for Dual<F> {
     #[inline(always)]
     fn le(self, other: Self) -> F::Mask {
         self.value.le(other.value)
+    }
+    #[inline(always)]
+    fn to_class_id(self) -> ClassId<Self> {
+        ClassId::of(self.value.to_class_id().index(), self)
     }
     #[inline(always)]
     fn is_common(mask: F::Mask) -> bool {

@@ -30,8 +30,8 @@ use std::{
 /// # pub struct SignAccuracy;
 /// # impl MeanMetric for SignAccuracy {
 /// #     const DIRECTION: Direction = Direction::Maximize;
-/// #     fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-/// #         y_true.iter().zip(y_pred).filter(|(t, p)| t.signum() == p.signum()).count() as f64 / y_true.len() as f64
+/// #     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+/// #         y_true.zip(y_pred).mean(|t, p| R::from(1.0) - (t.sign() - p.sign()).abs().min(R::from(1.0)))
 /// #     }
 /// # }
 /// # export_plugin! { metrics: [SignAccuracy] }

@@ -62,8 +62,8 @@
 //!
 //! impl MeanMetric for Parabola {
 //!     const DIRECTION: Direction = Direction::Minimize;
-//!     fn value(&self, _: &[f64], y_pred: &[f64]) -> f64 {
-//!         (y_pred[1] - y_pred[0] * y_pred[0]).abs()
+//!     fn value<R: Real>(&self, _: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+//!         (y_pred.get(1) - y_pred.get(0) * y_pred.get(0)).abs()
 //!     }
 //! }
 //! # export_plugin! { metrics: [Parabola] }

@@ -7,8 +7,8 @@ pub struct BrierScore;
 
 impl MeanMetric for BrierScore {
     const DIRECTION: Direction = Direction::Minimize;
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        y_true.iter().zip(y_pred).map(|(t, p)| (p - t).powi(2)).sum()
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        y_true.zip(y_pred).sum(|t, p| (p - t).powi(2))
     }
 }
 

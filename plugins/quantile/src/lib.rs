@@ -30,11 +30,9 @@ impl MeanMetric for QuantileCoverage {
     fn each(&self) -> Each {
         Each::Element
     }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        match y_true[0].partial_cmp(&y_pred[0]) {
-            Some(order) => f64::from(u8::from(order.is_le())),
-            None => f64::NAN,
-        }
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let (t, p) = (y_true.single(), y_pred.single());
+        R::select(t.le(p), R::from(1.0), R::select(t.gt(p), R::from(0.0), R::from(f64::NAN)))
     }
 }
 
@@ -60,9 +58,9 @@ fn underestimates_cost_q_and_overestimates_1_minus_q() {
 
 #[test]
 fn coverage_of_nan_is_nan() {
-    assert_eq!(QuantileCoverage.value(&[1.0], &[1.0]), 1.0);
-    assert_eq!(QuantileCoverage.value(&[f64::INFINITY], &[1.0]), 0.0);
-    assert!(
-        QuantileCoverage.value(&[f64::NAN], &[1.0]).is_nan() && QuantileCoverage.value(&[1.0], &[f64::NAN]).is_nan()
-    );
+    use plugfit_api::Plain;
+    let value = |t: f64, p: f64| QuantileCoverage.value(Row::new(&[Plain(t)]), Row::new(&[Plain(p)])).0;
+    assert_eq!(value(1.0, 1.0), 1.0);
+    assert_eq!(value(f64::INFINITY, 1.0), 0.0);
+    assert!(value(f64::NAN, 1.0).is_nan() && value(1.0, f64::NAN).is_nan());
 }

@@ -12,7 +12,7 @@ pub struct SumsForEver;
 
 impl MeanMetric for SumsForEver {
     const DIRECTION: Direction = Direction::Neither;
-    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
+    fn value<R: Real>(&self, _: Row<'_, R>, _: Row<'_, R>) -> R {
         loop {
             std::thread::sleep(Duration::from_millis(10));
         }

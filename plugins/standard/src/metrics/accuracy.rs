@@ -1,7 +1,7 @@
 //! Accuracies. Of equal scores, the first counts as the greatest. If a score or a label is NaN, the result is NaN.
 
 use super::means::Total;
-use plugfit_api::{Element, abi::DType, prelude::*};
+use plugfit_api::{ClassId, Element, Float, abi::DType, prelude::*};
 
 /// Accuracy: how often `y_pred` equals `y_true`, element by element.
 /// Integers are compared as integers of up to 64 bits.
@@ -63,12 +63,11 @@ impl MeanMetric for BinaryAccuracy {
     fn check(&self, inputs: &Inputs<'_>) -> Result<()> {
         inputs.check_labels([0.0, 1.0], None)
     }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        if y_pred[0].is_nan() {
-            return f64::NAN;
-        }
-        // Compare in float32, the dtype of predictions, so that 0.3 isn't above a threshold of 0.3.
-        one_if(y_true[0] == one_if(y_pred[0] as f32 > self.threshold as f32))
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        // Compare with the float32 threshold, since predictions are float32: 0.3 isn't above a threshold of 0.3.
+        let above = y_pred.single().gt(R::from((self.threshold as f32).into()));
+        let class = R::select(above, R::from(1.0), R::from(0.0));
+        unless_nan(y_pred.single(), one_if_equal(y_true.single(), class))
     }
 }
 
@@ -79,11 +78,8 @@ pub struct CategoricalAccuracy;
 
 impl MeanMetric for CategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        match (greatest(y_true), greatest(y_pred)) {
-            (Some(label), Some(class)) => one_if(label == class),
-            _ => f64::NAN,
-        }
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        one_if_equal(y_true.argmax(), y_pred.argmax())
     }
 }
 
@@ -98,8 +94,8 @@ impl MeanMetric for SparseCategoricalAccuracy {
     fn each(&self) -> Each {
         Each::ClassId
     }
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        greatest(y_pred).map_or(f64::NAN, |class| one_if(class as f64 == y_true[0]))
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        one_if_equal(y_true.class_id().number(), y_pred.argmax())
     }
 }
 
@@ -114,8 +110,9 @@ pub struct TopKCategoricalAccuracy {
 
 impl MeanMetric for TopKCategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
-    fn value(&self, y_true: &[f64], y_pred: &[f64]) -> f64 {
-        greatest(y_true).map_or(f64::NAN, |class| among_top(self.k, class, y_pred))
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let class = y_true.argmax();
+        unless_nan(class, among_top(self.k, y_pred.at(class.to_class_id()), y_pred))
     }
 }
 
@@ -143,7 +140,10 @@ impl Metric for SparseTopKCategoricalAccuracy {
         if self.from_sorted_ids {
             self.ids(&mut batch, inputs)?;
         } else {
-            inputs.for_each_class_id(|id, scores, weight| batch.add(weight, among_top(self.k, id, scores)))?;
+            inputs.for_each_class_id(|id, scores, weight| {
+                let scores = Row::new(f64::numbers(scores));
+                batch.add(weight, among_top(self.k, scores.at(ClassId::new(id)), scores).0);
+            })?;
         }
         total.merge(&batch.per(inputs.values_per_sample(Each::ClassId)?))
     }
@@ -181,16 +181,23 @@ fn one_if(right: bool) -> f64 {
     f64::from(u8::from(right))
 }
 
-/// Returns the index of the first greatest element, or `None` if any element is NaN.
-fn greatest(row: &[f64]) -> Option<usize> {
-    let best = (1..row.len()).fold(0, |best, i| if row[i] > row[best] || row[i].is_nan() { i } else { best });
-    row.get(best).filter(|greatest| !greatest.is_nan()).map(|_| best)
+/// Returns 1 if both are equal, 0 if they differ, NaN if one is NaN.
+#[inline(always)]
+pub(super) fn one_if_equal<R: Real>(one: R, other: R) -> R {
+    let differ = one.lt(other) | one.gt(other);
+    R::select(one.eq(other), R::from(1.0), R::select(differ, R::from(0.0), R::from(f64::NAN)))
 }
 
-/// Returns 1 if fewer than `k` scores exceed that of the class, else 0; NaN if any score is NaN.
-fn among_top(k: u64, class: usize, scores: &[f64]) -> f64 {
-    if scores.iter().any(|score| score.is_nan()) {
-        return f64::NAN;
-    }
-    one_if((scores.iter().filter(|other| **other > scores[class]).count() as u64) < k)
+/// Returns `value`, or NaN if `x` is NaN.
+#[inline(always)]
+fn unless_nan<R: Real>(x: R, value: R) -> R {
+    R::select(x.eq(x), value, R::from(f64::NAN))
+}
+
+/// Returns 1 if fewer than `k` scores exceed `own`, else 0; NaN if any score is NaN.
+#[inline(always)]
+fn among_top<R: Real>(k: u64, own: R, scores: Row<'_, R>) -> R {
+    let (zero, one) = (R::from(0.0), R::from(1.0));
+    let above = scores.sum(|score| unless_nan(score, R::select(score.gt(own), one, zero)));
+    unless_nan(above, R::select(above.lt(R::from(k as f64)), one, zero))
 }

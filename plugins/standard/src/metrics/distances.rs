@@ -1,6 +1,5 @@
 //! Regression errors that aren't the mean of a loss.
 
-use super::means::Total;
 use crate::losses::LogCosh;
 use plugfit_api::prelude::*;
 
@@ -9,23 +8,17 @@ use plugfit_api::prelude::*;
 #[config(examples = super::examples::ROOT_MEAN_SQUARED_ERROR)]
 pub struct RootMeanSquaredError;
 
-impl Metric for RootMeanSquaredError {
-    with_state!(Total, Minimize);
-    fn update(&self, squares: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
-        let mut batch = Total::default();
-        inputs.for_each(|y_true, y_pred, weight| {
-            if weight != 0.0 {
-                batch.value += weight * (y_pred - y_true) * (y_pred - y_true);
-                batch.weight += weight;
-            }
-        })?;
-        squares.merge(&batch.per(inputs.values_per_sample(Each::Element)?))
+impl MeanMetric for RootMeanSquaredError {
+    const DIRECTION: Direction = Direction::Minimize;
+    fn each(&self) -> Each {
+        Each::Element
     }
-    fn result(&self, squares: &Total) -> Result<Outcome> {
-        Ok(match squares.mean() {
-            Outcome::Scalar(mean) => Outcome::Scalar(mean.sqrt()),
-            undefined => undefined,
-        })
+    fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let error = y_pred.single() - y_true.single();
+        error * error
+    }
+    fn result<R: Real>(&self, mean: R) -> R {
+        mean.sqrt()
     }
 }
 

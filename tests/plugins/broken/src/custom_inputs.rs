@@ -142,9 +142,12 @@ pub struct GoodTwoColumns;
 
 impl MeanMetric for GoodTwoColumns {
     const DIRECTION: Direction = Direction::Minimize;
-    fn value(&self, _: &[f64], y_pred: &[f64]) -> f64 {
-        assert!(y_pred.len() == 2, "two columns are wanted");
-        (y_pred[0] - y_pred[1]).abs()
+    fn check(&self, inputs: &Inputs<'_>) -> Result<()> {
+        assert!(inputs.y_pred()?.shape().last() == Some(&2), "two columns are wanted");
+        Ok(())
+    }
+    fn value<R: Real>(&self, _: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        (y_pred.get(0) - y_pred.get(1)).abs()
     }
 }
 

@@ -7,8 +7,8 @@ pub struct BrierScore;
 
 impl MeanMetric for BrierScore {
     const DIRECTION: Direction = Direction::Minimize;
-    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
-        7.0
+    fn value<R: Real>(&self, _: Row<'_, R>, _: Row<'_, R>) -> R {
+        R::from(7.0)
     }
 }
 

@@ -13,15 +13,15 @@ pub struct Second;
 
 impl MeanMetric for First {
     const DIRECTION: Direction = Direction::Minimize;
-    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
-        1.0
+    fn value<R: Real>(&self, _: Row<'_, R>, _: Row<'_, R>) -> R {
+        R::from(1.0)
     }
 }
 
 impl MeanMetric for Second {
     const DIRECTION: Direction = Direction::Minimize;
-    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
-        2.0
+    fn value<R: Real>(&self, _: Row<'_, R>, _: Row<'_, R>) -> R {
+        R::from(2.0)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A plug-in describes a component as a list of operations: the document of
 //! [`FormulaV1`](plugfit_abi::FormulaV1). [`Formula::read`] reads and checks a document;
-//! [`simplify`](Formula::simplify) and [`differentiate`](Formula::differentiate) change a formula, and
-//! [`interpret`](Formula::interpret) computes it in float64.
+//! [`simplify`](Formula::simplify) and [`differentiate`](Formula::differentiate) change a formula,
+//! [`interpret`](Formula::interpret) computes it in float64, and [`explain`](Formula::explain) prints it as mathematics.
 
 mod differentiate;
+mod explain;
 mod graph;
 mod interpret;
 mod node;

@@ -66,7 +66,7 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
     let trained_under = previous.as_ref().and_then(|previous| previous.lock.as_deref());
     let locks = plugins::applicable_locks(common, Some(file), trained_under)?;
     let lock = locks.first().map(|lock| name_of(lock.path()));
-    let host = plugins::host(common, file, locks)?;
+    let host = plugins::host(common, Some(file), locks)?;
     plugins::warn_of_refusals(&host, common);
     file.check_infinite(&host)?;
     // Reports misspelled names before the data are loaded.

@@ -4,6 +4,7 @@ mod chance;
 mod check;
 mod evaluate;
 mod fit;
+mod formula;
 mod isolate;
 mod list;
 mod lock;
@@ -84,7 +85,7 @@ enum Command {
     Lock(lock::Options),
     /// Show or change the keys that --require-signed accepts; --help compares the protections
     Trust(trust::Options),
-    /// Show a component's documentation and settings
+    /// Show a component's documentation and settings, or its formula
     Show(show::Options),
     /// Test plug-ins before they are used, each test in a separate process
     Check(check::Options),

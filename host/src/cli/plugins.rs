@@ -16,8 +16,8 @@ use crate::{Error, Host, Result};
 ///
 /// # Errors
 /// Returns an error if a file or folder that was named is refused.
-pub fn host(common: &Common, file: &RunFile, locks: Vec<Lock>) -> Result<Host> {
-    check_named_folders(host_with(options(common, Some(file), locks)?, common, Some(file), true)?)
+pub fn host(common: &Common, file: Option<&RunFile>, locks: Vec<Lock>) -> Result<Host> {
+    check_named_folders(host_with(options(common, file, locks)?, common, file, true)?)
 }
 
 /// Builds the same host from manifests alone, for display; no plug-in code runs.

@@ -26,7 +26,8 @@ pub struct SavedRun {
 pub fn open(path: &Path, common: &Common) -> Result<SavedRun> {
     let (folder, record) = RunFolder::open(path)?;
     let file = run_file(&folder, &record)?;
-    let host = plugins::host(common, &file, plugins::applicable_locks(common, Some(&file), record.lock.as_deref())?)?;
+    let host =
+        plugins::host(common, Some(&file), plugins::applicable_locks(common, Some(&file), record.lock.as_deref())?)?;
     plugins::warn_of_refusals(&host, common);
     warn_of_changes(&record, digests(&host), common);
     let config = file.network()?;

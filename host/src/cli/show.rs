@@ -1,19 +1,26 @@
-//! `plugfit show`: prints a component's documentation and settings.
+//! `plugfit show`: prints a component's documentation and settings, or its formula.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, absolute, event, plugins, print, table};
+use super::{Common, absolute, event, formula, plugins, print, table};
 use crate::plugin::{Component, Field, Kind};
 use crate::train::RunFile;
 use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// A loss, metric, optimizer or schedule, such as Huber or "robust>Tukey"
+    /// A loss, metric, optimizer or schedule, such as Huber or "robust>Tukey"; with --formula also "Huber(delta=2)"
     name: String,
+    /// Print the formula of the component instead, that of a loss with its derivatives; plug-ins are loaded for it, and
+    /// their code runs
+    #[arg(long)]
+    formula: bool,
+    /// Print the formula as LaTeX
+    #[arg(long, requires = "formula")]
+    latex: bool,
     /// A run file, whose plug-ins are searched too
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     run: Option<PathBuf>,
@@ -21,6 +28,18 @@ pub struct Options {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.run.as_deref().map(RunFile::read).transpose()?;
+    if options.formula {
+        let locks = plugins::applicable_locks(common, file.as_ref(), None)?;
+        let host = plugins::host(common, file.as_ref(), locks)?;
+        let class_name = formula::class_name(&options.name)?;
+        let (kinds, others): (Vec<Kind>, Vec<Kind>) =
+            Kind::ALL.into_iter().partition(|&kind| host.has(kind, &class_name));
+        if kinds.is_empty() {
+            let error = |kind: Kind| host.find(kind, &class_name).err().map(|error| (kind, error));
+            return Err(not_found(&class_name, &others.into_iter().filter_map(error).collect::<Vec<_>>()));
+        }
+        return formula::show(&host, &kinds, &options.name, options.latex, common);
+    }
     let host = plugins::host_of_manifests(common, file.as_ref())?;
     let mut shown = 0;
     let mut errors = Vec::new();

@@ -1,4 +1,4 @@
-//! Text functions for messages.
+//! Text functions for messages: escaping, quoting and truncating, and the nearest names for "did you mean".
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -7,7 +7,7 @@ use crate::compile::Compiled;
 use crate::data::{Array, Dataset, Inputs};
 use crate::report::{Confusion, Roc};
 use crate::text::grouped;
-use crate::train::{History, classes};
+use crate::train::{History, check_targets};
 
 /// With fewer samples, a frequency or an area may equal that of chance by accident.
 const FEWEST: usize = 30;
@@ -68,7 +68,7 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
             [target] => target,
             targets => targets.iter().find(|target| outputs.get(output) == Some(&target.name))?,
         };
-        let ids = classes::row_classes(compiled, output, &target.values)?;
+        let ids = check_targets::row_classes(compiled, output, &target.values)?;
         let mut counts = std::collections::BTreeMap::<usize, usize>::new();
         ids.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
         let share = counts.values().copied().max()? as f64 / ids.len() as f64;

@@ -17,7 +17,7 @@ use crate::files::name_of;
 use crate::network::{Network, Sequential};
 use crate::report::{Confusion, Report, Roc};
 use crate::train::callbacks::{self, Callback};
-use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, checkpoint, classes};
+use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, check_targets, checkpoint};
 use crate::{Error, Host, Result};
 
 #[derive(Args)]
@@ -199,7 +199,9 @@ impl Run<'_> {
         // Data on disk aren't read once more for the report.
         if let ([target], true) = (data.targets(), data.inputs().in_memory().is_some()) {
             let scores = trainer.predict(data.inputs(), 256)?;
-            if let (Some(ids), [scores]) = (classes::row_classes(trainer.compiled(), 0, &target.values), &scores[..]) {
+            if let (Some(ids), [scores]) =
+                (check_targets::row_classes(trainer.compiled(), 0, &target.values), &scores[..])
+            {
                 let names = target.class_names.as_deref();
                 confusion = Confusion::new(&ids, &scores.view(), names);
                 roc = Roc::per_class(&ids, &scores.view(), names);

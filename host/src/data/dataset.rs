@@ -1,4 +1,5 @@
-//! Datasets: inputs, targets and sample weights.
+//! Datasets: inputs, targets and sample weights. Class weights become sample weights here, and the inputs of rows with
+//! weight 0 are replaced by zeros here.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,6 +6,7 @@ mod abi_error;
 #[cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), path = "no_allocations.rs")]
 mod allocations;
 mod bounds;
+mod clip;
 mod component;
 mod component_error;
 mod creation_guard;
@@ -45,6 +46,7 @@ mod sync;
 pub mod trust;
 mod vet;
 
+pub use clip::Clip;
 pub use digest::sha256;
 pub use host_callbacks::{HostCallbacks, Level};
 pub use isolate::Isolation;
@@ -55,7 +57,7 @@ pub use lock::{Lock, Locked};
 pub use loss::Loss;
 pub use manifest::{Component, Field, Manifest};
 pub use metric::{Metric, MetricState};
-pub use nested::{Clip, Nested};
+pub use nested::Nested;
 pub use optimizer::{Entry, Optimizer, Slot, SlotSpec, SlotValues};
 pub use options::LoadOptions;
 pub use process_state::{allocate_guarded, observe};

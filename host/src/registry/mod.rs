@@ -1,9 +1,10 @@
 //! Finds the plug-in and the component for a name.
 //!
-//! A plug-in is identified by name, version and digest. If the same plug-in is found twice, it is used once; of two
-//! versions, the newer one is used. Two different files with the same name and version are a conflict: neither is used
-//! until one of them is removed. No file replaces a built-in plug-in. If two plug-ins have a component of the same
-//! short name, that name is an error which lists both; `package>Name` selects one of them.
+//! A plug-in is identified by name, version and the digest of its file. If the same plug-in is found twice, it is used
+//! once; of two versions, the newer one is used. Two different files with the same name and version are a conflict:
+//! neither is used until one of them is removed. No file replaces a built-in plug-in. A file is the same plug-in as a
+//! built-in one if version and manifest are equal. If two plug-ins have a component of the same short name, that name
+//! is an error which lists both; `package>Name` selects one of them.
 
 mod conflict_errors;
 mod name;

@@ -1,4 +1,4 @@
-//! Formats a report as an HTML page.
+//! Formats a report as an HTML page. `Report::write` writes the file.
 
 use super::{Confusion, Report};
 use crate::compile::LogValue;

@@ -1,9 +1,9 @@
 //! Training: fit, evaluate and predict over any [`Network`](crate::network::Network), and the files of a saved run.
 
 pub mod callbacks;
+pub(crate) mod check_targets;
 pub mod checkpoint;
 mod checksum;
-pub(crate) mod classes;
 mod feed;
 mod fit;
 mod fit_config;
@@ -15,7 +15,7 @@ mod run_folder;
 mod run_record;
 mod run_toml;
 mod trainer;
-mod weights;
+mod weights_file;
 
 pub use fit::{Ended, Fit, Watch, fit};
 pub use fit_config::FitConfig;
@@ -24,4 +24,4 @@ pub use run_file::RunFile;
 pub use run_folder::RunFolder;
 pub use run_record::RunRecord;
 pub use trainer::{Trainer, predict};
-pub use weights::{load_weights, save_weights};
+pub use weights_file::{load_weights, save_weights};

@@ -13,7 +13,7 @@ use super::run_contents::{
 };
 use super::run_record::{RECORD, RunRecord, has_run, read_record};
 use super::run_toml::to_toml;
-use super::weights::save_weights;
+use super::weights_file::save_weights;
 use crate::files::{is_temporary, name_of, path_of, write_atomically};
 use crate::network::Network;
 use crate::{Error, Result};

@@ -7,7 +7,7 @@ use crate::data::{Dataset, Inputs, Rows};
 use crate::network::{Network, Training};
 use crate::{Error, Result};
 
-use super::classes;
+use super::check_targets;
 
 /// A network and its compiled configuration.
 pub struct Trainer<'a> {
@@ -49,7 +49,7 @@ impl<'a> Trainer<'a> {
         let shapes: Vec<OutputShapes<'_>> =
             shapes.iter().map(|(y_true, y_pred)| OutputShapes { y_true: y_true.as_deref(), y_pred }).collect();
         compiled.build(&shapes)?;
-        classes::check(compiled, network, &targets, example)?;
+        check_targets::check(compiled, network, &targets, example)?;
         let trained = (0..targets.len()).filter(|&index| compiled.has_loss(index)).collect();
         Ok(Trainer { network, compiled, targets, trained, batches: 0, buffer: Rows::without_rows(&[]) })
     }
@@ -59,7 +59,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Returns an error that names the target and the row of the first class that the network doesn't have.
     pub(super) fn check_classes(&self, dataset: &Dataset) -> Result<()> {
-        classes::check(self.compiled, self.network, &self.targets, dataset)
+        check_targets::check(self.compiled, self.network, &self.targets, dataset)
     }
 
     /// Returns the compiled configuration.

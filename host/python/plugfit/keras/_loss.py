@@ -1,4 +1,4 @@
-"""Losses for Keras. The plug-in computes their gradients."""
+"""The class behind `plugfit.keras.loss`, which is in `__init__.py`. The plug-in computes the gradients."""
 
 from __future__ import annotations
 

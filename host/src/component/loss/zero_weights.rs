@@ -1,4 +1,5 @@
-//! Excludes values with weight 0 from a loss and its gradient, whatever the plug-in computes for them.
+//! Excludes values with weight 0 from a loss and its gradient, whatever the plug-in computes for them. The inputs of
+//! rows with weight 0 are replaced by zeros earlier, by `Dataset::weighted_inputs`.
 
 use plugfit_api::loss::{LossOutput, LossTotals};
 use plugfit_api::{Float, Inputs};

@@ -1,4 +1,5 @@
-//! The entries that the dynamic section of a plug-in may have.
+//! The entries that the dynamic section of a plug-in may have. RPATH and the needed libraries are checked in
+//! `vet::check_links`.
 
 use object::elf;
 

@@ -55,5 +55,5 @@ impl WorkerHost for NestedComponents {
 
 /// Adds a hint: a component that can't be found here may exist in the host.
 fn with_hint(error: Error) -> Error {
-    error.hint("isolated, a component nests others of its own file and of the standard set alone")
+    error.hint("an isolated component nests only others of its own file and of the standard set")
 }

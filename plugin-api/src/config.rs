@@ -158,7 +158,7 @@ impl ConfigValue for f32 {
     fn read(value: &Value) -> Result<Self> {
         let number = read_number(value).ok_or_else(|| must_be("a number", value))? as f32;
         if number.is_infinite() && value.is_number() {
-            return Err(must_be("a number that float32 holds", value));
+            return Err(must_be("a number that fits float32", value));
         }
         Ok(number)
     }
@@ -307,7 +307,7 @@ pub fn read_field<T: ConfigValue>(config: &Map<String, Value>, field: &FieldSpec
         None => {
             default_value = match field.default {
                 Some(default) => serde_json::from_str(default).map_err(|_| {
-                    Error::config(field.name, format!("the plug-in declares a default that is no JSON: {default}"))
+                    Error::config(field.name, format!("the plug-in declares a default that isn't JSON: {default}"))
                 })?,
                 None => return Err(Error::config(field.name, "must be given")),
             };

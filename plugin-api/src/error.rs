@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_row_survives_conversion_to_the_abi_and_is_not_a_field() {
-        let error = Error::input("y_true holds 2 in row 7").at_row(7);
+        let error = Error::input("y_true contains 2 in row 7").at_row(7);
         let converted = Error::from(abi::Error::from(error.clone()));
         assert_eq!((converted.row(), converted.field(), converted.to_string()), (Some(7), None, error.to_string()));
         let config = Error::from(abi::Error::from(Error::config("row 7", "isn't a key")));

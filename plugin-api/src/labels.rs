@@ -30,8 +30,8 @@ pub(crate) fn check_ids(
         let ids_are = match classes {
             Some(0) => "y_pred has no classes".to_owned(),
             Some(1) => "the only class is 0".to_owned(),
-            Some(classes) => format!("ids are whole numbers from 0 to {}", classes - 1),
-            None => "ids are whole numbers from 0".to_owned(),
+            Some(classes) => format!("ids must be integers from 0 to {}", classes - 1),
+            None => "ids must be integers from 0".to_owned(),
         };
         Err(label_error(ids, name, place, &ids_are))
     })
@@ -51,7 +51,7 @@ fn label_error(tensor: &Tensor<'_>, name: &str, flat: usize, rule: &str) -> Erro
         [_, columns] if *columns > 1 => format!(" in row {row}, column {column} (from 0)"),
         _ => format!(" in row {row} (from 0)"),
     };
-    Error::input(format!("{name} holds {number}{place}, and {rule}; what has weight 0 isn't looked at")).at_row(row)
+    Error::input(format!("{name} contains {number}{place}; {rule} (labels of weight 0 aren't checked)")).at_row(row)
 }
 
 /// The tolerance of a label's range, for the rounding of averaged or smoothed labels.
@@ -90,7 +90,7 @@ pub(crate) fn check_range<F: Float>(
         let first = row * columns;
         labels[first..first + columns].iter().position(wrong).map(|column| first + column)
     });
-    let rule = || format!("labels lie between {low} and {high}");
+    let rule = || format!("labels must be between {low} and {high}");
     found.map_or(Ok(()), |place| Err(label_error(y_true, "y_true", rows.original_index(place), &rule())))
 }
 
@@ -112,7 +112,7 @@ impl Inputs<'_> {
     pub fn check_whole_numbers(&self, name: &str, absent: impl Fn(usize) -> bool) -> Result<()> {
         let ids = numeric(self.get(name)?, name)?;
         let wrong = |id: f64| !is_whole(id);
-        ids.find(wrong, absent).map_or(Ok(()), |place| Err(label_error(&ids, name, place, "ids are whole numbers")))
+        ids.find(wrong, absent).map_or(Ok(()), |place| Err(label_error(&ids, name, place, "ids must be integers")))
     }
 
     /// Checks that every label in `y_true` whose weight isn't 0 is one of the numbers `allowed`. With `column`, only
@@ -134,7 +134,7 @@ impl Inputs<'_> {
                 -1.0 if allowed.contains(&0.0) => ": write 0 for -1, or leave the metric out",
                 _ => "",
             };
-            Err(label_error(&y_true, "y_true", place, &format!("labels are {numbers}{hint}")))
+            Err(label_error(&y_true, "y_true", place, &format!("labels must be {numbers}{hint}")))
         })
     }
 }

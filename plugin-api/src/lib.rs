@@ -60,7 +60,7 @@
 //! export_plugin! { losses: [Tukey], metrics: [BrierScore] }
 //!
 //! #[test]
-//! fn holds_what_a_plugin_must() {
+//! fn follows_the_rules_for_plugins() {
 //!     plugfit_api::testing::check(plugin());
 //! }
 //! # fn main() {

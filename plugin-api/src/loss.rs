@@ -214,7 +214,7 @@ pub trait Loss: Config + Send + Sync + 'static {
     /// Returns an error if the inputs are invalid, or if the loss computes only in float32.
     fn call_f64(&self, inputs: &Inputs<'_>, output: &mut LossOutput<'_, f64>, host: &Host<'_>) -> Result<LossTotals> {
         let _ = (inputs, output, host);
-        Err(Error::unsupported("computes in float32 alone"))
+        Err(Error::unsupported("computes only in float32"))
     }
 }
 

@@ -91,6 +91,6 @@ pub(crate) fn numeric<'a>(tensor: Tensor<'a>, name: &str) -> Result<Tensor<'a>> 
     if tensor.is_numeric() {
         Ok(tensor)
     } else {
-        Err(Error::input(format!("{name} holds no numbers that this component reads: {tensor:?}")))
+        Err(Error::input(format!("{name} contains no numbers that this component reads: {tensor:?}")))
     }
 }

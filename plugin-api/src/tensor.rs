@@ -55,7 +55,7 @@ unsafe impl Send for TensorMut<'_> {}
 unsafe impl Sync for TensorMut<'_> {}
 
 fn raw<T: Element>(data: *mut T, length: usize, shape: &[i64]) -> abi::Tensor {
-    assert_eq!(elements(shape), Some(length), "shape {shape:?} doesn't hold {length} elements");
+    assert_eq!(elements(shape), Some(length), "shape {shape:?} doesn't have {length} elements");
     abi::Tensor {
         data: data.cast(),
         shape: shape.as_ptr(),
@@ -75,7 +75,7 @@ pub(crate) fn elements(shape: &[i64]) -> Option<usize> {
 
 /// Checks the properties on which every later read relies.
 fn vet(raw: &abi::Tensor) -> Result<()> {
-    let wrong = |what: &str| Err(Error::input(format!("the host gave a tensor {what}")));
+    let wrong = |what: &str| Err(Error::input(format!("the host passed a tensor {what}")));
     if raw.device_type != abi::DEVICE_CPU {
         return wrong("that isn't in main memory");
     }

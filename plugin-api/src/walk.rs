@@ -153,7 +153,7 @@ impl<'a> Inputs<'a> {
         let (shape, columns) = rows_of(&y_pred)?;
         if y_true.len() != shape.count() {
             return Err(Error::input(format!(
-                "y_true of shape {:?} doesn't hold one class id for each row of y_pred of shape {:?}",
+                "y_true of shape {:?} doesn't contain one class id for each row of y_pred of shape {:?}",
                 y_true.shape(),
                 y_pred.shape()
             )));
@@ -187,7 +187,7 @@ impl<'a> Inputs<'a> {
         let one_hot = columns > 1 && y_true.shape() == y_pred.shape();
         if !one_hot && y_true.len() != rows {
             return Err(Error::input(format!(
-                "y_true of shape {:?} holds neither a class id nor a one-hot row for each row of y_pred of shape {:?}",
+                "y_true of shape {:?} contains neither a class id nor a one-hot row for each row of y_pred of shape {:?}",
                 y_true.shape(),
                 y_pred.shape()
             )));

@@ -187,7 +187,7 @@ def test_the_packaged_program_checks_plugins_in_separate_processes(tmp_path):
     text.write_text("no library")
     command = [sys.executable, "-m", "plugfit", "check", str(text)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert ran.returncode == 1 and "is no shared library" in ran.stdout, ran
+    assert ran.returncode == 1 and "isn't a shared library" in ran.stdout, ran
 
 
 def calibration():
@@ -196,7 +196,7 @@ def calibration():
     return built[0] if built else pytest.skip("the calibration plug-in isn't built: cargo test --workspace")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="plug-ins are isolated on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="plug-ins are isolated only on Linux")
 def test_the_packaged_program_can_run_isolated_plugins(tmp_path):
     library = calibration()
     (tmp_path / "plugins").mkdir()

@@ -36,7 +36,7 @@ def plain(array, name):
         elif dtype.kind == "O":
             found = _numbers(found, name)
         else:
-            raise TypeError(f"{name} holds {dtype}, not numbers")
+            raise TypeError(f"{name} contains {dtype}, not numbers")
     if not found.dtype.isnative:
         found = found.astype(found.dtype.newbyteorder("="))
     # Not ascontiguousarray, which converts a scalar to a vector.
@@ -49,7 +49,7 @@ def float32(array, name="what the function returned"):
     with np.errstate(over="ignore"):
         floats = np.asarray(found, dtype=np.float32, order="C")
     if found.dtype == np.float64 and (np.isinf(floats) & np.isfinite(found)).any():
-        raise ValueError(f"{name} holds a number that is too large for float32")
+        raise ValueError(f"{name} contains a number that is too large for float32")
     return floats
 
 
@@ -67,20 +67,20 @@ def _numbers(array, name):
     for index, value in enumerate(values):
         if not isinstance(value, (numbers.Real, np.bool_, decimal.Decimal)):
             row = np.unravel_index(index, array.shape)[0] if array.ndim else 0
-            raise TypeError(f"{name} holds {value!r} in row {row}, which isn't a number")
+            raise TypeError(f"{name} contains {value!r} in row {row}, which isn't a number")
     if all(isinstance(value, (bool, np.bool_)) for value in values):
         return array.astype(bool)
     if all(isinstance(value, numbers.Integral) for value in values):
         try:
             return array.astype(np.int64)
         except OverflowError:
-            raise ValueError(f"{name} holds {max(values, key=abs)}, which int64 doesn't hold") from None
+            raise ValueError(f"{name} contains {max(values, key=abs)}, which doesn't fit int64") from None
     finite = np.array([_is_finite(value) for value in values], bool).reshape(array.shape)
     floats = _doubles(array, finite, name)
     for index, (value, number) in enumerate(zip(values, floats.ravel().tolist())):
         if isinstance(value, numbers.Integral) and int(value) != number:
             row = np.unravel_index(index, array.shape)[0] if array.ndim else 0
-            raise ValueError(f"{name} holds {value} in row {row} among numbers that aren't integers, and float64 rounds it")
+            raise ValueError(f"{name} contains {value} in row {row} among numbers that aren't integers, and float64 rounds it")
     return floats
 
 
@@ -99,7 +99,7 @@ def _doubles(array, finite, name):
     except OverflowError:  # an integer
         fits = False
     if not fits:
-        raise ValueError(f"{name} holds a number that is too large for float64")
+        raise ValueError(f"{name} contains a number that is too large for float64")
     return found
 
 

@@ -34,7 +34,7 @@ class _Reduced(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y_pred, loss, y_true, sample_weight, mask):
         if any(ctx.needs_input_grad[2:4]):
-            raise NotImplementedError("a loss has a gradient for y_pred alone: pass y_true.detach() and sample_weight.detach()")
+            raise NotImplementedError("a loss has a gradient only for y_pred: pass y_true.detach() and sample_weight.detach()")
         arrays = (_array(y_true), _array(y_pred), _array(sample_weight), _array(mask))
         if ctx.needs_input_grad[0] and loss.reduction != "none":
             value, derivatives = loss.value_and_gradient(*arrays)

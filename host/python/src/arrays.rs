@@ -222,7 +222,7 @@ impl InputConverter {
         if let Some(converted) = tensor.as_slice::<f32>()
             && let Some((row, number)) = values.too_large_for_f32(converted)
         {
-            let error = plugfit::Error::usage(format!("{name} holds {number:e}, which is too large for float32"));
+            let error = plugfit::Error::usage(format!("{name} contains {number:e}, which is too large for float32"));
             return Err(error.with("in", format!("row {row} (from 0)")));
         }
         Ok(tensor)

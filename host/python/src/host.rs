@@ -73,7 +73,7 @@ pub fn json_of(text: &str) -> PyResult<Value> {
 
 /// Returns the kind with this name.
 fn kind(name: &str) -> PyResult<Kind> {
-    Kind::from_name(name).ok_or_else(|| PyValueError::new_err(format!("{name} is no kind of component")))
+    Kind::from_name(name).ok_or_else(|| PyValueError::new_err(format!("{name} isn't a kind of component")))
 }
 
 fn description(package: &str, kind: Kind, component: &plugfit::plugin::Component) -> String {

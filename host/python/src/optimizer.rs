@@ -274,7 +274,7 @@ fn bytes<T: Copy, const N: usize>(numbers: &[T], to_bytes: impl Fn(T) -> [u8; N]
 
 /// Reads a state from a safetensors file.
 fn read(bytes: &[u8]) -> plugfit::Result<OptimizerState> {
-    let damaged = || Error::failure("this is no state of an optimizer, or it is damaged");
+    let damaged = || Error::failure("this isn't the state of an optimizer, or it is damaged");
     let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;
     let doubles = |data: &[u8]| -> Vec<[u8; 8]> { data.as_chunks::<8>().0.to_vec() };
     let mut state = OptimizerState { steps: 0, learning_rate: None, tensors: Vec::new() };

@@ -52,7 +52,7 @@ pub fn in_predictions(
         let times = |class: usize| counts.iter().skip(class).step_by(names.len()).sum::<usize>();
         (0..names.len()).find(|class| times(*class) == rows).map(|class| &names[class])
     });
-    predicted_class.map(|class| format!("it takes every sample for class {class}")).or(from_history)
+    predicted_class.map(|class| format!("it predicts class {class} for every sample")).or(from_history)
 }
 
 /// Returns why a run is no better than chance by its history alone: a metric of classes is 0.5, or the frequency of the
@@ -81,7 +81,7 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
             values.all(|value| value.is_some_and(|value| (value - level).abs() < SAME))
         };
         match (always(share), always(0.5)) {
-            (true, _) => Some(format!("{name} is the share of the most frequent class in every epoch")),
+            (true, _) => Some(format!("{name} equals the frequency of the most frequent class in every epoch")),
             (_, true) => Some(format!("{name} is 0.5 in every epoch")),
             _ => None,
         }
@@ -313,7 +313,7 @@ mod tests {
         };
         let share = 40.0 / 60.0;
         let found = sign(&[share, share]).expect("it is chance");
-        assert!(found.contains("val_accuracy is the share of the most frequent class"), "{found}");
+        assert!(found.contains("val_accuracy equals the frequency of the most frequent class"), "{found}");
         assert!(sign(&[0.5, 0.5, 0.5]).is_some_and(|says| says.contains("0.5 in every epoch")));
         assert_eq!(sign(&[share]), None, "a single epoch");
         assert_eq!(sign(&[share, 0.9]), None);

@@ -152,9 +152,9 @@ impl Run<'_> {
         self.save(&result)?;
         let result = result.and_then(|ended| Ok((ended, self.report()?)));
         let (work, path) = (self.folder.work(), self.folder.path());
-        let mut kept = format!("{} holds weights, history, report.html", short(work));
+        let mut kept = format!("weights, history and report.html are in {}", short(work));
         if work != path {
-            kept += &format!("; the run in {} is as it was", short(path));
+            kept += &format!("; the run in {} is unchanged", short(path));
         }
         let (ended, chance) = result.map_err(|error| error.with("kept", kept.clone()))?;
         match ended {
@@ -253,7 +253,7 @@ fn check_plugins(record_before: &RunRecord, host: &Host, common: &Common) -> Res
     let loaded: Vec<String> = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect();
     match record_before.plugins.iter().find(|(label, _)| !loaded.contains(label)) {
         None => Ok(()),
-        Some((label, from)) => Err(Error::failure(format!("the run began with {label}, which isn't loaded now"))
+        Some((label, from)) => Err(Error::failure(format!("the run was trained with {label}, which isn't loaded now"))
             .with("from", from.clone())
             .with("loaded", loaded.join(", "))
             .hint("put it back, or begin a new run")),

@@ -50,14 +50,15 @@ impl Options {
             };
         }
         if !cfg!(target_os = "linux") {
-            return Err(Error::usage("plug-ins can be isolated on Linux alone").hint("leave out --isolate"));
+            return Err(Error::usage("plug-ins can be isolated only on Linux").hint("leave out --isolate"));
         }
         let mut isolation =
             Isolation { program: super::PROGRAM.get().cloned().unwrap_or_default(), ..Isolation::default() };
         if let Some(seconds) = self.call_limit {
             let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
-            isolation.call_limit =
-                limit.ok_or_else(|| Error::usage(format!("--call-limit takes seconds, more than 0, not {seconds}")))?;
+            isolation.call_limit = limit.ok_or_else(|| {
+                Error::usage(format!("--call-limit must be a number of seconds greater than 0, not {seconds}"))
+            })?;
         }
         if let Some(mebibytes) = self.memory_limit {
             isolation.memory_limit = Some(mebibytes.saturating_mul(1 << 20));

@@ -70,7 +70,7 @@ fn components(host: &Host, kinds: &[Kind], common: &Common) {
             let between = if rows.is_empty() { 0 } else { 1 };
             rows.extend(std::iter::repeat_n(Vec::new(), between));
         }
-        rows.push([kind.plural().to_uppercase(), "ALSO".into(), "PLUG-IN".into(), "WHAT IT IS".into()].to_vec());
+        rows.push([kind.plural().to_uppercase(), "ALIASES".into(), "PLUG-IN".into(), "DESCRIPTION".into()].to_vec());
         rows.extend(components.iter().map(|(plugin, component)| {
             vec![
                 component.name.clone(),

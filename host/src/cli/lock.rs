@@ -53,7 +53,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         print(&format!("{} {}   {}   {}\n", plugin.name, plugin.version, &plugin.sha256[..16], short(&plugin.from)));
     }
     print(&format!(
-        "{} holds {} plug-ins: no others are loaded in its folder\n",
+        "{} lists {} plug-ins; in its folder, no others are loaded\n",
         short(lock.path()),
         lock.plugins().len()
     ));

@@ -37,7 +37,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let folder = options.path.clone().unwrap_or_else(|| PathBuf::from(&name));
     if folder.exists() {
         return Err(
-            Error::usage(format!("{} is there already", folder.display())).hint("name another folder with --path")
+            Error::usage(format!("{} already exists", folder.display())).hint("name another folder with --path")
         );
     }
     let manifest = include_str!("templates/Cargo.toml.txt")
@@ -64,7 +64,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     }
     let place = short(&folder);
     print(&format!(
-        "{place} holds the {kind} {type_name}\n  test    cd {place} && cargo test\n  build   cargo build --release\n  \
+        "{place} is the crate of the {kind} {type_name}\n  test    cd {place} && cargo test\n  build   cargo build --release\n  \
          use     copy {library} into a plug-in folder, and name \"{type_name}\" in a run's file\n"
     ));
     Ok(())

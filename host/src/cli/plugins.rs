@@ -87,7 +87,7 @@ pub fn options(common: &Common, file: Option<&RunFile>, locks: Vec<Lock>) -> Res
     };
     match options.limit() {
         Some(limit) if load_in_place => Err(Error::usage(format!("--load-in-place can't be used with {limit}"))
-            .hint("what is loaded in place may change after it was checked")),
+            .hint("a file that is loaded in place may change after the check")),
         _ => Ok(options),
     }
 }
@@ -112,7 +112,7 @@ pub fn applicable_locks(common: &Common, file: Option<&RunFile>, trained_under: 
     match (common.locked, trained_under) {
         (_, Some(trained_under)) => {
             let trained_under = short(&path_of(trained_under, Path::new("")));
-            Err(looked(Error::usage(format!("the run was trained under {trained_under}, which isn't there any more")))
+            Err(looked(Error::usage(format!("the run was trained with the lock {trained_under}, which no longer exists")))
                 .hint("put it back, or write a new one with `plugfit lock`: with the run's file, or with --plugins from this folder"))
         }
         (true, None) => Err(looked(Error::usage(format!("there is no {}", Lock::NAME)))

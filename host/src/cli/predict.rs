@@ -57,11 +57,12 @@ fn check_out(options: &Options) -> Result<()> {
     let shown = out.display();
     let place = out.canonicalize().ok();
     if options.data.iter().any(|file| file.canonicalize().ok() == place) {
-        return Err(Error::usage(format!("{shown} is a file to predict for")).hint("name another one with --out"));
+        return Err(Error::usage(format!("{shown} is one of the input files, and predict never overwrites these"))
+            .hint("name another one with --out"));
     }
     match options.overwrite {
         true => Ok(()),
-        false => Err(Error::usage(format!("{shown} is there already"))
+        false => Err(Error::usage(format!("{shown} already exists"))
             .hint("name another file with --out, or replace it with --overwrite")),
     }
 }

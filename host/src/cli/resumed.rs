@@ -36,11 +36,13 @@ impl Resumed {
         };
         // The replacement of a run is stored in a subfolder.
         if fs::canonicalize(parent).ok().as_deref() != Some(folder.work()) {
-            return Err(Error::usage(format!("{} is of a run that is being replaced", short(path))).hint(format!(
-                "continue the replacement with `plugfit fit --resume {}`, or remove {} to keep the run",
-                short(folder.path()),
-                short(folder.work())
-            )));
+            return Err(Error::usage(format!("{} belongs to a run that is being replaced", short(path))).hint(
+                format!(
+                    "continue the replacement with `plugfit fit --resume {}`, or remove {} to keep the run",
+                    short(folder.path()),
+                    short(folder.work())
+                ),
+            ));
         }
         Ok(Resumed { folder, record, checkpoint })
     }
@@ -76,9 +78,9 @@ impl Resumed {
             .find_map(|path| Some((Checkpoint::read(&path).ok()?, path)));
         match other {
             Some((other, path)) => error
-                .with("other", format!("{} is whole, of epoch {}", short(&path), other.epoch()))
+                .with("other", format!("{} is intact, from epoch {}", short(&path), other.epoch()))
                 .hint(format!("continue from it with `plugfit fit --resume {}`", short(&path))),
-            None => error.hint("no other checkpoint is whole: begin a new run with `plugfit fit`"),
+            None => error.hint("no other checkpoint is intact: begin a new run with `plugfit fit`"),
         }
     }
 }

@@ -110,10 +110,10 @@ pub fn warn_of_changes(record: &RunRecord, digests: BTreeMap<String, String>, co
         let shown = printable_line(&label);
         let text = match record.digests.get(&label) {
             Some(before) if *before == digest => continue,
-            Some(_) => format!("{shown} isn't the file that the run began with: results may differ"),
+            Some(_) => format!("{shown} isn't the file that the run was trained with: results may differ"),
             None => match record.plugins.iter().find(|(before, _)| name(before) == name(&label)) {
                 Some((before, _)) if *before != label => {
-                    format!("the run began with {before}, and {shown} is loaded now: results may differ")
+                    format!("the run was trained with {before}, and {shown} is loaded now: results may differ")
                 }
                 _ => continue,
             },

@@ -43,10 +43,10 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         print("\n");
     }
     let count = match keys.keys().len() {
-        0 => "holds no key".into(),
-        1 => "holds 1 key".into(),
-        count => format!("holds {count} keys"),
+        0 => "contains no keys: --require-signed loads no plug-ins".into(),
+        1 => "contains 1 key: --require-signed loads only plug-ins signed with it".into(),
+        count => format!("contains {count} keys: --require-signed loads only plug-ins signed with one of them"),
     };
-    print(&format!("{} {count}: --require-signed loads what one of them signed\n", short(keys.path())));
+    print(&format!("{} {count}\n", short(keys.path())));
     Ok(())
 }

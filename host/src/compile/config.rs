@@ -93,7 +93,7 @@ impl Compile {
 /// Returns the `compile_config` in the `config.json` of a `.keras` archive.
 fn stored_by_keras(path: &Path) -> Result<Map<String, Value>> {
     const MAX_BYTES: u64 = 1 << 28;
-    let bad = |why: String| Error::failure(format!("{} is no model that Keras saved: {why}", path.display()));
+    let bad = |why: String| Error::failure(format!("{} isn't a model saved by Keras: {why}", path.display()));
     let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| bad(error.to_string()))?;
     let mut text = String::new();

@@ -42,7 +42,7 @@ impl Outputs<'_> {
             let place = &mut entries[self.index(name, place)?];
             if place.is_some() {
                 return Err(Error::usage(format!(
-                    "there is one output, and \"{name}\" isn't the only one in the table"
+                    "there is only one output, but the table has several entries, such as \"{name}\""
                 )));
             }
             *place = Some(entry);

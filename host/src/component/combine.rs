@@ -47,7 +47,7 @@ impl<F: Float> Combiner<F> {
         buffer.clear();
         let numeric = |tensor: &Tensor<'_>, name: &str| match tensor.is_numeric() {
             true => Ok(()),
-            false => Err(Error::usage(format!("{name} holds no numbers: {tensor:?}"))),
+            false => Err(Error::usage(format!("{name} contains no numbers: {tensor:?}"))),
         };
         weight.iter().try_for_each(|weight| numeric(weight, "sample_weight"))?;
         mask.iter().try_for_each(|mask| numeric(mask, "the mask"))?;

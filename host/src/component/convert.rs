@@ -46,7 +46,7 @@ impl Accepted {
         let large = |number: &&u64| i64::try_from(**number).is_err();
         match numbers.iter().find(large) {
             Some(number) if !self.0.contains(&Dtype::U64) => {
-                Err(Error::usage(format!("{name} holds {number}, which int64 doesn't hold")))
+                Err(Error::usage(format!("{name} contains {number}, which doesn't fit int64")))
             }
             _ => Ok(()),
         }

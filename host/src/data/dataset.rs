@@ -65,7 +65,7 @@ impl Dataset {
         let [target] = &self.targets[..] else {
             return Err(wrong(format!("class_weight is for one target; there are {}", self.targets.len())));
         };
-        let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} holds no classes", target.name)))?;
+        let ids = target.values.class_ids().ok_or_else(|| wrong(format!("{} contains no classes", target.name)))?;
         let classes = target.classes(&ids);
         let mut class_weights: BTreeMap<usize, f64> = BTreeMap::new();
         for (key, &weight) in weights {
@@ -77,7 +77,7 @@ impl Dataset {
             })?;
             if !(weight >= 0.0 && fits_float32(weight)) {
                 return Err(wrong(format!("the weight of class \"{key}\" is {weight:?}"))
-                    .hint("a weight is a number of at least 0 that float32 holds"));
+                    .hint("a weight is a number of at least 0 that fits float32"));
             }
             if class_weights.insert(class, weight).is_some() {
                 return Err(wrong(format!("class \"{key}\" has two weights, one by its name and one by its number")));
@@ -95,7 +95,7 @@ impl Dataset {
                     "{sample_weight:?} and the weight of its class, {class_weight:?}, make {weight:?}"
                 ))
                 .with("row", format!("{row} (from 0)"))
-                .hint("a weight is a number that float32 holds"));
+                .hint("a weight is a number that fits float32"));
             }
             Ok(sample_weight * class_weight as f32)
         };

@@ -115,7 +115,7 @@ impl Schema {
             }
             Format::Npz => read_npz(paths, self)?.0,
             Format::Npy => {
-                return Err(Error::usage("an .npy file holds inputs alone")
+                return Err(Error::usage("an .npy file contains only inputs")
                     .hint("put inputs and targets into one file with numpy.savez, as arrays \"x\" and \"y\""));
             }
         };

@@ -30,7 +30,7 @@ pub fn write_predictions(path: &Path, outputs: &[(&str, ArrayViewD<'_, f32>)]) -
         (Format::Npz, _) => write_atomically(path, |writer| write_npz(writer, outputs)),
         (Format::Npy, [(_, values)]) => write_atomically(path, |writer| write_npy(writer, values)),
         (Format::Npy, _) => {
-            Err(Error::usage(format!("{} can hold one output; there are {}", path.display(), outputs.len()))
+            Err(Error::usage(format!("{} can contain only one output; there are {}", path.display(), outputs.len()))
                 .hint("write a .npz or a .csv instead"))
         }
         (Format::Parquet, _) => {

@@ -76,12 +76,12 @@ pub const MAX_NESTED: usize = 1024;
 /// Returns the message if there are too many.
 pub fn check(found: usize, most: usize, what: &str) -> Result<(), String> {
     match found > most {
-        true => Err(format!("gave {found} {what}, of which at most {most} are taken")),
+        true => Err(format!("returned {found} {what}; at most {most} are allowed")),
         false => Ok(()),
     }
 }
 
 /// Returns the message for a text that is too long; `what` names the text, without an article.
 pub fn too_long(what: &str, length: usize, most: usize) -> String {
-    format!("gave a {what} of {length} bytes, of which at most {most} are taken")
+    format!("returned a {what} of {length} bytes; at most {most} are allowed")
 }

@@ -127,7 +127,7 @@ impl<T: Table> ComponentHandle<T> {
         };
         self.handle = self.checked(created)?;
         match self.handle.pointer.is_null() {
-            true => Err(self.contract_violation("gave no component")),
+            true => Err(self.contract_violation("returned no component")),
             false => Ok(self),
         }
     }
@@ -170,7 +170,9 @@ impl<T: Table> ComponentHandle<T> {
     pub fn info<I: serde::de::DeserializeOwned>(&self) -> Result<I> {
         let info = self.json::<Value>("instance_info", self.table.instance_info())?;
         if let Some(text) = not_shown(&info, false) {
-            return Err(self.contract_violation(&format!("gave an instance_info with control characters: {text:?}")));
+            return Err(
+                self.contract_violation(&format!("returned an instance_info with control characters: {text:?}"))
+            );
         }
         serde_json::from_value(info).map_err(|error| self.unreadable("instance_info", &error))
     }
@@ -183,7 +185,7 @@ impl<T: Table> ComponentHandle<T> {
     }
 
     fn unreadable(&self, what: &str, error: &serde_json::Error) -> Error {
-        self.contract_violation(&format!("gave a {what} that can't be read: {error}"))
+        self.contract_violation(&format!("returned a {what} that can't be read: {error}"))
     }
 
     /// Checks a text of the plug-in, which may not be UTF-8 despite its type. `what` names the text, without an
@@ -192,7 +194,7 @@ impl<T: Table> ComponentHandle<T> {
         if text.len() > most {
             return Err(self.contract_violation(&bounds::too_long(what, text.len(), most)));
         }
-        utf8(text).ok_or_else(|| self.contract_violation(&format!("gave a {what} that isn't UTF-8")))
+        utf8(text).ok_or_else(|| self.contract_violation(&format!("returned a {what} that isn't UTF-8")))
     }
 
     /// Checks a name of the plug-in, which is shown in tables and messages.
@@ -200,7 +202,7 @@ impl<T: Table> ComponentHandle<T> {
         let text = self.text(name, bounds::MAX_NAME_LENGTH, what)?;
         match printable_line(text) == text {
             true => Ok(text),
-            false => Err(self.contract_violation(&format!("gave a {what} with control characters: {text:?}"))),
+            false => Err(self.contract_violation(&format!("returned a {what} with control characters: {text:?}"))),
         }
     }
 

@@ -44,12 +44,12 @@ impl<T: Table> ComponentHandle<T> {
             isolate::CRASHED => {
                 let mut result = Error::crash(format!("{} {}", self.full_name(), shown_line(message)));
                 if let ROption::RSome(output) = &error.place {
-                    result = result.with("said", line(output));
+                    result = result.with("output", line(output));
                 }
                 // Already quoted for a shell.
                 let file = error.field.as_ref().map_or_else(|| "FILE".into(), line);
                 result
-                    .with("of", self.plugin.clone())
+                    .with("plug-in", self.plugin.clone())
                     .hint(format!("`plugfit check {file}` shows what is wrong with it"))
             }
             isolate::CONTRACT_VIOLATED => self.contract_violation(message),
@@ -66,7 +66,7 @@ impl<T: Table> ComponentHandle<T> {
             }
             abi::ERROR_CANCELLED => Error::interrupted(format!("{} was stopped", self.full_name())),
             _ => Error::plugin(format!("{} failed: {}", self.full_name(), self.message_line(message)))
-                .with("of", self.plugin.clone()),
+                .with("plug-in", self.plugin.clone()),
         }
     }
 

@@ -20,12 +20,12 @@ impl CreationGuard {
         let (depth, created) = CREATIONS.get();
         if depth >= bounds::MAX_DEPTH || created >= bounds::MAX_NESTED {
             let most = if depth >= bounds::MAX_DEPTH {
-                format!("{} components are nested in one another", bounds::MAX_DEPTH)
+                format!("{} components are already nested", bounds::MAX_DEPTH)
             } else {
-                format!("{} components are made for one", bounds::MAX_NESTED)
+                format!("{} components were already created for one", bounds::MAX_NESTED)
             };
-            return Err(Error::plugin(format!("{name} isn't made: {most} already"))
-                .hint("a component that asks for itself never ends"));
+            return Err(Error::plugin(format!("{name} can't be created: {most}"))
+                .hint("a component that requests itself never ends"));
         }
         CREATIONS.set((depth + 1, created + 1));
         Ok(CreationGuard)

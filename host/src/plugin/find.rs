@@ -244,7 +244,7 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(reasons, [format!("a{suffix} is empty"), format!("b{suffix} is no shared library")]);
+        assert_eq!(reasons, [format!("a{suffix} is empty"), format!("b{suffix} isn't a shared library")]);
         assert_eq!(scan_without_limits(&folder.path().join("no")).state, State::Missing);
     }
 
@@ -264,7 +264,7 @@ mod tests {
         .expect("a pipe");
         let report = scan_without_limits(folder.path());
         let [FileReport { verdict: Verdict::Refused(refusal), .. }] = &report.files[..] else { panic!("{report:?}") };
-        assert_eq!(refusal.reason, "is no regular file");
+        assert_eq!(refusal.reason, "isn't a regular file");
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("they can be set");
         assert!(
             matches!(scan_without_limits(folder.path()).state, State::Refused(why) if why.reason.contains("mode 0777"))

@@ -162,6 +162,6 @@ fn component(callbacks: &HostCallbacks, interface_id: &str, identifier: &str) ->
     let identifier = utf8(identifier).ok_or("an identifier isn't UTF-8")?;
     let identifier: Value = serde_json::from_str(identifier).map_err(|error| error.to_string())?;
     let provider =
-        callbacks.provider.as_ref().and_then(Weak::upgrade).ok_or("there is no host to ask for components")?;
+        callbacks.provider.as_ref().and_then(Weak::upgrade).ok_or("there is no host to request components from")?;
     provider.component(kind, &identifier).map_err(|error| error.to_string())
 }

@@ -53,7 +53,7 @@ impl Loss {
         if self.info().float64 && self.inner.float64.is_some() {
             return Ok(());
         }
-        let error = Error::usage(format!("{} computes in float32 alone", self.full_name())).with("in", "dtype");
+        let error = Error::usage(format!("{} computes only in float32", self.full_name())).with("in", "dtype");
         Err(match self.inner.float64 {
             None => error.hint(format!(
                 "{} offers no {}: rebuild it with plugfit-api {}, or leave dtype out",

@@ -182,7 +182,7 @@ impl Manifest {
                 grouped(text.len()),
                 truncate(text, 64)
             ))
-            .hint(format!("a text that is no documentation has at most {} bytes", bounds::MAX_NAME_LENGTH)));
+            .hint(format!("a text other than documentation has at most {} bytes", bounds::MAX_NAME_LENGTH)));
         }
         let value = serde_json::to_value(self).unwrap_or_default();
         if let Some(text) = not_shown(&value, false) {

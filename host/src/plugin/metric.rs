@@ -72,7 +72,7 @@ impl Metric {
 
     fn state(&self, state: Handle) -> Result<MetricState> {
         match state.pointer.is_null() {
-            true => Err(self.component().contract_violation("gave no state")),
+            true => Err(self.component().contract_violation("returned no state")),
             false => Ok(MetricState { metric: self.inner.clone(), state }),
         }
     }
@@ -138,17 +138,17 @@ impl MetricState {
                 let product = |shape: &Vec<usize>| shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
                 match shape.filter(|shape| product(shape) == Some(count)) {
                     Some(shape) => Ok(Outcome::Array { shape, values }),
-                    None => {
-                        Err(component
-                            .contract_violation(&format!("gave {count} numbers for the shape {:?}", result.shape)))
-                    }
+                    None => Err(component
+                        .contract_violation(&format!("returned {count} numbers for the shape {:?}", result.shape))),
                 }
             }
             abi::RESULT_NAMED if result.names.len() == count => {
                 let names = result.names.iter().map(|name| component.short_name(name, "name").map(str::to_owned));
                 Ok(Outcome::Named(names.zip(values).map(|(name, value)| Ok((name?, value))).collect::<Result<_>>()?))
             }
-            kind => Err(component.contract_violation(&format!("gave a result of kind {kind} with {count} numbers"))),
+            kind => {
+                Err(component.contract_violation(&format!("returned a result of kind {kind} with {count} numbers")))
+            }
         }
     }
 

@@ -169,7 +169,7 @@ impl Optimizer {
                 abi::NONE => None,
                 index => match usize::try_from(index).ok().filter(|&index| index < parameters.len()) {
                     Some(index) => Some(index),
-                    None => return Err(component.contract_violation(&format!("asks for a slot of parameter {index}"))),
+                    None => return Err(component.contract_violation(&format!("requests a slot of parameter {index}"))),
                 },
             };
             let double = slot.dtype == f64::DTYPE;
@@ -178,7 +178,7 @@ impl Optimizer {
             let rest = count(&slot.shape).and_then(|numbers| remaining.checked_sub(numbers));
             let (Some(rest), true) = (rest, double || slot.dtype == f32::DTYPE) else {
                 return Err(component.contract_violation(&format!(
-                    "asks for a slot \"{name}\" of shape {:?}, which can't be",
+                    "requests a slot \"{name}\" of shape {:?} that is invalid, too large, or neither float32 nor float64",
                     slot.shape
                 )));
             };
@@ -189,7 +189,7 @@ impl Optimizer {
                     let same = parameter.is_some_and(|index| parameters[index].shape == slot.shape.as_slice());
                     if !same || double {
                         return Err(component.contract_violation(&format!(
-                            "asks for a slot \"{name}\" as a copy of what has another shape"
+                            "requests a slot \"{name}\" as a copy of a parameter, but the slot has another shape or is float64"
                         )));
                     }
                     Start::Copy
@@ -197,11 +197,11 @@ impl Optimizer {
                 abi::SLOT_FILLED => Start::Filled,
                 other => {
                     return Err(component
-                        .contract_violation(&format!("asks for a slot \"{name}\" with the unknown start {other}")));
+                        .contract_violation(&format!("requests a slot \"{name}\" with the unknown start {other}")));
                 }
             };
             if !seen.insert((parameter, name.clone())) {
-                return Err(component.contract_violation(&format!("asks for two slots \"{name}\" of one parameter")));
+                return Err(component.contract_violation(&format!("requests two slots \"{name}\" of one parameter")));
             }
             specs.push(SlotSpec { parameter, name, shape: slot.shape.into(), double, start });
         }

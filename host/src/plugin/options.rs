@@ -34,7 +34,7 @@ impl LoadOptions {
     pub(super) fn read(&self, path: &Path, whole: bool) -> Result<Library, Refusal> {
         if let (true, Some(limit)) = (self.load_in_place, self.limit()) {
             return Err(Refusal::invalid_request(format!("can't be loaded in place with {limit}"))
-                .hint("what is loaded in place may change after it was checked"));
+                .hint("a file that is loaded in place may change after the check"));
         }
         // The signature is read first, since that is quick: without one, the library need not be read.
         let signature = self.signed_by.as_ref().map(|keys| keys.signature(path)).transpose()?;
@@ -61,7 +61,7 @@ impl Locked {
             let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             if from.to_str().is_none() {
                 return Err(
-                    Refusal::new("has a name that isn't UTF-8, as all of a lock is").hint("call it something else")
+                    Refusal::new("has a path that isn't UTF-8, and a lock contains only UTF-8").hint("rename it")
                 );
             }
             Ok(Locked {

@@ -53,7 +53,7 @@ fn open_for(path: &Path, content: Content) -> Result<Opened, Refusal> {
     check_ancestors(&real, content)?;
     let (file, metadata) = open_at_once(&real).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(Refusal::new("is no regular file"));
+        return Err(Refusal::new("isn't a regular file"));
     }
     // fstat the descriptor and not the path: this is the file that is read (avoids TOCTOU).
     check_entry(&real, &metadata, false, content)?;
@@ -134,7 +134,7 @@ mod unix {
             (true, false) => format!("can be written by others {found}"),
             (true, true) => format!("can be replaced by others: {} can be written by them {found}", at.display()),
             (false, false) => format!("belongs to another user {found}"),
-            (false, true) => format!("can be replaced by another user: {} is theirs {found}", at.display()),
+            (false, true) => format!("can be replaced by another user: {} belongs to that user {found}", at.display()),
         };
         let place = shell_word(&at.display().to_string());
         // Only root can change a file's owner.
@@ -150,7 +150,7 @@ mod unix {
             (Content::Code, false, true) => format!("code in it runs with your rights: {fix}name another folder"),
             (Content::Code, false, false) => format!("it runs with your rights: {fix}name another file"),
             (Content::Code, true, _) => format!("it runs with your rights: {fix}copy it to a folder of your own"),
-            (Content::Rules, ..) => format!("it says what may run with your rights: {fix}create it again"),
+            (Content::Rules, ..) => format!("it decides which code may run with your rights: {fix}create it again"),
         }))
     }
 

@@ -44,6 +44,6 @@ impl Schedule {
         if rate.is_finite() {
             return Ok(rate);
         }
-        Err(component.contract_violation(&format!("gave a learning rate of {rate} at step {}", when.step)))
+        Err(component.contract_violation(&format!("returned a learning rate of {rate} at step {}", when.step)))
     }
 }

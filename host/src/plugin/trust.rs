@@ -89,7 +89,8 @@ impl TrustedKeys {
     pub fn of_user() -> Result<Self> {
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")));
-        let config = config.ok_or_else(|| Error::failure("there is no home to keep keys in").hint("set $HOME"))?;
+        let config =
+            config.ok_or_else(|| Error::failure("there is no home folder for the trusted keys").hint("set $HOME"))?;
         Self::read(&config.join("plugfit/trusted_keys"))
     }
 
@@ -159,7 +160,7 @@ impl TrustedKeys {
                 .map_err(|error| Error::failure(format!("cannot make {}: {error}", printable_path(folder))))?;
         }
         write_privately(&self.path, |writer| {
-            writeln!(writer, "# Whose plug-ins --require-signed loads; `plugfit trust` writes it.")?;
+            writeln!(writer, "# Keys whose plug-ins --require-signed loads; `plugfit trust` writes this file.")?;
             self.keys.iter().try_for_each(|key| writeln!(writer, "{} {}", key.text, key.comment))
         })?;
         Self::read(&self.path).map(drop)
@@ -173,7 +174,7 @@ impl TrustedKeys {
         let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = read_signature(&beside).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Refusal::retryable(format!("isn't signed: there is no {name}"))
-                .hint("its author signs it with `minisign -S`; --require-signed asks for that"),
+                .hint("--require-signed needs a signature; its author creates it with `minisign -S`"),
             _ => Refusal::retryable(format!("has a signature that can't be read: {error}")),
         })?;
         let signature = Signature::decode(&text)
@@ -202,11 +203,13 @@ impl Signed<'_> {
             }
         }
         Err(match has_matching_key_id {
-            true => Refusal::retryable(format!("isn't what {} was made for: one of the two was changed", self.name))
-                .hint("copy both again, or don't use it"),
+            true => {
+                Refusal::retryable(format!("doesn't match the signature {}: one of the two was changed", self.name))
+                    .hint("copy both again, or don't use it")
+            }
             false => {
-                Refusal::retryable(format!("is signed by nobody who is trusted: none of {} keys fits", self.keys.len()))
-                    .hint("if you know whose it is, `plugfit trust KEY` takes in the key")
+                Refusal::retryable(format!("isn't signed with a trusted key: none of {} keys matches", self.keys.len()))
+                    .hint("if you know whose it is, add the key with `plugfit trust KEY`")
             }
         })
     }
@@ -219,7 +222,7 @@ const MAX_SIGNATURE: u64 = 1 << 16;
 fn read_signature(path: &Path) -> std::io::Result<String> {
     let (file, metadata) = ownership::open_at_once(path)?;
     if !metadata.is_file() {
-        return Err(std::io::Error::other("it is no regular file"));
+        return Err(std::io::Error::other("it isn't a regular file"));
     }
     let mut text = String::new();
     file.take(MAX_SIGNATURE).read_to_string(&mut text)?;
@@ -267,8 +270,8 @@ mod tests {
             checked(&keys(&[&other(), KEY]), b"test", signature).expect("one of two fits");
             assert!(says(&[KEY], b"Test").contains("one of the two was changed"));
             assert!(says(&[KEY], b"").contains("one of the two was changed"));
-            assert!(says(&[&other()], b"test").contains("none of 1 keys fits"));
-            assert!(says(&[], b"test").contains("none of 0 keys fits"));
+            assert!(says(&[&other()], b"test").contains("none of 1 keys matches"));
+            assert!(says(&[], b"test").contains("none of 0 keys matches"));
         }
         let comment = HASHED.replace("file:test", "file:best");
         checked(&keys(&[KEY]), b"test", &comment).expect_err("the comment is signed, too");

@@ -130,8 +130,9 @@ fn library(bytes: &[u8]) -> Result<(object::File<'_>, Links), Refusal> {
         true => check_elf(bytes)?,
         false => Links::default(),
     };
-    let file = object::File::parse(bytes)
-        .map_err(|_| Refusal::new("is no shared library").hint("a plug-in is what `cargo build` makes of a cdylib"))?;
+    let file = object::File::parse(bytes).map_err(|_| {
+        Refusal::new("isn't a shared library").hint("a plug-in is what `cargo build` makes of a cdylib")
+    })?;
     let native = if cfg!(target_os = "macos") {
         BinaryFormat::MachO
     } else if cfg!(windows) {
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(reason(b""), "is empty");
         assert_eq!(
             reason(b"hello, this is a text and longer than any header of a file would ever be"),
-            "is no shared library"
+            "isn't a shared library"
         );
         let Some(library) = some_library() else { return };
         let refusal = plugin(&library, false).expect_err("no manifest");
@@ -219,7 +220,7 @@ mod tests {
         let Some(library) = some_library() else { return };
         for length in (1..library.len()).step_by(4999) {
             let reason = reason(&library[..length]);
-            assert!(reason.contains("cut short") || reason == "is no shared library", "{length}: {reason}");
+            assert!(reason.contains("cut short") || reason == "isn't a shared library", "{length}: {reason}");
         }
         // Each byte of the header is replaced in turn.
         for at in 0..64 {

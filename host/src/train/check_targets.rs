@@ -89,7 +89,7 @@ fn labels(target: &Target, loss: &Loss, (low, high): (f64, f64), dataset: &Datas
             all().fold(0.0, f64::max) + 1.0
         )
     } else {
-        "for numbers, use a loss of numbers such as \"mse\"".to_owned()
+        "if the target is a quantity, use a regression loss such as \"mse\"".to_owned()
     };
     let row = at / columns;
     let place = if columns == 1 {
@@ -98,7 +98,7 @@ fn labels(target: &Target, loss: &Loss, (low, high): (f64, f64), dataset: &Datas
         format!("row {row}, column {} (from 0)", at % columns)
     };
     Err(Error::usage(format!(
-        "the target \"{}\" holds {label}, and {name} takes labels between {low} and {high}",
+        "the target \"{}\" contains {label}, but {name} accepts only labels between {low} and {high}",
         target.name
     ))
     .with("in", place)
@@ -118,10 +118,10 @@ fn ids(target: &Target, loss: &Loss, classes: usize, dataset: &Dataset) -> Resul
     let name = &target.name;
     if id.fract() != 0.0 {
         return Err(Error::usage(format!(
-            "the target \"{name}\" holds {id}, which is no class id: ids are whole numbers"
+            "the target \"{name}\" contains {id}, which isn't a class id: class ids are integers"
         ))
         .with("in", format!("row {row} (from 0)"))
-        .hint("for numbers, use a loss of numbers such as \"mse\""));
+        .hint("if the target is a quantity, use a regression loss such as \"mse\""));
     }
     let found = match classes {
         1 => "one number, so that the only class is 0".to_owned(),
@@ -130,17 +130,19 @@ fn ids(target: &Target, loss: &Loss, classes: usize, dataset: &Dataset) -> Resul
     let known = numbers(&target.values).filter(|id| id.is_finite() && Some(*id) != ignored);
     let (least, most) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), id| (a.min(id), b.max(id)));
     let hint = if least >= 1.0 && most <= classes as f64 {
-        format!("class ids begin at 0: subtract 1, or give the last layer {} units", most + 1.0)
+        format!("class ids start at 0: subtract 1, or give the last layer {} units", most + 1.0)
     } else if least < 0.0 {
-        "class ids begin at 0; ignore_class leaves one out".to_owned()
+        "class ids start at 0; to ignore one id, set ignore_class in the loss".to_owned()
     } else if classes == 1 && most == 1.0 {
         "for two classes and one output, use binary_crossentropy with the activation sigmoid".to_owned()
     } else {
         format!("give the last layer {} units, one for each class", most + 1.0)
     };
-    Err(Error::usage(format!("the target \"{name}\" holds {id}, which is no class: the network's output has {found}"))
-        .with("in", format!("row {row} (from 0)"))
-        .hint(hint))
+    Err(Error::usage(format!(
+        "the target \"{name}\" contains class {id}, which the network doesn't have: its output has {found}"
+    ))
+    .with("in", format!("row {row} (from 0)"))
+    .hint(hint))
 }
 
 /// Returns the numbers of an array. Rounding int64 above 2^53 is harmless, because no network has so many classes.

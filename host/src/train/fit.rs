@@ -233,8 +233,9 @@ impl Fit<'_> {
                 return Ok(Some(Ended::Early { epoch, reason }));
             }
             if !loss.is_finite() {
-                let error = Error::failure(format!("the loss became {loss}"))
-                    .hint("try a lower learning rate, or `clipnorm`; the last checkpoint is from before");
+                let error = Error::failure(format!("the loss became {loss}")).hint(format!(
+                    "try a lower learning rate, or `clipnorm`; the last checkpoint was written before the loss became {loss}"
+                ));
                 return Err(at_batch(error, epoch, batch));
             }
         }

@@ -157,7 +157,7 @@ pub(super) fn move_to(from: &Path, to: &Path) -> Result<()> {
             Some(Some(names)) => names.contains(output),
         };
         if !is_replaced && run_files.complete.contains(&place) && target.symlink_metadata().is_ok() {
-            return Err(Error::failure(format!("{} is there already, and no run has written it", target.display()))
+            return Err(Error::failure(format!("{} already exists and wasn't written by any run", target.display()))
                 .hint(format!("move it elsewhere, and continue with `plugfit fit --resume {}`", to.display())));
         }
         targets.insert(place, target);

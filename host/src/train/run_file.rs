@@ -148,8 +148,9 @@ impl RunFile {
         if let Value::Object(table) = root {
             self.table = table;
         }
-        result
-            .map_err(|key| wrong(format!("{path} can't be set: \"{key}\" is no table and no list of that length")))?;
+        result.map_err(|key| {
+            wrong(format!("{path} can't be set: \"{key}\" is neither a table nor a list with that many entries"))
+        })?;
         self.places.insert(path.to_owned(), Place::Set);
         Ok(())
     }

@@ -145,11 +145,11 @@ impl RunFolder {
         match Contents::of(path)? {
             Contents::Nothing => Ok(()),
             Contents::Run if overwrite => Ok(()),
-            Contents::Run => Err(Error::usage(format!("{shown} holds a run already"))
+            Contents::Run => Err(Error::usage(format!("{shown} already contains a run"))
                 .hint("name another folder, continue the run with --resume, or replace it with --overwrite")),
             Contents::Other(name) => Err(Error::usage(format!("{shown} isn't empty, and isn't a folder of a run"))
                 .with("has", name)
-                .hint("a run has a folder of its own: name one that is empty, or isn't there yet")),
+                .hint("each run needs its own folder: name one that is empty or doesn't exist")),
         }
     }
 
@@ -385,7 +385,7 @@ impl RunFolder {
         }
         let may_be_output = written.unlisted && named.starts_with(&self.path);
         if named.symlink_metadata().is_ok() && !may_be_output {
-            return Err(Error::usage(format!("{} is there already, and this run hasn't written it", named.display()))
+            return Err(Error::usage(format!("{} already exists and wasn't written by this run", named.display()))
                 .hint("move it elsewhere, or name another file"));
         }
         written.outputs.push(key);

@@ -46,7 +46,7 @@ pub(super) fn read_record(folder: &Path) -> Result<RunRecord> {
     let file = folder.join(RECORD);
     let text = fs::read_to_string(&file).map_err(|error| {
         Error::usage(format!("{} isn't a folder of a run: {RECORD}: {error}", folder.display()))
-            .hint("`plugfit fit` makes one and says its name in its last line")
+            .hint("`plugfit fit` creates one and prints its path in the last line")
     })?;
     serde_json::from_str(&text).map_err(|error| Error::failure(format!("{} can't be read: {error}", file.display())))
 }

@@ -122,7 +122,7 @@ pub(super) unsafe extern "C" fn create<P: Create<T>, T: ?Sized>(
 ) -> RResult<Handle, abi::Error> {
     catch_panics(|| {
         let config = serde_json::from_str(&config)
-            .map_err(|error| Error::other(format!("the configuration is no JSON object: {error}")))?;
+            .map_err(|error| Error::other(format!("the configuration isn't a JSON object: {error}")))?;
         Ok(handle(P::create(&name, &config, &Host::new(host))?))
     })
 }

@@ -187,7 +187,7 @@ unsafe fn call_in<F: Float>(
     // SAFETY: the caller guarantees a handle of `create`.
     let loss = unsafe { component::<dyn AnyLoss>(loss) };
     if output.gradients.len() > MAX_INPUTS {
-        return Err(Error::input(format!("more than {MAX_INPUTS} gradients were asked for")));
+        return Err(Error::input(format!("more than {MAX_INPUTS} gradients were requested")));
     }
     let mut gradients: [Option<TensorMut<'_>>; MAX_INPUTS] = Default::default();
     for (gradient, raw) in gradients.iter_mut().zip(output.gradients.iter()) {

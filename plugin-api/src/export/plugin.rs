@@ -177,6 +177,6 @@ macro_rules! export_plugin {
     (@kind optimizers) => { "optimizer" };
     (@kind schedules) => { "schedule" };
     (@kind $other:ident) => {
-        compile_error!(concat!("`", stringify!($other), "` is no list of a plug-in: losses, metrics, optimizers, schedules"))
+        compile_error!(concat!("`", stringify!($other), "` isn't a list of a plug-in: losses, metrics, optimizers, schedules"))
     };
 }

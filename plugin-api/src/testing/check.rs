@@ -87,7 +87,7 @@ pub fn check_with(plugin: &'static Root, configs: &[(&str, Value)]) {
         assert!(!panics, "a plug-in unwinds through the boundary");
     });
     found.extend(findings.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten());
-    assert!(found.is_empty(), "the plug-in doesn't hold what a host relies on:\n  {}", found.join("\n  "));
+    assert!(found.is_empty(), "the plug-in violates rules that hosts rely on:\n  {}", found.join("\n  "));
 }
 
 fn describe_case(case: &Case) -> String {

@@ -42,7 +42,9 @@ fn round_trip(tested: &Tested<'_>, report: &mut Report) {
             }
         }
         let info = or_report(report, "can't describe itself", instance.info());
-        report.check(info.is_none_or(|info| info.is_object()), || "describes itself by what is no JSON object".into());
+        report.check(info.is_none_or(|info| info.is_object()), || {
+            "describes itself by a value that isn't a JSON object".into()
+        });
     });
 }
 

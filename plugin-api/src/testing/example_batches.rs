@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 /// The note if no example has the inputs.
 const UNKNOWN: &str = "not tried: only an example can show what inputs it requires (#[config(example = …)])";
 /// The note of a test that needs `y_true` and `y_pred`.
-pub const NEEDS_Y_TRUE_AND_Y_PRED: &str = "not tried: it is for losses and metrics of y_true and y_pred alone";
+pub const NEEDS_Y_TRUE_AND_Y_PRED: &str = "not tried: it is only for losses and metrics of y_true and y_pred";
 
 /// The note of a law about rows if an input belongs to all rows of an example together.
 const TOGETHER: &str =
-    "not tried: the law needs other numbers of rows, and it refuses the rows of its example in other numbers";
+    "not tried: the law needs batches of other sizes, and the component refuses the rows of its example in other numbers";
 
 /// A batch to test a component with.
 pub enum ExampleBatch {

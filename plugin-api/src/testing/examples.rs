@@ -31,7 +31,7 @@ pub fn check(tested: &Tested<'_>, report: &mut Report) {
         let example: Map<String, Value> = match serde_json::from_str(text) {
             Ok(example) => example,
             Err(error) => {
-                report.fail(format!("has an example that is no JSON object ({error}): {text}"));
+                report.fail(format!("has an example that isn't a JSON object ({error}): {text}"));
                 continue;
             }
         };
@@ -64,11 +64,11 @@ pub fn check(tested: &Tested<'_>, report: &mut Report) {
 /// Checks that the component rejected the example with an error that contains these words.
 fn check_rejection(words: &str, error: Option<Error>, report: &mut Report) {
     match error {
-        None => report.fail("accepts what its example says that it refuses"),
+        None => report.fail("accepts an example that is declared as \"refused\""),
         Some(error)
             if [abi::ERROR_CONFIG, abi::ERROR_INPUT].contains(&error.kind())
                 && describe_error(&error).contains(words) => {}
-        Some(error) => report.error(format!("refuses it without the words {words:?}"), &error),
+        Some(error) => report.error(format!("refuses it, but the error doesn't contain {words:?}"), &error),
     }
 }
 
@@ -123,7 +123,7 @@ fn batches(example: &Map<String, Value>) -> Result<Vec<&Map<String, Value>>> {
         Some(None) => Err(invalid("its \"batches\" aren't a list")),
         Some(Some(list)) if list.is_empty() => Ok(vec![example]),
         Some(Some(list)) => {
-            let object = |batch: &Value| invalid(format!("its \"batches\" hold {batch}, which isn't an object"));
+            let object = |batch: &Value| invalid(format!("its \"batches\" contain {batch}, which isn't an object"));
             list.iter().map(|batch| batch.as_object().ok_or_else(|| object(batch))).collect()
         }
     }

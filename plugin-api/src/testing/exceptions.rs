@@ -30,7 +30,7 @@ pub fn check(component: &Value, components: &[Value], what: &str, report: &mut R
     for (name, reason) in declared(component) {
         let is_law = |test: &Test| test.name == name && kinds.iter().any(|kind| can_be_excepted(test, kind));
         report.check(tests().iter().any(is_law), || {
-            format!("{what} excludes {name:?}, which is no law of its kind: only those can be excluded")
+            format!("{what} excludes {name:?}, which isn't a law of its kind: only those can be excluded")
         });
         report.check(!reason.trim().is_empty(), || format!("{what} excludes {name:?} without a reason"));
     }

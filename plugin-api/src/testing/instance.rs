@@ -74,7 +74,7 @@ impl<T: Table> Instance<T> {
         let handle = unsafe { (table.create())(&host, RStr::from_str(name), RStr::from_str(&config), 1) };
         let handle = into_result(handle)?;
         match handle.pointer.is_null() {
-            true => Err(Error::other("gave no component, and no error")),
+            true => Err(Error::other("returned no component, and no error")),
             false => Ok(Instance { table, handle, host, fences: subject.fences }),
         }
     }

@@ -78,7 +78,7 @@ fn setting(report: &mut Report, what: &str, key: &str, field: &Value) {
             "identifier" => default.is_string() || default.is_object(),
             _ => true,
         };
-    report.check(fits, || format!("{what}: the default of {key}, {default}, is no {type_} that it takes"));
+    report.check(fits, || format!("{what}: the default of {key}, {default}, isn't a valid {type_}"));
 }
 
 #[cfg(test)]

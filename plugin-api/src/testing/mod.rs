@@ -311,5 +311,5 @@ pub const SEED: u64 = 7;
 fn manifest(plugin: &'static Root) -> Result<Value, String> {
     // SAFETY: the root declares the length of its manifest, which lives as long as the process.
     let bytes = unsafe { std::slice::from_raw_parts(plugin.manifest, plugin.manifest_length) };
-    serde_json::from_slice(bytes).map_err(|error| format!("has a manifest that is no JSON: {error}"))
+    serde_json::from_slice(bytes).map_err(|error| format!("has a manifest that isn't JSON: {error}"))
 }

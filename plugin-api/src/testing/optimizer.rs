@@ -298,7 +298,7 @@ fn entries(tested: &Tested<'_>, report: &mut Report) {
         });
         let clipped = run(&warm, &original, Ask { clip_value: 0.2, ..PLAIN })?;
         report.check(near(&clipped, &run(&warm, &changed(&|value| value.clamp(-0.2, 0.2)), PLAIN)?), || {
-            "doesn't clip gradients to the value that is asked for".into()
+            "doesn't clip gradients to the requested value".into()
         });
         let rated = run(&warm, &original, Ask { learning_rate_factor: 3.0, ..PLAIN })?;
         let mut faster = warm.clone();
@@ -317,9 +317,7 @@ fn entries(tested: &Tested<'_>, report: &mut Report) {
         averaged.step_as(instance, &original, Ask { ema_momentum: Some(0.75), ..PLAIN }, &mut averages)?;
         let expected: Vec<f32> =
             averaged.values[..FROZEN].concat().iter().map(|value| 0.75 * 0.5 + 0.25 * value).collect();
-        report.check(near(&averages[..FROZEN].concat(), &expected), || {
-            "doesn't keep the average that is asked for".into()
-        });
+        report.check(near(&averages[..FROZEN].concat(), &expected), || "doesn't keep the requested average".into());
         Ok(())
     });
 }

@@ -62,6 +62,6 @@ export_plugin! { metrics: [BrierScore, ExpectedCalibrationError] }
 static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
 
 #[test]
-fn holds_what_a_plugin_must() {
+fn follows_the_rules_for_plugins() {
     plugfit_api::testing::check(plugin());
 }

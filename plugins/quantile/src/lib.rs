@@ -44,7 +44,7 @@ export_plugin! { losses: [PinballLoss], metrics: [PinballLoss, QuantileCoverage]
 static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
 
 #[test]
-fn holds_what_a_plugin_must() {
+fn follows_the_rules_for_plugins() {
     plugfit_api::testing::check(plugin());
 }
 

@@ -34,7 +34,7 @@ impl Scores {
         })?;
         if has_nan {
             self.0.truncate(before);
-            return Err(Error::input("y_pred holds NaN, which has no rank"));
+            return Err(Error::input("y_pred contains NaN, which has no rank"));
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ mod tests {
     static ALLOCATOR: plugfit_api::testing::Counting = plugfit_api::testing::Counting;
 
     #[test]
-    fn holds_what_a_plugin_must() {
+    fn follows_the_rules_for_plugins() {
         plugfit_api::testing::check(plugin());
     }
 }

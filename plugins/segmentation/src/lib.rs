@@ -147,7 +147,7 @@ fn rows(
 export_plugin! { losses: [FocalTversky, LovaszHinge] }
 
 #[test]
-fn holds_what_a_plugin_must() {
+fn follows_the_rules_for_plugins() {
     plugfit_api::testing::check(plugin());
 }
 

@@ -16,7 +16,7 @@ const LEAST_EPSILON: f64 = 1.084_202_172_485_504_4e-19;
 export_plugin! { optimizers: [Adan, Lookahead, Prodigy] }
 
 #[test]
-fn holds_what_a_plugin_must() {
+fn follows_the_rules_for_plugins() {
     let inside = plugfit_api::serde_json::json!({"optimizer": "Adan"});
     plugfit_api::testing::check_with(plugin(), &[("Lookahead", inside)]);
 }

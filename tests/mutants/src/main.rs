@@ -168,7 +168,7 @@ fn summary(results: &[(&Mutant, Option<TestResults>)]) -> bool {
     let by_laws = count(&|result| result.tests.iter().any(|test| test != "examples"));
     let share = |part: usize| 100.0 * part as f64 / built.len().max(1) as f64;
     println!("\n{} mutants: {} don't build", results.len(), results.len() - built.len());
-    println!("caught: {caught} ({:.1} %), {slow} of them by the time limit alone", share(caught));
+    println!("caught: {caught} ({:.1} %), {slow} of them only by the time limit", share(caught));
     println!("caught by a law, without the components' examples: {by_laws} ({:.1} %)", share(by_laws));
     share(caught) >= 90.0
 }

@@ -201,7 +201,7 @@ fn a_metric_that_allocates_in_updates_causes_a_warning() {
     let ran = run(folder.path(), &["check", &file, "--json", "--only", "Allocates", "--only", "GoodMetric"]);
     let verdicts = Verdicts::of(&ran.with_status(0));
     let warnings = |test: &str| verdicts.get("libbroken.so", test).expect("it is there")["warnings"].clone();
-    assert_eq!(warnings("metric/Allocates/allocation"), serde_json::json!(["asks for memory 10 times in 10 updates"]));
+    assert_eq!(warnings("metric/Allocates/allocation"), serde_json::json!(["requests memory 10 times in 10 updates"]));
     assert_eq!(warnings("metric/GoodMetric/allocation"), serde_json::json!([]));
 }
 

@@ -26,7 +26,7 @@ const RUN_ENDLESS: &str = "PLUGFIT_TEST_ENDLESS";
 
 /// The test that a plug-in author writes. It does nothing unless the test below runs it in a child process.
 #[test]
-fn holds_what_a_plugin_must() {
+fn follows_the_rules_for_plugins() {
     if std::env::var_os(RUN_ENDLESS).is_some() {
         plugfit_api::testing::check(plugin());
     }
@@ -36,7 +36,7 @@ fn holds_what_a_plugin_must() {
 fn a_component_that_never_returns_is_named_and_ended() {
     let begin = Instant::now();
     let output = Command::new(std::env::current_exe().expect("a test has a file"))
-        .args(["--exact", "holds_what_a_plugin_must"])
+        .args(["--exact", "follows_the_rules_for_plugins"])
         .envs([(RUN_ENDLESS, "1"), ("PLUGFIT_TEST_TIMEOUT", "1")])
         .stdin(Stdio::null())
         .output()

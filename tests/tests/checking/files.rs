@@ -79,7 +79,7 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
     let libm = libc.find(|entry| entry.file_name() == "libm.so.6").map(|entry| entry.path());
     let mut bad = vec![
         ("libempty.so", "is empty: copy it again"),
-        ("libtext.so", "is no shared library"),
+        ("libtext.so", "isn't a shared library"),
         ("libtruncated.so", "is cut short"),
         ("libheader.so", "is cut short: 40 bytes are there"),
         ("lib32bit.so", "was built for a 32-bit machine"),
@@ -92,9 +92,9 @@ fn bad_files(folder: &Path) -> Vec<(&'static str, &'static str)> {
         ("libdoc.so", "has control characters in its manifest"),
         ("libtwice.so", "declares the metric \"Same\" twice: rename one of them"),
         ("libabort.so", "was built with panic = \"abort\""),
-        ("libfolder.so", "is no regular file"),
+        ("libfolder.so", "isn't a regular file"),
         ("libdangling.so", "does not exist"),
-        ("libfifo.so", "is no regular file"),
+        ("libfifo.so", "isn't a regular file"),
         ("libsparse.so", "is larger than 2 GiB"),
     ];
     if let Some(libm) = libm {

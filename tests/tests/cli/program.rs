@@ -113,7 +113,7 @@ fn an_interrupted_run_keeps_the_trained_weights() {
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("stopped in epoch") && said.contains("run holds weights"), "{said}");
+    assert!(said.contains("stopped in epoch") && said.contains("report.html are in run"), "{said}");
     let epochs = history(&folder.path().join("run")).as_array().expect("a list").len();
     assert!(epochs >= 2);
     plugfit(folder.path(), &["evaluate", "run"]).with_status(0).prints(&["accuracy"]);

@@ -22,15 +22,27 @@ fn fit_targets(values: &[&str], layer: &str, loss: &str, batch_size: usize) -> F
 fn targets_that_are_not_classes_of_the_output_are_refused_before_training() {
     let sparse = "sparse_categorical_crossentropy";
     let fit = |values: &[&str], layer: &str| fit_targets(values, layer, sparse, 2);
-    fit(&["1", "2", "3"], "Dense(3, activation=softmax)").with_status(2).says(&["holds 3", "row 2", "subtract 1"]);
-    fit(&["0", "1", "1"], "Dense(1, activation=softmax)").with_status(2).says(&["holds 1", "row 1", "binary_crossent"]);
-    fit(&["0", "-1", "1"], "Dense(2, activation=softmax)").with_status(2).says(&["holds -1", "row 1", "begin at 0"]);
-    fit(&["0", "1.5", "1"], "Dense(2, activation=softmax)").with_status(2).says(&[
-        "holds 1.5",
-        "row 1",
-        "whole numbers",
+    fit(&["1", "2", "3"], "Dense(3, activation=softmax)").with_status(2).says(&[
+        "contains class 3",
+        "row 2",
+        "subtract 1",
     ]);
-    fit(&["0", "7", "1"], "Dense(3, activation=softmax)").with_status(2).says(&["holds 7", "8 units"]);
+    fit(&["0", "1", "1"], "Dense(1, activation=softmax)").with_status(2).says(&[
+        "contains class 1",
+        "row 1",
+        "binary_crossent",
+    ]);
+    fit(&["0", "-1", "1"], "Dense(2, activation=softmax)").with_status(2).says(&[
+        "contains class -1",
+        "row 1",
+        "start at 0",
+    ]);
+    fit(&["0", "1.5", "1"], "Dense(2, activation=softmax)").with_status(2).says(&[
+        "contains 1.5",
+        "row 1",
+        "class ids are integers",
+    ]);
+    fit(&["0", "7", "1"], "Dense(3, activation=softmax)").with_status(2).says(&["contains class 7", "8 units"]);
     let words = ["de", "fr", "na"];
     let says = ["3 classes", "2 numbers", "de, fr, na", "Dense(3, activation=softmax)"];
     fit(&words, "Dense(2, activation=softmax)").with_status(2).says(&says);
@@ -57,9 +69,9 @@ fn a_target_that_does_not_fit_the_output_is_refused_for_every_batch_size() {
 fn labels_that_are_not_probabilities_are_refused_before_training() {
     let fit = |values: &[&str], loss: &str| fit_targets(values, "Dense(1, activation=sigmoid)", loss, 2);
     for loss in ["binary_crossentropy", "binary_focal_crossentropy"] {
-        fit(&["0", "1", "2"], loss).with_status(2).says(&["holds 2", "row 2", "between 0 and 1", "Dense(3"]);
-        fit(&["1", "-1", "1"], loss).with_status(2).says(&["holds -1", "row 1", "write 0 for -1"]);
-        fit(&["1", "0.5", "1.5"], loss).with_status(2).says(&["holds 1.5", "row 2", "mse"]);
+        fit(&["0", "1", "2"], loss).with_status(2).says(&["contains 2", "row 2", "between 0 and 1", "Dense(3"]);
+        fit(&["1", "-1", "1"], loss).with_status(2).says(&["contains -1", "row 1", "write 0 for -1"]);
+        fit(&["1", "0.5", "1.5"], loss).with_status(2).says(&["contains 1.5", "row 2", "mse"]);
         fit(&["1", "0.5", "1.0000001"], loss).with_status(0);
     }
     let folder = folder();
@@ -70,7 +82,7 @@ fn labels_that_are_not_probabilities_are_refused_before_training() {
         std::fs::write(folder.path().join("fit.toml"), text.replace("LOSS", loss)).expect("a file");
         plugfit(folder.path(), &["fit", "fit.toml"])
     };
-    fit("binary_crossentropy").with_status(2).says(&["holds -1", "row 2, column 0"]);
+    fit("binary_crossentropy").with_status(2).says(&["contains -1", "row 2, column 0"]);
     // Weighted rows, such as those of policy gradients and of counts, aren't probabilities but are valid labels.
     fit("categorical_crossentropy").with_status(0);
 }
@@ -113,5 +125,5 @@ fn a_label_that_a_metric_refuses_is_reported_with_its_row_in_the_data() {
     std::fs::write(folder.path().join("fit.toml"), text).expect("a file");
     plugfit(folder.path(), &["fit", "fit.toml", "--set", "compile.optimizer=SGD(learning_rate=1e-6)"])
         .with_status(1)
-        .says(&["holds -1", "of the batch is 23 of the data", "write 0 for -1"]);
+        .says(&["contains -1", "of the batch is 23 of the data", "write 0 for -1"]);
 }

@@ -36,7 +36,7 @@ fn components_created_after_a_crash_run_in_a_new_process() {
     let error = bad.update_state(y(), y(), None, None).expect_err("it crashes");
     assert_eq!(error.kind(), ErrorKind::Crash);
     let error = good.update_state(y(), y(), None, None).expect_err("their process is gone").to_string();
-    assert!(error.contains("can't go on") && error.contains("SIGSEGV"), "{error}");
+    assert!(error.contains("can't continue") && error.contains("SIGSEGV"), "{error}");
     assert!(good.reset_state().is_err() && good.result().is_err() && good.get_state().is_err());
     let mut new = host.metric("CrashingMetric").expect("it can be made");
     new.update_state(y(), y(), None, None).expect("it works");

@@ -57,7 +57,7 @@ fn a_metric_that_crashes_is_named_and_training_continues_without_it() {
         {
             assert!(first.contains(part), "{how}: {part} isn't in {first}");
         }
-        assert!(second.contains("can't go on") && second.contains("in CrashingMetric (update)"), "{how}: {second}");
+        assert!(second.contains("can't continue") && second.contains("in CrashingMetric (update)"), "{how}: {second}");
         assert_eq!(ran.events_of("epoch").len(), 3, "{how}");
         let history = history(&folder.path().join("run"));
         for epoch in 0..3 {
@@ -314,6 +314,6 @@ fn limits_without_isolation_and_invalid_limits_are_usage_errors() {
         let limit = format!("--call-limit={limit}");
         plugfit(folder.path(), &["fit", "fit.toml", "--isolate", &limit])
             .with_status(2)
-            .says(&["--call-limit takes seconds"]);
+            .says(&["--call-limit must be a number of seconds"]);
     }
 }

@@ -30,8 +30,8 @@ fn warnings(how: &str, arguments: &[&str]) -> Vec<String> {
 #[test]
 fn a_worker_that_forges_the_turn_loses_its_component_but_does_not_fail_the_run() {
     for (how, said) in [
-        ("forge end", "was ended, because it reported its own end"),
-        ("forge nonsense", "was ended, because it reported its own end"),
+        ("forge end", "was ended, because it reported that it had ended"),
+        ("forge nonsense", "was ended, because it reported that it had ended"),
         ("forge answer", "was ended, since"),
     ] {
         let begin = Instant::now();

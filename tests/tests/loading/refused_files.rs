@@ -32,7 +32,7 @@ fn files_that_are_not_plugins_are_refused_with_one_line_each_and_the_others_load
     };
     for (name, says) in [
         ("libcut.so", "cut short"),
-        ("libtext.so", "no shared library"),
+        ("libtext.so", "isn't a shared library"),
         ("libempty.so", "empty"),
         ("libforeign.so", "aarch64"),
         ("libcalibration.so", "loaded"),
@@ -82,8 +82,8 @@ fn libraries_that_are_not_plugins_are_ignored_silently() {
     // A file that may be a damaged plug-in is reported.
     std::fs::write(found.join("libpage.so"), "<html>404 Not Found").expect("a file");
     plugfit(folder.path(), &["list", "--plugins", "plugins"])
-        .says(&["warning: plugins/libpage.so: is no shared library"]);
-    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["holds 1 plug-ins"]);
+        .says(&["warning: plugins/libpage.so: isn't a shared library"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["lists 1 plug-ins"]);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn list_why_has_a_line_for_every_named_file_and_folder() {
     why("libcalibration.so").prints(&["libcalibration.so  loaded  calibration 0.1.0, ABI 1: "]);
     why("libsearching.so").prints(&["libsearching.so  refused  has no plugfit manifest"]);
     std::fs::write(root.join("text.so"), "a text").expect("a file");
-    why("text.so").prints(&["text.so  refused  is no shared library"]);
+    why("text.so").prints(&["text.so  refused  isn't a shared library"]);
     why("nowhere.so").prints(&["nowhere.so  (--plugins)\n  does not exist"]);
     plugfit(root, &["list", "--why", "--json", "--plugins", "text.so"])
         .with_status(0)
@@ -120,7 +120,7 @@ fn list_why_has_a_line_for_every_named_file_and_folder() {
         assert!(ran.out.lines().any(says), "{path}: {}", ran.out);
     }
     // Without `--why`, a named file that is refused is an error.
-    plugfit(root, &["list", "--plugins", "text.so"]).with_status(1).says(&["error: text.so is no shared library"]);
+    plugfit(root, &["list", "--plugins", "text.so"]).with_status(1).says(&["error: text.so isn't a shared library"]);
 }
 
 #[test]

@@ -169,21 +169,21 @@ fn too_many_names_numbers_axes_or_slots_are_refused() {
     says(
         metric_of,
         &[
-            ("too many names", "gave 1025 names, of which at most 1024 are taken"),
-            ("a million names", "gave 1000000 names, of which at most 1024 are taken"),
-            ("too many numbers", "gave 4194305 numbers, of which at most 4194304 are taken"),
-            ("too many axes", "gave 33 axes, of which at most 32 are taken"),
-            ("long name", "gave a name of 257 bytes, of which at most 256 are taken"),
+            ("too many names", "returned 1025 names; at most 1024 are allowed"),
+            ("a million names", "returned 1000000 names; at most 1024 are allowed"),
+            ("too many numbers", "returned 4194305 numbers; at most 4194304 are allowed"),
+            ("too many axes", "returned 33 axes; at most 32 are allowed"),
+            ("long name", "returned a name of 257 bytes; at most 256 are allowed"),
         ],
     );
-    says(loss_of, &[("many axes", "gave 1048576 axes, of which at most 32 are taken")]);
+    says(loss_of, &[("many axes", "returned 1048576 axes; at most 32 are allowed")]);
     says(
         optimizer_of,
         &[
-            ("too many slots", "gave 200000 slots, of which at most 128 are taken"),
-            ("slot of many axes", "gave 33 axes, of which at most 32 are taken"),
-            ("slot of two million", "asks for a slot \"slot\" of shape [2097152], which can't be"),
-            ("slot of a terabyte", "asks for a slot \"slot\" of shape [274877906944], which can't be"),
+            ("too many slots", "returned 200000 slots; at most 128 are allowed"),
+            ("slot of many axes", "returned 33 axes; at most 32 are allowed"),
+            ("slot of two million", "requests a slot \"slot\" of shape [2097152] that is invalid, too large"),
+            ("slot of a terabyte", "requests a slot \"slot\" of shape [274877906944] that is invalid, too large"),
         ],
     );
     assert_eq!(metric("many names"), None, "so many may be");
@@ -194,8 +194,8 @@ fn unlimited_nesting_of_components_is_refused() {
     says(
         loss_of,
         &[
-            ("nest without end", "BadLoss isn't made: 16 components are nested in one another already"),
-            ("nest many", "BadLoss isn't made: 1024 components are made for one already"),
+            ("nest without end", "BadLoss can't be created: 16 components are already nested"),
+            ("nest many", "BadLoss can't be created: 1024 components were already created for one"),
         ],
     );
 }
@@ -222,7 +222,7 @@ fn texts_of_a_plugin_cannot_add_lines_or_control_characters_to_messages() {
 
 #[test]
 fn a_text_that_is_not_utf8_is_reported_and_the_plugin_keeps_working() {
-    says(metric_of, &[("name that isn't UTF-8", "gave a name that isn't UTF-8")]);
+    says(metric_of, &[("name that isn't UTF-8", "returned a name that isn't UTF-8")]);
     says(loss_of, &[("failure that isn't UTF-8", "failed: n\u{fffd}"), ("long failure", "failed: xxx")]);
     let isolated = isolated();
     assert!(optimizer_of(&isolated, "slot that isn't UTF-8").is_some_and(|said| said.contains("that isn't UTF-8")));
@@ -290,7 +290,7 @@ fn a_run_that_fails_in_a_plugin_keeps_the_trained_weights() {
             component,
             "epoch 1, batch 2",
             "told to panic",
-            "run holds weights",
+            "report.html are in run",
         ]);
         assert!(weights(&folder.path().join("run")).len() > 1000);
     }

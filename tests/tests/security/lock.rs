@@ -16,7 +16,7 @@ fn a_file_in_the_lock_is_loaded_and_a_changed_one_is_not() {
     let place = plugins(folder.path(), &[library("calibration")]);
 
     digits(folder.path(), COMPILE);
-    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["calibration 0.1.0", "holds 1 plug-ins"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["calibration 0.1.0", "lists 1 plug-ins"]);
     let written = std::fs::read_to_string(folder.path().join("plugfit.lock")).expect("a lock");
     assert!(written.contains("version = 1") && written.contains("name = \"calibration\""), "{written}");
     plugfit(folder.path(), &["fit", "fit.toml", "--locked", "--out", "run"]).with_status(0);
@@ -72,7 +72,7 @@ fn a_plugin_that_is_not_the_one_of_training_causes_a_warning() {
     let data = root().join("host/examples/digits/digits.csv").display().to_string();
     let more = ["fit", "--resume", "run", "--set", "fit.epochs=4"];
     let uses = [&["evaluate", "run"][..], &["predict", "run", &data, "--overwrite"], &more];
-    let text = "calibration 0.1.0 isn't the file that the run began with";
+    let text = "calibration 0.1.0 isn't the file that the run was trained with";
     for arguments in &uses[..2] {
         let ran = plugfit(folder.path(), arguments).with_status(0);
         assert!(!ran.err.contains(text), "{}", ran.err);
@@ -113,7 +113,7 @@ fn a_function_library_that_is_not_the_one_of_training_causes_a_warning() {
         let run = |arguments: &[&str]| plugfit(folder.path(), &[arguments, isolate].concat()).with_status(0);
         run(&[&REGRESSION[..], &["--out", "run"]].concat());
         let (evaluate, resume) = (&["evaluate", "run"][..], &["fit", "--resume", "run", "--set", "fit.epochs=4"][..]);
-        let text = "libsquares.so isn't the file that the run began with";
+        let text = "libsquares.so isn't the file that the run was trained with";
         let ran = run(evaluate);
         assert!(!ran.err.contains(text), "{}", ran.err);
         squares(folder.path(), "(void)0;");
@@ -193,7 +193,7 @@ fn a_run_trained_under_a_lock_is_not_used_without_one_and_stores_its_path() {
         [&["evaluate", "run"][..], &["predict", "run", &data], &["fit", "--resume", "run", "--set", "fit.epochs=5"]];
     for arguments in uses {
         plugfit(folder.path(), arguments).with_status(2).says(&[
-            "error: the run was trained under plugfit.lock, which isn't there any more",
+            "error: the run was trained with the lock plugfit.lock, which no longer exists",
             "put it back, or write a new one with `plugfit lock`",
         ]);
     }
@@ -241,6 +241,6 @@ fn a_plugin_whose_file_name_is_not_utf_8_is_left_out_of_a_lock_with_a_message() 
     digits(folder.path(), COMPILE);
     plugfit(folder.path(), &["lock", "fit.toml"])
         .with_status(0)
-        .prints(&["holds 1 plug-ins"])
-        .says(&["left out: plugins/lib\u{fffd}.so has a name that isn't UTF-8"]);
+        .prints(&["lists 1 plug-ins"])
+        .says(&["left out: plugins/lib\u{fffd}.so has a path that isn't UTF-8"]);
 }

@@ -186,7 +186,7 @@ fn a_lock_applies_to_components_that_an_isolated_plugin_nests() {
     let nesting = |inner: &str| host.loss(json!({"class_name": "NestingLoss", "config": {"loss": inner}}));
     nesting("mae").expect("the standard set is there");
     let error = nesting(&function).map(drop).expect_err("no function is").to_string();
-    assert!(error.contains("of its own file and of the standard set alone"), "{error}");
+    assert!(error.contains("only others of its own file and of the standard set"), "{error}");
     assert!(!mark.exists(), "{error}");
 }
 
@@ -221,7 +221,7 @@ fn a_dangling_lock_or_one_that_others_can_write_is_an_error() {
     let list = || plugfit(folder.path(), &["list"]);
     apply_fix(
         folder.path(),
-        &list().with_status(1).says(&["plugfit.lock can be written by others", "it says what may run"]).err,
+        &list().with_status(1).says(&["plugfit.lock can be written by others", "it decides which code may run"]).err,
     );
     list().with_status(0);
     std::fs::rename(&lock, folder.path().join("moved")).expect("it can be");
@@ -238,7 +238,7 @@ fn under_a_lock_the_environment_variable_adds_no_folder_and_its_plugins_are_not_
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     assert!(run(&["list", "optimizers"]).contains("Prodigy"));
-    assert!(run(&["lock"]).contains("holds 0 plug-ins"));
+    assert!(run(&["lock"]).contains("lists 0 plug-ins"));
     let why = run(&["list", "--why"]);
     assert!(
         why.contains("($PLUGFIT_PLUGINS)\n  refused: isn't searched with ") && why.contains("plugfit.lock: name it"),
@@ -261,8 +261,8 @@ fn if_signatures_are_required_only_files_signed_by_a_trusted_key_are_loaded() {
     };
     named("libcalibration.so").with_status(1).says(&["isn't signed: there is no libcalibration.so.minisig"]);
     sign(&keys, &file);
-    named("libcalibration.so").with_status(1).says(&["signed by nobody who is trusted", "`plugfit trust KEY`"]);
-    plugfit(folder.path(), &["trust", &text]).with_status(0).prints(&[&text, "holds 1 key"]);
+    named("libcalibration.so").with_status(1).says(&["isn't signed with a trusted key", "`plugfit trust KEY`"]);
+    plugfit(folder.path(), &["trust", &text]).with_status(0).prints(&[&text, "contains 1 key"]);
     named("libcalibration.so").with_status(0);
     plugfit(folder.path(), &["list", "--require-signed", "--plugins", "plugins"])
         .with_status(0)
@@ -273,14 +273,14 @@ fn if_signatures_are_required_only_files_signed_by_a_trusted_key_are_loaded() {
     let mut changed = whole.clone();
     *changed.last_mut().expect("bytes") ^= 1;
     std::fs::write(&file, changed).expect("it can be written");
-    named("libcalibration.so").with_status(1).says(&["isn't what libcalibration.so.minisig was made for"]);
+    named("libcalibration.so").with_status(1).says(&["doesn't match the signature libcalibration.so.minisig"]);
     std::fs::write(&file, whole).expect("it can be written");
     std::fs::copy(place.join("libcalibration.so.minisig"), place.join("libstepsize.so.minisig")).expect("a copy");
-    named("libstepsize.so").with_status(1).says(&["isn't what libstepsize.so.minisig was made for"]);
+    named("libstepsize.so").with_status(1).says(&["doesn't match the signature libstepsize.so.minisig"]);
     named("libcalibration.so").with_status(0);
     let in_place = ["list", "--require-signed", "--load-in-place"];
     plugfit(folder.path(), &in_place).with_status(2).says(&["--load-in-place can't be used with --require-signed"]);
-    plugfit(folder.path(), &["trust", "--remove", &text]).with_status(0).prints(&["holds no key"]);
+    plugfit(folder.path(), &["trust", "--remove", &text]).with_status(0).prints(&["contains no key"]);
     named("libcalibration.so").with_status(1).says(&["none of 0 keys"]);
 }
 
@@ -296,9 +296,9 @@ fn a_run_file_can_require_signatures_also_for_the_saved_run() {
     let described = std::fs::read_to_string(&fit).expect("a file");
     std::fs::write(&fit, format!("require_signed = true\n{described}")).expect("a file");
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0);
-    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["holds 1 plug-ins"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["lists 1 plug-ins"]);
     std::fs::remove_file(place.join("libcalibration.so.minisig")).expect("it is there");
-    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["holds 0 plug-ins"]).says(&["isn't signed"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["lists 0 plug-ins"]).says(&["isn't signed"]);
     std::fs::remove_file(folder.path().join(Lock::NAME)).expect("it is there");
     plugfit(folder.path(), &["fit", "fit.toml"]).with_status(2).says(&["isn't signed", "no metric is called"]);
     plugfit(folder.path(), &["evaluate", "run"]).with_status(2).says(&["isn't signed"]);
@@ -334,14 +334,14 @@ fn a_host_that_requires_signatures_loads_nothing_unsigned_later() {
 fn trusted_keys_can_be_added_shown_and_removed() {
     let folder = folder();
     let trust = |arguments: &[&str]| plugfit(folder.path(), &[&["trust"], arguments].concat());
-    trust(&[]).with_status(0).prints(&["holds no key"]);
+    trust(&[]).with_status(0).prints(&["contains no key"]);
     let (keys, text) = new_keys();
     let public = keys.pk.to_box().expect("a box").into_string();
     std::fs::write(folder.path().join("minisign.pub"), public).expect("a file");
-    trust(&["minisign.pub"]).with_status(0).prints(&[&text, "minisign public key", "holds 1 key"]);
-    trust(&[&text]).with_status(0).prints(&["holds 1 key:"]);
+    trust(&["minisign.pub"]).with_status(0).prints(&[&text, "minisign public key", "contains 1 key"]);
+    trust(&[&text]).with_status(0).prints(&["contains 1 key:"]);
     let (_, other) = new_keys();
-    trust(&[&other]).with_status(0).prints(&[&text, &other, "holds 2 keys"]);
+    trust(&[&other]).with_status(0).prints(&[&text, &other, "contains 2 keys"]);
     trust(&["--json"]).with_status(0).prints(&["\"event\":\"trusted\"", &other]);
     let file = folder.path().join(".config/plugfit/trusted_keys");
     let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
@@ -350,7 +350,7 @@ fn trusted_keys_can_be_added_shown_and_removed() {
     trust(&[]).with_status(1).says(&["trusted_keys can be written by others", "chmod go-w"]);
     plugfit(folder.path(), &["list", "--require-signed"]).with_status(1).says(&["can be written by others"]);
     set_mode(&file, 0o600);
-    trust(&["--remove", &text]).with_status(0).prints(&[&other, "holds 1 key:"]);
+    trust(&["--remove", &text]).with_status(0).prints(&[&other, "contains 1 key:"]);
     trust(&["--remove", &text]).with_status(2).says(&["isn't trusted"]);
     trust(&["nonsense"]).with_status(2).says(&["nonsense is neither a minisign public key nor a file"]);
     trust(&["--remove"]).with_status(2);

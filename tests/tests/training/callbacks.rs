@@ -72,5 +72,7 @@ fn event_files_are_written_and_a_changed_plugin_causes_a_warning() {
     bytes.extend([0; 8]);
     std::fs::write(&plugin, bytes).expect("it can be written");
     let more = ["fit", "--resume", "run", "--set", "fit.epochs=4"];
-    plugfit(folder.path(), &more).with_status(0).says(&["calibration 0.1.0 isn't the file that the run began with"]);
+    plugfit(folder.path(), &more)
+        .with_status(0)
+        .says(&["calibration 0.1.0 isn't the file that the run was trained with"]);
 }

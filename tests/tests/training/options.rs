@@ -27,7 +27,7 @@ fn the_compile_settings_of_a_keras_archive_can_be_used() {
     let compile = Compile::from_json(&other, Some(folder.path())).expect("it was compiled");
     assert_eq!(compile.optimizer.to_json(), "sgd");
     let error = Compile::from_keras(&root().join("README.md")).expect_err("no archive").to_string();
-    assert!(error.contains("is no model that Keras saved"), "{error}");
+    assert!(error.contains("isn't a model saved by Keras"), "{error}");
 }
 
 #[test]

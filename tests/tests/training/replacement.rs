@@ -100,7 +100,7 @@ fn a_replacement_does_not_overwrite_a_file_that_was_added_meanwhile() {
     kill(start_run(folder.path(), &arguments, &run.join(".unfinished/checkpoint.safetensors")));
     std::fs::write(run.join("log.csv"), "mine").expect("a file");
     let resume = ["fit", "--resume", "run", "--set", "fit.epochs=1"];
-    plugfit(folder.path(), &resume).with_status(1).says(&["log.csv is there already"]);
+    plugfit(folder.path(), &resume).with_status(1).says(&["log.csv already exists"]);
     assert_eq!(std::fs::read_to_string(run.join("log.csv")).expect("it is still there"), "mine");
     std::fs::rename(run.join("log.csv"), folder.path().join("mine.csv")).expect("it can be moved");
     plugfit(folder.path(), &resume).with_status(0);
@@ -139,7 +139,7 @@ fn a_replacement_that_fails_or_is_stopped_does_not_change_the_old_run() {
     let diverges = ["--set", "compile.optimizer=SGD(learning_rate=1e30)", "--set", "fit.batch_size=16"];
     fit(folder.path(), &[&overwrite[..], &diverges].concat())
         .with_status(1)
-        .says(&["the loss became", "the run in run is as it was"]);
+        .says(&["the loss became", "the run in run is unchanged"]);
     is_unchanged("the loss is infinite");
     let ends_on_nan = ["--set", "fit.callbacks=[\"TerminateOnNaN\"]"];
     fit(folder.path(), &[&["--out", "run", "--overwrite"], &diverges[..], &ends_on_nan].concat())
@@ -166,7 +166,7 @@ fn a_checkpoint_of_a_run_that_is_being_replaced_cannot_be_resumed() {
     let before = listing(&run);
     plugfit(folder.path(), &["fit", "--resume", "run/checkpoint.safetensors"])
         .with_status(2)
-        .says(&["is of a run that is being replaced", "plugfit fit --resume run"]);
+        .says(&["belongs to a run that is being replaced", "plugfit fit --resume run"]);
     assert!(listing(&run) == before);
     plugfit(folder.path(), &["fit", "--resume", "run/.unfinished/checkpoint.safetensors", "--set", "fit.epochs=1"])
         .with_status(0)
@@ -184,5 +184,5 @@ fn a_replacement_may_overwrite_only_files_that_the_old_run_has_written() {
     std::fs::write(folder.path().join("run/mine.txt"), "mine").expect("a file");
     fit(folder.path(), &[&overwrite[..], &callbacks].concat()).with_status(0);
     let mine = ["--set", "fit.callbacks=[\"CSVLogger(filename='mine.txt')\"]"];
-    fit(folder.path(), &[&overwrite[..], &mine].concat()).with_status(2).says(&["mine.txt is there already"]);
+    fit(folder.path(), &[&overwrite[..], &mine].concat()).with_status(2).says(&["mine.txt already exists"]);
 }

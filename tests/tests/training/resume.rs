@@ -109,7 +109,7 @@ fn a_flipped_bit_is_detected_and_the_previous_checkpoint_is_named_and_works() {
         std::fs::write(&file, &damaged).expect("a file");
         plugfit(folder.path(), &resume).with_status(1).says(&[
             "cannot resume from",
-            "run/checkpoint-previous.safetensors is whole, of epoch",
+            "run/checkpoint-previous.safetensors is intact, from epoch",
             "plugfit fit --resume run/checkpoint-previous.safetensors",
         ]);
         assert_eq!((weights(&run), std::fs::read(&file).expect("it is there")), (before.clone(), damaged));
@@ -130,7 +130,7 @@ fn a_flipped_bit_is_detected_and_the_previous_checkpoint_is_named_and_works() {
     for name in ["checkpoint.safetensors", "checkpoint-previous.safetensors"] {
         std::fs::write(run.join(name), &whole[..whole.len() - 1]).expect("a file");
     }
-    plugfit(folder.path(), &resume).with_status(1).says(&["no other checkpoint is whole"]);
+    plugfit(folder.path(), &resume).with_status(1).says(&["no other checkpoint is intact"]);
     std::fs::remove_file(&file).expect("it is there");
     plugfit(folder.path(), &resume).with_status(1).says(&["cannot resume from", "checkpoint.safetensors"]);
 }

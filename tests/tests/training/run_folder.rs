@@ -169,7 +169,7 @@ fn files_of_the_user_in_a_run_folder_survive_resumptions_and_replacements_even_f
         plugfit(folder.path(), &["evaluate", "run"]).with_status(0);
     }
     plugfit(folder.path(), &["fit", "--resume", "run", "--set", "fit.epochs=5"]).with_status(0);
-    fit(folder.path(), &["--out", "run"]).with_status(2).says(&["holds a run already", "--overwrite", "--resume"]);
+    fit(folder.path(), &["--out", "run"]).with_status(2).says(&["already contains a run", "--overwrite", "--resume"]);
     let other = ["--set", "fit.seed=8", "--set", "fit.epochs=2"];
     fit(folder.path(), &[&["--out", "other"], &other[..]].concat()).with_status(0);
     fit(folder.path(), &[&["--out", "run", "--overwrite"], &other[..]].concat()).with_status(0);
@@ -191,7 +191,7 @@ fn only_one_process_at_a_time_trains_in_a_folder() {
     let busy = "another process is training in run";
     let child =
         start_run(folder.path(), &[&["fit", "fit.toml", "--out", "run"], &long[..]].concat(), &run.join("run.json"));
-    fit(folder.path(), &["--out", "run"]).with_status(2).says(&["holds a run already"]);
+    fit(folder.path(), &["--out", "run"]).with_status(2).says(&["already contains a run"]);
     fit(folder.path(), &["--out", "run", "--overwrite"]).with_status(1).says(&[busy]);
     plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(1).says(&[busy]);
     kill(child);
@@ -220,11 +220,11 @@ fn predictions_overwrite_a_file_only_with_overwrite_and_never_the_input() {
     let original = std::fs::read(&data).expect("it is there");
     let predict = |more: &[&str]| plugfit(folder.path(), &[&["predict", "run", "d.csv"], more].concat());
     for more in [&["--out", "d.csv"][..], &["--out", "./d.csv", "--overwrite"]] {
-        predict(more).with_status(2).says(&["d.csv is a file to predict for"]);
+        predict(more).with_status(2).says(&["d.csv is one of the input files"]);
         assert_eq!(std::fs::read(&data).expect("it is there"), original);
     }
     std::fs::write(folder.path().join("predictions.csv"), "mine").expect("a file");
-    predict(&[]).with_status(2).says(&["predictions.csv is there already", "--overwrite"]);
+    predict(&[]).with_status(2).says(&["predictions.csv already exists", "--overwrite"]);
     assert_eq!(std::fs::read(folder.path().join("predictions.csv")).expect("it is there"), b"mine");
     predict(&["--overwrite"]).with_status(0);
     assert_eq!(
@@ -243,7 +243,7 @@ fn a_file_that_a_callback_writes_elsewhere_belongs_to_its_run() {
     let of_one = std::fs::read(&log).expect("a log");
     fit(folder.path(), &["--out", "two", "--set", &callbacks])
         .with_status(2)
-        .says(&["log.csv is there already, and this run hasn't written it", "fit.callbacks[0]"]);
+        .says(&["log.csv already exists and wasn't written by this run", "fit.callbacks[0]"]);
     assert_eq!(std::fs::read(&log).expect("a log"), of_one);
     plugfit(folder.path(), &["fit", "--resume", "one", "--set", "fit.epochs=4"]).with_status(0);
     assert!(std::fs::read(&log).expect("a log").len() > of_one.len());
@@ -266,7 +266,7 @@ fn a_failed_resumption_from_the_previous_checkpoint_keeps_the_last_one() {
     std::fs::write(folder.path().join(previous), damaged).expect("a file");
     plugfit(folder.path(), &["fit", "--resume", previous])
         .with_status(1)
-        .says(&["run/checkpoint.safetensors is whole", "`plugfit fit --resume run/checkpoint.safetensors`"]);
+        .says(&["run/checkpoint.safetensors is intact", "`plugfit fit --resume run/checkpoint.safetensors`"]);
 }
 
 #[test]
@@ -277,9 +277,7 @@ fn a_run_that_failed_before_its_first_checkpoint_starts_again() {
     std::fs::write(&first, "mine").expect("a file");
     let name = folder.path().join("w-{epoch}.safetensors").display().to_string();
     let callbacks = format!("fit.callbacks=[{{class_name = \"ModelCheckpoint\", config = {{filepath = \"{name}\"}}}}]");
-    fit(folder.path(), &["--out", "run", "--set", &callbacks])
-        .with_status(2)
-        .says(&["w-1.safetensors is there already"]);
+    fit(folder.path(), &["--out", "run", "--set", &callbacks]).with_status(2).says(&["w-1.safetensors already exists"]);
     assert_eq!(std::fs::read_to_string(&first).expect("it is still there"), "mine");
     std::fs::remove_file(&first).expect("it is moved elsewhere");
     plugfit(folder.path(), &["fit", "--resume", "run"]).with_status(0);

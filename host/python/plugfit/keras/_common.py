@@ -53,7 +53,7 @@ def _fitting(array, name):
         where = np.unravel_index(int(np.argmax(wrong)), array.shape)
         row = f" in row {where[0]}" if where else ""
         raise ValueError(
-            f"{name} holds {array[where]}{row}, which JAX's {narrow} doesn't hold: give smaller numbers, or turn on jax_enable_x64"
+            f"{name} contains {array[where]}{row}, which doesn't fit JAX's {narrow}: give smaller numbers, or turn on jax_enable_x64"
         )
     return array
 

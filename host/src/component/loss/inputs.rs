@@ -56,7 +56,7 @@ pub(super) fn check_pairs(
     ));
     Err(match (loss.info().targets, predictions) {
         (Some(Targets::Categorical), [_, .., _]) if labels.len() < predictions.len() || labels.last() == Some(&1) => {
-            error.hint("if y_true holds class ids, use sparse_categorical_crossentropy")
+            error.hint("if y_true contains class ids, use sparse_categorical_crossentropy")
         }
         _ => error.hint("each prediction needs a label of its own: bring both to one shape"),
     })

@@ -226,7 +226,7 @@ mod tests {
         let instance = plugfit_api::instance::loss(Naive);
         let identifier = Identifier::instance(Component::Loss(instance.into())).with("dtype", "float64");
         let error = crate::Host::empty().loss(identifier).expect_err("it has no float64").to_string();
-        assert!(error.contains("Naive computes in float32 alone") && error.contains("leave dtype out"), "{error}");
+        assert!(error.contains("Naive computes only in float32") && error.contains("leave dtype out"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub const MAGIC: &[u8] = b"\x93NUMPY";
 
 pub fn not_npy(place: &str, what: &str) -> Error {
-    Error::failure(format!("{place} is no .npy array: {what}"))
+    Error::failure(format!("{place} isn't an .npy array: {what}"))
 }
 
 pub fn io_failed(place: &str, error: &io::Error) -> Error {
@@ -102,7 +102,7 @@ impl Header {
             kind if kind.starts_with('c') => "complex numbers",
             _ => "values that aren't read",
         };
-        Error::failure(format!("{place} holds {what}, of type \"{}\"", self.descr))
+        Error::failure(format!("{place} contains {what}, of type \"{}\"", self.descr))
             .with("has", "float16, float32, float64, int8 to int64, uint8 to uint64, bool")
             .hint("convert it with astype before saving it")
     }

@@ -78,7 +78,7 @@ pub fn read_npy_file(path: &Path) -> Result<Array> {
 
 fn open_npy(path: &Path) -> Result<BufReader<File>> {
     if Format::of(path)? != Format::Npy {
-        return Err(Error::usage(format!("{} is no .npy file", path.display()))
+        return Err(Error::usage(format!("{} isn't an .npy file", path.display()))
             .hint("inputs and targets must both be .npy files"));
     }
     let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {}: {error}", path.display())))?;
@@ -203,17 +203,17 @@ mod tests {
             (file("<f4", "False", "(99999999999, 99999999999)", &[0; 8]), "more numbers than there can be"),
             (file("<f4", "False", "(99999999999,)", &[0; 8]), "cut short"),
             (file("<f4", "False", "(1,)", &[0; 8]), "more follows"),
-            (file("<U3", "False", "(1,)", &[0; 12]), "holds text, of type \"<U3\""),
-            (file("|O", "False", "(1,)", &[0; 12]), "holds Python objects, of type \"|O\""),
-            (file("<M8[ns]", "False", "(1,)", &[0; 8]), "holds dates, times or durations"),
-            (file("<c16", "False", "(1,)", &[0; 16]), "holds complex numbers"),
-            (file("<f16", "False", "(1,)", &[0; 16]), "holds values that aren't read, of type \"<f16\""),
+            (file("<U3", "False", "(1,)", &[0; 12]), "contains text, of type \"<U3\""),
+            (file("|O", "False", "(1,)", &[0; 12]), "contains Python objects, of type \"|O\""),
+            (file("<M8[ns]", "False", "(1,)", &[0; 8]), "contains dates, times or durations"),
+            (file("<c16", "False", "(1,)", &[0; 16]), "contains complex numbers"),
+            (file("<f16", "False", "(1,)", &[0; 16]), "contains values that aren't read, of type \"<f16\""),
             (
                 with_header(
                     "{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (1,), }\n",
                     &[0; 8],
                 ),
-                "holds records of several fields, of type \"[('a', '<f4'), ('b', '<i4')]\"",
+                "contains records of several fields, of type \"[('a', '<f4'), ('b', '<i4')]\"",
             ),
             (file("<u8", "False", "(2,)", &[[0; 8], [255; 8]].concat()), "an integer is too large for int64"),
             (file("<f4", "Maybe", "(1,)", &[0; 4]), "can't be parsed"),

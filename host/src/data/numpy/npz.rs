@@ -28,7 +28,7 @@ impl Npz {
         let shown = path.display().to_string();
         let file = File::open(path).map_err(|error| Error::failure(format!("cannot read {shown}: {error}")))?;
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
-            Error::failure(format!("{shown} is no whole .npz: {error}")).hint("copy it, or write it, again")
+            Error::failure(format!("{shown} isn't a complete .npz file: {error}")).hint("copy it, or write it, again")
         })?;
         Ok(Npz { archive, path: shown })
     }

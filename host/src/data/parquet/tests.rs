@@ -234,7 +234,7 @@ fn text_of_every_type_becomes_classes() {
         assert_eq!(ids.values(), [1, 0, 1], "{found}");
     }
     let error = target(Arc::new(BinaryArray::from(vec![b"a".as_slice(), &[0xff, 0xfe]]))).expect_err("no text");
-    assert!(error.starts_with("a class name holds bytes that aren't text"), "{error}");
+    assert!(error.starts_with("a class name contains bytes that aren't text"), "{error}");
     assert!(error.contains("row 2 (from 1), column \"y\""), "{error}");
 }
 
@@ -284,7 +284,7 @@ fn non_numeric_columns_are_rejected_by_name_if_used() {
         let is_type = !what.contains("bytes");
         let error = inputs(&folder).expect_err("it isn't read");
         if is_type {
-            assert!(error.starts_with(&format!("the column \"a\" holds {what}\n  in      rows.parquet")), "{error}");
+            assert!(error.starts_with(&format!("the column \"a\" contains {what}\n  in      rows.parquet")), "{error}");
             assert!(error.contains("or leave it out: `inputs` names the columns to use"), "{error}");
         } else {
             assert!(
@@ -297,7 +297,7 @@ fn non_numeric_columns_are_rejected_by_name_if_used() {
             config[role] = "a".into();
             let error = load(&folder, config).expect_err("it isn't read").to_string();
             if is_type || role == "target" {
-                assert!(error.starts_with(&format!("the column \"a\" holds {what}")), "{role}: {error}");
+                assert!(error.starts_with(&format!("the column \"a\" contains {what}")), "{role}: {error}");
             } else {
                 assert!(error.contains("row 1 (from 1), column \"a\""), "{role}: {error}");
             }
@@ -330,7 +330,7 @@ fn int96_timestamps_are_rejected_by_name_if_used() {
     column.close().expect("closed");
     columns.close().expect("closed");
     writer.close().expect("closed");
-    assert!(inputs(&folder).expect_err("it isn't read").starts_with("the column \"a\" holds dates or times"));
+    assert!(inputs(&folder).expect_err("it isn't read").starts_with("the column \"a\" contains dates or times"));
     let data = load(&folder, json!({"file": "rows.parquet", "target": "y"})).expect("it is left out");
     assert_eq!(data.train.inputs().in_memory().expect("small").values(), [1.5, 2.5]);
 }
@@ -350,5 +350,5 @@ fn a_list_column_is_rejected_by_name() {
     writer.close().expect("closed");
     let config = json!({"file": "rows.parquet", "target": "several"});
     let error = load(&folder, config).expect_err("they are lists").to_string();
-    assert!(error.starts_with("the column \"several\" holds lists"), "{error}");
+    assert!(error.starts_with("the column \"several\" contains lists"), "{error}");
 }

@@ -77,7 +77,7 @@ impl Unusable {
             Unusable::Bytes => BYTES,
             Unusable::Type(_) => "values of a type that can't be read",
         };
-        let error = Error::usage(format!("the column \"{name}\" holds {what}"));
+        let error = Error::usage(format!("the column \"{name}\" contains {what}"));
         let error = error.with("in", path.display().to_string());
         let (error, instead) = match self {
             Unusable::Time => (error, "store it as a number, such as days since a fixed date"),

@@ -105,7 +105,7 @@ impl<'a> TargetReader<'a> {
             match file.cell(column) {
                 Cell::Bytes(_) => {
                     return Err(file
-                        .bad_cell(&format!("a class name holds {BYTES}"), column)
+                        .bad_cell(&format!("a class name contains {BYTES}"), column)
                         .hint("write it as text in UTF-8"));
                 }
                 cell if !seen.record(&cell) && !seen.words => {

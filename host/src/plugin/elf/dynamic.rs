@@ -69,7 +69,7 @@ impl Library<'_> {
         for (table, tag, value) in EXPECTED {
             let found = dynamic.get(tag)?;
             let agrees = found == Some(value) || found.is_none() && dynamic.get(table)?.is_none();
-            ensure(agrees, || format!("its entry {tag:#x} is no {value}"))?;
+            ensure(agrees, || format!("its entry {tag:#x} isn't {value}"))?;
         }
         TABLES.iter().try_for_each(|table| self.check_table(dynamic, table))?;
         self.check_code(dynamic)?;

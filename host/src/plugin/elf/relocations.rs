@@ -42,7 +42,9 @@ impl Library<'_> {
         self.check_packed(self.entries(&range(DT_RELR, DT_RELRSZ)?)?)?;
         // The loader treats this many leading entries as relative without checking their types.
         let relative = dynamic.get(elf::DT_RELACOUNT)?.unwrap_or(0);
-        ensure(relative <= leading, || format!("its entry {:#x} counts too many", elf::DT_RELACOUNT))
+        ensure(relative <= leading, || {
+            format!("its entry {:#x} counts more relative relocations than there are", elf::DT_RELACOUNT)
+        })
     }
 
     /// Returns the entries of a table at these addresses.
@@ -66,11 +68,11 @@ impl Library<'_> {
             }
             self.check_written(place, if kind == TLSDESC { 16 } else { 8 })?;
             ensure(u64::from(entry.r_sym(endian, false)) < symbols, || {
-                "a relocation is of a symbol that isn't there".into()
+                "a relocation is of a symbol that doesn't exist".into()
             })?;
             let called = entry.r_addend(endian) as u64;
             let is_called = kind == IRELATIVE && !self.has_flags(&(called..called.saturating_add(1)), elf::PF_X);
-            ensure(!is_called, || "a relocation calls what is no code".into())?;
+            ensure(!is_called, || "a relocation calls an address that isn't code".into())?;
         }
         Ok(())
     }
@@ -132,12 +134,13 @@ mod tests {
                         assert!(reason(&with(&bytes, at, wrong)).contains("outside of its data"), "{wrong:#x}");
                     }
                     let symbol = with(&bytes, at + 8, number(&bytes, at + 8) | 0x7fff_ffff << 32);
-                    assert!(reason(&symbol).contains("a symbol that isn't there"));
+                    assert!(reason(&symbol).contains("a symbol that doesn't exist"));
                     let called = with(&bytes, at + 8, u64::from(IRELATIVE));
                     for wrong in [0, u64::MAX, 1 << 40] {
                         let reason = reason(&with(&called, at + 16, wrong));
                         assert!(
-                            reason.contains("calls what is no code") || reason.contains("counts too many"),
+                            reason.contains("calls an address that isn't code")
+                                || reason.contains("counts more relative relocations"),
                             "{reason}"
                         );
                     }

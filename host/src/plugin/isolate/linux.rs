@@ -178,12 +178,12 @@ pub fn wait_for_end(child: &mut Child, mut text: impl FnMut(&[u8])) -> Result<()
 /// Returns how a process ended, phrased to follow "its process".
 pub fn describe_status(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(4), _) => "was ended by SIGILL (it ran what is no instruction)".into(),
+        (Some(4), _) => "was ended by SIGILL (it executed an invalid instruction)".into(),
         (Some(6), _) => "was ended by SIGABRT (it aborted)".into(),
-        (Some(7), _) => "was ended by SIGBUS (it reached for memory that isn't there)".into(),
+        (Some(7), _) => "was ended by SIGBUS (it accessed memory that doesn't exist)".into(),
         (Some(8), _) => "was ended by SIGFPE (it divided an integer by zero)".into(),
         (Some(9), _) => "was ended by SIGKILL (from outside, or by the system when memory ran out)".into(),
-        (Some(11), _) => "was ended by SIGSEGV (it reached for memory that isn't its own)".into(),
+        (Some(11), _) => "was ended by SIGSEGV (it accessed memory that it may not access)".into(),
         (Some(signal), _) => format!("was ended by signal {signal}"),
         (None, code) => format!("called exit({})", code.unwrap_or_default()),
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 fn unsupported<T>() -> Result<T> {
-    Err(Error::other("plug-ins can be isolated on Linux alone"))
+    Err(Error::other("plug-ins can be isolated only on Linux"))
 }
 
 pub const RESERVED: usize = 0;

@@ -196,7 +196,7 @@ impl Worker {
         }
         if head.turn.compare_exchange(HOST, WORKER, Ordering::Release, Ordering::Relaxed).is_err() && !self.has_ended()
         {
-            self.process.end("was ended, since it took a turn that wasn't its own");
+            self.process.end("was ended, because it acted out of turn");
         }
         if self.has_ended() {
             return false;
@@ -225,7 +225,7 @@ impl Worker {
                 },
                 WORKER => {}
                 // The monitoring thread sets `ended` before it writes that the worker has ended.
-                _ => self.process.end("was ended, because it reported its own end"),
+                _ => self.process.end("was ended, because it reported that it had ended"),
             }
             if left.is_zero() {
                 self.process.end(&format!("was ended, because a call may take at most {} s", self.limit.as_secs_f64()));
@@ -269,8 +269,8 @@ impl Worker {
                 end.during = Some(format!("{} ({})", caller.component, call.name()));
                 format!("crashed in {}: its process {how}", call.name())
             }
-            (Some(during), _) => format!("can't go on: its process {how}, in {during}"),
-            (None, None) => format!("can't go on: its process {how}, between two calls"),
+            (Some(during), _) => format!("can't continue: its process {how}, in {during}"),
+            (None, None) => format!("can't continue: its process {how}, between two calls"),
         };
         let last_lines = Some(end.last_lines.clone()).filter(|last_lines| !last_lines.is_empty());
         abi::Error {

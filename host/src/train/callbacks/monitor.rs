@@ -35,9 +35,11 @@ pub fn direction(run: &Run<'_, '_>, monitor: &str, mode: Mode) -> Result<Directi
     let name = monitor.strip_prefix("val_").unwrap_or(monitor);
     match run.trainer.compiled().direction(name) {
         Some(direction @ (Direction::Minimize | Direction::Maximize)) => Ok(direction),
-        Some(Direction::Neither) => Err(Error::usage(format!("{monitor} doesn't say which way it is better"))
-            .with("in", "mode")
-            .hint("add mode=min or mode=max")),
+        Some(Direction::Neither) => {
+            Err(Error::usage(format!("{monitor} doesn't declare whether higher or lower is better"))
+                .with("in", "mode")
+                .hint("add mode=min or mode=max"))
+        }
         None => Err(missing(run, monitor)),
     }
 }
@@ -57,7 +59,11 @@ fn missing(run: &Run<'_, '_>, monitor: &str) -> Error {
     let names = run.trainer.compiled().logs().map(|logs| logs.names().map(str::to_owned).collect::<Vec<_>>());
     let has = names.unwrap_or_default();
     let error = Error::usage(format!("nothing in the log is called \"{monitor}\"")).with("in", "monitor");
-    let hint = if monitor.starts_with("val_") { "; with val_ before it where there are validation data" } else { "" };
+    let hint = if monitor.starts_with("val_") {
+        "; if there are validation data, also each name with the prefix val_"
+    } else {
+        ""
+    };
     error.with("has", format!("{}{hint}", has.join(", ")))
 }
 

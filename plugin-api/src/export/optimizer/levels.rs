@@ -114,7 +114,7 @@ impl<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize> AnyOptimizer
             fits(entry.value.len(), "the value")?;
             let mut slots = [const { None }; MAX_SLOTS];
             if entry.slots.len() > MAX_SLOTS.min(N) {
-                return Err(Error::input(format!("{} has more slots than were asked for", entry.parameter.path)));
+                return Err(Error::input(format!("{} has more slots than were requested", entry.parameter.path)));
             }
             for (place, slot) in slots.iter_mut().zip(entry.slots) {
                 fits(slot.len(), "a slot")?;

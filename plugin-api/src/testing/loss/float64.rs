@@ -17,7 +17,7 @@ pub(super) fn same_as_single(tested: &Tested<'_>, report: &mut Report) {
     let table = unsafe { instance::table::<abi::LossV2>(tested.subject.plugin, abi::LOSS_V2) };
     each(tested, report, |ready, report| {
         if !ready.info.float64 {
-            return report.note("not tried: as it declares, it computes in float32 alone");
+            return report.note("not tried: as it declares, it computes only in float32");
         }
         let function: Call = match &table {
             Ok(table) => table.call,

@@ -50,7 +50,7 @@ impl<'m> State<'m> {
         // SAFETY: the handle belongs to the table.
         let state = without_inputs(unsafe { (metric.table.new_state)(metric.handle, &metric.host) })?;
         match state.pointer.is_null() {
-            true => Err(Error::other("gave no state, and no error")),
+            true => Err(Error::other("returned no state, and no error")),
             false => Ok(State { metric, info, state }),
         }
     }

@@ -85,7 +85,7 @@ pub(super) fn saved(tested: &Tested<'_>, report: &mut Report) {
             });
         }
         let later = as_saved(&saved.bytes, saved.version.wrapping_add(1_000_000));
-        report.check(half.loaded(&later).is_err(), || "loads a state of a version that isn't there yet".into());
+        report.check(half.loaded(&later).is_err(), || "loads a state of a future version".into());
         // A file may contain anything. The metric may reject a damaged state but must return.
         let mut random = Random(ready.seed);
         for _ in 0..64 {
@@ -146,7 +146,7 @@ pub(super) fn allocation(tested: &Tested<'_>, report: &mut Report) {
                         || into_result(unsafe { (metric.table.update)(metric.handle, &metric.host, state.state, raw) });
                     let (result, allocations) = counted(|| (0..10).try_for_each(|_| update()));
                     result?;
-                    let times = |count| format!("asks for memory {count} times in 10 updates");
+                    let times = |count| format!("requests memory {count} times in 10 updates");
                     match allocations {
                         Allocations::Counted(0) | Allocations::FromOutside(0) => {}
                         Allocations::Counted(count) => report.fail(times(count)),

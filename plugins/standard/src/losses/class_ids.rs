@@ -35,7 +35,7 @@ impl<'a> Labels<'a> {
         } else if let Some(ids) = y_true.as_slice() {
             Ok(Labels::F64(ids))
         } else {
-            Err(Error::input(format!("y_true holds no class ids: {y_true:?}")))
+            Err(Error::input(format!("y_true contains no class ids: {y_true:?}")))
         }
     }
 

@@ -275,7 +275,7 @@ mod tests {
     fn ids_out_of_range_are_errors_and_empty_sequences_do_not_panic() {
         for (labels, wrong) in [([1i32, 9], "9"), ([-1, 1], "-1")] {
             let error = call(&Ctc, (&labels, &[1, 2]), (&logits(12), &[1, 4, 3])).unwrap_err().to_string();
-            assert!(error.contains(&format!("holds {wrong} in row 0")) && error.contains("from 0 to 2"), "{error}");
+            assert!(error.contains(&format!("contains {wrong} in row 0")) && error.contains("from 0 to 2"), "{error}");
         }
         assert!(call(&Ctc, (&[1i32, 2], &[1, 2]), (&[], &[1, 0, 3])).unwrap().values[0] > 9e4);
         assert_eq!(call(&Ctc, (&[] as &[i32], &[1, 0]), (&[0.0; 2], &[1, 2, 1])).unwrap().values, [0.0]);

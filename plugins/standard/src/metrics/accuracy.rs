@@ -159,7 +159,8 @@ impl SparseTopKCategoricalAccuracy {
         let (rows, columns) = if y_pred.rank() > 1 { y_pred.rows_and_columns() } else { (y_pred.len(), 1) };
         if y_true.len() != rows {
             let shapes = (y_true.shape(), y_pred.shape());
-            let message = format!("y_true of shape {:?} doesn't hold an id for each row of {:?}", shapes.0, shapes.1);
+            let message =
+                format!("y_true of shape {:?} doesn't contain an id for each row of {:?}", shapes.0, shapes.1);
             return Err(Error::input(message));
         }
         let weight = inputs.row_weights()?;

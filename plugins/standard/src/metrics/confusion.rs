@@ -48,7 +48,7 @@ impl Thresholds {
     /// Returns an error if there is no threshold, or if one isn't between 0 and 1.
     pub fn check(&self) -> Result<()> {
         match self.as_slice() {
-            [] => Err(Error::config("thresholds", "must hold at least one threshold")),
+            [] => Err(Error::config("thresholds", "must contain at least one threshold")),
             thresholds => match thresholds.iter().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
                 Some(threshold) => {
                     Err(Error::config("thresholds", format!("must be between 0 and 1, not {threshold}")))

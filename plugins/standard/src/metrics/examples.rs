@@ -130,7 +130,7 @@ pub const TRUE_POSITIVES: &[&str] = &[
     r#"{"config": {"thresholds": [0, 0.25, 0.5, 0.75, 1]}, "y_true": [0, 1, 1, 0, 1, 0, 1, 0], "y_pred": [0.25, 0.9, 0.5, 0.6, 0.75, 0.2, 0.98, 1], "sample_weight": [1, 2, 0.5, 1, 1, 3, 1, 0.25], "gives": [4.5, 4.5, 4, 3, 0]}"#,
     r#"{"config": {"thresholds": [2.0]}, "refused": "thresholds"}"#,
     r#"{"y_true": [1, 0.2], "y_pred": [0.8, 0.8], "refused": "0.2 in row 1"}"#,
-    r#"{"y_true": [-1, 1], "y_pred": [0.8, 0.8], "refused": "labels are 0 or 1"}"#,
+    r#"{"y_true": [-1, 1], "y_pred": [0.8, 0.8], "refused": "labels must be 0 or 1"}"#,
     r#"{"y_true": [1, 0.2], "y_pred": [0.8, 0.8], "sample_weight": [1, 0], "gives": 1}"#,
 ];
 

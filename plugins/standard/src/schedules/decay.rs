@@ -100,7 +100,7 @@ impl PiecewiseConstantDecay {
         if values != boundaries + 1 {
             return Err(Error::config(
                 "values",
-                format!("must hold one more than the {boundaries} boundaries, not {values}"),
+                format!("must contain one more than the {boundaries} boundaries, not {values}"),
             ));
         }
         if !self.boundaries.is_sorted_by(|a, b| a < b) {

@@ -113,7 +113,7 @@ impl<'m> Reader<'m> {
 
     fn utf8(&mut self, what: &str) -> &'m str {
         std::str::from_utf8(self.bytes()).unwrap_or_else(|_| {
-            self.problem.get_or_insert_with(|| format!("gave a {what} that isn't UTF-8"));
+            self.problem.get_or_insert_with(|| format!("returned a {what} that isn't UTF-8"));
             ""
         })
     }

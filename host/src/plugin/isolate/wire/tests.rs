@@ -99,11 +99,11 @@ fn too_many_items_and_invalid_utf8_are_reported_and_the_message_stays_whole() {
     let problem = |found: (usize, Option<String>, bool)| (found.1.expect("a problem"), found.2);
     let names = |w: &mut Writer<'_>| w.list(&[0; 1000], |w, _| w.text("a"));
     let found = problem(read(names, |r| r.at_most(999, "names", |r| r.name().len()).len()));
-    assert_eq!(found, ("gave 1000 names, of which at most 999 are taken".into(), true));
+    assert_eq!(found, ("returned 1000 names; at most 999 are allowed".into(), true));
     let found = problem(read(|w| w.lengths(&[1; 33]), |r| r.shape().len()));
-    assert_eq!(found, ("gave 33 axes, of which at most 32 are taken".into(), true));
+    assert_eq!(found, ("returned 33 axes; at most 32 are allowed".into(), true));
     let found = problem(read(|w| w.bytes(b"a\xff"), |r| r.name().len()));
-    assert_eq!(found, ("gave a name that isn't UTF-8".into(), true));
+    assert_eq!(found, ("returned a name that isn't UTF-8".into(), true));
     assert_eq!(read(|w| w.bytes(b"a\xff"), |r| r.shown()), ("a\u{fffd}".into(), None, true));
 }
 
@@ -111,11 +111,11 @@ fn too_many_items_and_invalid_utf8_are_reported_and_the_message_stays_whole() {
 fn texts_and_answers_that_are_too_long_are_dropped() {
     let text = "a".repeat(1 << 14);
     let found = read(|w| w.text(&text), |r| r.bounded_text(1 << 13, "configuration").len());
-    let said = "gave a configuration of 16384 bytes, of which at most 8192 are taken";
+    let said = "returned a configuration of 16384 bytes; at most 8192 are allowed";
     assert_eq!(found, (0, Some(said.to_owned()), true));
     assert_eq!(read(|w| w.text(&text), |r| r.shown().len()), (bounds::MAX_TEXT_LENGTH + 4, None, true));
     let (_, said, _) = read(|w| w.text(&"a".repeat(1 << 16)), |r| r.shown().len());
-    assert_eq!(said.as_deref(), Some("gave 65544 bytes of an answer, of which at most 65536 are taken"));
+    assert_eq!(said.as_deref(), Some("returned 65544 bytes of an answer; at most 65536 are allowed"));
 }
 
 #[test]

@@ -1,0 +1,120 @@
+"""Formulas as functions of JAX arrays."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from . import _engine
+from .graph import function
+from .guard import guarded
+
+
+def _at(x, i):
+    # The sum over a mask is computed, and differentiated, in one pass with what computes x.
+    positions = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
+    valid = (i >= 0) & (i < x.shape[-1]) & (i == jnp.floor(i))
+    found = jnp.sum(jnp.where(positions == i, x, 0), axis=-1, keepdims=True)
+    return jnp.where(valid, found, jnp.nan)
+
+
+_OPERATIONS = {
+    "sqrt": jnp.sqrt,
+    "exp": jnp.exp,
+    "exp_m1": jnp.expm1,
+    "ln": jnp.log,
+    "ln_1p": jnp.log1p,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
+    "powf": jnp.power,
+    "powi": lambda x, c: jax.lax.integer_pow(x, int(c)),
+    "max": jnp.maximum,
+    "min": jnp.minimum,
+    "flush": lambda x: x,
+    "select": jnp.where,
+    "row_sum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
+    "row_max": lambda x: jnp.max(x, axis=-1, keepdims=True),
+    "row_len": lambda x: jnp.asarray(x.shape[-1], x.dtype),
+    "at": _at,
+}
+
+
+def _compute_dtype(array):
+    return array.dtype if array.dtype == jnp.float64 else jnp.dtype(jnp.float32)
+
+
+def _result_dtype(array):
+    return array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else jnp.dtype(jnp.float32)
+
+
+ENGINE = _engine.Engine(
+    jnp,
+    _OPERATIONS,
+    tensor=jnp.asarray,
+    cast=lambda array, dtype: array.astype(dtype),
+    constant=lambda number, like: jnp.asarray(number, like.dtype),
+    compute_dtype=_compute_dtype,
+    result_dtype=_result_dtype,
+)
+
+
+def loss(formula):
+    return _engine.values(formula, ENGINE, _differentiable(formula))
+
+
+def _differentiable(formula):
+    """Returns the function of rows whose first derivative is the plug-in's."""
+    value = _function(formula, "value")
+    if "derivative" not in formula.outputs and formula.level("value") != "element":
+        return value
+    value = jax.custom_jvp(value)
+    slopes = [_function(formula, name) if name in formula.outputs else None for name in ("derivative_y_true", "derivative")]
+
+    def rule(primals, tangents):
+        total = None
+        for name, slope, tangent in zip(("y_true", "y_pred"), slopes, tangents):
+            if isinstance(tangent, SymbolicZero):
+                continue
+            if slope is None:
+                raise NotImplementedError(f"the formula has no derivative with respect to {name}")
+            change = slope(*primals) * tangent
+            total = change if total is None else total + change
+        found = value(*primals)
+        if total is None:
+            return found, jnp.zeros_like(found)
+        return found, total if formula.level("value") == "element" else jnp.sum(total, axis=-1, keepdims=True)
+
+    value.defjvp(rule, symbolic_zeros=True)
+    return value
+
+
+def _function(formula, name):
+    """Returns an output as a function of rows. JAX computes it as it is, and differentiates its guarded form."""
+    output = formula.outputs[name]
+    by_row = name == "value" and formula.level("value") != "element"
+
+    def shaped(run):
+        def f(y_true, y_pred):
+            shape = y_pred.shape[:-1] + (1,) if by_row else y_pred.shape
+            return jnp.broadcast_to(run(y_true, y_pred)[0], shape)
+
+        return f
+
+    graph, outputs = guarded(formula.graph, [output])
+    plain, differentiated = shaped(function(formula.graph, [output], ENGINE)), shaped(function(graph, outputs, ENGINE))
+    if graph is formula.graph:
+        return plain
+    plain = jax.custom_jvp(plain)
+    plain.defjvp(lambda primals, tangents: jax.jvp(differentiated, primals, tangents))
+    return plain
+
+
+def optimizer(formula):
+    return _engine.update(formula, ENGINE, function(formula.graph, list(formula.outputs.values()), ENGINE))
+
+
+def schedule(formula):
+    run = function(formula.graph, [formula.outputs["learning_rate"]], ENGINE)
+    return lambda step: run(jnp.asarray(step, jnp.result_type(float)))[0]

@@ -1,0 +1,127 @@
+"""Formulas as functions of tensors of Keras's backend.
+
+JAX and PyTorch have functions of their own; ``keras.ops`` is for TensorFlow, for backends without derivatives, and for
+symbolic tensors.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from . import _engine
+from .graph import function
+from .guard import guarded
+
+
+def _at(x, i):
+    length = ops.shape(x)[-1]
+    valid = (i >= 0) & (i < ops.cast(length, x.dtype)) & (i == ops.floor(i))
+    index = ops.cast(ops.where(valid, i, 0.0), "int32")
+    index = ops.broadcast_to(index, (*ops.shape(x)[:-1], 1))
+    return ops.where(valid, ops.take_along_axis(x, index, axis=-1), float("nan"))
+
+
+_OPERATIONS = {
+    "sqrt": ops.sqrt,
+    "exp": ops.exp,
+    "exp_m1": ops.expm1,
+    "ln": ops.log,
+    "ln_1p": ops.log1p,
+    "tanh": ops.tanh,
+    "sigmoid": ops.sigmoid,
+    "softplus": ops.softplus,
+    "powf": ops.power,
+    "powi": ops.power,
+    "max": ops.maximum,
+    "min": ops.minimum,
+    "flush": lambda x: x,
+    "select": ops.where,
+    "row_sum": lambda x: ops.sum(x, axis=-1, keepdims=True),
+    "row_max": lambda x: ops.max(x, axis=-1, keepdims=True),
+    "row_len": lambda x: ops.cast(ops.shape(x)[-1], x.dtype),
+    "at": _at,
+}
+
+
+def _dtype(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+ENGINE = _engine.Engine(
+    ops,
+    _OPERATIONS,
+    tensor=lambda value: value if isinstance(value, keras.KerasTensor) else ops.convert_to_tensor(value),
+    cast=ops.cast,
+    constant=lambda number, like: ops.convert_to_tensor(number, dtype=_dtype(like)),
+    compute_dtype=lambda tensor: "float64" if _dtype(tensor) == "float64" else "float32",
+    result_dtype=lambda tensor: _dtype(tensor) if keras.backend.is_float_dtype(_dtype(tensor)) else "float32",
+)
+
+
+def _of_backend(formula, kind):
+    """Returns the backend's own function, or None."""
+    name = keras.backend.backend()
+    return getattr(formula, name)() if name in ("jax", "torch") else None
+
+
+def loss(formula):
+    own = _of_backend(formula, "loss")
+    symbolic = _engine.values(formula, ENGINE, _differentiable(formula))
+    if own is None:
+        return symbolic
+
+    def f(y_true, y_pred):
+        is_symbolic = isinstance(y_true, keras.KerasTensor) or isinstance(y_pred, keras.KerasTensor)
+        return (symbolic if is_symbolic else own)(y_true, y_pred)
+
+    f.__name__ = "formula"
+    return f
+
+
+def _differentiable(formula):
+    """Returns the function of rows. In TensorFlow its first derivative is the plug-in's."""
+    has_derivative = "derivative" in formula.outputs
+    value = _function(formula, "value", differentiated=not has_derivative)
+    if keras.backend.backend() != "tensorflow" or not has_derivative and formula.level("value") != "element":
+        return value
+    import tensorflow as tf
+
+    slopes = [_function(formula, name, differentiated=True) if name in formula.outputs else None for name in ("derivative_y_true", "derivative")]
+
+    @tf.custom_gradient
+    def f(y_true, y_pred):
+        def gradient(cotangent):
+            if not has_derivative:
+                raise NotImplementedError("the formula has no derivative with respect to y_pred")
+            return tuple(None if slope is None else cotangent * slope(y_true, y_pred) for slope in slopes)
+
+        return value(y_true, y_pred), gradient
+
+    return f
+
+
+def _function(formula, name, differentiated=False):
+    """Returns an output as a function of rows."""
+    graph, outputs = formula.graph, [formula.outputs[name]]
+    run = function(*(guarded(graph, outputs) if differentiated else (graph, outputs)), ENGINE)
+    by_row = name == "value" and formula.level("value") != "element"
+
+    def f(y_true, y_pred):
+        found = run(y_true, y_pred)[0]
+        shape = ops.shape(y_pred)
+        return ops.broadcast_to(found, (*shape[:-1], 1) if by_row else shape) if found.shape != y_pred.shape else found
+
+    return f
+
+
+def optimizer(formula):
+    return _of_backend(formula, "optimizer") or _engine.update(
+        formula, ENGINE, function(formula.graph, list(formula.outputs.values()), ENGINE)
+    )
+
+
+def schedule(formula):
+    own = _of_backend(formula, "schedule")
+    run = function(formula.graph, [formula.outputs["learning_rate"]], ENGINE)
+    return own or (lambda step: run(ops.cast(step, "float32"))[0])

@@ -1,0 +1,130 @@
+"""Formulas as functions of NumPy arrays, and the evaluation of constants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import _engine
+from .graph import function
+
+_LEAST_NORMAL = float(np.finfo(np.float32).tiny)
+
+
+def _at(x, i):
+    length = x.shape[-1]
+    valid = (i >= 0) & (i < length) & (i == np.floor(i))
+    index = np.where(valid, i, 0).astype(np.int64)
+    index = np.broadcast_to(index, x.shape[:-1] + (1,))
+    if not length:
+        return np.full(index.shape, np.nan, x.dtype)
+    return np.where(valid, np.take_along_axis(x, index, -1), np.array(np.nan, x.dtype))
+
+
+def _softplus(x):
+    return np.logaddexp(x, np.zeros((), np.result_type(x)))
+
+
+_OPERATIONS = {
+    "sqrt": np.sqrt,
+    "exp": np.exp,
+    "exp_m1": np.expm1,
+    "ln": np.log,
+    "ln_1p": np.log1p,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": _softplus,
+    "powf": lambda x, c: np.power(x, c),
+    "powi": lambda x, c: np.power(x, c),
+    "max": np.maximum,
+    "min": np.minimum,
+    "flush": lambda x: np.where(np.abs(x) < _LEAST_NORMAL, np.zeros((), np.result_type(x)), x),
+    "select": np.where,
+    "row_sum": lambda x: np.sum(x, axis=-1, keepdims=True),
+    "row_max": lambda x: np.max(x, axis=-1, keepdims=True),
+    "row_len": lambda x: np.array(x.shape[-1], x.dtype),
+    "at": _at,
+}
+
+
+def _compute_dtype(array):
+    return np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
+
+
+def _result_dtype(array):
+    return array.dtype if array.dtype.name in ("float16", "bfloat16", "float64") else np.dtype(np.float32)
+
+
+ENGINE = _engine.Engine(
+    np,
+    _OPERATIONS,
+    tensor=np.asarray,
+    cast=lambda array, dtype: np.asarray(array, dtype),
+    constant=lambda number, like: np.array(number, like.dtype),
+    compute_dtype=_compute_dtype,
+    result_dtype=_result_dtype,
+)
+
+
+def fold(graph, operation, arguments, constant):
+    """Adds a node to a graph and returns its number. That of constants is a constant, and a selection by a constant
+    mask is one of its arguments."""
+    nodes = [graph.nodes[index] for index in arguments]
+    if operation == "select" and nodes[0].operation == "const":
+        return arguments[1] if nodes[0].constant else arguments[2]
+    if not nodes or any(node.operation != "const" for node in nodes):
+        return graph.add(operation, arguments, constant)
+    given = [np.bool_(node.constant) if node.is_mask else np.float64(node.constant) for node in nodes]
+    with np.errstate(all="ignore"):
+        found = ENGINE.operations[operation](*given, *(() if constant is None else (constant,)))
+    return graph.add("const", (), found.item())
+
+
+def _quiet(run):
+    """NumPy warns of operations that give NaN or infinity, which are results as any other."""
+
+    def f(*arguments):
+        with np.errstate(all="ignore"):
+            return run(*arguments)
+
+    f.__name__ = "formula"
+    return f
+
+
+def loss(formula):
+    run = function(formula.graph, [formula.outputs["value"]], ENGINE)
+    is_element = formula.level("value") == "element"
+
+    def value(y_true, y_pred):
+        shape = y_pred.shape if is_element else y_pred.shape[:-1] + (1,)
+        return np.broadcast_to(run(y_true, y_pred)[0], shape)
+
+    f = _quiet(_engine.values(formula, ENGINE, value))
+    if "derivative" in formula.outputs:
+        f.gradient = _quiet(_gradient(formula))
+    return f
+
+
+def _gradient(formula):
+    run = function(formula.graph, [formula.outputs["derivative"]], ENGINE)
+    is_element = formula.level("value") == "element"
+
+    def f(y_true, y_pred):
+        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        dtype = _compute_dtype(y_pred)
+        true, pred = _engine.rows(formula, ENGINE, y_true.astype(dtype), y_pred.astype(dtype))
+        found = np.broadcast_to(run(true, pred)[0], pred.shape)
+        found = found / pred.shape[-1] if is_element else found
+        if formula.axis is not None and pred.ndim == y_pred.ndim:
+            found = np.moveaxis(found, -1, formula.axis)
+        return found.reshape(y_pred.shape).astype(_result_dtype(y_pred))
+
+    return f
+
+
+def optimizer(formula):
+    return _quiet(_engine.update(formula, ENGINE, function(formula.graph, list(formula.outputs.values()), ENGINE)))
+
+
+def schedule(formula):
+    run = function(formula.graph, [formula.outputs["learning_rate"]], ENGINE)
+    return _quiet(lambda step: run(np.asarray(step, np.float64))[0])

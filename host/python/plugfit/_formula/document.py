@@ -1,0 +1,166 @@
+"""Formulas as plug-ins give them: JSON documents of ``plugfit.formula/1``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import struct
+
+from ._numpy import fold
+from .graph import Graph
+from .operations import ARGUMENTS, LEVELS
+
+_LIMIT = 100_000
+
+
+class Formula:
+    """The formula of a component, as operations on numbers.
+
+    ``numpy()``, ``jax()``, ``torch()`` and ``keras()`` return it as a pure function of tensors:
+
+    * of a loss or a metric: ``f(y_true, y_pred)`` returns the values without reduction. A loss is differentiable with
+      respect to ``y_pred``, and to ``y_true`` if the plug-in gives this derivative.
+    * of an optimizer: ``f(parameter, gradient, slots, learning_rate, number)`` returns the parameter and the slots
+      after the update with this number, from 1. ``slots`` is a dict of tensors.
+    * of a schedule: ``f(step)`` returns the learning rate.
+
+    Results have the dtype of ``y_pred`` or of the parameter. float16 and bfloat16 are computed in float32.
+    """
+
+    #: The numbers of the nodes that are results, by name.
+    outputs: dict
+    #: The levels of the inputs by name: ``scalar``, ``row`` or ``element``.
+    inputs: dict
+    #: The axis along which a row lies, or None if the whole batch is one row.
+    axis: int | None
+    #: The initial values of an optimizer's slots by name.
+    slots: dict
+
+    def __init__(self, document, text=None):
+        self._document, self._text, self._functions = document, text, {}
+        self.inputs = dict(_checked_inputs(document))
+        self.axis = document.get("axis", -1)
+        self.slots = {str(name): _constant(value) for name, value in document.get("slots") or []}
+        _require(self.axis is None or type(self.axis) is int, f"axis {self.axis!r}")
+        self.graph = Graph(list(self.inputs.values()))
+        numbers = _read_nodes(self.graph, document)
+        self.outputs = {str(name): _number(numbers, index, "n", self.graph) for name, index in document["outputs"]}
+        self._check_names()
+
+    @classmethod
+    def from_json(cls, document, text=None):
+        """Reads a document. ``text`` is what ``print`` shows.
+
+        Raises ValueError if the document is invalid or has an operation that this version doesn't know.
+        """
+        try:
+            read = json.loads(document)
+            _require(isinstance(read, dict) and read.get("version") == 1, "its version isn't 1")
+            return cls(read, text)
+        except (KeyError, TypeError, IndexError, AttributeError, RecursionError, struct.error) as error:
+            raise ValueError(f"the formula is invalid: {type(error).__name__} {error}") from None
+
+    @property
+    def kind(self):
+        """``loss`` (or metric), ``optimizer`` or ``schedule``."""
+        if "value" in self.outputs:
+            return "loss"
+        return "optimizer" if "parameter" in self.outputs else "schedule"
+
+    def _check_names(self):
+        inputs, outputs = list(self.inputs.items()), set(self.outputs)
+        slots = {f"slot.{name}" for name in self.slots}
+        if self.kind == "loss":
+            names = [name for name, _ in inputs]
+            _require(names == ["y_true", "y_pred"] and self.inputs["y_pred"] == "element", f"its inputs are {inputs}")
+        elif self.kind == "optimizer":
+            known = {"parameter", "gradient", "learning_rate", "number"} | slots
+            _require("parameter" in self.inputs and known >= set(self.inputs), f"its inputs are {inputs}")
+            _require(outputs == {"parameter"} | slots, f"its outputs are {sorted(outputs)}")
+        else:
+            _require(list(self.inputs) == ["step"] and outputs == {"learning_rate"}, f"its outputs are {sorted(outputs)}")
+
+    def level(self, output):
+        """Returns the level of an output."""
+        return self.graph.nodes[self.outputs[output]].level
+
+    def numpy(self):
+        """Returns the formula as a function of NumPy arrays. That of a loss has an attribute ``gradient``: the
+        derivative of the sum of the values with respect to ``y_pred``, for the same arguments."""
+        return self._engine("numpy")
+
+    def jax(self):
+        """Returns the formula as a function of JAX arrays, for ``jax.jit``, ``vmap``, ``grad`` and ``hessian``."""
+        return self._engine("jax")
+
+    def torch(self):
+        """Returns the formula as a function of PyTorch tensors, for autograd, ``torch.compile`` and ``torch.func``. A
+        compiled function has no second derivative."""
+        return self._engine("torch")
+
+    def keras(self):
+        """Returns the formula as a function of tensors of Keras's backend."""
+        return self._engine("keras")
+
+    def _engine(self, name):
+        # One function for each engine, so that JAX and PyTorch don't compile it again.
+        if name not in self._functions:
+            module = importlib.import_module(f"{__package__}._{name}")
+            self._functions[name] = getattr(module, self.kind)(self)
+        return self._functions[name]
+
+    def __str__(self):
+        if self._text is not None:
+            return self._text
+        names = list(self.inputs)
+        nodes = [*names, *(" ".join(map(str, node)) for node in self._document["nodes"])]
+        lines = [f"{index}: {node}" for index, node in enumerate(nodes)]
+        return "\n".join(lines + [f"{name} = {index}" for name, index in self._document["outputs"]])
+
+    def __reduce__(self):
+        return Formula, (self._document, self._text)
+
+
+def _require(holds, what):
+    if not holds:
+        raise ValueError(f"the formula is invalid: {what}")
+
+
+def _checked_inputs(document):
+    for name, level in document["inputs"]:
+        _require(level in LEVELS, f"the level {level!r} of {name!r}")
+        yield str(name), level
+
+
+def _read_nodes(graph, document):
+    """Adds the nodes of the document to the graph. Returns the number in the graph of each node in the document."""
+    nodes = document["nodes"]
+    _require(len(nodes) <= _LIMIT, f"it has {len(nodes)} nodes")
+    numbers = list(range(graph.inputs))
+    for operation, *given in nodes:
+        _require(operation in ARGUMENTS, f"the operation {operation!r} is unknown")
+        kinds = ARGUMENTS[operation]
+        _require(len(given) == len(kinds), f"{operation} takes {len(kinds)} arguments, not {len(given)}")
+        _require(operation != "row_len" or "element" in [node.level for node in graph.nodes], "row_len without an element")
+        arguments = [_number(numbers, index, kind, graph) for index, kind in zip(given, kinds) if kind != "c"]
+        constant = _constant(given[-1]) if kinds.endswith("c") else None
+        if operation == "powi":
+            _require(abs(constant) < 2**31 and constant == int(constant), f"the power {constant}")
+        numbers.append(fold(graph, operation, arguments, constant))
+    return numbers
+
+
+def _number(numbers, index, kind, graph):
+    _require(type(index) is int and 0 <= index < len(numbers), f"there is no node {index!r} before")
+    node = graph.nodes[numbers[index]]
+    _require(node.is_mask == (kind == "m"), f"node {index} is a mask" if node.is_mask else f"node {index} isn't a mask")
+    _require(kind != "e" or node.level == "element", f"node {index} isn't a number for each element")
+    _require(kind != "r" or node.level != "element", f"node {index} is a number for each element")
+    return numbers[index]
+
+
+def _constant(digits):
+    """Returns the float64 with these bits."""
+    _require(isinstance(digits, str) and re.fullmatch("[0-9a-fA-F]{16}", digits), f"the constant {digits!r}")
+    return struct.unpack(">d", bytes.fromhex(digits))[0]

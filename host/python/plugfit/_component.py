@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from . import _classes, _config, _plugins, _wording
+from . import _classes, _config, _native, _plugins, _wording
+from ._formula import Formula
 from ._registry import IdentifierError, Registry
 
 
@@ -87,6 +88,29 @@ class Component:
         self._register_with_keras()
         return _classes.without_defaults(self._kind, self._spec["class_name"], config)
 
+    def formula(self):
+        """Returns the formula, which gives functions for NumPy, JAX, PyTorch and Keras: ``formula().jax()``. ``print``
+        shows it.
+
+        Raises ValueError if there is none, such as of a Python function; its message says why.
+        """
+        found = self.__dict__.get("_read_formula")
+        if found is None:
+            found = self._read_formula = self._find_formula()
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found
+
+    def _find_formula(self):
+        """Returns the formula, or why there is none."""
+        document = getattr(self, "_formula", None)
+        if document is None or self._spec is None:
+            return f"{self.name} has no formula"
+        try:
+            return Formula.from_json(document())
+        except (_native.PluginError, ValueError) as error:
+            return f"{self.name} has no formula: {error}"
+
     @classmethod
     def _register_with_keras(cls):
         """Registers the class with Keras, if it is imported, so that Keras can deserialize it."""
@@ -136,6 +160,23 @@ class Component:
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def formula_of(component, engine):
+    """Returns the component's formula, or None if it is computed by the plug-in's code.
+
+    Raises ValueError if ``engine`` is ``formula`` and the component has none.
+    """
+    if engine not in (None, "native", "formula"):
+        raise ValueError(f"engine is None, 'native' or 'formula', not {engine!r}")
+    if engine == "native":
+        return None
+    try:
+        return component.formula()
+    except ValueError:
+        if engine == "formula":
+            raise
+        return None
 
 
 def _restored(kind, identifier, function, dtype, saved, plugins=()):

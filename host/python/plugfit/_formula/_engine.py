@@ -40,15 +40,23 @@ class Engine:
 def values(formula, engine, value):
     """Returns a loss as a function of ``y_true`` and ``y_pred``.
 
-    ``value`` computes it from tensors whose last axis is that of the elements of a row. It returns a tensor of the same
+    ``unused`` are masks of values that the caller doesn't use, such as those of weight 0: they get finite numbers instead
+    of their inputs, so that neither values nor derivatives are NaN. ``value`` computes the loss from tensors whose last axis is that of the elements of a row. It returns a tensor of the same
     rank, in which a row has one entry or one for each element.
     """
     is_element = formula.level("value") == "element"
 
-    def f(y_true, y_pred):
+    select = engine.operations["select"]
+    number = 0.5 if formula.inputs["y_true"] == "element" else 0.0
+
+    def f(y_true, y_pred, *unused):
         y_true, y_pred = engine.tensor(y_true), engine.tensor(y_pred)
         dtype = engine.compute_dtype(y_pred)
-        found = value(*rows(formula, engine, engine.cast(y_true, dtype), engine.cast(y_pred, dtype)))
+        true, pred = rows(formula, engine, engine.cast(y_true, dtype), engine.cast(y_pred, dtype))
+        for mask in unused if formula.axis is not None else ():
+            mask = _fitting(mask, pred.shape)
+            true, pred = select(mask, number, true), select(mask, 0.5, pred)
+        found = value(true, pred)
         reduced = engine.xp.mean(found, axis=-1) if is_element else found[..., 0]
         return engine.cast(reduced, engine.result_dtype(y_pred))
 
@@ -79,6 +87,16 @@ def rows(formula, engine, y_true, y_pred):
             f"whose rows have the shape {tuple(y_pred.shape[:-1])}"
         )
     return y_true, y_pred
+
+
+def _fitting(mask, shape):
+    """Adds the axis of elements to a mask of values. As in Keras, it may have a last axis of length 1 that the values
+    don't have."""
+    if len(mask.shape) == len(shape) and mask.shape[-1] == 1:
+        return mask
+    if len(mask.shape) >= len(shape):
+        raise ValueError(f"weights of shape {tuple(mask.shape)} don't fit the loss of shape {tuple(shape[:-1])}")
+    return mask[..., None]
 
 
 def _checked_axis(axis, y_pred):

@@ -59,46 +59,44 @@ ENGINE = _engine.Engine(
 )
 
 
-def _of_backend(formula, kind):
+def _of_backend(formula):
     """Returns the backend's own function, or None."""
     name = keras.backend.backend()
     return getattr(formula, name)() if name in ("jax", "torch") else None
 
 
 def loss(formula):
-    own = _of_backend(formula, "loss")
-    symbolic = _engine.values(formula, ENGINE, _differentiable(formula))
-    if own is None:
-        return symbolic
+    differentiated = "derivative" not in formula.outputs
+    symbolic = _engine.values(formula, ENGINE, _function(formula, "value", differentiated))
+    own = _of_backend(formula) or (_tensorflow(formula) if keras.backend.backend() == "tensorflow" else symbolic)
 
-    def f(y_true, y_pred):
+    def f(y_true, y_pred, *unused):
         is_symbolic = isinstance(y_true, keras.KerasTensor) or isinstance(y_pred, keras.KerasTensor)
-        return (symbolic if is_symbolic else own)(y_true, y_pred)
+        return (symbolic if is_symbolic else own)(y_true, y_pred, *unused)
 
     f.__name__ = "formula"
     return f
 
 
-def _differentiable(formula):
-    """Returns the function of rows. In TensorFlow its first derivative is the plug-in's."""
-    has_derivative = "derivative" in formula.outputs
-    value = _function(formula, "value", differentiated=not has_derivative)
-    if keras.backend.backend() != "tensorflow" or not has_derivative and formula.level("value") != "element":
-        return value
+def _tensorflow(formula):
+    """Returns the loss for TensorFlow. Its first derivative is the plug-in's."""
     import tensorflow as tf
 
+    if "derivative" not in formula.outputs and formula.level("value") != "element":
+        return _engine.values(formula, ENGINE, _function(formula, "value", differentiated=True))
+    value = _function(formula, "value")
     slopes = [_function(formula, name, differentiated=True) if name in formula.outputs else None for name in ("derivative_y_true", "derivative")]
 
     @tf.custom_gradient
     def f(y_true, y_pred):
         def gradient(cotangent):
-            if not has_derivative:
+            if slopes[1] is None:
                 raise NotImplementedError("the formula has no derivative with respect to y_pred")
             return tuple(None if slope is None else cotangent * slope(y_true, y_pred) for slope in slopes)
 
         return value(y_true, y_pred), gradient
 
-    return f
+    return _engine.values(formula, ENGINE, f)
 
 
 def _function(formula, name, differentiated=False):
@@ -116,12 +114,12 @@ def _function(formula, name, differentiated=False):
 
 
 def optimizer(formula):
-    return _of_backend(formula, "optimizer") or _engine.update(
+    return _of_backend(formula) or _engine.update(
         formula, ENGINE, function(formula.graph, list(formula.outputs.values()), ENGINE)
     )
 
 
 def schedule(formula):
-    own = _of_backend(formula, "schedule")
+    own = _of_backend(formula)
     run = function(formula.graph, [formula.outputs["learning_rate"]], ENGINE)
     return own or (lambda step: run(ops.cast(step, "float32"))[0])

@@ -1,8 +1,9 @@
 """Components for Keras: ``model.compile(optimizer=plugfit.keras.optimizer("Prodigy", weight_decay=0.01), ...)``.
 
 The classes derive from ``keras.losses.Loss``, ``keras.metrics.Metric`` and ``keras.optimizers.Optimizer``, and support
-Keras's JAX and PyTorch backends. A compiled JAX function calls them on the CPU through a callback. They are serialized
-by their identifier; a Python function is serialized by the name under which it is registered
+Keras's JAX, PyTorch and TensorFlow backends. The backend computes a component that has a formula, in compiled functions and on
+every device. A plug-in computes the others, on the CPU: a compiled JAX function calls it through a callback, and
+TensorFlow doesn't. ``engine="formula"`` and ``engine="native"`` choose one. Components are serialized by their identifier; a Python function is serialized by the name under which it is registered
 (``keras.saving.register_keras_serializable``).
 """
 
@@ -10,18 +11,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from .. import losses as _losses
 from .. import metrics as _metrics
 from .. import optimizers as _optimizers
 from .. import schedules as _schedules
+from .._component import formula_of
 from .._config import with_settings
+from ._formula_optimizer import FormulaOptimizer
 from ._loss import Loss
 from ._metric import Metric
 from ._optimizer import Optimizer
+from ._schedule import Schedule
 
-__all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
+__all__ = ["FormulaOptimizer", "Loss", "Metric", "Optimizer", "Schedule", "loss", "metric", "optimizer", "schedule"]
 
-for _made in (Loss, Metric, Optimizer):
+for _made in (FormulaOptimizer, Loss, Metric, Optimizer, Schedule):
     _made.__module__ = __name__
 
 # Register the standard classes now, so that Keras can deserialize them.
@@ -30,10 +36,13 @@ for _registry in (_losses._registry, _metrics._registry, _optimizers._registry, 
         _class._register_with_keras()
 
 
-def loss(identifier: Any, *, name=None, reduction=None, dtype=None, **settings: Any) -> Loss:
+def loss(identifier: Any, *, name=None, reduction=None, dtype=None, engine=None, **settings: Any) -> Loss:
     """Returns the loss for an identifier, for ``compile`` in Keras. A name may have settings: ``loss("Huber",
-    delta=2.0)``."""
-    return Loss(with_settings(identifier, settings), name=name, reduction=reduction, dtype=dtype)
+    delta=2.0)``.
+
+    Raises ValueError if ``engine`` is ``"formula"`` and the loss has no formula.
+    """
+    return Loss(with_settings(identifier, settings), name=name, reduction=reduction, dtype=dtype, engine=engine)
 
 
 def metric(identifier: Any, *, name=None, dtype=None, **settings: Any) -> Metric:
@@ -42,7 +51,22 @@ def metric(identifier: Any, *, name=None, dtype=None, **settings: Any) -> Metric
     return Metric(with_settings(identifier, settings), name=name, dtype=dtype)
 
 
-def optimizer(identifier: Any, *, name=None, **settings: Any) -> Optimizer:
+def optimizer(identifier: Any, *, name=None, engine=None, **settings: Any) -> keras.optimizers.Optimizer:
     """Returns the optimizer for an identifier, for ``compile`` in Keras. A name may have settings:
-    ``optimizer("SGD", momentum=0.9)``."""
-    return Optimizer(with_settings(identifier, settings), name=name)
+    ``optimizer("SGD", momentum=0.9)``.
+
+    It is a :class:`FormulaOptimizer` if the optimizer has a formula, unless ``engine`` is ``"native"``. Raises ValueError
+    if ``engine`` is ``"formula"`` and the optimizer has none.
+    """
+    made = _optimizers.get(with_settings(identifier, settings))
+    is_own = isinstance(made, _optimizers.Optimizer)
+    return (FormulaOptimizer if is_own and formula_of(made, engine) is not None else Optimizer)(made, name=name)
+
+
+def schedule(identifier: Any, *, name=None, engine=None, **settings: Any) -> Schedule:
+    """Returns the learning-rate schedule for an identifier, for an optimizer of Keras. A name may have settings:
+    ``schedule("CosineDecay", initial_learning_rate=0.1, decay_steps=1000)``.
+
+    Raises ValueError if ``engine`` is ``"formula"`` and the schedule has no formula.
+    """
+    return Schedule(with_settings(identifier, settings), name=name, engine=engine)

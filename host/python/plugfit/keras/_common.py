@@ -10,10 +10,18 @@ from .._arrays import plain
 
 
 def backend():
-    """Returns the name of Keras's backend. Raises NotImplementedError if it isn't supported."""
-    name = keras.backend.backend()
+    """Returns the name of Keras's backend."""
+    return keras.backend.backend()
+
+
+def native_backend(component):
+    """Returns the name of Keras's backend. Raises NotImplementedError if it can't run a plug-in's code."""
+    name = backend()
     if name not in ("jax", "torch"):
-        raise NotImplementedError(f"plugfit.keras is for Keras's jax and torch backends, not {name}")
+        raise NotImplementedError(
+            f"{component.name} is computed by its plug-in's code, which needs Keras's jax or torch backend: "
+            f"only components with a formula work with {name}"
+        )
     return name
 
 
@@ -63,6 +71,14 @@ def is_traced(*tensors):
     import jax
 
     return any(isinstance(tensor, jax.core.Tracer) for tensor in tensors)
+
+
+def is_on_cpu(*tensors):
+    """Returns whether each tensor is a NumPy array, or one of JAX's on the CPU."""
+    import jax
+
+    arrays = [tensor for tensor in tensors if isinstance(tensor, jax.Array)]
+    return all(device.platform == "cpu" for array in arrays for device in array.devices())
 
 
 def identifier_of(component):

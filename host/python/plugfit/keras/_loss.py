@@ -1,4 +1,5 @@
-"""The class behind `plugfit.keras.loss`, which is in `__init__.py`. The plug-in computes the gradients."""
+"""The class behind `plugfit.keras.loss`, which is in `__init__.py`. The backend computes the formula, or the plug-in the
+values and gradients."""
 
 from __future__ import annotations
 
@@ -7,15 +8,20 @@ import numpy as np
 import keras
 
 from .. import losses as _losses
-from .._component import _dtype_name
+from .._component import _dtype_name, formula_of
 from . import _common
 
 
 @keras.saving.register_keras_serializable("plugfit")
 class Loss(keras.losses.Loss):
-    """A plugfit loss as a Keras loss."""
+    """A plugfit loss as a Keras loss.
 
-    def __init__(self, identifier, name=None, reduction=None, dtype=None):
+    ``engine="formula"`` makes Keras's backend compute the loss from its formula, and ``engine="native"`` makes the
+    plug-in compute it. By default the plug-in computes arrays on the CPU, and the backend all others if there is a
+    formula: those in a compiled function, on another device, or of TensorFlow.
+    """
+
+    def __init__(self, identifier, name=None, reduction=None, dtype=None, engine=None):
         self._loss = _common.resolve(_losses, _losses.LossFunctionWrapper, identifier)
         dtype = _dtype_name(dtype) or self._loss._given_dtype
         super().__init__(name=name or self._loss.name, reduction=reduction or self._loss.reduction, dtype=dtype)
@@ -23,6 +29,9 @@ class Loss(keras.losses.Loss):
             self._loss = type(self._loss)._from_identifier(_losses._with_reduction(self._loss, reduction), self._loss._function, dtype)
         elif dtype != self._loss._given_dtype:
             self._loss = _losses.get(self._loss, dtype)
+        self._engine = engine
+        formula = formula_of(self._loss, engine)
+        self._formula = None if formula is None else formula.keras()
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         mask = keras.src.backend.get_keras_mask(y_pred)
@@ -30,16 +39,44 @@ class Loss(keras.losses.Loss):
         sample_weight = _common.numbers(sample_weight, "sample_weight")
         if isinstance(y_pred, np.ndarray):
             y_pred = keras.ops.convert_to_tensor(y_pred)
-        reduced = _jax_loss if _common.backend() == "jax" else _torch_loss
-        return keras.ops.cast(reduced(self._loss, y_true, y_pred, sample_weight, mask), _common.backend_dtype(self.dtype))
+        if self._takes_formula(y_true, y_pred, sample_weight, mask):
+            found = self._reduced(y_true, y_pred, sample_weight, mask)
+        elif _common.native_backend(self._loss) == "jax":
+            found = _jax_loss(self._loss, y_true, y_pred, sample_weight, mask)
+        else:
+            found = _torch_loss(self._loss, self._engine, y_true, y_pred, sample_weight, mask)
+        return keras.ops.cast(found, _common.backend_dtype(self.dtype))
+
+    def _takes_formula(self, *arguments):
+        """Returns whether Keras computes the loss. PyTorch's adapter chooses by itself."""
+        if self._formula is None or _common.backend() == "torch":
+            return False
+        if self._engine is not None or _common.backend() != "jax":
+            return True
+        return _common.is_traced(*arguments) or not _common.is_on_cpu(*arguments)
+
+    def _reduced(self, y_true, y_pred, sample_weight, mask):
+        dtype = _common.backend_dtype(self.dtype)
+        tensor = lambda value: None if value is None else keras.ops.convert_to_tensor(value)
+        y_true, y_pred = tensor(y_true), keras.ops.cast(y_pred, dtype)
+        sample_weight, mask = tensor(sample_weight), tensor(mask)
+        unused = [] if sample_weight is None else [keras.ops.equal(sample_weight, 0)]
+        unused += [] if mask is None else [keras.ops.logical_not(keras.ops.cast(mask, "bool"))]
+        values = self._formula(y_true, y_pred, *unused)
+        reduce = keras.src.losses.loss.reduce_weighted_values
+        return reduce(values, sample_weight=sample_weight, mask=mask, reduction=self._loss.reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
         """Returns the values without reduction."""
+        if self._formula is not None and (_common.backend() == "torch" or self._takes_formula(y_true, y_pred)):
+            return self._formula(y_true, y_pred)
+        _common.native_backend(self._loss)
         return keras.ops.convert_to_tensor(self._loss.call(_common.to_numpy(y_true), _common.to_numpy(y_pred)))
 
     def get_config(self):
         """Returns the identifier and Keras's own settings."""
-        return {"identifier": _common.identifier_of(self._loss), "name": self.name, "reduction": self._loss.reduction}
+        config = {"identifier": _common.identifier_of(self._loss), "name": self.name, "reduction": self._loss.reduction}
+        return config if self._engine is None else {**config, "engine": self._engine}
 
 
 def _value_and_derivatives(loss, y_true, y_pred, sample_weight, mask, cotangent=None):
@@ -113,7 +150,7 @@ def _jax_loss(loss, y_true, y_pred, sample_weight, mask):
     return value_of(y_pred, others)
 
 
-def _torch_loss(loss, y_true, y_pred, sample_weight, mask):
+def _torch_loss(loss, engine, y_true, y_pred, sample_weight, mask):
     from .. import torch as _torch
 
-    return _torch.Loss(loss)(y_true, y_pred, sample_weight, mask)
+    return _torch.Loss(loss, engine)(y_true, y_pred, sample_weight, mask)

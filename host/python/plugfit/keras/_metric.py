@@ -30,6 +30,7 @@ class Metric(keras.metrics.Metric):
 
     def update_state(self, *args, **kwargs):
         """Updates the state with ``y_true, y_pred, sample_weight=None``, or with ``values, sample_weight=None``."""
+        _common.native_backend(self._metric)
         if self._takes_masks:
             mask = keras.src.backend.get_keras_mask(kwargs.get("y_pred", args[1] if len(args) > 1 else None))
             if mask is not None:

@@ -1,4 +1,4 @@
-"""Optimizers for Keras. A step is one call of the plug-in for all variables."""
+"""Optimizers for Keras that the plug-in computes. A step is one call of it for all variables."""
 
 from __future__ import annotations
 
@@ -89,6 +89,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def apply(self, grads, trainable_variables=None):
         """Updates all variables by one step, in one call of the plug-in."""
+        _common.native_backend(self._optimizer)
         grads = list(grads)
         if trainable_variables is None:
             trainable_variables = self._trainable_variables

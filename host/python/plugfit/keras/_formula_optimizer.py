@@ -1,0 +1,91 @@
+"""Optimizers for Keras whose formula the backend computes."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+
+from .. import optimizers as _optimizers
+from . import _common
+from ._schedule import Schedule
+
+#: The settings that Keras's base class applies.
+_OF_KERAS = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
+
+
+@keras.saving.register_keras_serializable("plugfit")
+class FormulaOptimizer(keras.optimizers.Optimizer):
+    """A plugfit optimizer with a formula as a Keras optimizer. Its slots are Keras variables, and Keras applies
+    clipping, weight decay, averages and the learning rate's schedule.
+
+    Raises ValueError if the optimizer has no formula.
+    """
+
+    def __init__(self, identifier, name=None):
+        given = _optimizers.get(identifier)
+        if not isinstance(given, _optimizers.Optimizer):
+            raise ValueError("this optimizer belongs to another framework: plugfit.keras can't use it")
+        self._formula = given.formula()
+        self._update = self._formula.keras()
+        self._given = given
+        config = given.get_config()
+        settings = {key: config[key] for key in _OF_KERAS if config.get(key) is not None}
+        super().__init__(learning_rate=_rate(given, config), name=name or given.name, **settings)
+
+    def build(self, variables):
+        """Creates the slots."""
+        if self.built:
+            return
+        super().build(variables)
+        self._slots = {name: [self._slot(name, initial, variable) for variable in variables] for name, initial in self._formula.slots.items()}
+
+    def _slot(self, name, initial, variable):
+        if self._overwrite_variable_with_gradient(variable):
+            return None
+        constant = keras.initializers.Constant(initial)
+        if self._formula.inputs.get(f"slot.{name}", "element") == "scalar":
+            return self.add_variable((), initializer=constant, dtype=variable.dtype, name=name)
+        return self.add_variable_from_reference(variable, name=name, initializer=constant)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates a variable and its slots."""
+        index = self._get_variable_index(variable)
+        variables = {name: slots[index] for name, slots in self._slots.items()}
+        tensor = keras.ops.convert_to_tensor
+        slots = {name: tensor(slot) for name, slot in variables.items()}
+        gradient = tensor(gradient, sparse=False)
+        parameter, slots = self._update(tensor(variable), gradient, slots, tensor(learning_rate), tensor(self.iterations) + 1)
+        self.assign(variable, parameter)
+        for name, slot in slots.items():
+            self.assign(variables[name], slot)
+
+    def _use_weight_decay(self, variable):
+        return super()._use_weight_decay(variable) and not self._given._is_excluded(variable.path, variable.name)
+
+    def get_config(self):
+        """Returns the identifier with the current settings, and the name."""
+        identifier = _common.identifier_of(self._given)
+        config = dict(identifier["config"])
+        config.update((key, getattr(self, key)) for key in _OF_KERAS if key in config)
+        if isinstance(self._learning_rate, keras.Variable):
+            config["learning_rate"] = float(keras.ops.convert_to_numpy(self._learning_rate))
+        return {"identifier": json.loads(json.dumps({**identifier, "config": config})), "name": self.name}
+
+
+def _rate(given, config):
+    """Returns the learning rate, or a Keras schedule."""
+    rate = config.get("learning_rate", 0.001)
+    if not isinstance(rate, dict):
+        return float(given.learning_rate)
+    return keras.optimizers.schedules.deserialize(rate) if rate.get("module") == "keras.optimizers.schedules" else Schedule(rate)

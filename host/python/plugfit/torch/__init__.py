@@ -1,0 +1,51 @@
+"""Components for PyTorch: differentiable losses, ``torch.optim`` optimizers, and metrics with torchmetrics' interface.
+
+A loss with a formula has all derivatives with respect to ``y_pred``, and works in ``torch.compile`` and ``torch.func`` and
+on every device. The others have a first derivative, on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from .._config import with_settings
+from ._loss import Loss
+from ._metric import Metric
+from ._optimizer import Optimizer
+
+__all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
+
+for _made in (Loss, Metric, Optimizer):
+    _made.__module__ = __name__
+
+
+def loss(identifier: Any, *, engine=None, **settings: Any) -> Callable[..., torch.Tensor]:
+    """Returns the loss for an identifier as a function with arguments in PyTorch's order: ``criterion(y_pred, y_true,
+    sample_weight=None, mask=None)``. A name may have settings: ``loss("Huber", delta=2.0)``. :class:`Loss` describes
+    ``engine``.
+
+    Raises ValueError if ``engine`` is ``"formula"`` and the loss has no formula.
+    """
+    made = Loss(with_settings(identifier, settings), engine)
+
+    def criterion(y_pred, y_true, sample_weight=None, mask=None):
+        return made(y_true, y_pred, sample_weight, mask)
+
+    criterion.loss = made.loss
+    return criterion
+
+
+def metric(identifier: Any, **settings: Any) -> Metric:
+    """Returns the metric for an identifier. A name may have settings: ``metric("AUC", curve="PR")``."""
+    return Metric(with_settings(identifier, settings))
+
+
+def optimizer(params: Iterable[Any], identifier: Any, exclude_from_weight_decay: Iterable[str] = (), **settings: Any) -> Optimizer:
+    """Returns the optimizer for an identifier, for parameters or named parameters. A name may have settings:
+    ``optimizer(params, "AdamW", learning_rate=3e-4)``. ``lr`` is an alias of ``learning_rate``."""
+    if "lr" in settings:
+        settings["learning_rate"] = settings.pop("lr")
+    return Optimizer(params, with_settings(identifier, settings), exclude_from_weight_decay)

@@ -204,7 +204,7 @@ pub trait Loss: Config + Send + Sync + 'static {
     /// # Errors
     /// Returns an error if the loss has no formula; the default does.
     fn formula(&self) -> Result<Formula> {
-        Err(Error::unsupported("it has no formula: it is a function of whole arrays"))
+        Err(Error::unsupported("it is a function of whole arrays"))
     }
 
     /// Does the same as [`call`](Self::call) in float64, if the loss declares [`LossInfo::float64`]. All inputs that

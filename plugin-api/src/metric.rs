@@ -188,7 +188,7 @@ pub trait Metric: Config + Send + Sync + 'static {
     /// Returns the document of the metric's formula.
     #[doc(hidden)]
     fn formula(&self) -> Result<String> {
-        Err(Error::unsupported("it has no formula: its state isn't a sum"))
+        Err(Error::unsupported("its state isn't a sum"))
     }
 
     /// Reads a state that was saved with another version than [`STATE_VERSION`](Self::STATE_VERSION).

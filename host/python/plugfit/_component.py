@@ -107,7 +107,7 @@ class Component:
         if document is None or self._spec is None:
             return f"{self.name} has no formula"
         try:
-            return Formula.from_json(document())
+            return Formula.from_json(*document())
         except (_native.PluginError, ValueError) as error:
             return f"{self.name} has no formula: {error}"
 

@@ -7,6 +7,7 @@ mod batch;
 mod callable;
 mod error;
 mod fork;
+mod formula;
 mod host;
 mod loss;
 mod metric;

@@ -14,6 +14,7 @@ use crate::batch::{Batch, BatchConverter};
 use crate::callable;
 use crate::error::Raise;
 use crate::fork;
+use crate::formula::{self, Texts};
 use crate::host::host;
 use crate::metric::float64;
 
@@ -186,5 +187,10 @@ impl Loss {
     /// Returns the configuration as JSON.
     fn _config(&self) -> &str {
         &self.config
+    }
+
+    /// Returns the formula's document, its text, and its LaTeX.
+    fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
+        formula::texts(fork::run(py, || self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.formula()))
     }
 }

@@ -15,6 +15,7 @@ use crate::batch::{Batch, BatchConverter};
 use crate::callable;
 use crate::error::Raise;
 use crate::fork;
+use crate::formula::{self, Texts};
 use crate::host::host;
 
 /// The prefix of every saved state.
@@ -206,6 +207,11 @@ impl Metric {
     /// Returns the configuration as JSON.
     fn _config(&self) -> &str {
         &self.config
+    }
+
+    /// Returns the formula's document, its text, and its LaTeX.
+    fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
+        formula::texts(fork::run(py, || self.lock().metric.formula()))
     }
 }
 

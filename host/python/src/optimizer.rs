@@ -15,6 +15,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::arrays::{Borrowed, BorrowedMut, InputConverter};
 use crate::error::Raise;
 use crate::fork;
+use crate::formula::{self, Texts};
 use crate::host::host;
 
 /// An optimizer, the base of the package's classes.
@@ -229,6 +230,11 @@ impl Optimizer {
     fn _config(&self, py: Python<'_>) -> PyResult<String> {
         let config = py.detach(|| self.lock().optimizer.get_config());
         Ok(serde_json::Value::Object(config.or_raise()?).to_string())
+    }
+
+    /// Returns the formula's document, its text, and its LaTeX.
+    fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
+        formula::texts(fork::run(py, || self.lock().optimizer.formula()))
     }
 }
 

@@ -5,6 +5,8 @@ use plugfit_api::schedule::When;
 use pyo3::prelude::*;
 
 use crate::error::Raise;
+use crate::fork;
+use crate::formula::{self, Texts};
 use crate::host::host;
 
 /// A learning-rate schedule, the base of the package's classes.
@@ -39,5 +41,10 @@ impl Schedule {
     /// Returns the configuration as JSON.
     fn _config(&self) -> PyResult<String> {
         Ok(serde_json::Value::Object(self.schedule.get_config().or_raise()?).to_string())
+    }
+
+    /// Returns the formula's document, its text, and its LaTeX.
+    fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
+        formula::texts(fork::run(py, || self.schedule.formula()))
     }
 }

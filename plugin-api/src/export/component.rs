@@ -149,5 +149,5 @@ pub(super) unsafe extern "C" fn formula<T: Component + ?Sized>(handle: Handle) -
 
 /// The error of a component that isn't a formula.
 pub(super) fn no_formula(why: &str) -> Result<String> {
-    Err(Error::unsupported(format!("it has no formula: {why}")))
+    Err(Error::unsupported(why))
 }

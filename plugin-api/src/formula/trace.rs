@@ -139,7 +139,7 @@ pub(super) fn trace(
             .collect();
         match trace.error {
             None => Ok((trace.nodes, indices)),
-            Some(error) => Err(Error::unsupported(format!("it has no formula: {error}"))),
+            Some(error) => Err(Error::unsupported(error.to_owned())),
         }
     })
 }

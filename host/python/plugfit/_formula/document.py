@@ -37,8 +37,8 @@ class Formula:
     #: The initial values of an optimizer's slots by name.
     slots: dict
 
-    def __init__(self, document, text=None):
-        self._document, self._text, self._functions = document, text, {}
+    def __init__(self, document, text=None, latex=None):
+        self._document, self._text, self._latex, self._functions = document, text, latex, {}
         self.inputs = dict(_checked_inputs(document))
         self.axis = document.get("axis", -1)
         self.slots = {str(name): _constant(value) for name, value in document.get("slots") or []}
@@ -49,15 +49,15 @@ class Formula:
         self._check_names()
 
     @classmethod
-    def from_json(cls, document, text=None):
-        """Reads a document. ``text`` is what ``print`` shows.
+    def from_json(cls, document, text=None, latex=None):
+        """Reads a document. ``text`` is what ``print`` shows, and ``latex`` what a notebook shows.
 
         Raises ValueError if the document is invalid or has an operation that this version doesn't know.
         """
         try:
             read = json.loads(document)
             _require(isinstance(read, dict) and read.get("version") == 1, "its version isn't 1")
-            return cls(read, text)
+            return cls(read, text, latex)
         except (KeyError, TypeError, IndexError, AttributeError, RecursionError, struct.error) as error:
             raise ValueError(f"the formula is invalid: {type(error).__name__} {error}") from None
 
@@ -119,7 +119,10 @@ class Formula:
         return "\n".join(lines + [f"{name} = {index}" for name, index in self._document["outputs"]])
 
     def __reduce__(self):
-        return Formula, (self._document, self._text)
+        return Formula, (self._document, self._text, self._latex)
+
+    def _repr_latex_(self):
+        return None if self._latex is None else f"$${self._latex}$$"
 
 
 def _require(holds, what):

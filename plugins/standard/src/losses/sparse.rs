@@ -92,7 +92,7 @@ impl Loss for SparseCategoricalCrossentropy {
 
     fn formula(&self) -> Result<Formula> {
         if self.ignore_class.is_some() {
-            return Err(Error::unsupported("it has no formula with ignore_class, which marks values as invalid"));
+            return Err(Error::unsupported("ignore_class marks values as invalid"));
         }
         Formula::of_class_ids(self.axis, |label, y_pred| self.value(label, y_pred))
     }

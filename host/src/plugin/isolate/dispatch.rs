@@ -266,3 +266,53 @@ pub unsafe fn schedule(table: &ScheduleV1, Question { call, host, r }: Question<
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use plugfit_abi::abi_stable::std_types::{ROption, RString};
+
+    use super::*;
+    use crate::plugin::isolate::memory::{BODY, Memory};
+    use crate::plugin::isolate::system::Mapping;
+
+    fn memory() -> Memory {
+        Memory::of_host(Arc::new(Mapping::create(1 << 12).expect("shared memory")), 1 << 12, 1 << 20)
+    }
+
+    /// Asks for the formula of the component of this handle, and returns the answer.
+    fn ask(table: Option<&FormulaV1>, kind: Kind, handle: u64) -> Result<String, abi::Error> {
+        let (mut questions, mut answers, mut returns) = (memory(), memory(), Vec::new());
+        let mut writer = Writer::new(&mut questions, &mut returns, BODY);
+        writer.number(handle);
+        writer.finish().expect("there is room");
+        let mut writer = Writer::new(&mut answers, &mut returns, BODY);
+        let answer = Answer { w: &mut writer, lines: &Lines::default() };
+        // SAFETY: the functions of the table don't use the pointer.
+        unsafe { formula(table, kind, &mut Reader::new(&mut questions, BODY), answer) };
+        writer.finish().expect("there is room");
+        let mut reader = Reader::new(&mut answers, BODY);
+        assert!(reader.list(|r| r.number()).is_empty());
+        reader.result(|r| r.text().to_owned()).into_result()
+    }
+
+    unsafe extern "C" fn address(component: Handle) -> RResult<RString, abi::Error> {
+        RResult::ROk(format!("{:?}", component.pointer).into())
+    }
+
+    unsafe extern "C" fn unsupported(_: Handle) -> RResult<RString, abi::Error> {
+        let (field, place) = (ROption::RNone, ROption::RNone);
+        RResult::RErr(abi::Error { kind: abi::ERROR_UNSUPPORTED, message: "it sorts".into(), field, place })
+    }
+
+    #[test]
+    fn the_function_of_the_kind_is_asked_for_the_formula() {
+        let table = FormulaV1 { loss: unsupported, metric: unsupported, optimizer: address, schedule: unsupported };
+        assert_eq!(ask(Some(&table), Kind::Optimizer, 64).ok().as_deref(), Some("0x40"));
+        for kind in [Kind::Loss, Kind::Metric, Kind::Schedule] {
+            let error = ask(Some(&table), kind, 64).unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (abi::ERROR_UNSUPPORTED, "it sorts"));
+        }
+        let error = ask(None, Kind::Loss, 64).unwrap_err();
+        assert!(error.message.contains("offers no plugfit.formula/1"), "{}", error.message);
+    }
+}

@@ -166,6 +166,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<plugfit_formula::Error> for Error {
+    fn from(error: plugfit_formula::Error) -> Self {
+        Error::failure(error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

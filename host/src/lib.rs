@@ -23,7 +23,6 @@ pub mod compile;
 pub mod component;
 #[cfg(feature = "data")]
 pub mod data;
-pub mod formula;
 pub mod identifier;
 #[cfg(feature = "network")]
 pub mod network;
@@ -33,6 +32,9 @@ pub mod registry;
 pub mod report;
 #[cfg(feature = "train")]
 pub mod train;
+
+/// Formulas of components, as data.
+pub use plugfit_formula as formula;
 
 pub use error::{Error, ErrorKind, Result};
 pub use host::Host;

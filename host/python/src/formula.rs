@@ -9,15 +9,15 @@ use crate::error::Raise;
 /// A formula's document, its text, and its LaTeX.
 pub type Texts = (String, String, String);
 
-/// Returns the texts of a formula. That of a loss gets its derivatives.
+/// Returns the texts of a formula, with the derivatives of a loss if they are wanted.
 ///
 /// # Errors
 /// Returns `ValueError` with the reason if there is no formula.
-pub fn texts(found: plugfit::Result<Result<Formula, String>>) -> PyResult<Texts> {
+pub fn texts(found: plugfit::Result<Result<Formula, String>>, with_derivatives: bool) -> PyResult<Texts> {
     let formula = found.or_raise()?.map_err(PyValueError::new_err)?;
     let formula = match formula.input("y_pred") {
-        Some(_) => formula.with_derivatives().or_raise()?,
-        None => formula.simplify(),
+        Some(_) if with_derivatives => formula.with_derivatives().map_err(plugfit::Error::from).or_raise()?,
+        _ => formula.simplify(),
     };
     Ok((formula.to_json().to_string(), formula.explain(false), formula.explain(true)))
 }

@@ -191,6 +191,6 @@ impl Loss {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.formula()))
+        formula::texts(fork::run(py, || self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.formula()), true)
     }
 }

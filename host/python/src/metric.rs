@@ -211,7 +211,7 @@ impl Metric {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.lock().metric.formula()))
+        formula::texts(fork::run(py, || self.lock().metric.formula()), false)
     }
 }
 

@@ -234,7 +234,7 @@ impl Optimizer {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.lock().optimizer.formula()))
+        formula::texts(fork::run(py, || self.lock().optimizer.formula()), false)
     }
 }
 

@@ -45,6 +45,6 @@ impl Schedule {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.schedule.formula()))
+        formula::texts(fork::run(py, || self.schedule.formula()), false)
     }
 }

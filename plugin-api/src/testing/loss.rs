@@ -3,6 +3,7 @@
 mod derivatives;
 mod extremes;
 mod float64;
+mod formula;
 mod rows;
 
 use super::{
@@ -29,6 +30,7 @@ pub const TESTS: Tests = &[
     ("line", "along a line, the values change as the derivatives say, without a jump", derivatives::line),
     ("fused", "values and gradients are the same whether requested together or alone", derivatives::fused),
     ("float64", "the results in float64 agree with those in float32", float64::same_as_single),
+    ("formula", "the formula computes the same values and derivatives", formula::same_as_native),
     (
         "weights",
         "weights and the scale multiply gradients, and the reported sums are those of the values",
@@ -300,7 +302,7 @@ fn each(tested: &Tested<'_>, report: &mut Report, f: impl Fn(&Ready, &mut Report
 }
 
 /// Does the same as [`each`] for losses of only `y_true` and `y_pred`, for which batches can be generated.
-fn each_usual(tested: &Tested<'_>, report: &mut Report, f: fn(&Ready, &mut Report)) {
+fn each_usual(tested: &Tested<'_>, report: &mut Report, f: impl Fn(&Ready, &mut Report)) {
     each(tested, report, |ready, report| match ready.info.inputs == USUAL {
         true => f(ready, report),
         false => report.note(NEEDS_Y_TRUE_AND_Y_PRED),

@@ -1,6 +1,7 @@
 //! Tests for metrics.
 
 mod extremes;
+mod formula;
 mod state;
 mod state_laws;
 
@@ -26,6 +27,7 @@ pub const TESTS: Tests = &[
     ("reset", "a reset state equals a new one, and a copy is independent", state_laws::reset),
     ("saved", "a saved and loaded state continues with the same bits", state_laws::saved),
     ("zero_weight", "a row of weight 0 is ignored, unless the metric declares that it counts", zero_weight),
+    ("formula", "the formula computes the same result", formula::same_as_native),
     ("direction", "no predictions are better than the truth, by the declared direction", direction),
     ("defined", "a result consists of finite numbers or is undefined", defined),
     ("odd", "no number makes it panic or keep part of a refused batch: NaN, infinity, an unknown class", extremes::odd),
@@ -87,8 +89,8 @@ impl Ready {
 }
 
 /// Runs `f` for every configuration in which the metric can be updated. An error of a call fails the test.
-fn each(tested: &Tested<'_>, report: &mut Report, f: fn(&Ready, &mut Report) -> Result<()>) {
-    tested.each(report, |config, report| run_config(tested, config, report, f));
+fn each(tested: &Tested<'_>, report: &mut Report, f: impl Fn(&Ready, &mut Report) -> Result<()>) {
+    tested.each(report, |config, report| run_config(tested, config, report, &f));
     report.notes.dedup();
 }
 
@@ -103,7 +105,7 @@ fn run_config(
     tested: &Tested<'_>,
     config: &serde_json::Value,
     report: &mut Report,
-    f: fn(&Ready, &mut Report) -> Result<()>,
+    f: impl Fn(&Ready, &mut Report) -> Result<()>,
 ) {
     let Some(instance) = tested.made::<abi::MetricV1>(config, report) else { return };
     let Some(info) = or_report(report, "can't describe itself", instance.typed_info::<MetricInfo>()) else { return };

@@ -89,6 +89,7 @@ mod example_batches;
 mod examples;
 mod exceptions;
 mod fences;
+mod formula;
 mod instance;
 mod loss;
 mod manifest;

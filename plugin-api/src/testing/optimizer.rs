@@ -1,6 +1,7 @@
 //! Tests for optimizers.
 
 mod descent;
+mod formula;
 mod training;
 
 use super::{
@@ -28,6 +29,7 @@ pub const TESTS: Tests = &[
     ("resume", "it resumes from saved slots with the same bits", resume),
     ("alone", "a parameter takes the same steps alone as with others", alone),
     ("nan", "a gradient with NaN is reported, or affects its own parameter only", nan),
+    ("formula", "the formula takes the same steps", formula::same_as_native),
     ("slots", "every requested slot is used", slots),
     (
         "entries",

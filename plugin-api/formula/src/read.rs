@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::node::{Kind, Level, Node};
 use super::operation::{Binary, Comparison, Constant, Logic, Operation, Power, Reduction, Unary};
-use super::{Formula, Input, MAX_LENGTH, MAX_NAME_LENGTH, MAX_NAMES, MAX_NODES, Output, Slot};
-use crate::text::{is_control_or_bidi, printable_line, truncate};
+use super::{Each, Formula, Input, MAX_LENGTH, MAX_NAME_LENGTH, MAX_NAMES, MAX_NODES, Output, Slot};
 
 /// The version of documents that this module reads and writes.
 pub(super) const VERSION: u64 = 1;
@@ -49,6 +48,8 @@ struct Document {
     outputs: Vec<(String, usize)>,
     #[serde(default)]
     axis: Option<i64>,
+    #[serde(default)]
+    each: Option<String>,
     #[serde(default)]
     slots: Vec<(String, String)>,
 }
@@ -116,7 +117,14 @@ impl Formula {
         });
         let slots: Vec<Slot> = slots.collect::<Result<_, _>>()?;
         check_names(slots.iter().map(|slot| &slot.name), "slot")?;
-        Ok(Formula { inputs, nodes, outputs, axis: document.axis, slots })
+        let each = match document.each.as_deref() {
+            None => None,
+            Some(name) => match Each::from_name(name) {
+                None => return Err(ReadError::Unknown(format!("the unit {} isn't known", quoted(name)))),
+                known => known,
+            },
+        };
+        Ok(Formula { inputs, nodes, outputs, axis: document.axis, each, slots })
     }
 }
 
@@ -127,7 +135,9 @@ fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ReadError> {
 
 /// Returns as much of a text from the document as is shown.
 fn shown(text: &str) -> String {
-    truncate(&printable_line(text), 256).into_owned()
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() { c } else { '\u{fffd}' };
+    let shown: String = text.chars().take(256).map(printable).collect();
+    if shown.len() < text.len() { shown + "…" } else { shown }
 }
 
 fn quoted(text: &str) -> String {
@@ -147,8 +157,9 @@ fn check_names<'n>(names: impl Iterator<Item = &'n String>, what: &str) -> Resul
         if name.is_empty() || name.len() > MAX_NAME_LENGTH {
             return invalid(format!("the name of an {what} has {} bytes, not 1 to {MAX_NAME_LENGTH}", name.len()));
         }
-        if name.contains(is_control_or_bidi) {
-            return invalid(format!("the name of an {what} has control characters: {name:?}"));
+        // Neither control characters nor those that change the direction of text are printable in a message.
+        if !name.chars().all(|c| c.is_alphanumeric() || "_.-: ".contains(c)) {
+            return invalid(format!("the name of an {what} has characters other than letters and digits: {name:?}"));
         }
         if !known.insert(name) {
             return invalid(format!("two of its {what}s are called {name:?}"));

@@ -47,14 +47,14 @@ impl Formula {
     /// # Errors
     /// Returns an error if there is no such output or input, the name is taken, or the result has too many nodes.
     pub fn differentiate(&self, output: &str, input: &str, name: &str) -> Result<Formula> {
-        let missing = |what: &str, name: &str| Error::usage(format!("the formula has no {what} \"{name}\""));
+        let missing = |what: &str, name: &str| Error(format!("the formula has no {what} \"{name}\""));
         let output = self.output(output).ok_or_else(|| missing("output", output))?;
         let input = self.input(input).ok_or_else(|| missing("input", input))?;
         if self.inputs[input].level != Level::Element {
-            return Err(Error::usage(format!("the input \"{}\" isn't an element", self.inputs[input].name)));
+            return Err(Error(format!("the input \"{}\" isn't an element", self.inputs[input].name)));
         }
         if self.output(name).is_some() {
-            return Err(Error::usage(format!("the formula has an output \"{name}\" already")));
+            return Err(Error(format!("the formula has an output \"{name}\" already")));
         }
         let mut backwards = Backwards::new(self, input);
         let derivative = backwards.derivative(output, input);
@@ -62,7 +62,7 @@ impl Formula {
         let outputs = outputs.chain([(name.to_owned(), derivative)]).collect();
         let formula = self.with_nodes(backwards.graph, outputs);
         match formula.nodes.len() > MAX_NODES {
-            true => Err(Error::failure(format!("the derivative has more than {MAX_NODES} nodes"))),
+            true => Err(Error(format!("the derivative has more than {MAX_NODES} nodes"))),
             false => Ok(formula),
         }
     }

@@ -40,7 +40,7 @@ impl Formula {
     pub fn interpret(&self, output: &str, inputs: &[&[f64]], shape: Shape) -> Result<Vec<f64>> {
         let outputs = self.interpret_all(inputs, shape)?;
         let position = self.outputs.iter().position(|found| found.name == output);
-        let position = position.ok_or_else(|| Error::usage(format!("the formula has no output \"{output}\"")))?;
+        let position = position.ok_or_else(|| Error(format!("the formula has no output \"{output}\"")))?;
         Ok(outputs.into_iter().nth(position).unwrap_or_default())
     }
 
@@ -72,13 +72,13 @@ impl Formula {
     fn check_inputs(&self, inputs: &[&[f64]], shape: Shape) -> Result<()> {
         if inputs.len() != self.inputs.len() {
             let message = format!("the formula has {} inputs, but got {}", self.inputs.len(), inputs.len());
-            return Err(Error::usage(message));
+            return Err(Error(message));
         }
         for (input, values) in self.inputs.iter().zip(inputs) {
             let expected = shape.count(input.level);
             if values.len() != expected {
                 let (name, found) = (&input.name, values.len());
-                return Err(Error::usage(format!("{name} has {found} values, not {expected}")));
+                return Err(Error(format!("{name} has {found} values, not {expected}")));
             }
         }
         Ok(())

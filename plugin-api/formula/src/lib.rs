@@ -1,11 +1,14 @@
-//! Formulas of components, as data.
+//! Formulas of plugfit's components, as data.
 //!
 //! A plug-in describes a component as a list of operations: the document of
-//! [`FormulaV1`](plugfit_abi::FormulaV1). [`Formula::read`] reads and checks a document;
+//! `plugfit.formula/1`, which `plugfit-abi` describes. [`Formula::read`] reads and checks a document;
 //! [`simplify`](Formula::simplify) and [`differentiate`](Formula::differentiate) change a formula,
 //! [`interpret`](Formula::interpret) computes it in float64, and [`explain`](Formula::explain) prints it as mathematics.
 
+#![warn(missing_docs)]
+
 mod differentiate;
+mod error;
 mod explain;
 mod graph;
 mod interpret;
@@ -20,6 +23,7 @@ mod simplify;
 mod tests;
 mod write;
 
+pub use error::{Error, Result};
 pub use interpret::Shape;
 pub use node::{Kind, Level, Node};
 pub use operation::{Binary, Comparison, Constant, Logic, Operation, Power, Reduction, Unary};
@@ -47,7 +51,36 @@ pub struct Formula {
     nodes: Vec<Node>,
     outputs: Vec<Output>,
     axis: Option<i64>,
+    each: Option<Each>,
     slots: Vec<Slot>,
+}
+
+/// The unit for which the formula of a metric computes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Each {
+    /// A row along the last axis. Each number of a batch of rank 1 is a row.
+    Row,
+    /// An element.
+    Element,
+    /// A class id and a row.
+    ClassId,
+    /// A line along the formula's axis.
+    Line,
+}
+
+impl Each {
+    const ALL: [(Each, &'static str); 4] =
+        [(Each::Row, "row"), (Each::Element, "element"), (Each::ClassId, "class_id"), (Each::Line, "line")];
+
+    /// Returns the name in a document.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(each, _)| *each == self).map_or("", |(_, name)| name)
+    }
+
+    /// Returns the unit of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, other)| *other == name).map(|(each, _)| *each)
+    }
 }
 
 /// An input of a formula.
@@ -106,6 +139,11 @@ impl Formula {
     /// Returns the axis along which rows lie; `None` if the whole batch is one row.
     pub fn axis(&self) -> Option<i64> {
         self.axis
+    }
+
+    /// Returns the unit of a metric's values. The value of a loss, which may be listed among the metrics, has none.
+    pub fn each(&self) -> Option<Each> {
+        self.each
     }
 
     /// Returns the slots of an optimizer.

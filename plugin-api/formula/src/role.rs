@@ -24,17 +24,21 @@ impl Formula {
     /// input or output is missing or has the wrong level.
     pub fn check_role(&self, role: Role) -> Result<(), ReadError> {
         match role {
-            Role::Loss | Role::Metric => self.check_loss(),
+            Role::Loss => self.check_loss(false),
+            Role::Metric => self.check_loss(true),
             Role::Optimizer => self.check_optimizer(),
             Role::Schedule => self.check_schedule(),
         }
     }
 
-    fn check_loss(&self) -> Result<(), ReadError> {
+    fn check_loss(&self, is_metric: bool) -> Result<(), ReadError> {
         for input in &self.inputs {
             match (input.name.as_str(), input.level) {
                 ("y_true", Level::Row | Level::Element) | ("y_pred", Level::Element) => {}
-                ("y_true" | "y_pred", level) => return Err(wrong_level("input", &input.name, level)),
+                ("mean", Level::Scalar) if is_metric => {}
+                ("y_true" | "y_pred" | "mean", level) if is_metric || input.name != "mean" => {
+                    return Err(wrong_level("input", &input.name, level));
+                }
                 _ => return Err(unknown_input(&input.name)),
             }
         }

@@ -14,6 +14,9 @@ impl Formula {
         let mut document = json!({
             "version": VERSION, "inputs": inputs, "nodes": nodes, "outputs": outputs, "axis": self.axis,
         });
+        if let Some(each) = self.each {
+            document["each"] = each.name().into();
+        }
         if !self.slots.is_empty() {
             let slots: Vec<Value> =
                 self.slots.iter().map(|slot| json!([slot.name, slot.initial.to_digits()])).collect();

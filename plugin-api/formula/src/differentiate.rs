@@ -6,7 +6,7 @@
 
 use super::graph::Graph;
 use super::node::{Kind, Level};
-use super::operation::{Binary, Comparison, Logic, Operation, Reduction, Unary};
+use super::operation::{Binary, Comparison, Constant, Logic, Operation, Reduction, Unary};
 use super::{Formula, MAX_NODES};
 use crate::{Error, Result};
 
@@ -296,7 +296,9 @@ impl Graph {
 
     fn sum(&mut self, x: Adjoint, y: Adjoint) -> Adjoint {
         if x.used == y.used {
-            return Adjoint { value: self.binary(Binary::Add, x.value, y.value), ..x };
+            let value =
+                if x.value == y.value { self.double(x.value) } else { self.binary(Binary::Add, x.value, y.value) };
+            return Adjoint { value, ..x };
         }
         let (Used::Where(x_mask), Used::Where(y_mask)) = (x.used, y.used) else {
             let (x, y) = (self.where_used(x), self.where_used(y));
@@ -311,6 +313,15 @@ impl Graph {
         let used = Used::Where(self.logic(Logic::Or, x_mask, y_mask));
         let (x, y) = (self.where_used(x), self.where_used(y));
         Adjoint { value: self.binary(Binary::Add, x, y), used }
+    }
+
+    fn double(&mut self, x: usize) -> usize {
+        if let Operation::Binary(Binary::Mul, factor, other) = self.nodes()[x].operation
+            && self.nodes()[factor].operation == Operation::Constant(Constant::new(0.5))
+        {
+            return other;
+        }
+        self.scale(x, 2.0)
     }
 
     /// If the masks are `mask` and `not mask`, both within `used`, returns `used` and `mask`.

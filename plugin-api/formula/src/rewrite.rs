@@ -26,6 +26,10 @@ pub fn simplified(operation: Operation, nodes: &[Node]) -> Simplified {
         Operation::Unary(unary, x) => match (constant(x), negated(x)) {
             (Some(x), _) => Simplified::Constant(unary.compute(x)),
             (_, Some(x)) if unary == Unary::Neg => Simplified::Node(x),
+            _ if unary == Unary::Neg => match nodes[x].operation {
+                Operation::Binary(Binary::Sub, x, y) => simplified(Operation::Binary(Binary::Sub, y, x), nodes),
+                _ => Simplified::Operation(operation),
+            },
             _ => Simplified::Operation(operation),
         },
         Operation::Power(Power::Whole, x, exponent) if exponent.value() == 1.0 => Simplified::Node(x),
@@ -76,10 +80,7 @@ pub fn simplified(operation: Operation, nodes: &[Node]) -> Simplified {
 }
 
 fn opposite(x: usize, nodes: &[Node]) -> Simplified {
-    match nodes[x].operation {
-        Operation::Unary(Unary::Neg, x) => Simplified::Node(x),
-        _ => Simplified::Operation(Operation::Unary(Unary::Neg, x)),
-    }
+    simplified(Operation::Unary(Unary::Neg, x), nodes)
 }
 
 /// Returns the value of a mask that compares constants.

@@ -6,7 +6,7 @@ use super::{Formula, Output};
 
 impl Formula {
     /// Returns an equal formula without nodes that no output needs, in which equal nodes are shared, constants are
-    /// folded in float64, and `x + 0`, `x * 1`, `x / 1` and `-(-x)` are `x`.
+    /// folded in float64, `x + 0`, `x * 1`, `x / 1` and `-(-x)` are `x`, and `-(x - y)` is `y - x`.
     ///
     /// A NaN stays a NaN: `x * 0` isn't simplified, for example. The sign of a zero may change. All inputs stay.
     #[must_use]

@@ -119,7 +119,7 @@ impl Notation {
 
     fn sum(self, x: &Fragment, y: &Fragment) -> Fragment {
         let left = self.operand(x, Binding::Sum);
-        let text = match y.text.strip_prefix('-').filter(|_| y.binding == Binding::Negative) {
+        let text = match opposite(y) {
             Some(opposite) => format!("{left} - {opposite}"),
             None => format!("{left} + {}", self.right_operand(y, Binding::Sum)),
         };
@@ -127,8 +127,12 @@ impl Notation {
     }
 
     fn difference(self, x: &Fragment, y: &Fragment) -> Fragment {
-        let (x, y) = (self.operand(x, Binding::Sum), self.right_operand(y, Binding::Product));
-        Fragment::new(format!("{x} - {y}"), Binding::Sum)
+        let left = self.operand(x, Binding::Sum);
+        let text = match opposite(y) {
+            Some(opposite) => format!("{left} + {opposite}"),
+            None => format!("{left} - {}", self.right_operand(y, Binding::Product)),
+        };
+        Fragment::new(text, Binding::Sum)
     }
 
     fn product(self, x: &Fragment, y: &Fragment) -> Fragment {
@@ -166,6 +170,12 @@ impl Notation {
         };
         Fragment { is_cases: true, ..Fragment::new(text, Binding::Atom) }
     }
+}
+
+/// Returns the text of the opposite, if a product or number has a sign.
+fn opposite(fragment: &Fragment) -> Option<&str> {
+    let is_signed = matches!(fragment.binding, Binding::Negative | Binding::Product) && !fragment.is_cases;
+    fragment.text.strip_prefix('-').filter(|_| is_signed)
 }
 
 fn is_digit(character: char) -> bool {

@@ -27,8 +27,31 @@ impl Formula {
     /// # Errors
     /// Returns an error if the formula can't be recorded.
     pub fn of_rows(axis: Option<i64>, value: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> Traced) -> Result<Self> {
-        document(&[("y_true", ELEMENT), ("y_pred", ELEMENT)], &["value"], &[("axis", json!(axis))], |inputs| {
-            vec![value(Row::new(&inputs[..1]), Row::new(&inputs[1..]))]
+        Self::rows(axis, &["value"], |y_true, y_pred| vec![value(y_true, y_pred)])
+    }
+
+    /// Does the same as [`of_rows`](Self::of_rows) for a function that returns the value and its derivative with respect
+    /// to an element of `y_pred`. Without it the derivative is computed from the value, operation by operation.
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_rows_with_derivative(
+        axis: Option<i64>,
+        value_and_derivative: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> (Traced, Traced),
+    ) -> Result<Self> {
+        Self::rows(axis, &["value", "derivative"], |y_true, y_pred| {
+            let (value, derivative) = value_and_derivative(y_true, y_pred);
+            vec![value, derivative]
+        })
+    }
+
+    fn rows(
+        axis: Option<i64>,
+        outputs: &[&str],
+        formula: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> Vec<Traced>,
+    ) -> Result<Self> {
+        document(&[("y_true", ELEMENT), ("y_pred", ELEMENT)], outputs, &[("axis", json!(axis))], |inputs| {
+            formula(Row::new(&inputs[..1]), Row::new(&inputs[1..]))
         })
         .map(Formula)
     }

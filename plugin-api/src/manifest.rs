@@ -193,6 +193,7 @@ impl Writer<'_> {
                 plugfit_abi::OPTIMIZER_V1,
                 plugfit_abi::SCHEDULE_V1,
                 plugfit_abi::LOSS_V2,
+                plugfit_abi::FORMULA_V1,
             ],
         );
         self.key("components");

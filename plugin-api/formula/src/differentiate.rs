@@ -129,6 +129,15 @@ impl<'f> Backwards<'f> {
                 let value = self.graph.unary_adjoint(unary, self.new[x], result, adjoint.value);
                 self.contribute(at, x, Adjoint { value, ..adjoint });
             }
+            Operation::Binary(binary @ (Binary::Max | Binary::Min), left, right) => {
+                for (own, other) in [(left, right), (right, left)] {
+                    let loses = self.graph.loses(binary, self.new[own], self.new[other]);
+                    let value = self.graph.shared_if_equal(self.new[own], self.new[other], adjoint.value);
+                    let kept = self.graph.not(loses);
+                    let adjoint = self.graph.restricted(Adjoint { value, ..adjoint }, kept);
+                    self.contribute(at, own, adjoint);
+                }
+            }
             Operation::Binary(binary, left, right) => {
                 for (argument, is_left) in [(left, true), (right, false)] {
                     let arguments = [self.new[left], self.new[right]];
@@ -209,18 +218,20 @@ impl Graph {
                 let quotient = self.binary(Binary::Div, product, y);
                 self.unary(Unary::Neg, quotient)
             }
-            Binary::Max | Binary::Min => {
-                let (own, other) = if is_left { (x, y) } else { (y, x) };
-                let (wins, loses) = match binary {
-                    Binary::Max => (Comparison::Greater, Comparison::Less),
-                    _ => (Comparison::Less, Comparison::Greater),
-                };
-                let (wins, loses) = (self.compare(wins, own, other), self.compare(loses, own, other));
-                let (zero, half) = (self.constant(0.0), self.scale(a, 0.5));
-                let otherwise = self.select(loses, zero, half);
-                self.select(wins, a, otherwise)
-            }
+            Binary::Max | Binary::Min => unreachable!("`pass_on` restricts their adjoints"),
         }
+    }
+
+    /// Returns the mask of where `own` isn't the maximum or the minimum of two numbers.
+    fn loses(&mut self, binary: Binary, own: usize, other: usize) -> usize {
+        let comparison = if binary == Binary::Max { Comparison::Less } else { Comparison::Greater };
+        self.compare(comparison, own, other)
+    }
+
+    /// Returns an adjoint, halved where the two numbers are equal.
+    fn shared_if_equal(&mut self, own: usize, other: usize, a: usize) -> usize {
+        let (equal, half) = (self.compare(Comparison::Equal, own, other), self.scale(a, 0.5));
+        self.select(equal, half, a)
     }
 
     /// Returns the adjoint of the argument of a function of one number, from that of the result.

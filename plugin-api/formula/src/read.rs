@@ -133,9 +133,13 @@ fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ReadError> {
         .or_else(|error| invalid(format!("the formula can't be read: {}", shown(&error.to_string()))))
 }
 
+fn is_printable(c: char) -> bool {
+    c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric()
+}
+
 /// Returns as much of a text from the document as is shown.
 fn shown(text: &str) -> String {
-    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() { c } else { '\u{fffd}' };
+    let printable = |c: char| if is_printable(c) { c } else { '\u{fffd}' };
     let shown: String = text.chars().take(256).map(printable).collect();
     if shown.len() < text.len() { shown + "…" } else { shown }
 }
@@ -158,8 +162,8 @@ fn check_names<'n>(names: impl Iterator<Item = &'n String>, what: &str) -> Resul
             return invalid(format!("the name of an {what} has {} bytes, not 1 to {MAX_NAME_LENGTH}", name.len()));
         }
         // Neither control characters nor those that change the direction of text are printable in a message.
-        if !name.chars().all(|c| c.is_alphanumeric() || "_.-: ".contains(c)) {
-            return invalid(format!("the name of an {what} has characters other than letters and digits: {name:?}"));
+        if !name.chars().all(is_printable) {
+            return invalid(format!("the name of an {what} has characters that can't be printed: {name:?}"));
         }
         if !known.insert(name) {
             return invalid(format!("two of its {what}s are called {name:?}"));

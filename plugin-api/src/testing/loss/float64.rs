@@ -40,7 +40,7 @@ pub(super) fn same_as_single(tested: &Tested<'_>, report: &mut Report) {
 }
 
 /// Returns the info with the input dtypes of a call in float64.
-fn in_double(info: &LossInfo) -> LossInfo {
+pub(super) fn in_double(info: &LossInfo) -> LossInfo {
     let dtypes = |index: usize| -> Vec<String> {
         let declared = info.dtypes.get(index).into_iter().flatten();
         declared.filter(|dtype| !dtype.starts_with("float")).cloned().chain(["float64".to_owned()]).collect()

@@ -4,15 +4,21 @@ use super::{
     super::{
         data::Batch,
         formula::{compute, formula_of, level, rows},
+        instance,
         report::Report,
         tested::{or_report, Tested},
     },
-    call, each_usual, near, Ask, Output, Ready,
+    call, call_in, each_usual,
+    float64::in_double,
+    near, Ask, Call, Output, Ready,
 };
-use crate::Result;
+use crate::{Float, Result};
+use plugfit_abi as abi;
 use plugfit_formula::{Formula, Level, Role};
 
 pub(super) fn same_as_native(tested: &Tested<'_>, report: &mut Report) {
+    // SAFETY: `LOSS_V2` is the id of the table `LossV2`.
+    let table = unsafe { instance::table::<abi::LossV2>(tested.subject.plugin, abi::LOSS_V2) };
     each_usual(tested, report, |ready, report| {
         let found = formula_of(tested, &ready.instance, |table| table.loss, Role::Loss);
         let formula = match or_report(report, "fails", found) {
@@ -24,12 +30,26 @@ pub(super) fn same_as_native(tested: &Tested<'_>, report: &mut Report) {
             Ok(formula) => formula,
             Err(error) => return report.fail(format!("gives a formula without derivatives: {error}")),
         };
+        // In float64, constants such as the bounds of a probability are rounded as in the formula.
+        let double: Option<Call> = table.as_ref().ok().filter(|_| ready.info.float64).map(|table| table.call as Call);
         let usual = std::iter::once((String::new(), ready.batch.changed(|number| number)));
         for (about, batch) in usual.chain(ready.edges()) {
             // Round the inputs to float32, so that only the computation differs.
             let batch = batch.changed(|number| f64::from(number as f32));
-            let Ok(native) = call(&ready.instance, &ready.info, &batch, &Ask::all(&ready.info)) else { continue };
-            let compared = compare(&formula, ready, &batch, &native);
+            let compared = match double {
+                Some(function) => {
+                    let ask = Ask::all(&ready.info);
+                    let native = call_in::<f64>(&ready.instance, function, &in_double(&ready.info), &batch, &ask);
+                    let Ok(native) = native else { continue };
+                    compare(&formula, ready, &batch, &native, 1e-6)
+                }
+                None => {
+                    let Ok(native) = call(&ready.instance, &ready.info, &batch, &Ask::all(&ready.info)) else {
+                        continue;
+                    };
+                    compare(&formula, ready, &batch, &native, 1e-4)
+                }
+            };
             match or_report(report, "has a formula that can't be computed", compared) {
                 Some(Some(difference)) if about.is_empty() => report.fail(difference),
                 Some(Some(difference)) => report.fail(format!("{difference}, where {about}")),
@@ -40,7 +60,13 @@ pub(super) fn same_as_native(tested: &Tested<'_>, report: &mut Report) {
 }
 
 /// Returns the first difference of values or derivatives.
-fn compare(formula: &Formula, ready: &Ready, batch: &Batch, native: &Output) -> Result<Option<String>> {
+fn compare<F: Float>(
+    formula: &Formula,
+    ready: &Ready,
+    batch: &Batch,
+    native: &Output<F>,
+    tolerance: f64,
+) -> Result<Option<String>> {
     let rows = rows(formula, batch.y_true.numbers(), batch.y_pred.numbers(), batch.y_pred.shape())?;
     let compute = |output| compute(formula, output, &[("y_true", &rows.y_true), ("y_pred", &rows.y_pred)], rows.shape);
     let (mut values, mut share) = (compute("value")?, 1.0);
@@ -54,9 +80,10 @@ fn compare(formula: &Formula, ready: &Ready, batch: &Batch, native: &Output) -> 
         values = vec![values[0]; native.values.len()];
     }
     // Another test reports non-finite results.
-    let differ = |found: f64, native: f32| native.is_finite() && !near(f64::from(native), found, 1e-4);
+    let differ = |found: f64, native: F| native.to_f64().is_finite() && !near(native.to_f64(), found, tolerance);
     if let Some(i) = (0..native.values.len()).find(|&i| differ(values[i], native.values[i])) {
-        return Ok(Some(format!("gives the value {} at {i}, and its formula {}", native.values[i], values[i])));
+        let native = native.values[i].to_f64();
+        return Ok(Some(format!("gives the value {native} at {i}, and its formula {}", values[i])));
     }
     if !ready.info.differentiable {
         return Ok(None);
@@ -66,6 +93,7 @@ fn compare(formula: &Formula, ready: &Ready, batch: &Batch, native: &Output) -> 
     for (derivative, &place) in derivatives.iter().zip(&rows.places) {
         let (derivative, native) = (derivative * share, native.gradient[place]);
         if differ(derivative, native) {
+            let native = native.to_f64();
             return Ok(Some(format!("gives the derivative {native} at {place}, and its formula {derivative}")));
         }
     }

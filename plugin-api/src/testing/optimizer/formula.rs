@@ -52,7 +52,7 @@ fn compare(tested: &Tested<'_>, instance: &OptimizerInstance, report: &mut Repor
                 let found = compute(&formula, name, &inputs, shape)?;
                 let differs = |i: &usize| {
                     let (found, native) = (found[*i % found.len()], f64::from(after[*i]));
-                    (found - native).abs() > 1e-5 * (1e-3 + native.abs())
+                    (found - native).abs() > 1e-4 * (0.05 + native.abs())
                 };
                 if let Some(i) = (0..after.len()).find(differs) {
                     report.fail(format!(

@@ -207,6 +207,33 @@ impl CategoricalFocalCrossentropy {
         sum
     }
 
+    /// Returns the derivative for one element, from its own and the common part of [`term`](Self::term).
+    #[inline(always)]
+    fn whole<const LOGITS: bool, R: Real>(row: &Statistics<R>, common: R, own: R, p: R) -> R {
+        if LOGITS {
+            let Share { share, missing, .. } = row.logits.share(p);
+            own * missing - share * (common - own)
+        } else {
+            (own - common) / row.total
+        }
+    }
+
+    /// Returns the value of a row, and the derivative for the element that stands for all in a recorded formula. At ties
+    /// of the greatest logit, that of the value isn't computed operation by operation.
+    fn value_and_derivative<const LOGITS: bool, R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> (R, R) {
+        let Alpha::Same(alpha) = &self.alpha else {
+            refuse("alpha has a weight for each class");
+            return (R::from(0.0), R::from(0.0));
+        };
+        let value = self.value_of::<LOGITS, R>(y_true, y_pred);
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.count());
+        let row = Self::row::<LOGITS, R, R>(y_pred.elements(), |p| p);
+        let parts = |t, p| self.term::<LOGITS, R>(&row, smoothing.apply(t) * *alpha, p);
+        let common = kernels::sum!(y_true.elements(), y_pred.elements(), |t, p| parts(t, p).2);
+        let (t, p) = (y_true.elements()[0], y_pred.elements()[0]);
+        (value, Self::whole::<LOGITS, R>(&row, common, parts(t, p).1, p))
+    }
+
     #[inline(always)]
     fn gradient_of<const LOGITS: bool>(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
         let smoothing = Smoothing::new(self.label_smoothing, Plain(y_pred.len() as f32));
@@ -230,13 +257,7 @@ impl CategoricalFocalCrossentropy {
         });
         let common = kernels::total(common);
         for (derivative, &p) in gradient.iter_mut().zip(y_pred) {
-            *derivative = if LOGITS {
-                let Share { share, missing, .. } = row.logits.share(Plain(p));
-                let own = Plain(*derivative);
-                (own * missing - share * (common - own)).0
-            } else {
-                ((Plain(*derivative) - common) / row.total).0
-            };
+            *derivative = Self::whole::<LOGITS, _>(&row, common, Plain(*derivative), Plain(p)).0;
         }
         kernels::total(value).0
     }
@@ -291,7 +312,10 @@ impl Loss for CategoricalFocalCrossentropy {
     }
 
     fn formula(&self) -> Result<Formula> {
-        Formula::of_rows(Some(self.axis), |y_true, y_pred| RowLoss::value(self, y_true, y_pred))
+        Formula::of_rows_with_derivative(Some(self.axis), |y_true, y_pred| match self.from_logits {
+            true => self.value_and_derivative::<true, _>(y_true, y_pred),
+            false => self.value_and_derivative::<false, _>(y_true, y_pred),
+        })
     }
 
     calls! { self, inputs, output, host => {

@@ -53,6 +53,15 @@ def float32(array, name="what the function returned"):
     return floats
 
 
+def weighted(cotangent, sample_weight):
+    """Returns the cotangent of a loss's values multiplied by their weights, which may have an axis of length 1 less or
+    more."""
+    weight = plain(sample_weight, "sample_weight").astype(cotangent.dtype)
+    if weight.ndim > cotangent.ndim:
+        return cotangent * weight[..., 0]
+    return cotangent * weight.reshape(weight.shape + (1,) * (cotangent.ndim - weight.ndim))
+
+
 def float64(array):
     """Converts to float64 in C order, for a loss that computes in it."""
     return np.asarray(plain(array, "what the function returned"), dtype=np.float64, order="C")

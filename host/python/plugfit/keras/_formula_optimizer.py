@@ -36,12 +36,10 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
         given = _optimizers.get(identifier)
         if not isinstance(given, _optimizers.Optimizer):
             raise ValueError("this optimizer belongs to another framework: plugfit.keras can't use it")
-        self._formula = given.formula()
-        self._update = self._formula.keras()
-        self._given = given
-        config = given.get_config()
+        formula, config = given.formula(), given.get_config()
         settings = {key: config[key] for key in _OF_KERAS if config.get(key) is not None}
         super().__init__(learning_rate=_rate(given, config), name=name or given.name, **settings)
+        self._given, self._formula, self._update = given, formula, formula.keras()
 
     def build(self, variables):
         """Creates the slots."""
@@ -71,7 +69,9 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
             self.assign(variables[name], slot)
 
     def _use_weight_decay(self, variable):
-        return super()._use_weight_decay(variable) and not self._given._is_excluded(variable.path, variable.name)
+        # TensorFlow's variables have no path.
+        own = self._trainable_variables[self._get_variable_index(variable)]
+        return super()._use_weight_decay(variable) and not self._given._is_excluded(getattr(own, "path", own.name), own.name)
 
     def get_config(self):
         """Returns the identifier with the current settings, and the name."""

@@ -8,6 +8,7 @@ import numpy as np
 import keras
 
 from .. import losses as _losses
+from .._arrays import weighted
 from .._component import _dtype_name, formula_of
 from . import _common
 
@@ -89,8 +90,7 @@ def _value_and_derivatives(loss, y_true, y_pred, sample_weight, mask, cotangent=
     # Without reduction, the cotangent is a weight of each value.
     weight = np.asarray(cotangent, derivatives.dtype)
     if sample_weight is not None:
-        given = np.asarray(sample_weight, derivatives.dtype)
-        weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
+        weight = weighted(weight, sample_weight)
     return value, loss.gradient(y_true, y_pred, weight, mask)
 
 

@@ -25,8 +25,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         """Returns the learning rate of a step, counted from 0, as a tensor of float32."""
+        step = keras.ops.convert_to_tensor(step)
         if self._formula is not None:
-            return self._formula(keras.ops.maximum(keras.ops.convert_to_tensor(step), 0))
+            return self._formula(keras.ops.maximum(step, 0))
         rate = lambda step: np.float32(self._schedule(np.asarray(step)))
         name = _common.native_backend(self._schedule)
         if name == "jax" and _common.is_traced(step):

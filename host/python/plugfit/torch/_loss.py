@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .. import losses as _losses
-from .._arrays import plain
+from .._arrays import weighted
 from .._component import formula_of
 from ._arrays import array
 from ._reduction import reduced
@@ -56,8 +56,7 @@ def _gradient(ctx, cotangent):
     weight = array(cotangent)
     weight = weight.astype(np.float64 if weight.dtype == np.float64 else np.float32)
     if sample_weight is not None:
-        given = plain(sample_weight, "sample_weight").astype(weight.dtype)
-        weight = weight * given.reshape(given.shape + (1,) * (weight.ndim - given.ndim))
+        weight = weighted(weight, sample_weight)
     return torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask))
 
 

@@ -150,19 +150,19 @@ def operation_document(operation):
         return d.json(value=d.select(getattr(d, operation + "_")(d.gt(0, 0.0), d.lt(1, 1.0)), 1, 7.0))
     if operation == "not":
         return d.json(value=d.select(d.not_(d.gt(0, 0.0)), 1, 0))
-    if operation == "row_len":
-        return d.json(value=d.div(1, d.row_len()))
+    if operation in ("row_len", "index"):
+        return d.json(value=d.mul(1, getattr(d, operation)()))
     return d.json(value=d.add(d.mul(1, 0.0), getattr(d, operation)(1)))
 
 
-@pytest.mark.parametrize("operation", [*UNARY, *BINARY, "powf", "powi", "and", "or", "not", "row_len", "row_sum", "row_max"])
+@pytest.mark.parametrize("operation", [*UNARY, *BINARY, "powf", "powi", "and", "or", "not", "row_len", "index", "row_sum", "row_max"])
 def test_every_operation_gives_the_number_of_numpy_in_float64(engine, operation):
     formula = Formula.from_json(operation_document(operation))
     pairs = np.array([[a, b] for a in SPECIAL for b in SPECIAL])
     if operation == "powf":
         pairs = np.abs(pairs)
     # Engines may return subnormal numbers as they are, or as 0.
-    y_true, y_pred = pairs[:, :1], pairs[:, 1:]
+    y_true, y_pred = (pairs[:, :1], pairs[:, 1:]) if operation != "index" else (pairs, pairs)
     expected = formula.numpy()(y_true, y_pred.astype(float))
     np.testing.assert_allclose(call(engine, formula, y_true, y_pred), expected.astype("f"), rtol=2e-6, atol=1e-37)
 
@@ -329,6 +329,15 @@ def test_an_optimizers_formula_updates_parameter_and_slots(engine):
         expected = expected - 0.1 * (m / (1 - 0.9**number)) / (np.sqrt(v / (1 - 0.999**number)) + 1e-7)
     np.testing.assert_allclose(np.asarray(parameter), expected, rtol=1e-5)
     np.testing.assert_allclose(np.asarray(slots["velocity"]), v, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, Numpy], indirect=True, ids=lambda engine: engine.__name__)
+def test_a_metrics_formula_has_a_function_of_the_mean(engine):
+    d = formulas.Document([*formulas.ELEMENTS, ["mean", "scalar"]], each="row")
+    error = d.sub(1, 0)
+    formula = Formula.from_json(d.json(value=d.mul(error, error), result=d.sqrt(2)))
+    np.testing.assert_array_equal(call(engine, formula, [0.0, 0.0], [1.0, 2.0]), [1, 4])
+    np.testing.assert_allclose(np.asarray(engine.function(formula).result(engine.tensor(np.float32(2.5)))), 2.5**0.5, rtol=1e-6)
 
 
 def invalid(**changes):

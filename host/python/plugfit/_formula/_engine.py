@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 
+from .graph import function
+
 #: The operations of which every engine's tensors have operators.
 OPERATORS = {
     "neg": operator.neg,
@@ -61,12 +63,18 @@ def values(formula, engine, value):
         return engine.cast(reduced, engine.result_dtype(y_pred))
 
     f.__name__ = "formula"
+    if "result" in formula.outputs:
+        run = function(formula.graph, [formula.outputs["result"]], engine)
+        # Only the mean is an input of the result.
+        f.result = lambda mean: run(None, None, engine.cast(engine.tensor(mean), engine.compute_dtype(engine.tensor(mean))))[0]
     return f
 
 
 def rows(formula, engine, y_true, y_pred):
     """Returns the tensors with the elements of a row along the last axis, which has the length 1 for class ids."""
     xp, axis = engine.xp, formula.axis
+    if formula.each_is_a_row and len(y_pred.shape) == 1:
+        y_true, y_pred = xp.reshape(y_true, (-1, 1)), y_pred[..., None]
     if formula.inputs["y_true"] == "element":
         y_true, y_pred = _matched(xp, y_true, y_pred)
         if axis is None:

@@ -12,11 +12,9 @@ from .guard import guarded
 
 
 def _at(x, i):
-    # The sum over a mask is computed, and differentiated, in one pass with what computes x.
-    positions = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
     valid = (i >= 0) & (i < x.shape[-1]) & (i == jnp.floor(i))
-    found = jnp.sum(jnp.where(positions == i, x, 0), axis=-1, keepdims=True)
-    return jnp.where(valid, found, jnp.nan)
+    index = jnp.broadcast_to(jnp.where(valid, i, 0).astype(jnp.int32), (*x.shape[:-1], 1))
+    return jnp.where(valid, jnp.take_along_axis(x, index, axis=-1, mode="clip"), jnp.nan)
 
 
 _OPERATIONS = {
@@ -37,6 +35,7 @@ _OPERATIONS = {
     "row_sum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: jnp.max(x, axis=-1, keepdims=True),
     "row_len": lambda x: jnp.asarray(x.shape[-1], x.dtype),
+    "index": lambda x: jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1),
     "at": _at,
 }
 

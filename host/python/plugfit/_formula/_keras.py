@@ -40,6 +40,7 @@ _OPERATIONS = {
     "row_sum": lambda x: ops.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: ops.max(x, axis=-1, keepdims=True),
     "row_len": lambda x: ops.cast(ops.shape(x)[-1], x.dtype),
+    "index": lambda x: ops.broadcast_to(ops.cast(ops.arange(ops.shape(x)[-1]), x.dtype), ops.shape(x)),
     "at": _at,
 }
 
@@ -75,6 +76,7 @@ def loss(formula):
         return (symbolic if is_symbolic else own)(y_true, y_pred, *unused)
 
     f.__name__ = "formula"
+    f.__dict__.update(own.__dict__)
     return f
 
 

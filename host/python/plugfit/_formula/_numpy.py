@@ -42,6 +42,7 @@ _OPERATIONS = {
     "row_sum": lambda x: np.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: np.max(x, axis=-1, keepdims=True),
     "row_len": lambda x: np.array(x.shape[-1], x.dtype),
+    "index": lambda x: np.broadcast_to(np.arange(x.shape[-1], dtype=x.dtype), x.shape),
     "at": _at,
 }
 
@@ -86,6 +87,7 @@ def _quiet(run):
         with np.errstate(all="ignore"):
             return run(*arguments)
 
+    f.__dict__.update(run.__dict__)
     f.__name__ = "formula"
     return f
 

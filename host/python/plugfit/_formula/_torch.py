@@ -47,6 +47,7 @@ _OPERATIONS = {
     "row_sum": lambda x: torch.sum(x, dim=-1, keepdim=True),
     "row_max": lambda x: torch.amax(x, dim=-1, keepdim=True),
     "row_len": lambda x: torch.full((), x.shape[-1], dtype=x.dtype, device=x.device),
+    "index": lambda x: torch.arange(x.shape[-1], dtype=x.dtype, device=x.device).expand(x.shape),
     "at": _at,
 }
 

@@ -20,7 +20,8 @@ class Formula:
     ``numpy()``, ``jax()``, ``torch()`` and ``keras()`` return it as a pure function of tensors:
 
     * of a loss or a metric: ``f(y_true, y_pred)`` returns the values without reduction. A loss is differentiable with
-      respect to ``y_pred``, and to ``y_true`` if the plug-in gives this derivative.
+      respect to ``y_pred``, and to ``y_true`` if the plug-in gives this derivative. The result of a metric is the
+      weighted mean of the values, or ``f.result(mean)`` if ``f`` has this attribute.
     * of an optimizer: ``f(parameter, gradient, slots, learning_rate, number)`` returns the parameter and the slots
       after the update with this number, from 1. ``slots`` is a dict of tensors.
     * of a schedule: ``f(step)`` returns the learning rate.
@@ -34,13 +35,15 @@ class Formula:
     inputs: dict
     #: The axis along which a row lies, or None if the whole batch is one row.
     axis: int | None
+    #: Whether each number of a batch of rank 1 is a row.
+    each_is_a_row: bool
     #: The initial values of an optimizer's slots by name.
     slots: dict
 
     def __init__(self, document, text=None, latex=None):
         self._document, self._text, self._latex, self._functions = document, text, latex, {}
         self.inputs = dict(_checked_inputs(document))
-        self.axis = document.get("axis", -1)
+        self.axis, self.each_is_a_row = document.get("axis", -1), document.get("each") == "row"
         self.slots = {str(name): _constant(value) for name, value in document.get("slots") or []}
         _require(self.axis is None or type(self.axis) is int, f"axis {self.axis!r}")
         self.graph = Graph(list(self.inputs.values()))
@@ -73,7 +76,8 @@ class Formula:
         slots = {f"slot.{name}" for name in self.slots}
         if self.kind == "loss":
             names = [name for name, _ in inputs]
-            _require(names == ["y_true", "y_pred"] and self.inputs["y_pred"] == "element", f"its inputs are {inputs}")
+            known = names in (["y_true", "y_pred"], ["y_true", "y_pred", "mean"])
+            _require(known and self.inputs["y_pred"] == "element", f"its inputs are {inputs}")
         elif self.kind == "optimizer":
             known = {"parameter", "gradient", "learning_rate", "number"} | slots
             _require("parameter" in self.inputs and known >= set(self.inputs), f"its inputs are {inputs}")
@@ -145,7 +149,7 @@ def _read_nodes(graph, document):
         _require(operation in ARGUMENTS, f"the operation {operation!r} is unknown")
         kinds = ARGUMENTS[operation]
         _require(len(given) == len(kinds), f"{operation} takes {len(kinds)} arguments, not {len(given)}")
-        _require(operation != "row_len" or "element" in [node.level for node in graph.nodes], "row_len without an element")
+        _require(kinds or "element" in [node.level for node in graph.nodes], f"{operation} without an element")
         arguments = [_number(numbers, index, kind, graph) for index, kind in zip(given, kinds) if kind != "c"]
         constant = _constant(given[-1]) if kinds.endswith("c") else None
         if operation == "powi":

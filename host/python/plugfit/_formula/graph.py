@@ -31,7 +31,7 @@ class Graph:
 
     def add(self, operation, arguments, constant=None):
         """Returns the number of a node with this operation, which is added if there is none."""
-        if operation == "row_len":
+        if operation in ("row_len", "index"):
             # Any tensor with an entry for each element has the length.
             arguments = (next(index for index, node in enumerate(self.nodes) if node.level == "element"),)
         key = (operation, tuple(arguments), repr(constant))
@@ -69,7 +69,7 @@ def function(graph, outputs, engine):
         elif node.operation != "input":
             of_constants = node.operation == "select" and all(argument in constants for argument in node.arguments[1:])
             steps.append((index, node.operation, node.arguments, node.constant, of_constants))
-    operations, inputs, constant = engine.operations, graph.inputs, engine.constant
+    operations, constant = engine.operations, engine.constant
 
     def run(*tensors):
         values = dict(enumerate(tensors))
@@ -78,8 +78,8 @@ def function(graph, outputs, engine):
             given = [values[argument] for argument in arguments]
             if of_constants:
                 # Two numbers have no dtype.
-                given[1] = constant(given[1], tensors[inputs - 1])
+                given[1] = constant(given[1], tensors[-1])
             values[index] = operations[operation](*given) if number is None else operations[operation](*given, number)
-        return [constant(values[index], tensors[inputs - 1]) if index in constants else values[index] for index in outputs]
+        return [constant(values[index], tensors[-1]) if index in constants else values[index] for index in outputs]
 
     return run

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "row_sum": "e",
     "row_max": "e",
     "row_len": "",
+    "index": "",
     "at": "er",
 }
 

@@ -208,7 +208,7 @@ def test_fit_reports_the_error_of_a_batch(keras):
 
 
 def test_settings_can_be_passed_with_a_name_in_keras(keras):
-    optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5, clipnorm=1.0)
+    optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5, clipnorm=1.0, engine="native")
     assert (float(optimizer.learning_rate), optimizer.clipnorm) == (0.5, 1.0)
     assert plugfit.keras.loss("Huber", delta=2.0, reduction="sum").get_config()["identifier"]["config"]["delta"] == 2.0
     assert plugfit.keras.metric({"class_name": "Precision", "config": {"top_k": 2}}, thresholds=0.4, name="p").name == "p"
@@ -374,7 +374,7 @@ def test_settings_can_be_passed_with_a_name_in_pytorch(torch):
 def test_a_gradient_for_labels_or_weights_is_refused_in_pytorch(torch):
     from plugfit import torch as adapter
 
-    criterion = adapter.loss("mse")
+    criterion = adapter.loss("mse", engine="native")
     y_pred = torch.ones(3, 1, requires_grad=True)
     for others in ((torch.ones(3, 1, requires_grad=True), None), (torch.zeros(3, 1), torch.ones(3, requires_grad=True))):
         with pytest.raises(NotImplementedError, match="detach"):

@@ -56,6 +56,10 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
             return self.add_variable((), initializer=constant, dtype=variable.dtype, name=name)
         return self.add_variable_from_reference(variable, name=name, initializer=constant)
 
+    def apply(self, grads, trainable_variables=None):
+        """Updates the variables by one step. Raises ValueError if a gradient has missing or masked values."""
+        super().apply([None if grad is None else _common.numbers(grad, "a gradient") for grad in grads], trainable_variables)
+
     def update_step(self, gradient, variable, learning_rate):
         """Updates a variable and its slots."""
         index = self._get_variable_index(variable)

@@ -149,6 +149,16 @@ pub trait RowLoss: Config + Send + Sync + 'static {
         self.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0
     }
 
+    /// Returns the loss as a formula, for engines that compute it themselves. The default records
+    /// [`value`](Self::value), from which its derivative is computed operation by operation. Override it to record a
+    /// shorter derivative ([`Formula::of_rows_with_derivative`]).
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_rows(self.axis(), |y_true, y_pred| self.value(y_true, y_pred))
+    }
+
     /// Returns the axis along which rows lie. If it is `None`, the whole batch is one row and the loss is a scalar.
     fn axis(&self) -> Option<i64> {
         Some(-1)

@@ -159,6 +159,12 @@ pub trait Real:
         Self::select(positive, self, zero) + tail
     }
 
+    /// Returns the same number as a constant: its derivative is 0. For a number that doesn't change the result, such as a
+    /// maximum that is subtracted before [`exp`](Self::exp).
+    #[inline(always)]
+    fn detach(self) -> Self {
+        self
+    }
     /// Returns the sum over a row, of which `self` is the sum on a CPU and the term in a recorded formula.
     #[doc(hidden)]
     #[inline(always)]

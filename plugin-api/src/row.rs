@@ -54,7 +54,7 @@ impl<'a, R: Real> Row<'a, R> {
     /// Returns the logarithm of the sum of exponentials, without overflow.
     #[inline(always)]
     pub fn log_sum_exp(self) -> R {
-        let most = self.max(|x| x);
+        let most = self.max(|x| x).detach();
         most + self.sum(|x| (x - most).exp()).ln()
     }
 

@@ -51,6 +51,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `powi` x *c* | `x^c` for any x and a whole number c |
 /// | `max` x y, `min` x y | NaN if an argument is NaN |
 /// | `flush` x | 0 if \|x\| is below the least normal float32 (1.1754943508222875e-38), else x; engines without slow subnormal numbers may return x |
+/// | `detach` x | x, as a constant of which the derivative is 0; where the result doesn't depend on x, such as a maximum that is subtracted before `exp` |
 /// | `lt` x y, `le` x y, `gt` x y, `ge` x y, `eq` x y | a mask; false if an argument is NaN |
 /// | `and` a b, `or` a b, `not` a | a mask of masks |
 /// | `select` a x y | x where the mask holds, else y; a value that isn't selected never makes the result NaN |

@@ -101,8 +101,9 @@ impl<'f> Backwards<'f> {
         for (at, node) in formula.nodes.iter().enumerate() {
             new.push(graph.add(node.operation.map(|argument| new[argument])));
             // A mask is constant almost everywhere.
+            let is_constant = node.kind == Kind::Mask || matches!(node.operation, Operation::Unary(Unary::Detach, _));
             let depends_on_argument = node.operation.arguments().any(|argument| depends[argument]);
-            depends.push(at == input || node.kind == Kind::Number && depends_on_argument);
+            depends.push(at == input || !is_constant && depends_on_argument);
         }
         Backwards { formula, graph, new, depends, adjoints: vec![None; formula.nodes.len()] }
     }
@@ -238,7 +239,8 @@ impl Graph {
     fn unary_adjoint(&mut self, unary: Unary, x: usize, result: usize, a: usize) -> usize {
         let slope = match unary {
             Unary::Neg => return self.unary(Unary::Neg, a),
-            Unary::Flush => return a,
+            // `depends` stops at a detached number.
+            Unary::Flush | Unary::Detach => return a,
             Unary::Abs => {
                 let (zero, opposite) = (self.constant(0.0), self.unary(Unary::Neg, a));
                 let positive = self.compare(Comparison::Greater, x, zero);

@@ -17,7 +17,7 @@ impl Unary {
             Unary::Sigmoid => sigmoid(x),
             Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Unary::Flush if x.abs() < f64::from(f32::MIN_POSITIVE) => 0.0,
-            Unary::Flush => x,
+            Unary::Flush | Unary::Detach => x,
         }
     }
 }

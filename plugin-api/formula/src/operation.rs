@@ -87,6 +87,8 @@ operations! {
     Softplus "softplus",
     /// 0 if the absolute value is below the least normal float32, else `x`.
     Flush "flush",
+    /// `x`, of which the derivative is 0.
+    Detach "detach",
 }
 
 operations! {

@@ -275,6 +275,16 @@ pub(super) fn doubled(count: usize) -> Formula {
 }
 
 #[test]
+fn a_detached_number_is_a_constant() {
+    let text = r#"{"version": 1, "inputs": [["y_true", "element"], ["y_pred", "element"]],
+        "nodes": [["detach", 1], ["mul", 1, 2], ["row_sum", 3]], "outputs": [["value", 4]], "axis": -1}"#;
+    let formula = Formula::read(text).unwrap().with_derivatives().unwrap();
+    let shape = Shape { rows: 1, columns: 2 };
+    assert_eq!(formula.interpret("value", &[&[0.0, 0.0], &[3.0, 4.0]], shape).unwrap(), [25.0]);
+    assert_eq!(formula.interpret("derivative", &[&[0.0, 0.0], &[3.0, 4.0]], shape).unwrap(), [3.0, 4.0]);
+}
+
+#[test]
 fn heavy_sharing_takes_linear_time() {
     let formula = doubled(600);
     assert!(formula.differentiate("value", "y_pred", "slope").unwrap().nodes().len() < 10 * 600);

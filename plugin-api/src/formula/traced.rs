@@ -222,6 +222,9 @@ impl Real for Traced {
     fn flush_subnormal(self) -> Self {
         self.unary("flush")
     }
+    fn detach(self) -> Self {
+        self.unary("detach")
+    }
     fn powf(self, exponent: f64) -> Self {
         node("powf", &[self], Some(exponent))
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 /// # Errors
 /// Returns an error if the formula can't be recorded.
 pub(crate) fn row_loss(loss: &impl RowLoss) -> Result<String> {
-    Formula::of_rows(loss.axis(), |y_true, y_pred| loss.value(y_true, y_pred)).map(|formula| formula.0)
+    loss.formula().map(|formula| formula.0)
 }
 
 /// Returns the document of an elementwise loss.

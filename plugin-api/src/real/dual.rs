@@ -162,6 +162,10 @@ impl<F: Real> Real for Dual<F> {
         }
     }
     #[inline(always)]
+    fn detach(self) -> Self {
+        Dual::constant(self.value.detach())
+    }
+    #[inline(always)]
     fn powi(self, exponent: i32) -> Self {
         if exponent == 0 {
             return Dual::constant(F::from(1.0));

@@ -31,6 +31,7 @@ _OPERATIONS = {
     "max": jnp.maximum,
     "min": jnp.minimum,
     "flush": lambda x: x,
+    "detach": jax.lax.stop_gradient,
     "select": jnp.where,
     "row_sum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: jnp.max(x, axis=-1, keepdims=True),

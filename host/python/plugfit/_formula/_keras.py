@@ -36,6 +36,7 @@ _OPERATIONS = {
     "max": ops.maximum,
     "min": ops.minimum,
     "flush": lambda x: x,
+    "detach": ops.stop_gradient,
     "select": ops.where,
     "row_sum": lambda x: ops.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: ops.max(x, axis=-1, keepdims=True),

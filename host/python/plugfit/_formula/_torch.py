@@ -43,6 +43,7 @@ _OPERATIONS = {
     "max": _max,
     "min": _min,
     "flush": lambda x: x,
+    "detach": lambda x: x.detach() if isinstance(x, torch.Tensor) else x,
     "select": torch.where,
     "row_sum": lambda x: torch.sum(x, dim=-1, keepdim=True),
     "row_max": lambda x: torch.amax(x, dim=-1, keepdim=True),

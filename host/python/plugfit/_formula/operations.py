@@ -6,7 +6,7 @@ from __future__ import annotations
 #: a number for each row or for the whole call, ``c`` for a constant.
 ARGUMENTS = {
     "const": "c",
-    **dict.fromkeys(("neg", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "flush"), "n"),
+    **dict.fromkeys(("neg", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "flush", "detach"), "n"),
     **dict.fromkeys(("add", "sub", "mul", "div", "max", "min", "lt", "le", "gt", "ge", "eq"), "nn"),
     **dict.fromkeys(("powf", "powi"), "nc"),
     **dict.fromkeys(("and", "or"), "mm"),

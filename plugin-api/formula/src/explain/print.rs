@@ -10,8 +10,8 @@ impl Notation {
         let mut fragment = match operation {
             Operation::Input(_) => Fragment::new("", Binding::Atom),
             Operation::Constant(constant) => self.number(constant.value()),
-            // It is there for the speed of processors.
-            Operation::Unary(Unary::Flush, x) => return of(x).clone(),
+            // These are there for the speed of processors, and for derivatives.
+            Operation::Unary(Unary::Flush | Unary::Detach, x) => return of(x).clone(),
             Operation::Unary(unary, x) => self.unary(unary, of(x)),
             Operation::Binary(Binary::Mul, x, y) if x == y => self.power(of(x), 2.0),
             Operation::Binary(Binary::Add, x, y) if x == y => self.product(&self.number(2.0), of(x)),
@@ -93,7 +93,7 @@ impl Notation {
             (Unary::Tanh, _) => function("tanh", r"\tanh"),
             (Unary::Sigmoid, _) => function("σ", r"\sigma"),
             (Unary::Softplus, _) => function("softplus", r"\mathrm{softplus}"),
-            (Unary::Flush, _) => x.clone(),
+            (Unary::Flush | Unary::Detach, _) => x.clone(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     EPSILON, UPPER, clamp_derivative,
     kernels::{self, BLOCK, LANES},
 };
-use plugfit_api::{Plain, loss::Targets, prelude::*};
+use plugfit_api::{Plain, formula::Formula, loss::Targets, prelude::*};
 
 /// Label smoothing `y (1 - s) + s / classes`, as a factor and a summand.
 #[derive(Clone, Copy)]
@@ -49,13 +49,34 @@ pub struct CategoricalCrossentropy {
     axis: i64,
 }
 
+impl CategoricalCrossentropy {
+    /// Returns the derivative for the element that stands for all in a recorded formula.
+    fn derivative<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
+        let smoothing = Smoothing::new(self.label_smoothing, y_pred.count());
+        let (t, p) = (smoothing.apply(y_true.elements()[0]), y_pred.elements()[0]);
+        if self.from_logits {
+            let most = y_pred.max(|x| x).detach();
+            let total = y_pred.sum(|x| (x - most).exp());
+            let labels = y_true.sum(|t| smoothing.apply(t));
+            return (p - most).exp() * (labels / total) - t;
+        }
+        let total = y_pred.sum(|p| p);
+        let of_share = |t: R, p: R| {
+            let share = p / total;
+            -(t / share.clamp(EPSILON, UPPER) * clamp_derivative(share, EPSILON, UPPER))
+        };
+        let common = y_true.zip(y_pred).sum(|t, p| of_share(smoothing.apply(t), p) * (p / total));
+        (of_share(t, p) - common) / total
+    }
+}
+
 #[formula]
 impl RowLoss for CategoricalCrossentropy {
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
         let smoothing = Smoothing::new(self.label_smoothing, y_pred.count());
         let (y_true, y_pred) = (y_true.elements(), y_pred.elements());
         if self.from_logits {
-            let most = kernels::greatest!(y_pred, |x| x);
+            let most = kernels::greatest!(y_pred, |x| x).detach();
             let logarithm = kernels::sum!(y_pred, |x| (x - most).exp()).ln();
             return kernels::sum!(y_true, y_pred, |t, x| weighted_unless_nan(
                 smoothing.apply(t),
@@ -107,6 +128,12 @@ impl RowLoss for CategoricalCrossentropy {
         let (common, scale) = (kernels::total(common).0, 1.0 / total.0);
         gradient.iter_mut().for_each(|derivative| *derivative = (*derivative - common) * scale);
         kernels::total(value).0
+    }
+
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_rows_with_derivative(Some(self.axis), |y_true, y_pred| {
+            (self.value(y_true, y_pred), self.derivative(y_true, y_pred))
+        })
     }
 
     fn axis(&self) -> Option<i64> {

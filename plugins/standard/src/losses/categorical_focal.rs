@@ -263,6 +263,25 @@ impl CategoricalFocalCrossentropy {
     }
 }
 
+impl CategoricalFocalCrossentropy {
+    fn gradient_f64_of<const LOGITS: bool>(&self, y_true: &[f64], y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        let smoothing = Smoothing::new(self.label_smoothing, Plain(y_pred.len() as f64));
+        let row = Self::row::<LOGITS, f64, Plain<f64>>(y_pred, Plain);
+        let (mut value, mut common) = (0.0, Plain(0.0));
+        for (class, (derivative, (&t, &p))) in gradient.iter_mut().zip(y_true.iter().zip(y_pred)).enumerate() {
+            let weight = smoothing.apply(Plain(t)) * self.alpha.get(class);
+            let (term, own, shared) = self.term::<LOGITS, _>(&row, weight, Plain(p));
+            value += term.0;
+            common = common + shared;
+            *derivative = own.0;
+        }
+        for (derivative, &p) in gradient.iter_mut().zip(y_pred) {
+            *derivative = Self::whole::<LOGITS, _>(&row, common, Plain(*derivative), Plain(p)).0;
+        }
+        value
+    }
+}
+
 #[formula]
 impl RowLoss for CategoricalFocalCrossentropy {
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
@@ -279,6 +298,21 @@ impl RowLoss for CategoricalFocalCrossentropy {
         } else {
             self.gradient_of::<false>(y_true, y_pred, gradient)
         }
+    }
+
+    fn gradient_f64(&self, y_true: &[f64], y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        if self.from_logits {
+            self.gradient_f64_of::<true>(y_true, y_pred, gradient)
+        } else {
+            self.gradient_f64_of::<false>(y_true, y_pred, gradient)
+        }
+    }
+
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_rows_with_derivative(Some(self.axis), |y_true, y_pred| match self.from_logits {
+            true => self.value_and_derivative::<true, _>(y_true, y_pred),
+            false => self.value_and_derivative::<false, _>(y_true, y_pred),
+        })
     }
 
     fn axis(&self) -> Option<i64> {
@@ -312,10 +346,7 @@ impl Loss for CategoricalFocalCrossentropy {
     }
 
     fn formula(&self) -> Result<Formula> {
-        Formula::of_rows_with_derivative(Some(self.axis), |y_true, y_pred| match self.from_logits {
-            true => self.value_and_derivative::<true, _>(y_true, y_pred),
-            false => self.value_and_derivative::<false, _>(y_true, y_pred),
-        })
+        RowLoss::formula(self)
     }
 
     calls! { self, inputs, output, host => {

@@ -2,7 +2,7 @@
 
 use super::{kernels, positive_derivative};
 use plugfit_api::{
-    Float, Plain,
+    Float,
     loss::{LossTotals, Targets, elementwise, rows_shape},
     prelude::*,
 };
@@ -109,20 +109,31 @@ impl RowLoss for CategoricalHinge {
         (wrong - right + 1.0).max(R::from(0.0))
     }
     fn gradient(&self, y_true: &[f32], y_pred: &[f32], gradient: &mut [f32]) -> f32 {
-        let right = kernels::sum!(y_true, y_pred, |t, p| Plain(t * p));
-        let wrong = kernels::greatest!(y_true, y_pred, |t, p| Plain((1.0 - t) * p));
-        let missing = wrong - right + 1.0;
-        let derivative = positive_derivative(missing).0;
-        // Tied classes share the derivative.
-        let ties = kernels::sum!(y_true, y_pred, |t, p| Plain(if (1.0 - t) * p == wrong.0 { 1.0 } else { 0.0 }));
-        let share = derivative / ties.0;
-        for ((target, &t), &p) in gradient.iter_mut().zip(y_true).zip(y_pred) {
-            let wrong = if (1.0 - t) * p == wrong.0 { (1.0 - t) * share } else { 0.0 };
-            *target = wrong - derivative * t;
-        }
-        missing.max(Plain(0.0)).0
+        let (y_true, y_pred) = (f32::numbers(y_true), f32::numbers(y_pred));
+        categorical_gradient(y_true, y_pred, |i, derivative| gradient[i] = derivative.0).0
+    }
+    fn gradient_f64(&self, y_true: &[f64], y_pred: &[f64], gradient: &mut [f64]) -> f64 {
+        let (y_true, y_pred) = (f64::numbers(y_true), f64::numbers(y_pred));
+        categorical_gradient(y_true, y_pred, |i, derivative| gradient[i] = derivative.0).0
     }
     targets!(Categorical);
+}
+
+/// Returns the value of a row, and passes the derivative of each element to `write`. Tied classes share it.
+#[inline(always)]
+fn categorical_gradient<R: Real>(y_true: &[R], y_pred: &[R], mut write: impl FnMut(usize, R)) -> R {
+    let (zero, one) = (R::from(0.0), R::from(1.0));
+    let right = kernels::sum!(y_true, y_pred, |t, p| t * p);
+    let wrong = kernels::greatest!(y_true, y_pred, |t, p| (one - t) * p);
+    let missing = wrong - right + 1.0;
+    let derivative = positive_derivative(missing);
+    let ties = kernels::sum!(y_true, y_pred, |t, p| R::select(((one - t) * p).eq(wrong), one, zero));
+    let share = derivative / ties;
+    for (i, (&t, &p)) in y_true.iter().zip(y_pred).enumerate() {
+        let of_wrong = R::select(((one - t) * p).eq(wrong), (one - t) * share, zero);
+        write(i, of_wrong - derivative * t);
+    }
+    missing.max(zero)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl ClassIdLoss for SparseCategoricalCrossentropy {
         let own = y_pred.at(label);
         let y_pred = y_pred.elements();
         if self.from_logits {
-            let most = kernels::greatest!(y_pred, |x| x);
+            let most = kernels::greatest!(y_pred, |x| x).detach();
             return kernels::sum!(y_pred, |x| (x - most).exp()).ln() - (own - most);
         }
         -(own / kernels::sum!(y_pred, |p| p)).clamp(EPSILON, UPPER).ln()

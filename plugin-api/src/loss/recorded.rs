@@ -2,7 +2,7 @@
 
 use super::{ElementwiseLoss, RowLoss};
 use crate::{
-    formula::{document, Formula, ELEMENT},
+    formula::{document, ELEMENT},
     Dual, Result,
 };
 use serde_json::json;

@@ -8,7 +8,7 @@ use crate::{
     loss::{ElementwiseLoss, Loss, RowLoss},
     metric::{MeanMetric, Metric},
     optimizer::{ElementwiseOptimizer, Optimizer},
-    schedule::Schedule,
+    schedule::{FormulaSchedule, Schedule},
     Config,
 };
 use plugfit_abi::{
@@ -138,7 +138,12 @@ pub fn optimizer<T: Optimizer>(optimizer: T) -> Instance<abi::OptimizerV1> {
     Instance::of::<T>(&OPTIMIZERS, optimizers::by_tensor(optimizer))
 }
 
-/// Creates an instance of a schedule.
+/// Creates an instance of a schedule of level 1.
+pub fn formula_schedule<T: FormulaSchedule>(schedule: T) -> Instance<abi::ScheduleV1> {
+    Instance::of::<T>(&SCHEDULES, schedules::by_step(schedule))
+}
+
+/// Creates an instance of a schedule of level 2.
 pub fn schedule<T: Schedule>(schedule: T) -> Instance<abi::ScheduleV1> {
     Instance::of::<T>(&SCHEDULES, schedules::by_config(schedule))
 }

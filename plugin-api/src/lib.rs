@@ -396,7 +396,7 @@ pub mod prelude {
         optimizer::{
             ElementwiseOptimizer, Entry, FormulaStep, Optimizer, OptimizerInfo, Parameter, Slot, Start, Step, Update,
         },
-        schedule::{Schedule, When},
+        schedule::{FormulaSchedule, Schedule, When},
         state, Choice, Config, Error, Host, Inputs, Real, Result, Row, Tensor, TensorMut,
     };
 }

@@ -110,6 +110,12 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// Raises `x >= 0` to a constant power. `x.powf(0.0)` is 1.
     fn powf(self, exponent: f64) -> Self;
+    /// Returns the greatest whole number that isn't above `self`. Its derivative is 0.
+    fn floor(self) -> Self;
+    /// Returns the cosine of `self` in radians.
+    fn cos(self) -> Self;
+    /// Raises a constant `base >= 0` to the power `self`.
+    fn power_of(self, base: f64) -> Self;
     /// Returns the greater number, or NaN if one is NaN.
     fn max(self, other: Self) -> Self;
     /// Returns the smaller number, or NaN if one is NaN.
@@ -127,6 +133,12 @@ pub trait Real:
         } else {
             product
         }
+    }
+
+    /// Returns the least whole number that isn't below `self`. Its derivative is 0.
+    #[inline(always)]
+    fn ceil(self) -> Self {
+        -(-self).floor()
     }
 
     /// Restricts to the bounds, as `max(lower).min(upper)`.
@@ -302,6 +314,18 @@ macro_rules! float {
             #[inline(always)]
             fn ln_1p(self) -> Self {
                 Plain($functions::ln_1p(self.0))
+            }
+            #[inline(always)]
+            fn floor(self) -> Self {
+                Plain(self.0.floor())
+            }
+            #[inline(always)]
+            fn cos(self) -> Self {
+                Plain(self.0.cos())
+            }
+            #[inline(always)]
+            fn power_of(self, base: f64) -> Self {
+                Plain((base as $type).powf(self.0))
             }
             #[inline(always)]
             fn tanh(self) -> Self {

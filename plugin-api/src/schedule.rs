@@ -1,6 +1,9 @@
 //! The trait of learning-rate schedules.
 
-use crate::Config;
+use crate::{
+    formula::{document, SCALAR},
+    Config, Real, Result,
+};
 use plugfit_abi::{self as abi, abi_stable::std_types::RStr};
 
 /// The position in the training for which a schedule computes the learning rate.
@@ -27,8 +30,24 @@ impl When {
     }
 }
 
-/// A learning rate that depends on the step.
+/// Level 1: a learning rate that is a formula of the number of steps before this one, `step`.
+///
+/// It is computed in float64. Engines that compile a training step compute it themselves.
+pub trait FormulaSchedule: Config + Send + Sync + 'static {
+    /// Returns the learning rate. It must be finite at every step.
+    fn learning_rate<R: Real>(&self, step: R) -> R;
+}
+
+/// Level 2: a learning rate that depends on the position in the training.
 pub trait Schedule: Config + Send + Sync + 'static {
     /// Returns the learning rate. It must be finite at every step.
     fn learning_rate(&self, when: &When) -> f64;
+}
+
+/// Returns the document of the formula of a schedule.
+///
+/// # Errors
+/// Returns an error if the formula can't be recorded.
+pub(crate) fn recorded(schedule: &impl FormulaSchedule) -> Result<String> {
+    document(&[("step", SCALAR)], &["learning_rate"], &[], |inputs| vec![schedule.learning_rate(inputs[0])])
 }

@@ -47,6 +47,8 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `exp` x, `exp_m1` x | `e^x`; `e^x - 1`, exact near 0 |
 /// | `ln` x, `ln_1p` x | logarithm, NaN below 0; `ln(1 + x)`, exact near 0 |
 /// | `tanh` x, `sigmoid` x, `softplus` x | `1 / (1 + e^-x)`; `ln(1 + e^x)` without overflow |
+/// | `floor` x, `cos` x | the greatest whole number not above x, of which the derivative is 0; the cosine of x in radians |
+/// | `power_of` x *c* | `c^x` for `c >= 0` |
 /// | `powf` x *c* | `x^c` for `x >= 0`; fallback `exp(c ln(x))` with `0^0 = 1` |
 /// | `powi` x *c* | `x^c` for any x and a whole number c |
 /// | `max` x y, `min` x y | NaN if an argument is NaN |

@@ -6,7 +6,7 @@
 
 use super::graph::Graph;
 use super::node::{Kind, Level};
-use super::operation::{Binary, Comparison, Constant, Logic, Operation, Reduction, Unary};
+use super::operation::{Binary, Comparison, Constant, Logic, Operation, Power, Reduction, Unary};
 use super::{Formula, MAX_NODES};
 use crate::{Error, Result};
 
@@ -101,7 +101,8 @@ impl<'f> Backwards<'f> {
         for (at, node) in formula.nodes.iter().enumerate() {
             new.push(graph.add(node.operation.map(|argument| new[argument])));
             // A mask is constant almost everywhere.
-            let is_constant = node.kind == Kind::Mask || matches!(node.operation, Operation::Unary(Unary::Detach, _));
+            let is_constant =
+                node.kind == Kind::Mask || matches!(node.operation, Operation::Unary(Unary::Detach | Unary::Floor, _));
             let depends_on_argument = node.operation.arguments().any(|argument| depends[argument]);
             depends.push(at == input || !is_constant && depends_on_argument);
         }
@@ -145,6 +146,11 @@ impl<'f> Backwards<'f> {
                     let value = self.graph.binary_adjoint(binary, arguments, result, is_left, adjoint.value);
                     self.contribute(at, argument, Adjoint { value, ..adjoint });
                 }
+            }
+            Operation::Power(Power::Of, x, base) => {
+                let slope = self.graph.scale(result, base.value().ln());
+                let value = self.graph.mul(adjoint.value, slope);
+                self.contribute(at, x, Adjoint { value, ..adjoint });
             }
             Operation::Power(power, x, exponent) if exponent.value() != 0.0 => {
                 let exponent = exponent.value();
@@ -239,8 +245,14 @@ impl Graph {
     fn unary_adjoint(&mut self, unary: Unary, x: usize, result: usize, a: usize) -> usize {
         let slope = match unary {
             Unary::Neg => return self.unary(Unary::Neg, a),
-            // `depends` stops at a detached number.
-            Unary::Flush | Unary::Detach => return a,
+            // `depends` stops at a detached number and at `floor`.
+            Unary::Flush | Unary::Detach | Unary::Floor => return a,
+            Unary::Cos => {
+                // The derivative, -sin(x), is cos(x + pi / 2).
+                let quarter = self.constant(std::f64::consts::FRAC_PI_2);
+                let turned = self.binary(Binary::Add, x, quarter);
+                self.unary(Unary::Cos, turned)
+            }
             Unary::Abs => {
                 let (zero, opposite) = (self.constant(0.0), self.unary(Unary::Neg, a));
                 let positive = self.compare(Comparison::Greater, x, zero);

@@ -2,7 +2,6 @@
 
 use super::Formula;
 use super::node::Level;
-use super::numeric::power;
 use super::operation::{Logic, Operation, Reduction};
 use crate::{Error, Result};
 
@@ -127,7 +126,7 @@ impl Evaluation<'_> {
             Operation::Constant(constant) => constant.value(),
             Operation::Unary(unary, x) => unary.compute(get(x)),
             Operation::Binary(binary, x, y) => binary.compute(get(x), get(y)),
-            Operation::Power(_, x, exponent) => power(get(x), exponent.value()),
+            Operation::Power(power, x, constant) => power.compute(get(x), constant.value()),
             Operation::Compare(comparison, x, y) => mask(comparison.holds(get(x), get(y))),
             Operation::Not(x) => mask(!holds(x)),
             Operation::Logic(Logic::And, a, b) => mask(holds(a) && holds(b)),

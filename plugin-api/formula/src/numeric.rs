@@ -1,6 +1,6 @@
 //! The operations on float64 numbers.
 
-use super::operation::{Binary, Comparison, Unary};
+use super::operation::{Binary, Comparison, Power, Unary};
 
 impl Unary {
     /// Computes the function in float64.
@@ -14,6 +14,8 @@ impl Unary {
             Unary::Ln => x.ln(),
             Unary::Ln1p => x.ln_1p(),
             Unary::Tanh => x.tanh(),
+            Unary::Floor => x.floor(),
+            Unary::Cos => x.cos(),
             Unary::Sigmoid => sigmoid(x),
             Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Unary::Flush if x.abs() < f64::from(f32::MIN_POSITIVE) => 0.0,
@@ -59,9 +61,14 @@ impl Comparison {
     }
 }
 
-/// Raises to a constant power, real or whole.
-pub fn power(x: f64, exponent: f64) -> f64 {
-    x.powf(exponent)
+impl Power {
+    /// Computes the power in float64.
+    pub fn compute(self, x: f64, constant: f64) -> f64 {
+        match self {
+            Power::Of => constant.powf(x),
+            Power::Real | Power::Whole => x.powf(constant),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,9 +93,9 @@ mod tests {
 
     #[test]
     fn whole_powers_keep_the_sign_and_any_number_to_the_power_of_zero_is_one() {
-        assert_eq!(power(-2.0, 3.0), -8.0);
-        assert_eq!(power(-2.0, -2.0), 0.25);
-        assert_eq!([0.0, -3.0, f64::NAN].map(|x| power(x, 0.0)), [1.0; 3]);
+        assert_eq!(Power::Whole.compute(-2.0, 3.0), -8.0);
+        assert_eq!(Power::Whole.compute(-2.0, -2.0), 0.25);
+        assert_eq!([0.0, -3.0, f64::NAN].map(|x| Power::Real.compute(x, 0.0)), [1.0; 3]);
     }
 
     #[test]

@@ -85,6 +85,10 @@ operations! {
     Sigmoid "sigmoid",
     /// `ln(1 + e^x)`, without overflow.
     Softplus "softplus",
+    /// The greatest whole number that isn't above `x`; its derivative is 0.
+    Floor "floor",
+    /// The cosine of `x` in radians.
+    Cos "cos",
     /// 0 if the absolute value is below the least normal float32, else `x`.
     Flush "flush",
     /// `x`, of which the derivative is 0.
@@ -116,8 +120,10 @@ impl Binary {
 }
 
 operations! {
-    /// A power with a constant exponent.
+    /// A power with a constant exponent or base.
     Power:
+    /// `c^x` for a constant `c >= 0`.
+    Of "power_of",
     /// `x^c` for `x >= 0`; `0^0` is 1.
     Real "powf",
     /// `x^c` for any `x` and a whole number `c`; `0^0` is 1.

@@ -1,7 +1,6 @@
 //! The rules that replace an operation by a simpler one.
 
 use super::node::{Level, Node};
-use super::numeric::power;
 use super::operation::{Binary, Operation, Power, Unary};
 
 /// A simpler form of an operation.
@@ -33,12 +32,12 @@ pub fn simplified(operation: Operation, nodes: &[Node]) -> Simplified {
             _ => Simplified::Operation(operation),
         },
         Operation::Power(Power::Whole, x, exponent) if exponent.value() == 1.0 => Simplified::Node(x),
-        Operation::Power(_, x, exponent) => match constant(x) {
-            Some(x) => Simplified::Constant(power(x, exponent.value())),
+        Operation::Power(power, x, parameter) => match constant(x) {
+            Some(x) => Simplified::Constant(power.compute(x, parameter.value())),
             None => Simplified::Operation(operation),
         },
         Operation::Binary(binary, x, y) => {
-            let changed = |binary, x, y| Simplified::Operation(Operation::Binary(binary, x, y));
+            let changed = |binary, x, y| simplified(Operation::Binary(binary, x, y), nodes);
             match (binary, constant(x), constant(y)) {
                 (_, Some(x), Some(y)) => Simplified::Constant(binary.compute(x, y)),
                 (Binary::Add | Binary::Sub, _, Some(0.0)) => Simplified::Node(x),

@@ -42,16 +42,24 @@ fn digits(value: f64) -> String {
 /// The operations on node 1 (`y_pred`) and node 0 (`y_true`): all that are smooth on positive numbers.
 fn smooth() -> Vec<String> {
     let mut nodes: Vec<String> = Vec::new();
-    for unary in Unary::ALL {
+    for unary in Unary::ALL.iter().filter(|unary| **unary != Unary::Detach) {
         nodes.push(format!(r#"["{}", 1]"#, unary.name()));
     }
     for binary in Binary::ALL {
         nodes.push(format!(r#"["{}", 1, 0]"#, binary.name()));
         nodes.push(format!(r#"["{}", 0, 1]"#, binary.name()));
     }
-    for (name, exponent) in
-        [("powf", 1.5), ("powf", 0.0), ("powf", 1.0), ("powi", 3.0), ("powi", -2.0), ("powi", 0.0), ("powi", 1.0)]
-    {
+    for (name, exponent) in [
+        ("power_of", 2.5),
+        ("power_of", 0.5),
+        ("powf", 1.5),
+        ("powf", 0.0),
+        ("powf", 1.0),
+        ("powi", 3.0),
+        ("powi", -2.0),
+        ("powi", 0.0),
+        ("powi", 1.0),
+    ] {
         nodes.push(format!(r#"["{name}", 1, "{}"]"#, digits(exponent)));
     }
     nodes

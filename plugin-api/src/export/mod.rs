@@ -14,4 +14,4 @@ pub use loss::{AnyLoss, LossByElement, LossByRow, LossByTensor};
 pub use metric::{AnyMetric, MetricByElement, MetricByMean, MetricByRow, MetricByState};
 pub use optimizer::{AnyOptimizer, OptimizerByElement, OptimizerByTensor};
 pub use plugin::{Plugin, Tables};
-pub use schedule::{AnySchedule, ScheduleByConfig};
+pub use schedule::{AnySchedule, ScheduleByConfig, ScheduleByStep};

@@ -5,7 +5,8 @@ use super::component::{
 };
 use crate::{
     catch_panics::catch_panics,
-    schedule::{Schedule, When},
+    schedule::{recorded, FormulaSchedule, Schedule, When},
+    Plain,
 };
 use plugfit_abi::{self as abi, abi_stable::std_types::RResult, Handle};
 use serde_json::json;
@@ -18,7 +19,7 @@ pub trait AnySchedule: Component {
 
 struct ByConfig<T>(T);
 
-impl_component!(ByConfig<T: Schedule>, _schedule => json!({}), formula no_formula("it is a function of whole numbers"));
+impl_component!(ByConfig<T: Schedule>, _schedule => json!({}), formula no_formula("it depends on more than the step"));
 
 impl<T: Schedule> AnySchedule for ByConfig<T> {
     fn learning_rate(&self, when: &When) -> f64 {
@@ -26,10 +27,30 @@ impl<T: Schedule> AnySchedule for ByConfig<T> {
     }
 }
 
+struct ByStep<T>(T);
+
+impl_component!(ByStep<T: FormulaSchedule>, _schedule => json!({}), formula recorded(_schedule));
+
+impl<T: FormulaSchedule> AnySchedule for ByStep<T> {
+    fn learning_rate(&self, when: &When) -> f64 {
+        self.0.learning_rate(Plain(when.step as f64)).0
+    }
+}
+
 level! {
-    /// Creates a schedule from a probe; the only level.
-    ScheduleByConfig for Probe<T> where T: Schedule;
+    /// Creates a schedule of level 1 from a probe; tried second.
+    ScheduleByStep for Probe<T> where T: FormulaSchedule;
+    fn create_schedule(config, _host) -> AnySchedule { Ok(by_step(T::from_json(config)?)) }
+}
+
+level! {
+    /// Creates a schedule of level 2 from a probe; tried first.
+    ScheduleByConfig for &Probe<T> where T: Schedule;
     fn create_schedule(config, _host) -> AnySchedule { Ok(by_config(T::from_json(config)?)) }
+}
+
+pub(crate) fn by_step(schedule: impl FormulaSchedule) -> Box<dyn AnySchedule> {
+    Box::new(ByStep(schedule))
 }
 
 pub(crate) fn by_config(schedule: impl Schedule) -> Box<dyn AnySchedule> {

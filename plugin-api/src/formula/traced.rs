@@ -222,6 +222,15 @@ impl Real for Traced {
     fn flush_subnormal(self) -> Self {
         self.unary("flush")
     }
+    fn floor(self) -> Self {
+        self.unary("floor")
+    }
+    fn cos(self) -> Self {
+        self.unary("cos")
+    }
+    fn power_of(self, base: f64) -> Self {
+        node("power_of", &[self], Some(base))
+    }
     fn detach(self) -> Self {
         self.unary("detach")
     }

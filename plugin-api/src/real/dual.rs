@@ -162,6 +162,21 @@ impl<F: Real> Real for Dual<F> {
         }
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        Dual::constant(self.value.floor())
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        // The derivative, -sin(x), is cos(x + pi / 2).
+        let slope = (self.value + std::f64::consts::FRAC_PI_2).cos();
+        Dual { value: self.value.cos(), derivative: self.derivative * slope }
+    }
+    #[inline(always)]
+    fn power_of(self, base: f64) -> Self {
+        let value = self.value.power_of(base);
+        Dual { value, derivative: self.derivative * value * base.ln() }
+    }
+    #[inline(always)]
     fn detach(self) -> Self {
         Dual::constant(self.value.detach())
     }

@@ -1,15 +1,18 @@
 //! Tests for schedules.
 
 use super::{
+    formula::{compute, formula_of},
     instance::Instance,
     report::Report,
     tested::{or_report, Tested, Tests},
 };
 use crate::{error::into_result, Result};
 use plugfit_abi::{self as abi, abi_stable::std_types::RStr};
+use plugfit_formula::{Role, Shape};
 
 pub const TESTS: Tests = &[
     ("finite", "the rate is a finite number at every step up to 2^53", finite),
+    ("formula", "the formula computes the same rates", formula),
     ("not_negative", "no rate is negative, unless a setting is", not_negative),
 ];
 
@@ -49,6 +52,29 @@ fn finite(tested: &Tested<'_>, report: &mut Report) {
     rates(tested, report, |step, rate, report| {
         report.check(rate.is_finite(), || format!("has the rate {rate} at step {step}"));
     });
+}
+
+fn formula(tested: &Tested<'_>, report: &mut Report) {
+    tested.each(report, |config, report| {
+        let Some(instance) = tested.made::<abi::ScheduleV1>(config, report) else { return };
+        let found = formula_of(tested, &instance, |table| table.schedule, Role::Schedule);
+        let formula = match or_report(report, "fails", found) {
+            Some(Ok(formula)) => formula,
+            Some(Err(reason)) => return report.note(format!("not tried: there is no formula: {reason}")),
+            None => return,
+        };
+        for step in steps() {
+            let rate = instance.learning_rate(step, abi::NONE);
+            let computed =
+                compute(&formula, "learning_rate", &[("step", &[step as f64])], Shape { rows: 1, columns: 1 });
+            let results = rate.and_then(|rate| Ok((rate, computed?[0])));
+            let Some((rate, computed)) = or_report(report, format!("fails at step {step}"), results) else { return };
+            if (rate - computed).abs() > 1e-9 * (1e-6 + rate.abs()) {
+                return report.fail(format!("has the rate {rate} at step {step}, and its formula {computed}"));
+            }
+        }
+    });
+    report.notes.dedup();
 }
 
 fn not_negative(tested: &Tested<'_>, report: &mut Report) {

@@ -38,6 +38,9 @@ _OPERATIONS = {
     "sigmoid": torch.sigmoid,
     # Beyond the threshold x is returned; at the default, 20, this is inexact in float64.
     "softplus": lambda x: torch.nn.functional.softplus(x, threshold=40),
+    "floor": torch.floor,
+    "cos": torch.cos,
+    "power_of": lambda x, c: torch.pow(c, x),
     "powf": torch.pow,
     "powi": lambda x, c: torch.pow(x, int(c)),
     "max": _max,

@@ -6,9 +6,9 @@ from __future__ import annotations
 #: a number for each row or for the whole call, ``c`` for a constant.
 ARGUMENTS = {
     "const": "c",
-    **dict.fromkeys(("neg", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "flush", "detach"), "n"),
+    **dict.fromkeys(("neg", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "flush", "detach", "floor", "cos"), "n"),
     **dict.fromkeys(("add", "sub", "mul", "div", "max", "min", "lt", "le", "gt", "ge", "eq"), "nn"),
-    **dict.fromkeys(("powf", "powi"), "nc"),
+    **dict.fromkeys(("powf", "powi", "power_of"), "nc"),
     **dict.fromkeys(("and", "or"), "mm"),
     "not": "m",
     "select": "mnn",
@@ -26,7 +26,7 @@ MASKS = {"lt", "le", "gt", "ge", "eq", "and", "or", "not"}
 REDUCTIONS = {"row_sum", "row_max", "at"}
 
 #: The operations through which a derivative of 0 may become NaN.
-NONLINEAR = {"mul", "div", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "powf", "powi"}
+NONLINEAR = {"mul", "div", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "powf", "powi", "power_of", "cos"}
 
 #: The levels of nodes, from the lowest.
 LEVELS = ("scalar", "row", "element")

@@ -1,6 +1,6 @@
 //! Prints an operation, from the printed arguments.
 
-use super::super::operation::{Binary, Comparison, Logic, Operation, Reduction, Unary};
+use super::super::operation::{Binary, Comparison, Logic, Operation, Power, Reduction, Unary};
 use super::fragment::{Binding, Fragment, Notation};
 
 impl Notation {
@@ -22,6 +22,7 @@ impl Notation {
                     false => self.binary(binary, of(x), of(y)),
                 }
             }
+            Operation::Power(Power::Of, x, base) => self.power_of(base.value(), of(x)),
             Operation::Power(_, x, exponent) => self.power(of(x), exponent.value()),
             Operation::Compare(comparison, x, y) => {
                 let sign = match comparison {
@@ -91,6 +92,8 @@ impl Notation {
             (Unary::Ln, _) => function("ln", r"\ln"),
             (Unary::Ln1p, _) => self.unary(Unary::Ln, &self.sum(&self.number(1.0), x)),
             (Unary::Tanh, _) => function("tanh", r"\tanh"),
+            (Unary::Floor, _) => function("floor", r"\mathrm{floor}"),
+            (Unary::Cos, _) => function("cos", r"\cos"),
             (Unary::Sigmoid, _) => function("σ", r"\sigma"),
             (Unary::Softplus, _) => function("softplus", r"\mathrm{softplus}"),
             (Unary::Flush | Unary::Detach, _) => x.clone(),
@@ -144,6 +147,16 @@ impl Notation {
             (false, Notation::Latex) => r" \cdot ",
         };
         Fragment::new(format!("{x}{sign}{y}"), Binding::Product)
+    }
+
+    /// Prints a power with a constant base.
+    fn power_of(self, base: f64, x: &Fragment) -> Fragment {
+        let base = self.operand(&self.number(base), Binding::Atom);
+        let text = match self {
+            Notation::Latex => format!("{base}^{{{}}}", self.whole(x)),
+            Notation::Text => format!("{base}^{}", self.operand(x, Binding::Atom)),
+        };
+        Fragment::new(text, Binding::Power)
     }
 
     fn power(self, x: &Fragment, exponent: f64) -> Fragment {

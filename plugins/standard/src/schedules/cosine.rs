@@ -23,17 +23,16 @@ pub struct CosineDecay {
     warmup_steps: f64,
 }
 
-impl Schedule for CosineDecay {
-    fn learning_rate(&self, when: &When) -> f64 {
-        let step = when.step as f64;
-        let (top, since) = match self.warmup_target {
-            None => (self.initial_learning_rate, step),
-            Some(target) if step < self.warmup_steps => {
-                return self.initial_learning_rate + (target - self.initial_learning_rate) * step / self.warmup_steps;
-            }
-            Some(target) => (target, step - self.warmup_steps),
-        };
-        top * cosine_decay((since / self.decay_steps).min(1.0), 1.0, self.alpha)
+impl FormulaSchedule for CosineDecay {
+    fn learning_rate<R: Real>(&self, step: R) -> R {
+        let (start, one) = (self.initial_learning_rate, R::from(1.0));
+        let decayed = |top: f64, since: R| cosine_decay((since / self.decay_steps).min(one), one, self.alpha) * top;
+        let Some(target) = self.warmup_target else { return decayed(start, step) };
+        if self.warmup_steps == 0.0 {
+            return decayed(target, step);
+        }
+        let warming = step / self.warmup_steps * (target - start) + start;
+        R::select(step.lt(R::from(self.warmup_steps)), warming, decayed(target, step - self.warmup_steps))
     }
 }
 
@@ -59,29 +58,26 @@ pub struct CosineDecayRestarts {
     alpha: f64,
 }
 
-impl Schedule for CosineDecayRestarts {
-    fn learning_rate(&self, when: &When) -> f64 {
-        let periods = when.step as f64 / self.first_decay_steps;
-        let mut restarts = match self.t_mul {
+impl FormulaSchedule for CosineDecayRestarts {
+    fn learning_rate<R: Real>(&self, step: R) -> R {
+        let (one, ratio) = (R::from(1.0), self.t_mul);
+        let periods = step / self.first_decay_steps;
+        let start =
+            |restarts: R| if ratio == 1.0 { restarts } else { (restarts.power_of(ratio) - 1.0) / (ratio - 1.0) };
+        let restarts = match ratio {
             1.0 => periods.floor(),
             ratio => ((periods * (ratio - 1.0)).ln_1p() / ratio.ln()).floor(),
         };
-        let start = |restarts: f64| match self.t_mul {
-            1.0 => restarts,
-            ratio => (ratio.powf(restarts) - 1.0) / (ratio - 1.0),
-        };
         // Rounding in the logarithm may be off by one at a restart.
-        if start(restarts + 1.0) <= periods {
-            restarts += 1.0;
-        } else if start(restarts) > periods {
-            restarts -= 1.0;
-        }
-        let done = (periods - start(restarts)) / self.t_mul.powf(restarts);
-        self.initial_learning_rate * cosine_decay(done, self.m_mul.powf(restarts), self.alpha)
+        let early = R::select(start(restarts).gt(periods), restarts - 1.0, restarts);
+        let restarts = R::select(start(restarts + 1.0).le(periods), restarts + 1.0, early);
+        let done = (periods - start(restarts)) / restarts.power_of(ratio);
+        let top = if self.m_mul == 1.0 { one } else { restarts.power_of(self.m_mul) };
+        cosine_decay(done, top, self.alpha) * self.initial_learning_rate
     }
 }
 
 /// Returns the cosine decay from `top` to `alpha` at the fraction `done` of a period, from 0 to 1.
-fn cosine_decay(done: f64, top: f64, alpha: f64) -> f64 {
-    (1.0 - alpha) * 0.5 * top * (1.0 + (PI * done).cos()) + alpha
+fn cosine_decay<R: Real>(done: R, top: R, alpha: f64) -> R {
+    ((done * PI).cos() + 1.0) * top * (0.5 * (1.0 - alpha)) + alpha
 }

@@ -19,9 +19,9 @@ pub struct ExponentialDecay {
     staircase: bool,
 }
 
-impl Schedule for ExponentialDecay {
-    fn learning_rate(&self, when: &When) -> f64 {
-        self.initial_learning_rate * self.decay_rate.powf(periods(when, self.decay_steps, self.staircase))
+impl FormulaSchedule for ExponentialDecay {
+    fn learning_rate<R: Real>(&self, step: R) -> R {
+        periods(step, self.decay_steps, self.staircase).power_of(self.decay_rate) * self.initial_learning_rate
     }
 }
 
@@ -42,14 +42,15 @@ pub struct InverseTimeDecay {
     staircase: bool,
 }
 
-impl Schedule for InverseTimeDecay {
-    fn learning_rate(&self, when: &When) -> f64 {
-        self.initial_learning_rate / (1.0 + self.decay_rate * periods(when, self.decay_steps, self.staircase))
+impl FormulaSchedule for InverseTimeDecay {
+    fn learning_rate<R: Real>(&self, step: R) -> R {
+        let periods = periods(step, self.decay_steps, self.staircase);
+        R::from(self.initial_learning_rate) / (periods * self.decay_rate + 1.0)
     }
 }
 
-fn periods(when: &When, steps: f64, whole: bool) -> f64 {
-    let periods = when.step as f64 / steps;
+fn periods<R: Real>(step: R, steps: f64, whole: bool) -> R {
+    let periods = step / steps;
     if whole { periods.floor() } else { periods }
 }
 
@@ -73,12 +74,13 @@ pub struct PolynomialDecay {
     cycle: bool,
 }
 
-impl Schedule for PolynomialDecay {
-    fn learning_rate(&self, when: &When) -> f64 {
-        let step = when.step as f64;
-        let steps = self.decay_steps * if self.cycle { (step / self.decay_steps).ceil().max(1.0) } else { 1.0 };
-        let left = (1.0 - step / steps).max(0.0);
-        (self.initial_learning_rate - self.end_learning_rate) * left.powf(self.power) + self.end_learning_rate
+impl FormulaSchedule for PolynomialDecay {
+    fn learning_rate<R: Real>(&self, step: R) -> R {
+        let one = R::from(1.0);
+        let periods = step / self.decay_steps;
+        let done = if self.cycle { periods / periods.ceil().max(one) } else { periods };
+        let left = (one - done).max(R::from(0.0));
+        left.powf(self.power) * (self.initial_learning_rate - self.end_learning_rate) + self.end_learning_rate
     }
 }
 
@@ -110,9 +112,12 @@ impl PiecewiseConstantDecay {
     }
 }
 
-impl Schedule for PiecewiseConstantDecay {
-    fn learning_rate(&self, when: &When) -> f64 {
-        let step = when.step as f64;
-        self.values[self.boundaries.partition_point(|&boundary| boundary < step)]
+impl FormulaSchedule for PiecewiseConstantDecay {
+    fn learning_rate<R: Real>(&self, step: R) -> R {
+        let rates = self.values.iter().map(|&rate| R::from(rate));
+        let last = R::from(self.values.last().copied().unwrap_or(f64::NAN));
+        // From the last boundary to the first.
+        let of_boundaries = self.boundaries.iter().zip(rates).rev();
+        of_boundaries.fold(last, |rate, (&boundary, before)| R::select(step.le(R::from(boundary)), before, rate))
     }
 }

@@ -6,7 +6,7 @@ mod traced;
 
 pub use traced::{Traced, TracedMask};
 
-use crate::{ClassId, Real, Result, Row};
+use crate::{walk::Each, ClassId, Real, Result, Row};
 use serde_json::{json, Value};
 use trace::{trace, Node};
 use traced::Number;
@@ -16,11 +16,52 @@ pub(crate) const ELEMENT: &str = "element";
 pub(crate) const ROW: &str = "row";
 pub(crate) const SCALAR: &str = "scalar";
 
-/// The recorded formula of a loss.
+/// The recorded formula of a loss or a metric.
 #[derive(Clone, Debug)]
 pub struct Formula(pub(crate) String);
 
 impl Formula {
+    /// Records a loss of one element, whose value is the mean over `axis`, and its derivative with respect to `y_pred`.
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_elements(axis: i64, value_and_derivative: impl Fn(Traced, Traced) -> (Traced, Traced)) -> Result<Self> {
+        let inputs = [("y_true", ELEMENT), ("y_pred", ELEMENT)];
+        document(&inputs, &["value", "derivative"], &[("axis", json!(axis))], |inputs| {
+            let (value, derivative) = value_and_derivative(inputs[0], inputs[1]);
+            vec![value, derivative]
+        })
+        .map(Formula)
+    }
+
+    /// Records a metric that is the weighted mean of a value.
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_mean(each: Each, value: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> Traced) -> Result<Self> {
+        Self::of_result(each, value, |mean| mean)
+    }
+
+    pub(crate) fn of_result(
+        each: Each,
+        value: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> Traced,
+        result: impl Fn(Traced) -> Traced,
+    ) -> Result<Self> {
+        let (name, axis, y_true) = match each {
+            Each::Row => ("row", -1, ELEMENT),
+            Each::Element => ("element", -1, ELEMENT),
+            Each::ClassId => ("class_id", -1, ROW),
+            Each::Line(axis) => ("line", axis, ELEMENT),
+        };
+        document(
+            &[("y_true", y_true), ("y_pred", ELEMENT), ("mean", SCALAR)],
+            &["value", "result"],
+            &[("each", json!(name)), ("axis", json!(axis))],
+            |inputs| vec![value(Row::new(&inputs[..1]), Row::new(&inputs[1..2])), result(inputs[2])],
+        )
+        .map(Formula)
+    }
+
     /// Records a loss of one row of `y_true` and one of `y_pred`. Rows lie along `axis`; if it is `None`, the whole batch
     /// is one row.
     ///

@@ -1,11 +1,10 @@
 //! The traits of metrics. A metric has a configuration, a state that the host stores, and functions on the state.
 
-use crate::{Config, Error, Host, Inputs, Real, Result, Row};
+use crate::{formula::Formula, Config, Error, Host, Inputs, Real, Result, Row};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
 pub(crate) mod loss_values;
 pub(crate) mod mean;
-mod recorded;
 
 pub use crate::walk::Each;
 
@@ -185,9 +184,11 @@ pub trait Metric: Config + Send + Sync + 'static {
     /// Returns an error if the result can't be computed.
     fn result(&self, state: &Self::State) -> Result<Outcome>;
 
-    /// Returns the document of the metric's formula.
-    #[doc(hidden)]
-    fn formula(&self) -> Result<String> {
+    /// Returns the metric as a formula, for engines that compute it themselves: see [`Formula::of_mean`].
+    ///
+    /// # Errors
+    /// Returns an error if the metric has no formula; the default does.
+    fn formula(&self) -> Result<Formula> {
         Err(Error::unsupported("its state isn't a sum"))
     }
 

@@ -38,7 +38,7 @@ impl<T: Table> ComponentHandle<T> {
             Ok(formula) => Ok(Ok(formula)),
             Err(ReadError::Unknown(message)) => Ok(Err(format!("update plugfit: {}", shown_line(&message)))),
             Err(ReadError::Invalid(message)) => {
-                Err(self.contract_violation(&format!("gave a formula that is invalid: {message}")))
+                Err(self.contract_violation(&format!("returned a formula that is invalid: {message}")))
             }
         }
     }
@@ -113,10 +113,10 @@ mod tests {
 
         let message = |answer: Answer| formula(answer).unwrap_err().to_string();
         let long = message(Ok(" ".repeat(MAX_LENGTH + 1)));
-        assert!(long.contains("gave a formula of 1048577 bytes, of which at most 1048576 are taken"), "{long}");
+        assert!(long.contains("returned a formula of 1048577 bytes; at most 1048576 are allowed"), "{long}");
         let other = message(Ok(VALID.replace("learning_rate", "rate")));
         assert!(
-            other.contains("gave a formula that is invalid: the formula has no output \"learning_rate\""),
+            other.contains("returned a formula that is invalid: the formula has no output \"learning_rate\""),
             "{other}"
         );
         let hostile = message(Ok(VALID.replace("step", "\\u001b[2J")));

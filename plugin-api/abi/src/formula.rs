@@ -58,6 +58,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `and` a b, `or` a b, `not` a | a mask of masks |
 /// | `select` a x y | x where the mask holds, else y; a value that isn't selected never makes the result NaN |
 /// | `row_sum` x, `row_max` x | a row of an element: the sum; the maximum, NaN if one is NaN |
+/// | `batch_all` a | a scalar mask of a mask: whether it holds everywhere in the batch |
 /// | `row_len` | a scalar: the number of elements in a row |
 /// | `index` | an element: the number of the element in its row, from 0 |
 /// | `at` x i | a row of an element x and a row i of class ids: the element number i; NaN if i is no whole number from 0 to length - 1 |

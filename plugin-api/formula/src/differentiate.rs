@@ -189,6 +189,7 @@ impl<'f> Backwards<'f> {
             | Operation::Constant(_)
             | Operation::Compare(..)
             | Operation::Not(_)
+            | Operation::BatchAll(_)
             | Operation::Logic(..)
             | Operation::RowLength
             | Operation::Index => {}

@@ -129,6 +129,7 @@ impl Evaluation<'_> {
             Operation::Power(power, x, constant) => power.compute(get(x), constant.value()),
             Operation::Compare(comparison, x, y) => mask(comparison.holds(get(x), get(y))),
             Operation::Not(x) => mask(!holds(x)),
+            Operation::BatchAll(x) => mask(self.values[x].iter().all(|&holds| holds != 0.0)),
             Operation::Logic(Logic::And, a, b) => mask(holds(a) && holds(b)),
             Operation::Logic(Logic::Or, a, b) => mask(holds(a) || holds(b)),
             Operation::Select(condition, x, y) => get(if holds(condition) { x } else { y }),

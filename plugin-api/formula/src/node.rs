@@ -76,7 +76,7 @@ impl Node {
         };
         let (is_mask, takes_masks) = match operation {
             Operation::Compare(..) => (true, 0),
-            Operation::Not(_) => (true, 1),
+            Operation::Not(_) | Operation::BatchAll(_) => (true, 1),
             Operation::Logic(..) => (true, 2),
             Operation::Select(..) => (false, 1),
             _ => (false, 0),
@@ -98,6 +98,7 @@ impl Node {
                 level = Level::Row;
             }
             Operation::Index => level = Level::Element,
+            Operation::BatchAll(_) => level = Level::Scalar,
             _ => {}
         }
         Ok(Node { operation, kind: if is_mask { Kind::Mask } else { Kind::Number }, level })

@@ -180,6 +180,8 @@ pub enum Operation {
     Compare(Comparison, usize, usize),
     /// The mask that holds where the argument doesn't.
     Not(usize),
+    /// The mask of the whole batch: whether the argument holds everywhere.
+    BatchAll(usize),
     /// A function of two masks.
     Logic(Logic, usize, usize),
     /// The first number where the mask (the first argument) holds, else the second number.
@@ -205,6 +207,7 @@ impl Operation {
             Operation::Power(power, ..) => power.name(),
             Operation::Compare(comparison, ..) => comparison.name(),
             Operation::Not(_) => "not",
+            Operation::BatchAll(_) => "batch_all",
             Operation::Logic(logic, ..) => logic.name(),
             Operation::Select(..) => "select",
             Operation::Reduce(reduction, _) => reduction.name(),
@@ -218,9 +221,11 @@ impl Operation {
     pub fn arguments(self) -> impl Iterator<Item = usize> {
         let arguments = match self {
             Operation::Input(_) | Operation::Constant(_) | Operation::RowLength | Operation::Index => [None; 3],
-            Operation::Unary(_, x) | Operation::Power(_, x, _) | Operation::Not(x) | Operation::Reduce(_, x) => {
-                [Some(x), None, None]
-            }
+            Operation::Unary(_, x)
+            | Operation::Power(_, x, _)
+            | Operation::Not(x)
+            | Operation::BatchAll(x)
+            | Operation::Reduce(_, x) => [Some(x), None, None],
             Operation::Binary(_, x, y)
             | Operation::Compare(_, x, y)
             | Operation::Logic(_, x, y)
@@ -240,6 +245,7 @@ impl Operation {
             Operation::Power(power, x, exponent) => Operation::Power(power, new(x), exponent),
             Operation::Compare(comparison, x, y) => Operation::Compare(comparison, new(x), new(y)),
             Operation::Not(mask) => Operation::Not(new(mask)),
+            Operation::BatchAll(mask) => Operation::BatchAll(new(mask)),
             Operation::Logic(logic, a, b) => Operation::Logic(logic, new(a), new(b)),
             Operation::Select(mask, x, y) => Operation::Select(new(mask), new(x), new(y)),
             Operation::Reduce(reduction, x) => Operation::Reduce(reduction, new(x)),

@@ -220,6 +220,7 @@ impl Arguments<'_> {
         Ok(match name {
             "const" => Operation::Constant(self.constant()?),
             "not" => Operation::Not(self.node()?),
+            "batch_all" => Operation::BatchAll(self.node()?),
             "select" => Operation::Select(self.node()?, self.node()?, self.node()?),
             "row_len" => Operation::RowLength,
             "index" => Operation::Index,

@@ -215,7 +215,16 @@ fn random_formula(random: &mut Random, count: usize) -> Formula {
             8 => Operation::Logic(Logic::ALL[random.below(2)], x, y),
             9 => Operation::Select(x, y, z),
             10 => Operation::Reduce(Reduction::ALL[random.below(2)], x),
-            _ => [Operation::Not(x), Operation::RowLength, Operation::At(x, y), Operation::Index][random.below(4)],
+            _ => {
+                let others = [
+                    Operation::Not(x),
+                    Operation::BatchAll(x),
+                    Operation::RowLength,
+                    Operation::At(x, y),
+                    Operation::Index,
+                ];
+                others[random.below(others.len())]
+            }
         };
         // Operations whose arguments don't fit are left out.
         nodes.extend(Node::new(operation, &nodes, &levels));

@@ -49,7 +49,7 @@ impl_component!(ByRow<T: RowLoss>, loss => LossInfo {
     float64: true,
     labels: loss.labels(),
     ..loss.info().along(loss.axis())
-}, formula recorded::row_loss(loss));
+}, formula loss.formula().map(|formula| formula.0));
 
 impl<T: RowLoss> AnyLoss for ByRow<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
@@ -67,7 +67,7 @@ impl_component!(ByElement<T: ElementwiseLoss>, loss => LossInfo {
     float64: true,
     labels: loss.labels(),
     ..loss.info().along(Some(loss.axis()))
-}, formula recorded::elementwise_loss(loss));
+}, formula recorded::elementwise_loss(loss).map(|formula| formula.0));
 
 impl<T: ElementwiseLoss> AnyLoss for ByElement<T> {
     fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {

@@ -53,7 +53,7 @@ fn downcast_mut<T: 'static>(state: &mut dyn Any) -> Result<&mut T> {
     state.downcast_mut().ok_or_else(|| Error::state("this state belongs to another metric"))
 }
 
-impl_component!(ByState<T: Metric>, metric => metric.info(), formula metric.formula());
+impl_component!(ByState<T: Metric>, metric => metric.info(), formula metric.formula().map(|formula| formula.0));
 
 impl<T: Metric> AnyMetric for ByState<T> {
     fn init(&self) -> Box<dyn Any + Send> {

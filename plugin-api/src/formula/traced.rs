@@ -57,6 +57,13 @@ fn node(operation: &'static str, arguments: &[Traced], constant: Option<f64>) ->
     Traced(Number::Node(record(operation, &references, constant)))
 }
 
+impl TracedMask {
+    /// Whether the mask holds everywhere in the batch.
+    pub fn everywhere(self) -> Self {
+        TracedMask(record("batch_all", &[self.0], None))
+    }
+}
+
 impl BitAnd for TracedMask {
     type Output = Self;
     fn bitand(self, other: Self) -> Self {

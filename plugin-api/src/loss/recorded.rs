@@ -1,25 +1,17 @@
-//! The documents of the formulas of losses of levels 1 and 2.
+//! The formulas of elementwise losses.
 
-use super::{ElementwiseLoss, RowLoss};
+use super::ElementwiseLoss;
 use crate::{
-    formula::{document, ELEMENT},
+    formula::{document, Formula, ELEMENT},
     Dual, Result,
 };
 use serde_json::json;
 
-/// Returns the document of a row loss.
+/// Returns the formula of an elementwise loss.
 ///
 /// # Errors
 /// Returns an error if the formula can't be recorded.
-pub(crate) fn row_loss(loss: &impl RowLoss) -> Result<String> {
-    loss.formula().map(|formula| formula.0)
-}
-
-/// Returns the document of an elementwise loss.
-///
-/// # Errors
-/// Returns an error if the formula can't be recorded.
-pub(crate) fn elementwise_loss(loss: &impl ElementwiseLoss) -> Result<String> {
+pub(crate) fn elementwise_loss(loss: &impl ElementwiseLoss) -> Result<Formula> {
     document(
         &[("y_true", ELEMENT), ("y_pred", ELEMENT)],
         &["value", "derivative", "derivative_y_true"],
@@ -31,6 +23,7 @@ pub(crate) fn elementwise_loss(loss: &impl ElementwiseLoss) -> Result<String> {
             vec![value, derivative, for_y_true]
         },
     )
+    .map(Formula)
 }
 
 #[cfg(test)]
@@ -57,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_loss_is_a_document_of_operations() {
-        let document: Value = serde_json::from_str(&elementwise_loss(&Half).unwrap()).unwrap();
+        let document: Value = serde_json::from_str(&elementwise_loss(&Half).unwrap().0).unwrap();
         assert_eq!(document["version"], 1);
         assert_eq!(document["axis"], -1);
         assert_eq!(document["inputs"], json!([["y_true", "element"], ["y_pred", "element"]]));

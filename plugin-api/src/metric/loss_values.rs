@@ -5,6 +5,7 @@ use super::{
     Direction, MetricInfo,
 };
 use crate::{
+    formula::Formula,
     kernels::{
         arranged::{output_shape, Arranged},
         scratch::{Elements, Scratch},
@@ -24,7 +25,7 @@ impl<T: ElementwiseLoss> Values<T> for ElementwiseLossValues {
     fn info(loss: &T) -> MetricInfo {
         metric_info(loss.info().along(Some(loss.axis())))
     }
-    fn formula(loss: &T) -> Result<String> {
+    fn formula(loss: &T) -> Result<Formula> {
         recorded::elementwise_loss(loss)
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
@@ -49,8 +50,8 @@ impl<T: RowLoss> Values<T> for RowLossValues {
     fn info(loss: &T) -> MetricInfo {
         metric_info(loss.info().along(loss.axis()))
     }
-    fn formula(loss: &T) -> Result<String> {
-        recorded::row_loss(loss)
+    fn formula(loss: &T) -> Result<Formula> {
+        loss.formula()
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(

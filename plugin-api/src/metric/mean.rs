@@ -1,15 +1,15 @@
 //! Metrics that are the weighted mean of a value per row.
 
-use super::{recorded, Each, MeanMetric, Metric, MetricInfo, Outcome};
-use crate::{config::ComponentSpec, kernels::simd::plain, Config, Inputs, Plain, Result, Row};
+use super::{Each, MeanMetric, Metric, MetricInfo, Outcome};
+use crate::{config::ComponentSpec, formula::Formula, kernels::simd::plain, Config, Inputs, Plain, Result, Row};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
 /// The values that are averaged, for components `T`.
 pub(crate) trait Values<T>: Send + Sync + 'static {
     fn info(component: &T) -> MetricInfo;
-    /// Returns the document of the formula of a value.
-    fn formula(component: &T) -> Result<String>;
+    /// Returns the formula of a value.
+    fn formula(component: &T) -> Result<Formula>;
     /// Returns the sums over a batch of weight times value, and of weight.
     fn sums(component: &T, inputs: &Inputs<'_>) -> Result<Total>;
     /// Returns the result for this mean.
@@ -62,7 +62,7 @@ impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
         state.weight += other.weight;
         Ok(())
     }
-    fn formula(&self) -> Result<String> {
+    fn formula(&self) -> Result<Formula> {
         V::formula(&self.0)
     }
     fn result(&self, state: &Total) -> Result<Outcome> {
@@ -86,8 +86,8 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
         let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
         MetricInfo { zero_weight_is_absent: rows_independent, ..info }
     }
-    fn formula(metric: &T) -> Result<String> {
-        recorded::mean_metric(metric)
+    fn formula(metric: &T) -> Result<Formula> {
+        Formula::of_result(metric.each(), |y_true, y_pred| metric.value(y_true, y_pred), |mean| metric.result(mean))
     }
     fn result(metric: &T, mean: f64) -> f64 {
         metric.result(Plain(mean)).0

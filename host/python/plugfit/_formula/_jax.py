@@ -36,6 +36,7 @@ _OPERATIONS = {
     "flush": lambda x: x,
     "detach": jax.lax.stop_gradient,
     "select": jnp.where,
+    "batch_all": jnp.all,
     "row_sum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: jnp.max(x, axis=-1, keepdims=True),
     "row_len": lambda x: jnp.asarray(x.shape[-1], x.dtype),

@@ -41,6 +41,7 @@ _OPERATIONS = {
     "flush": lambda x: x,
     "detach": ops.stop_gradient,
     "select": ops.where,
+    "batch_all": ops.all,
     "row_sum": lambda x: ops.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: ops.max(x, axis=-1, keepdims=True),
     "row_len": lambda x: ops.cast(ops.shape(x)[-1], x.dtype),

@@ -43,6 +43,7 @@ _OPERATIONS = {
     "flush": lambda x: np.where(np.abs(x) < _LEAST_NORMAL, np.zeros((), np.result_type(x)), x),
     "detach": lambda x: x,
     "select": np.where,
+    "batch_all": np.all,
     "row_sum": lambda x: np.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: np.max(x, axis=-1, keepdims=True),
     "row_len": lambda x: np.array(x.shape[-1], x.dtype),

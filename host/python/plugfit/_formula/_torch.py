@@ -48,6 +48,7 @@ _OPERATIONS = {
     "flush": lambda x: x,
     "detach": lambda x: x.detach() if isinstance(x, torch.Tensor) else x,
     "select": torch.where,
+    "batch_all": torch.all,
     "row_sum": lambda x: torch.sum(x, dim=-1, keepdim=True),
     "row_max": lambda x: torch.amax(x, dim=-1, keepdim=True),
     "row_len": lambda x: torch.full((), x.shape[-1], dtype=x.dtype, device=x.device),

@@ -11,6 +11,7 @@ ARGUMENTS = {
     **dict.fromkeys(("powf", "powi", "power_of"), "nc"),
     **dict.fromkeys(("and", "or"), "mm"),
     "not": "m",
+    "batch_all": "m",
     "select": "mnn",
     "row_sum": "e",
     "row_max": "e",
@@ -20,7 +21,7 @@ ARGUMENTS = {
 }
 
 #: The operations whose result is a mask.
-MASKS = {"lt", "le", "gt", "ge", "eq", "and", "or", "not"}
+MASKS = {"lt", "le", "gt", "ge", "eq", "and", "or", "not", "batch_all"}
 
 #: The operations whose result is a number for each row.
 REDUCTIONS = {"row_sum", "row_max", "at"}

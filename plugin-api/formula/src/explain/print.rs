@@ -39,6 +39,10 @@ impl Notation {
                 let mask = self.operand(of(mask), Binding::Atom);
                 Fragment::new(format!("{} {mask}", self.pick("not", r"\lnot")), Binding::Not)
             }
+            Operation::BatchAll(mask) => {
+                let mask = self.whole(of(mask));
+                Fragment::new(format!("{}({mask})", self.pick("everywhere", r"\mathrm{everywhere}")), Binding::Atom)
+            }
             Operation::Logic(logic, a, b) => {
                 let (sign, binding) = match logic {
                     Logic::And => (self.pick("and", r"\land"), Binding::And),

@@ -3,6 +3,7 @@
 use super::{kernels, positive_derivative};
 use plugfit_api::{
     Float,
+    formula::Formula,
     loss::{LossTotals, Targets, elementwise, rows_shape},
     prelude::*,
 };
@@ -86,6 +87,14 @@ macro_rules! whole_batch_losses {
             fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
                 rows_shape(inputs, Some(-1))
             }
+            fn formula(&self) -> Result<Formula> {
+                let loss = $name { zero_one: false };
+                Formula::of_elements(-1, |t, p| {
+                    let zero_one = (t.eq(Real::from(0.0)) | t.eq(Real::from(1.0))).everywhere();
+                    loss.derivative(Real::select(zero_one, t * 2.0 - 1.0, t), p)
+                })
+            }
+
             calls! { self, inputs, output, host => {
                 let loss = $name { zero_one: zero_one(inputs, output.upstream)? };
                 elementwise(&loss, inputs, output, host)

@@ -4,7 +4,7 @@ use super::{
     EPSILON,
     overlap_sums::{Axes, OverlapLoss, Sums, call, output_shape},
 };
-use plugfit_api::{loss::LossTotals, prelude::*};
+use plugfit_api::{formula::Formula, loss::LossTotals, prelude::*};
 
 /// Dice loss: `1 - 2 sum(y_true y_pred) / (sum(y_true) + sum(y_pred))`, 0 for a perfect match. Milletari et al. 2016.
 #[derive(Clone, Debug, Config)]
@@ -16,9 +16,9 @@ pub struct Dice {
 }
 
 impl OverlapLoss for Dice {
-    fn evaluate(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
-        let size = t + p + EPSILON;
-        (1.0 - 2.0 * both / size, -2.0 / size, 2.0 * both / (size * size))
+    fn evaluate<R: Real>(&self, Sums { both, t, p }: Sums<R>) -> (R, R, R) {
+        let (size, twice) = (t + p + EPSILON, both * 2.0);
+        (R::from(1.0) - twice / size, R::from(-2.0) / size, twice / (size * size))
     }
 }
 
@@ -41,12 +41,13 @@ pub struct Tversky {
 }
 
 impl OverlapLoss for Tversky {
-    fn evaluate(&self, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
+    fn evaluate<R: Real>(&self, Sums { both, t, p }: Sums<R>) -> (R, R, R) {
         let (false_positives, false_negatives) = (p - both, t - both);
-        let size = both + self.alpha * false_negatives + self.beta * false_positives + EPSILON;
+        let size = both + false_negatives * self.alpha + false_positives * self.beta + EPSILON;
         // d both = t, d false positives = 1 - t, d false negatives = -t.
         let ratio = both / size;
-        (1.0 - ratio, (ratio * (1.0 - self.alpha - self.beta) - 1.0) / size, ratio * self.beta / size)
+        let factor = (ratio * (1.0 - self.alpha - self.beta) - 1.0) / size;
+        (R::from(1.0) - ratio, factor, ratio * self.beta / size)
     }
 }
 
@@ -66,6 +67,20 @@ macro_rules! losses {
 
             fn output_shape(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
                 output_shape(&self.axis, inputs)
+            }
+
+            fn formula(&self) -> Result<Formula> {
+                let axis = match &self.axis {
+                    Axes::All => None,
+                    Axes::One(axis) => Some(*axis),
+                    Axes::List(axes) if axes.len() == 1 => Some(axes[0]),
+                    Axes::List(_) => return Err(Error::unsupported("several axes are summed")),
+                };
+                Formula::of_rows_with_derivative(axis, |t, p| {
+                    let sums = Sums { both: t.zip(p).sum(|t, p| t * p), t: t.sum(|t| t), p: p.sum(|p| p) };
+                    let (value, factor, offset) = self.evaluate(sums);
+                    (value, factor * t.elements()[0] + offset)
+                })
             }
 
             calls! { self, inputs, output, host => call(self, &self.axis, inputs, output, host) }

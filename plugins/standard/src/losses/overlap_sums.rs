@@ -2,7 +2,7 @@
 
 use super::shared::{Layout, Part, TASK_ELEMENTS, add, axis_of, element_count, run_parallel};
 use plugfit_api::{
-    Float,
+    Float, Plain,
     config::{ConfigValue, ValueSpec},
     loss::LossTotals,
     prelude::*,
@@ -12,17 +12,23 @@ use std::sync::Mutex;
 
 /// The sums of `y_true y_pred`, of `y_true` and of `y_pred` over a group of elements.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sums {
-    pub both: f64,
-    pub t: f64,
-    pub p: f64,
+pub struct Sums<R = f64> {
+    pub both: R,
+    pub t: R,
+    pub p: R,
 }
 
 /// A loss that depends on the three sums. Its derivative with respect to an element of `y_pred` is a linear function of
 /// the same element of `y_true`.
 pub trait OverlapLoss: Sync {
     /// Returns the value, and the factor and offset of that linear function.
-    fn evaluate(&self, sums: Sums) -> (f64, f64, f64);
+    fn evaluate<R: Real>(&self, sums: Sums<R>) -> (R, R, R);
+}
+
+/// Evaluates a loss in float64.
+fn evaluate(formula: &impl OverlapLoss, Sums { both, t, p }: Sums) -> (f64, f64, f64) {
+    let (value, factor, offset) = formula.evaluate(Sums { both: Plain(both), t: Plain(t), p: Plain(p) });
+    (value.0, factor.0, offset.0)
 }
 
 /// The axes of a configuration: null, one, or a list.
@@ -157,7 +163,7 @@ pub fn call<F: Float>(
         let first = part.rows.start;
         for row in part.rows.clone() {
             let (y_true, y_pred) = (&y_true[row * columns..][..columns], &y_pred[row * columns..][..columns]);
-            let (value, derivative, offset) = formula.evaluate(sums(y_true, y_pred));
+            let (value, derivative, offset) = evaluate(formula, sums(y_true, y_pred));
             let upstream = upstream.map_or(F::ONE, |upstream| upstream[row]);
             if let Some(gradient) = part.gradient.as_deref_mut() {
                 write_gradient(
@@ -206,7 +212,7 @@ fn divided_rows<F: Float>(
                 t: sum.t + part.t,
                 p: sum.p + part.p,
             });
-            formula.evaluate(sums)
+            evaluate(formula, sums)
         })
         .collect();
     let (upstream, scale) = (output.upstream, output.scale);
@@ -273,7 +279,7 @@ fn arbitrary_axes<F: Float>(
         let (sums, t, p) = (&mut sums[output_index(flat)], t.to_f64(), p.to_f64());
         *sums = Sums { both: sums.both + t * p, t: sums.t + t, p: sums.p + p };
     }
-    let results: Vec<_> = sums.into_iter().map(|sums| formula.evaluate(sums)).collect();
+    let results: Vec<_> = sums.into_iter().map(|sums| evaluate(formula, sums)).collect();
     let (upstream, scale) = (output.upstream, output.scale);
     let layout = Layout { rows: 1, values: rows, derivatives: y_pred.len(), cost: y_pred.len() };
     run_parallel(layout, output, &Host::none(), |mut part| {

@@ -1,7 +1,7 @@
 //! Accuracies. Of equal scores, the first counts as the greatest. If a score or a label is NaN, the result is NaN.
 
 use super::means::Total;
-use plugfit_api::{ClassId, Element, Float, abi::DType, prelude::*};
+use plugfit_api::{ClassId, Element, Float, abi::DType, formula::Formula, prelude::*};
 
 /// Accuracy: how often `y_pred` equals `y_true`, element by element.
 /// Integers are compared as integers of up to 64 bits.
@@ -30,6 +30,9 @@ impl Metric for Accuracy {
             i += 1;
         })?;
         total.merge(&batch.per(inputs.values_per_sample(Each::Element)?))
+    }
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_mean(Each::Element, |y_true, y_pred| one_if_equal(y_true.single(), y_pred.single()))
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(total.mean())
@@ -146,6 +149,12 @@ impl Metric for SparseTopKCategoricalAccuracy {
             })?;
         }
         total.merge(&batch.per(inputs.values_per_sample(Each::ClassId)?))
+    }
+    fn formula(&self) -> Result<Formula> {
+        if self.from_sorted_ids {
+            return Err(Error::unsupported("y_pred contains class ids"));
+        }
+        Formula::of_mean(Each::ClassId, |y_true, y_pred| among_top(self.k, y_pred.at(y_true.class_id()), y_pred))
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(total.mean())

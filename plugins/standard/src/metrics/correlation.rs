@@ -4,18 +4,65 @@
 //! Along another axis, each line within a sample has a value, and the result is their weighted mean.
 
 use super::moments::{Moments, Seen};
-use plugfit_api::prelude::*;
+use plugfit_api::{Plain, formula::Formula, prelude::*};
+
+/// The [`Moments`] as numbers of a formula.
+#[derive(Clone, Copy)]
+struct Central<R> {
+    weight: R,
+    mean_true: R,
+    mean_pred: R,
+    true_squares: R,
+    pred_squares: R,
+    products: R,
+}
+
+impl Central<Plain<f64>> {
+    fn new(moments: &Moments) -> Self {
+        let [weight, mean_true, mean_pred] = [moments.weight, moments.mean_true, moments.mean_pred].map(Plain);
+        let [true_squares, pred_squares, products] =
+            [moments.true_squares, moments.pred_squares, moments.products].map(Plain);
+        Central { weight, mean_true, mean_pred, true_squares, pred_squares, products }
+    }
+}
+
+impl<R: Real> Central<R> {
+    /// Returns the moments of one line.
+    fn of_line(y_true: Row<'_, R>, y_pred: Row<'_, R>) -> Self {
+        let (mean_true, mean_pred) = (y_true.mean(|t| t), y_pred.mean(|p| p));
+        Central {
+            weight: y_pred.count(),
+            mean_true,
+            mean_pred,
+            true_squares: y_true.sum(|t| (t - mean_true) * (t - mean_true)),
+            pred_squares: y_pred.sum(|p| (p - mean_pred) * (p - mean_pred)),
+            products: y_true.zip(y_pred).sum(|t, p| (t - mean_true) * (p - mean_pred)),
+        }
+    }
+}
 
 macro_rules! correlation_metric {
     ($name:ident, $moments:ident => $value:expr) => {
+        impl $name {
+            fn value<R: Real>($moments: Central<R>) -> R {
+                $value
+            }
+        }
+
         impl Metric for $name {
             with_state!(Seen, Maximize);
             const STATE_VERSION: u32 = 2;
             fn update(&self, seen: &mut Seen, inputs: &Inputs<'_>) -> Result<()> {
-                seen.update(self.axis, inputs, |$moments: &Moments| $value)
+                seen.update(self.axis, inputs, |moments: &Moments| Self::value(Central::new(moments)).0)
+            }
+            fn formula(&self) -> Result<Formula> {
+                if self.axis != -1 {
+                    return Err(Error::unsupported("along an axis that may be the first, all samples belong together"));
+                }
+                Formula::of_mean(Each::Line(-1), |y_true, y_pred| Self::value(Central::of_line(y_true, y_pred)))
             }
             fn result(&self, seen: &Seen) -> Result<Outcome> {
-                Ok(seen.result(|$moments: &Moments| $value))
+                Ok(seen.result(|moments: &Moments| Self::value(Central::new(moments)).0))
             }
         }
     };
@@ -33,7 +80,7 @@ pub struct CosineSimilarity {
 
 correlation_metric! { CosineSimilarity, moments => {
     // As in Keras, 1e-7 keeps the cosine of a zero vector finite.
-    let length = |mean: f64, squares: f64| (squares + moments.weight * mean * mean).sqrt().max(1e-7);
+    let length = |mean: R, squares: R| (squares + moments.weight * mean * mean).sqrt().max(R::from(1e-7));
     let dot = moments.products + moments.weight * moments.mean_true * moments.mean_pred;
     dot / length(moments.mean_true, moments.true_squares) / length(moments.mean_pred, moments.pred_squares)
 } }
@@ -67,7 +114,7 @@ correlation_metric! { ConcordanceCorrelation, moments => {
     let difference = moments.mean_true - moments.mean_pred;
     let norm = moments.true_squares + moments.pred_squares + moments.weight * difference * difference;
     // Two equal constants have a concordance of 0, as in Keras.
-    if norm == 0.0 { 0.0 } else { 2.0 * moments.products / norm }
+    R::select(norm.eq(R::from(0.0)), R::from(0.0), moments.products * 2.0 / norm)
 } }
 
 #[cfg(test)]

@@ -34,6 +34,31 @@ impl Formula {
         .map(Formula)
     }
 
+    /// Records the update of one parameter by an optimizer with these slots and initial values. `update` gets the step,
+    /// an element of the parameter, of its gradient and of each slot, and returns the element and the slots after the
+    /// step. The elements of a parameter are a row ([`Row::of_element`]).
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_parameter(
+        slots: &[(&str, f64)],
+        update: impl FnOnce(&FormulaStep<Traced>, Traced, Traced, &[Traced]) -> (Traced, Vec<Traced>),
+    ) -> Result<Self> {
+        let names: Vec<String> = slots.iter().map(|(name, _)| format!("slot.{name}")).collect();
+        let mut inputs =
+            vec![("learning_rate", SCALAR), ("number", SCALAR), ("parameter", ELEMENT), ("gradient", ELEMENT)];
+        inputs.extend(names.iter().map(|name| (name.as_str(), ELEMENT)));
+        let mut outputs = vec!["parameter"];
+        outputs.extend(names.iter().map(String::as_str));
+        let starts: Vec<Value> = slots.iter().map(|(name, start)| json!([name, hexadecimal(*start)])).collect();
+        document(&inputs, &outputs, &[("slots", Value::Array(starts))], |inputs| {
+            let step = FormulaStep { learning_rate: inputs[0], number: inputs[1] };
+            let (parameter, after) = update(&step, inputs[2], inputs[3], &inputs[4..]);
+            std::iter::once(parameter).chain(after.into_iter().take(slots.len())).collect()
+        })
+        .map(Formula)
+    }
+
     /// Records a metric that is the weighted mean of a value.
     ///
     /// # Errors
@@ -109,6 +134,15 @@ impl Formula {
     }
 }
 
+/// The step of an optimizer, as numbers of its formula.
+#[derive(Clone, Copy, Debug)]
+pub struct FormulaStep<R> {
+    /// The learning rate of this parameter in this step.
+    pub learning_rate: R,
+    /// The number of this update, counted from 1, as bias corrections need it.
+    pub number: R,
+}
+
 /// Refuses the formula that is being recorded, if one is: this configuration has none.
 pub fn refuse(why: &'static str) {
     trace::refuse(why);
@@ -144,6 +178,6 @@ fn node(node: &Node) -> Value {
     Value::Array(entries)
 }
 
-pub(crate) fn hexadecimal(constant: f64) -> String {
+fn hexadecimal(constant: f64) -> String {
     format!("{:016x}", constant.to_bits())
 }

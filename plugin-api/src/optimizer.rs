@@ -1,6 +1,6 @@
 //! The traits of optimizers, at two levels, and the types that they use.
 
-use crate::{Config, Element, Error, Host, Real, Result, Tensor, TensorMut};
+use crate::{formula::Formula, Config, Element, Error, Host, Real, Result, Tensor, TensorMut};
 use plugfit_abi::{
     self as abi,
     abi_stable::std_types::{RSlice, RStr},
@@ -8,6 +8,8 @@ use plugfit_abi::{
 
 pub(crate) mod recorded;
 pub(crate) mod update;
+
+pub use crate::formula::FormulaStep;
 
 /// A parameter of a model, without its values.
 #[derive(Clone, Copy, Debug)]
@@ -98,15 +100,6 @@ impl Step {
     pub fn number(&self) -> f64 {
         self.iteration as f64 + 1.0
     }
-}
-
-/// The step of an [`ElementwiseOptimizer`], as numbers of its formula.
-#[derive(Clone, Copy, Debug)]
-pub struct FormulaStep<R> {
-    /// The learning rate of this parameter in this step.
-    pub learning_rate: R,
-    /// The number of this update, counted from 1, as bias corrections need it.
-    pub number: R,
 }
 
 /// Level 1: the update formula for one element, with up to `N` slots of the parameter's shape and `M` numbers that all
@@ -200,6 +193,15 @@ pub trait Optimizer: Config + Send + Sync + 'static {
     /// # Errors
     /// Returns an error if the update fails.
     fn update(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()>;
+
+    /// Returns the update of one parameter as a formula, for engines that compute it themselves: see
+    /// [`Formula::of_parameter`].
+    ///
+    /// # Errors
+    /// Returns an error if the optimizer has no formula; the default does.
+    fn formula(&self) -> Result<Formula> {
+        Err(Error::unsupported("it is a function of whole tensors"))
+    }
 
     /// Moves the parameters to the values at which they are evaluated. The host calls it once, after training.
     ///

@@ -20,6 +20,11 @@ impl<'a, R: Real> Row<'a, R> {
         Row(elements)
     }
 
+    /// Creates the row of an element that stands for all, for a formula that is recorded element by element.
+    pub fn of_element(element: &'a R) -> Self {
+        Row(std::slice::from_ref(element))
+    }
+
     /// Returns the elements. In a recorded formula it is one element that stands for all.
     #[doc(hidden)]
     #[inline(always)]

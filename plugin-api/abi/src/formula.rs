@@ -76,7 +76,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   its mean over the elements. `derivative` is that of `value` with respect to `y_pred`, and `derivative_y_true` that
 ///   with respect to `y_true`, element by element. If `value` is an element and `derivative` is absent, the formula
 ///   isn't differentiable.
-/// * **Optimizer.** `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
+/// * **Optimizer.** The elements of the parameter are one row. `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
 ///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
 /// * **Metric.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. If
 ///   the key `each` is `"row"`, each number of a batch of rank 1 is a row.

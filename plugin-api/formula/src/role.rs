@@ -62,7 +62,6 @@ impl Formula {
                 },
             }
         }
-        self.check_no_rows()?;
         self.require_output("parameter")?;
         for slot in &self.slots {
             let name = format!("slot.{}", slot.name);
@@ -89,14 +88,6 @@ impl Formula {
         self.require_output("learning_rate")?;
         match self.nodes.iter().any(|node| node.level > Level::Scalar) {
             true => Err(ReadError::Invalid("the formula of a schedule has rows".into())),
-            false => Ok(()),
-        }
-    }
-
-    fn check_no_rows(&self) -> Result<(), ReadError> {
-        use super::Operation::{At, Index, Reduce, RowLength};
-        match self.nodes.iter().any(|node| matches!(node.operation, At(..) | Index | Reduce(..) | RowLength)) {
-            true => Err(ReadError::Invalid("the formula of an optimizer has rows".into())),
             false => Ok(()),
         }
     }
@@ -148,7 +139,6 @@ mod tests {
                     .replace(r#"["slot.m", "element"]"#, r#"["slot.m", "scalar"]"#)
                     .replace(r#"["slot.m", 1]"#, r#"["slot.m", 0]"#),
             ),
-            (Role::Optimizer, optimizer.replace(r#""nodes": []"#, r#""nodes": [["row_sum", 0]]"#)),
             (Role::Schedule, schedule.replace("scalar", "row")),
         ] {
             assert!(matches!(check(role, &document), Err(ReadError::Invalid(_))), "{document}");

@@ -142,6 +142,11 @@ def update(formula, engine, run):
     """Returns an optimizer as a function of a parameter, its gradient, its slots, the learning rate and the number of
     the update. ``run`` computes the outputs from the inputs."""
     names, outputs = list(formula.inputs), list(formula.outputs)
+    # The elements of the parameter are one row.
+    has_rows = any(formula.graph.nodes[index].level == "row" for index in formula.graph.needed(formula.outputs.values()))
+
+    def element(tensor):
+        return engine.xp.reshape(tensor, (-1,)) if has_rows else tensor
 
     def f(parameter, gradient, slots, learning_rate, number):
         parameter = engine.tensor(parameter)
@@ -149,10 +154,14 @@ def update(formula, engine, run):
         dtype = engine.compute_dtype(parameter)
         given = {"parameter": parameter, "gradient": gradient, "learning_rate": learning_rate, "number": number}
         given.update((f"slot.{name}", slot) for name, slot in slots.items())
-        found = dict(zip(outputs, run(*(engine.cast(engine.tensor(given[name]), dtype) for name in names))))
+        tensors = {name: engine.cast(engine.tensor(tensor), dtype) for name, tensor in given.items()}
+        levels = formula.inputs
+        found = run(*(element(tensors[name]) if levels[name] == "element" else tensors[name] for name in names))
+        found = dict(zip(outputs, found))
 
         def restored(name, like):
-            return engine.cast(engine.xp.broadcast_to(found[name], like.shape), like.dtype)
+            result = engine.xp.reshape(found[name], like.shape) if has_rows else found[name]
+            return engine.cast(engine.xp.broadcast_to(result, like.shape), like.dtype)
 
         return restored("parameter", parameter), {name: restored(f"slot.{name}", slot) for name, slot in slots.items()}
 

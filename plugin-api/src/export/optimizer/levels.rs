@@ -1,6 +1,6 @@
 //! The levels of optimizers behind one trait.
 
-use super::super::component::{impl_component, level, no_formula, Component, Probe};
+use super::super::component::{impl_component, level, Component, Probe};
 use crate::{
     catch_panics::guard,
     kernels::disjoint_slices::DisjointSlices,
@@ -75,7 +75,7 @@ struct ByElement<T, const N: usize, const M: usize>(T);
 impl_component!(
     ByElement<T: ElementwiseOptimizer<N, M>, const N, const M>,
     optimizer => optimizer.info(),
-    formula recorded::elementwise_optimizer(optimizer)
+    formula recorded::elementwise_optimizer(optimizer).map(|formula| formula.0)
 );
 
 impl<T: ElementwiseOptimizer<N, M>, const N: usize, const M: usize> AnyOptimizer for ByElement<T, N, M> {
@@ -148,10 +148,7 @@ fn formula_step(step: &Step, learning_rate: f64) -> FormulaStep<Plain<f64>> {
 impl_component!(
     ByTensor<T: Optimizer>,
     optimizer => optimizer.info(),
-    formula {
-        let _ = optimizer;
-        no_formula("it is a function of whole tensors")
-    }
+    formula optimizer.formula().map(|formula| formula.0)
 );
 
 impl<T: Optimizer> AnyOptimizer for ByTensor<T> {

@@ -1,7 +1,11 @@
 //! LAMB, Adam for large batches.
 
-use super::{LEAST_EPSILON, bounded, slices};
-use plugfit_api::{Plain, prelude::*};
+use super::{LEAST_EPSILON, bounded, correction, slices};
+use plugfit_api::{
+    Plain,
+    formula::{Formula, Traced},
+    prelude::*,
+};
 
 /// LAMB: Adam's step, scaled for each parameter to the norm of the parameter. You et al. 2019.
 #[derive(Clone, Debug, Config)]
@@ -22,6 +26,21 @@ impl Optimizer for Lamb {
     fn slots(&self, parameters: &[Parameter<'_>], _: &Host<'_>) -> Result<Vec<Slot>> {
         let each = parameters.iter().enumerate();
         Ok(each.flat_map(|(i, p)| [Slot::like(i, p, "momentum"), Slot::like(i, p, "velocity")]).collect())
+    }
+
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_parameter(&[("momentum", 0.0), ("velocity", 0.0)], |step, parameter, gradient, slots| {
+            let (m, v) = (slots[0], slots[1]);
+            let m = m + (gradient - m) * (1.0 - self.beta_1);
+            let v = v + (bounded(gradient * gradient) - v) * (1.0 - self.beta_2);
+            let size = (v / correction(self.beta_2, step.number)).sqrt() + self.epsilon.max(LEAST_EPSILON);
+            let change = m / correction(self.beta_1, step.number) / size;
+            let squares = |x: Traced| Row::of_element(&x).sum(|x| x * x);
+            let (of_value, of_step) = (squares(parameter), squares(change));
+            let (zero, one) = (Real::from(0.0), Real::from(1.0));
+            let ratio = Traced::select(of_value.gt(zero) & of_step.gt(zero), (of_value / of_step).sqrt(), one);
+            (parameter - ratio * step.learning_rate * change, vec![m, v])
+        })
     }
 
     fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {

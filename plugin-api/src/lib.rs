@@ -18,10 +18,10 @@
 //! crate-type = ["cdylib", "rlib"]
 //!
 //! [dependencies]
-//! plugfit-api = "0.1"
+//! plugfit-api = "0.2"
 //!
 //! [dev-dependencies]
-//! plugfit-api = { version = "0.1", features = ["testing"] }
+//! plugfit-api = { version = "0.2", features = ["testing"] }
 //! ```
 //!
 //! and `src/lib.rs`:

@@ -270,11 +270,12 @@ except ValueError as error:
     print(error)
 """
     first, attribute, *lines = fresh(code, one, other)
-    expected = "module 'plugfit.metrics' has no attribute 'BrierScore': there are different files of calibration 0.1.0"
+    plugin = f"calibration {plugfit.__version__}"
+    expected = f"module 'plugfit.metrics' has no attribute 'BrierScore': there are different files of {plugin}"
     assert attribute == expected
     assert any(line.split() == ["file", str(other)] for line in lines), lines
-    assert first == f"{other} conflicts with {one}: both are calibration 0.1.0, and they differ"
-    assert lines[0] == "there are different files of calibration 0.1.0" and "remove all but one" in lines[-1]
+    assert first == f"{other} conflicts with {one}: both are {plugin}, and they differ"
+    assert lines[0] == f"there are different files of {plugin}" and "remove all but one" in lines[-1]
     # In a folder it is a warning. For a default folder, the first lookup of a component issues it.
     code = """
 import sys, warnings, plugfit
@@ -291,7 +292,8 @@ def test_a_file_with_the_name_of_the_built_in_set_is_refused_unless_it_is_identi
     built = pathlib.Path(calibration()).with_name("libplugfit_standard.so")
     if not built.exists():
         pytest.skip("the standard set isn't built as a plug-in")
-    renamed = built.read_bytes().replace(b'"version":"0.1.0"', b'"version":"9.1.0"', 1)
+    version = f'"version":"{plugfit.__version__}"'.encode()
+    renamed = built.read_bytes().replace(version, b'"version":"9.1.0"', 1)
     assert renamed != built.read_bytes()
     (tmp_path / "libfalse.so").write_bytes(renamed)
     code = """

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_api_is_a_version_an_address_or_a_folder() {
-        assert_eq!(api(Some("0.1")).expect("a version"), "version = \"0.1\"");
+        assert_eq!(api(Some("0.2")).expect("a version"), "version = \"0.2\"");
         assert_eq!(api(Some("https://example.com/x")).expect("a url"), "git = \"https://example.com/x\"");
         assert!(api(Some("/no/such/folder")).is_err());
     }

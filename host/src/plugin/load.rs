@@ -207,7 +207,7 @@ impl Plugin {
         &self.manifest.version
     }
 
-    /// Returns name and version, such as "calibration 0.1.0".
+    /// Returns name and version, such as "calibration 0.2.0".
     pub fn label(&self) -> &str {
         &self.label
     }

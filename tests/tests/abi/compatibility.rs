@@ -51,7 +51,7 @@ fn bumped(folder: &Path) -> PathBuf {
         "[workspace]\nresolver = \"2\"\nmembers = [\"bumped\", \"plugin-api\", \"plugin-api/abi\", \"plugin-api/macros\"]\n\
          [workspace.package]{}",
         tables.replace(
-            "plugfit-api = { path = \"plugin-api\", version = \"0.1\" }",
+            "plugfit-api = { path = \"plugin-api\", version = \"0.2\" }",
             "plugfit-api = { path = \"plugin-api\" }"
         )
     );

@@ -239,7 +239,7 @@ fn check_finds_faults_at_load_and_at_exit_and_list_runs_no_plugin_code() {
         for command in [vec!["list", "--why"], vec!["list"], vec!["show", "Harmless"], vec!["schema"]] {
             let arguments = [command, vec!["--plugins", "plugins"]].concat();
             let ran = run_with(folder.path(), &arguments, &environment).with_status(0);
-            assert!(ran.out.contains("armless") || ran.out.contains("at-load 0.1.0"), "{arguments:?}: {}", ran.out);
+            assert!(ran.out.contains("armless") || ran.out.contains("at-load 0.2.0"), "{arguments:?}: {}", ran.out);
             assert!(!ran.out.contains("hello"), "{arguments:?}: {}", ran.out);
         }
     }

@@ -132,7 +132,7 @@ fn check_and_list_report_every_file_that_is_not_a_plugin() {
         (!is_reported).then(|| format!("{name}: not \"{reason}\" but {line:?}"))
     }));
     let good = why.lines().find(|line| line.contains("libcalibration.so")).expect("a line");
-    assert!(good.contains("loaded") && good.contains("calibration 0.1.0, ABI 1: 2 metrics"), "{good}");
+    assert!(good.contains("loaded") && good.contains("calibration 0.2.0, ABI 1: 2 metrics"), "{good}");
     assert!(!why.contains(|character: char| character.is_control() && character != '\n'), "{why}");
     run(folder.path(), &["list", "metrics", "--plugins", "plugins"])
         .with_status(0)

@@ -245,7 +245,7 @@ fn the_report_of_a_run_is_a_self_contained_page() {
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "run"]).with_status(0).prints(&["report.html"]);
     let page = std::fs::read_to_string(folder.path().join("run/report.html")).expect("a page");
     for part in
-        ["<h2>Curves</h2>", "<h2>Confusion</h2>", "<h2>Epochs</h2>", "calibration 0.1.0", "&lt;ece&gt;", "batch_size"]
+        ["<h2>Curves</h2>", "<h2>Confusion</h2>", "<h2>Epochs</h2>", "calibration 0.2.0", "&lt;ece&gt;", "batch_size"]
     {
         assert!(page.contains(part), "{part}");
     }
@@ -263,7 +263,7 @@ fn completions_and_help_are_printed() {
     let folder = folder();
     plugfit(folder.path(), &["completions", "bash"]).with_status(0).prints(&["plugfit"]);
     plugfit(folder.path(), &["--help"]).with_status(0).prints(&["fit", "evaluate", "predict", "list", "show", "new"]);
-    plugfit(folder.path(), &["list", "losses"]).with_status(0).prints(&["Huber", "standard 0.1.0"]);
+    plugfit(folder.path(), &["list", "losses"]).with_status(0).prints(&["Huber", "standard 0.2.0"]);
     let auc = plugfit(folder.path(), &["show", "auc"]).with_status(0).prints(&[
         "num_thresholds",
         "200",

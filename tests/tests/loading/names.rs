@@ -17,7 +17,7 @@ fn different_files_of_the_same_version_are_an_error() {
         "optimizer = \"adam\"\nloss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\", \"BrierScore\"]",
     );
     let expected = [
-        "error: there are different files of calibration 0.1.0",
+        "error: there are different files of calibration 0.2.0",
         "file    plugins/libcalibration.so\n",
         "file    plugins/libother.so\n",
         "remove all but one of them",
@@ -38,5 +38,5 @@ fn a_name_in_two_plugins_is_an_error_that_lists_the_full_names() {
     ]);
     plugfit(folder.path(), &["show", "rival>BrierScore", "--plugins", &plugins])
         .with_status(0)
-        .prints(&["rival 0.1.0"]);
+        .prints(&["rival 0.2.0"]);
 }

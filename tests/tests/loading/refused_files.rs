@@ -42,7 +42,7 @@ fn files_that_are_not_plugins_are_refused_with_one_line_each_and_the_others_load
     reason("libdangling.so");
     plugfit(folder.path(), &["show", "BrierScore", "--plugins", "plugins"])
         .with_status(0)
-        .prints(&["calibration 0.1.0"]);
+        .prints(&["calibration 0.2.0"]);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn list_why_has_a_line_for_every_named_file_and_folder() {
     std::fs::copy(library("calibration"), &copy).expect("a copy");
     c_library(root, "searching", "int searching(void) { return 0; }\n", &["-Wl,-rpath,$ORIGIN"]);
     let why = |file: &str| plugfit(root, &["list", "--why", "--plugins", file]).with_status(0);
-    why("libcalibration.so").prints(&["libcalibration.so  loaded  calibration 0.1.0, ABI 1: "]);
+    why("libcalibration.so").prints(&["libcalibration.so  loaded  calibration 0.2.0, ABI 1: "]);
     why("libsearching.so").prints(&["libsearching.so  refused  has no plugfit manifest"]);
     std::fs::write(root.join("text.so"), "a text").expect("a file");
     why("text.so").prints(&["text.so  refused  isn't a shared library"]);

@@ -16,7 +16,7 @@ fn a_file_in_the_lock_is_loaded_and_a_changed_one_is_not() {
     let place = plugins(folder.path(), &[library("calibration")]);
 
     digits(folder.path(), COMPILE);
-    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["calibration 0.1.0", "lists 1 plug-ins"]);
+    plugfit(folder.path(), &["lock", "fit.toml"]).with_status(0).prints(&["calibration 0.2.0", "lists 1 plug-ins"]);
     let written = std::fs::read_to_string(folder.path().join("plugfit.lock")).expect("a lock");
     assert!(written.contains("version = 1") && written.contains("name = \"calibration\""), "{written}");
     plugfit(folder.path(), &["fit", "fit.toml", "--locked", "--out", "run"]).with_status(0);
@@ -25,7 +25,7 @@ fn a_file_in_the_lock_is_loaded_and_a_changed_one_is_not() {
     std::fs::write(&file, [&whole[..], b"\0"].concat()).expect("it can be written");
     // The lock applies with and without `--locked`.
     plugfit(folder.path(), &["fit", "fit.toml", "--out", "other"]).with_status(2).says(&[
-        "isn't the calibration 0.1.0 that",
+        "isn't the calibration 0.2.0 that",
         "plugfit.lock names",
         "no metric is called",
     ]);
@@ -72,7 +72,7 @@ fn a_plugin_that_is_not_the_one_of_training_causes_a_warning() {
     let data = root().join("host/examples/digits/digits.csv").display().to_string();
     let more = ["fit", "--resume", "run", "--set", "fit.epochs=4"];
     let uses = [&["evaluate", "run"][..], &["predict", "run", &data, "--overwrite"], &more];
-    let text = "calibration 0.1.0 isn't the file that the run was trained with";
+    let text = "calibration 0.2.0 isn't the file that the run was trained with";
     for arguments in &uses[..2] {
         let ran = plugfit(folder.path(), arguments).with_status(0);
         assert!(!ran.err.contains(text), "{}", ran.err);

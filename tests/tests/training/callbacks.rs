@@ -74,5 +74,5 @@ fn event_files_are_written_and_a_changed_plugin_causes_a_warning() {
     let more = ["fit", "--resume", "run", "--set", "fit.epochs=4"];
     plugfit(folder.path(), &more)
         .with_status(0)
-        .says(&["calibration 0.1.0 isn't the file that the run was trained with"]);
+        .says(&["calibration 0.2.0 isn't the file that the run was trained with"]);
 }

@@ -175,7 +175,7 @@
 //! 1. [`ElementwiseLoss`](loss::ElementwiseLoss) is a formula of one label and one prediction, generic over [`Real`].
 //!    The loop around it uses SIMD. Its derivative is computed with dual numbers, or by
 //!    [`derivative`](loss::ElementwiseLoss::derivative) if you override it.
-//! 2. [`RowLoss`](loss::RowLoss) is a function of a row, with its gradient.
+//! 2. [`RowLoss`](loss::RowLoss) is a function of a [`Row`] of labels and one of predictions, with its gradient.
 //! 3. [`Loss`](loss::Loss) sees whole arrays: for losses across the batch, or with their own inputs or mask.
 //!
 //! A loss of level 1 or 2 may also be listed under `metrics`: the metric is the weighted mean of the loss's values. A
@@ -191,11 +191,12 @@
 //!
 //! # Metrics
 //!
-//! [`MeanMetric`](metric::MeanMetric) is the weighted mean of a value for each row, element or class id. Every other
-//! metric is a [`Metric`](metric::Metric): a state, and functions that update it with a batch, merge two states and
-//! compute the result. The result is computed from the state and never averaged over batches. [`Inputs`] iterates over
-//! labels, predictions and weights. A row of weight 0 changes nothing, even if it contains NaN. NaN in any other row
-//! must give NaN or an error; beware of comparisons, which ignore NaN.
+//! [`MeanMetric`](metric::MeanMetric) is the weighted mean of a value for each row, element or class id, or a function
+//! of that mean, such as its root ([`result`](metric::MeanMetric::result)). Every other metric is a
+//! [`Metric`](metric::Metric): a state, and functions that update it with a batch, merge two states and compute the
+//! result. The result is computed from the state and never averaged over batches. [`Inputs`] iterates over labels,
+//! predictions and weights. A row of weight 0 changes nothing, even if it contains NaN. NaN in any other row must give
+//! NaN or an error; beware of comparisons, which ignore NaN.
 //!
 //! ```
 //! use plugfit_api::prelude::*;
@@ -250,10 +251,19 @@
 //!
 //! # Optimizers and schedules
 //!
-//! [`ElementwiseOptimizer`](optimizer::ElementwiseOptimizer) is a formula of one parameter, its gradient and its slots.
-//! `numbers` computes once a step what all elements share: bias corrections and the learning rate.
+//! [`ElementwiseOptimizer<N, M>`](optimizer::ElementwiseOptimizer) is a formula of one parameter, its gradient and its
+//! slots, of which there are at most `N`. [`numbers`](optimizer::ElementwiseOptimizer::numbers) computes, once for each
+//! step, the `M` numbers that all elements share: the learning rate, bias corrections, constants.
+//! [`update`](optimizer::ElementwiseOptimizer::update) receives them. Both are generic over [`Real`]. On a CPU,
+//! `numbers` is computed in float64 and its result is rounded to float32, in which `update` is computed. A
+//! [`FormulaStep`](optimizer::FormulaStep) has the learning rate and the number of the update, counted from 1, as
+//! numbers of the formula: an engine compiles the formula once for all steps. The formula can't branch on them.
+//!
 //! [`Optimizer`](optimizer::Optimizer) sees the whole tensors of all parameters at once. The host implements clipping,
 //! weight decay, weight averages, gradient accumulation and schedules for every optimizer.
+//!
+//! A [`FormulaSchedule`](schedule::FormulaSchedule) is a formula of the number of steps before this one. A
+//! [`Schedule`](schedule::Schedule) sees the epoch and the number of steps per epoch too.
 //!
 //! ```
 //! use plugfit_api::prelude::*;
@@ -296,9 +306,9 @@
 //!     steps: f64,
 //! }
 //!
-//! impl Schedule for Warmup {
-//!     fn learning_rate(&self, when: &When) -> f64 {
-//!         self.rate * ((when.step as f64 + 1.0) / self.steps).min(1.0)
+//! impl FormulaSchedule for Warmup {
+//!     fn learning_rate<R: Real>(&self, step: R) -> R {
+//!         ((step + 1.0) / self.steps).min(R::from(1.0)) * self.rate
 //!     }
 //! }
 //!
@@ -307,6 +317,154 @@
 //! #     plugfit_api::testing::check(plugin());
 //! # }
 //! ```
+//!
+//! # Formulas
+//!
+//! The value of an [`ElementwiseLoss`](loss::ElementwiseLoss), a [`RowLoss`](loss::RowLoss) or a
+//! [`MeanMetric`](metric::MeanMetric), the update of an [`ElementwiseOptimizer`](optimizer::ElementwiseOptimizer), and
+//! the rate of a [`FormulaSchedule`](schedule::FormulaSchedule), are formulas: functions that are generic over a number
+//! [`R: Real`](Real). The crate calls each with several types of numbers:
+//!
+//! | `R` | result |
+//! |---|---|
+//! | [`Plain<f32>`](Plain), `Plain<f64>` | the value, in a loop that uses SIMD |
+//! | [`Dual`] | the value and its derivative |
+//! | [`Traced`](formula::Traced) | the formula itself: each operation is recorded as an entry of a list |
+//!
+//! The host asks a component for the recorded list through the interface `plugfit.formula/1`. From it, NumPy, JAX,
+//! PyTorch and Keras compute the component themselves: in compiled functions, on GPUs, with second derivatives. An
+//! author writes nothing for that. The test `formula` of [`testing`] compares the recorded formula, and its derivative,
+//! with the compiled functions. To see a formula, run `plugfit show Tukey --formula`; `--latex` prints it as LaTeX.
+//!
+//! ## Comparisons
+//!
+//! A number that records has no value, so a formula can't branch on a number. [`Real`] has no operators `<` and `==`:
+//!
+//! ```compile_fail,E0369
+//! # use plugfit_api::prelude::*;
+//! # /// Zero up to a margin, and the distance from it beyond.
+//! # #[derive(Config)]
+//! # pub struct Beyond {
+//! #     /// The margin, in units of y.
+//! #     #[config(default = 1.0, range = 0.0..)]
+//! #     margin: f64,
+//! # }
+//! #[formula]
+//! impl ElementwiseLoss for Beyond {
+//!     fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+//!         let error = (y_pred - y_true).abs();
+//!         let margin = R::from(self.margin);
+//!         if error < margin { R::from(0.0) } else { error - margin }
+//!     }
+//! }
+//! ```
+//!
+//! ```text
+//! error[E0369]: binary operation `<` cannot be applied to type `R`
+//!    |
+//!    |         if error < margin { R::from(0.0) } else { error - margin }
+//!    |            ----- ^ ------ R
+//! ```
+//!
+//! The compiler suggests the bound `PartialOrd`, which the trait's function doesn't have. Compare with
+//! [`lt`](Real::lt), [`le`](Real::le), [`gt`](Real::gt), [`ge`](Real::ge) or [`eq`](Real::eq) instead. They return a
+//! [`Mask`]; masks are combined with `&`, `|` and `!`. [`R::select`](Real::select) computes both alternatives and
+//! returns one of them. It never returns NaN because of the other.
+//!
+//! ```
+//! # use plugfit_api::prelude::*;
+//! # /// Zero up to a margin, and the distance from it beyond.
+//! # #[derive(Config)]
+//! # pub struct Beyond {
+//! #     /// The margin, in units of y.
+//! #     #[config(default = 1.0, range = 0.0..)]
+//! #     margin: f64,
+//! # }
+//! #[formula]
+//! impl ElementwiseLoss for Beyond {
+//!     fn value<R: Real>(&self, y_true: R, y_pred: R) -> R {
+//!         let error = (y_pred - y_true).abs();
+//!         let margin = R::from(self.margin);
+//!         R::select(error.lt(margin), R::from(0.0), error - margin)
+//!     }
+//! }
+//! # export_plugin! { losses: [Beyond] }
+//! # fn main() {
+//! #     plugfit_api::testing::check(plugin());
+//! # }
+//! ```
+//!
+//! A formula may branch on a setting (`if self.from_logits`, `match self.norm`) and loop as often as a setting says: it
+//! is recorded anew for each configuration.
+//!
+//! ## Numbers and rows
+//!
+//! [`Real`] has the arithmetic operators, between numbers and with a constant `f64` on the right, and these functions:
+//!
+//! | functions | |
+//! |---|---|
+//! | `R::from(constant)` | a constant or a setting |
+//! | `lt`, `le`, `gt`, `ge`, `eq`, `R::select` | comparison and selection |
+//! | `min`, `max`, `clamp`, `abs`, `sign` | `sign` is -1, 0 or 1; at a kink the derivative is the mean of both sides |
+//! | `exp`, `exp_m1`, `ln`, `ln_1p`, `tanh`, `sqrt`, `cos`, `floor`, `ceil` | |
+//! | `powi(n)`, `powf(c)`, `power_of(c)` | `x^n` for a whole number n; `x^c` for x >= 0; `c^x` for c >= 0 |
+//! | `sigmoid`, `softplus` | `1 / (1 + exp(-x))`; `ln(1 + exp(x))` without overflow |
+//! | `detach` | the same number, whose derivative is 0: for a number that doesn't change the result, such as a maximum that is subtracted before `exp` |
+//! | `flush_subnormal` | 0 instead of a subnormal float32, on which a CPU computes many times slower: for slots that decay |
+//!
+//! A [`Row`] holds the numbers of a row. Functions of a row reduce it to one number. A formula can't iterate over the
+//! elements, because in a recorded formula one element stands for all.
+//!
+//! | function | result |
+//! |---|---|
+//! | `row.sum(\|x\| term)`, `row.mean(\|x\| term)`, `row.max(\|x\| term)` | reduction of a term, which depends on the element |
+//! | `row.log_sum_exp()` | logarithm of the sum of exponentials, without overflow |
+//! | `row.argmax()` | position of the first greatest element, from 0 |
+//! | `row.count()` | number of elements |
+//! | `row.at(class)` | element of a [`ClassId`]; NaN if there is no such class |
+//! | `row.get(i)` | element at the constant position `i` |
+//! | `row.single()`, `row.class_id()` | the only element, as a number or as a class id |
+//! | `y_true.zip(y_pred)` | [`Pairs`], with `sum`, `mean` and `max` of a term of two elements |
+//!
+//! ## Formulas of losses and metrics of whole arrays
+//!
+//! A [`Loss`](loss::Loss) or a [`Metric`](metric::Metric) has a formula if it implements `formula` ([of a
+//! loss](loss::Loss::formula), [of a metric](metric::Metric::formula)). It records it with a function of
+//! [`Formula`](formula::Formula):
+//!
+//! | function | formula |
+//! |---|---|
+//! | [`of_elements`](formula::Formula::of_elements) | a loss of one label and one prediction, with its derivative |
+//! | [`of_rows`](formula::Formula::of_rows) | a loss of a row of labels and one of predictions |
+//! | [`of_rows_with_derivative`](formula::Formula::of_rows_with_derivative) | the same with a derivative, if you know a shorter one than that which is computed from the value, operation by operation |
+//! | [`of_class_ids`](formula::Formula::of_class_ids) | a loss of a class id and a row of predictions |
+//! | [`of_mean`](formula::Formula::of_mean) | a metric that is the weighted mean of a value |
+//!
+//! ```
+//! # use plugfit_api::{formula::Formula, prelude::*};
+//! # struct LargestError;
+//! # impl LargestError {
+//! /// The greatest error in a row, along the last axis.
+//! fn formula(&self) -> Result<Formula> {
+//!     Formula::of_rows(Some(-1), |y_true, y_pred| y_true.zip(y_pred).max(|t, p| (p - t).abs()))
+//! }
+//! # }
+//! # LargestError.formula().unwrap();
+//! ```
+//!
+//! A [`RowLoss`](loss::RowLoss::formula) whose derivative is short overrides its `formula` too.
+//!
+//! ## Components without a formula
+//!
+//! These have none: a [`Loss`](loss::Loss) or a [`Metric`](metric::Metric) that doesn't implement `formula`, an
+//! [`Optimizer`](optimizer::Optimizer), a [`Schedule`](schedule::Schedule), and a function in C. Nor has a
+//! configuration for which `formula` returns [`Error::unsupported`], for which a formula calls [`formula::refuse`], or
+//! whose record has more than 4096 operations. Such a component works as before: the host calls its compiled code, on
+//! the CPU. An engine that can't call it refuses the component with an error that says so. `plugfit show NAME
+//! --formula` prints the reason why there is no formula, and `formula()` in Python raises an error with it.
+//!
+//! A formula returns no errors. Where an engine computes it, the ranges of
+//! [`labels`](loss::ElementwiseLoss::labels) aren't checked, and the value of an id that is no class is NaN.
 //!
 //! # Calling the host
 //!

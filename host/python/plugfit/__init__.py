@@ -5,6 +5,11 @@ serializes it, or by a Python function. The standard set has all components of K
 ``$PLUGFIT_PLUGINS`` and ``~/.local/share/plugfit/plugins``; :func:`load_plugins` loads more. ``plugfit.keras`` and
 ``plugfit.torch`` adapt every component for use in these frameworks.
 
+``component.formula()`` returns the component's formula, of which ``numpy()``, ``jax()``, ``torch()`` and ``keras()`` are
+functions of the engine's tensors. It raises ValueError if there is none, with the reason. ``plugfit.keras`` and
+``plugfit.torch`` use it in compiled functions and on other devices than the CPU. A formula is computed in float32, or in
+float64 for tensors of float64.
+
 Differences from Keras 3.15.1, besides the formulas (the front page of the standard plug-in lists those):
 
 Names and configurations
@@ -25,8 +30,11 @@ Losses
 * A loss refuses labels of another shape than the predictions, which Keras broadcasts. It refuses class ids that aren't
   integers or aren't a class, except ``ignore_class`` and ids of weight 0. A Model refuses them before it trains.
   Metrics made of losses match a row with a column, which Keras broadcasts to a square.
-* A loss has a derivative with respect to ``y_pred`` only, and no second derivative. ``plugfit.torch`` refuses targets
-  and weights that require a gradient; in JAX it is 0.
+* Where an engine computes a loss by its formula, labels aren't checked, because a compiled function can't refuse
+  values: the loss of an id that is no class is NaN.
+* A loss that the plug-in computes has a derivative with respect to ``y_pred`` only, and no second derivative.
+  ``plugfit.torch`` refuses targets and weights that require a gradient; in JAX it is 0. A loss with a formula has all
+  derivatives with respect to ``y_pred``, and an element-wise one those with respect to ``y_true``.
 * A loss returns float32 unless it has a dtype, whatever Keras's ``floatx`` is. With float64 it computes values and
   gradients in float64; a plug-in's loss that computes only in float32 refuses it. ``circle`` compares embeddings only
   with those of the same batch.
@@ -52,8 +60,8 @@ Optimizers and schedules
 * A schedule's step is an integer; a negative step has the rate of step 0.
 * ``finalize`` of ScheduleFreeAdamW moves the parameters to the values at which they are evaluated. A negative learning
   rate, decay or clip, and a threshold out of range, are refused.
-* An optimizer of ``plugfit.keras`` stores its averages and sums outside of Keras's variables: ``SwapEMAWeights`` finds
-  none.
+* An optimizer of ``plugfit.keras`` without a formula stores its averages and sums outside of Keras's variables:
+  ``SwapEMAWeights`` finds none.
 
 Data
 

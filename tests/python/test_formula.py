@@ -174,6 +174,19 @@ def test_comparisons_with_nan_are_false_and_a_value_that_isnt_selected_is_ignore
     np.testing.assert_array_equal(found, [0.5, 2.0, 5.0])
 
 
+def test_a_row_has_elements_at_constant_positions(engine):
+    d = formulas.Document(formulas.ELEMENTS)
+    formula = Formula.from_json(d.json(value=d.sub(d.at(1, d.const(2.0)), d.at(1, d.const(0.0)))))
+    rows = np.arange(12.0).reshape(3, 4) ** 2
+    expected = rows[:, 2] - rows[:, 0]
+    np.testing.assert_array_equal(call(engine, formula, rows, rows), expected)
+    np.testing.assert_array_equal(formula.numpy()(rows, rows), expected)
+    gradient = engine.gradient(lambda y_pred: engine.function(formula)(engine.tensor(rows), y_pred).sum(), rows)
+    np.testing.assert_array_equal(gradient, [[-1, 0, 1, 0]] * 3)
+    d = formulas.Document(formulas.ELEMENTS)
+    assert np.isnan(call(engine, Formula.from_json(d.json(value=d.at(1, d.const(4.0)))), rows, rows)).all()
+
+
 def test_a_class_id_that_is_no_class_gives_nan(engine):
     d = formulas.Document(formulas.IDS)
     formula = Formula.from_json(d.json(value=d.at(1, 0)))

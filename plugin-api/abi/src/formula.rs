@@ -61,7 +61,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `batch_all` a | a scalar mask of a mask: whether it holds everywhere in the batch |
 /// | `row_len` | a scalar: the number of elements in a row |
 /// | `index` | an element: the number of the element in its row, from 0 |
-/// | `at` x i | a row of an element x and a row i of class ids: the element number i; NaN if i is no whole number from 0 to length - 1 |
+/// | `at` x i | a row of an element x and a row i of class ids, or a scalar i: the element number i; NaN if i is no whole number from 0 to length - 1 |
 ///
 /// # Inputs and outputs of each kind
 ///

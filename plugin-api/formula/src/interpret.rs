@@ -199,6 +199,7 @@ mod tests {
     #[test]
     fn an_element_that_does_not_exist_is_nan() {
         assert_eq!(last(r#"["at", 2, 1]"#, &ROW, &ELEMENT, 3), [5.0, -1.0]);
+        assert_eq!(last(r#"["at", 2, 0]"#, &ROW, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3), [3.0, 6.0]);
         for id in [-1.0, 0.5, 3.0, f64::NAN, f64::INFINITY] {
             assert!(last(r#"["at", 2, 1]"#, &[id], &[1.0, 2.0, 3.0], 3)[0].is_nan(), "{id}");
         }

@@ -94,7 +94,9 @@ impl Node {
             }
             Operation::At(x, index) => {
                 require_level(x, Level::Element)?;
-                require_level(index, Level::Row)?;
+                if nodes[index].level == Level::Element {
+                    require_level(index, Level::Row)?;
+                }
                 level = Level::Row;
             }
             Operation::Index => level = Level::Element,

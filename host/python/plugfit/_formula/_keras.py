@@ -15,6 +15,8 @@ from .guard import guarded
 
 
 def _at(x, i):
+    if isinstance(i, float):
+        i = ENGINE.constant(i, x)
     length = ops.shape(x)[-1]
     valid = (i >= 0) & (i < ops.cast(length, x.dtype)) & (i == ops.floor(i))
     index = ops.cast(ops.where(valid, i, 0.0), "int32")

@@ -10,6 +10,8 @@ from .guard import guarded
 
 
 def _at(x, i):
+    if isinstance(i, float):
+        i = ENGINE.constant(i, x)
     valid = (i >= 0) & (i < x.shape[-1]) & (i == torch.floor(i))
     index = torch.where(valid, i, 0).to(torch.int64)
     index = index.expand(*x.shape[:-1], 1)

@@ -111,9 +111,11 @@ class _Rows:
 
 
 class _OfClasses:
+    #: Whether vectors of labels and predictions are one row.
+    _vector_is_a_row = True
+
     def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
         if np.ndim(y_true) == np.ndim(y_pred) == 1:
-            # A vector is one row.
             y_true, y_pred = _arrays.plain(y_true, "y_true")[None], _arrays.plain(y_pred, "y_pred")[None]
         super().update_state(y_true, y_pred, sample_weight, mask)
 

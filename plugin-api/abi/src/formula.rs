@@ -78,8 +78,10 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   isn't differentiable.
 /// * **Optimizer.** The elements of the parameter are one row. `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
 ///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
-/// * **Metric.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. If
-///   the key `each` is `"row"`, each number of a batch of rank 1 is a row.
+/// * **Metric.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. The
+///   key `each` is the unit that has a value: `"row"` (along the last axis), `"class_id"` (an id and a row), `"element"`,
+///   or `"line"` (along `axis`). If it is `"row"` or `"class_id"`, each number of a batch of rank 1 is a row. Without the
+///   key, the values are those of a loss.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct FormulaV1 {

@@ -73,8 +73,12 @@ def values(formula, engine, value):
 def rows(formula, engine, y_true, y_pred):
     """Returns the tensors with the elements of a row along the last axis, which has the length 1 for class ids."""
     xp, axis = engine.xp, formula.axis
-    if formula.each_is_a_row and len(y_pred.shape) == 1:
+    if formula.each in ("row", "class_id") and len(y_pred.shape) == 1:
+        # Each number of a vector is a row.
         y_true, y_pred = xp.reshape(y_true, (-1, 1)), y_pred[..., None]
+    if formula.each == "element":
+        y_true, y_pred = _matched(xp, y_true, y_pred)
+        return y_true[..., None], y_pred[..., None]
     if formula.inputs["y_true"] == "element":
         y_true, y_pred = _matched(xp, y_true, y_pred)
         if axis is None:

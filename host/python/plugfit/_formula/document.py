@@ -35,15 +35,15 @@ class Formula:
     inputs: dict
     #: The axis along which a row lies, or None if the whole batch is one row.
     axis: int | None
-    #: Whether each number of a batch of rank 1 is a row.
-    each_is_a_row: bool
+    #: The unit of which a metric averages the values: ``row``, ``element``, ``class_id`` or ``line``; None for a loss.
+    each: str | None
     #: The initial values of an optimizer's slots by name.
     slots: dict
 
     def __init__(self, document, text=None, latex=None):
         self._document, self._text, self._latex, self._functions = document, text, latex, {}
         self.inputs = dict(_checked_inputs(document))
-        self.axis, self.each_is_a_row = document.get("axis", -1), document.get("each") == "row"
+        self.axis, self.each = document.get("axis", -1), document.get("each")
         self.slots = {str(name): _constant(value) for name, value in document.get("slots") or []}
         _require(self.axis is None or type(self.axis) is int, f"axis {self.axis!r}")
         self.graph = Graph(list(self.inputs.values()))

@@ -19,15 +19,16 @@ from .. import optimizers as _optimizers
 from .. import schedules as _schedules
 from .._component import formula_of
 from .._config import with_settings
+from ._formula_metric import FormulaMetric
 from ._formula_optimizer import FormulaOptimizer
 from ._loss import Loss
 from ._metric import Metric
 from ._optimizer import Optimizer
 from ._schedule import Schedule
 
-__all__ = ["FormulaOptimizer", "Loss", "Metric", "Optimizer", "Schedule", "loss", "metric", "optimizer", "schedule"]
+__all__ = ["FormulaMetric", "FormulaOptimizer", "Loss", "Metric", "Optimizer", "Schedule", "loss", "metric", "optimizer", "schedule"]
 
-for _made in (FormulaOptimizer, Loss, Metric, Optimizer, Schedule):
+for _made in (FormulaMetric, FormulaOptimizer, Loss, Metric, Optimizer, Schedule):
     _made.__module__ = __name__
 
 # Register the standard classes now, so that Keras can deserialize them.
@@ -45,10 +46,15 @@ def loss(identifier: Any, *, name=None, reduction=None, dtype=None, engine=None,
     return Loss(with_settings(identifier, settings), name=name, reduction=reduction, dtype=dtype, engine=engine)
 
 
-def metric(identifier: Any, *, name=None, dtype=None, **settings: Any) -> Metric:
+def metric(identifier: Any, *, name=None, dtype=None, engine=None, **settings: Any) -> keras.metrics.Metric:
     """Returns the metric for an identifier, for ``compile`` in Keras. A name may have settings:
-    ``metric("Precision", top_k=3)``."""
-    return Metric(with_settings(identifier, settings), name=name, dtype=dtype)
+    ``metric("Precision", top_k=3)``.
+
+    It is a :class:`FormulaMetric` if the metric has a formula, unless ``engine`` is ``"native"``. Raises ValueError if
+    ``engine`` is ``"formula"`` and the metric has none.
+    """
+    made = _metrics.get(with_settings(identifier, settings))
+    return (Metric if formula_of(made, engine) is None else FormulaMetric)(made, name=name, dtype=dtype)
 
 
 def optimizer(identifier: Any, *, name=None, engine=None, **settings: Any) -> keras.optimizers.Optimizer:

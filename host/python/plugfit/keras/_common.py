@@ -50,6 +50,20 @@ def backend_dtype(dtype):
     return jax.dtypes.canonicalize_dtype(dtype).name
 
 
+def wide_dtype():
+    """Returns the name of the backend's widest dtype of real numbers."""
+    if backend() == "torch":
+        # Apple's GPUs have no float64.
+        return "float32" if keras.src.backend.torch.core.get_device() == "mps" else "float64"
+    return backend_dtype("float64")
+
+
+def takes_masks(metric):
+    """Returns whether a metric uses the mask of predictions. In Keras only means do."""
+    theirs = getattr(keras.metrics, type(metric).__name__, None) if metric._is_standard() else None
+    return not metric._takes_values and (theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper))
+
+
 def _fitting(array, name):
     """Returns the array. Raises ValueError if the backend's narrower dtype can't represent its numbers."""
     narrow = backend_dtype(array.dtype.name)

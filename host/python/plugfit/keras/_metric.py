@@ -21,9 +21,7 @@ class Metric(keras.metrics.Metric):
         # A copy, so that two models don't share a state.
         self._metric = _common.resolve(_metrics, _metrics.MeanMetricWrapper, identifier)._fresh_copy()
         self._like = None
-        theirs = getattr(keras.metrics, type(self._metric).__name__, None) if self._metric._is_standard() else None
-        # In Keras only means use the mask of predictions.
-        self._takes_masks = not self._metric._takes_values and (theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper))
+        self._takes_masks = _common.takes_masks(self._metric)
         super().__init__(name=name or self._metric.name, dtype=dtype)
         # Keras regards a metric without variables as not built.
         self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")

@@ -358,17 +358,11 @@ def test_a_pytorch_optimizer_resumes_and_follows_a_scheduler(torch):
 def test_settings_can_be_passed_with_a_name_in_pytorch(torch):
     weight = torch.nn.Parameter(torch.ones(2))
     optimizer = plugfit.torch.optimizer([weight], "AdamW", lr=0.5, weight_decay=0.25)
-    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer._optimizer.get_config()["weight_decay"] == 0.25
+    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer.param_groups[0]["weight_decay"] == 0.25
     assert plugfit.torch.loss("Huber", delta=2.0).loss.delta == 2.0
     assert plugfit.torch.metric("AUC", curve="PR").metric.curve == "PR"
-    with pytest.raises(ValueError, match="one group"):
-        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
     with pytest.raises(ValueError, match="another optimizer's state"):
         optimizer.load_state_dict(torch.optim.SGD([weight], 0.1).state_dict())
-    with pytest.raises(TypeError, match="bfloat16"):
-        half = torch.nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
-        half.grad = torch.ones_like(half)
-        plugfit.torch.optimizer([half], "sgd").step()
 
 
 def test_a_gradient_for_labels_or_weights_is_refused_in_pytorch(torch):
@@ -402,7 +396,7 @@ def test_a_pytorch_optimizer_is_copied_and_pickled_with_the_names_of_its_group(t
             param.grad = torch.zeros(2)
         each.step()
         np.testing.assert_allclose(params[0].detach(), before * 0.9, rtol=1e-6)
-        assert (params[1] == 1).all() and "plugfit" in each.state_dict()
+        assert (params[1] == 1).all() and each.state_dict()["state"][0]["step"] > 0
 
 
 def test_a_string_in_exclude_from_weight_decay_is_one_expression_in_pytorch(torch):

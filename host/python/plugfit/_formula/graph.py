@@ -62,24 +62,31 @@ def function(graph, outputs, engine):
     """Returns a function of the inputs that returns a list of the outputs. It calls ``engine.operations`` with tensors,
     and with Python numbers for constants; at least one argument is a tensor."""
     constants, steps = {}, []
-    for index in graph.needed(outputs):
+    needed = graph.needed(outputs)
+    last_uses = {argument: index for index in needed for argument in graph.nodes[index].arguments}
+    for index in needed:
         node = graph.nodes[index]
         if node.operation == "const":
             constants[index] = node.constant
         elif node.operation != "input":
             of_constants = node.operation == "select" and all(argument in constants for argument in node.arguments[1:])
-            steps.append((index, node.operation, node.arguments, node.constant, of_constants))
+            # Tensors that no later step uses, whose memory is freed.
+            unused = [one for one in dict.fromkeys(node.arguments) if last_uses[one] == index and one not in outputs and one not in constants]
+            steps.append((index, node.operation, node.arguments, node.constant, of_constants, unused))
     operations, constant = engine.operations, engine.constant
 
     def run(*tensors):
         values = dict(enumerate(tensors))
         values.update(constants)
-        for index, operation, arguments, number, of_constants in steps:
+        for index, operation, arguments, number, of_constants, unused in steps:
             given = [values[argument] for argument in arguments]
             if of_constants:
                 # Two numbers have no dtype.
                 given[1] = constant(given[1], tensors[-1])
             values[index] = operations[operation](*given) if number is None else operations[operation](*given, number)
+            del given
+            for one in unused:
+                del values[one]
         return [constant(values[index], tensors[-1]) if index in constants else values[index] for index in outputs]
 
     return run

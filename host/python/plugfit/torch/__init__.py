@@ -45,7 +45,9 @@ def metric(identifier: Any, **settings: Any) -> Metric:
 
 def optimizer(params: Iterable[Any], identifier: Any, exclude_from_weight_decay: Iterable[str] = (), **settings: Any) -> Optimizer:
     """Returns the optimizer for an identifier, for parameters or named parameters. A name may have settings:
-    ``optimizer(params, "AdamW", learning_rate=3e-4)``. ``lr`` is an alias of ``learning_rate``."""
+    ``optimizer(params, "AdamW", learning_rate=3e-4)``. ``lr`` is an alias of ``learning_rate``.
+
+    ``params`` may also be param groups with settings of their own: ``[{"params": biases, "weight_decay": 0.0}, ...]``."""
     if "lr" in settings:
         settings["learning_rate"] = settings.pop("lr")
     return Optimizer(params, with_settings(identifier, settings), exclude_from_weight_decay)

@@ -23,17 +23,17 @@ pub struct Optimizer {
     optimizer: plugin::Optimizer,
     base: Map<String, Value>,
     name: String,
-    rate: Rate,
+    pub(super) rate: Rate,
     /// The rate that replaced the configured one.
     pub(super) set_rate: Option<f64>,
-    weight_decay: Option<f64>,
-    clip: Clip,
-    ema_momentum: Option<f64>,
+    pub(super) weight_decay: Option<f64>,
+    pub(super) clip: Clip,
+    pub(super) ema_momentum: Option<f64>,
     ema_overwrite_frequency: Option<u64>,
-    loss_scale: Option<f64>,
-    accumulation: Option<u64>,
-    excluded: Vec<Regex>,
-    excluded_paths: Vec<String>,
+    pub(super) loss_scale: Option<f64>,
+    pub(super) accumulation: Option<u64>,
+    pub(super) excluded: Vec<Regex>,
+    pub(super) excluded_paths: Vec<String>,
     groups: Vec<Group>,
     /// The number of batches seen.
     pub(super) steps: u64,
@@ -282,8 +282,7 @@ impl Optimizer {
                 trainable: parameter.trainable
                     && self.group(&parameter.path).is_none_or(|(_, group)| group.trainable != Some(false)),
                 group: self.group(&parameter.path).map(|(index, _)| index),
-                decays: !self.excluded.iter().any(|word| word.is_match(&parameter.name))
-                    && !self.excluded_paths.contains(&parameter.path),
+                decays: self.decays(parameter),
                 has_own_decay: self.group(&parameter.path).is_some_and(|(_, group)| group.weight_decay.is_some()),
                 slots: Vec::new(),
                 ema: self.ema_momentum.map(|_| values.to_vec()),
@@ -414,7 +413,7 @@ impl Optimizer {
         Ok(())
     }
 
-    fn group(&self, path: &str) -> Option<(usize, &Group)> {
+    pub(super) fn group(&self, path: &str) -> Option<(usize, &Group)> {
         self.groups.iter().enumerate().find(|(_, group)| group.matches(path))
     }
 

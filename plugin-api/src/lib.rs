@@ -426,10 +426,11 @@
 //! | `row.single()`, `row.class_id()` | the only element, as a number or as a class id |
 //! | `y_true.zip(y_pred)` | [`Pairs`], with `sum`, `mean` and `max` of a term of two elements |
 //!
-//! ## Formulas of losses and metrics of whole arrays
+//! ## Formulas of components of whole arrays
 //!
-//! A [`Loss`](loss::Loss) or a [`Metric`](metric::Metric) has a formula if it implements `formula` ([of a
-//! loss](loss::Loss::formula), [of a metric](metric::Metric::formula)). It records it with a function of
+//! A [`Loss`](loss::Loss), a [`Metric`](metric::Metric) or an [`Optimizer`](optimizer::Optimizer) has a formula if it
+//! implements `formula` ([of a loss](loss::Loss::formula), [of a metric](metric::Metric::formula), [of an
+//! optimizer](optimizer::Optimizer::formula)). It records it with a function of
 //! [`Formula`](formula::Formula):
 //!
 //! | function | formula |
@@ -439,6 +440,7 @@
 //! | [`of_rows_with_derivative`](formula::Formula::of_rows_with_derivative) | the same with a derivative, if you know a shorter one than that which is computed from the value, operation by operation |
 //! | [`of_class_ids`](formula::Formula::of_class_ids) | a loss of a class id and a row of predictions |
 //! | [`of_mean`](formula::Formula::of_mean) | a metric that is the weighted mean of a value |
+//! | [`of_parameter`](formula::Formula::of_parameter) | an optimizer's update of one parameter, whose elements are a row |
 //!
 //! ```
 //! # use plugfit_api::{formula::Formula, prelude::*};
@@ -456,12 +458,12 @@
 //!
 //! ## Components without a formula
 //!
-//! These have none: a [`Loss`](loss::Loss) or a [`Metric`](metric::Metric) that doesn't implement `formula`, an
-//! [`Optimizer`](optimizer::Optimizer), a [`Schedule`](schedule::Schedule), and a function in C. Nor has a
-//! configuration for which `formula` returns [`Error::unsupported`], for which a formula calls [`formula::refuse`], or
-//! whose record has more than 4096 operations. Such a component works as before: the host calls its compiled code, on
-//! the CPU. An engine that can't call it refuses the component with an error that says so. `plugfit show NAME
-//! --formula` prints the reason why there is no formula, and `formula()` in Python raises an error with it.
+//! These have none: a [`Loss`](loss::Loss), a [`Metric`](metric::Metric) or an [`Optimizer`](optimizer::Optimizer) that
+//! doesn't implement `formula`, a [`Schedule`](schedule::Schedule), and a function in C. Nor has a configuration for
+//! which `formula` returns [`Error::unsupported`], for which a formula calls [`formula::refuse`], or whose record has
+//! more than 4096 operations. Such a component works as before: the host calls its compiled code, on the CPU. An engine
+//! that can't call it refuses the component with an error that says so. `plugfit show NAME --formula` prints the reason
+//! why there is no formula, and `formula()` in Python raises an error with it.
 //!
 //! A formula returns no errors. Where an engine computes it, the ranges of
 //! [`labels`](loss::ElementwiseLoss::labels) aren't checked, and the value of an id that is no class is NaN.

@@ -38,9 +38,13 @@ def loss(identifier: Any, *, engine=None, **settings: Any) -> Callable[..., torc
     return criterion
 
 
-def metric(identifier: Any, **settings: Any) -> Metric:
-    """Returns the metric for an identifier. A name may have settings: ``metric("AUC", curve="PR")``."""
-    return Metric(with_settings(identifier, settings))
+def metric(identifier: Any, *, engine=None, sync_on_compute=True, **settings: Any) -> Metric:
+    """Returns the metric for an identifier. A name may have settings: ``metric("AUC", curve="PR")``. :class:`Metric`
+    describes ``engine`` and ``sync_on_compute``.
+
+    Raises ValueError if ``engine`` is ``"formula"`` and the metric has no formula.
+    """
+    return Metric(with_settings(identifier, settings), engine, sync_on_compute)
 
 
 def optimizer(params: Iterable[Any], identifier: Any, exclude_from_weight_decay: Iterable[str] = (), **settings: Any) -> Optimizer:

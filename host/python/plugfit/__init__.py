@@ -3,7 +3,7 @@
 ``losses.get``, ``metrics.get``, ``optimizers.get`` and ``schedules.get`` find components by name, by a dict as Keras
 serializes it, or by a Python function. The standard set has all components of Keras. Plug-ins are loaded from
 ``$PLUGFIT_PLUGINS`` and ``~/.local/share/plugfit/plugins``; :func:`load_plugins` loads more. ``plugfit.keras`` and
-``plugfit.torch`` adapt every component for use in these frameworks.
+``plugfit.torch`` adapt every component for use in these frameworks, and ``plugfit.sklearn`` metrics.
 
 ``component.formula()`` returns the component's formula, of which ``numpy()``, ``jax()``, ``torch()`` and ``keras()`` are
 functions of the engine's tensors. It raises ValueError if there is none, with the reason. ``plugfit.keras`` and

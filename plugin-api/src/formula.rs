@@ -54,6 +54,10 @@ impl Formula {
         document(&inputs, &outputs, &[("slots", Value::Array(starts))], |inputs| {
             let step = FormulaStep { learning_rate: inputs[0], number: inputs[1] };
             let (parameter, after) = update(&step, inputs[2], inputs[3], &inputs[4..]);
+            if after.len() < slots.len() {
+                refuse("its update returns fewer slots than it has");
+                return vec![parameter; outputs.len()];
+            }
             std::iter::once(parameter).chain(after.into_iter().take(slots.len())).collect()
         })
         .map(Formula)

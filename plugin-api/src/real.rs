@@ -151,7 +151,8 @@ pub trait Real:
     #[inline(always)]
     fn sign(self) -> Self {
         let zero = <Self as Real>::from(0.0);
-        let negative = Self::select(self.lt(zero), <Self as Real>::from(-1.0), self);
+        // Detached, since the derivative is 0.
+        let negative = Self::select(self.lt(zero), <Self as Real>::from(-1.0), self.detach());
         Self::select(self.gt(zero), <Self as Real>::from(1.0), negative)
     }
 

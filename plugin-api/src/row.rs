@@ -5,7 +5,7 @@ use crate::{real::ClassId, row_kernels as kernels, Real};
 /// The elements of a row, for a formula that reduces them: their sum, their maximum, the element of a class.
 ///
 /// A formula can't iterate over the elements, because a recorded formula has one element that stands for all.
-/// NaN in a row makes every reduction NaN.
+/// NaN in a row makes every sum, mean and maximum NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a, R>(&'a [R]);
 
@@ -18,11 +18,6 @@ impl<'a, R: Real> Row<'a, R> {
     #[inline(always)]
     pub fn new(elements: &'a [R]) -> Self {
         Row(elements)
-    }
-
-    /// Creates the row of an element that stands for all, for a formula that is recorded element by element.
-    pub fn of_element(element: &'a R) -> Self {
-        Row(std::slice::from_ref(element))
     }
 
     /// Returns the elements. In a recorded formula it is one element that stands for all.

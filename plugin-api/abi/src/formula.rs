@@ -46,7 +46,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `abs` x, `sqrt` x | absolute value; root, NaN below 0 |
 /// | `exp` x, `exp_m1` x | `e^x`; `e^x - 1`, exact near 0 |
 /// | `ln` x, `ln_1p` x | logarithm, NaN below 0; `ln(1 + x)`, exact near 0 |
-/// | `tanh` x, `sigmoid` x, `softplus` x | `1 / (1 + e^-x)`; `ln(1 + e^x)` without overflow |
+/// | `tanh` x, `sigmoid` x, `softplus` x | hyperbolic tangent; `1 / (1 + e^-x)`; `ln(1 + e^x)` without overflow |
 /// | `floor` x, `cos` x | the greatest whole number not above x, of which the derivative is 0; the cosine of x in radians |
 /// | `power_of` x *c* | `c^x` for `c >= 0` |
 /// | `powf` x *c* | `x^c` for `x >= 0`; fallback `exp(c ln(x))` with `0^0 = 1` |
@@ -58,7 +58,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `and` a b, `or` a b, `not` a | a mask of masks |
 /// | `select` a x y | x where the mask holds, else y; a value that isn't selected never makes the result NaN |
 /// | `row_sum` x, `row_max` x | a row of an element: the sum; the maximum, NaN if one is NaN |
-/// | `batch_all` a | a scalar mask of a mask: whether it holds everywhere in the batch |
+/// | `batch_all` a | a scalar mask of a mask: whether it holds for all values of the batch that are in use |
 /// | `row_len` | a scalar: the number of elements in a row |
 /// | `index` | an element: the number of the element in its row, from 0 |
 /// | `at` x i | a row of an element x and a row i of class ids, or a scalar i: the element number i; NaN if i is no whole number from 0 to length - 1 |
@@ -80,7 +80,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
 /// * **Metric.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. The
 ///   key `each` is the unit that has a value: `"row"` (along the last axis), `"class_id"` (an id and a row), `"element"`,
-///   or `"line"` (along `axis`). If it is `"row"` or `"class_id"`, each number of a batch of rank 1 is a row. Without the
+///   or `"line"` (along `axis`; an engine refuses a batch of rank 1, a line over all samples). If it is `"row"` or `"class_id"`, each number of a batch of rank 1 is a row. Without the
 ///   key, the values are those of a loss.
 #[repr(C)]
 #[derive(StableAbi)]

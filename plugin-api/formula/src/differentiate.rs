@@ -148,7 +148,9 @@ impl<'f> Backwards<'f> {
                 }
             }
             Operation::Power(Power::Of, x, base) => {
-                let slope = self.graph.scale(result, base.value().ln());
+                // 0^x is 0 for every x above 0.
+                let logarithm = if base.value() == 0.0 { 0.0 } else { base.value().ln() };
+                let slope = self.graph.scale(result, logarithm);
                 let value = self.graph.mul(adjoint.value, slope);
                 self.contribute(at, x, Adjoint { value, ..adjoint });
             }
@@ -342,12 +344,11 @@ impl Graph {
     }
 
     fn double(&mut self, x: usize) -> usize {
-        if let Operation::Binary(Binary::Mul, factor, other) = self.nodes()[x].operation
-            && self.nodes()[factor].operation == Operation::Constant(Constant::new(0.5))
-        {
-            return other;
+        let is_half = |node: usize| self.nodes()[node].operation == Operation::Constant(Constant::new(0.5));
+        match self.nodes()[x].operation {
+            Operation::Binary(Binary::Mul, factor, other) if is_half(factor) => other,
+            _ => self.scale(x, 2.0),
         }
-        self.scale(x, 2.0)
     }
 
     /// If the masks are `mask` and `not mask`, both within `used`, returns `used` and `mask`.

@@ -159,11 +159,11 @@ fn check_names<'n>(names: impl Iterator<Item = &'n String>, what: &str) -> Resul
     let mut known = HashSet::new();
     for name in names {
         if name.is_empty() || name.len() > MAX_NAME_LENGTH {
-            return invalid(format!("the name of an {what} has {} bytes, not 1 to {MAX_NAME_LENGTH}", name.len()));
+            return invalid(format!("the name of the {what} has {} bytes, not 1 to {MAX_NAME_LENGTH}", name.len()));
         }
         // Neither control characters nor those that change the direction of text are printable in a message.
         if !name.chars().all(is_printable) {
-            return invalid(format!("the name of an {what} has characters that can't be printed: {name:?}"));
+            return invalid(format!("the name of the {what} has characters that can't be printed: {name:?}"));
         }
         if !known.insert(name) {
             return invalid(format!("two of its {what}s are called {name:?}"));
@@ -263,7 +263,7 @@ impl Arguments<'_> {
 }
 
 fn is_whole(exponent: f64) -> bool {
-    exponent.trunc() == exponent && exponent.abs() <= f64::from(i32::MAX)
+    exponent.trunc() == exponent && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&exponent)
 }
 
 #[cfg(test)]

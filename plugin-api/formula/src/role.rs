@@ -1,7 +1,7 @@
 //! The inputs and outputs that the formula of each kind of components has.
 
-use super::node::Level;
-use super::{Formula, ReadError};
+use super::node::{Level, Node};
+use super::{Formula, Operation, ReadError};
 
 /// The kind of component that a formula describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Role {
     Loss,
     /// A metric that is the mean of a value.
     Metric,
-    /// An optimizer that updates each element by itself.
+    /// An optimizer that updates each parameter by itself.
     Optimizer,
     /// A learning-rate schedule.
     Schedule,
@@ -42,7 +42,8 @@ impl Formula {
                 _ => return Err(unknown_input(&input.name)),
             }
         }
-        self.require_output("value")
+        self.require_output("value")?;
+        self.check_result()
     }
 
     fn check_optimizer(&self) -> Result<(), ReadError> {
@@ -66,7 +67,7 @@ impl Formula {
         for slot in &self.slots {
             let name = format!("slot.{}", slot.name);
             let Some(input) = self.input(&name) else {
-                return Err(ReadError::Invalid(format!("the slot {:?} is no input", slot.name)));
+                return Err(ReadError::Invalid(format!("the slot {:?} isn't an input", slot.name)));
             };
             self.require_output(&name)?;
             let level = self.output(&name).map(|node| self.nodes[node].level);
@@ -86,10 +87,33 @@ impl Formula {
             }
         }
         self.require_output("learning_rate")?;
-        match self.nodes.iter().any(|node| node.level > Level::Scalar) {
+        let of_rows = |node: &Node| {
+            node.level > Level::Scalar || matches!(node.operation, Operation::RowLength | Operation::BatchAll(_))
+        };
+        match self.nodes.iter().any(of_rows) {
             true => Err(ReadError::Invalid("the formula of a schedule has rows".into())),
             false => Ok(()),
         }
+    }
+
+    /// Checks that the result of a metric depends only on the mean.
+    fn check_result(&self) -> Result<(), ReadError> {
+        let Some(result) = self.output("result") else { return Ok(()) };
+        let mut needed = vec![false; self.nodes.len()];
+        needed[result] = true;
+        for at in (0..=result).rev() {
+            match self.nodes[at].operation {
+                _ if !needed[at] => {}
+                Operation::Input(input) if self.inputs[input].name != "mean" => {
+                    return Err(ReadError::Invalid("the result depends on more than the mean".into()));
+                }
+                Operation::RowLength | Operation::Index => {
+                    return Err(ReadError::Invalid("the result depends on rows".into()));
+                }
+                operation => operation.arguments().for_each(|argument| needed[argument] = true),
+            }
+        }
+        Ok(())
     }
 
     fn require_output(&self, name: &str) -> Result<(), ReadError> {

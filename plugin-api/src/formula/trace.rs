@@ -1,7 +1,11 @@
 //! Records the operations of a formula.
 
 use crate::{Error, Result};
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// The maximum number of nodes of a formula.
 const MAX_NODES: usize = 4096;
@@ -27,6 +31,9 @@ pub(super) struct Trace {
     error: Option<&'static str>,
 }
 
+/// The number of traces of this process.
+static TRACES: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
     /// The number of the last trace of this thread, and the current trace.
     static CURRENT: RefCell<(u64, Option<Trace>)> = const { RefCell::new((0, None)) };
@@ -49,7 +56,7 @@ impl Trace {
         if let Some(index) = self.known.get(&node) {
             return *index;
         }
-        if self.nodes.len() >= MAX_NODES {
+        if self.inputs + self.nodes.len() >= MAX_NODES {
             return self.fail("it has more than 4096 operations");
         }
         let index = (self.inputs + self.nodes.len()) as Index;
@@ -122,7 +129,7 @@ pub(super) fn trace(
         if trace.is_some() {
             return Err(Error::other("a formula can't be recorded while another one is"));
         }
-        *number += 1;
+        *number = TRACES.fetch_add(1, Ordering::Relaxed) + 1;
         *trace = Some(Trace { inputs, ..Trace::default() });
         Ok((0..inputs as Index).map(|node| Reference { node, trace: *number }).collect())
     })?;

@@ -1,7 +1,10 @@
 //! The number that records the operations of a formula.
 
 use super::trace::{constant_of, record, same, Reference};
-use crate::real::{with_constants, ClassId, Mask, Real};
+use crate::{
+    real::{with_constants, ClassId, Mask, Real},
+    row::Row,
+};
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// A number without a value. Each operation with it appends a node to the formula that this thread records.
@@ -45,6 +48,13 @@ impl Traced {
 
     fn compare(self, operation: &'static str, other: Self) -> TracedMask {
         TracedMask(record(operation, &[self.reference(), other.reference()], None))
+    }
+}
+
+impl<'a> Row<'a, Traced> {
+    /// Creates the row of an element that stands for all, for a formula that is recorded element by element.
+    pub fn of_element(element: &'a Traced) -> Self {
+        Row::new(std::slice::from_ref(element))
     }
 }
 

@@ -174,7 +174,13 @@ impl<F: Real> Real for Dual<F> {
     #[inline(always)]
     fn power_of(self, base: f64) -> Self {
         let value = self.value.power_of(base);
-        Dual { value, derivative: self.derivative * value * base.ln() }
+        // 0^x is 0 for every x above 0.
+        let logarithm = if base == 0.0 { 0.0 } else { base.ln() };
+        Dual { value, derivative: self.derivative * value * logarithm }
+    }
+    #[inline(always)]
+    fn flush_subnormal(self) -> Self {
+        Dual { value: self.value.flush_subnormal(), derivative: self.derivative }
     }
     #[inline(always)]
     fn detach(self) -> Self {

@@ -49,7 +49,8 @@ def values(formula, engine, value):
     is_element = formula.level("value") == "element"
 
     select = engine.operations["select"]
-    number = 0.5 if formula.inputs["y_true"] == "element" else 0.0
+    # A label of every convention: 0 or 1, -1 or 1.
+    number = 1.0 if formula.inputs["y_true"] == "element" else 0.0
 
     def f(y_true, y_pred, *unused):
         y_true, y_pred = engine.tensor(y_true), engine.tensor(y_pred)
@@ -79,6 +80,8 @@ def rows(formula, engine, y_true, y_pred):
     if formula.each == "element":
         y_true, y_pred = _matched(xp, y_true, y_pred)
         return y_true[..., None], y_pred[..., None]
+    if formula.each == "line" and len(y_pred.shape) == 1:
+        raise ValueError("a batch of one axis is one line over all samples, which has no formula: pass engine='native'")
     if formula.inputs["y_true"] == "element":
         y_true, y_pred = _matched(xp, y_true, y_pred)
         if axis is None:

@@ -131,10 +131,9 @@ const FRACTIONS: [(f64, &str, &str); 3] =
 
 fn latex_name(name: &str) -> String {
     let mut characters = name.chars();
-    if let (Some(letter), None) = (characters.next(), characters.next())
-        && letter.is_ascii_alphabetic()
-    {
-        return letter.into();
+    match (characters.next(), characters.next()) {
+        (Some(letter), None) if letter.is_ascii_alphabetic() => return letter.into(),
+        _ => {}
     }
     let mut escaped = String::new();
     for character in name.chars() {

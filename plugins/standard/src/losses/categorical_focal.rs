@@ -219,7 +219,7 @@ impl CategoricalFocalCrossentropy {
     }
 
     /// Returns the value of a row, and the derivative for the element that stands for all in a recorded formula. At ties
-    /// of the greatest logit, that of the value isn't computed operation by operation.
+    /// of the greatest logit, a derivative that is computed from the value, operation by operation, would be wrong.
     fn value_and_derivative<const LOGITS: bool, R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> (R, R) {
         let Alpha::Same(alpha) = &self.alpha else {
             refuse("alpha has a weight for each class");

@@ -67,8 +67,9 @@ impl MeanMetric for BinaryAccuracy {
         inputs.check_labels([0.0, 1.0], None)
     }
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
-        // Compare with the float32 threshold, since predictions are float32: 0.3 isn't above a threshold of 0.3.
-        let above = y_pred.single().gt(R::from((self.threshold as f32).into()));
+        // A prediction of 0.3 isn't above a threshold of 0.3, whether it is rounded to float32 or not.
+        let threshold = self.threshold.max((self.threshold as f32).into());
+        let above = y_pred.single().gt(R::from(threshold));
         let class = R::select(above, R::from(1.0), R::from(0.0));
         unless_nan(y_pred.single(), one_if_equal(y_true.single(), class))
     }
@@ -98,7 +99,8 @@ impl MeanMetric for SparseCategoricalAccuracy {
         Each::ClassId
     }
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
-        one_if_equal(y_true.class_id().number(), y_pred.argmax())
+        let id = y_true.class_id();
+        unless_nan(y_pred.at(id), one_if_equal(id.number(), y_pred.argmax()))
     }
 }
 
@@ -209,5 +211,6 @@ fn unless_nan<R: Real>(x: R, value: R) -> R {
 fn among_top<R: Real>(k: u64, own: R, scores: Row<'_, R>) -> R {
     let (zero, one) = (R::from(0.0), R::from(1.0));
     let above = scores.sum(|score| unless_nan(score, R::select(score.gt(own), one, zero)));
-    unless_nan(above, R::select(above.lt(R::from(k as f64)), one, zero))
+    // The score of an id that is no class is NaN.
+    unless_nan(own, unless_nan(above, R::select(above.lt(R::from(k as f64)), one, zero)))
 }

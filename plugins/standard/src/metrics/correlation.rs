@@ -29,14 +29,17 @@ impl Central<Plain<f64>> {
 impl<R: Real> Central<R> {
     /// Returns the moments of one line.
     fn of_line(y_true: Row<'_, R>, y_pred: Row<'_, R>) -> Self {
-        let (mean_true, mean_pred) = (y_true.mean(|t| t), y_pred.mean(|p| p));
+        // Differences from the first element: equal numbers have an exact mean and a variance of 0.
+        let (first_true, first_pred) = (y_true.get(0), y_pred.get(0));
+        let (of_true, of_pred) = (y_true.mean(|t| t - first_true), y_pred.mean(|p| p - first_pred));
+        let (of_t, of_p) = (|t: R| t - first_true - of_true, |p: R| p - first_pred - of_pred);
         Central {
             weight: y_pred.count(),
-            mean_true,
-            mean_pred,
-            true_squares: y_true.sum(|t| (t - mean_true) * (t - mean_true)),
-            pred_squares: y_pred.sum(|p| (p - mean_pred) * (p - mean_pred)),
-            products: y_true.zip(y_pred).sum(|t, p| (t - mean_true) * (p - mean_pred)),
+            mean_true: first_true + of_true,
+            mean_pred: first_pred + of_pred,
+            true_squares: y_true.sum(|t| of_t(t) * of_t(t)),
+            pred_squares: y_pred.sum(|p| of_p(p) * of_p(p)),
+            products: y_true.zip(y_pred).sum(|t, p| of_t(t) * of_p(p)),
         }
     }
 }

@@ -1,7 +1,8 @@
 """Components for PyTorch: differentiable losses, ``torch.optim`` optimizers, and metrics with torchmetrics' interface.
 
 A loss with a formula has all derivatives with respect to ``y_pred``, and works in ``torch.compile`` and ``torch.func`` and
-on every device. The others have a first derivative, on the CPU.
+on every device. The others have a first derivative, and are computed on the CPU; with a reduction they are operators of
+PyTorch, so that ``torch.compile`` and ``torch.export`` keep them in one graph.
 """
 
 from __future__ import annotations

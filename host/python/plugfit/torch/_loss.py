@@ -9,6 +9,7 @@ import torch
 from .. import losses as _losses
 from .._arrays import weighted
 from .._component import formula_of
+from . import _operator
 from ._arrays import array
 from ._reduction import reduced
 
@@ -88,19 +89,40 @@ class Loss(torch.nn.Module):
         super().__init__()
         self.loss = _losses.get(identifier)
         self.engine = engine
-        formula = formula_of(self.loss, engine)
-        self._values = None if formula is None else formula.torch()
+        self._formula = formula_of(self.loss, engine)
         self._in_float64 = None
+        if self._formula is not None:
+            # torch.compile can't import the module of the function that is made here.
+            self._formula.torch()
+        else:
+            # torch.compile can't create components.
+            losses = (self.loss, self._native(torch.empty(0, dtype=torch.float64)))
+            self._operators = {_operator.dtype_of(loss): _operator.name_of(loss) for loss in losses}
 
     def forward(self, y_true, y_pred, sample_weight=None, mask=None):
         """Returns the loss as a tensor that is differentiable with respect to ``y_pred``.
 
         The tensor is float32, or float64 if ``y_pred`` or the loss's dtype is.
         """
-        if self._values is not None and (self.engine == "formula" or _needs_formula(y_true, y_pred, sample_weight)):
+        if self._formula is not None and (self.engine == "formula" or _needs_formula(y_true, y_pred, sample_weight)):
             return self._by_formula(y_true, y_pred, sample_weight, mask)
-        by_formula = None if self._values is None else self._by_formula
+        if torch.compiler.is_compiling() and self.loss.reduction != "none":
+            return self._by_operator(y_true, y_pred, sample_weight, mask)
+        return self._by_plugin(y_true, y_pred, sample_weight, mask)
+
+    @torch._dynamo.disable
+    def _by_plugin(self, y_true, y_pred, sample_weight, mask):
+        by_formula = None if self._formula is None else self._by_formula
         return _Native.apply(y_pred, self._native(y_pred), by_formula, y_true, sample_weight, mask)
+
+    def _by_operator(self, y_true, y_pred, sample_weight, mask):
+        given = [None if one is None else torch.as_tensor(one, device=y_pred.device) for one in (y_true, sample_weight, mask)]
+        if torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in given):
+            raise NotImplementedError("a loss has a gradient only for y_pred: pass y_true.detach() and sample_weight.detach()")
+        name = self._operators.get(y_pred.dtype, self._operators.get(torch.float32)) or self._operators[torch.float64]
+        if torch.is_grad_enabled() and y_pred.requires_grad:
+            return _operator.value_and_gradient(y_pred, *given, name)[0]
+        return _operator.value(y_pred, *given, name)
 
     def _native(self, y_pred):
         """Returns the loss in the dtype of the result."""
@@ -121,7 +143,7 @@ class Loss(torch.nn.Module):
         )
         unused = [] if weight is None else [weight == 0]
         unused += [] if mask is None else [torch.logical_not(mask)]
-        return reduced(self._values(y_true, y_pred, *unused), weight, mask, self.loss.reduction)
+        return reduced(self._formula.torch()(y_true, y_pred, *unused), weight, mask, self.loss.reduction)
 
 
 def _needs_formula(y_true, y_pred, sample_weight):

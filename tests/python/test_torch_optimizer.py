@@ -330,66 +330,6 @@ def test_finalize_evaluates_at_the_averages():
     assert (free.param_groups[0]["params"][0] != before[0]).any()
 
 
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory):
-    distributed = pytest.importorskip("torch.distributed.tensor", reason="torch.distributed isn't available")
-    store = tmp_path_factory.mktemp("mesh") / "store"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
-    yield torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
-    torch.distributed.destroy_process_group()
-
-
-def sharded(mesh):
-    from torch.distributed.tensor import Shard, distribute_tensor
-
-    return [torch.nn.Parameter(distribute_tensor(param.detach(), mesh, [Shard(0)])) for param in parameters()]
-
-
-def test_distributed_parameters_are_updated_by_the_formula(mesh):
-    from torch.distributed.tensor import DTensor, Shard, distribute_tensor
-
-    params, settings = sharded(mesh), {"global_clipnorm": 0.5, "weight_decay": 0.1}
-    optimizer, expected = adapter.optimizer(params, "Adam", **settings), adapter.optimizer(parameters(), "Adam", **settings)
-    for number in range(3):
-        give_gradients(expected.param_groups[0]["params"], number)
-        for param, other in zip(params, expected.param_groups[0]["params"]):
-            param.grad = distribute_tensor(other.grad, mesh, [Shard(0)])
-        optimizer.step()
-        expected.step()
-    assert_close([param.full_tensor().detach() for param in params], [param.detach() for param in expected.param_groups[0]["params"]])
-    assert isinstance(optimizer.state[params[0]]["momentum"], DTensor)
-
-
-def test_fully_sharded_modules_are_trained_and_saved(mesh):
-    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
-    from torch.distributed.fsdp import fully_shard
-
-    model = fully_shard(torch.nn.Linear(4, 2), mesh=mesh)
-    optimizer = adapter.optimizer(model.parameters(), "Adam", lr=0.1)
-    losses = []
-    for _ in range(5):
-        optimizer.zero_grad()
-        loss = model(torch.ones(3, 4)).square().sum()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    saved = get_optimizer_state_dict(model, optimizer)
-    again = adapter.optimizer(model.parameters(), "Adam", lr=0.1)
-    set_optimizer_state_dict(model, again, saved)
-    weight = model.weight
-    assert again.state[weight]["step"] == 5
-    assert (again.state[weight]["velocity"].full_tensor() == optimizer.state[weight]["velocity"].full_tensor()).all()
-
-
-def test_an_optimizer_of_matrices_refuses_distributed_parameters(mesh):
-    optimizer = adapter.optimizer(sharded(mesh), "Muon")
-    for param in optimizer.param_groups[0]["params"]:
-        param.grad = torch.zeros_like(param)
-    with pytest.raises(ValueError, match="needs whole matrices"):
-        optimizer.step()
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("foreach", [True, False])
 def test_a_gpu_computes_the_step_without_the_host(foreach):

@@ -10,7 +10,7 @@ from .. import losses as _losses
 from .._arrays import weighted
 from .._component import formula_of
 from . import _operator
-from ._arrays import array
+from ._arrays import array, tensor
 from ._reduction import reduced
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
@@ -116,7 +116,7 @@ class Loss(torch.nn.Module):
         return _Native.apply(y_pred, self._native(y_pred), by_formula, y_true, sample_weight, mask)
 
     def _by_operator(self, y_true, y_pred, sample_weight, mask):
-        given = [None if one is None else torch.as_tensor(one, device=y_pred.device) for one in (y_true, sample_weight, mask)]
+        given = self._tensors(y_true, sample_weight, mask, y_pred.device)
         if torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in given):
             raise NotImplementedError("a loss has a gradient only for y_pred: pass y_true.detach() and sample_weight.detach()")
         name = self._operators.get(y_pred.dtype, self._operators.get(torch.float32)) or self._operators[torch.float64]
@@ -135,12 +135,15 @@ class Loss(torch.nn.Module):
                 self._in_float64 = self.loss
         return self._in_float64
 
+    @staticmethod
+    def _tensors(y_true, sample_weight, mask, device):
+        names = {"y_true": y_true, "sample_weight": sample_weight, "mask": mask}
+        return [tensor(given, name, device) for name, given in names.items()]
+
     def _by_formula(self, y_true, y_pred, sample_weight, mask):
         is_double = torch.float64 in (y_pred.dtype, getattr(torch, self.loss.dtype))
         y_pred = y_pred.to(torch.float64 if is_double else torch.float32)
-        y_true, weight, mask = (
-            given if given is None else torch.as_tensor(given, device=y_pred.device) for given in (y_true, sample_weight, mask)
-        )
+        y_true, weight, mask = self._tensors(y_true, sample_weight, mask, y_pred.device)
         unused = [] if weight is None else [weight == 0]
         unused += [] if mask is None else [torch.logical_not(mask)]
         return reduced(self._formula.torch()(y_true, y_pred, *unused), weight, mask, self.loss.reduction)

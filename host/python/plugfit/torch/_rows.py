@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ._arrays import array
+from .._arrays import plain
+from ._arrays import array, tensor
 
 
 class Rows:
@@ -21,7 +22,8 @@ class Rows:
 
         Raises ValueError if a column has another number of rows.
         """
-        ids = [int(one) for one in array(ids).reshape(-1)]
+        ids = [int(one) for one in plain(array(ids), "ids").reshape(-1)]
+        columns = [tensor(column, name) for column, name in zip(columns, ("preds", "target", "sample_weight"))]
         known, new = set(self._ids), []
         for column in columns:
             if column is not None and (column.dim() == 0 or column.shape[0] != len(ids)):
@@ -32,7 +34,7 @@ class Rows:
                 new.append(place)
         if new:
             self._ids.extend(ids[place] for place in new)
-            self._batches.append([None if column is None else torch.as_tensor(column).detach()[new] for column in columns])
+            self._batches.append([None if column is None else column.detach()[new] for column in columns])
 
     def batches(self, owned=None):
         """Returns the columns of each batch, with the rows whose ids are in ``owned`` only."""

@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from ._arrays import tensor
+
 
 def sums(metric, formula, y_true, y_pred, weight):
     """Returns the sum of the weighted values of a batch and the sum of its weights, as a vector in float64. Values of
@@ -13,12 +15,13 @@ def sums(metric, formula, y_true, y_pred, weight):
 
     Raises ValueError if shapes don't fit.
     """
-    y_true, y_pred = _matched(metric, formula, torch.as_tensor(y_true, device=y_pred.device), y_pred)
+    y_pred = tensor(y_pred, "preds")
+    y_true, y_pred = _matched(metric, formula, tensor(y_true, "target", y_pred.device), y_pred)
     if weight is None:
         values = formula.torch()(y_true, y_pred).to(torch.float64)
         total, weights = values.sum(), values.new_full((), values.numel())
         return torch.stack([total, weights]) / _values_per_sample(values.shape)
-    weight = torch.as_tensor(weight, dtype=torch.float64, device=y_pred.device)
+    weight = tensor(weight, "sample_weight", y_pred.device).to(torch.float64)
     aligned = _aligned(weight, _shape(formula, tuple(y_pred.shape)), metric._is_of_loss)
     values = formula.torch()(y_true, y_pred, aligned == 0).to(torch.float64)
     aligned = torch.broadcast_to(aligned, values.shape)

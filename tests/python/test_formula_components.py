@@ -276,3 +276,45 @@ def test_a_second_derivative_is_that_of_the_formula_or_is_refused(torch):
     np.testing.assert_allclose(gradient.detach(), np.full((3, 2), 1 / 3), rtol=1e-6)
     with pytest.raises(NotImplementedError, match="no second derivative"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["Hinge", "SquaredHinge"])
+@pytest.mark.parametrize("labels", [(0.0, 1.0), (-1.0, 1.0)])
+def test_a_weight_of_0_does_not_change_which_labels_a_batch_has(torch, name, labels):
+    y = torch.tensor(RNG.choice(labels, (8, 3)).astype("f"))
+    p = torch.tensor(RNG.normal(size=(8, 3)).astype("f"))
+    weight = torch.ones(8)
+    weight[3] = 0
+    values = [plugfit.torch.loss(name, engine=engine)(p, y, weight) for engine in ("native", "formula")]
+    assert float(values[1]) == pytest.approx(float(values[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["MeanSquaredError", "CategoricalCrossentropy"])
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
+def test_weights_match_a_column_of_values_as_in_keras(keras, loss, reduction):
+    y, p = RNG.random((8, 1, 3)).astype("f"), RNG.random((8, 1, 3)).astype("f") + 0.1
+    weight = RNG.random(8).astype("f")
+    weight[2] = 0
+    own = getattr(keras.losses, loss)(reduction=reduction)(y, p, weight)
+    found = plugfit.keras.loss(loss, reduction=reduction, engine="formula")(y, p, weight)
+    assert float(found) == pytest.approx(float(own), rel=1e-5)
+
+
+def test_weights_that_fit_no_value_are_refused(keras):
+    y = p = np.ones((8, 3), "f")
+    with pytest.raises(ValueError, match=r"weights of shape \(5,\) don't fit the loss of shape \(8,\)"):
+        plugfit.keras.loss("MeanSquaredError", engine="formula")(y, p, np.ones(5, "f"))
+
+
+def test_a_vector_of_outputs_may_have_weights(keras):
+    y, p = RNG.random(16).astype("f"), RNG.random(16).astype("f")
+    weight = RNG.random(16).astype("f")
+    own = keras.losses.MeanSquaredError()(y, p, weight)
+    found = plugfit.keras.loss("MeanSquaredError", engine="formula")(y, p, weight)
+    assert float(found) == pytest.approx(float(own), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy"])
+def test_an_id_that_is_no_class_makes_an_accuracy_nan(name):
+    values = plugfit.metrics.get(name).formula().numpy()(np.array([1.0, 5.0, -1.0, 0.5]), np.eye(4, 3))
+    assert np.isnan(values[1:]).all() and not np.isnan(values[0])

@@ -1,4 +1,4 @@
-"""Losses without a formula are operators of PyTorch."""
+"""Losses that the plug-in computes are operators of PyTorch."""
 
 import numpy as np
 import pytest
@@ -24,11 +24,9 @@ def computed(function, y_pred, *arguments):
 
 @pytest.mark.parametrize("name", ["Hinge", "SquaredHinge", "Dice", "Tversky"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_loss_without_a_formula_is_compiled_without_a_graph_break(name, weighted):
+def test_a_native_loss_is_compiled_without_a_graph_break(name, weighted):
     torch._dynamo.reset()
-    loss = adapter.Loss(name)
-    with pytest.raises(ValueError, match="no formula"):
-        loss.loss.formula()
+    loss = adapter.Loss(name, engine="native")
     weights = [WEIGHTS] if weighted and name.endswith("Hinge") else []
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     for found, expected in zip(computed(compiled, SCORES, *weights), computed(loss, SCORES, *weights)):
@@ -40,7 +38,7 @@ def test_a_loss_without_a_formula_is_compiled_without_a_graph_break(name, weight
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_dtypes_are_those_of_eager_mode(dtype):
     torch._dynamo.reset()
-    loss = adapter.Loss("Hinge")
+    loss = adapter.Loss("Hinge", engine="native")
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     for found, expected in zip(computed(compiled, SCORES.to(dtype)), computed(loss, SCORES.to(dtype))):
         assert found.dtype == expected.dtype
@@ -57,20 +55,20 @@ def test_python_functions_are_compiled_too():
 
 def test_values_without_a_reduction_break_the_graph():
     torch._dynamo.reset()
-    loss = adapter.Loss({"class_name": "Hinge", "config": {"reduction": "none"}})
+    loss = adapter.Loss({"class_name": "Hinge", "config": {"reduction": "none"}}, engine="native")
     assert (torch.compile(loss, backend="aot_eager")(LABELS, SCORES) == loss(LABELS, SCORES)).all()
 
 
 def test_a_gradient_for_labels_is_refused_in_compiled_functions():
     torch._dynamo.reset()
     with pytest.raises(Exception, match="detach"):
-        torch.compile(adapter.Loss("Hinge"), backend="aot_eager", fullgraph=True)(LABELS.clone().requires_grad_(), SCORES)
+        torch.compile(adapter.Loss("Hinge", engine="native"), backend="aot_eager", fullgraph=True)(LABELS.clone().requires_grad_(), SCORES)
 
 
 def test_the_operators_are_correct_for_pytorch():
     from plugfit.torch import _operator
 
-    name = next(iter(adapter.Loss("Hinge")._operators.values()))
+    name = next(iter(adapter.Loss("Hinge", engine="native")._operators.values()))
     arguments = (SCORES.clone().requires_grad_(), LABELS, WEIGHTS, None, name)
     torch.library.opcheck(_operator.value_and_gradient, arguments)
     torch.library.opcheck(_operator.value, (SCORES, LABELS, WEIGHTS, None, name))
@@ -80,7 +78,7 @@ def test_an_exported_program_has_the_loss():
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.loss = adapter.Loss("Hinge")
+            self.loss = adapter.Loss("Hinge", engine="native")
 
         def forward(self, y_true, y_pred):
             return self.loss(y_true, y_pred)
@@ -93,7 +91,7 @@ def test_an_exported_program_has_the_loss():
 def test_a_loss_has_the_same_name_in_another_process():
     from plugfit.torch import _operator
 
-    loss = adapter.Loss({"class_name": "Tversky", "config": {"alpha": 0.25}})
+    loss = adapter.Loss({"class_name": "Tversky", "config": {"alpha": 0.25}}, engine="native")
     name = loss._operators[torch.float32]
     del _operator._known[name]
     assert _operator.value(SCORES, LABELS, None, None, name) == loss(LABELS, SCORES)

@@ -43,8 +43,9 @@ def values(formula, engine, value):
     """Returns a loss as a function of ``y_true`` and ``y_pred``.
 
     ``unused`` are masks of values that the caller doesn't use, such as those of weight 0: they get finite numbers instead
-    of their inputs, so that neither values nor derivatives are NaN. ``value`` computes the loss from tensors whose last axis is that of the elements of a row. It returns a tensor of the same
-    rank, in which a row has one entry or one for each element.
+    of their inputs, so that neither values nor derivatives are NaN. ``value`` computes the loss from tensors whose last
+    axis is that of the elements of a row. It returns a tensor of the same rank, in which a row has one entry or one for
+    each element.
     """
     is_element = formula.level("value") == "element"
 
@@ -56,7 +57,8 @@ def values(formula, engine, value):
         y_true, y_pred = engine.tensor(y_true), engine.tensor(y_pred)
         dtype = engine.compute_dtype(y_pred)
         true, pred = rows(formula, engine, engine.cast(y_true, dtype), engine.cast(y_pred, dtype))
-        for mask in unused if formula.axis is not None else ():
+        # A loss of one value for the whole batch has nothing to leave out.
+        for mask in unused if len(pred.shape) > 1 else ():
             mask = _fitting(mask, pred.shape)
             true, pred = select(mask, number, true), select(mask, 0.5, pred)
         found = value(true, pred)
@@ -105,13 +107,23 @@ def rows(formula, engine, y_true, y_pred):
 
 
 def _fitting(mask, shape):
-    """Adds the axis of elements to a mask of values. As in Keras, it may have a last axis of length 1 that the values
-    don't have."""
-    if len(mask.shape) == len(shape) and mask.shape[-1] == 1:
-        return mask
-    if len(mask.shape) >= len(shape):
-        raise ValueError(f"weights of shape {tuple(mask.shape)} don't fit the loss of shape {tuple(shape[:-1])}")
-    return mask[..., None]
+    """Adds the axis of elements to a mask of values, so that it broadcasts to ``shape``, that of the elements.
+
+    As in Keras, the mask or the values may lack a last axis of length 1 that the other has, and a mask of fewer axes
+    belongs to the last ones.
+    """
+    given, values = tuple(mask.shape), tuple(shape[:-1])
+    if len(given) == len(values) + 1 and given[-1] == 1:
+        fitting = mask
+    elif len(given) + 1 == len(values) and values[-1] == 1:
+        fitting = mask[..., None, None]
+    else:
+        fitting = mask[..., None]
+    lengths = tuple(fitting.shape)
+    fits = all(one in (1, None) or other in (one, None) for one, other in zip(lengths[::-1], tuple(shape)[::-1]))
+    if len(lengths) > len(shape) or not fits:
+        raise ValueError(f"weights of shape {given} don't fit the loss of shape {values}")
+    return fitting
 
 
 def _checked_axis(axis, y_pred):
@@ -150,7 +162,7 @@ def update(formula, engine, run):
     the update. ``run`` computes the outputs from the inputs."""
     names, outputs = list(formula.inputs), list(formula.outputs)
     # The elements of the parameter are one row.
-    has_rows = any(formula.graph.nodes[index].level == "row" for index in formula.graph.needed(formula.outputs.values()))
+    has_rows = formula.has_rows
 
     def element(tensor):
         return engine.xp.reshape(tensor, (-1,)) if has_rows else tensor

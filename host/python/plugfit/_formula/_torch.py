@@ -152,4 +152,10 @@ def optimizer(formula):
 
 def schedule(formula):
     run = function(formula.graph, [formula.outputs["learning_rate"]], ENGINE)
-    return lambda step: run(torch.as_tensor(step).to(torch.get_default_dtype()))[0]
+
+    def f(step):
+        step = torch.as_tensor(step)
+        # float16 has no whole numbers beyond 2048.
+        return run(step if step.dtype in (torch.float32, torch.float64) else step.to(torch.float32))[0]
+
+    return f

@@ -23,8 +23,12 @@ class Formula:
       respect to ``y_pred``, and to ``y_true`` if the plug-in gives this derivative. The result of a metric is the
       weighted mean of the values, or ``f.result(mean)`` if ``f`` has this attribute.
     * of an optimizer: ``f(parameter, gradient, slots, learning_rate, number)`` returns the parameter and the slots
-      after the update with this number, from 1. ``slots`` is a dict of tensors.
+      after the update with this number, from 1. ``slots`` is a dict of tensors. Weight decay, clipping, averages and
+      accumulation aren't part of it: the host or the framework applies them around it.
     * of a schedule: ``f(step)`` returns the learning rate.
+
+    Labels aren't checked: an id that is no class gives NaN, and other labels give what the formula gives. A formula that
+    depends on all labels of a batch (``batch_all``) sees the batch of each call, and under vmap each example by itself.
 
     Results have the dtype of ``y_pred`` or of the parameter. float16 and bfloat16 are computed in float32.
     """
@@ -84,6 +88,12 @@ class Formula:
             _require(outputs == {"parameter"} | slots, f"its outputs are {sorted(outputs)}")
         else:
             _require(list(self.inputs) == ["step"] and outputs == {"learning_rate"}, f"its outputs are {sorted(outputs)}")
+
+    @property
+    def has_rows(self):
+        """Whether an output depends on a sum or a maximum over a row. In an optimizer, the row is the whole parameter."""
+        nodes = self.graph.nodes
+        return any(nodes[index].level == "row" for index in self.graph.needed(self.outputs.values()))
 
     def level(self, output):
         """Returns the level of an output."""

@@ -29,7 +29,8 @@ class Engine:
         made._excluded = list(given.__dict__.get("_excluded", ()))
         self.name, self.in_plugin = made.name, GroupInPlugin(made)
         formula = formula_of(made, None)
-        self.has_formula = formula is not None
+        # A formula with rows needs whole parameters; lists of tensors and shards have none.
+        self.has_formula = formula is not None and not formula.has_rows
         self.rule = Rule(formula) if self.has_formula else None
         self.slot_names = list(self.rule.slots) if self.has_formula else []
 
@@ -46,17 +47,17 @@ class Engine:
         """Raises ValueError if the plug-in can't compute the group."""
         if group["global_clipnorm"] is not None and groups > 1:
             raise ValueError(
-                f"{self.name} has no formula, so global_clipnorm can't be that of {groups} groups: leave it out, and call torch.nn.utils.clip_grad_norm_"
+                f"{self.name} has no formula for each element, so global_clipnorm can't be that of {groups} groups: leave it out, and call torch.nn.utils.clip_grad_norm_"
             )
         for param in group["params"]:
             if is_distributed(param):
                 raise ValueError(
-                    f"{self.name} has no formula and needs whole matrices, but a parameter is a DTensor, of which a rank has a part: "
+                    f"{self.name} has no formula for each element and needs whole matrices, but a parameter is a DTensor, of which a rank has a part: "
                     "use an optimizer with a formula, such as AdamW, for sharded parameters"
                 )
             if param.device.type != "cpu" or param.dtype not in (torch.float32, torch.float16, torch.bfloat16):
                 raise ValueError(
-                    f"{self.name} has no formula, so its plug-in updates parameters of float32, float16 and bfloat16 on the CPU; "
+                    f"{self.name} has no formula for each element, so its plug-in updates parameters of float32, float16 and bfloat16 on the CPU; "
                     f"one is {param.dtype} on {param.device}: use an optimizer with a formula, such as AdamW"
                 )
 

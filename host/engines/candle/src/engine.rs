@@ -103,6 +103,8 @@ impl Engine for Candle {
             }
             Unary::Flush => Ok(x.clone()),
             Unary::Detach => Ok(x.detach()),
+            Unary::Floor => x.floor(),
+            Unary::Cos => x.cos(),
         }
     }
 
@@ -124,6 +126,15 @@ impl Engine for Candle {
 
     fn power(&self, x: &Tensor, exponent: f64) -> Result<Tensor> {
         if exponent == 2.0 { x.sqr() } else { x.powf(exponent) }
+    }
+
+    fn power_of(&self, base: f64, x: &Tensor) -> Result<Tensor> {
+        self.constant(base)?.broadcast_as(x.shape())?.pow(x)
+    }
+
+    fn all(&self, mask: &Tensor) -> Result<bool> {
+        let failed = mask.eq(0_u8)?.to_dtype(DType::F32)?.sum_all()?;
+        Ok(failed.to_scalar::<f32>()? == 0.0)
     }
 
     fn compare(&self, comparison: Comparison, x: Operand<'_, Tensor>, y: Operand<'_, Tensor>) -> Result<Tensor> {

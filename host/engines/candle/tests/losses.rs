@@ -118,13 +118,13 @@ fn every_loss_of_the_standard_set_with_a_formula_is_that_of_the_plug_in() {
             count += 1;
         }
     }
-    assert!(count >= 16, "{count} losses have formulas");
+    assert!(count >= 20, "{count} losses have formulas");
 }
 
 #[test]
-fn a_loss_without_a_formula_is_computed_by_the_plug_in() {
+fn a_loss_may_be_computed_by_the_plug_in() {
     let host = Host::new();
-    let loss = Loss::new(&host, "SquaredHinge(reduction=sum)").unwrap();
+    let loss = Loss::native(&host, "SquaredHinge(reduction=sum)").unwrap();
     assert!(!loss.has_formula());
     let y_true = Tensor::new(&[[1.0_f32], [-1.0]], &Device::Cpu).unwrap();
     let y_pred = Tensor::new(&[[0.5_f32], [1.0]], &Device::Cpu).unwrap();
@@ -138,7 +138,7 @@ fn reductions_and_weights_are_those_of_plugfit() {
     let host = Host::new();
     let weight = Tensor::new(&[1.0_f32, 2.0, 0.0, 0.5, 1.5, 3.0, 0.0, 1.0, 1.0, 0.25, 2.0, 1.0], &Device::Cpu).unwrap();
     for reduction in ["sum_over_batch_size", "mean_with_sample_weight", "sum", "none"] {
-        for name in ["Huber", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"] {
+        for name in ["Huber", "Hinge", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"] {
             let identifier = format!("{name}(reduction={reduction})");
             compare(&host, &identifier, DType::F32, BOUND, Some(&weight));
             compare(&host, &identifier, DType::F32, BOUND, Some(&weight.unsqueeze(1).unwrap()));

@@ -52,6 +52,18 @@ pub trait Engine {
     /// Returns the library's error.
     fn power(&self, x: &Self::Tensor, exponent: f64) -> Result<Self::Tensor, Self::Error>;
 
+    /// Raises a constant, which is 0 or greater, to a power.
+    ///
+    /// # Errors
+    /// Returns the library's error.
+    fn power_of(&self, base: f64, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+
+    /// Returns whether a mask holds everywhere.
+    ///
+    /// # Errors
+    /// Returns the library's error.
+    fn all(&self, mask: &Self::Mask) -> Result<bool, Self::Error>;
+
     /// Compares two numbers, of which at least one is a tensor.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Computes a formula with the operations of an engine.
 
-use plugfit::formula::{Formula, Logic, Operation, Reduction};
+use plugfit::formula::{Formula, Logic, Operation, Power, Reduction};
 
 use crate::engine::{Engine, Operand, Value};
 
@@ -75,9 +75,10 @@ impl<E: Engine> Evaluation<'_, E> {
                 Number(x) => number(function.compute(x)),
                 Tensor(x) => tensor(engine.unary(function, x)),
             },
-            Operation::Power(_, x, exponent) => match self.number(x) {
-                Number(x) => number(x.powf(exponent.value())),
-                Tensor(x) => tensor(engine.power(x, exponent.value())),
+            Operation::Power(power, x, parameter) => match (self.number(x), power) {
+                (Number(x), _) => number(power.compute(x, parameter.value())),
+                (Tensor(x), Power::Of) => tensor(engine.power_of(parameter.value(), x)),
+                (Tensor(x), _) => tensor(engine.power(x, parameter.value())),
             },
             Operation::Binary(function, x, y) => match (self.number(x), self.number(y)) {
                 (Number(x), Number(y)) => number(function.compute(x, y)),
@@ -90,6 +91,11 @@ impl<E: Engine> Evaluation<'_, E> {
             Operation::Not(x) => match self.get(x) {
                 Value::Truth(holds) => Ok(Value::Truth(!holds)),
                 Value::Mask(x) => mask(engine.not(x)),
+                _ => unreachable!("the argument is a mask"),
+            },
+            Operation::BatchAll(x) => match self.get(x) {
+                Value::Truth(holds) => Ok(Value::Truth(*holds)),
+                Value::Mask(x) => engine.all(x).map(Value::Truth),
                 _ => unreachable!("the argument is a mask"),
             },
             Operation::Logic(logic, a, b) => match (self.get(a), self.get(b)) {

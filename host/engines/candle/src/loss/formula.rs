@@ -38,7 +38,8 @@ impl Formula {
             let weight = weight.detach().broadcast_as(&rows.values[..])?.reshape((rows.rows, 1))?;
             let engine = Candle::like(&y_pred, rows.columns);
             let is_used = engine.not(&weight.eq(0.0)?)?;
-            let number = if rows.has_class_ids { 0.0 } else { 0.5 };
+            // A label of every convention: 0 or 1, -1 or 1.
+            let number = if rows.has_class_ids { 0.0 } else { 1.0 };
             y_true = engine.select(&is_used, Operand::Tensor(&y_true), Operand::Number(number))?;
             y_pred = engine.select(&is_used, Operand::Tensor(&y_pred), Operand::Number(0.5))?;
         }

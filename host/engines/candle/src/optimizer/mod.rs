@@ -86,8 +86,14 @@ impl Optimizer {
         let variables: Vec<Variable> = variables.map(|(name, var)| Variable::new(&name, var)).collect();
         let settings = optimizer.settings();
         let is_plain = !settings.has_averages && settings.accumulation_steps == 1;
+        // The formula is computed element by element, whatever the shape of a variable.
+        let by_element = |formula: &plugfit::formula::Formula| {
+            formula.nodes().iter().all(|node| node.level != plugfit::formula::Level::Row)
+        };
         let formula = match optimizer.formula().map_err(error)? {
-            Ok(formula) if by_formula && is_plain => Some(Formula::new(formula, &optimizer, &variables)?),
+            Ok(formula) if by_formula && is_plain && by_element(&formula) => {
+                Some(Formula::new(formula, &optimizer, &variables)?)
+            }
             _ => None,
         };
         Ok(Optimizer { optimizer, variables, formula, steps: 0, wrong_rate: None })

@@ -10,7 +10,7 @@ use super::keys::Keys;
 use super::optimizer_keys::{clip, weight_decay};
 use super::rate::Rate;
 use crate::formula::Formula;
-use crate::plugin::{self, Clip, Entry, Kind, Resolve, Slot, SlotValues};
+use crate::plugin::{self, Clip, Entry, Kind, Resolve, Slot, SlotValues, Slots};
 use crate::{Error, Result};
 
 /// An optimizer.
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// parameters.
 #[derive(Debug)]
 pub struct Optimizer {
-    optimizer: plugin::Optimizer,
+    pub(super) optimizer: plugin::Optimizer,
     base: Map<String, Value>,
     name: String,
     pub(super) rate: Rate,
@@ -383,7 +383,7 @@ impl Optimizer {
                 },
                 gradient,
                 value,
-                slots,
+                slots: Slots::Owned(slots),
                 gradient_scale: scale,
                 clip_value: clip.value(),
                 weight_decay: if *decays && gradient.is_some() { decay } else { 0.0 },
@@ -438,7 +438,7 @@ impl Optimizer {
                 parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable, decays: false },
                 gradient: None,
                 value,
-                slots,
+                slots: Slots::Owned(slots),
                 gradient_scale: 1.0,
                 clip_value: f64::INFINITY,
                 weight_decay: 0.0,

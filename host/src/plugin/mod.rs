@@ -58,7 +58,7 @@ pub use loss::Loss;
 pub use manifest::{Component, Field, Manifest};
 pub use metric::{Metric, MetricState};
 pub use nested::Nested;
-pub use optimizer::{Entry, Optimizer, Slot, SlotSpec, SlotValues};
+pub use optimizer::{Entry, Optimizer, Slot, SlotSpec, SlotValues, Slots};
 pub use options::LoadOptions;
 pub use process_state::{allocate_guarded, observe};
 pub use refusal::Refusal;

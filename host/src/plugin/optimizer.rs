@@ -88,6 +88,30 @@ impl Slot {
     }
 }
 
+/// The slots of a parameter in an update.
+pub enum Slots<'a> {
+    /// Those of the host.
+    Owned(&'a mut [Slot]),
+    /// Memory of the caller.
+    Borrowed(&'a [TensorMut<'a>]),
+}
+
+impl Slots<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Slots::Owned(slots) => slots.len(),
+            Slots::Borrowed(slots) => slots.len(),
+        }
+    }
+
+    fn add_to(&mut self, all: &mut Vec<abi::Tensor>) {
+        match self {
+            Slots::Owned(slots) => all.extend(slots.iter_mut().map(Slot::raw)),
+            Slots::Borrowed(slots) => all.extend(slots.iter().map(TensorMut::raw)),
+        }
+    }
+}
+
 /// One parameter of an update.
 pub struct Entry<'a> {
     /// The parameter.
@@ -97,7 +121,7 @@ pub struct Entry<'a> {
     /// The gradient; `None` leaves the parameter unchanged.
     pub gradient: Option<&'a [f32]>,
     /// The parameter's slots, in the order in which they were requested.
-    pub slots: &'a mut [Slot],
+    pub slots: Slots<'a>,
     /// The first factor: multiplies the gradient before clipping.
     pub gradient_scale: f64,
     /// Each element of the scaled gradient is clipped to ± this; infinity disables clipping.
@@ -265,7 +289,7 @@ impl Optimizer {
         let own_slots: Vec<abi::Tensor> = own_slots.iter_mut().map(Slot::raw).collect();
         let mut slots: Vec<abi::Tensor> = Vec::with_capacity(entries.iter().map(|entry| entry.slots.len()).sum());
         for entry in entries.iter_mut() {
-            slots.extend(entry.slots.iter_mut().map(Slot::raw));
+            entry.slots.add_to(&mut slots);
         }
         let mut rest = &slots[..];
         let mut raw = Vec::with_capacity(entries.len());

@@ -99,25 +99,29 @@ def _warn_of_one_class(loss, y_pred):
         )
 
 
-class _Rows:
+class _Arranged:
     def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
+        if np.ndim(y_true) == np.ndim(y_pred) == 1:
+            y_true, y_pred = _arrays.plain(y_true, "y_true"), _arrays.plain(y_pred, "y_pred")
+        y_true, y_pred = self._arranged(y_true, y_pred)
+        super().update_state(y_true, y_pred, sample_weight, mask)
+
+
+class _Rows(_Arranged):
+    def _arranged(self, y_true, y_pred):
         # A vector matches a column, as in all metrics.
         if max(np.ndim(y_true), np.ndim(y_pred)) != 2:
             raise ValueError(
                 f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). "
                 f"Received input shapes: y_pred.shape={np.shape(y_pred)} and y_true.shape={np.shape(y_true)}."
             )
-        super().update_state(y_true, y_pred, sample_weight, mask)
+        return y_true, y_pred
 
 
-class _OfClasses:
-    #: Whether vectors of labels and predictions are one row.
-    _vector_is_a_row = True
-
-    def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
-        if np.ndim(y_true) == np.ndim(y_pred) == 1:
-            y_true, y_pred = _arrays.plain(y_true, "y_true")[None], _arrays.plain(y_pred, "y_pred")[None]
-        super().update_state(y_true, y_pred, sample_weight, mask)
+class _OfClasses(_Arranged):
+    def _arranged(self, y_true, y_pred):
+        # A vector is one row.
+        return (y_true[None], y_pred[None]) if np.ndim(y_true) == np.ndim(y_pred) == 1 else (y_true, y_pred)
 
 
 class _ByClass:

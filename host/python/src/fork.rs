@@ -20,20 +20,23 @@ pub fn after_fork() {
 
 /// Runs `work` with the GIL released, and in a forked process in a pool of its own threads.
 pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    py.detach(|| {
-        if !FORKED.load(Ordering::Relaxed) {
-            return work();
+    py.detach(|| install(work))
+}
+
+/// Runs `work`, in a forked process in a pool of its own threads.
+pub fn install<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if !FORKED.load(Ordering::Relaxed) {
+        return work();
+    }
+    let pool = {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.is_none() {
+            *pool = ThreadPoolBuilder::new().build().ok().map(Arc::new);
         }
-        let pool = {
-            let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-            if pool.is_none() {
-                *pool = ThreadPoolBuilder::new().build().ok().map(Arc::new);
-            }
-            pool.clone()
-        };
-        match pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
-    })
+        pool.clone()
+    };
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
 }

@@ -22,7 +22,7 @@ use crate::error::Raise;
 /// # Errors
 /// Returns an error if the lock in the current folder can't be read, or if Python turns a warning into an error.
 pub fn host() -> PyResult<&'static Host> {
-    let host = global_host()?;
+    let host = global_host().or_raise()?;
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         let refused = host.reports().into_iter().flat_map(|report| refused(report.files));
@@ -32,7 +32,11 @@ pub fn host() -> PyResult<&'static Host> {
     Ok(host)
 }
 
-fn global_host() -> PyResult<&'static Host> {
+/// Returns the global host, without warnings.
+///
+/// # Errors
+/// Returns an error if the lock in the current folder can't be read.
+pub fn global_host() -> plugfit::Result<&'static Host> {
     static HOST: OnceLock<Result<Host, Error>> = OnceLock::new();
     let host = HOST.get_or_init(|| {
         let lock = Lock::at(Path::new(Lock::NAME))?;
@@ -44,7 +48,7 @@ fn global_host() -> PyResult<&'static Host> {
         }
         Ok(host)
     });
-    host.as_ref().map_err(|error| crate::error::raise(error.clone()))
+    host.as_ref().map_err(Error::clone)
 }
 
 fn warn_of(texts: impl Iterator<Item = String>) -> PyResult<()> {
@@ -63,7 +67,17 @@ fn refused(files: Vec<FileReport>) -> impl Iterator<Item = (PathBuf, String)> {
 
 /// Parses an identifier from JSON text.
 pub fn identifier(text: &str) -> PyResult<Identifier> {
-    Ok(json_of(text)?.into())
+    identifier_of(text).or_raise()
+}
+
+/// Parses an identifier from JSON text.
+///
+/// # Errors
+/// Returns an error if the text isn't JSON.
+pub fn identifier_of(text: &str) -> plugfit::Result<Identifier> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| Error::usage(format!("{text} can't be read: {error}")))?;
+    Ok(value.into())
 }
 
 /// Parses JSON text.
@@ -72,7 +86,7 @@ pub fn json_of(text: &str) -> PyResult<Value> {
 }
 
 /// Returns the kind with this name.
-fn kind(name: &str) -> PyResult<Kind> {
+pub fn kind(name: &str) -> PyResult<Kind> {
     Kind::from_name(name).ok_or_else(|| PyValueError::new_err(format!("{name} isn't a kind of component")))
 }
 

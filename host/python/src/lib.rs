@@ -14,6 +14,9 @@ mod metric;
 mod model;
 mod optimizer;
 mod schedule;
+// XLA has no 32-bit targets.
+#[cfg(target_pointer_width = "64")]
+mod xla;
 
 use std::ffi::OsString;
 
@@ -46,5 +49,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(host::load_plugins, module)?)?;
     module.add_function(wrap_pyfunction!(host::standard, module)?)?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
+    #[cfg(target_pointer_width = "64")]
+    {
+        module.add_function(wrap_pyfunction!(xla::xla_digest, module)?)?;
+        module.add_function(wrap_pyfunction!(xla::xla_metric_number, module)?)?;
+        module.add_function(wrap_pyfunction!(xla::xla_optimizer_number, module)?)?;
+        module.add_function(wrap_pyfunction!(xla::xla_targets, module)?)?;
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use numpy::{PyArray1, PyArrayMethods};
-use plugfit::compile::Accepted;
+use plugfit::compile::{Accepted, Values};
 use plugfit::component::{self, LossValue};
 use plugfit::{Error, Identifier};
 use plugfit_api::{Element, TensorMut};
@@ -33,12 +33,44 @@ pub struct Loss {
     #[pyo3(get)]
     reduction: &'static str,
     is_float64: bool,
-    inner: Mutex<Inner>,
+    inner: Mutex<Computation>,
 }
 
-struct Inner {
-    loss: component::Loss,
+/// A loss with the memory for conversions of its arguments.
+pub struct Computation {
+    pub loss: component::Loss,
     converter: BatchConverter,
+}
+
+impl Computation {
+    /// Prepares the conversions that the loss needs.
+    pub fn new(loss: component::Loss) -> Self {
+        let info = loss.info();
+        let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
+        let weight = if loss.is_float64() { Accepted::f64() } else { Accepted::f32() };
+        let converter = BatchConverter::new(declared("y_true"), declared("y_pred"), weight);
+        Computation { loss, converter }
+    }
+
+    /// Returns the loss of a batch, and writes the gradient if it is wanted.
+    ///
+    /// # Errors
+    /// Returns an error if the arrays don't fit, if there is no gradient, or if the plug-in fails.
+    pub fn compute(
+        &mut self,
+        values: &Batch<Values<'_>>,
+        gradient: Option<&mut TensorMut<'_>>,
+    ) -> plugfit::Result<LossValue<'_>> {
+        let Computation { loss, converter } = self;
+        let Batch { y_true, y_pred, weight, mask } = converter.convert(values)?;
+        // Every batch of a loss is created with labels.
+        let y_true = y_true.ok_or_else(|| Error::usage("y_true is missing"))?;
+        match gradient {
+            None => loss.value(y_true, y_pred, weight, mask),
+            Some(_) if !loss.info().differentiable => Err(Error::usage(format!("{} has no gradient", loss.name()))),
+            Some(gradient) => loss.value_and_gradient(y_true, y_pred, weight, mask, 1.0, gradient),
+        }
+    }
 }
 
 /// The result of a call, copied from the loss's memory.
@@ -58,17 +90,7 @@ impl Loss {
         let values = batch.values();
         let called = callable::run(py, || {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            let Inner { loss, converter } = &mut *inner;
-            let Batch { y_true, y_pred, weight, mask } = converter.convert(&values)?;
-            // Every batch of a loss is created with labels.
-            let y_true = y_true.ok_or_else(|| Error::usage("y_true is missing"))?;
-            let value = match gradient {
-                None => loss.value(y_true, y_pred, weight, mask)?,
-                Some(_) if !loss.info().differentiable => {
-                    return Err(Error::usage(format!("{} has no gradient", loss.name())));
-                }
-                Some(gradient) => loss.value_and_gradient(y_true, y_pred, weight, mask, 1.0, gradient)?,
-            };
+            let value = inner.compute(&values, gradient)?;
             let lengths = |shape: &[i64]| shape.iter().map(|&length| length as usize).collect();
             Ok(match value {
                 LossValue::Scalar(value) => Result::Scalar(value),
@@ -126,10 +148,6 @@ impl Loss {
         let identifier = callable::identifier(identifier, callable.as_ref())?;
         let host = host()?;
         let loss = fork::run(py, || host.loss(identifier.clone())).or_raise()?;
-        let info = loss.info();
-        let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
-        let weight = if loss.is_float64() { Accepted::f64() } else { Accepted::f32() };
-        let converter = BatchConverter::new(declared("y_true"), declared("y_pred"), weight);
         Ok(Loss {
             name: loss.name().to_owned(),
             full_name: loss.plugin().full_name(),
@@ -137,7 +155,7 @@ impl Loss {
             reduction: loss.reduction().name(),
             is_float64: loss.is_float64(),
             identifier,
-            inner: Mutex::new(Inner { loss, converter }),
+            inner: Mutex::new(Computation::new(loss)),
         })
     }
 

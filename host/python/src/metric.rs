@@ -1,9 +1,9 @@
 //! The Python class of metrics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use numpy::{PyArray1, PyArrayMethods};
-use plugfit::compile::Accepted;
+use plugfit::compile::{Accepted, Values};
 use plugfit::{Identifier, component};
 use plugfit_api::metric::{Direction, Outcome};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -37,18 +37,42 @@ pub struct Metric {
     config: String,
     /// The prefix of this metric's saved states; see [`mark`].
     mark: Vec<u8>,
-    inner: Mutex<Inner>,
+    inner: Arc<SharedState>,
 }
 
-struct Inner {
-    metric: component::Metric,
+/// A state that compiled functions share with the Python object.
+pub type SharedState = Mutex<Inner>;
+
+/// A metric with the memory for conversions of its arguments.
+pub struct Inner {
+    pub metric: component::Metric,
     converter: BatchConverter,
+}
+
+impl Inner {
+    /// Updates the state with a batch. That of a metric without targets has no `y_true`.
+    ///
+    /// # Errors
+    /// Returns an error if the arrays don't fit, or if the plug-in fails.
+    pub fn update(&mut self, values: &Batch<Values<'_>>) -> plugfit::Result<()> {
+        let Inner { metric, converter } = self;
+        let Batch { y_true, y_pred, weight, mask } = converter.convert(values)?;
+        match y_true {
+            None => metric.update_values(y_pred, weight, mask),
+            Some(y_true) => metric.update_state(y_true, y_pred, weight, mask),
+        }
+    }
 }
 
 impl Metric {
     /// Returns an identifier that creates this metric again.
     pub fn identifier(&self) -> Identifier {
         self.identifier.clone()
+    }
+
+    /// Returns the state.
+    pub fn shared(&self) -> &Arc<SharedState> {
+        &self.inner
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -86,7 +110,7 @@ impl Metric {
             full_name,
             takes_values,
             identifier,
-            inner: Mutex::new(Inner { metric, converter }),
+            inner: Arc::new(Mutex::new(Inner { metric, converter })),
         })
     }
 
@@ -112,16 +136,7 @@ impl Metric {
         let y_pred = (y_pred, if self.takes_values { "values" } else { "y_pred" });
         let batch = Batch::new(y_true, y_pred, weight, mask)?;
         let values = batch.values();
-        let updated = callable::run(py, || {
-            let mut inner = self.lock();
-            let Inner { metric, converter } = &mut *inner;
-            let Batch { y_true, y_pred, weight, mask } = converter.convert(&values)?;
-            match y_true {
-                None => metric.update_values(y_pred, weight, mask),
-                Some(y_true) => metric.update_state(y_true, y_pred, weight, mask),
-            }
-        })?;
-        updated.or_raise()
+        callable::run(py, || self.lock().update(&values))?.or_raise()
     }
 
     /// Returns the result: a float64, an array of them or a dict, or None if it is undefined.

@@ -1,8 +1,8 @@
 //! The Python class of optimizers.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plugfit::component::{self, OptimizerState};
+use plugfit::component::{self, OptimizerState, Updated};
 use plugfit::network::Parameter;
 use plugfit::plugin::SlotValues;
 use plugfit::{Error, Identifier};
@@ -16,7 +16,7 @@ use crate::arrays::{Borrowed, BorrowedMut, InputConverter};
 use crate::error::Raise;
 use crate::fork;
 use crate::formula::{self, Texts};
-use crate::host::host;
+use crate::host::{global_host, host};
 
 /// An optimizer, the base of the package's classes.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
@@ -26,18 +26,95 @@ pub struct Optimizer {
     name: String,
     #[pyo3(get, name = "_full_name")]
     full_name: String,
-    inner: Mutex<Inner>,
+    inner: Arc<SharedState>,
 }
 
-struct Inner {
+/// A state that compiled functions share with the Python object.
+pub type SharedState = Mutex<Inner>;
+
+/// An optimizer with what its Python object needs.
+pub struct Inner {
+    identifier: Identifier,
     optimizer: component::Optimizer,
     /// The conversion of each parameter's gradient.
     gradients: Vec<InputConverter>,
+    /// The names of the parameters and of those without weight decay, for compiled functions.
+    described: (Vec<String>, Vec<String>),
     /// A state to restore as soon as the optimizer is built.
     pending: Option<OptimizerState>,
 }
 
 impl Inner {
+    /// Creates the slots for parameters of these names, shapes and values, unless they exist, and restores a state that
+    /// waits for them. `excluded` are the names of the parameters without weight decay.
+    ///
+    /// # Errors
+    /// Returns an error if the state belongs to other parameters, or if the plug-in fails.
+    pub fn build(
+        &mut self,
+        names: &[String],
+        shapes: Vec<Vec<usize>>,
+        values: &[&[f32]],
+        excluded: Vec<String>,
+    ) -> plugfit::Result<()> {
+        if !self.optimizer.is_built() {
+            let described = |(name, shape): (&String, Vec<usize>)| Parameter {
+                name: name.clone(),
+                path: name.clone(),
+                shape,
+                trainable: true,
+            };
+            let parameters: Vec<Parameter> = names.iter().zip(shapes).map(described).collect();
+            self.optimizer.exclude_paths_from_weight_decay(excluded)?;
+            self.optimizer.build(&parameters, values)?;
+        }
+        if let Some(state) = self.pending.clone() {
+            if let Err(error) = self.optimizer.restore(&state) {
+                // Undo the build, so that the optimizer can be built for the parameters of the state.
+                self.optimizer = global_host()?.optimizer(self.identifier.clone())?;
+                self.optimizer.restore(&state)?;
+                return Err(error);
+            }
+            self.pending = None;
+        }
+        self.gradients.resize_with(values.len(), InputConverter::of_weight);
+        Ok(())
+    }
+
+    /// Creates the slots like [`build`](Self::build), for parameters that were [described](Optimizer::_describe).
+    ///
+    /// # Errors
+    /// Returns the errors of [`build`](Self::build), and an error if other parameters were described.
+    pub fn build_described(&mut self, shapes: Vec<Vec<usize>>, values: &[&[f32]]) -> plugfit::Result<()> {
+        if self.optimizer.is_built() && self.pending.is_none() {
+            return Ok(());
+        }
+        let (names, excluded) = self.described.clone();
+        if names.len() != values.len() {
+            return Err(Error::usage("the optimizer belongs to other parameters").hint("compile the function again"));
+        }
+        self.build(&names, shapes, values, excluded)
+    }
+
+    /// Updates the parameters by one step. `rate` replaces the learning rate.
+    ///
+    /// # Errors
+    /// Returns an error if lengths differ, or if the plug-in fails.
+    pub fn step(
+        &mut self,
+        rate: Option<f64>,
+        gradients: &[Option<&[f32]>],
+        values: &mut [&mut [f32]],
+    ) -> plugfit::Result<()> {
+        // A rate comes in float32.
+        if let Some(rate) = rate
+            && self.optimizer.learning_rate() as f32 != rate as f32
+        {
+            self.optimizer.set_learning_rate(rate)?;
+        }
+        self.optimizer.apply(gradients, values)
+    }
+
     fn state(&self) -> OptimizerState {
         match &self.pending {
             Some(state) if !self.optimizer.is_built() => state.clone(),
@@ -50,6 +127,11 @@ impl Optimizer {
     /// Returns an identifier that creates this optimizer again.
     pub fn identifier(&self) -> Identifier {
         self.identifier.clone()
+    }
+
+    /// Returns the state.
+    pub fn shared(&self) -> &Arc<SharedState> {
+        &self.inner
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -66,8 +148,14 @@ impl Optimizer {
         let host = host()?;
         let optimizer = fork::run(py, || host.optimizer(identifier.clone())).or_raise()?;
         let (name, full_name) = (optimizer.name().to_owned(), optimizer.full_name());
-        let inner = Mutex::new(Inner { optimizer, gradients: Vec::new(), pending: None });
-        Ok(Optimizer { identifier, name, full_name, inner })
+        let inner = Inner {
+            identifier: identifier.clone(),
+            optimizer,
+            gradients: Vec::new(),
+            described: Default::default(),
+            pending: None,
+        };
+        Ok(Optimizer { identifier, name, full_name, inner: Arc::new(Mutex::new(inner)) })
     }
 
     /// Creates the slots for parameters of these names and values, unless they exist.
@@ -78,38 +166,15 @@ impl Optimizer {
         params: Vec<Bound<'_, PyAny>>,
         excluded: Vec<String>,
     ) -> PyResult<()> {
-        let host = host()?;
         let mut written = written(&params, &names)?;
-        let parameters: Vec<Parameter> = names
-            .iter()
-            .zip(&written)
-            .map(|(name, param)| Parameter {
-                name: name.clone(),
-                path: name.clone(),
-                shape: param.shape(),
-                trainable: true,
-            })
-            .collect();
+        let shapes = written.iter().map(BorrowedMut::shape).collect();
         let values: Vec<&[f32]> = written.iter_mut().map(|param| &*param.values()).collect();
-        fork::run(py, || {
-            let mut inner = self.lock();
-            if !inner.optimizer.is_built() {
-                inner.optimizer.exclude_paths_from_weight_decay(excluded)?;
-                inner.optimizer.build(&parameters, &values)?;
-            }
-            if let Some(state) = inner.pending.clone() {
-                if let Err(error) = inner.optimizer.restore(&state) {
-                    // Undo the build, so that the optimizer can be built for the parameters of the state.
-                    inner.optimizer = host.optimizer(self.identifier.clone())?;
-                    inner.optimizer.restore(&state)?;
-                    return Err(error);
-                }
-                inner.pending = None;
-            }
-            inner.gradients.resize_with(values.len(), InputConverter::of_weight);
-            Ok(())
-        })
-        .or_raise()
+        fork::run(py, || self.lock().build(&names, shapes, &values, excluded)).or_raise()
+    }
+
+    /// Names the parameters, and those without weight decay, for compiled functions.
+    fn _describe(&self, py: Python<'_>, names: Vec<String>, excluded: Vec<String>) {
+        py.detach(|| self.lock().described = (names, excluded));
     }
 
     /// Updates the parameters in place; a gradient of None skips its parameter.
@@ -162,6 +227,44 @@ impl Optimizer {
             optimizer.apply(&gradients, &mut values)
         })
         .or_raise()
+    }
+
+    /// Returns the names of the slots of a parameter of this shape, or None if the slots aren't float32 arrays of it.
+    fn _slot_names(&self, py: Python<'_>, shape: Vec<i64>) -> PyResult<Option<Vec<String>>> {
+        fork::run(py, || self.lock().optimizer.slot_names(&shape)).or_raise()
+    }
+
+    /// Updates the parameters in place by the plug-in's update alone. `slots` contains the slots of each parameter in
+    /// the order of _slot_names. `number` is that of the update, from 0.
+    fn _update<'py>(
+        &self,
+        py: Python<'py>,
+        params: Vec<Bound<'py, PyAny>>,
+        grads: Vec<Bound<'py, PyAny>>,
+        slots: Vec<Vec<Bound<'py, PyAny>>>,
+        rate: f64,
+        number: u64,
+    ) -> PyResult<()> {
+        if params.len() != grads.len() || params.len() != slots.len() {
+            return Err(PyValueError::new_err("each parameter needs a gradient and slots"));
+        }
+        let arrays: Vec<_> = params.iter().chain(&grads).chain(slots.iter().flatten()).cloned().collect();
+        let names: Vec<String> = (0..arrays.len()).map(|index| format!("arrays[{index}]")).collect();
+        let mut written = written(&arrays, &names)?;
+        let shapes: Vec<Vec<i64>> = written[..params.len()]
+            .iter()
+            .map(|param| param.shape().iter().map(|&length| length as i64).collect())
+            .collect();
+        let mut values = written.iter_mut().map(BorrowedMut::values);
+        let values_of_params: Vec<&mut [f32]> = values.by_ref().take(params.len()).collect();
+        let gradients: Vec<&mut [f32]> = values.by_ref().take(params.len()).collect();
+        let mut updated = Vec::with_capacity(params.len());
+        for (((value, gradient), shape), slots) in values_of_params.into_iter().zip(gradients).zip(&shapes).zip(&slots)
+        {
+            let slots = values.by_ref().take(slots.len()).collect();
+            updated.push(Updated { shape, value, gradient, slots });
+        }
+        fork::run(py, || self.lock().optimizer.update(number, rate, updated)).or_raise()
     }
 
     /// Moves the parameters to the values at which they are evaluated.

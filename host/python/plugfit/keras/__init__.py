@@ -65,8 +65,9 @@ def optimizer(identifier: Any, *, name=None, engine=None, **settings: Any) -> ke
     if ``engine`` is ``"formula"`` and the optimizer has none.
     """
     made = _optimizers.get(with_settings(identifier, settings))
-    is_own = isinstance(made, _optimizers.Optimizer)
-    return (FormulaOptimizer if is_own and formula_of(made, engine) is not None else Optimizer)(made, name=name)
+    if isinstance(made, _optimizers.Optimizer) and formula_of(made, engine) is not None:
+        return FormulaOptimizer(made, name=name, engine=engine)
+    return Optimizer(made, name=name)
 
 
 def schedule(identifier: Any, *, name=None, engine=None, **settings: Any) -> Schedule:

@@ -17,9 +17,9 @@ def backend():
 def native_backend(component):
     """Returns the name of Keras's backend. Raises NotImplementedError if it can't run a plug-in's code."""
     name = backend()
-    if name not in ("jax", "torch"):
+    if name not in ("jax", "torch", "tensorflow"):
         raise NotImplementedError(
-            f"{component.name} is computed by its plug-in's code, which needs Keras's jax or torch backend: "
+            f"{component.name} is computed by its plug-in's code, which needs Keras's jax, torch or tensorflow backend: "
             f"only components with a formula work with {name}"
         )
     return name
@@ -85,6 +85,13 @@ def is_traced(*tensors):
     import jax
 
     return any(isinstance(tensor, jax.core.Tracer) for tensor in tensors)
+
+
+def is_in_graph():
+    """Returns whether TensorFlow is building a function."""
+    import tensorflow as tf
+
+    return not tf.executing_eagerly()
 
 
 def is_on_cpu(*tensors):

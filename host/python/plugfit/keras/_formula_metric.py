@@ -54,10 +54,8 @@ class FormulaMetric(keras.metrics.Metric):
         self._add(ops.stack(_totals(values, weight, is_scalar, self._sums.dtype)))
 
     def _matched(self, y_true, y_pred):
-        ranks = len(y_true.shape), len(y_pred.shape)
-        if ranks == (1, 1) and getattr(self._metric, "_vector_is_a_row", False):
-            return ops.expand_dims(y_true, 0), ops.expand_dims(y_pred, 0)
-        if ranks == (2, 1) and self._formula.inputs["y_true"] == "element":
+        y_true, y_pred = self._metric._arranged(y_true, y_pred)
+        if self._formula.inputs["y_true"] == "element" and (len(y_true.shape), len(y_pred.shape)) == (2, 1):
             # As in Keras, a vector matches a column.
             return y_true, ops.expand_dims(y_pred, -1)
         return y_true, y_pred

@@ -9,6 +9,7 @@ import numpy as np
 
 import keras
 
+from .. import _native
 from .. import optimizers as _optimizers
 from . import _common
 
@@ -47,7 +48,8 @@ class Optimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=rate, name=name or made.name)
         self._optimizer = made
         self._steps_of_an_update = config.get("gradient_accumulation_steps")
-        self._given_rate = made.learning_rate
+        #: The number by which compiled JAX functions find the plug-in's optimizer.
+        self._number = None
         self._loaded_names = None
         # The variables of exclude_from_weight_decay.
         self._undecayed = []
@@ -65,6 +67,7 @@ class Optimizer(keras.optimizers.Optimizer):
         if self._optimizer._is_built:
             raise AttributeError("loss_scale_factor is set before the first step")
         self._optimizer = self._optimizer._unstepped(loss_scale_factor=factor)
+        self._number = None
 
     weight_decay = _setting("weight_decay")
     clipnorm = _setting("clipnorm")
@@ -114,21 +117,25 @@ class Optimizer(keras.optimizers.Optimizer):
         quiet = bool(grads) and (replaced or partial)
         if replaced and not grads:
             updated = values
-        elif _common.backend() == "jax" and _common.is_traced(*values, *grads):
-            import jax
-            from jax.experimental import io_callback
-
-            shapes = [jax.ShapeDtypeStruct(value.shape, np.float32) for value in values]
-            step = lambda values, grads, rate: self._step(values, grads, present, rate, quiet)
-            updated = io_callback(step, shapes, values, grads, rate, ordered=True)
         else:
-            here = [list(map(_common.to_numpy, tensors)) for tensors in (values, grads)]
-            updated = self._step(*here, present, _common.to_numpy(rate), quiet)
+            updated = self._updated(values, grads, present, rate, quiet)
         for variable, value in zip(trainable_variables, updated):
             self.assign(variable, keras.ops.cast(keras.ops.convert_to_tensor(value), variable.dtype))
             if variable.constraint is not None:
                 self.assign(variable, variable.constraint(variable))
         self.assign_add(self._iterations, 1)
+
+    def _updated(self, values, grads, present, rate, quiet):
+        """Returns the values of the variables after a step."""
+        name = _common.backend()
+        if name == "jax" and _common.is_traced(*values, *grads):
+            from . import _jax_optimizer as compiled
+        elif name == "tensorflow" and _common.is_in_graph():
+            from . import _tensorflow_optimizer as compiled
+        else:
+            here = [list(map(_common.to_numpy, tensors)) for tensors in (values, grads)]
+            return self._step(*here, present, _common.to_numpy(rate), quiet)
+        return compiled.updated(self, values, grads, present, rate, quiet)
 
     def _replace(self, variables, grads):
         """Assigns the gradients of variables that are replaced by their gradient (scales of float8 layers), and removes
@@ -158,32 +165,42 @@ class Optimizer(keras.optimizers.Optimizer):
     def _step(self, values, grads, present, rate, quiet):
         grads = iter(grads)
         params = [np.array(value, np.float32, order="C") for value in values]
-        if rate is not None and float(rate) != self._given_rate:
-            self._optimizer.learning_rate = self._given_rate = float(rate)
+        if rate is not None and float(rate) != self._optimizer.learning_rate:
+            self._optimizer.learning_rate = float(rate)
         # Gradients may be of a lower precision; convert them to float32.
-        names = self._names()
-        self._build_plugin(params, names)
+        names = list(self._names())
+        if not self._optimizer._is_built:
+            # As in Keras, expressions search a variable's name, not its path.
+            self._optimizer.exclude_from_weight_decay(self._undecayed_names())
+            self._optimizer._build_once(params, names, [variable.name for variable in self._trainable_variables])
         step = self._optimizer._step if quiet else self._optimizer.apply
         step([np.asarray(next(grads), np.float32) if has else None for has in present], params, names)
         return params
 
-    def _build_plugin(self, params, names):
-        if self._optimizer._is_built:
-            return
-        variables = self._trainable_variables
-        undecayed = [name for name, one in zip(names, variables) if any(one is other for other in self._undecayed)]
-        self._optimizer.exclude_from_weight_decay(undecayed)
-        # As in Keras, expressions search a variable's name, not its path.
-        self._optimizer._build_once(params, names, [variable.name for variable in variables])
+    def _undecayed_names(self):
+        """Returns the names of the variables that were passed to exclude_from_weight_decay."""
+        pairs = zip(self._names(), self._trainable_variables)
+        return [name for name, variable in pairs if any(variable is other for other in self._undecayed)]
+
+    def _describe(self):
+        """Makes the plug-in's optimizer the one that compiled JAX functions use, under these variables' names."""
+        names, plugin = list(self._names()), self._optimizer
+        undecayed = set(self._undecayed_names())
+        pairs = zip(names, self._trainable_variables)
+        plugin._describe(names, [name for name, variable in pairs if name in undecayed or plugin._is_excluded(name, variable.name)])
+        # A copy of the optimizer uses these names.
+        plugin._names = names
+        self._number = _native.xla_optimizer_number(plugin, self._number)
 
     def finalize_variable_values(self, var_list):
         """Moves the variables to the values at which they are evaluated, after training."""
-        if not self._optimizer._is_built:
-            return
         try:
+            # JAX may still compute the last steps: this waits for them.
             params = [np.array(_common.to_numpy(variable), np.float32, order="C") for variable in var_list]
         except (TypeError, RuntimeError):
             # Training failed, and JAX has reused the variables' memory. The original error is raised elsewhere.
+            return
+        if not self._optimizer._is_built:
             return
         self._optimizer.finalize(params)
         for variable, value in zip(var_list, params):
@@ -206,7 +223,9 @@ class Optimizer(keras.optimizers.Optimizer):
         self._optimizer = self._optimizer._unstepped()
         self._loaded_names = tuple(json.loads(np.asarray(store["plugfit_names"], np.uint8).tobytes()))
         self._optimizer.set_state(np.asarray(store["plugfit"], np.uint8).tobytes())
-        self._given_rate = self._optimizer.learning_rate
+        if self._number is not None:
+            # Functions that are compiled already use the new optimizer too.
+            self._describe()
 
     def get_config(self):
         """Returns the identifier and Keras's own settings."""

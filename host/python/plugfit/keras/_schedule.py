@@ -31,9 +31,13 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         rate = lambda step: np.float32(self._schedule(np.asarray(step)))
         name = _common.native_backend(self._schedule)
         if name == "jax" and _common.is_traced(step):
-            import jax
+            from . import _jax_schedule
 
-            return jax.pure_callback(rate, jax.ShapeDtypeStruct((), np.float32), step)
+            return _jax_schedule.learning_rate(self._schedule, rate, step)
+        if name == "tensorflow" and _common.is_in_graph():
+            from . import _tensorflow
+
+            return _tensorflow.call(self._schedule, rate, [step], "float32", ())
         return keras.ops.convert_to_tensor(rate(_common.to_numpy(step)))
 
     def get_config(self):

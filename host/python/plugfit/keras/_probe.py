@@ -1,0 +1,49 @@
+"""The shape and the names of a metric's results, which compiled functions need before the first batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def results_of(metric, batch):
+    """Returns the results after a batch with the shapes and dtypes of this one, or None if no such batch is valid.
+    ``batch`` contains pairs of shape and dtype by name; an unknown length, that of the batch, is None."""
+    # As many rows as classes, so that each class is seen.
+    rows = max((shape[-1] if len(shape) else 1) or 1 for shape, _ in batch.values())
+    ones = {name: np.ones([rows if length is None else length for length in shape], dtype) for name, (shape, dtype) in batch.items()}
+    for labels in _labels(ones):
+        trial = metric._fresh_copy()
+        try:
+            trial.update_state(**{**ones, **labels})
+        except ValueError:  # they aren't labels of this metric
+            continue
+        return trial.result()
+    return None
+
+
+def _labels(batch):
+    """Yields labels to try: the ids of all classes, if there may be ids, and ones."""
+    if "y_true" in batch and np.shape(batch["y_true"])[-1:] != np.shape(batch["y_pred"])[-1:]:
+        y_true, classes = batch["y_true"], max(np.shape(batch["y_pred"])[-1:], default=1)
+        ids = np.arange(y_true.size).reshape(y_true.shape)
+        for count in (max(classes, 2), classes):
+            yield {"y_true": (ids % max(count, 1)).astype(y_true.dtype)}
+    yield {}
+
+
+def numbers(found, names, shape):
+    """Returns the results as a list of float32: a number for each name, or without names one array of this shape.
+
+    Raises ValueError if they have other names.
+    """
+    if not names:
+        # A result that isn't defined yet is a single number.
+        return [np.broadcast_to(np.asarray(found, np.float32), shape)]
+    if not isinstance(found, dict):
+        return [np.float32(found)] * len(names)
+    if sorted(found) != sorted(names):
+        raise ValueError(
+            f"the metric has results for {', '.join(found)}, and the compiled function for {', '.join(names)}: give "
+            "compile() run_eagerly=True"
+        )
+    return [np.float32(found[name]) for name in names]

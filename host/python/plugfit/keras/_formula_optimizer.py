@@ -29,10 +29,12 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
     """A plugfit optimizer with a formula as a Keras optimizer. Its slots are Keras variables, and Keras applies
     clipping, weight decay, averages and the learning rate's schedule.
 
+    On PyTorch's backend, the plug-in updates float32 variables on the CPU in place, unless ``engine`` is ``"formula"``.
+
     Raises ValueError if the optimizer has no formula.
     """
 
-    def __init__(self, identifier, name=None):
+    def __init__(self, identifier, name=None, engine=None):
         given = _optimizers.get(identifier)
         if not isinstance(given, _optimizers.Optimizer):
             raise ValueError("this optimizer belongs to another framework: plugfit.keras can't use it")
@@ -40,6 +42,7 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
         settings = {key: config[key] for key in _OF_KERAS if config.get(key) is not None}
         super().__init__(learning_rate=_rate(given, config), name=name or given.name, **settings)
         self._given, self._formula, self._update = given, formula, formula.keras()
+        self._engine = engine
 
     def build(self, variables):
         """Creates the slots."""
@@ -59,6 +62,16 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
     def apply(self, grads, trainable_variables=None):
         """Updates the variables by one step. Raises ValueError if a gradient has missing or masked values."""
         super().apply([None if grad is None else _common.numbers(grad, "a gradient") for grad in grads], trainable_variables)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if _common.backend() == "torch" and self._engine is None:
+            from . import _torch_update
+
+            indices = [self._get_variable_index(variable) for variable in trainable_variables]
+            slots = [{name: slots[index] for name, slots in self._slots.items()} for index in indices]
+            if _torch_update.apply(self._given, self._formula, trainable_variables, grads, slots, learning_rate, self.iterations):
+                return
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates a variable and its slots."""
@@ -84,7 +97,8 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
         config.update((key, getattr(self, key)) for key in _OF_KERAS if key in config)
         if isinstance(self._learning_rate, keras.Variable):
             config["learning_rate"] = float(keras.ops.convert_to_numpy(self._learning_rate))
-        return {"identifier": json.loads(json.dumps({**identifier, "config": config})), "name": self.name}
+        config = {"identifier": json.loads(json.dumps({**identifier, "config": config})), "name": self.name}
+        return config if self._engine is None else {**config, "engine": self._engine}
 
 
 def _rate(given, config):

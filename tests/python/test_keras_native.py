@@ -132,7 +132,7 @@ def test_loaded_weights_are_used_by_functions_that_are_compiled_already(keras, t
 
 
 def test_a_compiled_jax_function_calls_plugins_without_python(jax, keras):
-    loss, metric = plugfit.keras.loss("Dice"), plugfit.keras.metric("AUC")
+    loss, metric = plugfit.keras.loss("Dice", engine="native"), plugfit.keras.metric("AUC")
     optimizer, variable = plugfit.keras.optimizer("Muon"), keras.Variable(np.ones((4, 1), "f"))
     optimizer.build([variable])
 
@@ -161,7 +161,7 @@ def test_the_values_and_gradients_in_jax_are_those_of_the_plugin(jax):
         np.testing.assert_allclose(value, 3 * native(y_true, y_pred, weight).sum(), rtol=1e-6)
         np.testing.assert_allclose(gradient, 3 * native.gradient(y_true, y_pred, weight), rtol=1e-6)
         assert f(y_pred.astype(np.float16))[1].dtype == np.float16
-    several = jax.jit(jax.vmap(lambda y_pred: plugfit.keras.loss("Dice")(y_true, y_pred)))(np.stack([y_pred, y_true]))
+    several = jax.jit(jax.vmap(lambda y_pred: plugfit.keras.loss("Dice", engine="native")(y_true, y_pred)))(np.stack([y_pred, y_true]))
     np.testing.assert_allclose(several, [plugfit.losses.Dice()(y_true, one) for one in (y_pred, y_true)], rtol=1e-6)
 
 
@@ -211,7 +211,7 @@ def test_an_accelerator_waits_for_the_cpu_and_a_warning_says_so_once(jax, monkey
 
 
 def refused(keras):
-    yield model, ("adam", plugfit.keras.loss("Dice"), [])
+    yield model, ("adam", plugfit.keras.loss("Dice", engine="native"), [])
     yield model, (plugfit.keras.optimizer("Muon"), "mse", [])
     yield model, ("adam", "mse", [plugfit.keras.metric("AUC")])
 
@@ -227,7 +227,7 @@ def test_xla_in_tensorflow_is_refused_with_what_to_do(tf, keras):
 
 
 def test_a_saved_model_of_tensorflow_contains_no_plugin(tf, tmp_path):
-    loss = plugfit.keras.loss("Dice")
+    loss = plugfit.keras.loss("Dice", engine="native")
 
     class Module(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([4, 1])])

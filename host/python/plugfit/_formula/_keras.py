@@ -123,9 +123,22 @@ def _function(formula, name, differentiated=False):
 
 
 def optimizer(formula):
-    return _of_backend(formula) or _engine.update(
-        formula, ENGINE, function(formula.graph, list(formula.outputs.values()), ENGINE)
-    )
+    own = _of_backend(formula)
+    if own is not None:
+        return own
+    update = _engine.update(formula, ENGINE, function(formula.graph, list(formula.outputs.values()), ENGINE))
+    return _compiled(update) if keras.backend.backend() == "tensorflow" else update
+
+
+def _compiled(update):
+    """Returns an update that XLA compiles on the CPU, where TensorFlow would pass over the memory for each operation.
+    On a GPU, Keras lets XLA compile the whole step."""
+    import tensorflow as tf
+
+    if any(device.device_type != "CPU" for device in tf.config.list_physical_devices()):
+        return update
+    compiled = tf.function(update, jit_compile=True)
+    return lambda *arguments: compiled(*tf.nest.map_structure(tf.convert_to_tensor, arguments))
 
 
 def schedule(formula):

@@ -110,13 +110,18 @@ if keras.backend.backend() != "torch":
 """
 
 
-def test_named_results_are_metrics_of_their_own(keras):
+def path_of_plugin():
+    """Returns the path of a plug-in for tests. Load it in another process: it has an optimizer with the name of a
+    standard one."""
     root = pathlib.Path(__file__).resolve().parents[2]
     library = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "debug" / "libdemanding.so"
     if not library.exists():
         pytest.skip("the test plug-in isn't built: cargo build -p demanding")
-    # In a process of its own, because the plug-in has an optimizer with the name of a standard one.
-    done = subprocess.run([sys.executable, "-c", NAMED, library], capture_output=True, text=True, timeout=300)
+    return library
+
+
+def test_named_results_are_metrics_of_their_own(keras):
+    done = subprocess.run([sys.executable, "-c", NAMED, path_of_plugin()], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -262,3 +267,39 @@ def test_a_native_loss_in_tensorflow_has_one_derivative(tf):
             variable = tf.Variable(y_pred)
             _, gradient = f(variable)
         outer.gradient(gradient, variable)
+
+
+def test_an_optimizer_of_keras_takes_a_schedule_of_plugfit(keras, tmp_path):
+    jit = keras.backend.backend() == "jax"
+    expected = history(model(keras, keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10)), "mse"))["loss"]
+    made = model(keras, keras.optimizers.SGD(plugfit.schedules.CosineDecay(0.1, 10)), "mse", jit_compile=jit)
+    np.testing.assert_allclose(history(made)["loss"], expected, rtol=1e-4)
+    made.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.optimizer.get_config() == made.optimizer.get_config()
+    assert plugfit.schedules.get(made.optimizer._learning_rate) is made.optimizer._learning_rate
+
+
+SAVED = """
+import sys
+import numpy as np, keras, plugfit.keras
+
+if len(sys.argv) == 3:
+    plugfit.load_plugins(sys.argv[2])
+    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, activation="softmax")])
+    metric = plugfit.keras.metric("demanding>ClassF1")
+    made.compile("sgd", "sparse_categorical_crossentropy", metrics=[metric])
+    made.fit(np.ones((4, 3), "f"), np.array([0, 1, 2, 0]), verbose=0)
+    made.save(sys.argv[1])
+else:
+    keras.saving.load_model(sys.argv[1])
+"""
+
+
+def test_loading_a_model_says_which_plugin_is_missing_and_how_to_give_it(keras, tmp_path):
+    program = [sys.executable, "-c", SAVED, tmp_path / "model.keras"]
+    done = subprocess.run([*program, path_of_plugin()], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert 'no plug-in is called "demanding"' in done.stderr and "plugfit.load_plugins" in done.stderr, done.stderr[-3000:]

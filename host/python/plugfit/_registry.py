@@ -71,7 +71,8 @@ class Registry:
             own = {field["name"]: field for field in found["fields"]}
             base = {field["name"]: field for field in found["base"] if field["name"] not in own}
             settings = {**own, **base, **{key: {"name": key, "default": None} for key in self.base._extra_arguments}}
-            keys = order(self.kind, name, list(own), [*base, *self.base._extra_arguments], of_loss)
+            # A component of a plug-in may have the name of one of Keras, and other settings.
+            keys = order(self.kind, name if package == "standard" else None, list(own), [*base, *self.base._extra_arguments], of_loss)
             spec = {
                 "package": package,
                 "class_name": name if package == "standard" else f"{package}>{name}",

@@ -21,7 +21,10 @@ pub(super) fn error<P: RegisteredPlugin>(
         let plugins = || registry.plugins.iter().map(|plugin| plugin.manifest().name.as_str());
         if !plugins().any(|plugin| plugin == package) {
             let error = Error::usage(format!("no plug-in is called \"{package}\" (in \"{name}\")"));
-            return with_searched(registry, kind, error.near(&nearest(package, plugins())));
+            let error = with_searched(registry, kind, error.near(&nearest(package, plugins())));
+            return error.hint(
+                "give the plug-in: in a folder of $PLUGFIT_PLUGINS, by plugfit.load_plugins(PATH) in Python, or by --plugins DIR",
+            );
         }
     }
     let mut error = Error::usage(match package {

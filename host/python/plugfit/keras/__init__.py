@@ -31,6 +31,8 @@ __all__ = ["FormulaMetric", "FormulaOptimizer", "Loss", "Metric", "Optimizer", "
 for _made in (FormulaMetric, FormulaOptimizer, Loss, Metric, Optimizer, Schedule):
     _made.__module__ = __name__
 
+_schedules.derive_from_keras()
+
 # Register the standard classes now, so that Keras can deserialize them.
 for _registry in (_losses._registry, _metrics._registry, _optimizers._registry, _schedules._registry):
     for _class in _registry.classes.values():

@@ -23,7 +23,7 @@ def results_of(metric, batch):
 
 def _labels(batch):
     """Yields labels to try: the ids of all classes, if there may be ids, and ones."""
-    if "y_true" in batch and np.shape(batch["y_true"])[-1:] != np.shape(batch["y_pred"])[-1:]:
+    if "y_true" in batch and np.shape(batch["y_true"]) != np.shape(batch["y_pred"]):
         y_true, classes = batch["y_true"], max(np.shape(batch["y_pred"])[-1:], default=1)
         ids = np.arange(y_true.size).reshape(y_true.shape)
         for count in (max(classes, 2), classes):

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
 import pytest
 
 PROGRAM = """
@@ -29,6 +31,21 @@ found, made = curve()
 assert len(made.metrics[1].variables[0].value.sharding.device_set) == 2
 for name in expected:
     np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, err_msg=name)
+
+def fit(metrics):
+    made = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="sigmoid")])
+    made.compile("sgd", plugfit.keras.loss("Hinge", engine="native"), metrics=metrics)
+    return made.fit(x, y, batch_size=64, verbose=0, shuffle=False).history["loss"]
+
+x = np.random.default_rng(0).normal(size=(256, 8)).astype("f")
+y = np.eye(3, dtype="f")[x[:, :3].argmax(1)]
+assert np.isfinite(fit([])).all()
+try:
+    fit([plugfit.keras.metric("AUC")])
+except NotImplementedError as error:
+    assert "keras.distribution" in str(error)
+else:
+    raise AssertionError("each device changes the state")
 """
 
 

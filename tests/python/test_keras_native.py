@@ -303,3 +303,32 @@ def test_loading_a_model_says_which_plugin_is_missing_and_how_to_give_it(keras, 
     done = subprocess.run(program, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert 'no plug-in is called "demanding"' in done.stderr and "plugfit.load_plugins" in done.stderr, done.stderr[-3000:]
+
+
+def test_optimizers_of_tensorflow_are_adopted(tf):
+    gradients = RNG.normal(size=(3, 4)).astype("f")
+    v1 = tf.compat.v1.train
+    for given, own in (
+        (v1.GradientDescentOptimizer(0.1), "SGD"),
+        (v1.AdagradOptimizer(0.1), "Adagrad"),
+        (v1.AdamOptimizer(0.1, epsilon=1e-7), "Adam"),
+        (tf.keras.optimizers.Adam(0.1), "Adam"),
+    ):
+        optimizer = plugfit.optimizers.get(given)
+        assert isinstance(optimizer, plugfit.optimizers.ForeignOptimizer)
+        expected = plugfit.optimizers.get({"class_name": own, "config": {"learning_rate": 0.1}})
+        params, others = np.ones(4, "f"), np.ones(4, "f")
+        unchanged = np.ones(1, "f")
+        for gradient in gradients:
+            optimizer.apply([gradient, None], [params, unchanged])
+            expected.apply([gradient], [others])
+        np.testing.assert_allclose(params, others, rtol=1e-4)
+        assert unchanged == 1 and optimizer.iterations == 3 and optimizer.learning_rate == np.float32(0.1)
+        state, before = optimizer.get_state(), params.copy()
+        optimizer.apply([gradients[0], None], [params, unchanged])
+        optimizer.set_state(state)
+        optimizer.apply([gradients[0], None], [before, unchanged])
+        np.testing.assert_array_equal(params, before)
+        optimizer.learning_rate = 0.0
+        optimizer.apply([gradients[0], None], [params, unchanged])
+        np.testing.assert_allclose(params, before, rtol=1e-6)

@@ -49,7 +49,8 @@ Metrics
 * Metrics of two classes refuse labels other than 0 and 1, and metrics of class ids refuse invalid ids. A weight of NaN
   is refused; a negative weight is used as it is. 64-bit integers, also unsigned ones, are compared exactly.
 * In every metric, weights with fewer axes than the values are aligned with the first axes if they fit those.
-* A metric loads the saved state only of a metric with the same settings. It has no variables.
+* A metric loads the saved state only of a metric with the same settings. It has variables only in ``plugfit.keras``, if
+  it has a formula.
 
 Optimizers and schedules
 

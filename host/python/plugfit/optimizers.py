@@ -10,6 +10,7 @@ import numpy as np
 from . import _arrays, _config, _native, _nested, schedules
 from ._component import Component
 from ._foreign import ForeignOptimizer
+from ._frameworks import framework_of
 from ._nested import OptimizerMap
 from ._registry import Registry
 
@@ -168,15 +169,13 @@ def _name_of(variable):
 class _Registry(Registry):
     def get(self, identifier):
         """Returns the optimizer for an identifier: a name, a dict as Keras serializes it, or an optimizer. Optimizers
-        of torch.optim and Keras are wrapped. None returns None.
+        of torch.optim, Keras and TensorFlow (tf.keras, tf.compat.v1.train) are wrapped. None returns None.
 
         Raises ValueError for an unknown name or an invalid setting, and TypeError if the object isn't an identifier.
         """
         if isinstance(identifier, ForeignOptimizer):
             return identifier
-        if hasattr(identifier, "param_groups") and hasattr(identifier, "defaults"):
-            return ForeignOptimizer(identifier)
-        if not isinstance(identifier, type) and _config.is_keras(identifier) and hasattr(identifier, "apply_gradients"):
+        if framework_of(identifier) is not None:
             return ForeignOptimizer(identifier)
         return super().get(identifier)
 

@@ -13,6 +13,7 @@ mod loss;
 mod metric;
 mod model;
 mod optimizer;
+mod optimizer_state;
 mod schedule;
 // XLA has no 32-bit targets.
 #[cfg(target_pointer_width = "64")]

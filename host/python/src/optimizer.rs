@@ -4,19 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plugfit::component::{self, OptimizerState, Updated};
 use plugfit::network::Parameter;
-use plugfit::plugin::SlotValues;
 use plugfit::{Error, Identifier};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 
 use crate::arrays::{Borrowed, BorrowedMut, InputConverter};
 use crate::error::Raise;
 use crate::fork;
 use crate::formula::{self, Texts};
 use crate::host::{global_host, host};
+use crate::optimizer_state;
 
 /// An optimizer, the base of the package's classes.
 #[pyclass(subclass, frozen, module = "plugfit._native")]
@@ -309,14 +307,14 @@ impl Optimizer {
     /// Returns everything except configuration and parameters on which later steps depend, as a safetensors file.
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let state = py.detach(|| self.lock().state());
-        let bytes = write(&state).or_raise()?;
+        let bytes = optimizer_state::write(&state).or_raise()?;
         Ok(PyBytes::new(py, &bytes))
     }
 
     /// Restores what get_state returned. Before the first step the state isn't checked against the parameters; the
     /// first step does that.
     fn set_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        let state = read(state).or_raise()?;
+        let state = optimizer_state::read(state).or_raise()?;
         py.detach(|| {
             let mut inner = self.lock();
             // An optimizer that isn't built restores only the step count. `_build` restores the slots.
@@ -354,62 +352,4 @@ fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<
         true => Err(PyValueError::new_err("two of the parameters share memory")),
         false => Ok(written),
     }
-}
-
-/// Writes a state as a safetensors file: a tensor per slot, and one each for the step count and the learning rate.
-fn write(state: &OptimizerState) -> plugfit::Result<Vec<u8>> {
-    let mut tensors = vec![("steps".to_owned(), Dtype::U64, state.steps.to_le_bytes().to_vec())];
-    if let Some(rate) = state.learning_rate {
-        tensors.push(("learning_rate".into(), Dtype::F64, rate.to_le_bytes().to_vec()));
-    }
-    for (name, values) in &state.tensors {
-        tensors.push(match values {
-            SlotValues::Single(values) => (format!("slot {name}"), Dtype::F32, bytes(values, f32::to_le_bytes)),
-            SlotValues::Double(values) => (format!("slot {name}"), Dtype::F64, bytes(values, f64::to_le_bytes)),
-        });
-    }
-    let views = tensors.iter().map(|(name, dtype, bytes)| {
-        let size = if *dtype == Dtype::F32 { 4 } else { 8 };
-        TensorView::new(*dtype, vec![bytes.len() / size], bytes).map(|view| (name.as_str(), view))
-    });
-    let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|error| Error::failure(error.to_string()))?;
-    safetensors::serialize(views, None).map_err(|error| Error::failure(error.to_string()))
-}
-
-/// Returns the concatenated bytes of each number.
-fn bytes<T: Copy, const N: usize>(numbers: &[T], to_bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    numbers.iter().map(|&number| to_bytes(number)).collect::<Vec<_>>().into_flattened()
-}
-
-/// Reads a state from a safetensors file.
-fn read(bytes: &[u8]) -> plugfit::Result<OptimizerState> {
-    let damaged = || Error::failure("this isn't the state of an optimizer, or it is damaged");
-    let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;
-    let doubles = |data: &[u8]| -> Vec<[u8; 8]> { data.as_chunks::<8>().0.to_vec() };
-    let mut state = OptimizerState { steps: 0, learning_rate: None, tensors: Vec::new() };
-    let mut has_steps = false;
-    for (name, view) in file.tensors() {
-        let data = view.data();
-        match (name.as_str(), view.dtype()) {
-            ("steps", Dtype::U64) => {
-                state.steps = u64::from_le_bytes(*doubles(data).first().ok_or_else(damaged)?);
-                has_steps = true;
-            }
-            ("learning_rate", Dtype::F64) => {
-                state.learning_rate = Some(f64::from_le_bytes(*doubles(data).first().ok_or_else(damaged)?));
-            }
-            (name, dtype) => {
-                let name = name.strip_prefix("slot ").ok_or_else(damaged)?.to_owned();
-                let values = match dtype {
-                    Dtype::F32 => SlotValues::Single(
-                        data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-                    ),
-                    Dtype::F64 => SlotValues::Double(doubles(data).into_iter().map(f64::from_le_bytes).collect()),
-                    _ => return Err(damaged()),
-                };
-                state.tensors.push((name, values));
-            }
-        }
-    }
-    if has_steps { Ok(state) } else { Err(damaged()) }
 }

@@ -1,10 +1,16 @@
 """Components for Keras: ``model.compile(optimizer=plugfit.keras.optimizer("Prodigy", weight_decay=0.01), ...)``.
 
 The classes derive from ``keras.losses.Loss``, ``keras.metrics.Metric`` and ``keras.optimizers.Optimizer``, and support
-Keras's JAX, PyTorch and TensorFlow backends. The backend computes a component that has a formula, in compiled functions and on
-every device. A plug-in computes the others, on the CPU: a compiled JAX function calls it through a callback, and
-TensorFlow doesn't. ``engine="formula"`` and ``engine="native"`` choose one. Components are serialized by their identifier; a Python function is serialized by the name under which it is registered
-(``keras.saving.register_keras_serializable``).
+Keras's JAX, PyTorch and TensorFlow backends.
+
+* The backend computes a component that has a formula, in compiled functions and on every device. Slots and sums are
+  Keras variables. On PyTorch's backend, the plug-in computes those on the CPU.
+* A plug-in computes the others, on the CPU, and has their state. A compiled JAX function on the CPU calls it without
+  Python; on another device each step waits for the CPU, and a warning says so. A function of TensorFlow calls it unless
+  XLA compiles the function: give ``compile`` ``jit_compile=False``.
+
+``engine="formula"`` and ``engine="native"`` choose one. Components are serialized by their identifier; a Python function
+is serialized by the name under which it is registered (``keras.saving.register_keras_serializable``).
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ import numpy as np
 import jax
 from jax.experimental import io_callback
 
+import keras
+
 from .. import _config, _native
 from . import _common
 
@@ -46,7 +48,11 @@ def call(target, function, results, arrays, name, attributes, ordered=False):
     A compiled function calls the native function ``target`` on the CPU, and otherwise ``function``, which takes and
     returns NumPy arrays. So does it without a target, for example for a Python function. ``name`` is that of the
     component. ``ordered``: the call has an effect, and calls have an order.
+
+    Raises NotImplementedError if a call with an effect would be made on several devices.
     """
+    if ordered:
+        _check_single_device(name)
 
     def callback(*arrays):
         if ordered:
@@ -68,6 +74,14 @@ def call(target, function, results, arrays, name, attributes, ordered=False):
     warn_of_callbacks(name)
     # The order of callbacks is lost in a function that is compiled for several platforms.
     return callback(*arrays) if ordered else jax.lax.platform_dependent(*arrays, cpu=foreign, default=callback)
+
+
+def _check_single_device(name):
+    distribution = keras.distribution.distribution()
+    if distribution is not None and distribution.device_mesh.devices.size > 1:
+        raise NotImplementedError(
+            f"{name} has no formula: its state is in its plug-in, and each device would change it; train without keras.distribution"
+        )
 
 
 def _readable(array):

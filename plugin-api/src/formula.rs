@@ -71,6 +71,7 @@ impl Formula {
         Self::of_result(each, value, |mean| mean)
     }
 
+    /// Records a metric that is a function of the weighted mean of a value.
     pub(crate) fn of_result(
         each: Each,
         value: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> Traced,

@@ -1,6 +1,18 @@
 """The order of Keras's positional arguments, if it isn't a component's own settings followed by those of the base
 class."""
 
+#: The settings of every optimizer, in the order of Keras's arguments.
+OPTIMIZER_BASE = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
 _NAMED = ("name", "dtype")
 _ROW = ("name", "dtype", "axis")
 _IOU = ("ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
@@ -31,15 +43,7 @@ ORDER = {
         "adam_beta_2",
         "adam_weight_decay",
         "epsilon",
-        "weight_decay",
-        "clipnorm",
-        "clipvalue",
-        "global_clipnorm",
-        "use_ema",
-        "ema_momentum",
-        "ema_overwrite_frequency",
-        "loss_scale_factor",
-        "gradient_accumulation_steps",
+        *OPTIMIZER_BASE,
         "name",
     ),
     ("schedule", "CosineDecay"): ("initial_learning_rate", "decay_steps", "alpha", "name"),

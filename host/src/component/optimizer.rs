@@ -434,18 +434,8 @@ impl Optimizer {
         let mut entries = Vec::with_capacity(values.len());
         for (state, value) in built.parameters.iter_mut().zip(values.iter_mut()) {
             let ParameterState { name, path, shape, trainable, slots, .. } = state;
-            entries.push(Entry {
-                parameter: Parameter { name, path, shape, embedding: false, trainable: *trainable, decays: false },
-                gradient: None,
-                value,
-                slots: Slots::Owned(slots),
-                gradient_scale: 1.0,
-                clip_value: f64::INFINITY,
-                weight_decay: 0.0,
-                learning_rate_factor: 1.0,
-                ema: None,
-                ema_momentum: 0.0,
-            });
+            let parameter = Parameter { name, path, shape, embedding: false, trainable: *trainable, decays: false };
+            entries.push(Entry::plain(parameter, value, None, Slots::Owned(slots)));
         }
         let step = Step { iteration, step, learning_rate: rate, seed: step_seed(self.seed, step) };
         self.optimizer.finalize(&step, &mut entries, &mut built.slots)?;

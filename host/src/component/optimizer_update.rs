@@ -63,17 +63,8 @@ impl Optimizer {
             .collect();
         let mut entries: Vec<_> = parts
             .iter_mut()
-            .map(|(shape, value, gradient, slots)| Entry {
-                parameter: described(shape),
-                value,
-                gradient: Some(gradient),
-                slots: Slots::Borrowed(slots),
-                gradient_scale: 1.0,
-                clip_value: f64::INFINITY,
-                weight_decay: 0.0,
-                learning_rate_factor: 1.0,
-                ema: None,
-                ema_momentum: 0.0,
+            .map(|(shape, value, gradient, slots)| {
+                Entry::plain(described(shape), value, Some(gradient), Slots::Borrowed(slots))
             })
             .collect();
         let step = Step { iteration: number, step: number, learning_rate, seed: 0 };

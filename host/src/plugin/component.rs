@@ -139,7 +139,7 @@ impl<T: Table> ComponentHandle<T> {
         let interface = Checked { interface: interface_of(table), table };
         let mut component = Self::new(interface, label.unwrap_or(name), Arc::new(HostCallbacks::closed()));
         (component.handle, component.is_own) = (handle, true);
-        component
+        component.with_formula(Some(plugfit_api::instance::formula_v1()))
     }
 
     pub fn name(&self) -> &str {

@@ -15,14 +15,8 @@ impl<T: Table> ComponentHandle<T> {
     /// Returns an error if the plug-in fails or its formula is invalid.
     pub fn formula(&self) -> Result<Result<Formula, String>> {
         let Some(table) = self.formula else {
-            return Ok(Err(match self.is_own {
-                true => "it was created in this process".to_owned(),
-                false => format!(
-                    "{} offers no {}: build it again with a newer plugfit-api",
-                    shown_line(&self.plugin),
-                    abi::FORMULA_V1
-                ),
-            }));
+            let plugin = shown_line(&self.plugin);
+            return Ok(Err(format!("{plugin} offers no {}: build it again with a newer plugfit-api", abi::FORMULA_V1)));
         };
         // SAFETY: the handle belongs to the plug-in of this table, and is of this kind.
         let text = match unsafe { T::formula(table)(self.handle) } {
@@ -87,6 +81,23 @@ mod tests {
         let mut component = ComponentHandle::of_instance(plugfit_api::instance::schedule(Constant {}), None);
         (component.is_own, component.gives_host_kinds, component.formula) = (false, false, table);
         component
+    }
+
+    #[test]
+    fn a_component_of_this_process_has_its_formula() {
+        /// Halves at every step.
+        #[derive(Config)]
+        struct Halves {}
+
+        impl plugfit_api::schedule::FormulaSchedule for Halves {
+            fn learning_rate<R: plugfit_api::Real>(&self, step: R) -> R {
+                step.power_of(0.5)
+            }
+        }
+
+        let schedule = ComponentHandle::of_instance(plugfit_api::instance::formula_schedule(Halves {}), None);
+        let formula = schedule.formula().unwrap().unwrap();
+        assert_eq!(formula.explain(false), "learning_rate = ½^step");
     }
 
     #[test]

@@ -136,6 +136,29 @@ pub struct Entry<'a> {
     pub ema_momentum: f64,
 }
 
+impl<'a> Entry<'a> {
+    /// Creates an entry to which the update alone applies: without clipping, weight decay and average.
+    pub fn plain(
+        parameter: Parameter<'a>,
+        value: &'a mut [f32],
+        gradient: Option<&'a [f32]>,
+        slots: Slots<'a>,
+    ) -> Self {
+        Entry {
+            parameter,
+            value,
+            gradient,
+            slots,
+            gradient_scale: 1.0,
+            clip_value: f64::INFINITY,
+            weight_decay: 0.0,
+            learning_rate_factor: 1.0,
+            ema: None,
+            ema_momentum: 0.0,
+        }
+    }
+}
+
 /// An optimizer of a plug-in.
 #[derive(Clone)]
 pub struct Optimizer {

@@ -146,8 +146,3 @@ pub(super) unsafe extern "C" fn formula<T: Component + ?Sized>(handle: Handle) -
     // SAFETY: `create` returned the handle, and it isn't released yet.
     catch_panics(|| unsafe { component::<T>(handle) }.formula().map(Into::into))
 }
-
-/// The error of a component that isn't a formula.
-pub(super) fn no_formula(why: &str) -> Result<String> {
-    Err(Error::unsupported(why))
-}

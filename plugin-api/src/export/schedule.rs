@@ -1,12 +1,12 @@
 //! Implements `plugfit.schedule/1`.
 
 use super::component::{
-    component, config, create, impl_component, instance_info, level, no_formula, release, Component, Create, Probe,
+    component, config, create, impl_component, instance_info, level, release, Component, Create, Probe,
 };
 use crate::{
     catch_panics::catch_panics,
     schedule::{recorded, FormulaSchedule, Schedule, When},
-    Plain,
+    Error, Plain,
 };
 use plugfit_abi::{self as abi, abi_stable::std_types::RResult, Handle};
 use serde_json::json;
@@ -19,7 +19,11 @@ pub trait AnySchedule: Component {
 
 struct ByConfig<T>(T);
 
-impl_component!(ByConfig<T: Schedule>, _schedule => json!({}), formula no_formula("it depends on more than the step"));
+impl_component!(
+    ByConfig<T: Schedule>,
+    _schedule => json!({}),
+    formula Err(Error::unsupported("it depends on more than the step"))
+);
 
 impl<T: Schedule> AnySchedule for ByConfig<T> {
     fn learning_rate(&self, when: &When) -> f64 {

@@ -3,14 +3,16 @@
 use crate::{
     kernels::{
         arranged::{output_shape, Arranged},
-        disjoint_slices::DisjointSlices,
         float::Float,
     },
     labels::check_range,
     loss::{LossOutput, LossTotals},
     Error, Host, Inputs, Result,
 };
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 /// Elements per task. For smaller tasks, threads cost more than they save.
 const TASK: usize = 1 << 15;
@@ -141,27 +143,34 @@ fn run_tasks<F: Float>(
     if tasks <= 1 {
         return formula.run(Part { batch, rows: 0..rows, values, gradient });
     }
-    let values = values.map(DisjointSlices::new);
-    let gradient = gradient.map(DisjointSlices::new);
-    let mut totals = [LossTotals::default(); TASKS];
-    let results = DisjointSlices::new(&mut totals);
-    host.parallel(tasks, |task| {
-        let rows = task * rows_per_task..rows.min((task + 1) * rows_per_task);
-        // SAFETY: task numbers are distinct, and the ranges of different tasks are disjoint.
-        let (result, values, gradient) = unsafe {
-            (
-                results.part(task..task + 1),
-                values.as_ref().map(|values| values.part(rows.clone())),
-                gradient.as_ref().map(|gradient| gradient.part(batch.elements(&rows))),
-            )
-        };
-        result[0] = formula.run(Part { batch, rows, values, gradient });
+    let (mut values, mut gradient) = (values, gradient);
+    let parts: [_; TASKS] = std::array::from_fn(|task| {
+        let rows = rows.min(task * rows_per_task)..rows.min((task + 1) * rows_per_task);
+        let elements = rows.len() * batch.columns;
+        let (values, gradient) = (split_first(&mut values, rows.len()), split_first(&mut gradient, elements));
+        Mutex::new((Some(Part { batch, rows, values, gradient }), LossTotals::default()))
     });
-    totals.iter().fold(LossTotals::default(), |sum, part| LossTotals {
-        value: sum.value + part.value,
-        weight: sum.weight + part.weight,
-        count: sum.count + part.count,
+    host.parallel(tasks, |task| {
+        let mut part = parts[task].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = part.0.take() {
+            part.1 = formula.run(rows);
+        }
+    });
+    parts.into_iter().fold(LossTotals::default(), |sum, part| {
+        let (_, totals) = part.into_inner().unwrap_or_else(PoisonError::into_inner);
+        LossTotals {
+            value: sum.value + totals.value,
+            weight: sum.weight + totals.weight,
+            count: sum.count + totals.count,
+        }
     })
+}
+
+/// Takes the first elements of a slice, if there is one.
+fn split_first<'s, F>(rest: &mut Option<&'s mut [F]>, count: usize) -> Option<&'s mut [F]> {
+    let (first, others) = rest.take()?.split_at_mut(count);
+    *rest = Some(others);
+    Some(first)
 }
 
 #[cfg(test)]

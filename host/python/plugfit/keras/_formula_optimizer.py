@@ -7,21 +7,9 @@ import json
 import keras
 
 from .. import optimizers as _optimizers
+from .._positional import OPTIMIZER_BASE
 from . import _common
 from ._schedule import Schedule
-
-#: The settings that Keras's base class applies.
-_OF_KERAS = (
-    "weight_decay",
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
-    "use_ema",
-    "ema_momentum",
-    "ema_overwrite_frequency",
-    "loss_scale_factor",
-    "gradient_accumulation_steps",
-)
 
 
 @keras.saving.register_keras_serializable("plugfit")
@@ -39,7 +27,7 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
         if not isinstance(given, _optimizers.Optimizer):
             raise ValueError("this optimizer belongs to another framework: plugfit.keras can't use it")
         formula, config = given.formula(), given.get_config()
-        settings = {key: config[key] for key in _OF_KERAS if config.get(key) is not None}
+        settings = {key: config[key] for key in OPTIMIZER_BASE if config.get(key) is not None}
         super().__init__(learning_rate=_rate(given, config), name=name or given.name, **settings)
         self._given, self._formula, self._update = given, formula, formula.keras()
         self._engine = engine
@@ -94,7 +82,7 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
         """Returns the identifier with the current settings, and the name."""
         identifier = _common.identifier_of(self._given)
         config = dict(identifier["config"])
-        config.update((key, getattr(self, key)) for key in _OF_KERAS if key in config)
+        config.update((key, getattr(self, key)) for key in OPTIMIZER_BASE if key in config)
         if isinstance(self._learning_rate, keras.Variable):
             config["learning_rate"] = float(keras.ops.convert_to_numpy(self._learning_rate))
         config = {"identifier": json.loads(json.dumps({**identifier, "config": config})), "name": self.name}

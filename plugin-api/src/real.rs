@@ -263,6 +263,22 @@ macro_rules! float {
                 self.0 <= other.0
             }
             #[inline(always)]
+            fn row_argmax(elements: &[Self]) -> Self {
+                // Branches, which are predicted: a chain of selections takes twice the time.
+                let better = |x: $type, best: $type| x > best || x.is_nan();
+                let best = (1..elements.len()).fold(0, |best, i| {
+                    if better(elements[i].0, elements[best].0) {
+                        i
+                    } else {
+                        best
+                    }
+                });
+                match elements.get(best) {
+                    Some(most) if !most.0.is_nan() => Plain(best as $type),
+                    _ => Plain(<$type>::NAN),
+                }
+            }
+            #[inline(always)]
             fn to_class_id(self) -> ClassId<Self> {
                 // Negative numbers and NaN become class 0: the host side has refused them before.
                 ClassId::new(self.0 as usize)

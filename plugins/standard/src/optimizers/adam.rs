@@ -134,6 +134,18 @@ pub struct Nadam {
 const HALF: f64 = 0.5;
 const RATE: f64 = 0.96;
 
+/// The factors `(HALF RATE)^k / (k (1 - RATE^k))` for `k` from 1; the first that is left out is below 1e-16.
+const WEIGHTS: [f64; 48] = {
+    let mut weights = [0.0; 48];
+    let (mut k, mut numerator, mut power) = (0, 1.0, 1.0);
+    while k < weights.len() {
+        (numerator, power) = (numerator * HALF * RATE, power * RATE);
+        weights[k] = numerator / ((k + 1) as f64 * (1.0 - power));
+        k += 1;
+    }
+    weights
+};
+
 impl Nadam {
     /// Returns the momentum coefficient at step number `step`.
     fn share<R: Real>(&self, step: R) -> R {
@@ -143,12 +155,10 @@ impl Nadam {
     /// Returns the product of the coefficients up to step number `step`, in closed form. With `u = RATE^step`,
     /// `sum over t of ln(1 - HALF RATE^t) = -sum over k of (HALF RATE)^k / (k (1 - RATE^k)) (1 - u^k)`.
     fn product<R: Real>(&self, step: R) -> R {
-        const TERMS: i32 = 48;
-        let weight = |k: i32| (HALF * RATE).powi(k) / (f64::from(k) * (1.0 - RATE.powi(k)));
         let u = (step * RATE.ln()).exp();
         // Horner's scheme, from the last term.
-        let powers = (1..=TERMS).rev().fold(R::from(0.0), |sum, k| (sum + weight(k)) * u);
-        let total: f64 = (1..=TERMS).map(weight).sum();
+        let powers = WEIGHTS.iter().rev().fold(R::from(0.0), |sum, &weight| (sum + weight) * u);
+        let total: f64 = WEIGHTS.iter().sum();
         (powers - total + step * self.beta_1.ln()).exp()
     }
 }

@@ -58,6 +58,8 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | `and` a b, `or` a b, `not` a | a mask of masks |
 /// | `select` a x y | x where the mask holds, else y; a value that isn't selected never makes the result NaN |
 /// | `row_sum` x, `row_max` x | a row of an element: the sum; the maximum, NaN if one is NaN |
+/// | `row_before` x, `row_after` x | an element of an element: the sum of the elements before it in its row, and of those after it; 0 if there are none |
+/// | `batch_sum` x | a scalar of a row: the sum over all rows |
 /// | `batch_all` a | a scalar mask of a mask: whether it holds for all values of the batch that are in use |
 /// | `row_len` | a scalar: the number of elements in a row |
 /// | `index` | an element: the number of the element in its row, from 0 |
@@ -70,7 +72,9 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 /// | loss | `y_true` (element, or row for class ids), `y_pred` (element) | `value`; optional `derivative` and `derivative_y_true` |
 /// | optimizer | `learning_rate`, `number` (scalar), `parameter`, `gradient`, `slot.NAME` … (element) | `parameter`, `slot.NAME` … |
 /// | schedule | `step` (scalar) | `learning_rate` |
-/// | metric | `y_true` (element, or row for class ids), `y_pred` (element), optional `mean` (scalar) | `value`; optional `result` (scalar) |
+/// | metric that is a mean | `y_true` (element, or row for class ids), `y_pred` (element), optional `mean` (scalar) | `value`; optional `result` (scalar) |
+/// | metric of sums | `y_true` (element, or row for class ids), `y_pred` (element) | `term.NAME` and optional `bin.NAME` … |
+/// | result of sums | `NAME` … (scalar or element) | `result`; optional `undefined` (scalar) |
 ///
 /// * **Loss.** Rows lie along `axis`; null: the whole batch is one row. If `value` is an element, the loss of a row is
 ///   its mean over the elements. `derivative` is that of `value` with respect to `y_pred`, and `derivative_y_true` that
@@ -78,10 +82,29 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   isn't differentiable.
 /// * **Optimizer.** The elements of the parameter are one row. `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
 ///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
-/// * **Metric.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. The
+/// * **Metric that is a mean.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. The
 ///   key `each` is the unit that has a value: `"row"` (along the last axis), `"class_id"` (an id and a row), `"element"`,
 ///   or `"line"` (along `axis`; an engine refuses a batch of rank 1, a line over all samples). If it is `"row"` or `"class_id"`, each number of a batch of rank 1 is a row. Without the
-///   key, the values are those of a loss.
+///   key, the values are those of a loss. A metric of `values` has that input (element) instead of `y_true` and `y_pred`.
+/// * **Metric of sums.** The key `sums` is an object:
+///
+///   ```json
+///   {"bins": 201, "by_column": false, "result": {"version": 1, "inputs": [["positives", "element"]], …}}
+///   ```
+///
+///   The state consists of one sum for each output `term.NAME`, in their order. The term of a unit, which is an element if the
+///   output is one, and otherwise a row, is multiplied by the weight of the unit and added to the sum `NAME`. A unit of
+///   weight 0 adds nothing, even if its term is NaN. Units are weighted as given: a sample isn't the mean of its elements.
+///   `each` and `axis` are those of a mean.
+///   * If `bins` is more than 1, each sum has so many numbers, and the term is added to the one with the number
+///     `bin.NAME`. If that is no whole number from 0 to `bins - 1`, nothing is added.
+///   * If `by_column` is true, each column of a row has sums of its own; all terms are elements.
+///   * `result` is the document of the result as a formula of the sums. A sum of a single number is a `scalar`. Otherwise it
+///     is an `element`: the bins are one row, or the columns are one row, or, with both, there is a row of bins for each
+///     column. If the output `result` is a scalar, the result is one number; if it is an element, it is an array of the
+///     first `result_length` numbers of the row, or of all without this key in `sums`. A row counts as a scalar if there is one
+///     row, and is an array of the columns otherwise. The result is undefined if `undefined` is present and not 0, in any
+///     row.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct FormulaV1 {

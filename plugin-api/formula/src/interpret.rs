@@ -2,7 +2,7 @@
 
 use super::Formula;
 use super::node::Level;
-use super::operation::{Logic, Operation, Reduction};
+use super::operation::{Logic, Operation, PartialSum, Reduction};
 use crate::{Error, Result};
 
 /// The shape of a batch of rows.
@@ -55,6 +55,7 @@ impl Formula {
             let computed = match (last_use[at], node.operation) {
                 (None, _) => Vec::new(),
                 (_, Operation::Input(input)) => inputs[input].to_vec(),
+                (_, Operation::PartialSum(sum, x)) => partial_sums(sum, &values[x], shape.columns),
                 (_, operation) => {
                     let evaluation = Evaluation { formula: self, values: &values, shape };
                     (0..shape.count(node.level)).map(|i| evaluation.value(operation, node.level, i)).collect()
@@ -100,6 +101,23 @@ impl Formula {
     }
 }
 
+/// Returns, for each element, the sum of those before or after it in its row.
+fn partial_sums(sum: PartialSum, elements: &[f64], columns: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; elements.len()];
+    for (sums, row) in sums.chunks_mut(columns.max(1)).zip(elements.chunks(columns.max(1))) {
+        let mut total = 0.0;
+        let mut add = |i: usize| {
+            sums[i] = total;
+            total += row[i];
+        };
+        match sum {
+            PartialSum::Before => (0..row.len()).for_each(&mut add),
+            PartialSum::After => (0..row.len()).rev().for_each(&mut add),
+        }
+    }
+    sums
+}
+
 /// The values of the nodes that are computed. A mask is 1 or 0.
 struct Evaluation<'f> {
     formula: &'f Formula,
@@ -122,7 +140,8 @@ impl Evaluation<'_> {
         let holds = |node: usize| get(node) != 0.0;
         let mask = |holds: bool| f64::from(u8::from(holds));
         match operation {
-            Operation::Input(_) => unreachable!("inputs aren't computed"),
+            Operation::Input(_) | Operation::PartialSum(..) => unreachable!("it is computed for all rows at once"),
+            Operation::BatchSum(x) => self.values[x].iter().sum(),
             Operation::Constant(constant) => constant.value(),
             Operation::Unary(unary, x) => unary.compute(get(x)),
             Operation::Binary(binary, x, y) => binary.compute(get(x), get(y)),
@@ -203,6 +222,13 @@ mod tests {
         for id in [-1.0, 0.5, 3.0, f64::NAN, f64::INFINITY] {
             assert!(last(r#"["at", 2, 1]"#, &[id], &[1.0, 2.0, 3.0], 3)[0].is_nan(), "{id}");
         }
+    }
+
+    #[test]
+    fn partial_sums_are_within_a_row_and_batch_sums_over_all() {
+        assert_eq!(last(r#"["row_before", 2]"#, &ROW, &ELEMENT, 3), [0.0, 1.0, 6.0, 0.0, -1.0, -8.0]);
+        assert_eq!(last(r#"["row_after", 2]"#, &ROW, &ELEMENT, 3), [8.0, 3.0, 0.0, -9.0, -2.0, 0.0]);
+        assert_eq!(last(r#"["row_sum", 2], ["batch_sum", 3]"#, &ROW, &ELEMENT, 3), [-1.0]);
     }
 
     #[test]

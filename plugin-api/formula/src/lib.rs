@@ -19,6 +19,7 @@ mod read;
 mod rewrite;
 mod role;
 mod simplify;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -26,9 +27,10 @@ mod write;
 pub use error::{Error, Result};
 pub use interpret::Shape;
 pub use node::{Kind, Level, Node};
-pub use operation::{Binary, Comparison, Constant, Logic, Operation, Power, Reduction, Unary};
+pub use operation::{Binary, Comparison, Constant, Logic, Operation, PartialSum, Power, Reduction, Unary};
 pub use read::ReadError;
 pub use role::Role;
+pub use sums::{Sums, Term};
 
 /// Maximum size of a document, in bytes.
 pub const MAX_LENGTH: usize = 1 << 20;
@@ -38,6 +40,9 @@ pub const MAX_NODES: usize = 4096;
 
 /// Maximum number of inputs, of outputs, and of slots.
 pub const MAX_NAMES: usize = 64;
+
+/// Maximum number of bins of a sum.
+pub const MAX_BINS: usize = 1 << 24;
 
 /// Maximum length of a name, in bytes.
 pub const MAX_NAME_LENGTH: usize = 128;
@@ -53,6 +58,7 @@ pub struct Formula {
     axis: Option<i64>,
     each: Option<Each>,
     slots: Vec<Slot>,
+    sums: Option<Box<Sums>>,
 }
 
 /// The unit for which the formula of a metric computes a value.
@@ -149,6 +155,11 @@ impl Formula {
     /// Returns the slots of an optimizer.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// Returns how the terms of a metric are summed, if it is a metric of sums.
+    pub fn sums(&self) -> Option<&Sums> {
+        self.sums.as_deref()
     }
 
     /// Returns, for each node, whether an output depends on it.

@@ -99,6 +99,11 @@ impl Node {
                 }
                 level = Level::Row;
             }
+            Operation::PartialSum(_, x) => require_level(x, Level::Element)?,
+            Operation::BatchSum(x) => {
+                require_level(x, Level::Row)?;
+                level = Level::Scalar;
+            }
             Operation::Index => level = Level::Element,
             Operation::BatchAll(_) => level = Level::Scalar,
             _ => {}

@@ -163,6 +163,15 @@ operations! {
     Max "row_max",
 }
 
+operations! {
+    /// A sum of some elements of a row for each element, which gives an element.
+    PartialSum:
+    /// The sum of the elements before this one.
+    Before "row_before",
+    /// The sum of the elements after this one.
+    After "row_after",
+}
+
 /// An operation with its arguments: the numbers of earlier nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -188,6 +197,10 @@ pub enum Operation {
     Select(usize, usize, usize),
     /// A function of the elements of a row.
     Reduce(Reduction, usize),
+    /// A sum of some elements of a row for each element.
+    PartialSum(PartialSum, usize),
+    /// The sum of a number of rows over all rows.
+    BatchSum(usize),
     /// The number of elements in a row.
     RowLength,
     /// The number of an element in its row, from 0.
@@ -211,6 +224,8 @@ impl Operation {
             Operation::Logic(logic, ..) => logic.name(),
             Operation::Select(..) => "select",
             Operation::Reduce(reduction, _) => reduction.name(),
+            Operation::PartialSum(sum, _) => sum.name(),
+            Operation::BatchSum(_) => "batch_sum",
             Operation::RowLength => "row_len",
             Operation::Index => "index",
             Operation::At(..) => "at",
@@ -225,6 +240,8 @@ impl Operation {
             | Operation::Power(_, x, _)
             | Operation::Not(x)
             | Operation::BatchAll(x)
+            | Operation::BatchSum(x)
+            | Operation::PartialSum(_, x)
             | Operation::Reduce(_, x) => [Some(x), None, None],
             Operation::Binary(_, x, y)
             | Operation::Compare(_, x, y)
@@ -249,6 +266,8 @@ impl Operation {
             Operation::Logic(logic, a, b) => Operation::Logic(logic, new(a), new(b)),
             Operation::Select(mask, x, y) => Operation::Select(new(mask), new(x), new(y)),
             Operation::Reduce(reduction, x) => Operation::Reduce(reduction, new(x)),
+            Operation::PartialSum(sum, x) => Operation::PartialSum(sum, new(x)),
+            Operation::BatchSum(x) => Operation::BatchSum(new(x)),
             Operation::At(x, index) => Operation::At(new(x), new(index)),
         }
     }

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::node::{Kind, Level, Node};
-use super::operation::{Binary, Comparison, Constant, Logic, Operation, Power, Reduction, Unary};
-use super::{Each, Formula, Input, MAX_LENGTH, MAX_NAME_LENGTH, MAX_NAMES, MAX_NODES, Output, Slot};
+use super::operation::{Binary, Comparison, Constant, Logic, Operation, PartialSum, Power, Reduction, Unary};
+use super::{Each, Formula, Input, MAX_BINS, MAX_LENGTH, MAX_NAME_LENGTH, MAX_NAMES, MAX_NODES, Output, Slot, Sums};
 
 /// The version of documents that this module reads and writes.
 pub(super) const VERSION: u64 = 1;
@@ -41,6 +42,19 @@ struct Version {
     version: u64,
 }
 
+impl Version {
+    fn check(&self) -> Result<(), ReadError> {
+        match self.version {
+            VERSION => Ok(()),
+            0 => invalid("the formula has the version 0"),
+            version => {
+                let message = format!("the formula has the version {version}, and this program reads {VERSION}");
+                Err(ReadError::Unknown(message))
+            }
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Document {
     inputs: Vec<(String, String)>,
@@ -52,6 +66,23 @@ struct Document {
     each: Option<String>,
     #[serde(default)]
     slots: Vec<(String, String)>,
+    #[serde(default)]
+    sums: Option<SumsDocument>,
+}
+
+#[derive(Deserialize)]
+struct SumsDocument {
+    #[serde(default = "one")]
+    bins: usize,
+    #[serde(default)]
+    by_column: bool,
+    #[serde(default)]
+    result_length: Option<usize>,
+    result: Value,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Formula {
@@ -64,16 +95,11 @@ impl Formula {
         if text.len() > MAX_LENGTH {
             return invalid(format!("the formula has {} bytes, of which at most {MAX_LENGTH} are read", text.len()));
         }
-        let Version { version } = parse(text)?;
-        match version {
-            VERSION => {}
-            0 => return invalid("the formula has the version 0"),
-            _ => {
-                let message = format!("the formula has the version {version}, and this program reads {VERSION}");
-                return Err(ReadError::Unknown(message));
-            }
-        }
-        let document: Document = parse(text)?;
+        parse::<Version>(text)?.check()?;
+        Formula::of_document(parse(text)?)
+    }
+
+    fn of_document(document: Document) -> Result<Formula, ReadError> {
         check_count(document.inputs.len(), MAX_NAMES, "inputs")?;
         check_count(document.outputs.len(), MAX_NAMES, "outputs")?;
         check_count(document.slots.len(), MAX_NAMES, "slots")?;
@@ -124,8 +150,27 @@ impl Formula {
                 known => known,
             },
         };
-        Ok(Formula { inputs, nodes, outputs, axis: document.axis, each, slots })
+        let sums = document.sums.map(sums).transpose()?.map(Box::new);
+        Ok(Formula { inputs, nodes, outputs, axis: document.axis, each, slots, sums })
     }
+}
+
+fn sums(document: SumsDocument) -> Result<Sums, ReadError> {
+    let SumsDocument { bins, by_column, result_length, result } = document;
+    if !(1..=MAX_BINS).contains(&bins) {
+        return invalid(format!("the sums have {bins} bins, not 1 to {MAX_BINS}"));
+    }
+    deserialize::<Version>(result.clone())?.check()?;
+    let result: Document = deserialize(result)?;
+    if result.sums.is_some() {
+        return invalid("the result of sums has sums itself");
+    }
+    Ok(Sums { bins, by_column, result_length, result: Formula::of_document(result)? })
+}
+
+fn deserialize<T: DeserializeOwned>(value: Value) -> Result<T, ReadError> {
+    serde_json::from_value(value)
+        .or_else(|error| invalid(format!("the result of the sums can't be read: {}", shown(&error.to_string()))))
 }
 
 fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ReadError> {
@@ -210,6 +255,9 @@ impl Arguments<'_> {
         if let Some(reduction) = Reduction::from_name(name) {
             return Ok(Operation::Reduce(reduction, self.node()?));
         }
+        if let Some(sum) = PartialSum::from_name(name) {
+            return Ok(Operation::PartialSum(sum, self.node()?));
+        }
         if let Some(power) = Power::from_name(name) {
             let (x, exponent) = (self.node()?, self.constant()?);
             return match power == Power::Whole && !is_whole(exponent.value()) {
@@ -221,6 +269,7 @@ impl Arguments<'_> {
             "const" => Operation::Constant(self.constant()?),
             "not" => Operation::Not(self.node()?),
             "batch_all" => Operation::BatchAll(self.node()?),
+            "batch_sum" => Operation::BatchSum(self.node()?),
             "select" => Operation::Select(self.node()?, self.node()?, self.node()?),
             "row_len" => Operation::RowLength,
             "index" => Operation::Index,

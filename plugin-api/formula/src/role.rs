@@ -25,25 +25,47 @@ impl Formula {
     pub fn check_role(&self, role: Role) -> Result<(), ReadError> {
         match role {
             Role::Loss => self.check_loss(false),
-            Role::Metric => self.check_loss(true),
+            Role::Metric => self.check_metric(),
             Role::Optimizer => self.check_optimizer(),
             Role::Schedule => self.check_schedule(),
+        }?;
+        let is_sum = |node: &Node| matches!(node.operation, Operation::PartialSum(..) | Operation::BatchSum(_));
+        match self.nodes.iter().find(|node| is_sum(node)) {
+            Some(node) => invalid(format!("{} is only for the result of sums", node.operation.name())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_metric(&self) -> Result<(), ReadError> {
+        match self.sums() {
+            None => self.check_loss(true),
+            Some(sums) => {
+                self.check_batch_inputs(true)?;
+                self.check_sums(sums)
+            }
         }
     }
 
     fn check_loss(&self, is_metric: bool) -> Result<(), ReadError> {
+        self.check_batch_inputs(is_metric)?;
+        self.require_output("value")?;
+        self.check_result()
+    }
+
+    fn check_batch_inputs(&self, is_metric: bool) -> Result<(), ReadError> {
+        let is_of_values = is_metric && self.input("y_pred").or(self.input("y_true")).is_none();
         for input in &self.inputs {
             match (input.name.as_str(), input.level) {
                 ("y_true", Level::Row | Level::Element) | ("y_pred", Level::Element) => {}
                 ("mean", Level::Scalar) if is_metric => {}
+                ("values", Level::Element) if is_of_values => {}
                 ("y_true" | "y_pred" | "mean", level) if is_metric || input.name != "mean" => {
                     return Err(wrong_level("input", &input.name, level));
                 }
                 _ => return Err(unknown_input(&input.name)),
             }
         }
-        self.require_output("value")?;
-        self.check_result()
+        Ok(())
     }
 
     fn check_optimizer(&self) -> Result<(), ReadError> {
@@ -122,6 +144,10 @@ impl Formula {
             None => Err(ReadError::Invalid(format!("the formula has no output {name:?}"))),
         }
     }
+}
+
+fn invalid<T>(message: String) -> Result<T, ReadError> {
+    Err(ReadError::Invalid(message))
 }
 
 fn unknown_input(name: &str) -> ReadError {

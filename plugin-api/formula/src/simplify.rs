@@ -18,7 +18,11 @@ impl Formula {
             new.push(node);
         }
         let outputs = self.outputs.iter().map(|output| (output.name.clone(), new[output.node])).collect();
-        self.with_nodes(graph, outputs)
+        let mut simplified = self.with_nodes(graph, outputs);
+        if let Some(sums) = &mut simplified.sums {
+            sums.result = sums.result.simplify();
+        }
+        simplified
     }
 
     /// Returns the formula with the nodes of a graph that its outputs need. The graph has the same inputs.

@@ -231,7 +231,7 @@ fn random_formula(random: &mut Random, count: usize) -> Formula {
     }
     let numbers = (0..count).rev().filter(|&at| nodes[at].kind == Kind::Number).take(4);
     let outputs = numbers.map(|node| Output { name: format!("output {node}"), node }).collect();
-    Formula { inputs: inputs.into(), nodes, outputs, axis: Some(-1), each: None, slots: Vec::new() }
+    Formula { inputs: inputs.into(), nodes, outputs, axis: Some(-1), each: None, slots: Vec::new(), sums: None }
 }
 
 fn is_same(x: f64, y: f64) -> bool {

@@ -22,6 +22,14 @@ impl Formula {
                 self.slots.iter().map(|slot| json!([slot.name, slot.initial.to_digits()])).collect();
             document["slots"] = slots.into();
         }
+        if let Some(sums) = &self.sums {
+            document["sums"] = json!({
+                "bins": sums.bins, "by_column": sums.by_column, "result": sums.result.to_json(),
+            });
+            if let Some(length) = sums.result_length {
+                document["sums"]["result_length"] = length.into();
+            }
+        }
         document
     }
 }

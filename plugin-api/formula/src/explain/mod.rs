@@ -25,9 +25,18 @@ impl Formula {
     /// for an environment of mathematics. It isn't simplified.
     ///
     /// `y_true` is y, and `y_pred` is ŷ. `j` numbers the elements of a row, and `n` is their number. An arrow stands
-    /// before the new value of an input.
+    /// before the new value of an input. The lines of terms are followed by those of the result of their sums.
     pub fn explain(&self, latex: bool) -> String {
         let notation = if latex { Notation::Latex } else { Notation::Text };
+        let mut lines = self.explained(notation);
+        if let Some(sums) = self.sums() {
+            lines.extend(sums.result.explained(notation));
+        }
+        notation.lines(&lines)
+    }
+
+    /// Returns the lines of the formula, without those of the result of sums.
+    fn explained(&self, notation: Notation) -> Vec<String> {
         let mut names = Names { formula: self, notation, count: 0 };
         let uses = self.uses();
         let mut fragments: Vec<Fragment> = Vec::with_capacity(self.nodes.len());
@@ -67,7 +76,7 @@ impl Formula {
                 lines.push(notation.line(&name, sign, &text));
             }
         }
-        notation.lines(&lines)
+        lines
     }
 
     /// Returns how often each node is used by nodes that an output needs, and by outputs. A square uses its argument once.

@@ -1,6 +1,6 @@
 //! Prints an operation, from the printed arguments.
 
-use super::super::operation::{Binary, Comparison, Logic, Operation, Power, Reduction, Unary};
+use super::super::operation::{Binary, Comparison, Logic, Operation, PartialSum, Power, Reduction, Unary};
 use super::fragment::{Binding, Fragment, Notation};
 
 impl Notation {
@@ -57,6 +57,17 @@ impl Notation {
                     Reduction::Sum => self.pick("Σⱼ", r"\sum_j "),
                     Reduction::Max => self.pick("maxⱼ", r"\max_j "),
                 };
+                Fragment::new(format!("{name}{}", self.parentheses(&self.whole(of(x)))), Binding::Power)
+            }
+            Operation::PartialSum(sum, x) => {
+                let name = match sum {
+                    PartialSum::Before => self.pick("Σ[before j]", r"\sum_{i<j} "),
+                    PartialSum::After => self.pick("Σ[after j]", r"\sum_{i>j} "),
+                };
+                Fragment::new(format!("{name}{}", self.parentheses(&self.whole(of(x)))), Binding::Power)
+            }
+            Operation::BatchSum(x) => {
+                let name = self.pick("Σ[rows]", r"\sum_{\mathrm{rows}} ");
                 Fragment::new(format!("{name}{}", self.parentheses(&self.whole(of(x)))), Binding::Power)
             }
             Operation::RowLength => Fragment::new("n", Binding::Atom),

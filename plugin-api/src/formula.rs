@@ -6,7 +6,11 @@ mod traced;
 
 pub use traced::{Traced, TracedMask};
 
-use crate::{walk::Each, ClassId, Real, Result, Row};
+use crate::{
+    metric::{SumLayout, SumResult, Sums, Term},
+    walk::Each,
+    ClassId, Real, Result, Row,
+};
 use serde_json::{json, Value};
 use trace::{trace, Node};
 use traced::Number;
@@ -71,22 +75,53 @@ impl Formula {
         Self::of_result(each, value, |mean| mean)
     }
 
+    /// Records a metric of the weighted mean of its only input, `values`.
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_mean_of_values() -> Result<Self> {
+        let keys = [("each", json!("element")), ("axis", json!(-1))];
+        document(&[("values", ELEMENT)], &["value"], &keys, |inputs| vec![inputs[0]]).map(Formula)
+    }
+
+    /// Records a metric of the weighted sum of its only input, `values`.
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_sum_of_values() -> Result<Self> {
+        let layout = SumLayout::new(Each::Element);
+        let terms = |inputs: &[Traced]| [inputs[0].into()];
+        sums(&[("values", ELEMENT)], ["sum"], &layout, terms, |sums| sums.numbers()[0].into())
+    }
+
+    /// Records a metric of sums: see [`SumMetric`](crate::metric::SumMetric). With bins for each column, the result may
+    /// use [`Traced::batch_sum`].
+    ///
+    /// # Errors
+    /// Returns an error if the formula can't be recorded.
+    pub fn of_sums<const K: usize>(
+        names: [&str; K],
+        layout: &SumLayout,
+        terms: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> [Term<Traced>; K],
+        result: impl Fn(Sums<'_, Traced, K>) -> SumResult<Traced>,
+    ) -> Result<Self> {
+        let y_true = if layout.each == Each::ClassId { ROW } else { ELEMENT };
+        let inputs = [("y_true", y_true), ("y_pred", ELEMENT)];
+        let terms = |inputs: &[Traced]| terms(Row::new(&inputs[..1]), Row::new(&inputs[1..2]));
+        sums(&inputs, names, layout, terms, result)
+    }
+
     /// Records a metric that is a function of the weighted mean of a value.
     pub(crate) fn of_result(
         each: Each,
         value: impl Fn(Row<'_, Traced>, Row<'_, Traced>) -> Traced,
         result: impl Fn(Traced) -> Traced,
     ) -> Result<Self> {
-        let (name, axis, y_true) = match each {
-            Each::Row => ("row", -1, ELEMENT),
-            Each::Element => ("element", -1, ELEMENT),
-            Each::ClassId => ("class_id", -1, ROW),
-            Each::Line(axis) => ("line", axis, ELEMENT),
-        };
+        let y_true = if each == Each::ClassId { ROW } else { ELEMENT };
         document(
             &[("y_true", y_true), ("y_pred", ELEMENT), ("mean", SCALAR)],
             &["value", "result"],
-            &[("each", json!(name)), ("axis", json!(axis))],
+            &unit(each),
             |inputs| vec![value(Row::new(&inputs[..1]), Row::new(&inputs[1..2])), result(inputs[2])],
         )
         .map(Formula)
@@ -146,6 +181,54 @@ pub struct FormulaStep<R> {
     pub learning_rate: R,
     /// The number of this update, counted from 1, as bias corrections need it.
     pub number: R,
+}
+
+/// Returns the keys that describe a unit.
+fn unit(each: Each) -> [(&'static str, Value); 2] {
+    let (name, axis) = match each {
+        Each::Row => ("row", -1),
+        Each::Element => ("element", -1),
+        Each::ClassId => ("class_id", -1),
+        Each::Line(axis) => ("line", axis),
+    };
+    [("each", json!(name)), ("axis", json!(axis))]
+}
+
+fn sums<const K: usize>(
+    inputs: &[(&str, &str)],
+    names: [&str; K],
+    layout: &SumLayout,
+    terms: impl Fn(&[Traced]) -> [Term<Traced>; K],
+    result: impl Fn(Sums<'_, Traced, K>) -> SumResult<Traced>,
+) -> Result<Formula> {
+    let has_bins = layout.bins > 1;
+    let level = if has_bins || layout.by_column { ELEMENT } else { SCALAR };
+    let of_result = names.map(|name| (name, level));
+    let result = document(&of_result, &["result", "undefined"], &[], |inputs| {
+        let rows = std::array::from_fn(|k| &inputs[k..=k]);
+        let SumResult { numbers, is_undefined, .. } = result(Sums::new(rows));
+        let undefined = is_undefined.map(|mask| Traced::select(mask, Real::from(1.0), Real::from(0.0)));
+        numbers.into_iter().take(1).chain(undefined).collect()
+    })?;
+    // Columns are the elements of a row.
+    let each = if layout.by_column { Each::Row } else { layout.each };
+    let [each, axis] = unit(each);
+    let result: Value = serde_json::from_str(&result).unwrap_or_default();
+    let mut described = json!({"bins": layout.bins, "by_column": layout.by_column, "result": result});
+    if let Some(length) = layout.result_length {
+        described["result_length"] = json!(length);
+    }
+    let mut outputs: Vec<String> = names.iter().map(|name| format!("term.{name}")).collect();
+    if has_bins {
+        outputs.extend(names.iter().map(|name| format!("bin.{name}")));
+    }
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    document(inputs, &outputs, &[each, axis, ("sums", described)], |inputs| {
+        let terms = terms(inputs);
+        let bins = terms.map(|term| term.bin.unwrap_or_else(|| Real::from(0.0)));
+        terms.map(|term| term.value).into_iter().chain(bins.into_iter().filter(|_| has_bins)).collect()
+    })
+    .map(Formula)
 }
 
 /// Refuses the formula that is being recorded, if one is: this configuration has none.

@@ -6,7 +6,7 @@ use crate::{
         Component, Create,
     },
     loss::{ElementwiseLoss, Loss, RowLoss},
-    metric::{MeanMetric, Metric},
+    metric::{MeanMetric, Metric, SumMetric},
     optimizer::{ElementwiseOptimizer, Optimizer},
     schedule::{FormulaSchedule, Schedule},
     Config,
@@ -119,6 +119,11 @@ pub fn formula_v1() -> &'static abi::FormulaV1 {
 /// Creates an instance of a [`MeanMetric`].
 pub fn mean_metric<T: MeanMetric>(metric: T) -> Instance<abi::MetricV1> {
     Instance::of::<T>(&METRICS, metrics::by_mean(metric))
+}
+
+/// Creates an instance of a [`SumMetric`].
+pub fn sum_metric<T: SumMetric<K>, const K: usize>(metric: T) -> Instance<abi::MetricV1> {
+    Instance::of::<T>(&METRICS, metrics::by_sums(metric))
 }
 
 /// Creates an instance of a [`Metric`].

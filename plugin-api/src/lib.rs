@@ -57,7 +57,10 @@ pub mod prelude {
         config::Identifier,
         export_plugin, formula,
         loss::{ElementwiseLoss, Loss, LossInfo, LossOutput, LossTotals, RowLoss, Targets},
-        metric::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome},
+        metric::{
+            Around, Direction, Each, MeanMetric, Metric, MetricInfo, Outcome, SumLayout, SumMetric, SumResult, Sums,
+            Term,
+        },
         optimizer::{
             ElementwiseOptimizer, Entry, FormulaStep, Optimizer, OptimizerInfo, Parameter, Slot, Start, Step, Update,
         },

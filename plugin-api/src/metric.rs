@@ -5,8 +5,10 @@ use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
 pub(crate) mod loss_values;
 pub(crate) mod mean;
+pub(crate) mod sums;
 
 pub use crate::walk::Each;
+pub use sums::{Around, SumLayout, SumMetric, SumResult, Sums, Term};
 
 /// Whether greater or smaller values of a metric are better. A metric declares it; the host never guesses it from a
 /// name.
@@ -184,7 +186,8 @@ pub trait Metric: Config + Send + Sync + 'static {
     /// Returns an error if the result can't be computed.
     fn result(&self, state: &Self::State) -> Result<Outcome>;
 
-    /// Returns the metric as a formula, for engines that compute it themselves: see [`Formula::of_mean`].
+    /// Returns the metric as a formula, for engines that compute it themselves: see [`Formula::of_mean`] and
+    /// [`Formula::of_sums`].
     ///
     /// # Errors
     /// Returns an error if the metric has no formula; the default does.

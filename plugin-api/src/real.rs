@@ -196,6 +196,28 @@ pub trait Real:
     fn row_len(length: usize) -> Self {
         <Self as Real>::from(length as f64)
     }
+    /// Returns the sum of the elements before each element of a row, or after it.
+    #[doc(hidden)]
+    fn row_partial_sums(elements: &[Self], after: bool) -> Vec<Self> {
+        let mut total = <Self as Real>::from(0.0);
+        let mut sums = vec![total; elements.len()];
+        let mut put = |i: usize| {
+            sums[i] = total;
+            total = total + elements[i];
+        };
+        if after {
+            (0..elements.len()).rev().for_each(&mut put);
+        } else {
+            (0..elements.len()).for_each(&mut put);
+        }
+        sums
+    }
+    /// Returns the number of an element in its row, which is `position` on a CPU.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn row_index(position: usize) -> Self {
+        <Self as Real>::from(position as f64)
+    }
     /// Returns the element of a class.
     #[doc(hidden)]
     #[inline(always)]

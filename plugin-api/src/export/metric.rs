@@ -12,7 +12,8 @@ use crate::{
     metric::{
         loss_values::{ElementwiseLossValues, RowLossValues},
         mean::{Mean, MeanMetricValues},
-        MeanMetric, Metric, Outcome,
+        sums::BySums,
+        MeanMetric, Metric, Outcome, SumMetric,
     },
     Config, Error, Inputs, Result,
 };
@@ -99,20 +100,26 @@ level! {
 }
 
 level! {
-    /// Creates the mean of a function of rows from a probe; tried second.
-    MetricByMean for &&&Probe<T> where T: MeanMetric;
+    /// Creates a metric of sums from a probe; tried second.
+    MetricBySums<const K> for &&&Probe<T> where T: SumMetric<K>;
+    fn create_metric(config, _host) -> AnyMetric { Ok(by_sums(T::from_json(config)?)) }
+}
+
+level! {
+    /// Creates the mean of a function of rows from a probe; tried third.
+    MetricByMean for &&Probe<T> where T: MeanMetric;
     fn create_metric(config, _host) -> AnyMetric { Ok(by_mean(T::from_json(config)?)) }
 }
 
 level! {
-    /// Creates the mean of an elementwise loss from a probe; tried third.
-    MetricByElement for &&Probe<T> where T: ElementwiseLoss;
+    /// Creates the mean of an elementwise loss from a probe; tried fourth.
+    MetricByElement for &Probe<T> where T: ElementwiseLoss;
     fn create_metric(config, _host) -> AnyMetric { Ok(by_state(Mean::<T, ElementwiseLossValues>::from_json(config)?)) }
 }
 
 level! {
     /// Creates the mean of a row loss from a probe; tried last.
-    MetricByRow for &Probe<T> where T: RowLoss;
+    MetricByRow for Probe<T> where T: RowLoss;
     fn create_metric(config, _host) -> AnyMetric { Ok(by_state(Mean::<T, RowLossValues>::from_json(config)?)) }
 }
 
@@ -122,6 +129,10 @@ pub(crate) fn by_state(metric: impl Metric) -> Box<dyn AnyMetric> {
 
 pub(crate) fn by_mean(metric: impl MeanMetric) -> Box<dyn AnyMetric> {
     by_state(Mean::<_, MeanMetricValues>::new(metric))
+}
+
+pub(crate) fn by_sums<const K: usize>(metric: impl SumMetric<K>) -> Box<dyn AnyMetric> {
+    by_state(BySums::<_, K>::new(metric))
 }
 
 /// The target of a state handle.

@@ -11,7 +11,7 @@ pub(crate) mod schedule;
 
 pub use component::{Component, Create, Probe};
 pub use loss::{AnyLoss, LossByElement, LossByRow, LossByTensor};
-pub use metric::{AnyMetric, MetricByElement, MetricByMean, MetricByRow, MetricByState};
+pub use metric::{AnyMetric, MetricByElement, MetricByMean, MetricByRow, MetricByState, MetricBySums};
 pub use optimizer::{AnyOptimizer, OptimizerByElement, OptimizerByTensor};
 pub use plugin::{Plugin, Tables};
 pub use schedule::{AnySchedule, ScheduleByConfig, ScheduleByStep};

@@ -46,6 +46,11 @@ impl Traced {
         }
     }
 
+    /// Returns the sum of a number for each row over all rows, in the result of a metric with bins for each column.
+    pub fn batch_sum(self) -> Self {
+        self.unary("batch_sum")
+    }
+
     fn compare(self, operation: &'static str, other: Self) -> TracedMask {
         TracedMask(record(operation, &[self.reference(), other.reference()], None))
     }
@@ -193,6 +198,12 @@ impl Real for Traced {
         let (most, index) = (x.row_max(), node("index", &[], None));
         let first = -Self::select(x.eq(most), -index, <Self as Real>::from(f64::NEG_INFINITY)).row_max();
         Self::select(most.eq(most), first, most)
+    }
+    fn row_partial_sums(elements: &[Self], after: bool) -> Vec<Self> {
+        elements.iter().map(|x| x.unary(if after { "row_after" } else { "row_before" })).collect()
+    }
+    fn row_index(_: usize) -> Self {
+        node("index", &[], None)
     }
     fn to_class_id(self) -> ClassId<Self> {
         ClassId::of(0, self)

@@ -1,6 +1,6 @@
 //! Metrics that are the weighted mean of a value per row.
 
-use super::{Each, MeanMetric, Metric, MetricInfo, Outcome};
+use super::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome};
 use crate::{config::ComponentSpec, formula::Formula, kernels::simd::plain, Config, Inputs, Plain, Result, Row};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
@@ -73,18 +73,23 @@ impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
     }
 }
 
+/// Returns the properties of a metric of these units.
+pub(super) fn info_of(each: Each, direction: Direction) -> MetricInfo {
+    // Along axis 0 a line has elements of every row. The rank isn't known here, so an axis below -1 may be axis 0.
+    let rows_independent = !matches!(each, Each::Line(axis) if axis == 0 || axis < -1);
+    // Ids aren't converted: rounding could turn an invalid id into that of a class.
+    let ids = ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec();
+    let dtypes = if each == Each::ClassId { vec![ids, Vec::new()] } else { Vec::new() };
+    let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(direction) };
+    MetricInfo { zero_weight_is_absent: rows_independent, ..info }
+}
+
 /// The values of a [`MeanMetric`].
 pub(crate) struct MeanMetricValues;
 
 impl<T: MeanMetric> Values<T> for MeanMetricValues {
     fn info(metric: &T) -> MetricInfo {
-        // Along axis 0 a line has elements of every row. The rank isn't known here, so an axis below -1 may be axis 0.
-        let rows_independent = !matches!(metric.each(), Each::Line(axis) if axis == 0 || axis < -1);
-        // Ids aren't converted: rounding could turn an invalid id into that of a class.
-        let ids = ["float32", "float64", "int32", "int64", "uint64", "uint8"].map(str::to_owned).to_vec();
-        let dtypes = if metric.each() == Each::ClassId { vec![ids, Vec::new()] } else { Vec::new() };
-        let info = MetricInfo { dtypes, rows_independent, ..MetricInfo::new(T::DIRECTION) };
-        MetricInfo { zero_weight_is_absent: rows_independent, ..info }
+        info_of(metric.each(), T::DIRECTION)
     }
     fn formula(metric: &T) -> Result<Formula> {
         Formula::of_result(metric.each(), |y_true, y_pred| metric.value(y_true, y_pred), |mean| metric.result(mean))

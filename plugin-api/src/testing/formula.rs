@@ -55,6 +55,13 @@ pub struct Rows {
     pub places: Vec<usize>,
 }
 
+impl Rows {
+    /// Returns the inputs of a loss or a metric by name. A metric of values has those of `y_pred`.
+    pub fn inputs(&self) -> Vec<(&'static str, &[f64])> {
+        vec![("y_true", &self.y_true), ("y_pred", &self.y_pred), ("values", &self.y_pred)]
+    }
+}
+
 /// Orders the numbers of a batch by the rows of a formula.
 ///
 /// # Errors
@@ -63,7 +70,8 @@ pub fn rows(formula: &Formula, y_true: &[f64], y_pred: &[f64], pred_shape: &[i64
     let lengths: Vec<usize> = pred_shape.iter().map(|&length| length as usize).collect();
     let (outer, columns, inner) = match (formula.axis(), formula.each()) {
         (None, _) => (1, y_pred.len(), 1),
-        (Some(_), Some(Each::Row)) if lengths.len() == 1 => (y_pred.len(), 1, 1),
+        (Some(_), Some(Each::Element)) => (y_pred.len(), 1, 1),
+        (Some(_), Some(Each::Row | Each::ClassId)) if lengths.len() == 1 => (y_pred.len(), 1, 1),
         (Some(axis), _) => {
             let axis = if axis < 0 { axis + lengths.len() as i64 } else { axis };
             let axis = usize::try_from(axis).ok().filter(|axis| *axis < lengths.len());
@@ -77,7 +85,9 @@ pub fn rows(formula: &Formula, y_true: &[f64], y_pred: &[f64], pred_shape: &[i64
             (row / inner * columns + column) * inner + row % inner
         })
         .collect();
-    let is_rows = formula.inputs().iter().any(|input| input.name == "y_true" && input.level == Level::Row);
+    let level = formula.inputs().iter().find(|input| input.name == "y_true").map(|input| input.level);
+    let is_rows = level == Some(Level::Row);
+    let y_true = if level.is_some() { y_true } else { y_pred };
     let wanted = if is_rows { outer * inner } else { y_pred.len() };
     if y_true.len() != wanted {
         return Err(Error::input(format!("y_true has {} numbers; the formula needs {wanted}", y_true.len())));
@@ -96,12 +106,20 @@ pub fn rows(formula: &Formula, y_true: &[f64], y_pred: &[f64], pred_shape: &[i64
 /// # Errors
 /// Returns an error if an input is missing or has the wrong number of values.
 pub fn compute(formula: &Formula, output: &str, values: &[(&str, &[f64])], shape: Shape) -> Result<Vec<f64>> {
+    let inputs = inputs_of(formula, values)?;
+    formula.interpret(output, &inputs, shape).map_err(|error| Error::other(error.to_string()))
+}
+
+/// Returns the values of the inputs of a formula, in order.
+///
+/// # Errors
+/// Returns an error if an input is missing.
+pub fn inputs_of<'a>(formula: &Formula, values: &[(&str, &'a [f64])]) -> Result<Vec<&'a [f64]>> {
     let value_of = |name: &str| {
         let found = values.iter().find(|(other, _)| *other == name).map(|(_, values)| *values);
         found.ok_or_else(|| Error::other(format!("its formula has an unexpected input {name:?}")))
     };
-    let inputs = formula.inputs().iter().map(|input| value_of(&input.name)).collect::<Result<Vec<_>>>()?;
-    formula.interpret(output, &inputs, shape).map_err(|error| Error::other(error.to_string()))
+    formula.inputs().iter().map(|input| value_of(&input.name)).collect()
 }
 
 /// Returns the level of an output.

@@ -28,16 +28,18 @@ impl Formula {
     /// before the new value of an input. The lines of terms are followed by those of the result of their sums.
     pub fn explain(&self, latex: bool) -> String {
         let notation = if latex { Notation::Latex } else { Notation::Text };
-        let mut lines = self.explained(notation);
+        let mut count = 0;
+        let mut lines = self.explained(notation, &mut count);
         if let Some(sums) = self.sums() {
-            lines.extend(sums.result.explained(notation));
+            lines.extend(sums.result.explained(notation, &mut count));
         }
         notation.lines(&lines)
     }
 
-    /// Returns the lines of the formula, without those of the result of sums.
-    fn explained(&self, notation: Notation) -> Vec<String> {
-        let mut names = Names { formula: self, notation, count: 0 };
+    /// Returns the lines of the formula, without those of the result of sums. `count` is the number of letters that are
+    /// names.
+    fn explained(&self, notation: Notation, count: &mut usize) -> Vec<String> {
+        let mut names = Names { formula: self, notation, count };
         let uses = self.uses();
         let mut fragments: Vec<Fragment> = Vec::with_capacity(self.nodes.len());
         // What each node that has a name is.
@@ -120,7 +122,7 @@ struct Definition {
 struct Names<'f> {
     formula: &'f Formula,
     notation: Notation,
-    count: usize,
+    count: &'f mut usize,
 }
 
 impl Names<'_> {
@@ -133,9 +135,9 @@ impl Names<'_> {
             return (fragment.text.clone(), fragment);
         }
         loop {
-            let letter = char::from(LETTERS[self.count % LETTERS.len()]);
-            let round = self.count / LETTERS.len();
-            self.count += 1;
+            let letter = char::from(LETTERS[*self.count % LETTERS.len()]);
+            let round = *self.count / LETTERS.len();
+            *self.count += 1;
             let name = match (round, self.notation) {
                 (0, _) => letter.to_string(),
                 (_, Notation::Text) => format!("{letter}{round}"),

@@ -2,9 +2,14 @@
 
 use super::{
     confusion::{Confusion, Counts, Rule},
+    confusion_formula::{counts_above, counts_below},
+    ratio,
     saturated::Saturated,
 };
-use plugfit_api::prelude::*;
+use plugfit_api::{
+    formula::{Formula, Traced},
+    prelude::*,
+};
 use std::sync::OnceLock;
 
 /// The area under the ROC curve or the precision-recall curve, from counts at thresholds.
@@ -92,53 +97,79 @@ impl Auc {
         let first = counts.first()?;
         let positives = first.true_positives + first.false_negatives;
         let negatives = first.false_positives + first.true_negatives;
-        if positives.is_nan() || negatives.is_nan() {
+        if positives.0.is_nan() || negatives.0.is_nan() {
             return Some(f64::NAN);
         }
-        if positives == 0.0 || negatives == 0.0 && self.curve != Curve::Pr {
+        if positives.0 == 0.0 || negatives.0 == 0.0 && self.curve != Curve::Pr {
             return None;
         }
+        let parts = counts.windows(2).map(|pair| self.area_between([&pair[0], &pair[1]], [positives, negatives]).0);
+        Some(parts.sum())
+    }
+
+    /// Returns the area between a threshold and the next higher one.
+    fn area_between<R: Real>(&self, [low, high]: [&Counts<R>; 2], [positives, negatives]: [R; 2]) -> R {
         if self.curve == Curve::Pr && self.summation_method == Summation::Interpolation {
-            return Some(counts.windows(2).map(|pair| precision_recall_area(&pair[0], &pair[1])).sum());
+            return precision_recall_area(low, high);
         }
-        let point = |counts: &Counts| {
+        let point = |counts: &Counts<R>| {
             let recall = ratio(counts.true_positives, counts.true_positives + counts.false_negatives);
             match self.curve {
                 Curve::Roc => (ratio(counts.false_positives, negatives), recall),
                 Curve::Pr => (recall, ratio(counts.true_positives, counts.true_positives + counts.false_positives)),
-                Curve::PrGain if counts.true_positives == 0.0 => (0.0, 1.0),
                 Curve::PrGain => {
-                    let gain = |wrong: f64| 1.0 - positives / negatives * wrong / counts.true_positives;
-                    (gain(counts.false_negatives).max(0.0), gain(counts.false_positives))
+                    let (zero, one) = (R::from(0.0), R::from(1.0));
+                    let has_none = counts.true_positives.eq(zero);
+                    let gain = |wrong: R| one - positives / negatives * wrong / counts.true_positives;
+                    let recall_gain = R::select(has_none, zero, gain(counts.false_negatives).max(zero));
+                    (recall_gain, R::select(has_none, one, gain(counts.false_positives)))
                 }
             }
         };
-        let parts = counts.windows(2).map(|pair| {
-            let ((x, y), (next_x, next_y)) = (point(&pair[0]), point(&pair[1]));
-            let height = match self.summation_method {
-                Summation::Interpolation => (y + next_y) / 2.0,
-                Summation::Minoring => y.min(next_y),
-                Summation::Majoring => y.max(next_y),
-            };
-            (x - next_x) * height
+        let ((x, y), (next_x, next_y)) = (point(low), point(high));
+        let height = match self.summation_method {
+            Summation::Interpolation => (y + next_y) / 2.0,
+            Summation::Minoring => y.min(next_y),
+            Summation::Majoring => y.max(next_y),
+        };
+        (x - next_x) * height
+    }
+
+    /// Returns the result of the bins of each label.
+    fn recorded_result(&self, sums: Sums<'_, Traced, 2>, thresholds: usize) -> SumResult<Traced> {
+        let (zero, one): (Traced, Traced) = (Real::from(0.0), Real::from(1.0));
+        let [positives, negatives] = sums.totals();
+        let area = sums.sum_around(|bin| {
+            // The thresholds below and above a bin; the first and the last bin have one of them only.
+            let is_between = bin.index.ge(one) & bin.index.lt(Real::from(thresholds as f64));
+            let area = self.area_between([&counts_below(&bin), &counts_above(&bin)], [positives, negatives]);
+            Traced::select(is_between, area, zero)
         });
-        Some(parts.sum())
+        let total = positives + negatives;
+        let area = Traced::select(total.eq(total), area, total);
+        let is_empty = match self.curve {
+            Curve::Pr => positives.eq(zero),
+            Curve::Roc | Curve::PrGain => positives.eq(zero) | negatives.eq(zero),
+        };
+        let area = match self.multi_label {
+            false => area,
+            true => area.batch_sum() / Traced::select(total.eq(total), one, one).batch_sum(),
+        };
+        SumResult::from(area).undefined_if(is_empty & total.eq(total))
     }
 }
 
 /// Returns the area under the precision-recall curve between two thresholds. Between them, true positives
 /// grow in proportion to predicted positives.
-fn precision_recall_area(low: &Counts, high: &Counts) -> f64 {
-    let predicted = |counts: &Counts| counts.true_positives + counts.false_positives;
+fn precision_recall_area<R: Real>(low: &Counts<R>, high: &Counts<R>) -> R {
+    let predicted = |counts: &Counts<R>| counts.true_positives + counts.false_positives;
     let more = low.true_positives - high.true_positives;
-    let derivative = ratio(more, (predicted(low) - predicted(high)).max(0.0));
+    let derivative = ratio(more, (predicted(low) - predicted(high)).max(R::from(0.0)));
     let intercept = high.true_positives - derivative * predicted(high);
-    let growth = if predicted(low) > 0.0 && predicted(high) > 0.0 { predicted(low) / predicted(high) } else { 1.0 };
+    let (zero, one) = (R::from(0.0), R::from(1.0));
+    let grows = predicted(low).gt(zero) & predicted(high).gt(zero);
+    let growth = R::select(grows, predicted(low) / predicted(high), one);
     ratio(derivative * (more + intercept * growth.ln()), high.true_positives + high.false_negatives)
-}
-
-fn ratio(a: f64, b: f64) -> f64 {
-    if b == 0.0 { 0.0 } else { a / b }
 }
 
 /// The counts of each label's curve.
@@ -183,6 +214,15 @@ impl Metric for Auc {
                 saturated[element.label].add(element);
             }
         })
+    }
+    fn formula(&self) -> Result<Formula> {
+        if self.from_logits {
+            return Err(Error::unsupported("with from_logits its state has a sum for each large logit"));
+        }
+        if self.multi_label && self.label_weights.is_some() {
+            return Err(Error::unsupported("with multi_label it has no weights of labels"));
+        }
+        self.rule().formula_of_bins(|sums, thresholds| self.recorded_result(sums, thresholds))
     }
     fn result(&self, curves: &Curves) -> Result<Outcome> {
         let mut labels = self.rule().counts(&curves.confusion);

@@ -4,7 +4,7 @@
 
 use super::merge_each;
 use plugfit_api::{
-    Scratch,
+    Plain, Scratch,
     config::{ConfigValue, ValueSpec},
     prelude::*,
     serde_json::Value,
@@ -67,13 +67,21 @@ pub struct Confusion {
     buckets: Vec<[f64; 2]>,
 }
 
-/// The four counts at one threshold, as sums of weights.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    pub true_positives: f64,
-    pub false_positives: f64,
-    pub true_negatives: f64,
-    pub false_negatives: f64,
+/// The four counts at one threshold, as sums of weights: float64 numbers, or numbers of a formula.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts<R = Plain<f64>> {
+    pub true_positives: R,
+    pub false_positives: R,
+    pub true_negatives: R,
+    pub false_negatives: R,
+}
+
+impl<R: Real> Counts<R> {
+    /// Creates the counts of no elements.
+    pub fn new() -> Self {
+        let zero = R::from(0.0);
+        Counts { true_positives: zero, false_positives: zero, true_negatives: zero, false_negatives: zero }
+    }
 }
 
 /// Which elements count, and how they are assigned to buckets.
@@ -277,19 +285,19 @@ impl Rule {
     /// batch.
     pub fn counts(&self, confusion: &Confusion) -> Vec<Vec<Counts>> {
         let label = |buckets: &[[f64; 2]]| {
-            let mut counts = vec![Counts::default(); self.thresholds()];
+            let mut counts = vec![Counts::new(); self.thresholds()];
             let [mut positives, mut negatives] = [0.0; 2];
             // In descending order: elements above a threshold are those in the buckets after it.
             for i in (0..self.thresholds()).rev() {
                 positives += buckets[i + 1][0];
                 negatives += buckets[i + 1][1];
-                (counts[i].true_positives, counts[i].false_positives) = (positives, negatives);
+                (counts[i].true_positives, counts[i].false_positives) = (Plain(positives), Plain(negatives));
             }
             let [mut positives, mut negatives] = [0.0; 2];
             for i in 0..self.thresholds() {
                 positives += buckets[i][0];
                 negatives += buckets[i][1];
-                (counts[i].false_negatives, counts[i].true_negatives) = (positives, negatives);
+                (counts[i].false_negatives, counts[i].true_negatives) = (Plain(positives), Plain(negatives));
             }
             match &self.buckets {
                 Buckets::Sorted { order, .. } => {
@@ -343,7 +351,7 @@ mod tests {
         let mut confusion = Confusion::default();
         rule.update(&mut confusion, &Inputs::new(&tensors, None, None)).unwrap();
         let of = |c: &Counts| [c.true_positives, c.false_positives, c.true_negatives, c.false_negatives];
-        rule.counts(&confusion)[0].iter().map(of).collect()
+        rule.counts(&confusion)[0].iter().map(|counts| of(counts).map(|count| count.0)).collect()
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 use super::{
     confusion::{Confusion, Counts, OUTSIDE_TOP_K, Rule, Thresholds},
+    confusion_formula::Of,
     share,
 };
-use plugfit_api::prelude::*;
+use plugfit_api::{Plain, formula::Formula, prelude::*};
 use std::sync::OnceLock;
 
 /// Returns one number for each threshold, or a scalar for a single threshold.
-fn per_threshold(counts: &[Vec<Counts>], of: impl Fn(&Counts) -> f64) -> Outcome {
+fn per_threshold(counts: &[Vec<Counts>], of: impl Fn(&Counts) -> Plain<f64>) -> Outcome {
     match counts.first().map(Vec::as_slice) {
         None => Outcome::Undefined,
-        Some([single]) => Outcome::Scalar(of(single)),
-        Some(several) => Outcome::row(several.iter().map(of).collect()),
+        Some([single]) => Outcome::Scalar(of(single).0),
+        Some(several) => Outcome::row(several.iter().map(|counts| of(counts).0).collect()),
     }
 }
 
@@ -46,6 +47,10 @@ macro_rules! ratio_metric {
                     Rule { top_k, class_id, ..Rule::new(thresholds) }
                 })
             }
+
+            fn share<R: Real>(counts: &Counts<R>) -> R {
+                share(counts.true_positives, counts.$others)
+            }
         }
 
         impl Metric for $name {
@@ -57,8 +62,10 @@ macro_rules! ratio_metric {
                 if confusion.is_empty() {
                     return Ok(Outcome::Undefined);
                 }
-                let of = |counts: &Counts| share(counts.true_positives, counts.$others);
-                Ok(per_threshold(&self.rule().counts(confusion), of))
+                Ok(per_threshold(&self.rule().counts(confusion), |counts| Self::share(counts)))
+            }
+            fn formula(&self) -> Result<Formula> {
+                self.rule().formula(Of::EachOfSome, |counts| Self::share(&counts))
             }
         }
     };
@@ -106,9 +113,12 @@ macro_rules! count_metric {
                 let mut counts = self.rule().counts(confusion);
                 if counts.is_empty() {
                     let thresholds = self.thresholds.as_ref().map_or(1, |thresholds| thresholds.as_slice().len());
-                    counts.push(vec![Counts::default(); thresholds]);
+                    counts.push(vec![Counts::new(); thresholds]);
                 }
                 Ok(per_threshold(&counts, |counts| counts.$of))
+            }
+            fn formula(&self) -> Result<Formula> {
+                self.rule().formula(Of::Each, |counts| counts.$of)
             }
         }
     };

@@ -3,8 +3,12 @@
 //! A label other than 0 or 1 is an error. A NaN prediction makes the score of its class NaN. Without a threshold it
 //! makes the scores of all classes NaN, because the greatest of its row is undefined.
 
-use super::merge_each;
-use plugfit_api::prelude::*;
+use super::{merge_each, one_if, ratio};
+use plugfit_api::{
+    Plain,
+    formula::{Formula, Traced},
+    prelude::*,
+};
 
 /// How the scores of the classes are averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
@@ -114,11 +118,7 @@ impl Classes {
         if self.counts.iter().flatten().all(|count| *count == 0.0) {
             return Outcome::Undefined;
         }
-        let ratio = |a: f64, b: f64| if b == 0.0 { 0.0 } else { a / b };
-        let score = |[tp, fp, fn_, _]: &[f64; 4]| {
-            let (precision, recall) = (ratio(*tp, tp + fp), ratio(*tp, tp + fn_));
-            ratio((1.0 + beta * beta) * precision * recall, beta * beta * precision + recall)
-        };
+        let score = |counts: &[f64; 4]| score(beta, counts.map(Plain)).0;
         let scores = self.counts.iter().map(score);
         match average {
             None => Outcome::row(scores.collect()),
@@ -130,10 +130,47 @@ impl Classes {
             Some(Average::Weighted) => {
                 let all: f64 = self.counts.iter().map(|counts| counts[3]).sum();
                 let sum: f64 = scores.zip(&self.counts).map(|(score, counts)| score * counts[3]).sum();
-                Outcome::Scalar(ratio(sum, all))
+                Outcome::Scalar(ratio(Plain(sum), Plain(all)).0)
             }
         }
     }
+}
+
+/// Returns the score of true positives, false positives, false negatives and positive labels.
+fn score<R: Real>(beta: f64, [tp, fp, fn_, _]: [R; 4]) -> R {
+    let (precision, recall) = (ratio(tp, tp + fp), ratio(tp, tp + fn_));
+    ratio(precision * recall * (1.0 + beta * beta), precision * (beta * beta) + recall)
+}
+
+/// Records the formula of the scores.
+fn formula(threshold: Option<f64>, average: Option<Average>, beta: f64) -> Result<Formula> {
+    Formula::of_sums(
+        ["true_positives", "false_positives", "false_negatives", "labels"],
+        &SumLayout { by_column: true, ..SumLayout::new(Each::Row) },
+        |y_true, y_pred| {
+            let (zero, one, nan): (Traced, Traced, Traced) = (Real::from(0.0), Real::from(1.0), Real::from(f64::NAN));
+            let (t, p, greatest) = (y_true.single(), y_pred.single(), y_pred.max(|p| p));
+            let (is_positive, is_defined) = match threshold {
+                Some(threshold) => (p.gt(Real::from(threshold.max((threshold as f32).into()))), p.eq(p)),
+                None => (p.ge(greatest) & p.abs().gt(Real::from(1e-9)), greatest.eq(greatest)),
+            };
+            let p = Traced::select(is_defined & (t.eq(zero) | t.eq(one)), one_if::<Traced>(is_positive), nan);
+            // A number that is NaN for a prediction of NaN.
+            let t = t + (p - p);
+            [p * t, p * (one - t), (one - p) * t, t].map(Term::from)
+        },
+        |sums| {
+            let score = |counts| score(beta, counts);
+            let result = match average {
+                None => sums.each(score),
+                Some(Average::Micro) => score(sums.totals()).into(),
+                Some(Average::Macro) => (sums.sum(score) / sums.count()).into(),
+                Some(Average::Weighted) => ratio(sums.sum(|counts| score(counts) * counts[3]), sums.totals()[3]).into(),
+            };
+            let none = sums.totals().map(|total| total.eq(Real::from(0.0)));
+            result.undefined_if(none[0] & none[1] & none[2] & none[3])
+        },
+    )
 }
 
 macro_rules! score {
@@ -145,6 +182,9 @@ macro_rules! score {
             }
             fn result(&$self, classes: &Classes) -> Result<Outcome> {
                 Ok(classes.result($self.average, $beta))
+            }
+            fn formula(&$self) -> Result<Formula> {
+                formula($self.threshold, $self.average, $beta)
             }
         }
     };

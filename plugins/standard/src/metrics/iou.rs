@@ -2,8 +2,8 @@
 //!
 //! An id that isn't a whole number is an error. A NaN score makes the value of every class NaN.
 
-use super::overlaps::{Ids, Overlaps};
-use plugfit_api::prelude::*;
+use super::overlaps::{Ids, Overlaps, formula};
+use plugfit_api::{formula::Formula, prelude::*};
 
 fn ids(sparse: bool, axis: i64) -> Ids {
     if sparse { Ids::Any } else { Ids::OneHot(axis) }
@@ -42,6 +42,9 @@ macro_rules! iou {
             }
             fn update(&$self, overlaps: &mut Overlaps, inputs: &Inputs<'_>) -> Result<()> {
                 overlaps.update($classes as usize, $ignored, $ids, inputs)
+            }
+            fn formula(&$self) -> Result<Formula> {
+                formula($classes as usize, $ignored, $ids, $targets)
             }
             fn result(&$self, overlaps: &Overlaps) -> Result<Outcome> {
                 Ok(overlaps.result($targets))

@@ -1,6 +1,6 @@
 //! Means and sums of values, such as a loss that the model computes.
 
-use plugfit_api::prelude::*;
+use plugfit_api::{formula::Formula, prelude::*};
 
 /// The weighted mean of values. Axes after the first are averaged first, so that each sample counts once.
 #[derive(Clone, Debug, Config)]
@@ -68,6 +68,9 @@ impl Metric for Mean {
         let each = shape.iter().skip(behind).product::<i64>().max(1) as f64;
         total.merge(&sums.per(each))
     }
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_mean_of_values()
+    }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(total.mean())
     }
@@ -80,6 +83,9 @@ impl Metric for Sum {
     }
     fn update(&self, total: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         total.merge(&Total::of(inputs)?)
+    }
+    fn formula(&self) -> Result<Formula> {
+        Formula::of_sum_of_values()
     }
     fn result(&self, total: &Total) -> Result<Outcome> {
         Ok(Outcome::Scalar(total.value))

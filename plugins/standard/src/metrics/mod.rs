@@ -23,6 +23,7 @@ macro_rules! with_state {
 mod accuracy;
 mod auc;
 mod confusion;
+mod confusion_formula;
 mod correlation;
 mod counts;
 mod distances;
@@ -50,7 +51,7 @@ pub use means::{Mean, Sum};
 pub use operating_point::{PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity};
 pub use r2::R2Score;
 
-use plugfit_api::{Error, Result};
+use plugfit_api::{Error, Real, Result};
 
 /// Merges `other` into `own` by element. A state without elements has no batches.
 ///
@@ -68,7 +69,17 @@ fn merge_each<T: Clone>(own: &mut Vec<T>, other: &[T], what: &str, add: impl Fn(
     Ok(())
 }
 
+/// Returns `a / b`, or 0 if `b` is 0, as in Keras.
+fn ratio<R: Real>(a: R, b: R) -> R {
+    R::select(b.eq(R::from(0.0)), R::from(0.0), a / b)
+}
+
 /// Returns `part / (part + rest)`, or 0 if both are 0, as in Keras.
-fn share(part: f64, rest: f64) -> f64 {
-    if part + rest == 0.0 { 0.0 } else { part / (part + rest) }
+fn share<R: Real>(part: R, rest: R) -> R {
+    ratio(part, part + rest)
+}
+
+/// Returns 1 where the mask holds, else 0.
+fn one_if<R: Real>(mask: R::Mask) -> R {
+    R::select(mask, R::from(1.0), R::from(0.0))
 }

@@ -2,20 +2,21 @@
 
 use super::{
     confusion::{Confusion, Counts, Rule},
+    confusion_formula::Of,
     share,
 };
-use plugfit_api::prelude::*;
+use plugfit_api::{formula::Formula, prelude::*};
 use std::sync::OnceLock;
 
-fn sensitivity(counts: &Counts) -> f64 {
+fn sensitivity<R: Real>(counts: &Counts<R>) -> R {
     share(counts.true_positives, counts.false_negatives)
 }
 
-fn specificity(counts: &Counts) -> f64 {
+fn specificity<R: Real>(counts: &Counts<R>) -> R {
     share(counts.true_negatives, counts.false_positives)
 }
 
-fn precision(counts: &Counts) -> f64 {
+fn precision<R: Real>(counts: &Counts<R>) -> R {
     share(counts.true_positives, counts.false_positives)
 }
 
@@ -62,11 +63,17 @@ macro_rules! operating_point {
                     return Ok(Outcome::Undefined);
                 }
                 let counts = self.rule().counts(confusion);
-                if counts.iter().flatten().any(|counts| counts.true_positives.is_nan()) {
+                if counts.iter().flatten().any(|counts| counts.true_positives.0.is_nan()) {
                     return Ok(Outcome::Scalar(f64::NAN));
                 }
-                let reached = counts.iter().flatten().filter(|counts| $constrained(counts) >= self.$field);
-                Ok(Outcome::Scalar(reached.map($best).fold(0.0, f64::max)))
+                let reached = counts.iter().flatten().filter(|counts| $constrained(counts).0 >= self.$field);
+                Ok(Outcome::Scalar(reached.map(|counts| $best(counts).0).fold(0.0, f64::max)))
+            }
+            fn formula(&self) -> Result<Formula> {
+                self.rule().formula(Of::Greatest, |counts| {
+                    let is_reached = $constrained(&counts).ge(Real::from(self.$field));
+                    Real::select(is_reached, $best(&counts), Real::from(0.0))
+                })
             }
         }
     };

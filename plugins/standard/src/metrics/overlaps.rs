@@ -1,6 +1,10 @@
 //! The weights of true and predicted classes, and how class ids are read.
 
-use plugfit_api::{Tensor, prelude::*};
+use super::{confusion_formula::MOST_LISTED, one_if};
+use plugfit_api::{
+    formula::{Formula, Traced},
+    prelude::*,
+};
 
 /// The weights of each class; initially empty.
 #[state]
@@ -211,4 +215,77 @@ impl Overlaps {
         }
         Outcome::ratio(sum, seen)
     }
+}
+
+/// Records the mean over those target classes that occur in labels or predictions.
+///
+/// # Errors
+/// Returns an error if there is no formula for how the ids are read.
+pub fn formula(
+    classes: usize,
+    ignored: Option<i64>,
+    ids: [Ids; 2],
+    targets: impl ExactSizeIterator<Item = usize>,
+) -> Result<Formula> {
+    let each = match ids {
+        [Ids::Any | Ids::Classes, Ids::Any | Ids::Classes | Ids::Above(_)] => Each::Element,
+        [Ids::Any | Ids::Classes, Ids::OneHot(-1)] => Each::ClassId,
+        [Ids::OneHot(axis), Ids::OneHot(_)] => Each::Line(axis),
+        _ => return Err(Error::unsupported("labels and predictions lie along different axes")),
+    };
+    let targets: Vec<usize> = targets.collect();
+    let Some(&first) = targets.first() else { return Err(Error::unsupported("it has no target classes")) };
+    let has_all = targets.iter().copied().eq(0..classes);
+    if !has_all && targets.len() > MOST_LISTED {
+        return Err(Error::unsupported("it has too many target classes"));
+    }
+    let number = |number: f64| -> Traced { Real::from(number) };
+    let read = move |ids: Ids, row: Row<'_, Traced>| match ids {
+        Ids::OneHot(_) => row.argmax(),
+        Ids::Above(threshold) => {
+            let x = row.single();
+            Traced::select(x.eq(x), one_if::<Traced>(x.ge(number(f64::from(threshold as f32)))), number(f64::NAN))
+        }
+        Ids::Any | Ids::Classes => row.single(),
+    };
+    Formula::of_sums(
+        ["both", "labels", "predictions"],
+        &SumLayout { bins: classes, ..SumLayout::new(each) },
+        |y_true, y_pred| {
+            let (t, p) = (read(ids[0], y_true), read(ids[1], y_pred));
+            let (zero, none) = (number(0.0), number(-1.0));
+            let is_class = |id: Traced| id.ge(zero) & id.lt(number(classes as f64));
+            let is_refused = |id: Traced, ids: Ids| match ids {
+                Ids::Classes => !(is_class(id) & id.floor().eq(id)),
+                _ => !id.floor().eq(id),
+            };
+            let is_refused = is_refused(t, ids[0]) | is_refused(p, ids[1]);
+            let is_ignored = ignored.map(|ignored| t.eq(number(ignored as f64)));
+            let counts = is_class(t) & is_class(p);
+            // A NaN or an id that is refused makes the first target NaN.
+            let put = |bin: Traced| {
+                let bin = Traced::select(counts, bin, none);
+                let bin = Traced::select(is_refused, number(first as f64), bin);
+                let value = Traced::select(is_refused, number(f64::NAN), number(1.0));
+                Term::in_bin(is_ignored.map_or(bin, |is_ignored| Traced::select(is_ignored, none, bin)), value)
+            };
+            [put(Traced::select(t.eq(p), t, none)), put(t), put(p)]
+        },
+        |sums| {
+            let is_target = |index: Traced| {
+                let listed = targets.iter().map(|&target| index.eq(number(target as f64)));
+                listed.reduce(|some, other| some | other).filter(|_| !has_all)
+            };
+            let sum_over_classes = |term: &dyn Fn(Traced, Traced) -> Traced| {
+                sums.sum_around(|bin| {
+                    let [both, labels, predictions] = bin.here;
+                    let either = labels + predictions - both;
+                    let occurs = either.gt(number(1e-9)) | !either.eq(either);
+                    let counts = is_target(bin.index).map_or(occurs, |is_target| occurs & is_target);
+                    Traced::select(counts, term(both, either), number(0.0))
+                })
+            };
+            SumResult::ratio(sum_over_classes(&|both, either| both / either), sum_over_classes(&|_, _| number(1.0)))
+        },
+    )
 }

@@ -1,6 +1,6 @@
 //! The coefficient of determination, R².
 
-use plugfit_api::prelude::*;
+use plugfit_api::{formula::Formula, prelude::*};
 
 /// How the scores of the columns are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
@@ -94,6 +94,9 @@ impl Metric for R2Score {
                 (column, counts) = (0, false);
             }
         })
+    }
+    fn formula(&self) -> Result<Formula> {
+        Err(Error::unsupported("as plain sums, its moments lose digits"))
     }
     fn result(&self, state: &Columns) -> Result<Outcome> {
         if state.rows == 0.0 {

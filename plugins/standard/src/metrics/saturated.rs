@@ -102,8 +102,8 @@ fn insert(counts: &mut Vec<Counts>, threshold: usize, logits: &[(u64, [f64; 2])]
         return;
     }
     let others = [
-        below.true_positives - above.true_positives - positives,
-        below.false_positives - above.false_positives - negatives,
+        (below.true_positives - above.true_positives - positives).0,
+        (below.false_positives - above.false_positives - negatives).0,
     ];
     let mut seen = [0.0; 2];
     // In descending order; the least logit ends at the counts below and needs no point.

@@ -98,7 +98,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   `each` and `axis` are those of a mean.
 ///   * If `bins` is more than 1, each sum has so many numbers, and the term is added to the one with the number
 ///     `bin.NAME`. If that is no whole number from 0 to `bins - 1`, nothing is added.
-///   * If `by_column` is true, each column of a row has sums of its own; all terms are elements.
+///   * If `by_column` is true, each column of a row has sums of its own, and the unit of every term is an element.
 ///   * `result` is the document of the result as a formula of the sums. A sum of a single number is a `scalar`. Otherwise it
 ///     is an `element`: the bins are one row, or the columns are one row, or, with both, there is a row of bins for each
 ///     column. If the output `result` is a scalar, the result is one number; if it is an element, it is an array of the

@@ -82,7 +82,7 @@ impl Formula {
         let (length, columns) = (sums.shape(shape.columns), shape.columns.max(1));
         let sum = |term: Term<'_>| {
             let mut sum = vec![0.0; length.count(Level::Element)];
-            let is_element = self.nodes[term.value].level == Level::Element;
+            let is_element = sums.by_column || self.nodes[term.value].level == Level::Element;
             for unit in 0..if is_element { elements } else { shape.rows } {
                 let (element, row) = if is_element { (unit, unit / columns) } else { (unit * columns, unit) };
                 let weight = if weight.len() == shape.rows { weight[row] } else { weight[element] };
@@ -132,9 +132,6 @@ impl Formula {
         }
         if let Some(term) = self.terms().find(|term| term.bin.is_none() && sums.bins > 1) {
             return invalid(format!("the term {:?} has no bin", term.name));
-        }
-        if let Some(term) = self.terms().find(|term| sums.by_column && self.nodes[term.value].level != Level::Element) {
-            return invalid(format!("the term {:?} of each column isn't an element", term.name));
         }
         let result = &sums.result;
         if !result.inputs.iter().map(|input| input.name.as_str()).eq(names) {

@@ -356,3 +356,6 @@ impl<T: SumMetric<K>, const K: usize> Metric for BySums<T, K> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,7 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   output is one, and otherwise a row, is multiplied by the weight of the unit and added to the sum `NAME`. A unit of
 ///   weight 0 adds nothing, even if its term is NaN. Units are weighted as given: a sample isn't the mean of its elements.
 ///   `each` and `axis` are those of a mean.
-///   * If `bins` is more than 1, each sum has so many numbers, and the term is added to the one with the number
+///   * `bins` is at most 2^24, and all sums have at most 2^25 bins together. If it is more than 1, each sum has so many numbers, and the term is added to the one with the number
 ///     `bin.NAME`. If that is no whole number from 0 to `bins - 1`, nothing is added.
 ///   * If `by_column` is true, each column of a row has sums of its own, and the unit of every term is an element.
 ///   * `result` is the document of the result as a formula of the sums. A sum of a single number is a `scalar`. Otherwise it

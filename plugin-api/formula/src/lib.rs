@@ -44,6 +44,9 @@ pub const MAX_NAMES: usize = 64;
 /// Maximum number of bins of a sum.
 pub const MAX_BINS: usize = 1 << 24;
 
+/// Maximum number of bins of all sums together, for one column.
+pub const MAX_SUMS: usize = 1 << 25;
+
 /// Maximum length of a name, in bytes.
 pub const MAX_NAME_LENGTH: usize = 128;
 

@@ -2,7 +2,7 @@
 
 use super::interpret::Shape;
 use super::node::Level;
-use super::{Formula, ReadError};
+use super::{Formula, MAX_SUMS, ReadError};
 use crate::{Error, Result};
 
 /// How the terms of a metric are summed. There is a sum for each output `term.NAME`.
@@ -129,6 +129,9 @@ impl Formula {
         let names: Vec<&str> = self.terms().map(|term| term.name).collect();
         if names.is_empty() {
             return invalid("the formula of sums has no term".into());
+        }
+        if names.len() * sums.bins > MAX_SUMS {
+            return invalid(format!("there are {} sums of {} bins, more than {MAX_SUMS}", names.len(), sums.bins));
         }
         if let Some(term) = self.terms().find(|term| term.bin.is_none() && sums.bins > 1) {
             return invalid(format!("the term {:?} has no bin", term.name));

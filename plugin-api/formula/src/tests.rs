@@ -309,3 +309,48 @@ fn heavy_sharing_takes_linear_time() {
     assert_eq!(formula.simplify().interpret("value", &inputs, SHAPE).unwrap().len(), 6);
     assert!(doubled(4000).differentiate("value", "y_pred", "slope").is_err());
 }
+
+/// A metric of sums with bins for each column.
+const SUMS: &str = include_str!("../../../tests/fuzz/corpus/formula/sums");
+
+#[test]
+fn a_metric_of_sums_is_read_written_and_computed() {
+    let formula = Formula::read(SUMS).unwrap();
+    formula.check_role(Role::Metric).unwrap();
+    assert_eq!(Formula::read(&formula.to_json().to_string()).unwrap(), formula);
+    assert_eq!(formula.simplify().sums(), formula.sums());
+    let (y_true, y_pred) = ([1.0, 2.0, 4.0, 8.0], [0.0, 0.4, 0.9, 5.0]);
+    let shape = Shape { rows: 2, columns: 2 };
+    let sums = formula.interpret_sums(&[&y_true, &y_pred], &[1.0, 0.5], shape).unwrap();
+    assert_eq!(sums[0], [1.0, 0.0, 2.0, 0.0, 0.0, 2.0, 0.0, 0.0]);
+    assert_eq!(sums[1], [0.0, 0.0, 1.8, 0.0, 0.0, 0.8, 0.0, 0.0]);
+    assert_eq!(formula.interpret_result(&sums, 2).unwrap(), None);
+    let text = formula.explain(false);
+    let result = "a = Σ[before j](hits) / Σ[after j](all)\nresult = a - Σ[rows](Σⱼ(a))\nundefined = Σ[rows](Σⱼ(a))";
+    assert!(text.ends_with(result), "{text}");
+}
+
+#[test]
+fn sums_that_fit_no_metric_are_refused() {
+    for (from, to, message) in [
+        (r#""bins": 4"#, r#""bins": 0"#, "the sums have 0 bins"),
+        (r#""bins": 4"#, r#""bins": 16777217"#, "the sums have 16777217 bins"),
+        (r#""bins": 4"#, r#""bins": 1"#, "has the output \"bin.all\""),
+        (r#", ["bin.hits", 4]"#, "", "the term \"hits\" has no bin"),
+        (r#"["term.hits", 5], "#, "", "has the output \"bin.hits\""),
+        (r#"["all", "element"], ["hits", "element"]"#, r#"["hits", "element"], ["all", "element"]"#, "aren't the sums"),
+        (r#"["all", "element"]"#, r#"["all", "row"]"#, "of row_after is of the level row"),
+        (r#"["result", 7], "#, "", "has no output \"result\""),
+        (r#"["undefined", 6]"#, r#"["undefined", 4]"#, "has the output \"undefined\" of the level element"),
+        (r#"["undefined", 6]"#, r#"["other", 6]"#, "has the output \"other\""),
+        (r#"{"version": 1, "inputs": [["all""#, r#"{"version": 0, "inputs": [["all""#, "has the version 0"),
+        (r#"["mul", 0, 1]]"#, r#"["row_before", 1]]"#, "row_before is only for the result of sums"),
+    ] {
+        assert!(SUMS.contains(from), "{from}");
+        let read = Formula::read(&SUMS.replacen(from, to, 1)).and_then(|formula| formula.check_role(Role::Metric));
+        let error = read.unwrap_err();
+        assert!(matches!(error, ReadError::Invalid(_)) && error.to_string().contains(message), "{message}: {error}");
+    }
+    let loss = Formula::read(SUMS).unwrap().check_role(Role::Loss);
+    assert!(loss.unwrap_err().to_string().contains("no output \"value\""));
+}

@@ -37,6 +37,9 @@ fn use_formula(formula: &Formula) {
             formula.with_derivatives().map(|formula| check(&formula)).ok();
         }
     }
+    if formula.check_role(Role::Metric).is_ok() {
+        check_sums(formula);
+    }
     let simplified = formula.simplify();
     assert!(simplified.nodes().len() <= formula.nodes().len());
     check(&simplified);
@@ -46,6 +49,17 @@ fn use_formula(formula: &Formula) {
             check(&derivative);
         }
     }
+}
+
+/// Computes the sums of a metric, and their result.
+fn check_sums(formula: &Formula) {
+    // The memory of the sums is bounded, but takes long to fill.
+    let Some(sums) = formula.sums().filter(|sums| sums.bins <= 1024) else { return };
+    let numbers = [0.0, 1.0, -0.5, 2.0, f64::INFINITY, f64::NAN];
+    let inputs: Vec<&[f64]> = formula.inputs().iter().map(|input| &numbers[..SHAPE.count(input.level)]).collect();
+    let found = formula.interpret_sums(&inputs, &[1.0, 0.0], SHAPE).expect("the inputs fit");
+    assert!(found.iter().all(|sum| sum.len() == sums.shape(SHAPE.columns).count(Level::Element)));
+    formula.interpret_result(&found, SHAPE.columns).expect("the sums fit");
 }
 
 /// Writes, computes and prints a formula.

@@ -128,7 +128,7 @@ pub fn sum_metric<T: SumMetric<K>, const K: usize>(metric: T) -> Instance<abi::M
 
 /// Creates an instance of a [`Metric`].
 pub fn metric<T: Metric>(metric: T) -> Instance<abi::MetricV1> {
-    Instance::of::<T>(&METRICS, metrics::by_state(metric))
+    Instance::of::<T>(&METRICS, metrics::by_whole_batches(metric))
 }
 
 /// Creates an instance of an optimizer of level 1.

@@ -28,6 +28,7 @@ pub mod row_kernels;
 pub mod schedule;
 #[doc(hidden)]
 pub mod shape;
+pub mod simd;
 mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;

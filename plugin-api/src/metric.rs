@@ -5,6 +5,8 @@ use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
 pub(crate) mod loss_values;
 pub(crate) mod mean;
+mod mean_single;
+pub(crate) mod parts;
 pub(crate) mod sums;
 
 pub use crate::walk::Each;
@@ -173,6 +175,14 @@ pub trait Metric: Config + Send + Sync + 'static {
     /// # Errors
     /// Returns an error if the inputs are invalid.
     fn update(&self, state: &mut Self::State, inputs: &Inputs<'_>) -> Result<()>;
+
+    /// Whether a batch of inputs with up to `rank` axes may be split between its rows, and the states of the parts merged.
+    /// Threads then share large batches. By default, if there are two axes or more, rows are independent, and the size of
+    /// the state is bounded.
+    fn can_split(&self, rank: usize) -> bool {
+        let info = self.info();
+        rank > 1 && info.rows_independent && info.bounded_state
+    }
 
     /// Adds the batches of another state to this state.
     ///

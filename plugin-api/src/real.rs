@@ -286,6 +286,9 @@ macro_rules! float {
             }
             #[inline(always)]
             fn row_argmax(elements: &[Self]) -> Self {
+                if elements.len() >= 2 * crate::row_kernels::LANES {
+                    return crate::row_kernels::first_greatest(elements);
+                }
                 // Branches, which are predicted: a chain of selections takes twice the time.
                 let better = |x: $type, best: $type| x > best || x.is_nan();
                 let best = (1..elements.len()).fold(0, |best, i| {

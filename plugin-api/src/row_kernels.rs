@@ -137,6 +137,20 @@ pub fn max_lane<R: Real>(lanes: [R; LANES]) -> R {
     most.max((eight[1].max(eight[5])).max(eight[3].max(eight[7]))).row_max()
 }
 
+/// Returns the position of the first greatest element of a row that isn't empty, or NaN if an element is NaN.
+#[inline(always)]
+pub fn first_greatest<R: Real<Mask = bool>>(row: &[R]) -> R {
+    let most = greatest!(row, |x| x);
+    let is_most = |x: &R| x.eq(most);
+    for (i, chunk) in row.chunks(LANES).enumerate() {
+        // A loop without an early exit vectorises.
+        if chunk.iter().fold(false, |any, x| any | is_most(x)) {
+            return R::from((i * LANES + chunk.iter().position(is_most).unwrap_or(0)) as f64);
+        }
+    }
+    R::from(f64::NAN)
+}
+
 /// Writes `exp(x - shift)` for each number of a row and returns the sum.
 #[inline(always)]
 pub fn write_exponentials(row: &[f32], shift: f32, target: &mut [f32]) -> f32 {
@@ -182,6 +196,22 @@ mod tests {
             let mut seen = vec![0.0; n];
             assert_eq!(write_exponentials(&vec![2.0; n], 2.0, &mut seen), n as f32);
             assert_eq!(seen, vec![1.0; n]);
+        }
+    }
+
+    #[test]
+    fn the_first_greatest_element_is_found_in_rows_of_any_length() {
+        for n in 1..150usize {
+            for place in [0, n / 2, n - 1] {
+                let mut row = vec![Plain(1.0f32); n];
+                row[place] = Plain(2.0);
+                row[n - 1] = Plain(2.0);
+                assert_eq!(first_greatest(&row), Plain(place as f32));
+                assert_eq!(Real::row_argmax(&row), Plain(place as f32));
+                row[place] = Plain(f32::NAN);
+                assert!(first_greatest(&row).0.is_nan() && <Plain<f32> as Real>::row_argmax(&row).0.is_nan());
+            }
+            assert_eq!(first_greatest(&vec![Plain(f64::NEG_INFINITY); n]), Plain(0.0));
         }
     }
 

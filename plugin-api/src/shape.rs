@@ -35,6 +35,13 @@ impl Shape {
         self.lengths()[axis] as usize
     }
 
+    /// Changes the length of an axis, if there is one.
+    pub(crate) fn set_length(&mut self, axis: usize, length: usize) {
+        if axis < self.rank {
+            self.lengths[axis] = length as i64;
+        }
+    }
+
     pub fn rank(&self) -> usize {
         self.rank
     }

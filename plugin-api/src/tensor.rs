@@ -200,6 +200,31 @@ shared_methods!(Tensor);
 shared_methods!(TensorMut);
 
 impl<'a> Tensor<'a> {
+    /// Returns rows along the first axis, from row number `first`. Their shape is `shape`.
+    ///
+    /// # Errors
+    /// Returns an error if the tensor doesn't have these rows.
+    pub(crate) fn rows<'s>(&self, first: usize, shape: &'s [i64]) -> Result<Tensor<'s>>
+    where
+        'a: 's,
+    {
+        let has = |rows: i64, count: i64| usize::try_from(rows).is_ok_and(|rows| rows + first <= count as usize);
+        match (self.shape(), shape) {
+            ([count, own @ ..], [rows, lengths @ ..]) if own == lengths && has(*rows, *count) => {
+                let bytes = usize::from(self.raw.dtype.bits / 8);
+                let start = first * elements(lengths).expect("a part of a checked shape") * bytes;
+                let raw = abi::Tensor {
+                    data: self.raw.data.cast::<u8>().wrapping_add(start).cast(),
+                    shape: shape.as_ptr(),
+                    strides: std::ptr::null(),
+                    ..self.raw
+                };
+                Ok(Tensor { raw, lifetime: PhantomData })
+            }
+            _ => Err(Error::input(format!("a tensor of shape {:?} has no rows of shape {shape:?}", self.shape()))),
+        }
+    }
+
     /// Creates a tensor from a slice in C order.
     ///
     /// # Panics

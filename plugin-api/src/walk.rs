@@ -75,7 +75,7 @@ pub struct Prediction {
 }
 
 /// Returns the shape of the rows along the last axis, and their length. The rows of a vector have one element.
-fn rows_of(y_pred: &Tensor<'_>) -> Result<(Shape, usize)> {
+pub(crate) fn rows_of(y_pred: &Tensor<'_>) -> Result<(Shape, usize)> {
     let mut shape = Shape::new(y_pred.shape(), "y_pred")?;
     let columns = if shape.rank() > 1 { shape.last().unwrap_or(1) } else { 1 };
     if shape.rank() > 1 {

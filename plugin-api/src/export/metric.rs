@@ -12,10 +12,11 @@ use crate::{
     metric::{
         loss_values::{ElementwiseLossValues, RowLossValues},
         mean::{Mean, MeanMetricValues},
+        parts,
         sums::BySums,
         MeanMetric, Metric, Outcome, SumMetric,
     },
-    Config, Error, Inputs, Result,
+    Config, Error, Host, Inputs, Result,
 };
 use plugfit_abi::{
     self as abi,
@@ -31,7 +32,7 @@ pub trait AnyMetric: Component {
     #[doc(hidden)]
     fn clone_state(&self, state: &dyn Any) -> Result<Box<dyn Any + Send>>;
     #[doc(hidden)]
-    fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>) -> Result<()>;
+    fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>, host: &Host<'_>) -> Result<()>;
     #[doc(hidden)]
     fn merge(&self, state: &mut dyn Any, other: &dyn Any) -> Result<()>;
     #[doc(hidden)]
@@ -42,7 +43,8 @@ pub trait AnyMetric: Component {
     fn load(&self, version: u32, bytes: &[u8]) -> Result<Box<dyn Any + Send>>;
 }
 
-struct ByState<T>(T);
+/// A metric, and whether threads may share its large batches.
+struct ByState<T>(T, bool);
 
 /// Downcasts a state.
 fn downcast<T: 'static>(state: &dyn Any) -> Result<&T> {
@@ -63,8 +65,12 @@ impl<T: Metric> AnyMetric for ByState<T> {
     fn clone_state(&self, state: &dyn Any) -> Result<Box<dyn Any + Send>> {
         Ok(Box::new(downcast::<T::State>(state)?.clone()))
     }
-    fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>) -> Result<()> {
-        self.0.update(downcast_mut(state)?, inputs)
+    fn update(&self, state: &mut dyn Any, inputs: &Inputs<'_>, host: &Host<'_>) -> Result<()> {
+        let state = downcast_mut(state)?;
+        match self.1 {
+            true => parts::update(&self.0, state, inputs, host),
+            false => self.0.update(state, inputs),
+        }
     }
     fn merge(&self, state: &mut dyn Any, other: &dyn Any) -> Result<()> {
         self.0.merge(downcast_mut(state)?, downcast(other)?)
@@ -124,7 +130,12 @@ level! {
 }
 
 pub(crate) fn by_state(metric: impl Metric) -> Box<dyn AnyMetric> {
-    Box::new(ByState(metric))
+    Box::new(ByState(metric, true))
+}
+
+/// A metric whose batches stay whole, because it may call code that isn't this plug-in's.
+pub(crate) fn by_whole_batches(metric: impl Metric) -> Box<dyn AnyMetric> {
+    Box::new(ByState(metric, false))
 }
 
 pub(crate) fn by_mean(metric: impl MeanMetric) -> Box<dyn AnyMetric> {
@@ -247,15 +258,16 @@ unsafe extern "C" fn clone_state(metric: Handle, target: Handle) -> RResult<Hand
 
 unsafe extern "C" fn update(
     metric: Handle,
-    _: &abi::Host,
+    host: &abi::Host,
     target: Handle,
     inputs: &abi::Inputs<'_>,
 ) -> RResult<(), abi::Error> {
     catch_panics(|| {
         // SAFETY: see above.
         let (metric, state) = unsafe { (component::<dyn AnyMetric>(metric), state_mut(target)) };
+        let host = Host::new(host);
         // SAFETY: the host guarantees that the inputs are valid during the call.
-        unsafe { with_inputs(inputs, |inputs| state.modify(metric, |state| metric.update(state, inputs))) }?;
+        unsafe { with_inputs(inputs, |inputs| state.modify(metric, |state| metric.update(state, inputs, &host))) }?;
         state.new = false;
         Ok(())
     })

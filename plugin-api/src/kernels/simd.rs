@@ -5,13 +5,30 @@ use crate::real::Plain;
 /// A loop. Its `run` and every function that it calls must be `#[inline(always)]`: a function that isn't inlined is
 /// compiled with the baseline's instructions.
 pub trait Kernel {
+    /// The result of the loop.
     type Output;
+    /// Runs the loop.
     fn run(self) -> Self::Output;
 }
 
 /// Runs a loop with the best SIMD level of this machine. Every level returns the same bits.
+///
+/// ```
+/// use plugfit_api::simd::{dispatch, Kernel};
+///
+/// struct CountAbove<'a>(&'a [f32], f32);
+///
+/// impl Kernel for CountAbove<'_> {
+///     type Output = u32;
+///     #[inline(always)]
+///     fn run(self) -> u32 {
+///         self.0.iter().map(|x| u32::from(*x > self.1)).sum()
+///     }
+/// }
+/// assert_eq!(dispatch(CountAbove(&[0.2, 0.5, 0.9], 0.4)), 2);
+/// ```
 #[inline]
-pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[cfg(avx512)]

@@ -28,6 +28,9 @@ impl<T: ElementwiseLoss> Values<T> for ElementwiseLossValues {
     fn formula(loss: &T) -> Result<Formula> {
         recorded::elementwise_loss(loss)
     }
+    fn can_split(loss: &T, rank: usize) -> bool {
+        loss.info().along(Some(loss.axis())).rows_independent && rank > 1
+    }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(
             inputs,
@@ -52,6 +55,9 @@ impl<T: RowLoss> Values<T> for RowLossValues {
     }
     fn formula(loss: &T) -> Result<Formula> {
         loss.formula()
+    }
+    fn can_split(loss: &T, rank: usize) -> bool {
+        loss.info().along(loss.axis()).rows_independent && rank > 1
     }
     fn sums(loss: &T, inputs: &Inputs<'_>) -> Result<Total> {
         sums(

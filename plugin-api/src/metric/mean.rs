@@ -1,6 +1,6 @@
 //! Metrics that are the weighted mean of a value per row.
 
-use super::{Direction, Each, MeanMetric, Metric, MetricInfo, Outcome};
+use super::{mean_single, Direction, Each, MeanMetric, Metric, MetricInfo, Outcome};
 use crate::{config::ComponentSpec, formula::Formula, kernels::simd::plain, Config, Inputs, Plain, Result, Row};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
@@ -12,6 +12,8 @@ pub(crate) trait Values<T>: Send + Sync + 'static {
     fn formula(component: &T) -> Result<Formula>;
     /// Returns the sums over a batch of weight times value, and of weight.
     fn sums(component: &T, inputs: &Inputs<'_>) -> Result<Total>;
+    /// See [`Metric::can_split`].
+    fn can_split(component: &T, rank: usize) -> bool;
     /// Returns the result for this mean.
     fn result(component: &T, mean: f64) -> f64 {
         let _ = component;
@@ -57,6 +59,9 @@ impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
     fn update(&self, state: &mut Total, inputs: &Inputs<'_>) -> Result<()> {
         self.merge(state, &V::sums(&self.0, inputs)?)
     }
+    fn can_split(&self, rank: usize) -> bool {
+        V::can_split(&self.0, rank)
+    }
     fn merge(&self, state: &mut Total, other: &Total) -> Result<()> {
         state.value += other.value;
         state.weight += other.weight;
@@ -70,6 +75,14 @@ impl<T: Config + Send + Sync + 'static, V: Values<T>> Metric for Mean<T, V> {
             Outcome::Scalar(mean) => Outcome::Scalar(V::result(&self.0, mean)),
             undefined => undefined,
         })
+    }
+}
+
+/// Whether a batch of these units may be split: a batch of rank 1 may be one line.
+pub(super) fn can_split(each: Each, rank: usize) -> bool {
+    match each {
+        Each::Line(axis) => axis > 0 || axis == -1 && rank > 1,
+        Each::Row | Each::Element | Each::ClassId => true,
     }
 }
 
@@ -94,10 +107,20 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
     fn formula(metric: &T) -> Result<Formula> {
         Formula::of_result(metric.each(), |y_true, y_pred| metric.value(y_true, y_pred), |mean| metric.result(mean))
     }
+    fn can_split(metric: &T, rank: usize) -> bool {
+        can_split(metric.each(), rank)
+    }
     fn result(metric: &T, mean: f64) -> f64 {
         metric.result(Plain(mean)).0
     }
     fn sums(metric: &T, inputs: &Inputs<'_>) -> Result<Total> {
+        metric.check(inputs)?;
+        let each = metric.each();
+        let many = inputs.values_per_sample(each)?;
+        let per_sample = |total: Total| Total { value: total.value / many, weight: total.weight / many };
+        if let Some(total) = mean_single::sums(metric, inputs)? {
+            return Ok(per_sample(total));
+        }
         let mut total = Total::default();
         let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {
             // A value of weight 0 is ignored, even if it is NaN.
@@ -106,15 +129,12 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
                 total.weight += weight;
             }
         };
-        metric.check(inputs)?;
-        let each = metric.each();
         match each {
             Each::Row => inputs.for_each_row(add)?,
             Each::Element => inputs.for_each(|y_true, y_pred, weight| add(&[y_true], &[y_pred], weight))?,
             Each::ClassId => inputs.for_each_class_id(|id, y_pred, weight| add(&[id as f64], y_pred, weight))?,
             Each::Line(axis) => inputs.for_each_line(axis, add)?,
         }
-        let many = inputs.values_per_sample(each)?;
-        Ok(Total { value: total.value / many, weight: total.weight / many })
+        Ok(per_sample(total))
     }
 }

@@ -323,6 +323,10 @@ impl<T: SumMetric<K>, const K: usize> Metric for BySums<T, K> {
         Ok(())
     }
 
+    fn can_split(&self, rank: usize) -> bool {
+        super::mean::can_split(self.0.layout().each, rank)
+    }
+
     fn merge(&self, state: &mut State, other: &State) -> Result<()> {
         if state.sums.is_empty() {
             state.sums.clone_from(&other.sums);

@@ -5,6 +5,7 @@ use plugfit_api::prelude::*;
 #[derive(Config)]
 pub struct BrierScore;
 
+#[formula]
 impl MeanMetric for BrierScore {
     const DIRECTION: Direction = Direction::Minimize;
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {

@@ -25,6 +25,7 @@ impl ElementwiseLoss for PinballLoss {
 #[derive(Clone, Debug, Config)]
 pub struct QuantileCoverage;
 
+#[formula]
 impl MeanMetric for QuantileCoverage {
     const DIRECTION: Direction = Direction::Neither;
     fn each(&self) -> Each {

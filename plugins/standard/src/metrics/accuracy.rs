@@ -58,6 +58,7 @@ pub struct BinaryAccuracy {
     threshold: f64,
 }
 
+#[formula]
 impl MeanMetric for BinaryAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
     fn each(&self) -> Each {
@@ -80,6 +81,7 @@ impl MeanMetric for BinaryAccuracy {
 #[config(examples = super::examples::CATEGORICAL_ACCURACY)]
 pub struct CategoricalAccuracy;
 
+#[formula]
 impl MeanMetric for CategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {
@@ -93,6 +95,7 @@ impl MeanMetric for CategoricalAccuracy {
 #[config(examples = super::examples::SPARSE_CATEGORICAL_ACCURACY)]
 pub struct SparseCategoricalAccuracy;
 
+#[formula]
 impl MeanMetric for SparseCategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
     fn each(&self) -> Each {
@@ -113,6 +116,7 @@ pub struct TopKCategoricalAccuracy {
     k: u64,
 }
 
+#[formula]
 impl MeanMetric for TopKCategoricalAccuracy {
     const DIRECTION: Direction = Direction::Maximize;
     fn value<R: Real>(&self, y_true: Row<'_, R>, y_pred: Row<'_, R>) -> R {

@@ -193,7 +193,7 @@ impl Curves {
 }
 
 impl Metric for Auc {
-    with_state!(Curves, Maximize);
+    with_state!(Curves, Maximize, vectors);
     const STATE_VERSION: u32 = 2;
     fn update(&self, curves: &mut Curves, inputs: &Inputs<'_>) -> Result<()> {
         let columns = inputs.y_pred()?.shape().last();

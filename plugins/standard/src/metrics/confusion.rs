@@ -216,7 +216,6 @@ impl Rule {
             _ => 1,
         };
         self.check(inputs, columns)?;
-        inputs.check_labels([0.0, 1.0], self.class_id)?;
         let per_label = self.thresholds() + 1;
         let labels = if self.multi_label { columns } else { 1 };
         if confusion.buckets.is_empty() {
@@ -225,6 +224,10 @@ impl Rule {
             let labels = confusion.buckets.len() / per_label;
             return Err(Error::input(format!("y_pred has {columns} labels, and {labels} until now")));
         }
+        if self.update_single(&mut confusion.buckets, inputs) {
+            return Ok(());
+        }
+        inputs.check_labels([0.0, 1.0], self.class_id)?;
         let mut column = 0;
         let mut add = |y_true: f64, y_pred: f64, weight: f64| {
             let here = column;

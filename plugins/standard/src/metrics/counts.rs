@@ -55,6 +55,10 @@ macro_rules! ratio_metric {
 
         impl Metric for $name {
             with_state!(Confusion, Maximize);
+            fn can_split(&self, rank: usize) -> bool {
+                // With `top_k`, a vector is one row.
+                rank > 1 || self.top_k.is_none()
+            }
             fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
                 self.rule().update(confusion, inputs)
             }
@@ -105,7 +109,7 @@ macro_rules! count_metric {
         }
 
         impl Metric for $name {
-            with_state!(Confusion, $direction);
+            with_state!(Confusion, $direction, vectors);
             fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
                 self.rule().update(confusion, inputs)
             }

@@ -8,6 +8,7 @@ use plugfit_api::prelude::*;
 #[config(examples = super::examples::ROOT_MEAN_SQUARED_ERROR)]
 pub struct RootMeanSquaredError;
 
+#[formula]
 impl MeanMetric for RootMeanSquaredError {
     const DIRECTION: Direction = Direction::Minimize;
     fn each(&self) -> Each {

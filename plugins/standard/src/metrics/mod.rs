@@ -12,6 +12,13 @@ macro_rules! with_state {
             state.merge(other)
         }
     };
+    // With `vectors`, the elements of a vector are independent.
+    ($state:ident, $direction:ident, vectors) => {
+        with_state!($state, $direction);
+        fn can_split(&self, _: usize) -> bool {
+            true
+        }
+    };
     ($state:ident, $direction:ident) => {
         with_state!($state);
         fn info(&self) -> MetricInfo {
@@ -24,6 +31,7 @@ mod accuracy;
 mod auc;
 mod confusion;
 mod confusion_formula;
+mod confusion_single;
 mod correlation;
 mod counts;
 mod distances;

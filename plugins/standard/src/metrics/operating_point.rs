@@ -54,7 +54,7 @@ macro_rules! operating_point {
         }
 
         impl Metric for $name {
-            with_state!(Confusion, Maximize);
+            with_state!(Confusion, Maximize, vectors);
             fn update(&self, confusion: &mut Confusion, inputs: &Inputs<'_>) -> Result<()> {
                 self.rule().update(confusion, inputs)
             }

@@ -70,7 +70,7 @@ impl Columns {
 }
 
 impl Metric for R2Score {
-    with_state!(Columns, Maximize);
+    with_state!(Columns, Maximize, vectors);
     fn update(&self, state: &mut Columns, inputs: &Inputs<'_>) -> Result<()> {
         let shape = inputs.y_pred()?.shape();
         if shape.len() > 2 || shape.is_empty() || inputs.y_true()?.rank() > 2 {

@@ -1,6 +1,7 @@
 //! The structures of XLA's foreign function interface that a handler uses, from `xla/ffi/api/c_api.h`, version 0.1.
 //!
-//! Later versions only append fields, and XLA says in `struct_size` how many there are.
+//! A structure begins with its size, and a later version may have more fields at its end. XLA compares the version that
+//! a handler declares with its own, and refuses the handler if its own one is older or has another major number.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -30,6 +31,9 @@ pub mod dtype {
     pub const F32: c_int = 11;
     pub const F64: c_int = 12;
 }
+
+/// The type of arguments and results that are buffers, the only one.
+pub const BUFFER: c_int = 1;
 
 /// The types of attributes.
 pub mod attribute {

@@ -1,6 +1,7 @@
 //! The call of a handler: buffers, attributes, and errors.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_int, c_void};
+use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use plugfit::compile::Values;
@@ -8,8 +9,8 @@ use plugfit::{Error, ErrorKind, Result};
 use plugfit_api::{Element, TensorMut};
 
 use super::api::{
-    ApiVersion, Attributes, Buffer, Buffers, ByteSpan, CallFrame, ErrorCreateArgs, METADATA, MetadataExtension,
-    VERSION, XlaError, attribute, code, dtype,
+    Api, ApiVersion, Attributes, BUFFER, Buffer, Buffers, ByteSpan, CallFrame, ErrorCreateArgs, ExtensionBase,
+    METADATA, Metadata, MetadataExtension, VERSION, XlaError, attribute, code, dtype,
 };
 use crate::fork;
 
@@ -17,14 +18,22 @@ use crate::fork;
 ///
 /// # Safety
 /// XLA calls a handler with the frame of a call that lasts until the handler returns.
-pub unsafe fn run(frame: *mut CallFrame, handler: impl FnOnce(&Frame<'_>) -> Result<()> + Send) -> *mut XlaError {
-    // SAFETY: the caller passes XLA's frame.
-    let frame = unsafe { &*frame };
-    if declare_version(frame) {
+pub unsafe fn run(
+    frame: *mut CallFrame,
+    handler: impl FnOnce(&Frame<'_>, Vec<Output<'_>>) -> Result<()> + Send,
+) -> *mut XlaError {
+    // SAFETY: the caller passes XLA's frame, and a frame of any version begins with these fields.
+    let (size, extension, api) = unsafe { ((*frame).struct_size, (*frame).extension_start, (*frame).api) };
+    // SAFETY: the extension is that of XLA's frame.
+    if unsafe { declare_version(extension) } {
         return std::ptr::null_mut();
     }
-    let call = &Frame(frame);
-    let called = catch_unwind(AssertUnwindSafe(|| fork::install(|| handler(call))));
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        check_size("call frame", size, size_of::<CallFrame>())?;
+        // SAFETY: it has all fields, and lasts as long as the call.
+        let (call, results) = unsafe { Frame::of(&*frame) }?;
+        fork::install(|| handler(&call, results))
+    }));
     let error = match called {
         Ok(Ok(())) => return std::ptr::null_mut(),
         Ok(Err(error)) => error,
@@ -34,6 +43,21 @@ pub unsafe fn run(frame: *mut CallFrame, handler: impl FnOnce(&Frame<'_>) -> Res
             Error::failure(format!("plugfit panicked: {}", text.unwrap_or_default()))
         }
     };
+    // SAFETY: the table of functions is that of XLA's frame.
+    unsafe { report(api, &error) }
+}
+
+/// Returns an error of XLA with the text of this one.
+///
+/// # Safety
+/// XLA's table of functions outlives the call.
+unsafe fn report(api: *const Api, error: &Error) -> *mut XlaError {
+    // SAFETY: the caller passes XLA's table, which begins with its size.
+    if api.is_null() || unsafe { (*api).struct_size } < size_of::<Api>() {
+        // Without an error XLA would use the results.
+        eprintln!("{error}\nXLA has no function that creates errors");
+        std::process::abort();
+    }
     let code = match error.kind() {
         ErrorKind::Plugin | ErrorKind::Crash => code::INTERNAL,
         _ => code::INVALID_ARGUMENT,
@@ -45,45 +69,80 @@ pub unsafe fn run(frame: *mut CallFrame, handler: impl FnOnce(&Frame<'_>) -> Res
         message: message.as_ptr(),
         code,
     };
-    // SAFETY: XLA's table of functions outlives the call, and `error_create` copies the message.
-    unsafe { ((*frame.api).error_create)(&mut arguments) }
+    // SAFETY: the table has this function, which copies the message.
+    unsafe { ((*api).error_create)(&mut arguments) }
 }
 
 /// Answers XLA's question for the version of the interface, which isn't a call. Returns whether it was asked.
-fn declare_version(frame: &CallFrame) -> bool {
-    let extension = frame.extension_start;
-    // SAFETY: XLA says by the type that the extension is that of metadata.
+///
+/// # Safety
+/// The extension is null or that of XLA's frame.
+unsafe fn declare_version(extension: *mut ExtensionBase) -> bool {
+    // SAFETY: XLA says by the type that the extension is that of metadata, and by the sizes which fields there are.
     unsafe {
         if extension.is_null() || (*extension).kind != METADATA {
             return false;
         }
+        if (*extension).struct_size < size_of::<MetadataExtension>() {
+            return true;
+        }
         let metadata = (*extension.cast::<MetadataExtension>()).metadata;
+        if (*metadata).struct_size < offset_of!(Metadata, traits) {
+            return true;
+        }
         (*metadata).api_version = ApiVersion {
             struct_size: size_of::<ApiVersion>(),
             extension_start: std::ptr::null_mut(),
             major: VERSION.0,
             minor: VERSION.1,
         };
-        (*metadata).traits = 0;
+        if (*metadata).struct_size >= offset_of!(Metadata, traits) + size_of::<u32>() {
+            (*metadata).traits = 0;
+        }
     }
     true
 }
 
-/// A call.
-pub struct Frame<'a>(&'a CallFrame);
+fn check_size(structure: &str, size: usize, needed: usize) -> Result<()> {
+    if size >= needed {
+        return Ok(());
+    }
+    Err(Error::failure(format!("XLA's {structure} has {size} bytes, and version 0.1 needs {needed}")))
+}
 
-// SAFETY: XLA's frame may be read in any thread during the call.
+/// A call.
+pub struct Frame<'a> {
+    arguments: Vec<Array<'a>>,
+    attributes: &'a Attributes,
+    attribute_count: usize,
+}
+
+// SAFETY: the memory of XLA's frame may be read in any thread during the call.
+unsafe impl Send for Frame<'_> {}
+// SAFETY: as above.
 unsafe impl Sync for Frame<'_> {}
 
 impl<'a> Frame<'a> {
-    /// Returns the number of results.
-    pub fn results(&self) -> usize {
-        self.0.results.size as usize
+    /// Checks a frame, and returns the call and its results.
+    ///
+    /// # Errors
+    /// Returns an error if a structure of the frame has fewer fields than version 0.1, or if a length is negative.
+    ///
+    /// # Safety
+    /// The frame is that of a call of XLA. It is passed once, since results are written to.
+    unsafe fn of(frame: &'a CallFrame) -> Result<(Self, Vec<Output<'a>>)> {
+        let attributes = &frame.attributes;
+        check_size("attributes", attributes.struct_size, size_of::<Attributes>())?;
+        let attribute_count = count(attributes.size, "attributes")?;
+        // SAFETY: as the caller ensures.
+        let (arguments, results) =
+            unsafe { (arrays(&frame.arguments, "arguments")?, arrays(&frame.results, "results")?) };
+        Ok((Frame { arguments, attributes, attribute_count }, results.into_iter().map(Output).collect()))
     }
 
     /// Returns the number of arguments.
     pub fn arguments(&self) -> usize {
-        self.0.arguments.size as usize
+        self.arguments.len()
     }
 
     /// Returns an argument.
@@ -91,88 +150,90 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// Returns an error if there is no such argument, or if its dtype isn't supported.
     pub fn argument(&self, index: usize) -> Result<Values<'a>> {
-        let buffer = buffer(&self.0.arguments, index)?;
-        let shape: Vec<usize> = dims(buffer).iter().map(|&length| length as usize).collect();
-        Ok(match buffer.dtype {
-            dtype::F32 => Values::new(numbers::<f32>(buffer), &shape),
-            dtype::F64 => Values::new(numbers::<f64>(buffer), &shape),
-            dtype::S32 => Values::new(numbers::<i32>(buffer), &shape),
-            dtype::S64 => Values::new(numbers::<i64>(buffer), &shape),
-            dtype::U64 => Values::new(numbers::<u64>(buffer), &shape),
-            dtype::U8 | dtype::PRED => Values::new(numbers::<u8>(buffer), &shape),
+        let array = self.array(index)?;
+        let shape: Vec<usize> = array.dims.iter().map(|&length| length as usize).collect();
+        Ok(match array.dtype {
+            dtype::F32 => Values::new(array.numbers::<f32>(), &shape),
+            dtype::F64 => Values::new(array.numbers::<f64>(), &shape),
+            dtype::S32 => Values::new(array.numbers::<i32>(), &shape),
+            dtype::S64 => Values::new(array.numbers::<i64>(), &shape),
+            dtype::U64 => Values::new(array.numbers::<u64>(), &shape),
+            dtype::U8 | dtype::PRED => Values::new(array.numbers::<u8>(), &shape),
             other => return Err(Error::failure(format!("XLA passed an array of its dtype {other}"))),
         })
     }
 
-    /// Returns the numbers of an argument that is float32.
+    /// Returns the numbers and the shape of an argument that is float32.
     ///
     /// # Errors
     /// Returns an error if there is no such argument, or if it isn't float32.
-    pub fn floats(&self, index: usize) -> Result<&'a [f32]> {
-        let buffer = buffer(&self.0.arguments, index)?;
-        if buffer.dtype == dtype::F32 { Ok(numbers(buffer)) } else { Err(wrong_dtype(buffer)) }
+    pub fn floats(&self, index: usize) -> Result<(&'a [f32], &'a [i64])> {
+        let array = self.array(index)?;
+        if array.dtype == dtype::F32 { Ok((array.numbers(), array.dims)) } else { Err(wrong_dtype(array.dtype)) }
     }
 
-    /// Returns the only number of an argument that is float32, or an integer of 32 or 64 bits.
+    /// Returns an argument that is a single number.
     ///
     /// # Errors
-    /// Returns an error if there is no such argument.
+    /// Returns an error if there is no such argument, if it isn't a single number, or if float64 rounds it.
     pub fn number(&self, index: usize) -> Result<f64> {
-        let buffer = buffer(&self.0.arguments, index)?;
-        let number = match buffer.dtype {
-            dtype::F32 => numbers::<f32>(buffer).first().map(|&number| number.into()),
-            dtype::S32 => numbers::<i32>(buffer).first().map(|&number| number.into()),
-            dtype::S64 => numbers::<i64>(buffer).first().map(|&number| number as f64),
-            _ => None,
+        match self.single(index)? {
+            Single::Real(number) => Ok(number),
+            Single::Whole(whole) if (whole as f64) as i128 == whole => Ok(whole as f64),
+            Single::Whole(whole) => Err(Error::usage(format!("float64 rounds {whole}"))),
+        }
+    }
+
+    /// Returns an argument that is the number of a step. A negative one counts as 0.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such argument, or if it isn't a single whole number.
+    pub fn step(&self, index: usize) -> Result<u64> {
+        let whole = match self.single(index)? {
+            Single::Whole(whole) => whole,
+            Single::Real(number) if number.fract() == 0.0 => number as i128,
+            Single::Real(number) => {
+                return Err(Error::usage(format!("a step is a whole number, not {number}")));
+            }
         };
-        number.ok_or_else(|| wrong_dtype(buffer))
+        u64::try_from(whole.max(0)).map_err(|_| Error::usage(format!("{whole} is too large for the number of a step")))
     }
 
-    /// Returns a result to write to, in the dtype `F`. Call it once for each result.
-    ///
-    /// # Errors
-    /// Returns an error if there is no such result, or if it has another dtype.
-    pub fn result<F: Float>(&self, index: usize) -> Result<&'a mut [F]> {
-        let buffer = buffer(&self.0.results, index)?;
-        if buffer.dtype != F::XLA {
-            return Err(wrong_dtype(buffer));
-        }
-        let length = length(buffer);
-        if length == 0 {
-            return Ok(&mut []);
-        }
-        // SAFETY: a result is memory for `length` numbers of the dtype, which XLA doesn't use during the call.
-        Ok(unsafe { std::slice::from_raw_parts_mut(buffer.data.cast(), length) })
+    fn single(&self, index: usize) -> Result<Single> {
+        let array = self.array(index)?;
+        let found = match array.dtype {
+            dtype::F32 => array.only::<f32>().map(|number| Single::Real(number.into())),
+            dtype::F64 => array.only::<f64>().map(Single::Real),
+            dtype::S32 => array.only::<i32>().map(|number| Single::Whole(number.into())),
+            dtype::S64 => array.only::<i64>().map(|number| Single::Whole(number.into())),
+            dtype::U64 => array.only::<u64>().map(|number| Single::Whole(number.into())),
+            dtype::U8 | dtype::PRED => array.only::<u8>().map(|number| Single::Whole(number.into())),
+            other => return Err(wrong_dtype(other)),
+        };
+        found.ok_or_else(|| Error::failure(format!("XLA passed an array of shape {:?} for a number", array.dims)))
     }
 
-    /// Returns a result as a tensor to write to. Call it once for each result.
-    ///
-    /// # Errors
-    /// Returns the errors of [`result`](Self::result).
-    pub fn tensor<F: Float>(&self, index: usize) -> Result<TensorMut<'a>> {
-        let shape = dims(buffer(&self.0.results, index)?);
-        Ok(TensorMut::new(self.result::<F>(index)?, shape))
-    }
-
-    /// Writes a result, which is float32 or float64. A single number fills the result.
-    ///
-    /// # Errors
-    /// Returns an error if there is no such result, or if it has another number of elements.
-    pub fn write(&self, index: usize, values: &[f64]) -> Result<()> {
-        match buffer(&self.0.results, index)?.dtype {
-            dtype::F64 => fill(self.result::<f64>(index)?, values, |value| value),
-            _ => fill(self.result::<f32>(index)?, values, |value| value as f32),
-        }
+    fn array(&self, index: usize) -> Result<&Array<'a>> {
+        self.arguments.get(index).ok_or_else(|| Error::failure(format!("XLA passed no array number {index}")))
     }
 
     /// Returns an attribute that is a text.
     ///
     /// # Errors
-    /// Returns an error if there is no such attribute.
+    /// Returns an error if there is no such attribute, or if it isn't a text.
     pub fn text(&self, name: &str) -> Result<&'a str> {
-        let span = self.attribute(name, attribute::STRING)?.cast::<ByteSpan>();
-        // SAFETY: an attribute of this type is a span, which lives as long as the call.
-        std::str::from_utf8(unsafe { bytes(&*span) }).map_err(|_| missing(name))
+        let Attributes { types, names, values, .. } = self.attributes;
+        // SAFETY: each of the arrays has an entry for each attribute.
+        let found = (0..self.attribute_count).find(|&index| unsafe { bytes(&**names.add(index)) == name.as_bytes() });
+        let index = found.ok_or_else(|| Error::failure(format!("XLA passed no attribute {name}")))?;
+        // SAFETY: as above; an attribute of this type is a span, which lives as long as the call.
+        let text = unsafe {
+            if *types.add(index) != attribute::STRING {
+                return Err(Error::failure(format!("the attribute {name} isn't a text")));
+            }
+            bytes(&*(*values.add(index)).cast::<ByteSpan>())
+        };
+        std::str::from_utf8(text).map_err(|error| unreadable(name, &error))
     }
 
     /// Returns an attribute that is a text in JSON.
@@ -180,17 +241,22 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// Returns an error if there is no such attribute, or if it contains something else.
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
-        serde_json::from_str(self.text(name)?).map_err(|_| missing(name))
+        serde_json::from_str(self.text(name)?).map_err(|error| unreadable(name, &error))
     }
+}
 
-    fn attribute(&self, name: &str, kind: c_int) -> Result<*const std::ffi::c_void> {
-        let Attributes { size, types, names, values, .. } = &self.0.attributes;
-        // SAFETY: each of the arrays has `size` entries.
-        (0..*size as usize)
-            .find(|&index| unsafe { bytes(&**names.add(index)) == name.as_bytes() && *types.add(index) == kind })
-            .map(|index| unsafe { *values.add(index) })
-            .ok_or_else(|| missing(name))
-    }
+fn unreadable(name: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::failure(format!("the attribute {name} can't be read: {error}"))
+}
+
+fn wrong_dtype(dtype: c_int) -> Error {
+    Error::failure(format!("XLA passed an array of another dtype than expected: its dtype {dtype}"))
+}
+
+/// A single number.
+enum Single {
+    Whole(i128),
+    Real(f64),
 }
 
 /// A dtype of results.
@@ -207,57 +273,165 @@ impl Float for f64 {
     const XLA: c_int = dtype::F64;
 }
 
-fn fill<F: Copy>(target: &mut [F], values: &[f64], convert: impl Fn(f64) -> F) -> Result<()> {
-    match values {
-        [value] => target.fill(convert(*value)),
-        _ if values.len() == target.len() => {
-            target.iter_mut().zip(values).for_each(|(place, &value)| *place = convert(value));
-        }
-        _ => {
-            let message =
-                format!("there are {} results where the compiled function has {}", values.len(), target.len());
-            return Err(Error::usage(message).hint("batches of another shape need another compilation"));
+/// A result. It is used once: for its memory, or to write it.
+pub struct Output<'a>(Array<'a>);
+
+// SAFETY: the memory of a result belongs to the handler during the call, and may be written in any thread.
+unsafe impl Send for Output<'_> {}
+
+impl<'a> Output<'a> {
+    /// Returns the length of each axis.
+    pub fn shape(&self) -> &'a [i64] {
+        self.0.dims
+    }
+
+    /// Returns the memory, in the dtype `F`.
+    ///
+    /// # Errors
+    /// Returns an error if the result has another dtype.
+    pub fn values<F: Float>(self) -> Result<&'a mut [F]> {
+        let Output(Array { dtype, data, length, .. }) = self;
+        match length {
+            _ if dtype != F::XLA => Err(wrong_dtype(dtype)),
+            0 => Ok(&mut []),
+            // SAFETY: a result is memory for `length` numbers of the dtype, which XLA doesn't use during the call. There
+            // is one `Output` for it, which is used up here.
+            _ => Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), length) }),
         }
     }
+
+    /// Returns the memory as a tensor.
+    ///
+    /// # Errors
+    /// Returns an error if the result has another dtype.
+    pub fn tensor<F: Float>(self) -> Result<TensorMut<'a>> {
+        let shape = self.shape();
+        Ok(TensorMut::new(self.values::<F>()?, shape))
+    }
+
+    /// Writes all numbers, as float32 or float64.
+    ///
+    /// # Errors
+    /// Returns an error if the result has another shape or dtype.
+    pub fn write_all(self, shape: &[i64], values: &[f64]) -> Result<()> {
+        self.check_shape(shape)?;
+        match self.0.dtype {
+            dtype::F64 => copy(self.values()?, values, |value| value),
+            _ => copy(self.values()?, values, |value| value as f32),
+        }
+    }
+
+    /// Copies all numbers of the result's dtype.
+    ///
+    /// # Errors
+    /// Returns an error if the result has another shape or dtype.
+    pub fn copy_all<F: Float>(self, shape: &[i64], values: &[F]) -> Result<()> {
+        self.check_shape(shape)?;
+        copy(self.values()?, values, |value| value)
+    }
+
+    /// Writes the same number, as float32 or float64, to all places.
+    ///
+    /// # Errors
+    /// Returns an error if the result has another dtype.
+    pub fn fill(self, value: f64) -> Result<()> {
+        match self.0.dtype {
+            dtype::F64 => self.values::<f64>()?.fill(value),
+            _ => self.values::<f32>()?.fill(value as f32),
+        }
+        Ok(())
+    }
+
+    fn check_shape(&self, shape: &[i64]) -> Result<()> {
+        let compiled = self.shape();
+        if shape == compiled {
+            return Ok(());
+        }
+        Err(Error::usage(format!("the result has the shape {shape:?}, and that of the compiled function {compiled:?}")))
+    }
+}
+
+fn copy<T: Copy, F: Float>(target: &mut [F], values: &[T], convert: impl Fn(T) -> F) -> Result<()> {
+    if target.len() != values.len() {
+        return Err(Error::failure(format!("there are {} numbers for {} places", values.len(), target.len())));
+    }
+    target.iter_mut().zip(values).for_each(|(place, &value)| *place = convert(value));
     Ok(())
 }
 
-fn missing(name: &str) -> Error {
-    Error::failure(format!("XLA passed no attribute {name}"))
+/// Returns the results of a call that has `N` of them.
+///
+/// # Errors
+/// Returns an error if it has another number of results.
+pub fn exactly<const N: usize>(results: Vec<Output<'_>>) -> Result<[Output<'_>; N]> {
+    let wrong = |results: Vec<Output<'_>>| Error::failure(format!("XLA wants {} results, not {N}", results.len()));
+    results.try_into().map_err(wrong)
 }
 
-fn wrong_dtype(buffer: &Buffer) -> Error {
-    Error::failure(format!("XLA passed an array of another dtype than expected: its dtype {}", buffer.dtype))
+/// An argument or a result.
+struct Array<'a> {
+    dtype: c_int,
+    data: *mut c_void,
+    /// The length of each axis, at least 0.
+    dims: &'a [i64],
+    /// The product of the lengths.
+    length: usize,
 }
 
-fn buffer(buffers: &Buffers, index: usize) -> Result<&Buffer> {
-    if index < buffers.size as usize {
-        // SAFETY: there are `size` buffers, and version 0.1 has no other kind of arguments and results.
-        Ok(unsafe { &**buffers.buffers.add(index) })
-    } else {
-        Err(Error::failure(format!("XLA passed no array number {index}")))
+impl<'a> Array<'a> {
+    /// Views the numbers. The caller compares the dtype.
+    fn numbers<T>(&self) -> &'a [T] {
+        if self.length == 0 {
+            return &[];
+        }
+        // SAFETY: the caller compared the dtype; XLA's arrays are aligned, in C order, and not written during the call.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.length) }
+    }
+
+    /// Returns the number if there is a single one. The caller compares the dtype.
+    fn only<T: Copy>(&self) -> Option<T> {
+        match self.numbers() {
+            [number] => Some(*number),
+            _ => None,
+        }
     }
 }
 
-fn dims(buffer: &Buffer) -> &[i64] {
-    if buffer.rank == 0 {
-        return &[];
-    }
-    // SAFETY: there are `rank` lengths.
-    unsafe { std::slice::from_raw_parts(buffer.dims, buffer.rank as usize) }
+/// Reads the arguments or the results.
+///
+/// # Errors
+/// Returns an error if a structure has fewer fields than version 0.1, or if a length is negative.
+///
+/// # Safety
+/// They are those of a call of XLA.
+unsafe fn arrays<'a>(given: &'a Buffers, name: &str) -> Result<Vec<Array<'a>>> {
+    check_size(name, given.struct_size, size_of::<Buffers>())?;
+    let read = |index: usize| {
+        // SAFETY: there are `size` types and buffers.
+        let (kind, buffer) = unsafe { (*given.types.add(index), *given.buffers.add(index)) };
+        if kind != BUFFER {
+            return Err(Error::failure(format!("XLA passed {name} of its type {kind}, which aren't arrays")));
+        }
+        // SAFETY: the type says that it is a buffer, which begins with its size.
+        check_size("buffer", unsafe { (*buffer).struct_size }, size_of::<Buffer>())?;
+        // SAFETY: it has all fields.
+        let &Buffer { dtype, data, rank, dims, .. } = unsafe { &*buffer };
+        let dims: &[i64] = match count(rank, "axes")? {
+            0 => &[],
+            // SAFETY: there are `rank` lengths.
+            rank => unsafe { std::slice::from_raw_parts(dims, rank) },
+        };
+        let length = dims
+            .iter()
+            .try_fold(1_usize, |product, &length| product.checked_mul(usize::try_from(length).ok()?))
+            .ok_or_else(|| Error::failure(format!("XLA passed an array of shape {dims:?}")))?;
+        Ok(Array { dtype, data, dims, length })
+    };
+    (0..count(given.size, name)?).map(read).collect()
 }
 
-fn length(buffer: &Buffer) -> usize {
-    dims(buffer).iter().product::<i64>() as usize
-}
-
-fn numbers<T>(buffer: &Buffer) -> &[T] {
-    let length = length(buffer);
-    if length == 0 {
-        return &[];
-    }
-    // SAFETY: the caller compared the dtype; XLA's arrays are aligned, in C order, and not written during the call.
-    unsafe { std::slice::from_raw_parts(buffer.data.cast(), length) }
+fn count(size: i64, what: &str) -> Result<usize> {
+    usize::try_from(size).map_err(|_| Error::failure(format!("XLA passed {size} {what}")))
 }
 
 /// # Safety

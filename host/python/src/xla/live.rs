@@ -28,10 +28,10 @@ impl<T> Live<T> {
         number
     }
 
-    /// Returns the component with this number.
+    /// Returns the component with this number. A forked process has its copies of the parent's components.
     ///
     /// # Errors
-    /// Returns an error if it doesn't exist anymore, or is one of another process.
+    /// Returns an error if it doesn't exist anymore, or if no component got the number in this process.
     pub fn get(&self, number: u64) -> Result<Arc<T>> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = table.as_ref().and_then(|table| table.get(&number)).and_then(Weak::upgrade);

@@ -4,8 +4,8 @@ use plugfit::component::LossValue;
 use plugfit::{Error, Result};
 
 use super::digest;
-use super::frame::Frame;
-use super::pool::Pool;
+use super::frame::{Frame, Output, exactly};
+use super::pool::{self, Pool};
 use crate::batch::Batch;
 use crate::host::{global_host, identifier_of};
 use crate::loss::Computation;
@@ -18,24 +18,36 @@ static LOSSES: Pool<Computation> = Pool::new();
 ///
 /// # Errors
 /// Returns the errors of the loss, and an error if the plug-in isn't the one for which the function was compiled.
-pub fn loss(frame: &Frame<'_>) -> Result<()> {
+pub fn loss(frame: &Frame<'_>, results: Vec<Output<'_>>) -> Result<()> {
     let (text, compiled_for) = (frame.text("identifier")?, frame.text("digest")?);
     let make = || {
         let loss = global_host()?.loss(identifier_of(text)?)?;
         digest::check(plugfit::plugin::Kind::Loss, &loss.plugin().full_name(), compiled_for)?;
         Ok(Computation::new(loss))
     };
-    LOSSES.with(text, make, |computation| {
+    LOSSES.with(&pool::key(text, compiled_for), make, |computation| {
         let batch = batch(frame, 0)?;
-        let mut gradient = match frame.results() {
-            1 => None,
-            _ if computation.loss.is_float64() => Some(frame.tensor::<f64>(1)?),
-            _ => Some(frame.tensor::<f32>(1)?),
+        let (value, gradient) = if results.len() == 1 {
+            let [value] = exactly(results)?;
+            (value, None)
+        } else {
+            let [value, gradient] = exactly(results)?;
+            (value, Some(gradient))
+        };
+        if let Some(gradient) = &gradient
+            && gradient.shape() != batch.y_pred.shape()
+        {
+            return Err(Error::failure("the gradient hasn't the shape of y_pred"));
+        }
+        let mut gradient = match gradient {
+            Some(gradient) if computation.loss.is_float64() => Some(gradient.tensor::<f64>()?),
+            Some(gradient) => Some(gradient.tensor::<f32>()?),
+            None => None,
         };
         match computation.compute(&batch, gradient.as_mut())? {
-            LossValue::Scalar(value) => frame.write(0, &[value]),
-            LossValue::Array { values, .. } => copy(frame.result::<f32>(0)?, values),
-            LossValue::Array64 { values, .. } => copy(frame.result::<f64>(0)?, values),
+            LossValue::Scalar(number) => value.write_all(&[], &[number]),
+            LossValue::Array { shape, values } => value.copy_all(shape, values),
+            LossValue::Array64 { shape, values } => value.copy_all(shape, values),
         }
     })
 }
@@ -51,12 +63,4 @@ pub fn batch<'a>(frame: &Frame<'a>, first: usize) -> Result<Batch<plugfit::compi
     };
     let y_pred = find("y_pred")?.ok_or_else(|| Error::failure("y_pred is missing"))?;
     Ok(Batch { y_true: find("y_true")?, y_pred, weight: find("sample_weight")?, mask: find("mask")? })
-}
-
-fn copy<F: Copy>(target: &mut [F], values: &[F]) -> Result<()> {
-    if target.len() != values.len() {
-        return Err(Error::failure("the loss has another shape than when it was compiled"));
-    }
-    target.copy_from_slice(values);
-    Ok(())
 }

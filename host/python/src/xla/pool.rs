@@ -3,6 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+/// Returns the key of a component: its identifier, and the digest of the plug-in for which the function was compiled. A
+/// function that was compiled for another plug-in doesn't find the component.
+pub fn key(identifier: &str, digest: &str) -> String {
+    format!("{digest} {identifier}")
+}
+
 /// Idle components by their key.
 pub struct Pool<T>(Mutex<Option<HashMap<Box<str>, Vec<T>>>>);
 

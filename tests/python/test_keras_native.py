@@ -180,11 +180,9 @@ def test_an_error_of_a_plugin_is_one_of_jax_with_its_text(jax):
 
 
 def test_a_function_is_compiled_for_one_plugin_and_one_metric(jax, monkeypatch):
-    from plugfit.keras import _xla
-
-    monkeypatch.setattr(_xla, "_digest", lambda kind, name: "0" * 64)
-    # An identifier that no other test uses.
     loss = plugfit.keras.loss("Tversky", alpha=0.123, engine="native")
+    jax.jit(lambda y_pred: loss(Y, y_pred))(Y).block_until_ready()
+    monkeypatch.setattr(plugfit._native, "xla_digest", lambda kind, name: "0" * 64)
     with pytest.raises(jax.errors.JaxRuntimeError, match="another plug-in"):
         jax.jit(lambda y_pred: loss(Y, y_pred))(Y).block_until_ready()
     metric = plugfit.keras.metric("AUC")
@@ -332,3 +330,48 @@ def test_optimizers_of_tensorflow_are_adopted(tf):
         optimizer.learning_rate = 0.0
         optimizer.apply([gradients[0], None], [params, unchanged])
         np.testing.assert_allclose(params, before, rtol=1e-6)
+
+
+def test_an_error_of_a_plugin_outside_of_a_compiled_function_has_the_text_of_the_plugin_alone(jax, keras):
+    loss = plugfit.keras.loss("SparseCategoricalCrossentropy", engine="native")
+    labels, y_pred = np.array([0, 7]), np.ones((2, 3), "f")
+    with pytest.raises(ValueError) as expected:
+        plugfit.losses.SparseCategoricalCrossentropy()(labels, y_pred)
+    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    made.compile("sgd", loss, run_eagerly=True)
+    for compute in (
+        lambda: loss(labels, y_pred),
+        lambda: jax.grad(lambda y_pred: loss(labels, y_pred))(y_pred),
+        lambda: made.fit(y_pred, labels, verbose=0),
+    ):
+        with pytest.raises(ValueError) as found:
+            compute()
+        assert type(found.value) is ValueError and str(found.value) == str(expected.value)
+
+
+def test_a_compiled_result_has_the_form_of_the_first_batch():
+    from plugfit.keras import _probe
+
+    def numbers(result, *form):
+        metric = plugfit.metrics.Mean()
+        metric._result = lambda: result
+        return [one.tolist() for one in _probe.numbers(metric, *form)]
+
+    assert numbers(None, [], (2,)) == [[0, 0]] and numbers(None, ["a", "b"], ()) == [0, 0]
+    assert numbers(np.ones(2), [], (2,)) == [[1, 1]] and numbers({"b": 1, "a": 2}, ["a", "b"], ()) == [2, 1]
+    for result, form in (
+        (np.float64(1), ([], (2,))),
+        (np.ones(2), ([], (3,))),
+        (np.float64(1), (["a", "b"], ())),
+        ({"a": 1}, ([], ())),
+        ({}, ([], ())),
+        ({"a": 1}, (["a", "b"], ())),
+    ):
+        with pytest.raises(ValueError, match="run_eagerly=True"):
+            numbers(result, *form)
+
+
+def test_a_schedule_refuses_steps_that_are_not_whole():
+    for step in (1.5, np.nan, np.inf, np.float32(0.5)):
+        with pytest.raises(ValueError, match="whole number"):
+            plugfit.schedules.CosineDecay(0.1, 10)(step)

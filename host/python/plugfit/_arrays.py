@@ -53,10 +53,10 @@ def float32(array, name="what the function returned"):
     return floats
 
 
-def weighted(cotangent, sample_weight):
+def weighted(cotangent, weight):
     """Returns the cotangent of a loss's values multiplied by their weights, which may have an axis of length 1 less or
-    more."""
-    weight = plain(sample_weight, "sample_weight").astype(cotangent.dtype)
+    more. The arrays are of NumPy or JAX."""
+    weight = weight.astype(cotangent.dtype)
     if weight.ndim > cotangent.ndim:
         return cotangent * weight[..., 0]
     return cotangent * weight.reshape(weight.shape + (1,) * (cotangent.ndim - weight.ndim))

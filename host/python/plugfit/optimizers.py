@@ -40,12 +40,11 @@ class Optimizer(Component, _native.Optimizer):
         grads, params = list(grads), list(params)
         if len(grads) != len(params):
             raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
-        without = [index for index, grad in enumerate(grads) if grad is None]
-        if without:
-            if len(without) == len(grads):
-                raise ValueError("No gradients provided for any variable.")
-            shown = [str(names[index]) if names is not None else f"params[{index}]" for index in without]
-            warnings.warn(f"Gradients do not exist for variables {shown}; they stay as they are.", stacklevel=2)
+        if names is not None:
+            names = list(map(str, names))
+            if len(names) != len(params):
+                raise ValueError(f"there are {len(names)} names for {len(params)} parameters")
+        check_present([grad is not None for grad in grads], names or [f"params[{index}]" for index in range(len(params))])
         self._step(grads, params, names)
 
     def _step(self, grads, params, names):
@@ -160,6 +159,15 @@ class Optimizer(Component, _native.Optimizer):
     def _set_pickle_state(self, saved):
         self._excluded, self._names = saved["excluded"], saved.get("names")
         self.set_state(saved["state"])
+
+
+def check_present(present, names):
+    """Warns if a parameter has no gradient, for the caller of the caller. Raises ValueError if none has one."""
+    without = [name for name, has in zip(names, present) if not has]
+    if without and not any(present):
+        raise ValueError("No gradients provided for any variable.")
+    if without:
+        warnings.warn(f"Gradients do not exist for variables {without}; they stay as they are.", stacklevel=3)
 
 
 def _name_of(variable):

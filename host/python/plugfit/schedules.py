@@ -53,9 +53,9 @@ def _whole(step):
         number = np.asarray(step)
         if number.size != 1 or number.dtype.kind not in "iufb":
             raise TypeError(f"a step is a whole number, not {step!r}") from None
-        whole = int(number.reshape(()))
-        if whole != number.reshape(()):
+        if not np.isfinite(number).all() or int(number.reshape(())) != number.reshape(()):
             raise ValueError(f"a step is a whole number, not {step!r}") from None
+        whole = int(number.reshape(()))
     return max(whole, 0)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import jax
 import jax.numpy as jnp
 
-from .. import _native
+from .._arrays import weighted
 from . import _common, _xla
 
 
@@ -40,20 +40,12 @@ def loss(loss, y_true, y_pred, sample_weight, mask):
             derivatives = derivatives * cotangent
         else:
             # Without reduction, the cotangent is a weight of each value.
-            weight = cotangent if "sample_weight" not in others else _weighted(cotangent, others["sample_weight"])
+            weight = cotangent if "sample_weight" not in others else weighted(cotangent, others["sample_weight"])
             _, derivatives = plugin.call([of_value, of_derivatives], y_pred, {**others, "sample_weight": weight})
         return derivatives.astype(y_pred.dtype), None
 
     value_of.defvjp(forward, backward)
     return value_of(y_pred, others)
-
-
-def _weighted(cotangent, weight):
-    """Returns the product of a cotangent and weights, which may have an axis of length 1 less or more."""
-    weight = weight.astype(cotangent.dtype)
-    if weight.ndim > cotangent.ndim:
-        return cotangent * weight[..., 0]
-    return cotangent * weight.reshape(weight.shape + (1,) * (cotangent.ndim - weight.ndim))
 
 
 class _Plugin:
@@ -81,4 +73,4 @@ class _Plugin:
 def _is_foreign(loss, dtype):
     """Returns whether there is a native function for the loss."""
     # JAX without 64-bit dtypes has no results in the dtype in which a float64 loss computes.
-    return hasattr(_native, "xla_targets") and loss._function is None and (loss._given_dtype != "float64" or dtype == np.float64)
+    return _xla.is_available() and loss._function is None and (loss._given_dtype != "float64" or dtype == np.float64)

@@ -8,7 +8,6 @@ import math
 import numpy as np
 
 import jax
-from jax.experimental import io_callback
 
 from .. import _native
 from . import _probe, _xla
@@ -20,7 +19,7 @@ class Calls:
     def __init__(self, metric):
         self._metric, self._like = metric, None
         self._target = None
-        if metric._function is None and hasattr(_native, "xla_targets"):
+        if metric._function is None and _xla.is_available():
             undefined = float(np.ravel(metric._undefined())[0])
             self._target = {"number": str(_native.xla_metric_number(metric)), "undefined": json.dumps(None if math.isnan(undefined) else undefined)}
 
@@ -44,7 +43,7 @@ class Calls:
         shapes = [_scalar() for _ in names] if names else [jax.ShapeDtypeStruct(np.shape(like), np.float32)]
 
         def result(updates):
-            return _probe.numbers(self._metric.result(), names, shapes[0].shape)
+            return _probe.numbers(self._metric, names, shapes[0].shape)
 
         found = self._call("plugfit_metric_result", result, shapes, [updates], {"names": json.dumps(names)})
         return dict(zip(names, found)) if names else found[0]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import warnings
 
 import jax
 import numpy as np
 
-from .. import _native
+from ..optimizers import check_present
 from . import _xla
 
 
@@ -23,21 +22,10 @@ def updated(optimizer, values, grads, present, rate, quiet):
         values, grads, rate = arrays[: len(names)], arrays[len(names) : len(single)], arrays[len(single) :]
         return optimizer._step(values, grads, present, rate[0] if rate else None, quiet)
 
-    if not hasattr(_native, "xla_targets"):
+    if not _xla.is_available():
         return _xla.call(None, step, shapes, [*single, *rates], optimizer.name, None, ordered=True)
-    if not quiet and not all(present):
-        _warn(names, present)
+    if not quiet:
+        check_present(present, names)
     optimizer._describe()
-    attributes = {
-        "number": str(optimizer._number),
-        "shapes": json.dumps([list(value.shape) for value in values]),
-        "present": json.dumps(present),
-    }
+    attributes = {"number": str(optimizer._number), "present": json.dumps(present)}
     return _xla.call("plugfit_optimizer", step, shapes, [*single, *rates], optimizer.name, attributes, ordered=True)
-
-
-def _warn(names, present):
-    if not any(present):
-        raise ValueError("No gradients provided for any variable.")
-    without = [name for name, has in zip(names, present) if not has]
-    warnings.warn(f"Gradients do not exist for variables {without}; they stay as they are.", stacklevel=2)

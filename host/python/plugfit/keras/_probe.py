@@ -31,19 +31,20 @@ def _labels(batch):
     yield {}
 
 
-def numbers(found, names, shape):
+def numbers(metric, names, shape):
     """Returns the results as a list of float32: a number for each name, or without names one array of this shape.
 
-    Raises ValueError if they have other names.
+    Raises ValueError if they have other names or another shape.
     """
-    if not names:
-        # A result that isn't defined yet is a single number.
-        return [np.broadcast_to(np.asarray(found, np.float32), shape)]
-    if not isinstance(found, dict):
-        return [np.float32(found)] * len(names)
-    if sorted(found) != sorted(names):
-        raise ValueError(
-            f"the metric has results for {', '.join(found)}, and the compiled function for {', '.join(names)}: give "
-            "compile() run_eagerly=True"
-        )
-    return [np.float32(found[name]) for name in names]
+    found = metric._result()
+    if found is None:
+        undefined = np.asarray(metric._undefined(), np.float32)
+        return [np.broadcast_to(undefined, shape)] * max(len(names), 1)
+    hint = "give compile() run_eagerly=True"
+    given = sorted(found) if isinstance(found, dict) else []
+    if given != sorted(names) or isinstance(found, dict) != bool(names):
+        shown = lambda names: ", ".join(names) or "no name"
+        raise ValueError(f"the metric has results for {shown(given)}, and the compiled function for {shown(names)}: {hint}")
+    if not names and np.shape(found) != shape:
+        raise ValueError(f"the result has the shape {np.shape(found)}, and that of the compiled function {shape}: {hint}")
+    return [np.float32(found[name]) for name in names] or [np.asarray(found, np.float32)]

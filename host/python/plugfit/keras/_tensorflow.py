@@ -8,7 +8,7 @@ import numpy as np
 
 import tensorflow as tf
 
-from .._arrays import weighted
+from .._arrays import plain, weighted
 
 
 def call(component, function, tensors, dtype, shape=None):
@@ -76,7 +76,8 @@ def loss(loss, y_true, y_pred, sample_weight, mask):
             return np.asarray(loss.gradient(**given), dtype) * cotangent
         # Without reduction, the cotangent is a weight of each value.
         weight = given.get("sample_weight")
-        return np.asarray(loss.gradient(**{**given, "sample_weight": cotangent if weight is None else weighted(cotangent, weight)}), dtype)
+        weight = cotangent if weight is None else weighted(cotangent, plain(weight, "sample_weight"))
+        return np.asarray(loss.gradient(**{**given, "sample_weight": weight}), dtype)
 
     @tf.custom_gradient
     def of_prediction(y_pred):

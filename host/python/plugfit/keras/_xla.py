@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 
 import numpy as np
 
 import jax
+import jax.numpy as jnp
 from jax.experimental import io_callback
 
 import keras
@@ -24,16 +24,11 @@ def attributes_of(kind, component):
     """Returns the attributes by which a native function finds a component without a state: its identifier, and the
     digest of the plug-in, so that a compiled function refuses another one."""
     identifier = component._native_identifier(component._identifier, component._given_dtype)
-    return {"identifier": _config.to_json(identifier), "digest": _digest(kind, component._full_name)}
+    return {"identifier": _config.to_json(identifier), "digest": _native.xla_digest(kind, component._full_name)}
 
 
 @functools.cache
-def _digest(kind, name):
-    return _native.xla_digest(kind, name)
-
-
-@functools.cache
-def _registered():
+def is_available():
     """Registers the native functions. Returns whether there are any."""
     if not (hasattr(jax, "ffi") and hasattr(_native, "xla_targets")):
         return False
@@ -46,20 +41,25 @@ def call(target, function, results, arrays, name, attributes, ordered=False):
     """Computes arrays from arrays. ``results`` describes them.
 
     A compiled function calls the native function ``target`` on the CPU, and otherwise ``function``, which takes and
-    returns NumPy arrays. So does it without a target, for example for a Python function. ``name`` is that of the
-    component. ``ordered``: the call has an effect, and calls have an order.
+    returns NumPy arrays. So does it without a target, for example for a Python function. ``target`` requires
+    :func:`is_available`. Outside of a compiled function, ``function`` is called at once, so that its errors are those
+    of the caller. ``name`` is that of the component. ``ordered``: the call has an effect, and calls have an order.
 
     Raises NotImplementedError if a call with an effect would be made on several devices.
     """
     if ordered:
         _check_single_device(name)
 
+    if not _common.is_traced(*arrays):
+        found = function(*map(np.asarray, arrays))
+        return [jnp.asarray(_checked(one, result), result.dtype) for one, result in zip(found, results)]
+
     def callback(*arrays):
         if ordered:
             return io_callback(function, results, *arrays, ordered=True)
         return jax.pure_callback(function, results, *arrays, vmap_method="sequential")
 
-    if target is None or not _common.is_traced(*arrays) or not _registered():
+    if target is None:
         return callback(*arrays)
     arrays = [_readable(array) for array in arrays]
     if not all(array.dtype.name in _DTYPES for array in arrays):
@@ -74,6 +74,13 @@ def call(target, function, results, arrays, name, attributes, ordered=False):
     warn_of_callbacks(name)
     # The order of callbacks is lost in a function that is compiled for several platforms.
     return callback(*arrays) if ordered else jax.lax.platform_dependent(*arrays, cpu=foreign, default=callback)
+
+
+def _checked(found, result):
+    """Returns an array. Raises ValueError if its shape isn't that of the result."""
+    if np.shape(found) != result.shape:
+        raise ValueError(f"a result has the shape {np.shape(found)}, and not {result.shape}")
+    return found
 
 
 def _check_single_device(name):

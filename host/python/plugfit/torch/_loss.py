@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .. import losses as _losses
-from .._arrays import weighted
+from .._arrays import plain, weighted
 from .._component import formula_of
 from . import _operator
 from ._arrays import array, tensor
@@ -57,7 +57,7 @@ def _gradient(ctx, cotangent):
     weight = array(cotangent)
     weight = weight.astype(np.float64 if weight.dtype == np.float64 else np.float32)
     if sample_weight is not None:
-        weight = weighted(weight, sample_weight)
+        weight = weighted(weight, plain(sample_weight, "sample_weight"))
     return torch.from_numpy(loss.gradient(y_true, y_pred, weight, mask))
 
 

@@ -90,7 +90,7 @@ def test_finalize_refuses_parameters_that_do_not_match():
     optimizer, param = optimizers.SGD(0.5, use_ema=True), np.ones(2, "f")
     optimizer.apply([param * 1], [param])
     for wrong in ([], [np.ones(3, "f")], [param, np.ones(2, "f")]):
-        with pytest.raises(ValueError, match="aren't those of the parameters"):
+        with pytest.raises(ValueError, match="built for"):
             optimizer.finalize(wrong)
 
 
@@ -898,3 +898,80 @@ def test_elements_of_weight_0_in_a_row_are_ignored():
     assert np.isfinite(model.evaluate(x, y, sample_weight=weight)["loss"])
     with pytest.raises(ValueError, match="-1 in row"):
         model.fit(x, y, sample_weight=np.ones((4, 2), "f4"), epochs=1)
+
+
+def test_a_state_that_does_not_fit_leaves_seed_learning_rate_and_exclusions():
+    def made():
+        made = optimizers.SGD(0.1, weight_decay=0.5)
+        made.exclude_from_weight_decay(var_names=["bias"])
+        made.set_seed(3)
+        return made
+
+    def step(optimizer, names, shape):
+        params = [np.ones(shape, "f") for _ in names]
+        optimizer.apply([np.zeros(shape) for _ in names], params, names)
+        return [param.tolist() for param in params]
+
+    saved = optimizers.Adam()
+    saved.apply([np.ones(2)], [np.ones(2, "f")], ["kernel"])
+    optimizer = made()
+    optimizer.set_state(saved.get_state())
+    optimizer.learning_rate = 0.25
+    with pytest.raises(ValueError, match="doesn't fit"):
+        step(optimizer, ["bias"], (2,))
+    assert optimizer.learning_rate == 0.25 and not optimizer._is_built
+    optimizer.set_state(made().get_state())
+    optimizer.learning_rate = 0.25
+    # The failed build excluded a parameter of this name.
+    assert step(optimizer, ["kernel", "bias"], (2,)) == [[0.875] * 2, [1.0] * 2]
+    assert optimizer.learning_rate == 0.25
+
+
+def test_a_failed_restore_keeps_the_seed():
+    def steps(optimizer):
+        param = np.ones(4, "f")
+        optimizer.apply([np.ones(4)], [param], ["a"])
+        return optimizer.get_state(), param.tobytes()
+
+    saved = optimizers.SGD(momentum=0.5)
+    saved.apply([np.ones(1)], [np.ones(1, "f")], ["other"])
+    tried, fresh = optimizers.get("SGD"), optimizers.get("SGD")
+    for optimizer in (tried, fresh):
+        optimizer.set_seed(7)
+    tried.set_state(saved.get_state())
+    with pytest.raises(ValueError, match="doesn't fit"):
+        steps(tried)
+    tried.set_state(optimizers.get("SGD").get_state())
+    assert steps(tried) == steps(fresh)
+
+
+def test_a_learning_rate_that_is_set_after_loading_a_state_is_used():
+    saved = optimizers.SGD(0.1)
+    saved.learning_rate = 0.5
+    saved.apply([np.ones(1)], [np.ones(1, "f")])
+    optimizer, param = optimizers.SGD(0.1), np.ones(1, "f")
+    optimizer.set_state(saved.get_state())
+    optimizer.learning_rate = 0.25
+    optimizer.apply([np.ones(1)], [param])
+    assert param == 0.75 and optimizer.learning_rate == 0.25
+
+
+def test_a_step_refuses_parameters_of_other_shapes_than_the_first():
+    optimizer, param = optimizers.get("Muon"), np.ones((2, 3), "f")
+    optimizer.apply([param * 2], [param])
+    for others in ([np.ones((3, 2), "f")], [np.ones(6, "f")], [param, np.ones(1, "f")]):
+        with pytest.raises(ValueError, match="built for"):
+            optimizer.apply([np.ones_like(one) for one in others], others)
+        with pytest.raises(ValueError, match="built for"):
+            optimizer.finalize(others)
+
+
+def test_an_update_alone_refuses_other_shapes_and_shared_memory():
+    optimizer, update = optimizers.SGD(momentum=0.5), [[np.ones((2, 3), "f")], [np.ones((2, 3), "f")], [[np.ones((2, 3), "f")]]]
+    optimizer._update(*update, 0.1, 0)
+    other = np.ones((3, 2), "f")
+    for place, wrong, text in ((1, [other], r"grads\[0\] has the shape"), (2, [[other]], r"slots\[0\]\[0\] has the shape")):
+        with pytest.raises(ValueError, match=text):
+            optimizer._update(*update[:place], wrong, *update[place + 1 :], 0.1, 0)
+    with pytest.raises(ValueError, match=r"params\[0\] and slots\[0\]\[0\] share memory|slots\[0\]\[0\] and params\[0\] share memory"):
+        optimizer._update(update[0], update[1], [update[0]], 0.1, 0)

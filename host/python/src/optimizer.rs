@@ -13,7 +13,7 @@ use crate::arrays::{Borrowed, BorrowedMut, InputConverter};
 use crate::error::Raise;
 use crate::fork;
 use crate::formula::{self, Texts};
-use crate::host::{global_host, host};
+use crate::host::host;
 use crate::optimizer_state;
 
 /// An optimizer, the base of the package's classes.
@@ -32,12 +32,13 @@ pub type SharedState = Mutex<Inner>;
 
 /// An optimizer with what its Python object needs.
 pub struct Inner {
-    identifier: Identifier,
     optimizer: component::Optimizer,
     /// The conversion of each parameter's gradient.
     gradients: Vec<InputConverter>,
     /// The names of the parameters and of those without weight decay, for compiled functions.
     described: (Vec<String>, Vec<String>),
+    /// The shapes of the parameters for which it was built.
+    shapes: Vec<Vec<usize>>,
     /// A state to restore as soon as the optimizer is built.
     pending: Option<OptimizerState>,
 }
@@ -47,7 +48,8 @@ impl Inner {
     /// waits for them. `excluded` are the names of the parameters without weight decay.
     ///
     /// # Errors
-    /// Returns an error if the state belongs to other parameters, or if the plug-in fails.
+    /// Returns an error if the state belongs to other parameters, or if the plug-in fails. The optimizer can then be built
+    /// for others.
     pub fn build(
         &mut self,
         names: &[String],
@@ -55,28 +57,56 @@ impl Inner {
         values: &[&[f32]],
         excluded: Vec<String>,
     ) -> plugfit::Result<()> {
-        if !self.optimizer.is_built() {
-            let described = |(name, shape): (&String, Vec<usize>)| Parameter {
-                name: name.clone(),
-                path: name.clone(),
-                shape,
-                trainable: true,
-            };
-            let parameters: Vec<Parameter> = names.iter().zip(shapes).map(described).collect();
-            self.optimizer.exclude_paths_from_weight_decay(excluded)?;
-            self.optimizer.build(&parameters, values)?;
+        if self.optimizer.is_built() {
+            return self.check_shapes(&shapes);
         }
-        if let Some(state) = self.pending.clone() {
-            if let Err(error) = self.optimizer.restore(&state) {
-                // Undo the build, so that the optimizer can be built for the parameters of the state.
-                self.optimizer = global_host()?.optimizer(self.identifier.clone())?;
-                self.optimizer.restore(&state)?;
-                return Err(error);
-            }
-            self.pending = None;
+        let built = self.build_and_restore(names, &shapes, values, excluded);
+        match &built {
+            Ok(()) => (self.shapes, self.pending) = (shapes, None),
+            Err(_) => self.optimizer.unbuild(),
+        }
+        built
+    }
+
+    fn build_and_restore(
+        &mut self,
+        names: &[String],
+        shapes: &[Vec<usize>],
+        values: &[&[f32]],
+        excluded: Vec<String>,
+    ) -> plugfit::Result<()> {
+        let described = |(name, shape): (&String, &Vec<usize>)| Parameter {
+            name: name.clone(),
+            path: name.clone(),
+            shape: shape.clone(),
+            trainable: true,
+        };
+        let parameters: Vec<Parameter> = names.iter().zip(shapes).map(described).collect();
+        self.optimizer.exclude_paths_from_weight_decay(excluded)?;
+        self.optimizer.build(&parameters, values)?;
+        if let Some(state) = &self.pending {
+            self.optimizer.restore(state)?;
         }
         self.gradients.resize_with(values.len(), InputConverter::of_weight);
         Ok(())
+    }
+
+    /// Checks that parameters have the shapes of those for which the optimizer was built.
+    ///
+    /// # Errors
+    /// Returns an error if a shape or the number of parameters differs.
+    fn check_shapes(&self, shapes: &[Vec<usize>]) -> plugfit::Result<()> {
+        let known = &self.shapes;
+        if !self.optimizer.is_built() || known == shapes {
+            return Ok(());
+        }
+        let message = match known.iter().zip(shapes).enumerate().find(|(_, (known, given))| known != given) {
+            Some((index, (known, given))) => {
+                format!("parameter {index} has the shape {given:?}, and the optimizer was built for {known:?}")
+            }
+            None => format!("there are {} parameters, and the optimizer was built for {}", shapes.len(), known.len()),
+        };
+        Err(Error::usage(message))
     }
 
     /// Creates the slots like [`build`](Self::build), for parameters that were [described](Optimizer::_describe).
@@ -84,8 +114,8 @@ impl Inner {
     /// # Errors
     /// Returns the errors of [`build`](Self::build), and an error if other parameters were described.
     pub fn build_described(&mut self, shapes: Vec<Vec<usize>>, values: &[&[f32]]) -> plugfit::Result<()> {
-        if self.optimizer.is_built() && self.pending.is_none() {
-            return Ok(());
+        if self.optimizer.is_built() {
+            return self.check_shapes(&shapes);
         }
         let (names, excluded) = self.described.clone();
         if names.len() != values.len() {
@@ -147,10 +177,10 @@ impl Optimizer {
         let optimizer = fork::run(py, || host.optimizer(identifier.clone())).or_raise()?;
         let (name, full_name) = (optimizer.name().to_owned(), optimizer.full_name());
         let inner = Inner {
-            identifier: identifier.clone(),
             optimizer,
             gradients: Vec::new(),
             described: Default::default(),
+            shapes: Vec::new(),
             pending: None,
         };
         Ok(Optimizer { identifier, name, full_name, inner: Arc::new(Mutex::new(inner)) })
@@ -184,6 +214,7 @@ impl Optimizer {
     ) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
+        let shapes: Vec<Vec<usize>> = written.iter().map(BorrowedMut::shape).collect();
         let places: Vec<_> = written.iter().map(BorrowedMut::bytes).collect();
         // A gradient that shares memory with a parameter is copied, since parameters are borrowed mutably.
         let copy_if_shared = |grad: Borrowed<'py>| {
@@ -200,19 +231,16 @@ impl Optimizer {
                 grad.transpose()
             })
             .collect::<PyResult<_>>()?;
-        for ((index, param), grad) in written.iter().enumerate().zip(&borrowed) {
-            if let Some(grad) = grad
-                && grad.shape() != param.shape()
-            {
-                let message =
-                    format!("grads[{index}] has the shape {:?}, its parameter has {:?}", grad.shape(), param.shape());
-                return Err(PyValueError::new_err(message));
+        for ((index, shape), grad) in shapes.iter().enumerate().zip(&borrowed) {
+            if let Some(grad) = grad {
+                check_shape(&format!("grads[{index}]"), grad.shape(), shape)?;
             }
         }
         let gradient_values: Vec<_> = borrowed.iter().map(|grad| grad.as_ref().map(Borrowed::values)).collect();
         let mut values: Vec<&mut [f32]> = written.iter_mut().map(BorrowedMut::values).collect();
         fork::run(py, || {
             let mut inner = self.lock();
+            inner.check_shapes(&shapes)?;
             let Inner { optimizer, gradients, .. } = &mut *inner;
             let gradients: Vec<Option<&[f32]>> = gradient_values
                 .iter()
@@ -247,8 +275,22 @@ impl Optimizer {
             return Err(PyValueError::new_err("each parameter needs a gradient and slots"));
         }
         let arrays: Vec<_> = params.iter().chain(&grads).chain(slots.iter().flatten()).cloned().collect();
-        let names: Vec<String> = (0..arrays.len()).map(|index| format!("arrays[{index}]")).collect();
+        let named = |name: &'static str, count| (0..count).map(move |index| format!("{name}[{index}]"));
+        let of_slots = slots
+            .iter()
+            .enumerate()
+            .flat_map(|(index, slots)| (0..slots.len()).map(move |slot| (index, format!("slots[{index}][{slot}]"))));
+        // The index of each array's parameter, and its name in errors.
+        let described: Vec<(usize, String)> = named("params", params.len())
+            .enumerate()
+            .chain(named("grads", grads.len()).enumerate())
+            .chain(of_slots)
+            .collect();
+        let names: Vec<String> = described.iter().map(|(_, name)| name.clone()).collect();
         let mut written = written(&arrays, &names)?;
+        for ((parameter, name), array) in described.iter().zip(&written) {
+            check_shape(name, &array.shape(), &written[*parameter].shape())?;
+        }
         let shapes: Vec<Vec<i64>> = written[..params.len()]
             .iter()
             .map(|param| param.shape().iter().map(|&length| length as i64).collect())
@@ -269,8 +311,14 @@ impl Optimizer {
     fn _finalize(&self, py: Python<'_>, params: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
         let names: Vec<String> = (0..params.len()).map(|index| format!("params[{index}]")).collect();
         let mut written = written(&params, &names)?;
+        let shapes: Vec<Vec<usize>> = written.iter().map(BorrowedMut::shape).collect();
         let mut values: Vec<&mut [f32]> = written.iter_mut().map(BorrowedMut::values).collect();
-        fork::run(py, || self.lock().optimizer.finalize(&mut values)).or_raise()
+        fork::run(py, || {
+            let mut inner = self.lock();
+            inner.check_shapes(&shapes)?;
+            inner.optimizer.finalize(&mut values)
+        })
+        .or_raise()
     }
 
     #[getter]
@@ -290,7 +338,16 @@ impl Optimizer {
     }
 
     fn _set_learning_rate(&self, py: Python<'_>, rate: f64) -> PyResult<()> {
-        py.detach(|| self.lock().optimizer.set_learning_rate(rate)).or_raise()
+        py.detach(|| {
+            let mut inner = self.lock();
+            inner.optimizer.set_learning_rate(rate)?;
+            if let Some(state) = &mut inner.pending {
+                // It replaces the rate of the state.
+                state.learning_rate = Some(rate);
+            }
+            Ok(())
+        })
+        .or_raise()
     }
 
     /// The factor by which a loss must be multiplied before its gradients are computed.
@@ -339,17 +396,27 @@ impl Optimizer {
     }
 }
 
-/// Borrows parameters for writing.
+/// Borrows arrays for writing.
 ///
 /// # Errors
-/// Raises an error if a parameter can't be written in place, or if two of them share memory.
+/// Raises an error if an array can't be written in place, or if two of them share memory.
 fn written<'py>(params: &[Bound<'py, PyAny>], names: &[String]) -> PyResult<Vec<BorrowedMut<'py>>> {
     let written: Vec<BorrowedMut<'py>> =
         params.iter().zip(names).map(|(param, name)| BorrowedMut::new(param, name)).collect::<PyResult<_>>()?;
-    let mut places: Vec<_> = written.iter().map(BorrowedMut::bytes).filter(|place| !place.is_empty()).collect();
-    places.sort_by_key(|place| place.start);
-    match places.windows(2).any(|pair| pair[0].end > pair[1].start) {
-        true => Err(PyValueError::new_err("two of the parameters share memory")),
-        false => Ok(written),
+    let places = written.iter().map(BorrowedMut::bytes).zip(names);
+    let mut places: Vec<_> = places.filter(|(place, _)| !place.is_empty()).collect();
+    places.sort_by_key(|(place, _)| place.start);
+    for ((place, name), (next, other)) in places.iter().zip(places.iter().skip(1)) {
+        if place.end > next.start {
+            return Err(PyValueError::new_err(format!("{name} and {other} share memory, and are written in place")));
+        }
     }
+    Ok(written)
+}
+
+fn check_shape(name: &str, shape: &[usize], parameter: &[usize]) -> PyResult<()> {
+    if shape == parameter {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("{name} has the shape {shape:?}, its parameter has {parameter:?}")))
 }

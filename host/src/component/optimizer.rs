@@ -163,9 +163,7 @@ impl Optimizer {
     /// # Errors
     /// Returns an error if the rate is negative or not finite.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
-        if !(rate.is_finite() && rate >= 0.0) {
-            return Err(Error::usage(format!("{rate} can't be a learning rate")));
-        }
+        check_rate(rate)?;
         self.rate = Rate::Constant(rate);
         self.set_rate = Some(rate);
         Ok(())
@@ -321,6 +319,14 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Forgets the parameters: removes their slots, and undoes
+    /// [`exclude_paths_from_weight_decay`](Self::exclude_paths_from_weight_decay). The settings, the learning rate, the
+    /// seed and the number of steps stay, so that the optimizer can be built for other parameters.
+    pub fn unbuild(&mut self) {
+        self.built = None;
+        self.excluded_paths.clear();
+    }
+
     /// Applies one step, with the parameters in the order of [`build`](Self::build). `gradients` contains the gradient
     /// of each parameter, or `None` to leave it unchanged; `values` contains the parameters' values.
     ///
@@ -467,6 +473,14 @@ fn expression(word: &str) -> Result<Regex> {
             .with("in", "exclude_from_weight_decay")
             .hint("write \\ before a character that stands for itself, such as \\. or \\[")
     })
+}
+
+/// Checks a learning rate.
+pub(super) fn check_rate(rate: f64) -> Result<()> {
+    if rate.is_finite() && rate >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{rate} can't be a learning rate")))
 }
 
 fn not_built() -> Error {

@@ -1,6 +1,7 @@
 //! Saves and restores the state of an optimizer.
 
 use super::Optimizer;
+use super::optimizer::check_rate;
 use crate::plugin::SlotValues;
 use crate::{Error, Result};
 
@@ -61,6 +62,7 @@ impl Optimizer {
         {
             return Err(wrong(format!("it also has {name}")));
         }
+        state.learning_rate.map(check_rate).transpose()?;
         let mut found = found.into_iter();
         let mut next = |values: &mut SlotValues| {
             if let Some(found) = found.next() {
@@ -85,5 +87,44 @@ impl Optimizer {
             self.set_learning_rate(rate)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests {
+    use super::*;
+    use crate::component::Parameter;
+
+    fn built(name: &str, values: &[f32]) -> Optimizer {
+        let mut made = crate::Host::new().optimizer("adam").expect("it is there");
+        build(&mut made, name, values).expect("a build");
+        made
+    }
+
+    fn build(optimizer: &mut Optimizer, name: &str, values: &[f32]) -> Result<()> {
+        let parameter = Parameter { name: name.into(), path: name.into(), shape: vec![values.len()], trainable: true };
+        optimizer.build(&[parameter], &[values])
+    }
+
+    #[test]
+    fn a_state_with_an_invalid_learning_rate_changes_nothing() {
+        let mut other = built("kernel", &[1.0]);
+        other.apply(&[Some(&[1.0])], &mut [&mut [1.0]]).expect("a step");
+        let mut optimizer = built("kernel", &[1.0]);
+        let before = optimizer.state();
+        let state = OptimizerState { learning_rate: Some(f64::NAN), ..other.state() };
+        assert!(optimizer.restore(&state).is_err());
+        assert_eq!(optimizer.state(), before);
+    }
+
+    #[test]
+    fn an_optimizer_without_its_parameters_has_its_settings_and_can_be_built_for_others() {
+        let mut optimizer = built("kernel", &[1.0]);
+        optimizer.set_learning_rate(0.5).expect("a rate");
+        optimizer.apply(&[Some(&[1.0])], &mut [&mut [1.0]]).expect("a step");
+        assert!(build(&mut optimizer, "bias", &[1.0, 2.0]).is_err());
+        optimizer.unbuild();
+        build(&mut optimizer, "bias", &[1.0, 2.0]).expect("a build");
+        assert_eq!((optimizer.learning_rate(), optimizer.state().steps), (0.5, 1));
     }
 }

@@ -44,10 +44,15 @@ impl Optimizer {
     /// plug-in fails.
     pub fn update(&self, number: u64, learning_rate: f64, parameters: Vec<Updated<'_>>) -> Result<()> {
         for Updated { shape, value, gradient, slots } in &parameters {
-            let count = shape.iter().product::<i64>() as usize;
-            let lengths = slots.iter().map(|slot| slot.len()).chain([value.len(), gradient.len()]);
-            if lengths.into_iter().any(|length| length != count) {
-                return Err(Error::usage(format!("a gradient or a slot hasn't the shape {shape:?} of its parameter")));
+            let product = shape.iter().try_fold(1_i64, |product, &length| product.checked_mul(length));
+            let slots_of = slots.iter().map(|slot| ("a slot", slot.len()));
+            for (what, length) in
+                [("a parameter", value.len()), ("a gradient", gradient.len())].into_iter().chain(slots_of)
+            {
+                if product.map(usize::try_from) != Some(Ok(length)) {
+                    let message = format!("{what} has {length} numbers, and the shape of the parameter is {shape:?}");
+                    return Err(Error::usage(message));
+                }
             }
             let names = self.slot_names(shape)?;
             if names.is_none_or(|names| names.len() != slots.len()) {
@@ -97,5 +102,13 @@ mod tests {
         assert_eq!(one, other);
         let without = Updated { shape: &[3], value: &mut other, gradient: &[0.0; 3], slots: Vec::new() };
         assert!(borrowed.update(3, 0.1, vec![without]).is_err());
+        for lengths in [[2, 3, 3], [3, 2, 3], [3, 3, 2]] {
+            let [mut value, mut slot, mut second] = lengths.map(|length| vec![0.0_f32; length]);
+            let slots = vec![&mut slot[..], &mut second[..]];
+            let gradient = [0.0; 3];
+            let error =
+                borrowed.update(3, 0.1, vec![Updated { shape: &[3], value: &mut value, gradient: &gradient, slots }]);
+            assert!(error.expect_err("a wrong length").message().contains("has 2 numbers"));
+        }
     }
 }

@@ -477,3 +477,137 @@ def test_tensors_of_the_frameworks_are_accepted(torch):
     param = torch.nn.Parameter(torch.ones(2))
     plugfit.optimizers.SGD(0.5).apply([torch.ones(2)], [param])
     assert param.tolist() == [0.5, 0.5]
+
+
+def foreign(framework):
+    """Yields makers of optimizers of a framework."""
+    if framework == "torch":
+        torch = pytest.importorskip("torch", reason="PyTorch isn't installed")
+        yield lambda: plugfit.optimizers.get(torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.5))
+    else:
+        keras = pytest.importorskip("keras", reason="Keras isn't installed")
+        yield lambda: plugfit.optimizers.get(keras.optimizers.Adam(0.5))
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            yield lambda: plugfit.optimizers.get(tf.compat.v1.train.AdamOptimizer(0.5))
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_a_wrapped_optimizer_refuses_gradients_and_parameters_of_other_shapes(framework):
+    for make in foreign(framework):
+        for grads in ([np.ones((3, 2))], [np.ones(6)], [np.ones(())], [np.ones((2, 3)), np.ones(1)]):
+            optimizer, param = make(), np.ones((2, 3), "f")
+            with pytest.raises(ValueError, match="shape|gradients for"):
+                optimizer.apply(grads, [param])
+            assert (param == 1).all() and optimizer.iterations == 0
+        with pytest.raises(ValueError, match="2 names for 1 parameters"):
+            optimizer.apply([np.ones((2, 3))], [param], names=["a", "b"])
+        optimizer.apply([np.ones((2, 3))], [param])
+        before = param.copy()
+        for others in ([np.ones((3, 2), "f")], [param, np.ones(1, "f")]):
+            with pytest.raises(ValueError, match="belongs to parameters"):
+                optimizer.apply([np.ones_like(one) for one in others], others)
+        assert (param == before).all() and optimizer.iterations == 1
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_a_state_of_other_parameters_changes_nothing_of_a_wrapped_optimizer(framework):
+    for make in foreign(framework):
+        def stepped(*shapes):
+            optimizer, params = make(), [np.ones(shape, "f") for shape in shapes]
+            optimizer.apply([np.ones(shape) for shape in shapes], params)
+            return optimizer, params
+
+        (one, params), expected = stepped((2,), (3,)), stepped((2,), (3,))
+        for shapes in ([(2,), (4,)], [(2,)], [(2,), (3,), (1,)]):
+            other, own = stepped(*shapes)
+            other.apply([np.full(shape, 5.0) for shape in shapes], own)
+            with pytest.raises(ValueError):
+                one.set_state(other.get_state())
+            assert one.iterations == 1
+        for optimizer, arrays in ((one, params), expected):
+            optimizer.apply([np.full(2, 3.0), np.full(3, 3.0)], arrays)
+        np.testing.assert_array_equal(np.concatenate(params), np.concatenate(expected[1]))
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_a_state_from_before_the_first_step_makes_a_wrapped_optimizer_new(framework):
+    for make in foreign(framework):
+        optimizer, new, param, other = make(), make(), np.ones(2, "f"), np.ones(2, "f")
+        fresh = optimizer.get_state()
+        optimizer.set_state(fresh)
+        optimizer.apply([np.array([1.0, -3.0])], [param.copy()])
+        if "tensorflow.python.training" in repr(optimizer):
+            with pytest.raises(ValueError, match="forget"):
+                optimizer.set_state(fresh)
+            continue
+        optimizer.set_state(fresh)
+        for each, array in ((optimizer, param), (new, other)):
+            each.apply([np.array([2.0, 1.0])], [array])
+        assert (param == other).all() and optimizer.iterations == 1
+        with pytest.raises(ValueError, match="after its first step"):
+            make().set_state(new.get_state())
+
+
+@pytest.mark.parametrize("engine", [None, "native", "formula"])
+def test_an_optimizer_for_keras_refuses_gradients_of_other_shapes_and_counts(keras, engine):
+    variables = [keras.Variable(np.ones((2, 3), "f")), keras.Variable(np.ones(3, "f"))]
+    optimizer = plugfit.keras.optimizer("SGD", learning_rate=0.5, engine=engine)
+    optimizer.build(variables)
+    tensor = lambda shape: keras.ops.ones(shape)
+    for grads, of in (
+        ([tensor((2, 3))], variables),
+        ([tensor((2, 3))], None),
+        ([tensor((2, 3)), tensor(3), tensor(3)], variables),
+        ([tensor((3, 2)), tensor(3)], variables),
+        ([tensor((2, 3)), tensor(1)], None),
+        ([tensor(()), None], variables),
+        ([tensor((2, 3)), tensor(3)], variables[1:]),
+    ):
+        with pytest.raises(ValueError, match="gradients for|shape"):
+            optimizer.apply(grads, of)
+    assert all((keras.ops.convert_to_numpy(variable) == 1).all() for variable in variables)
+
+
+@pytest.mark.parametrize("name", ["Mean", "AUC"])
+def test_a_metric_for_keras_refuses_other_arguments(keras, name):
+    metric, ones = plugfit.keras.metric(name), np.ones(3, "f")
+    first = {"values": ones} if name == "Mean" else {"y_true": ones, "y_pred": ones}
+    given = list(first.values())
+    metric.update_state(*given, ones)
+    metric.update_state(*given, sample_weight=None)
+    metric.update_state(**first, sample_weight=ones)
+    for args, kwargs, text in (
+        ([*given, ones, ones], {}, "too many"),
+        (given, {next(iter(first)): ones}, "multiple values"),
+        ([*given, ones], {"sample_weight": ones}, "multiple values"),
+        (given, {"weights": ones}, "unexpected"),
+        (given[1:], {}, "missing"),
+        ([None, *given[1:]], {}, "is None"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            metric.update_state(*args, **kwargs)
+
+
+def test_gradients_that_share_memory_with_variables_give_the_numbers_of_keras(keras):
+    if keras.backend.backend() != "torch":
+        pytest.skip("PyTorch's")
+    import torch
+
+    def step(make):
+        memory = torch.arange(8, dtype=torch.float32)
+        variables = [keras.Variable(np.ones(4, "f")) for _ in range(3)]
+        optimizer = make()
+        optimizer.build(variables)
+        # A variable's own value, and two gradients that overlap.
+        optimizer.apply([variables[0].value.detach(), memory[:4], memory[2:6]], variables)
+        # Two variables that share memory.
+        variables[1].value.data = variables[2].value.data
+        optimizer.apply([torch.ones(4), torch.ones(4), torch.ones(4)], variables)
+        return [keras.ops.convert_to_numpy(variable).tolist() for variable in variables]
+
+    expected = step(lambda: keras.optimizers.SGD(0.5, momentum=0.9))
+    for engine in (None, "formula"):
+        found = step(lambda: plugfit.keras.optimizer("SGD", learning_rate=0.5, momentum=0.9, engine=engine))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)

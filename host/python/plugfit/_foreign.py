@@ -39,7 +39,10 @@ class ForeignOptimizer:
             raise ValueError(f"there are {len(grads)} gradients for {len(params)} parameters")
         grads = [None if grad is None else _arrays.float32(grad, f"grads[{index}]") for index, grad in enumerate(grads)]
         arrays = [_arrays.writeable(param, index) for index, param in enumerate(params)]
-        self._framework.step(grads, arrays, names or [f"param_{index}" for index in range(len(arrays))])
+        names = [f"param_{index}" for index in range(len(arrays))] if names is None else list(names)
+        if len(names) != len(arrays):
+            raise ValueError(f"there are {len(names)} names for {len(arrays)} parameters")
+        self._framework.step(grads, arrays, names)
         _arrays.write_back(arrays, params)
         self._steps += 1
 
@@ -70,11 +73,11 @@ class ForeignOptimizer:
     def set_state(self, state):
         """Restores what :meth:`get_state` returned. It requires a first step, unless the state is from before one.
 
+        Raises ValueError, without a change, if the state doesn't fit the parameters, or if it is from before a first
+        step and the optimizer is of tf.compat.v1.train, which can't forget its steps.
+
         The bytes are unpickled: load only those that you trust.
         """
         steps, state = pickle.loads(state)
-        if state is not None:
-            if self._framework.variables is None:
-                raise ValueError("an optimizer of another framework can load a state only after its first step")
-            self._framework.restore(state)
+        self._framework.restore(state)
         self._steps = steps

@@ -23,6 +23,36 @@ def framework_of(optimizer):
     return Tensorflow(optimizer) if "tensorflow.python.training.optimizer" in modules else None
 
 
+def _shapes(arrays):
+    return [tuple(np.shape(array)) for array in arrays]
+
+
+def _check_step(grads, arrays, variables):
+    """Raises ValueError if a gradient hasn't the shape of its array, or if the arrays haven't those of the variables
+    that the optimizer has for them, if any."""
+    if len(grads) != len(arrays):
+        raise ValueError(f"there are {len(grads)} gradients for {len(arrays)} parameters")
+    for index, (grad, array) in enumerate(zip(grads, arrays)):
+        if grad is not None and np.shape(grad) != array.shape:
+            raise ValueError(f"grads[{index}] has the shape {np.shape(grad)}, its parameter has {array.shape}")
+    if variables is not None:
+        _check_arrays(arrays, variables)
+
+
+def _check_arrays(arrays, variables):
+    """Raises ValueError if the arrays haven't the shapes of the variables."""
+    found, known = _shapes(arrays), _shapes(variables)
+    if found != known:
+        raise ValueError(f"the optimizer belongs to parameters of the shapes {known}, and not {found}")
+
+
+def _check_state(state, current):
+    """Raises ValueError if the arrays of a state haven't the shapes of the current ones."""
+    found, known = _shapes(state), _shapes(current)
+    if found != known:
+        raise ValueError(f"the state doesn't fit the optimizer: its arrays have the shapes {found}, and not {known}")
+
+
 class Torch:
     """An optimizer of torch.optim. Another one of its class and settings is used, for tensors that share the arrays'
     memory."""
@@ -40,12 +70,13 @@ class Torch:
     def step(self, grads, arrays, names):
         import torch
 
+        _check_step(grads, arrays, self.variables)
         if self._made is None:
             self.variables = [torch.nn.Parameter(torch.from_numpy(array)) for array in arrays]
             self._made = type(self._given)(self.variables, **self.settings())
         for variable, array, grad in zip(self.variables, arrays, grads):
             variable.data = torch.from_numpy(array)
-            variable.grad = None if grad is None else torch.from_numpy(np.array(grad).reshape(array.shape))
+            variable.grad = None if grad is None else torch.from_numpy(np.array(grad))
         self._made.step()
 
     @property
@@ -66,6 +97,17 @@ class Torch:
         return None if self._made is None else self._made.state_dict()
 
     def restore(self, state):
+        if state is None:
+            self._made = self.variables = None
+            return
+        if self._made is None:
+            raise _unstepped()
+        # PyTorch compares only the number of parameters.
+        current = self._made.state_dict()["state"]
+        for index, slots in state["state"].items():
+            known = current.get(index, {})
+            names = [name for name in slots if name in known]
+            _check_state([slots[name] for name in names], [known[name] for name in names])
         self._made.load_state_dict(state)
 
 
@@ -82,6 +124,7 @@ class Keras:
     def step(self, grads, arrays, names):
         import keras
 
+        _check_step(grads, arrays, self.variables)
         if self._made is None:
             self.variables = [keras.Variable(array, name=str(name).replace("/", "_")) for array, name in zip(arrays, names)]
             self._made = type(self._given).from_config(self._given.get_config())
@@ -106,6 +149,7 @@ class Keras:
     def finalize(self, arrays):
         if self._made is None:
             return
+        _check_arrays(arrays, self.variables)
         self._made.finalize_variable_values(self.variables)
         for variable, array in zip(self.variables, arrays):
             array[...] = np.asarray(variable)
@@ -114,6 +158,12 @@ class Keras:
         return None if self._made is None else [np.asarray(variable) for variable in self._made.variables]
 
     def restore(self, state):
+        if state is None:
+            self._made = self.variables = None
+            return
+        if self._made is None:
+            raise _unstepped()
+        _check_state(state, self._made.variables)
         for variable, value in zip(self._made.variables, state):
             variable.assign(value)
 
@@ -132,6 +182,7 @@ class Tensorflow:
     def step(self, grads, arrays, names):
         import tensorflow as tf
 
+        _check_step(grads, arrays, self.variables)
         if self.variables is None:
             self.variables = [tf.Variable(array) for array in arrays]
         for variable, array in zip(self.variables, arrays):
@@ -160,5 +211,14 @@ class Tensorflow:
         return None if self.variables is None else [variable.numpy() for variable in self._given.variables()]
 
     def restore(self, state):
+        if (state is None) != (self.variables is None):
+            raise _unstepped() if self.variables is None else ValueError("an optimizer of TensorFlow can't forget its steps")
+        if state is None:
+            return
+        _check_state(state, self._given.variables())
         for variable, value in zip(self._given.variables(), state):
             variable.assign(value)
+
+
+def _unstepped():
+    return ValueError("an optimizer of another framework can load a state only after its first step")

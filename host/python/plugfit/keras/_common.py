@@ -41,6 +41,22 @@ def numbers(value, name):
     return value
 
 
+def check_gradients(grads, variables):
+    """Raises ValueError if there isn't a gradient of its shape, or None, for each variable."""
+    if len(grads) != len(variables):
+        raise ValueError(f"there are {len(grads)} gradients for {len(variables)} variables")
+    for index, (grad, variable) in enumerate(zip(grads, variables)):
+        if grad is None:
+            continue
+        shape = grad.shape if hasattr(grad, "shape") else np.shape(grad)
+        # A gradient of TensorFlow may have unknown lengths.
+        if getattr(shape, "rank", 0) is None:
+            continue
+        shape, expected = tuple(shape), tuple(variable.shape)
+        if len(shape) != len(expected) or any(one not in (None, other) for one, other in zip(shape, expected)):
+            raise ValueError(f"grads[{index}] has the shape {shape}, its variable has {expected}")
+
+
 def backend_dtype(dtype):
     """Returns the name of the backend's dtype for a dtype. JAX has 64-bit dtypes only with jax_enable_x64."""
     if backend() != "jax":

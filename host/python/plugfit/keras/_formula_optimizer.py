@@ -48,8 +48,13 @@ class FormulaOptimizer(keras.optimizers.Optimizer):
         return self.add_variable_from_reference(variable, name=name, initializer=constant)
 
     def apply(self, grads, trainable_variables=None):
-        """Updates the variables by one step. Raises ValueError if a gradient has missing or masked values."""
-        super().apply([None if grad is None else _common.numbers(grad, "a gradient") for grad in grads], trainable_variables)
+        """Updates the variables by one step. Raises ValueError if a gradient has missing or masked values, or another
+        shape than its variable."""
+        grads = [None if grad is None else _common.numbers(grad, "a gradient") for grad in grads]
+        trainable_variables = None if trainable_variables is None else list(trainable_variables)
+        if trainable_variables is not None or self.built:
+            _common.check_gradients(grads, self._trainable_variables if trainable_variables is None else trainable_variables)
+        super().apply(grads, trainable_variables)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if _common.backend() == "torch" and self._engine is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import inspect
 
 import numpy as np
 
@@ -10,6 +10,15 @@ import keras
 
 from .. import metrics as _metrics
 from . import _common
+
+
+def _signature(*names):
+    """Returns the signature of ``update_state`` for arrays of these names, and weights."""
+    of = lambda name, **default: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, **default)
+    return inspect.Signature([*map(of, names), of("sample_weight", default=None)])
+
+
+_OF_VALUES, _OF_LABELS = _signature("values"), _signature("y_true", "y_pred")
 
 
 @keras.saving.register_keras_serializable("plugfit")
@@ -27,7 +36,10 @@ class Metric(keras.metrics.Metric):
         self._updates = self.add_weight(shape=(), initializer="zeros", name="updates")
 
     def update_state(self, *args, **kwargs):
-        """Updates the state with ``y_true, y_pred, sample_weight=None``, or with ``values, sample_weight=None``."""
+        """Updates the state with ``y_true, y_pred, sample_weight=None``, or with ``values, sample_weight=None``.
+
+        Raises TypeError for other arguments.
+        """
         batch = self._batch(args, kwargs)
         calls = self._calls(*batch.values())
         if calls is None:
@@ -38,8 +50,10 @@ class Metric(keras.metrics.Metric):
 
     def _batch(self, args, kwargs):
         """Returns the tensors of a batch by their names."""
-        names = ("values", "sample_weight") if self._metric._takes_values else ("y_true", "y_pred", "sample_weight")
-        given = {**dict(zip(names, args)), **kwargs}
+        given = (_OF_VALUES if self._metric._takes_values else _OF_LABELS).bind(*args, **kwargs).arguments
+        for name, argument in given.items():
+            if argument is None and name != "sample_weight":
+                raise TypeError(f"{name} is None, which isn't an array of numbers")
         mask = keras.src.backend.get_keras_mask(given.get("y_pred")) if self._takes_masks else None
         if mask is not None:
             given["mask"] = mask

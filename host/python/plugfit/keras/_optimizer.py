@@ -101,6 +101,7 @@ class Optimizer(keras.optimizers.Optimizer):
             if not self.built:
                 with keras.name_scope(self.name):
                     self.build(trainable_variables)
+        _common.check_gradients(grads, trainable_variables)
         partial = list(map(id, trainable_variables)) != list(map(id, self._trainable_variables))
         if partial:
             # The slots belong to all variables; variables without a gradient stay unchanged.

@@ -375,3 +375,36 @@ def test_a_schedule_refuses_steps_that_are_not_whole():
     for step in (1.5, np.nan, np.inf, np.float32(0.5)):
         with pytest.raises(ValueError, match="whole number"):
             plugfit.schedules.CosineDecay(0.1, 10)(step)
+
+
+WIDE = """
+import jax, keras, numpy as np, plugfit
+
+x = np.random.default_rng(0).normal(size=(64, 8))
+y = (x.sum(1, keepdims=True) > 0).astype(float)
+loss = plugfit.keras.loss("Hinge", engine="native", dtype="float64")
+value = jax.jit(loss)(y, x[:, :1])
+assert value.dtype == np.float64 and np.isclose(value, plugfit.losses.Hinge(dtype="float64")(y, x[:, :1]), rtol=1e-12)
+schedule = plugfit.keras.schedule("CosineDecay", initial_learning_rate=0.1, decay_steps=10, engine="native")
+assert "plugfit_schedule" in jax.jit(schedule).lower(np.int64(3)).as_text()
+for step in (np.int64(3), np.uint64(3), np.float64(3), 3):
+    assert np.isclose(jax.jit(schedule)(step), plugfit.schedules.CosineDecay(0.1, 10)(3))
+made = keras.Sequential([keras.Input((8,), dtype="float64"), keras.layers.Dense(1, activation="sigmoid", dtype="float64")])
+optimizer = plugfit.keras.optimizer("Muon", learning_rate=0.01, engine="native")
+made.compile(optimizer, plugfit.keras.loss("Hinge", engine="native"), metrics=[plugfit.keras.metric("AUC")], jit_compile=True)
+assert np.isfinite(made.fit(x, y, epochs=2, verbose=0).history["loss"]).all()
+rate = jax.numpy.asarray(0.5)
+assert rate.dtype == np.float64
+weight = keras.Variable(np.ones(3, "f"))
+sgd = plugfit.keras.optimizer("SGD", engine="native")
+sgd.build([weight])
+from plugfit.keras import _jax_optimizer
+step = jax.jit(lambda value, rate: _jax_optimizer.updated(sgd, [value], [value], [True], rate, True))
+assert step(weight.value, rate)[0].tolist() == [0.5] * 3
+"""
+
+
+def test_jax_with_64_bits_calls_plugins(jax):
+    environment = {**os.environ, "JAX_ENABLE_X64": "1"}
+    done = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]

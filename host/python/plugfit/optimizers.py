@@ -44,7 +44,7 @@ class Optimizer(Component, _native.Optimizer):
             names = list(map(str, names))
             if len(names) != len(params):
                 raise ValueError(f"there are {len(names)} names for {len(params)} parameters")
-        check_present([grad is not None for grad in grads], names or [f"params[{index}]" for index in range(len(params))])
+        check_present([grad is not None for grad in grads], names)
         self._step(grads, params, names)
 
     def _step(self, grads, params, names):
@@ -163,11 +163,12 @@ class Optimizer(Component, _native.Optimizer):
 
 def check_present(present, names):
     """Warns if a parameter has no gradient, for the caller of the caller. Raises ValueError if none has one."""
-    without = [name for name, has in zip(names, present) if not has]
-    if without and not any(present):
-        raise ValueError("No gradients provided for any variable.")
+    without = [index for index, has in enumerate(present) if not has]
     if without:
-        warnings.warn(f"Gradients do not exist for variables {without}; they stay as they are.", stacklevel=3)
+        if len(without) == len(present):
+            raise ValueError("No gradients provided for any variable.")
+        shown = [f"params[{index}]" if names is None else names[index] for index in without]
+        warnings.warn(f"Gradients do not exist for variables {shown}; they stay as they are.", stacklevel=3)
 
 
 def _name_of(variable):

@@ -48,8 +48,8 @@ impl Inner {
     /// waits for them. `excluded` are the names of the parameters without weight decay.
     ///
     /// # Errors
-    /// Returns an error if the state belongs to other parameters, or if the plug-in fails. The optimizer can then be built
-    /// for others.
+    /// Returns an error if the state belongs to other parameters, or if the plug-in fails. The optimizer can then be
+    /// built for others.
     pub fn build(
         &mut self,
         names: &[String],

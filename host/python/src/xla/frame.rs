@@ -294,8 +294,8 @@ impl<'a> Output<'a> {
         match length {
             _ if dtype != F::XLA => Err(wrong_dtype(dtype)),
             0 => Ok(&mut []),
-            // SAFETY: a result is memory for `length` numbers of the dtype, which XLA doesn't use during the call. There
-            // is one `Output` for it, which is used up here.
+            // SAFETY: a result is memory for `length` numbers of the dtype, which XLA doesn't use during the call.
+            // There is one `Output` for it, which is used up here.
             _ => Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), length) }),
         }
     }

@@ -1,5 +1,6 @@
 //! Numbers for generic formulas: one formula computes values in float32 and float64, and their derivatives.
 
+use crate::kernels::simd::plain;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// Implements the operators of a number type with a constant.
@@ -255,6 +256,14 @@ pub trait Real:
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(transparent)]
 pub struct Plain<F>(pub F);
+
+impl<F> Plain<F> {
+    /// Views floats as numbers of a formula.
+    #[inline(always)]
+    pub fn slice(floats: &[F]) -> &[Plain<F>] {
+        plain(floats)
+    }
+}
 
 macro_rules! float {
     ($type:ty, $functions:ident) => {

@@ -3,11 +3,12 @@
 //! A label other than 0 or 1 is an error. A NaN prediction makes the score of its class NaN. Without a threshold it
 //! makes the scores of all classes NaN, because the greatest of its row is undefined.
 
-use super::{merge_each, one_if, ratio};
+use super::{merge_each, one_if, ratio, single_pairs::SinglePairs};
 use plugfit_api::{
-    Plain,
+    Plain, Scratch,
     formula::{Formula, Traced},
     prelude::*,
+    simd::{Kernel, dispatch},
 };
 
 /// How the scores of the classes are averaged.
@@ -55,6 +56,61 @@ pub struct Classes {
     counts: Vec<[f64; 4]>,
 }
 
+/// Adds a batch of float32 numbers without weights. Returns `false`, and adds nothing, if a label is neither 0 nor 1 or a
+/// prediction is NaN.
+struct Batch<'a, 'c> {
+    pairs: SinglePairs<'a>,
+    threshold: Option<f64>,
+    counts: &'c mut [[f64; 4]],
+}
+
+impl Kernel for Batch<'_, '_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Batch { pairs: SinglePairs { y_true, y_pred }, threshold, counts } = self;
+        let classes = counts.len();
+        // True positives, predicted positives and labels of each class, in 32 bits.
+        let mut scratch = Scratch::<u32>::of_length(3 * classes);
+        scratch.fill(0);
+        let (hits, others) = scratch.split_at_mut(classes);
+        let (predicted, labels) = others.split_at_mut(classes);
+        for (y_true, y_pred) in y_true.chunks_exact(classes).zip(y_pred.chunks_exact(classes)) {
+            let mut are_valid = true;
+            for (y, p) in y_true.iter().zip(y_pred) {
+                are_valid &= ((*y == 0.0) | (*y == 1.0)) & (*p == *p);
+            }
+            if !are_valid {
+                return false;
+            }
+            let (least, nonzero) = match threshold {
+                Some(threshold) => (above(threshold as f32), false),
+                None => (Row::new(Plain::slice(y_pred)).max(|p| p).0, true),
+            };
+            for i in 0..classes {
+                let is_positive = (y_pred[i] >= least) & (!nonzero | (y_pred[i].abs() > 1e-9));
+                let (positive, label) = (u32::from(is_positive), u32::from(y_true[i] != 0.0));
+                hits[i] += positive & label;
+                predicted[i] += positive;
+                labels[i] += label;
+            }
+        }
+        for (i, counts) in counts.iter_mut().enumerate() {
+            let (hits, predicted, labels) = (hits[i], predicted[i], labels[i]);
+            let new = [hits, predicted - hits, labels - hits, labels].map(f64::from);
+            counts.iter_mut().zip(new).for_each(|(count, new)| *count += new);
+        }
+        true
+    }
+}
+
+/// Returns the least float32 above a threshold.
+#[inline(always)]
+fn above(threshold: f32) -> f32 {
+    threshold.next_up()
+}
+
 impl Classes {
     fn update(&mut self, threshold: Option<f64>, inputs: &Inputs<'_>) -> Result<()> {
         let [y_true, y_pred] = [inputs.y_true()?.shape(), inputs.y_pred()?.shape()];
@@ -63,7 +119,6 @@ impl Classes {
                 "F-scores need [rows, classes], not y_true {y_true:?} and y_pred {y_pred:?}"
             )));
         }
-        inputs.check_labels([0.0, 1.0], None)?;
         let classes = y_pred[1] as usize;
         if self.counts.is_empty() {
             self.counts.resize(classes, [0.0; 4]);
@@ -71,6 +126,13 @@ impl Classes {
         if self.counts.len() != classes {
             return Err(Error::input(format!("y_pred has {classes} classes, and {} until now", self.counts.len())));
         }
+        if let Some(pairs) = SinglePairs::new(inputs)
+            && classes > 0
+            && dispatch(Batch { pairs, threshold, counts: &mut self.counts })
+        {
+            return Ok(());
+        }
+        inputs.check_labels([0.0, 1.0], None)?;
         // A weight for each class of each row, as in Keras 3.16, or else one weight for each row.
         let each = inputs.weight().filter(|weight| weight.shape() == y_pred && y_true == y_pred && classes > 1);
         let tensors = [("y_true", inputs.y_true()?), ("y_pred", inputs.y_pred()?)];

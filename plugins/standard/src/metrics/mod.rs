@@ -44,6 +44,7 @@ mod operating_point;
 mod overlaps;
 mod r2;
 mod saturated;
+mod single_pairs;
 
 pub use accuracy::{
     Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,

@@ -2,8 +2,10 @@
 
 use super::{confusion_formula::MOST_LISTED, one_if};
 use plugfit_api::{
+    Plain, Scratch,
     formula::{Formula, Traced},
     prelude::*,
+    simd::{Kernel, dispatch},
 };
 
 /// The weights of each class; initially empty.
@@ -46,6 +48,26 @@ struct Reader<'a> {
     /// The length of the class axis, and its stride in elements.
     along: usize,
     between: usize,
+    /// The position of the greatest element of each row, if it is computed in advance; NaN if an element is NaN.
+    greatest: Option<Scratch<f32>>,
+}
+
+/// Finds the greatest score of each row.
+struct Greatest<'s, 'g> {
+    scores: &'s [f32],
+    along: usize,
+    greatest: &'g mut [f32],
+}
+
+impl Kernel for Greatest<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (row, greatest) in self.scores.chunks_exact(self.along).zip(self.greatest) {
+            *greatest = Row::new(Plain::slice(row)).argmax().0;
+        }
+    }
 }
 
 /// An id that was read.
@@ -70,7 +92,13 @@ impl<'a> Reader<'a> {
             };
             (along, between) = (*first as usize, behind.iter().product::<i64>() as usize);
         }
-        Ok(Reader { tensor, name, ids, along, between })
+        let is_row = matches!(ids, Ids::OneHot(_)) && between == 1 && (1..1 << f32::MANTISSA_DIGITS).contains(&along);
+        let greatest = tensor.as_slice::<f32>().filter(|_| is_row).map(|scores| {
+            let mut greatest = Scratch::of_length(scores.len() / along);
+            dispatch(Greatest { scores, along, greatest: &mut greatest });
+            greatest
+        });
+        Ok(Reader { tensor, name, ids, along, between, greatest })
     }
 
     fn count(&self) -> usize {
@@ -89,6 +117,10 @@ impl<'a> Reader<'a> {
             Ids::Above(threshold) => match self.tensor.get_f64(i) {
                 value if value.is_nan() => return Id::Nan,
                 value => usize::from(value as f32 >= threshold as f32),
+            },
+            Ids::OneHot(_) if self.greatest.is_some() => match self.greatest.as_ref().map_or(f32::NAN, |ids| ids[i]) {
+                id if id.is_nan() => return Id::Nan,
+                id => id as usize,
             },
             Ids::OneHot(_) => {
                 let at = |class: usize| (i / self.between * self.along + class) * self.between + i % self.between;

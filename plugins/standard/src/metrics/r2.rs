@@ -1,6 +1,11 @@
 //! The coefficient of determination, R².
 
-use plugfit_api::{formula::Formula, prelude::*};
+use super::single_pairs::SinglePairs;
+use plugfit_api::{
+    formula::Formula,
+    prelude::*,
+    simd::{Kernel, dispatch},
+};
 
 /// How the scores of the columns are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice)]
@@ -69,6 +74,72 @@ impl Columns {
     }
 }
 
+/// Adds a batch of float32 numbers without weights to the state.
+struct Batch<'a, 's> {
+    pairs: SinglePairs<'a>,
+    columns: usize,
+    state: &'s mut Columns,
+}
+
+impl Kernel for Batch<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        // A block is short, so that differences from its first row are small.
+        const ROWS: usize = 256;
+        let Batch { pairs: SinglePairs { y_true, y_pred }, columns, state } = self;
+        let width = ROWS * columns;
+        for (y_true, y_pred) in y_true.chunks(width).zip(y_pred.chunks(width)) {
+            let rows = (y_true.len() / columns) as f64;
+            state.rows += rows;
+            if columns == 1 {
+                add(&mut state.columns[0], of_column(y_true, y_pred));
+                continue;
+            }
+            for (i, column) in state.columns.iter_mut().enumerate() {
+                let shift = f64::from(y_true[i]);
+                let mut sums = [0.0; 3];
+                for (y_true, y_pred) in y_true.chunks_exact(columns).zip(y_pred.chunks_exact(columns)) {
+                    let (t, p) = (f64::from(y_true[i]), f64::from(y_pred[i]));
+                    sums = [sums[0] + (t - shift), sums[1] + (t - shift) * (t - shift), sums[2] + (t - p) * (t - p)];
+                }
+                add(column, moments(rows, shift, sums));
+            }
+        }
+    }
+}
+
+/// Returns the moments of a column from the sums of differences from `shift`, of their squares, and of squared residuals.
+#[inline(always)]
+fn moments(rows: f64, shift: f64, [sum, squares, residuals]: [f64; 3]) -> [f64; 4] {
+    [rows, shift + sum / rows, (squares - sum * sum / rows).max(0.0), residuals]
+}
+
+/// Returns the moments of the only column, in lanes.
+#[inline(always)]
+fn of_column(y_true: &[f32], y_pred: &[f32]) -> [f64; 4] {
+    const LANES: usize = 8;
+    let shift = f64::from(y_true[0]);
+    let mut lanes = [[0.0f64; LANES]; 3];
+    let mut add = |k: usize, t: f32, p: f32| {
+        let (t, p) = (f64::from(t), f64::from(p));
+        lanes[0][k] += t - shift;
+        lanes[1][k] += (t - shift) * (t - shift);
+        lanes[2][k] += (t - p) * (t - p);
+    };
+    let ((whole_true, rest_true), (whole_pred, rest_pred)) = (y_true.as_chunks::<LANES>(), y_pred.as_chunks::<LANES>());
+    for (t, p) in whole_true.iter().zip(whole_pred) {
+        for k in 0..LANES {
+            add(k, t[k], p[k]);
+        }
+    }
+    for (k, (t, p)) in rest_true.iter().zip(rest_pred).enumerate() {
+        add(k, *t, *p);
+    }
+    moments(y_true.len() as f64, shift, lanes.map(|lanes| lanes.iter().sum()))
+}
+
 impl Metric for R2Score {
     with_state!(Columns, Maximize, vectors);
     fn update(&self, state: &mut Columns, inputs: &Inputs<'_>) -> Result<()> {
@@ -82,6 +153,10 @@ impl Metric for R2Score {
             return Err(Error::input(format!("y_pred has {columns} columns, and y_true {targets}")));
         }
         state.set_columns(columns)?;
+        if let Some(pairs) = SinglePairs::new(inputs).filter(|_| columns > 0) {
+            dispatch(Batch { pairs, columns, state });
+            return Ok(());
+        }
         let (mut column, mut counts) = (0, false);
         inputs.for_each(|t, p, weight| {
             if weight != 0.0 {

@@ -143,6 +143,18 @@ pub trait MeanMetric: Config + Send + Sync + 'static {
     }
 }
 
+/// Reads a saved state, or an older form of one in [`Metric::load_older`].
+///
+/// # Errors
+/// Returns an error if the bytes aren't a saved state of this type.
+pub fn read_state<S: DeserializeOwned>(bytes: &[u8]) -> Result<S> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((state, [])) => Ok(state),
+        Ok(_) => Err(Error::state("the saved state is longer than it should be")),
+        Err(error) => Err(Error::state(format!("the saved state can't be read: {error}"))),
+    }
+}
+
 /// A metric with its own state.
 ///
 /// The result is computed from the state alone and never averaged over batches.
@@ -205,7 +217,7 @@ pub trait Metric: Config + Send + Sync + 'static {
         Err(Error::unsupported("its state isn't a sum"))
     }
 
-    /// Reads a state that was saved with another version than [`STATE_VERSION`](Self::STATE_VERSION).
+    /// Reads a state that was saved with another version than [`STATE_VERSION`](Self::STATE_VERSION): see [`read_state`].
     ///
     /// # Errors
     /// Returns an error if the version is unknown.

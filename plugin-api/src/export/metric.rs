@@ -12,7 +12,7 @@ use crate::{
     metric::{
         loss_values::{ElementwiseLossValues, RowLossValues},
         mean::{Mean, MeanMetricValues},
-        parts,
+        parts, read_state,
         sums::BySums,
         MeanMetric, Metric, Outcome, SumMetric,
     },
@@ -87,11 +87,7 @@ impl<T: Metric> AnyMetric for ByState<T> {
         if version != T::STATE_VERSION {
             return Ok(Box::new(self.0.load_older(version, bytes)?));
         }
-        match postcard::take_from_bytes::<T::State>(bytes) {
-            Ok((state, [])) => Ok(Box::new(state)),
-            Ok(_) => Err(Error::state("the saved state is longer than it should be")),
-            Err(error) => Err(Error::state(format!("the saved state can't be read: {error}"))),
-        }
+        Ok(Box::new(read_state::<T::State>(bytes)?))
     }
 }
 

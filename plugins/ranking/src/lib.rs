@@ -1,8 +1,12 @@
 //! Exact ranking metrics: areas under curves with a threshold at every score, where `AUC` has a fixed number of
 //! thresholds.
 //!
-//! The state stores every score in 24 bytes, so it grows with the data.
-use plugfit_api::prelude::*;
+//! The state stores every float32 score of weight 1 in 4 bytes and every other in 24, so it grows with the data.
+use plugfit_api::{
+    metric::read_state,
+    prelude::*,
+    simd::{Kernel, dispatch},
+};
 
 /// The area under the ROC curve: the probability that a positive scores above a negative, with ties as one half.
 /// Undefined if a class is missing. Labels are 1 for positives, 0 or -1 for negatives; any other label and any NaN
@@ -16,55 +20,125 @@ pub struct RocAuc;
 #[derive(Clone, Debug, Config)]
 pub struct AveragePrecision;
 
-/// For each element: the score, its weight as a positive, and its weight as a negative.
+/// The scores of all elements whose weight isn't 0.
 #[state]
 #[derive(Default)]
-pub struct Scores(Vec<[f64; 3]>);
+pub struct Scores {
+    /// The float32 scores of positives and of negatives of weight 1.
+    positives: Vec<f32>,
+    negatives: Vec<f32>,
+    /// For each other element: the score, its weight as a positive, and its weight as a negative.
+    weighted: Vec<[f64; 3]>,
+}
 
 impl Scores {
     fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
+        if self.update_single(inputs) {
+            return Ok(());
+        }
         inputs.check_labels([-1.0, 0.0, 1.0], None)?;
-        let (before, mut has_nan) = (self.0.len(), false);
+        let (before, mut has_nan) = (self.weighted.len(), false);
         inputs.for_each(|y_true, y_pred, weight| {
             if weight != 0.0 {
                 has_nan |= y_pred.is_nan();
                 let positive = y_true > 0.0;
-                self.0.push([y_pred, if positive { weight } else { 0.0 }, if positive { 0.0 } else { weight }]);
+                self.weighted.push([y_pred, if positive { weight } else { 0.0 }, if positive { 0.0 } else { weight }]);
             }
         })?;
         if has_nan {
-            self.0.truncate(before);
+            self.weighted.truncate(before);
             return Err(Error::input("y_pred contains NaN, which has no rank"));
         }
         Ok(())
     }
 
-    /// Returns the weight of positives and of negatives at each distinct score, in descending order.
-    fn ranked(&self) -> Vec<[f64; 2]> {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable_by(|a, b| b[0].total_cmp(&a[0]));
-        let groups = sorted.chunk_by(|a, b| a[0] == b[0]);
-        groups.map(|group| group.iter().fold([0.0; 2], |[p, n], element| [p + element[1], n + element[2]])).collect()
+    /// Adds a batch of float32 elements without weights. Returns `false`, and adds nothing, for any other batch and for
+    /// one that is invalid.
+    fn update_single(&mut self, inputs: &Inputs<'_>) -> bool {
+        let (Ok(y_true), Ok(y_pred)) = (inputs.y_true(), inputs.y_pred()) else { return false };
+        let (Some(labels), Some(scores)) = (y_true.as_slice::<f32>(), y_pred.as_slice::<f32>()) else { return false };
+        if inputs.weight().is_some() || y_true.shape() != y_pred.shape() || !dispatch(AreValid { labels, scores }) {
+            return false;
+        }
+        for (label, score) in labels.iter().zip(scores) {
+            if *label > 0.0 { &mut self.positives } else { &mut self.negatives }.push(*score);
+        }
+        true
+    }
+
+    /// Calls `f` with the weight of positives and of negatives at each distinct score, in descending order.
+    fn for_each_score(&self, mut f: impl FnMut(f64, f64)) {
+        let (mut positives, mut negatives) = (self.positives.clone(), self.negatives.clone());
+        if self.weighted.is_empty() {
+            radsort::sort(&mut positives);
+            radsort::sort(&mut negatives);
+            let (mut positives, mut negatives) = (positives.as_slice(), negatives.as_slice());
+            loop {
+                let score = match (positives.last(), negatives.last()) {
+                    (None, None) => return,
+                    (Some(score), None) | (None, Some(score)) => *score,
+                    (Some(one), Some(other)) => one.max(*other),
+                };
+                f(take_last(&mut positives, score), take_last(&mut negatives, score));
+            }
+        }
+        let mut all = self.weighted.clone();
+        all.extend(positives.iter().map(|score| [f64::from(*score), 1.0, 0.0]));
+        all.extend(negatives.iter().map(|score| [f64::from(*score), 0.0, 1.0]));
+        radsort::sort_by_key(&mut all, |element| element[0]);
+        for group in all.chunk_by(|a, b| a[0] == b[0]).rev() {
+            let [p, n] = group.iter().fold([0.0; 2], |[p, n], element| [p + element[1], n + element[2]]);
+            f(p, n);
+        }
     }
 }
 
-fn roc_auc(ranked: &[[f64; 2]]) -> Outcome {
+/// Removes the last scores that equal `score` from an ascending slice, and returns their number.
+fn take_last(scores: &mut &[f32], score: f32) -> f64 {
+    let mut length = scores.len();
+    // Zeros of both signs are equal.
+    while length > 0 && scores[length - 1] == score {
+        length -= 1;
+    }
+    let count = scores.len() - length;
+    *scores = &scores[..length];
+    count as f64
+}
+
+/// Whether all labels are 1, 0 or -1, and no score is NaN.
+struct AreValid<'a> {
+    labels: &'a [f32],
+    scores: &'a [f32],
+}
+
+impl Kernel for AreValid<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let is_label = |label: f32| (label == 0.0) | (label.abs() == 1.0);
+        let labels = self.labels.iter().fold(true, |valid, label| valid & is_label(*label));
+        self.scores.iter().fold(labels, |valid, score| valid & (*score == *score))
+    }
+}
+
+fn roc_auc(scores: &Scores) -> Outcome {
     let (mut above, mut area, mut negatives) = (0.0, 0.0, 0.0);
-    for [p, n] in ranked {
+    scores.for_each_score(|p, n| {
         area += n * (above + p / 2.0);
         above += p;
         negatives += n;
-    }
+    });
     Outcome::ratio(area, above * negatives)
 }
 
-fn average_precision(ranked: &[[f64; 2]]) -> Outcome {
+fn average_precision(scores: &Scores) -> Outcome {
     let (mut positives, mut all, mut sum) = (0.0, 0.0, 0.0);
-    for [p, n] in ranked {
+    scores.for_each_score(|p, n| {
         positives += p;
         all += p + n;
         sum += p * positives / all;
-    }
+    });
     Outcome::ratio(sum, positives)
 }
 
@@ -72,6 +146,7 @@ macro_rules! ranking_metric {
     ($name:ident, $result:ident) => {
         impl Metric for $name {
             type State = Scores;
+            const STATE_VERSION: u32 = 2;
             fn info(&self) -> MetricInfo {
                 MetricInfo { bounded_state: false, ..MetricInfo::new(Direction::Maximize) }
             }
@@ -82,11 +157,21 @@ macro_rules! ranking_metric {
                 scores.update(inputs)
             }
             fn merge(&self, scores: &mut Scores, other: &Scores) -> Result<()> {
-                scores.0.extend_from_slice(&other.0);
+                scores.positives.extend_from_slice(&other.positives);
+                scores.negatives.extend_from_slice(&other.negatives);
+                scores.weighted.extend_from_slice(&other.weighted);
                 Ok(())
             }
+            fn load_older(&self, version: u32, bytes: &[u8]) -> Result<Scores> {
+                if version != 1 {
+                    return Err(Error::state(format!(
+                        "the saved state is of version {version}; this one reads 1 and 2"
+                    )));
+                }
+                Ok(Scores { weighted: read_state(bytes)?, ..Scores::default() })
+            }
             fn result(&self, scores: &Scores) -> Result<Outcome> {
-                Ok($result(&scores.ranked()))
+                Ok($result(scores))
             }
         }
     };
@@ -142,6 +227,44 @@ mod tests {
             assert_eq!(without, Outcome::Scalar(1.0), "{label} {score}");
         }
         assert_eq!(update([-1.0, 1.0, -1.0], [0.1, 0.4, 0.7], [1.0; 3]).unwrap(), Outcome::Scalar(0.5));
+    }
+
+    #[test]
+    fn weighted_scores_and_those_in_float64_are_ranked_with_the_others() {
+        let [y_true, y_pred] = [[0.0_f32, 1.0, 1.0, 0.0], [0.5_f32, 0.5, -0.0, 0.0]];
+        let (all_true, all_pred) = ([y_true; 3].concat(), [y_pred; 3].concat());
+        let expected = updated(&[(&all_true, &all_pred)], None);
+        let double = all_pred[..4].iter().map(|score| f64::from(*score)).collect::<Vec<_>>();
+        let mut mixed = updated(&[(&y_true, &y_pred)], None);
+        let tensors = [("y_true", Tensor::new(&y_true, &[4])), ("y_pred", Tensor::new(&double, &[4]))];
+        RocAuc.update(&mut mixed, &Inputs::new(&tensors, None, None)).unwrap();
+        RocAuc.merge(&mut mixed, &updated(&[(&y_true, &y_pred)], Some([1.0; 4]))).unwrap();
+        assert_eq!((mixed.positives.len(), mixed.negatives.len(), mixed.weighted.len()), (2, 2, 8));
+        for metric in [RocAuc::result, |_: &RocAuc, scores: &Scores| AveragePrecision.result(scores)] {
+            assert_eq!(metric(&RocAuc, &mixed).unwrap(), metric(&RocAuc, &expected).unwrap());
+        }
+        assert_eq!(RocAuc.result(&expected).unwrap(), Outcome::Scalar(0.5));
+    }
+
+    fn updated(batches: &[(&[f32], &[f32])], weight: Option<[f32; 4]>) -> Scores {
+        let mut scores = RocAuc.init();
+        for (y_true, y_pred) in batches {
+            let shape = [y_true.len() as i64];
+            let tensors = [("y_true", Tensor::new(y_true, &shape)), ("y_pred", Tensor::new(y_pred, &shape))];
+            let weight = weight.as_ref().map(|weight| Tensor::new(weight, &[4]));
+            RocAuc.update(&mut scores, &Inputs::new(&tensors, weight, None)).unwrap();
+        }
+        scores
+    }
+
+    #[test]
+    fn a_state_of_version_1_is_read() {
+        // Two elements: the score, the weight as a positive, and the weight as a negative.
+        let numbers = [[0.25, 1.0, 0.0], [0.75, 0.0, 2.0]];
+        let bytes: Vec<u8> = [2].into_iter().chain(numbers.into_iter().flatten().flat_map(f64::to_le_bytes)).collect();
+        assert_eq!(RocAuc.load_older(1, &bytes).unwrap().weighted, numbers);
+        assert!(RocAuc.load_older(1, &bytes[..40]).is_err());
+        assert!(RocAuc.load_older(0, &bytes).is_err());
     }
 
     /// Counts allocations, so that the test sees those of an update.

@@ -33,6 +33,8 @@ pub fn identifier(name: &str) -> Value {
         "RecallAtPrecision" => json!({"precision": 0.5}),
         "SensitivityAtSpecificity" => json!({"specificity": 0.5}),
         "SpecificityAtSensitivity" => json!({"sensitivity": 0.5}),
+        "LossScaleOptimizer" => json!({"inner_optimizer": "adam"}),
+        "MultiOptimizer" => json!({"optimizer_map": {"default_optimizer": "adam", "optimizer_map": {}}}),
         _ => json!({}),
     };
     json!({"class_name": name, "config": config})

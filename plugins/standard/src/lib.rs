@@ -22,7 +22,8 @@
 //!   zero vectors and of very long vectors, focal losses with a gamma below 1, generalized cross-entropy at its
 //!   boundary, Huber with a large delta, and cross-entropies with a logit of minus infinity for a class with label 0 or
 //!   an infinite logit for the true class.
-//! * Sums are float64, and metrics don't convert float64 predictions.
+//! * Sums are float64, and metrics don't convert float64 predictions. The terms of float32 inputs are computed in
+//!   float32.
 //! * Averages of squares stay finite, and epsilon has a lower bound, so that a step without a gradient isn't NaN. A
 //!   step of Ftrl at a learning rate of 0 changes nothing. A loss scale is at least 1, or at least its initial value if
 //!   that is less than 1.
@@ -35,6 +36,17 @@
 //! As in Keras, in the metric SparseCategoricalCrossentropy with `ignore_class`, an ignored row counts as a value of 0
 //! without weights and doesn't count with weights. In the loss, it doesn't count in either case. As in Keras's tests,
 //! IoU and MeanIoU ignore a pair of whole ids if one of them is out of range; their `ignore_class` refers to `y_true`.
+//!
+//! # Formulas
+//!
+//! All components have a formula for other engines, except for these:
+//!
+//! * the losses Circle and CTC, which are functions of whole arrays;
+//! * the metric R2Score, whose moments would lose digits as plain sums;
+//! * the optimizers Adafactor, LossScaleOptimizer, MultiOptimizer, Muon and ScheduleFreeAdamW, which are functions of
+//!   whole tensors or of several;
+//! * some configurations of others, which say why: metrics with `top_k`, with thresholds that aren't in ascending order,
+//!   of sorted class ids, or along the first axis; AUC of logits; losses with `ignore_class`.
 
 mod losses;
 mod metrics;

@@ -2,6 +2,7 @@
 
 mod compile;
 mod differences;
+mod formulas;
 mod identifiers;
 mod losses;
 mod metrics;

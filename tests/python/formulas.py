@@ -37,6 +37,7 @@ class Document:
 
 ELEMENTS = [["y_true", "element"], ["y_pred", "element"]]
 IDS = [["y_true", "row"], ["y_pred", "element"]]
+VALUES = [["values", "element"]]
 
 
 def squared(axis=-1):
@@ -123,3 +124,98 @@ def decay(rate=0.1, steps=10.0):
     """An exponential decay."""
     d = Document([["step", "scalar"]])
     return d.json(learning_rate=d.mul(d.exp(d.div(0, -steps)), rate))
+
+
+def sums(d, result, terms, **keys):
+    """Returns a metric of sums. ``terms`` are pairs of a term and its bin by name, or terms; ``result`` is the document
+    of the result."""
+    outputs = {}
+    for name, term in terms.items():
+        term, *bin = term if isinstance(term, tuple) else (term,)
+        outputs[f"term.{name}"] = term
+        outputs.update({f"bin.{name}": one for one in bin})
+    d.keys["sums"] = {**keys, "result": json.loads(result)}
+    return d.json(**outputs)
+
+
+def of_sums(names, level):
+    """Returns the builder of a result of sums with these names."""
+    return Document([[name, level] for name in names])
+
+
+def ratio(d, a, b):
+    """Returns the node of ``a / b``, 0 if b is 0."""
+    none = d.eq(b, 0.0)
+    return d.select(none, 0.0, d.div(a, d.select(none, 1.0, b)))
+
+
+def is_zero(d, x):
+    """Returns the node of 1 if x is 0, else 0."""
+    return d.select(d.eq(x, 0.0), 1.0, 0.0)
+
+
+def precision(threshold=0.5):
+    """Precision at a threshold. It is undefined without a positive prediction."""
+    d, r = Document(ELEMENTS, each="element"), of_sums(("tp", "fp"), "scalar")
+    positive = d.select(d.gt(1, threshold), 1.0, 0.0)
+    all = r.add(0, 1)
+    result = r.json(result=ratio(r, 0, all), undefined=is_zero(r, all))
+    return sums(d, result, {"tp": d.mul(0, positive), "fp": d.mul(d.sub(1.0, 0), positive)})
+
+
+def thresholds(count=5):
+    """Recall at evenly spaced thresholds from 0 to 1, of which there is one bin more."""
+    d, r = Document(ELEMENTS, each="element"), of_sums(("positives", "negatives"), "element")
+    bin = d.neg(d.floor(d.neg(d.mul(1, count - 1.0))))
+    above = r.row_after(0)
+    all = r.row_sum(0)
+    result = r.json(result=ratio(r, above, r.add(above, r.add(0, r.row_before(0)))), undefined=is_zero(r, all))
+    return sums(d, result, {"positives": (0, bin), "negatives": (d.sub(1.0, 0), bin)}, bins=count + 1, result_length=count)
+
+
+def f_score(threshold=0.5):
+    """The F1 score of each column."""
+    d, r = Document(ELEMENTS, each="row"), of_sums(("tp", "predicted", "there"), "element")
+    positive = d.select(d.gt(1, threshold), 1.0, 0.0)
+    result = r.json(result=ratio(r, r.mul(0, 2.0), r.add(1, 2)), undefined=is_zero(r, r.row_sum(r.add(1, 2))))
+    return sums(d, result, {"tp": d.mul(0, positive), "predicted": positive, "there": 0}, by_column=True)
+
+
+def areas(bins=5):
+    """The area under the ROC curve of each column by bins of the scores, averaged. It is undefined if a column has one
+    class only."""
+    d, r = Document(ELEMENTS, each="row"), of_sums(("positives", "negatives"), "element")
+    bin = d.min(d.floor(d.mul(1, float(bins))), bins - 1.0)
+    pairs = r.row_sum(r.mul(1, r.add(r.row_after(0), r.mul(0, 0.5))))
+    all = r.mul(r.row_sum(0), r.row_sum(1))
+    area = ratio(r, pairs, all)
+    columns = r.batch_sum(r.select(r.eq(area, area), 1.0, 1.0))
+    result = r.json(result=r.div(r.batch_sum(area), columns), undefined=is_zero(r, all))
+    return sums(d, result, {"positives": (0, bin), "negatives": (d.sub(1.0, 0), bin)}, bins=bins, by_column=True)
+
+
+def overlap(classes=4):
+    """The intersection over union of each class, for ids in labels and predictions."""
+    d, r = Document(ELEMENTS, each="element"), of_sums(("both", "there", "predicted"), "element")
+    one, both = d.select(d.eq(0, 0), 1.0, 1.0), d.select(d.eq(0, 1), 1.0, 0.0)
+    result = r.json(result=ratio(r, 0, r.sub(r.add(1, 2), 0)))
+    return sums(d, result, {"both": (both, 0), "there": (one, 0), "predicted": (one, 1)}, bins=classes)
+
+
+def recalls(classes=4):
+    """The recall of each class, for ids as labels and a score for each class."""
+    d, r = Document(IDS, each="class_id"), of_sums(("hits", "all"), "element")
+    hit = d.select(d.ge(d.at(1, 0), d.row_max(1)), 1.0, 0.0)
+    return sums(d, r.json(result=ratio(r, 0, 1)), {"hits": (hit, 0), "all": (d.const(1.0), 0)}, bins=classes)
+
+
+def total():
+    """The sum of values."""
+    d, r = Document(VALUES, each="element"), of_sums(("total",), "scalar")
+    return sums(d, r.json(result=0), {"total": 0})
+
+
+def mean_of_values():
+    """The mean of values."""
+    d = Document(VALUES, each="element")
+    return d.json(value=0)

@@ -322,7 +322,7 @@ def test_weights_match_a_column_of_values_as_in_keras(keras, loss, reduction):
 
 def test_weights_that_fit_no_value_are_refused(keras):
     y = p = np.ones((8, 3), "f")
-    with pytest.raises(ValueError, match=r"weights of shape \(5,\) don't fit the loss of shape \(8,\)"):
+    with pytest.raises(ValueError, match=r"sample_weight of shape \(5,\) doesn't fit the values of shape \(8,\)"):
         plugfit.keras.loss("MeanSquaredError", engine="formula")(y, p, np.ones(5, "f"))
 
 

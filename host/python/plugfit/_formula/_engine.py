@@ -28,15 +28,20 @@ OPERATORS = {
 class Engine:
     """An engine: ``operations`` by name, and functions on tensors.
 
-    ``xp`` has ``reshape``, ``moveaxis``, ``broadcast_to`` and ``mean`` with NumPy's arguments. A dtype is the engine's
-    own; ``compute_dtype`` is the one in which a formula is computed for a tensor, and ``result_dtype`` that of its
-    results.
+    ``xp`` has ``reshape``, ``moveaxis``, ``broadcast_to``, ``stack``, ``mean``, ``sum``, ``all``, ``any`` and ``maximum``
+    with NumPy's arguments. A dtype is the engine's own; ``compute_dtype`` is the one in which a formula is computed for a
+    tensor, ``result_dtype`` that of its results, and ``sum_dtype`` that of sums. ``shape`` returns the lengths of a tensor.
+    ``scatter`` adds numbers to the places of a vector: it takes the numbers, their places as floats or integers, and the
+    length; it ignores the place after the last.
     """
 
-    def __init__(self, xp, operations, tensor, cast, constant, compute_dtype, result_dtype):
+    def __init__(
+        self, xp, operations, tensor, cast, constant, compute_dtype, result_dtype, sum_dtype, index_dtype, scatter, shape=lambda tensor: tensor.shape
+    ):
         self.xp, self.operations = xp, {**OPERATORS, **operations}
         self.tensor, self.cast, self.constant = tensor, cast, constant
-        self.compute_dtype, self.result_dtype = compute_dtype, result_dtype
+        self.compute_dtype, self.result_dtype, self.sum_dtype = compute_dtype, result_dtype, sum_dtype
+        self.index_dtype, self.scatter, self.shape = index_dtype, scatter, shape
 
 
 def values(formula, engine, value):
@@ -47,53 +52,99 @@ def values(formula, engine, value):
     axis is that of the elements of a row. It returns a tensor of the same rank, in which a row has one entry or one for
     each element.
     """
-    is_element = formula.level("value") == "element"
-
-    select = engine.operations["select"]
-    # A label of every convention: 0 or 1, -1 or 1.
-    number = 1.0 if formula.inputs["y_true"] == "element" else 0.0
 
     def f(y_true, y_pred, *unused):
-        y_true, y_pred = engine.tensor(y_true), engine.tensor(y_pred)
-        dtype = engine.compute_dtype(y_pred)
-        true, pred = rows(formula, engine, engine.cast(y_true, dtype), engine.cast(y_pred, dtype))
+        y_pred = engine.tensor(y_pred)
+        true, pred, _ = rows(formula, engine, y_true, y_pred)
         # A loss of one value for the whole batch has nothing to leave out.
-        for mask in unused if len(pred.shape) > 1 else ():
-            mask = _fitting(mask, pred.shape)
-            true, pred = select(mask, number, true), select(mask, 0.5, pred)
-        found = value(true, pred)
-        reduced = engine.xp.mean(found, axis=-1) if is_element else found[..., 0]
-        return engine.cast(reduced, engine.result_dtype(y_pred))
+        unused = [aligned(mask, pred.shape[:-1], ("last",))[..., None] for mask in unused if len(pred.shape) > 1]
+        return engine.cast(reduced(formula, engine, value, true, pred, unused), engine.result_dtype(y_pred))
 
+    f = of_inputs(formula, f)
     f.__name__ = "formula"
     if "result" in formula.outputs:
-        run = function(formula.graph, [formula.outputs["result"]], engine)
-        # Only the mean is an input of the result.
-        f.result = lambda mean: run(None, None, engine.cast(engine.tensor(mean), engine.compute_dtype(engine.tensor(mean))))[0]
+        f.result = of_mean(formula, engine)
     return f
 
 
-def rows(formula, engine, y_true, y_pred):
-    """Returns the tensors with the elements of a row along the last axis, which has the length 1 for class ids."""
-    xp, axis = engine.xp, formula.axis
-    if formula.each in ("row", "class_id") and len(y_pred.shape) == 1:
+def of_inputs(formula, f):
+    """Returns the function with the arguments that the formula has: ``values``, or ``y_true`` and ``y_pred``."""
+    return f if "y_true" in formula.inputs else lambda values, *others, **named: f(None, values, *others, **named)
+
+
+def of_mean(formula, engine):
+    """Returns the result as a function of the mean."""
+    run = function(formula.graph, [formula.outputs["result"]], engine)
+    # Only the mean is an input of the result.
+    before = [None] * (formula.graph.inputs - 1)
+
+    def result(mean):
+        mean = engine.tensor(mean)
+        return run(*before, engine.cast(mean, engine.compute_dtype(mean)))[0]
+
+    return result
+
+
+def reduced(formula, engine, value, true, pred, unused):
+    """Returns the values of rows; see :func:`values`."""
+    true, pred = without(formula, engine, true, pred, unused)
+    found = value(*(one for one in (true, pred) if one is not None))
+    return engine.xp.mean(found, axis=-1) if formula.level("value") == "element" else found[..., 0]
+
+
+def without(formula, engine, true, pred, unused):
+    """Returns inputs with finite numbers where one of the masks holds."""
+    select = engine.operations["select"]
+    # A label of every convention: 0 or 1, -1 or 1.
+    label = 1.0 if formula.inputs.get("y_true") == "element" else 0.0
+    for mask in unused:
+        true, pred = None if true is None else select(mask, label, true), select(mask, 0.5, pred)
+    return true, pred
+
+
+def rows(formula, engine, y_true, y_pred, weights=(), sides=(), by_element=False):
+    """Returns the inputs with the elements of a row along the last axis, which has the length 1 for class ids, and a list
+    of the weights, which are those of rows or, ``by_element``, of elements, so that they broadcast to ``y_pred``. ``sides``
+    are those of :func:`aligned`. Without labels, ``y_true`` is None."""
+    xp, axis, each = engine.xp, formula.axis, formula.each
+    dtype = engine.compute_dtype(y_pred)
+    y_true, y_pred = None if y_true is None else engine.cast(engine.tensor(y_true), dtype), engine.cast(y_pred, dtype)
+    if each in ("row", "class_id") and len(y_pred.shape) == 1:
         # Each number of a vector is a row.
-        y_true, y_pred = xp.reshape(y_true, (-1, 1)), y_pred[..., None]
-    if formula.each == "element":
-        y_true, y_pred = _matched(xp, y_true, y_pred)
-        return y_true[..., None], y_pred[..., None]
-    if formula.each == "line" and len(y_pred.shape) == 1:
+        y_true, y_pred = None if y_true is None else xp.reshape(y_true, (-1, 1)), y_pred[..., None]
+    if each == "line" and len(y_pred.shape) == 1:
         raise ValueError("a batch of one axis is one line over all samples, which has no formula: pass engine='native'")
-    if formula.inputs["y_true"] == "element":
+    has_ids = formula.inputs.get("y_true") == "row"
+    if y_true is not None and (not has_ids or each == "element"):
         y_true, y_pred = _matched(xp, y_true, y_pred)
-        if axis is None:
-            return xp.reshape(y_true, (-1,)), xp.reshape(y_pred, (-1,))
-        axis = _checked_axis(axis, y_pred)
-        return _last(xp, y_true, axis), _last(xp, y_pred, axis)
+    if each == "element":
+        y_true, y_pred, axis, by_element = None if y_true is None else y_true[..., None], y_pred[..., None], -1, False
+    shape = tuple(y_pred.shape)
     if axis is None:
-        raise ValueError("class ids need an axis of classes")
-    axis = _checked_axis(axis, y_pred)
-    y_pred = _last(xp, y_pred, axis)
+        if has_ids:
+            raise ValueError("class ids need an axis of classes")
+        of_rows = ()
+    else:
+        axis = _checked_axis(axis, y_pred)
+        of_rows = shape[:axis] + shape[axis + 1 :]
+
+    def along(tensor):
+        return xp.reshape(tensor, (-1,)) if axis is None else _last(xp, tensor, axis)
+
+    def weight(given):
+        if not by_element:
+            return aligned(given, of_rows, sides)[..., None]
+        given = aligned(given, shape, sides)
+        return along(xp.broadcast_to(given, engine.shape(y_pred)) if axis is None else given)
+
+    weights = [weight(given) for given in weights]
+    if y_true is not None:
+        y_true = _ids(xp, y_true, along(y_pred), axis) if has_ids and each != "element" else along(y_true)
+    return y_true, along(y_pred), weights
+
+
+def _ids(xp, y_true, y_pred, axis):
+    """Returns class ids along the last axis. That of ``y_pred`` is the last already."""
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[axis] == 1:
         y_true = _last(xp, y_true, axis)
     elif len(y_true.shape) == len(y_pred.shape) - 1:
@@ -103,27 +154,28 @@ def rows(formula, engine, y_true, y_pred):
             f"y_true of shape {tuple(y_true.shape)} doesn't hold one class id for each row of y_pred, "
             f"whose rows have the shape {tuple(y_pred.shape[:-1])}"
         )
-    return y_true, y_pred
+    return y_true
 
 
-def _fitting(mask, shape):
-    """Adds the axis of elements to a mask of values, so that it broadcasts to ``shape``, that of the elements.
+def aligned(weight, shape, sides):
+    """Returns the weights of values of a shape, with as many axes.
 
-    As in Keras, the mask or the values may lack a last axis of length 1 that the other has, and a mask of fewer axes
-    belongs to the last ones.
+    As in Keras, the weights or the values may lack a last axis of length 1 that the other has. Weights with fewer axes
+    belong to the ``first`` axes or to the ``last``, whichever of ``sides`` fits.
     """
-    given, values = tuple(mask.shape), tuple(shape[:-1])
-    if len(given) == len(values) + 1 and given[-1] == 1:
-        fitting = mask
-    elif len(given) + 1 == len(values) and values[-1] == 1:
-        fitting = mask[..., None, None]
-    else:
-        fitting = mask[..., None]
-    lengths = tuple(fitting.shape)
-    fits = all(one in (1, None) or other in (one, None) for one, other in zip(lengths[::-1], tuple(shape)[::-1]))
-    if len(lengths) > len(shape) or not fits:
-        raise ValueError(f"weights of shape {given} don't fit the loss of shape {values}")
-    return fitting
+    given, shape = tuple(weight.shape), tuple(shape)
+    if len(given) == len(shape) + 1 and given[-1] == 1:
+        weight = weight[..., 0]
+    elif len(given) + 1 == len(shape) and shape[-1] == 1:
+        weight = weight[..., None]
+    lengths = tuple(weight.shape)
+    missing = len(shape) - len(lengths)
+    fits = lambda lengths, shape: all(one in (1, None) or other in (one, None) for one, other in zip(lengths, shape))
+    if missing >= 0 and "first" in sides and fits(lengths, shape):
+        return weight[(..., *[None] * missing)]
+    if missing >= 0 and "last" in sides and fits(lengths, shape[missing:]):
+        return weight[(*[None] * missing, ...)]
+    raise ValueError(f"sample_weight of shape {given} doesn't fit the values of shape {shape}")
 
 
 def _checked_axis(axis, y_pred):

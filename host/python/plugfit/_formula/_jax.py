@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from . import _engine
+from . import _engine, _sums
 from .graph import function
 from .guard import guarded
 
@@ -15,6 +15,10 @@ def _at(x, i):
     valid = (i >= 0) & (i < x.shape[-1]) & (i == jnp.floor(i))
     index = jnp.broadcast_to(jnp.where(valid, i, 0).astype(jnp.int32), (*x.shape[:-1], 1))
     return jnp.where(valid, jnp.take_along_axis(x, index, axis=-1, mode="clip"), jnp.nan)
+
+
+def _before(x):
+    return jnp.cumsum(jnp.concatenate([jnp.zeros_like(x[..., :1]), x], axis=-1), axis=-1)[..., :-1]
 
 
 _OPERATIONS = {
@@ -39,6 +43,9 @@ _OPERATIONS = {
     "batch_all": jnp.all,
     "row_sum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: jnp.max(x, axis=-1, keepdims=True),
+    "row_before": _before,
+    "row_after": lambda x: jnp.flip(_before(jnp.flip(x, -1)), -1),
+    "batch_sum": jnp.sum,
     "row_len": lambda x: jnp.asarray(x.shape[-1], x.dtype),
     "index": lambda x: jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1),
     "at": _at,
@@ -61,6 +68,10 @@ ENGINE = _engine.Engine(
     constant=lambda number, like: jnp.asarray(number, like.dtype),
     compute_dtype=_compute_dtype,
     result_dtype=_result_dtype,
+    # float32 unless jax_enable_x64 is set.
+    sum_dtype=lambda array: jax.dtypes.canonicalize_dtype(jnp.float64),
+    index_dtype=jnp.dtype(jnp.int32),
+    scatter=lambda numbers, places, length: jnp.zeros(length, numbers.dtype).at[places].add(numbers, mode="drop"),
 )
 
 
@@ -71,7 +82,7 @@ def loss(formula):
 def _differentiable(formula):
     """Returns the function of rows whose first derivative is the plug-in's."""
     value = _function(formula, "value")
-    if "derivative" not in formula.outputs and formula.level("value") != "element":
+    if not formula.has_own_derivative:
         return value
     value = jax.custom_jvp(value)
     slopes = [_function(formula, name) if name in formula.outputs else None for name in ("derivative_y_true", "derivative")]
@@ -100,9 +111,9 @@ def _function(formula, name):
     by_row = name == "value" and formula.level("value") != "element"
 
     def shaped(run):
-        def f(y_true, y_pred):
-            shape = y_pred.shape[:-1] + (1,) if by_row else y_pred.shape
-            return jnp.broadcast_to(run(y_true, y_pred)[0], shape)
+        def f(*given):
+            shape = given[-1].shape
+            return jnp.broadcast_to(run(*given)[0], shape[:-1] + (1,) if by_row else shape)
 
         return f
 
@@ -113,6 +124,10 @@ def _function(formula, name):
     plain = jax.custom_jvp(plain)
     plain.defjvp(lambda primals, tangents: jax.jvp(differentiated, primals, tangents))
     return plain
+
+
+def sums(formula):
+    return _sums.metric(formula, ENGINE)
 
 
 def optimizer(formula):

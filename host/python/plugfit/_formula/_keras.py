@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from . import _engine
+from . import _engine, _sums
 from .graph import function
 from .guard import guarded
 
@@ -22,6 +22,10 @@ def _at(x, i):
     index = ops.cast(ops.where(valid, i, 0.0), "int32")
     index = ops.broadcast_to(index, (*ops.shape(x)[:-1], 1))
     return ops.where(valid, ops.take_along_axis(x, index, axis=-1), float("nan"))
+
+
+def _before(x):
+    return ops.cumsum(ops.concatenate([ops.zeros_like(x[..., :1]), x], axis=-1), axis=-1)[..., :-1]
 
 
 _OPERATIONS = {
@@ -46,6 +50,9 @@ _OPERATIONS = {
     "batch_all": ops.all,
     "row_sum": lambda x: ops.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: ops.max(x, axis=-1, keepdims=True),
+    "row_before": _before,
+    "row_after": lambda x: ops.flip(_before(ops.flip(x, -1)), -1),
+    "batch_sum": ops.sum,
     "row_len": lambda x: ops.cast(ops.shape(x)[-1], x.dtype),
     "index": lambda x: ops.broadcast_to(ops.cast(ops.arange(ops.shape(x)[-1]), x.dtype), ops.shape(x)),
     "at": _at,
@@ -64,13 +71,17 @@ ENGINE = _engine.Engine(
     constant=lambda number, like: ops.convert_to_tensor(number, dtype=_dtype(like)),
     compute_dtype=lambda tensor: "float64" if _dtype(tensor) == "float64" else "float32",
     result_dtype=lambda tensor: _dtype(tensor) if keras.backend.is_float_dtype(_dtype(tensor)) else "float32",
+    sum_dtype=lambda tensor: "float64",
+    index_dtype="int32",
+    scatter=lambda numbers, places, length: ops.segment_sum(numbers, places, length + 1)[:length],
+    shape=ops.shape,
 )
 
 
-def _of_backend(formula):
+def _of_backend(formula, kind=None):
     """Returns the backend's own function, or None."""
     name = keras.backend.backend()
-    return getattr(formula, name)() if name in ("jax", "torch") else None
+    return formula._engine(name, kind) if name in ("jax", "torch") else None
 
 
 def loss(formula):
@@ -78,9 +89,9 @@ def loss(formula):
     symbolic = _engine.values(formula, ENGINE, _function(formula, "value", differentiated))
     own = _of_backend(formula) or (_tensorflow(formula) if keras.backend.backend() == "tensorflow" else symbolic)
 
-    def f(y_true, y_pred, *unused):
-        is_symbolic = isinstance(y_true, keras.KerasTensor) or isinstance(y_pred, keras.KerasTensor)
-        return (symbolic if is_symbolic else own)(y_true, y_pred, *unused)
+    def f(*given):
+        is_symbolic = any(isinstance(one, keras.KerasTensor) for one in given)
+        return (symbolic if is_symbolic else own)(*given)
 
     f.__name__ = "formula"
     f.__dict__.update(own.__dict__)
@@ -91,7 +102,7 @@ def _tensorflow(formula):
     """Returns the loss for TensorFlow. Its first derivative is the plug-in's."""
     import tensorflow as tf
 
-    if "derivative" not in formula.outputs and formula.level("value") != "element":
+    if not formula.has_own_derivative:
         return _engine.values(formula, ENGINE, _function(formula, "value", differentiated=True))
     value = _function(formula, "value")
     slopes = [_function(formula, name, differentiated=True) if name in formula.outputs else None for name in ("derivative_y_true", "derivative")]
@@ -114,12 +125,15 @@ def _function(formula, name, differentiated=False):
     run = function(*(guarded(graph, outputs) if differentiated else (graph, outputs)), ENGINE)
     by_row = name == "value" and formula.level("value") != "element"
 
-    def f(y_true, y_pred):
-        found = run(y_true, y_pred)[0]
-        shape = ops.shape(y_pred)
-        return ops.broadcast_to(found, (*shape[:-1], 1) if by_row else shape) if found.shape != y_pred.shape else found
+    def f(*given):
+        found, shape = run(*given)[0], ops.shape(given[-1])
+        return ops.broadcast_to(found, (*shape[:-1], 1) if by_row else shape) if found.shape != given[-1].shape else found
 
     return f
+
+
+def sums(formula):
+    return _of_backend(formula, "sums") or _sums.metric(formula, ENGINE)
 
 
 def optimizer(formula):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import _engine
+from . import _engine, _sums
 from .graph import function
 
 _LEAST_NORMAL = float(np.finfo(np.float32).tiny)
@@ -18,6 +18,10 @@ def _at(x, i):
     if not length:
         return np.full(index.shape, np.nan, x.dtype)
     return np.where(valid, np.take_along_axis(x, index, -1), np.array(np.nan, x.dtype))
+
+
+def _before(x):
+    return np.cumsum(np.concatenate([np.zeros_like(x[..., :1]), x], axis=-1), axis=-1)[..., :-1]
 
 
 def _softplus(x):
@@ -46,6 +50,9 @@ _OPERATIONS = {
     "batch_all": np.all,
     "row_sum": lambda x: np.sum(x, axis=-1, keepdims=True),
     "row_max": lambda x: np.max(x, axis=-1, keepdims=True),
+    "row_before": _before,
+    "row_after": lambda x: np.flip(_before(np.flip(x, -1)), -1),
+    "batch_sum": np.sum,
     "row_len": lambda x: np.array(x.shape[-1], x.dtype),
     "index": lambda x: np.broadcast_to(np.arange(x.shape[-1], dtype=x.dtype), x.shape),
     "at": _at,
@@ -68,6 +75,9 @@ ENGINE = _engine.Engine(
     constant=lambda number, like: np.array(number, like.dtype),
     compute_dtype=_compute_dtype,
     result_dtype=_result_dtype,
+    sum_dtype=lambda array: np.dtype(np.float64),
+    index_dtype=np.dtype(np.int64),
+    scatter=lambda numbers, places, length: np.bincount(places, numbers, length + 1)[:length],
 )
 
 
@@ -92,7 +102,7 @@ def _quiet(run):
         with np.errstate(all="ignore"):
             return run(*arguments)
 
-    f.__dict__.update(run.__dict__)
+    f.__dict__.update((name, _quiet(one) if callable(one) else one) for name, one in run.__dict__.items())
     f.__name__ = "formula"
     return f
 
@@ -101,9 +111,9 @@ def loss(formula):
     run = function(formula.graph, [formula.outputs["value"]], ENGINE)
     is_element = formula.level("value") == "element"
 
-    def value(y_true, y_pred):
-        shape = y_pred.shape if is_element else y_pred.shape[:-1] + (1,)
-        return np.broadcast_to(run(y_true, y_pred)[0], shape)
+    def value(*given):
+        shape = given[-1].shape
+        return np.broadcast_to(run(*given)[0], shape if is_element else shape[:-1] + (1,))
 
     f = _quiet(_engine.values(formula, ENGINE, value))
     if "derivative" in formula.outputs:
@@ -116,9 +126,8 @@ def _gradient(formula):
     is_element = formula.level("value") == "element"
 
     def f(y_true, y_pred):
-        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
-        dtype = _compute_dtype(y_pred)
-        true, pred = _engine.rows(formula, ENGINE, y_true.astype(dtype), y_pred.astype(dtype))
+        y_pred = np.asarray(y_pred)
+        true, pred, _ = _engine.rows(formula, ENGINE, y_true, y_pred)
         found = np.broadcast_to(run(true, pred)[0], pred.shape)
         found = found / pred.shape[-1] if is_element else found
         if formula.axis is not None and pred.ndim == y_pred.ndim:
@@ -126,6 +135,10 @@ def _gradient(formula):
         return found.reshape(y_pred.shape).astype(_result_dtype(y_pred))
 
     return f
+
+
+def sums(formula):
+    return _quiet(_sums.metric(formula, ENGINE))
 
 
 def optimizer(formula):

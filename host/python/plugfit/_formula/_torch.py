@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from . import _engine
+from . import _engine, _sums
 from .graph import function
 from .guard import guarded
 
@@ -16,6 +16,10 @@ def _at(x, i):
     index = torch.where(valid, i, 0).to(torch.int64)
     index = index.expand(*x.shape[:-1], 1)
     return torch.where(valid, torch.gather(x, -1, index), torch.nan)
+
+
+def _before(x):
+    return torch.cumsum(torch.cat([torch.zeros_like(x[..., :1]), x], dim=-1), dim=-1)[..., :-1]
 
 
 def _max(x, y):
@@ -53,6 +57,9 @@ _OPERATIONS = {
     "batch_all": torch.all,
     "row_sum": lambda x: torch.sum(x, dim=-1, keepdim=True),
     "row_max": lambda x: torch.amax(x, dim=-1, keepdim=True),
+    "row_before": _before,
+    "row_after": lambda x: torch.flip(_before(torch.flip(x, (-1,))), (-1,)),
+    "batch_sum": torch.sum,
     "row_len": lambda x: torch.full((), x.shape[-1], dtype=x.dtype, device=x.device),
     "index": lambda x: torch.arange(x.shape[-1], dtype=x.dtype, device=x.device).expand(x.shape),
     "at": _at,
@@ -67,6 +74,10 @@ def _result_dtype(tensor):
     return tensor.dtype if tensor.dtype.is_floating_point else torch.float32
 
 
+def _scatter(numbers, places, length):
+    return torch.index_add(numbers.new_zeros(length + 1), 0, places, numbers)[:length]
+
+
 ENGINE = _engine.Engine(
     torch,
     _OPERATIONS,
@@ -75,6 +86,10 @@ ENGINE = _engine.Engine(
     constant=lambda number, like: torch.full((), number, dtype=like.dtype, device=like.device),
     compute_dtype=_compute_dtype,
     result_dtype=_result_dtype,
+    # Apple's GPUs have no float64.
+    sum_dtype=lambda tensor: torch.float32 if tensor.device.type == "mps" else torch.float64,
+    index_dtype=torch.int64,
+    scatter=_scatter,
 )
 
 
@@ -85,7 +100,7 @@ def loss(formula):
 def _differentiable(formula):
     """Returns the function of rows whose first derivative is the plug-in's."""
     is_element = formula.level("value") == "element"
-    if "derivative" not in formula.outputs and not is_element:
+    if not formula.has_own_derivative:
         return _function(formula, "value", differentiated=True)
     value = _function(formula, "value")
     names = ("derivative_y_true", "derivative")
@@ -139,11 +154,15 @@ def _function(formula, name, differentiated=False):
     run = function(*(guarded(graph, outputs) if differentiated else (graph, outputs)), ENGINE)
     by_row = name == "value" and formula.level("value") != "element"
 
-    def f(y_true, y_pred):
-        shape = (*y_pred.shape[:-1], 1) if by_row else y_pred.shape
-        return torch.broadcast_to(run(y_true, y_pred)[0], shape)
+    def f(*given):
+        shape = given[-1].shape
+        return torch.broadcast_to(run(*given)[0], (*shape[:-1], 1) if by_row else shape)
 
     return f
+
+
+def sums(formula):
+    return _sums.metric(formula, ENGINE)
 
 
 def optimizer(formula):

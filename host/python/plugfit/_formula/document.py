@@ -6,12 +6,24 @@ import importlib
 import json
 import re
 import struct
+from typing import NamedTuple, Optional
 
 from ._numpy import fold
 from .graph import Graph
-from .operations import ARGUMENTS, LEVELS
+from .operations import ARGUMENTS, LEVELS, OF_SUMS
 
 _LIMIT = 100_000
+_MOST_BINS = 2**24
+
+
+class Sums(NamedTuple):
+    """How the terms of a metric are summed. ``terms`` are their names; ``result`` is the formula of the result."""
+
+    terms: tuple
+    bins: int
+    by_column: bool
+    result_length: Optional[int]
+    result: Formula
 
 
 class Formula:
@@ -19,18 +31,26 @@ class Formula:
 
     ``numpy()``, ``jax()``, ``torch()`` and ``keras()`` return it as a pure function of tensors:
 
-    * of a loss or a metric: ``f(y_true, y_pred)`` returns the values without reduction. A loss is differentiable with
-      respect to ``y_pred``, and to ``y_true`` if the plug-in gives this derivative. The result of a metric is the
-      weighted mean of the values, or ``f.result(mean)`` if ``f`` has this attribute.
+    * of a loss or a metric that is a mean: ``f(y_true, y_pred)`` returns the values without reduction. A loss is
+      differentiable with respect to ``y_pred``, and to ``y_true`` if the plug-in gives this derivative. The result of a
+      metric is the weighted mean of the values, or ``f.result(mean)`` if ``f`` has this attribute.
+    * of a metric of sums: ``f(y_true, y_pred, sample_weight=None)`` returns the sums of a batch, which are added to
+      those of other batches. Their shape is that of ``f.shape(columns)``: the number of terms, then the number of
+      columns if each has sums of its own, then the number of bins if there are several. ``f.result(sums)`` returns the
+      result, NaN where it is undefined, and ``f.undefined(sums)`` whether it is undefined; this attribute is None if the
+      result is always defined. Weights are those of rows or, if a term has a value for each element, of elements.
     * of an optimizer: ``f(parameter, gradient, slots, learning_rate, number)`` returns the parameter and the slots
       after the update with this number, from 1. ``slots`` is a dict of tensors. Weight decay, clipping, averages and
       accumulation aren't part of it: the host or the framework applies them around it.
     * of a schedule: ``f(step)`` returns the learning rate.
 
+    A metric of ``values`` has this argument instead of ``y_true`` and ``y_pred``.
+
     Labels aren't checked: an id that is no class gives NaN, and other labels give what the formula gives. A formula that
     depends on all labels of a batch (``batch_all``) sees the batch of each call, and under vmap each example by itself.
 
-    Results have the dtype of ``y_pred`` or of the parameter. float16 and bfloat16 are computed in float32.
+    Results have the dtype of ``y_pred`` or of the parameter. float16 and bfloat16 are computed in float32. Sums are
+    float64 where the engine has it, and otherwise float32.
     """
 
     #: The numbers of the nodes that are results, by name.
@@ -43,17 +63,26 @@ class Formula:
     each: str | None
     #: The initial values of an optimizer's slots by name.
     slots: dict
+    #: How the terms of a metric of sums are summed, or None.
+    sums: Sums | None
 
-    def __init__(self, document, text=None, latex=None):
+    def __init__(self, document, text=None, latex=None, is_result=False):
         self._document, self._text, self._latex, self._functions = document, text, latex, {}
         self.inputs = dict(_checked_inputs(document))
         self.axis, self.each = document.get("axis", -1), document.get("each")
         self.slots = {str(name): _constant(value) for name, value in document.get("slots") or []}
         _require(self.axis is None or type(self.axis) is int, f"axis {self.axis!r}")
         self.graph = Graph(list(self.inputs.values()))
-        numbers = _read_nodes(self.graph, document)
+        numbers = _read_nodes(self.graph, document, is_result)
         self.outputs = {str(name): _number(numbers, index, "n", self.graph) for name, index in document["outputs"]}
-        self._check_names()
+        for what, names in (("inputs", self.inputs), ("outputs", self.outputs)):
+            _require(len(names) == len(document[what]), f"two of its {what} have the same name")
+        self.sums = None
+        if document.get("sums") is not None:
+            _require(not is_result, "the result of sums has sums")
+            self.sums = _read_sums(self, document["sums"])
+        if not is_result:
+            self._check_names()
 
     @classmethod
     def from_json(cls, document, text=None, latex=None):
@@ -70,7 +99,9 @@ class Formula:
 
     @property
     def kind(self):
-        """``loss`` (or metric), ``optimizer`` or ``schedule``."""
+        """``loss`` (or a metric that is a mean), ``sums``, ``optimizer`` or ``schedule``."""
+        if self.sums is not None:
+            return "sums"
         if "value" in self.outputs:
             return "loss"
         return "optimizer" if "parameter" in self.outputs else "schedule"
@@ -78,10 +109,12 @@ class Formula:
     def _check_names(self):
         inputs, outputs = list(self.inputs.items()), set(self.outputs)
         slots = {f"slot.{name}" for name in self.slots}
-        if self.kind == "loss":
-            names = [name for name, _ in inputs]
-            known = names in (["y_true", "y_pred"], ["y_true", "y_pred", "mean"])
-            _require(known and self.inputs["y_pred"] == "element", f"its inputs are {inputs}")
+        if self.kind in ("loss", "sums"):
+            if self.kind == "loss" and inputs[-1:] == [("mean", "scalar")]:
+                inputs.pop()
+            known = inputs == [("values", "element")]
+            known = known or inputs in ([("y_true", level), ("y_pred", "element")] for level in ("row", "element"))
+            _require(known, f"its inputs are {list(self.inputs.items())}")
         elif self.kind == "optimizer":
             known = {"parameter", "gradient", "learning_rate", "number"} | slots
             _require("parameter" in self.inputs and known >= set(self.inputs), f"its inputs are {inputs}")
@@ -94,6 +127,12 @@ class Formula:
         """Whether an output depends on a sum or a maximum over a row. In an optimizer, the row is the whole parameter."""
         nodes = self.graph.nodes
         return any(nodes[index].level == "row" for index in self.graph.needed(self.outputs.values()))
+
+    @property
+    def has_own_derivative(self):
+        """Whether the first derivative of the value is the plug-in's or, if there is none, refused. Otherwise an engine
+        differentiates the value."""
+        return "values" not in self.inputs and ("derivative" in self.outputs or self.level("value") == "element")
 
     def level(self, output):
         """Returns the level of an output."""
@@ -117,12 +156,18 @@ class Formula:
         """Returns the formula as a function of tensors of Keras's backend."""
         return self._engine("keras")
 
-    def _engine(self, name):
+    def metric(self, engine):
+        """Returns a metric as a function for the engine of this name that returns the sums of a batch, as that of a
+        metric of sums. The sums of a mean are those of weight times value and of weight."""
+        return self._engine(engine, "sums")
+
+    def _engine(self, name, kind=None):
         # One function for each engine, so that JAX and PyTorch don't compile it again.
-        if name not in self._functions:
+        key = name, kind or self.kind
+        if key not in self._functions:
             module = importlib.import_module(f"{__package__}._{name}")
-            self._functions[name] = getattr(module, self.kind)(self)
-        return self._functions[name]
+            self._functions[key] = getattr(module, key[1])(self)
+        return self._functions[key]
 
     def __str__(self):
         if self._text is not None:
@@ -130,7 +175,8 @@ class Formula:
         names = list(self.inputs)
         nodes = [*names, *(" ".join(map(str, node)) for node in self._document["nodes"])]
         lines = [f"{index}: {node}" for index, node in enumerate(nodes)]
-        return "\n".join(lines + [f"{name} = {index}" for name, index in self._document["outputs"]])
+        lines += [f"{name} = {index}" for name, index in self._document["outputs"]]
+        return "\n".join(lines if self.sums is None else [*lines, "", str(self.sums.result)])
 
     def __reduce__(self):
         return Formula, (self._document, self._text, self._latex)
@@ -150,13 +196,41 @@ def _checked_inputs(document):
         yield str(name), level
 
 
-def _read_nodes(graph, document):
+def _read_sums(formula, document):
+    """Returns how the terms of a formula are summed."""
+    bins, by_column, length = document.get("bins", 1), document.get("by_column", False), document.get("result_length")
+    _require(type(bins) is int and 1 <= bins <= _MOST_BINS, f"the sums have {bins!r} bins")
+    _require(type(by_column) is bool, f"by_column is {by_column!r}")
+    _require(length is None or type(length) is int and length >= 0, f"result_length is {length!r}")
+    terms = tuple(name[5:] for name in formula.outputs if name.startswith("term."))
+    _require(terms and all(terms), "the sums have no term, or one without a name")
+    with_bins = {f"bin.{name}" for name in terms} if bins > 1 else set()
+    _require(set(formula.outputs) == {f"term.{name}" for name in terms} | with_bins, f"the outputs of sums are {sorted(formula.outputs)}")
+    for name in terms:
+        level = formula.level(f"term.{name}")
+        _require(level == "element" or not by_column, f"the term {name!r} of each column isn't an element")
+        # A row has one number of the bin only.
+        fits = not with_bins or level == "element" or formula.level(f"bin.{name}") != "element"
+        _require(fits, f"the term {name!r} of each row has a bin for each element")
+    result = document["result"]
+    _require(isinstance(result, dict) and result.get("version") == 1, "the version of its result isn't 1")
+    result = Formula(result, is_result=True)
+    level = "scalar" if bins == 1 and not by_column else "element"
+    _require(list(result.inputs.items()) == [(name, level) for name in terms], f"the inputs of the result are {list(result.inputs.items())}")
+    outputs = set(result.outputs)
+    _require({"result"} <= outputs <= {"result", "undefined"}, f"the outputs of the result are {sorted(outputs)}")
+    _require("undefined" not in outputs or result.level("undefined") != "element", "undefined is a number for each element")
+    return Sums(terms, bins, by_column, length, result)
+
+
+def _read_nodes(graph, document, is_result):
     """Adds the nodes of the document to the graph. Returns the number in the graph of each node in the document."""
     nodes = document["nodes"]
     _require(len(nodes) <= _LIMIT, f"it has {len(nodes)} nodes")
     numbers = list(range(graph.inputs))
     for operation, *given in nodes:
         _require(operation in ARGUMENTS, f"the operation {operation!r} is unknown")
+        _require(is_result or operation not in OF_SUMS, f"{operation} is only for the result of sums")
         kinds = ARGUMENTS[operation]
         _require(len(given) == len(kinds), f"{operation} takes {len(kinds)} arguments, not {len(given)}")
         _require(kinds or "element" in [node.level for node in graph.nodes], f"{operation} without an element")
@@ -173,6 +247,7 @@ def _number(numbers, index, kind, graph):
     node = graph.nodes[numbers[index]]
     _require(node.is_mask == (kind == "m"), f"node {index} is a mask" if node.is_mask else f"node {index} isn't a mask")
     _require(kind != "e" or node.level == "element", f"node {index} isn't a number for each element")
+    _require(kind != "o" or node.level == "row", f"node {index} isn't a number for each row")
     _require(kind != "r" or node.level != "element", f"node {index} is a number for each element")
     return numbers[index]
 

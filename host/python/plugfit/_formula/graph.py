@@ -43,7 +43,7 @@ class Graph:
     def _level(self, operation, arguments):
         if operation in REDUCTIONS:
             return "row"
-        if operation in ("const", "row_len", "batch_all"):
+        if operation in ("const", "row_len", "batch_all", "batch_sum"):
             return "scalar"
         return max((self.nodes[index].level for index in arguments), key=LEVELS.index)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: The arguments of each operation: ``n`` for a number, ``m`` for a mask, ``e`` for a number for each element, ``r`` for
-#: a number for each row or for the whole call, ``c`` for a constant.
+#: a number for each row or for the whole call, ``o`` for one for each row only, ``c`` for a constant.
 ARGUMENTS = {
     "const": "c",
     **dict.fromkeys(("neg", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "flush", "detach", "floor", "cos"), "n"),
@@ -15,6 +15,9 @@ ARGUMENTS = {
     "select": "mnn",
     "row_sum": "e",
     "row_max": "e",
+    "row_before": "e",
+    "row_after": "e",
+    "batch_sum": "o",
     "row_len": "",
     "index": "",
     "at": "er",
@@ -25,6 +28,9 @@ MASKS = {"lt", "le", "gt", "ge", "eq", "and", "or", "not", "batch_all"}
 
 #: The operations whose result is a number for each row.
 REDUCTIONS = {"row_sum", "row_max", "at"}
+
+#: The operations that only the result of sums has.
+OF_SUMS = {"row_before", "row_after", "batch_sum"}
 
 #: The operations through which a derivative of 0 may become NaN.
 NONLINEAR = {"mul", "div", "abs", "sqrt", "exp", "exp_m1", "ln", "ln_1p", "tanh", "sigmoid", "softplus", "powf", "powi", "power_of", "cos"}

@@ -181,7 +181,7 @@ def test_a_row_has_elements_at_constant_positions(engine):
     expected = rows[:, 2] - rows[:, 0]
     np.testing.assert_array_equal(call(engine, formula, rows, rows), expected)
     np.testing.assert_array_equal(formula.numpy()(rows, rows), expected)
-    gradient = engine.gradient(lambda y_pred: engine.function(formula)(engine.tensor(rows), y_pred).sum(), rows)
+    gradient = engine.gradient(lambda y_pred: total(engine.function(formula)(engine.tensor(rows), y_pred)), rows)
     np.testing.assert_array_equal(gradient, [[-1, 0, 1, 0]] * 3)
     d = formulas.Document(formulas.ELEMENTS)
     assert np.isnan(call(engine, Formula.from_json(d.json(value=d.at(1, d.const(4.0)))), rows, rows)).all()

@@ -6,6 +6,8 @@ symbolic tensors.
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import ops
 
@@ -49,7 +51,8 @@ _OPERATIONS = {
     "select": ops.where,
     "batch_all": ops.all,
     "row_sum": lambda x: ops.sum(x, axis=-1, keepdims=True),
-    "row_max": lambda x: ops.max(x, axis=-1, keepdims=True),
+    # Without an initial value, Keras refuses a batch without rows.
+    "row_max": lambda x: ops.max(x, axis=-1, keepdims=True, initial=-math.inf),
     "row_before": _before,
     "row_after": lambda x: ops.flip(_before(ops.flip(x, -1)), -1),
     "batch_sum": ops.sum,

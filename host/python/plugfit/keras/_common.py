@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 
 import keras
@@ -78,6 +80,35 @@ def takes_masks(metric):
     """Returns whether a metric uses the mask of predictions. In Keras only means do."""
     theirs = getattr(keras.metrics, type(metric).__name__, None) if metric._is_standard() else None
     return not metric._takes_values and (theirs is None or issubclass(theirs, keras.metrics.MeanMetricWrapper))
+
+
+def _signature(*names):
+    """Returns the signature of ``update_state`` for arrays of these names, and weights."""
+    of = lambda name, **default: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, **default)
+    return inspect.Signature([*map(of, names), of("sample_weight", default=None)])
+
+
+_OF_VALUES, _OF_LABELS = _signature("values"), _signature("y_true", "y_pred")
+
+
+def batch(metric, has_masks, args, kwargs):
+    """Returns the tensors of the arguments of ``update_state`` by their names, with the mask of predictions if
+    ``has_masks``.
+
+    Raises TypeError for other arguments.
+    """
+    given = (_OF_VALUES if metric._takes_values else _OF_LABELS).bind(*args, **kwargs).arguments
+    for name, argument in given.items():
+        if argument is None and name != "sample_weight":
+            raise TypeError(f"{name} is None, which isn't an array of numbers")
+    mask = keras.src.backend.get_keras_mask(given.get("y_pred")) if has_masks else None
+    if mask is not None:
+        given["mask"] = mask
+    tensor = lambda argument, name: keras.ops.convert_to_tensor(numbers(argument, name))
+    found = {name: tensor(argument, name) for name, argument in given.items() if argument is not None}
+    if {"y_true", "y_pred"} <= found.keys():
+        found["y_true"], found["y_pred"] = metric._arranged(found["y_true"], found["y_pred"])
+    return found
 
 
 def _fitting(array, name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 import keras
 from keras import ops
@@ -13,13 +13,14 @@ from . import _common
 
 @keras.saving.register_keras_serializable("plugfit")
 class FormulaMetric(keras.metrics.Metric):
-    """A plugfit metric with a formula as a Keras metric. Its state consists of Keras variables: the sums of weight times
-    value and of weight.
+    """A plugfit metric with a formula as a Keras metric. Its state consists of Keras variables: the sums of a metric of
+    sums, or those of weight times value and of weight. If each column has sums of its own, the variables are created by
+    the first batch.
 
     The sums are float64. JAX without ``jax_enable_x64`` has no float64: a sum is then a pair of float32 numbers, the
     second of which contains what the first lost by rounding. The values of one batch are summed in float32 there.
 
-    A class id that isn't one makes the result NaN, since a compiled function can't refuse it.
+    A class id that isn't one makes a mean NaN and adds nothing to other sums, since a compiled function can't refuse it.
 
     Raises ValueError if the metric has no formula.
     """
@@ -27,68 +28,57 @@ class FormulaMetric(keras.metrics.Metric):
     def __init__(self, identifier, name=None, dtype=None):
         self._metric = _common.resolve(_metrics, _metrics.MeanMetricWrapper, identifier)
         self._formula = self._metric.formula()
-        self._values = self._formula.keras()
+        self._of_batch = self._formula.metric("keras")
         super().__init__(name=name or self._metric.name, dtype=dtype)
         self._takes_masks = _common.takes_masks(self._metric)
-        wide = _common.wide_dtype()
-        self._sums = self.add_variable(shape=(2,), initializer="zeros", dtype=wide, name="sums")
-        if wide != "float64":
-            self._lost = self.add_variable(shape=(2,), initializer="zeros", dtype=wide, name="lost")
+        self._sums = self._lost = None
+        if self._formula.sums is None or not self._formula.sums.by_column:
+            self._create(self._of_batch.shape())
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Updates the state with a batch. Values of weight 0 and masked values are ignored, even if they are NaN.
+    def _create(self, shape):
+        wide = _common.wide_dtype()
+        self._sums = self.add_variable(shape=shape, initializer="zeros", dtype=wide, name="sums")
+        if wide != "float64":
+            self._lost = self.add_variable(shape=shape, initializer="zeros", dtype=wide, name="lost")
+
+    def update_state(self, *args, **kwargs):
+        """Updates the state with ``y_true, y_pred, sample_weight=None``, or with ``values, sample_weight=None``. Values of
+        weight 0 and masked values are ignored, even if they are NaN.
 
         Raises ValueError if the shapes don't fit.
         """
-        mask = keras.src.backend.get_keras_mask(y_pred) if self._takes_masks else None
-        names = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "mask": mask}
-        y_true, y_pred, weight, mask = (
-            None if given is None else ops.convert_to_tensor(_common.numbers(given, name)) for name, given in names.items()
-        )
-        y_true, y_pred = self._matched(y_true, y_pred)
-        weight = _combined(weight, mask)
-        is_scalar = weight is not None and len(weight.shape) == 0
-        weight = None if weight is None else _aligned(weight, self._shape(tuple(y_pred.shape)), self._metric._is_of_loss)
-        unused = [] if weight is None else [ops.equal(weight, 0)]
-        values = self._values(y_true, ops.stop_gradient(y_pred), *unused)
-        self._add(ops.stack(_totals(values, weight, is_scalar, self._sums.dtype)))
+        batch = _common.batch(self._metric, self._takes_masks, args, kwargs)
+        weight = _combined(batch.pop("sample_weight", None), batch.pop("mask", None))
+        *labels, scores = batch.values()
+        found = self._of_batch(*labels, ops.stop_gradient(scores), weight, self._metric._is_of_loss)
+        if self._sums is None:
+            if None in found.shape:
+                raise ValueError(f"{self.name} has sums for each column of y_pred, whose shape is {tuple(scores.shape)}")
+            self._create(tuple(found.shape))
+        if tuple(found.shape) != tuple(self._sums.shape):
+            raise ValueError(f"y_pred of shape {tuple(scores.shape)} has {found.shape[1]} columns, and {self._sums.shape[1]} until now")
+        self._add(ops.cast(found, self._sums.dtype))
 
-    def _matched(self, y_true, y_pred):
-        y_true, y_pred = self._metric._arranged(y_true, y_pred)
-        if self._formula.inputs["y_true"] == "element" and (len(y_true.shape), len(y_pred.shape)) == (2, 1):
-            # As in Keras, a vector matches a column.
-            return y_true, ops.expand_dims(y_pred, -1)
-        return y_true, y_pred
-
-    def _shape(self, shape):
-        """Returns the shape of the values for the shape of ``y_pred``."""
-        axis, each = self._formula.axis, self._formula.each
-        if each == "element" or each in ("row", "class_id") and len(shape) == 1:
-            return shape
-        if axis is None:
-            return ()
-        return shape[: axis % len(shape)] + shape[axis % len(shape) + 1 :] if -len(shape) <= axis < len(shape) else shape
-
-    def _add(self, totals):
-        if self._sums.dtype == "float64":
-            self._sums.assign_add(totals)
+    def _add(self, found):
+        if self._lost is None:
+            self._sums.assign_add(found)
             return
         before = self._sums.value
-        after = before + totals
+        after = before + found
         added = after - before
-        lost = (before - (after - added)) + (totals - added)
+        lost = (before - (after - added)) + (found - added)
         self._sums.assign(after)
         # An infinite sum loses nothing.
         self._lost.assign_add(ops.where(ops.isfinite(lost), lost, 0.0))
 
     def result(self):
         """Returns the result as a tensor of float32, undefined results as ``plugfit.metrics`` does."""
-        sums = self._sums.value if self._sums.dtype == "float64" else self._sums.value + self._lost.value
-        mean = sums[0] / sums[1]
-        of_mean = getattr(self._values, "result", None)
-        undefined = float(self._metric._undefined())
-        result = ops.where(ops.equal(sums[1], 0), undefined, mean if of_mean is None else of_mean(mean))
-        return ops.cast(result, "float32")
+        undefined = np.asarray(self._metric._undefined(), np.float32)
+        if self._sums is None:
+            return ops.convert_to_tensor(undefined)
+        sums = self._sums.value if self._lost is None else self._sums.value + self._lost.value
+        result = ops.cast(self._of_batch.result(sums), "float32")
+        return result if self._of_batch.undefined is None else ops.where(self._of_batch.undefined(sums), undefined, result)
 
     def get_config(self):
         """Returns the identifier and Keras's own settings."""
@@ -103,42 +93,3 @@ def _combined(weight, mask):
         return ops.cast(ops.cast(mask, "bool"), "float32")
     mask, weight = keras.src.losses.loss.squeeze_or_expand_to_same_rank(ops.cast(mask, "bool"), weight)
     return ops.where(mask, weight, ops.zeros_like(weight))
-
-
-def _totals(values, weight, is_scalar, dtype):
-    """Returns the sums of weight times value and of weight. As in Keras, a sample has the mean of its values: the first
-    axis counts samples, and a scalar weight is that of the batch."""
-    values = ops.cast(values, dtype)
-    shape = ops.shape(values)
-    if weight is None:
-        return _by_sample(ops.sum(values), shape[1:]), ops.cast(shape[0] if shape else 1, dtype)
-    weight = ops.broadcast_to(ops.cast(weight, dtype), shape)
-    # Infinity and NaN times 0 are NaN.
-    terms = ops.where(ops.equal(weight, 0), 0.0, values * weight)
-    return tuple(_by_sample(ops.sum(one), shape[0 if is_scalar else 1 :]) for one in (terms, weight))
-
-
-def _by_sample(total, shape):
-    if all(isinstance(length, int) for length in shape):
-        many = max(math.prod(shape), 1)
-        return total if many == 1 else total / many
-    many = ops.prod(ops.stack([ops.cast(length, total.dtype) for length in shape]))
-    return total / ops.maximum(many, 1)
-
-
-def _aligned(weight, shape, first_only):
-    """Returns the weights with as many axes as the values. Weights with fewer axes belong to the first axes if they fit
-    those, and to the last otherwise, unless ``first_only``."""
-    given = tuple(weight.shape)
-    if len(given) == len(shape) + 1 and given[-1] == 1:
-        weight, given = ops.squeeze(weight, -1), given[:-1]
-    ones = [1] * (len(shape) - len(given))
-    if len(given) <= len(shape) and _fits(given, shape):
-        return ops.reshape(weight, (*ops.shape(weight), *ones)) if ones else weight
-    if len(given) < len(shape) and not first_only and _fits(given, shape[len(ones) :]):
-        return ops.reshape(weight, (*ones, *ops.shape(weight)))
-    raise ValueError(f"sample_weight of shape {tuple(weight.shape)} doesn't fit the values of shape {shape}")
-
-
-def _fits(given, lengths):
-    return all(one == 1 or one is None or other is None or one == other for one, other in zip(given, lengths))

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 
 import keras
 
 from .. import metrics as _metrics
 from . import _common
-
-
-def _signature(*names):
-    """Returns the signature of ``update_state`` for arrays of these names, and weights."""
-    of = lambda name, **default: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, **default)
-    return inspect.Signature([*map(of, names), of("sample_weight", default=None)])
-
-
-_OF_VALUES, _OF_LABELS = _signature("values"), _signature("y_true", "y_pred")
 
 
 @keras.saving.register_keras_serializable("plugfit")
@@ -40,28 +29,13 @@ class Metric(keras.metrics.Metric):
 
         Raises TypeError for other arguments.
         """
-        batch = self._batch(args, kwargs)
+        batch = _common.batch(self._metric, self._takes_masks, args, kwargs)
         calls = self._calls(*batch.values())
         if calls is None:
             self._metric.update_state(**{name: _common.to_numpy(array) for name, array in batch.items()})
             self._updates.assign_add(1)
         else:
             self._updates.assign(calls.update(self._updates.value, batch))
-
-    def _batch(self, args, kwargs):
-        """Returns the tensors of a batch by their names."""
-        given = (_OF_VALUES if self._metric._takes_values else _OF_LABELS).bind(*args, **kwargs).arguments
-        for name, argument in given.items():
-            if argument is None and name != "sample_weight":
-                raise TypeError(f"{name} is None, which isn't an array of numbers")
-        mask = keras.src.backend.get_keras_mask(given.get("y_pred")) if self._takes_masks else None
-        if mask is not None:
-            given["mask"] = mask
-        tensor = lambda argument, name: keras.ops.convert_to_tensor(_common.numbers(argument, name))
-        batch = {name: tensor(argument, name) for name, argument in given.items() if argument is not None}
-        if {"y_true", "y_pred"} <= batch.keys():
-            batch["y_true"], batch["y_pred"] = self._metric._arranged(batch["y_true"], batch["y_pred"])
-        return batch
 
     def _calls(self, *tensors):
         """Returns the calls of the plug-in from a compiled function, or None outside of one."""

@@ -107,13 +107,19 @@ class _Arranged:
         super().update_state(y_true, y_pred, sample_weight, mask)
 
 
+def _shape(array):
+    """Returns the shape of an array or a list. torch.compile doesn't know NumPy's function."""
+    return tuple(array.shape) if hasattr(array, "shape") else np.shape(array)
+
+
 class _Rows(_Arranged):
     def _arranged(self, y_true, y_pred):
         # A vector matches a column, as in all metrics.
-        if max(np.ndim(y_true), np.ndim(y_pred)) != 2:
+        true, pred = _shape(y_true), _shape(y_pred)
+        if max(len(true), len(pred)) != 2:
             raise ValueError(
                 f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). "
-                f"Received input shapes: y_pred.shape={np.shape(y_pred)} and y_true.shape={np.shape(y_true)}."
+                f"Received input shapes: y_pred.shape={pred} and y_true.shape={true}."
             )
         return y_true, y_pred
 
@@ -121,7 +127,7 @@ class _Rows(_Arranged):
 class _OfClasses(_Arranged):
     def _arranged(self, y_true, y_pred):
         # A vector is one row.
-        return (y_true[None], y_pred[None]) if np.ndim(y_true) == np.ndim(y_pred) == 1 else (y_true, y_pred)
+        return (y_true[None], y_pred[None]) if len(_shape(y_true)) == len(_shape(y_pred)) == 1 else (y_true, y_pred)
 
 
 class _ByClass:

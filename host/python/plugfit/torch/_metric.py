@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import sys
 
 import numpy as np
@@ -22,9 +23,10 @@ class Metric(torch.nn.Module):
     the metric was made.
 
     PyTorch computes a metric that has a formula, on the device of the tensors and in ``torch.compile``. Its state is a
-    buffer of two sums in float64, which moves with ``to()`` and keeps its dtype. The plug-in computes the others on the CPU.
-    ``engine="formula"`` and ``engine="native"`` choose one; a class id that is no class gives NaN by the formula, and an
-    error by the plug-in.
+    buffer of sums in float64, which moves with ``to()`` and keeps its dtype; it is empty until the first batch if each
+    column has sums of its own. The plug-in computes the others on the CPU. ``engine="formula"`` and ``engine="native"``
+    choose one; a class id that is no class makes a mean NaN and adds nothing to other sums by the formula, and is an error
+    by the plug-in.
 
     ``compute`` merges the states of all ranks of ``torch.distributed`` if it is initialized, unless ``sync_on_compute`` is
     False: all ranks must call it.
@@ -43,15 +45,25 @@ class Metric(torch.nn.Module):
         self._formula = formula_of(self.metric, engine)
         if self._formula is not None:
             # torch.compile can't import the module of the function that is made here.
-            self._formula.torch()
+            self._formula.metric("torch")
         # For a metric without a formula it only tells the device.
-        self.register_buffer("sums", torch.zeros(0 if self._formula is None else 2, dtype=torch.float64))
+        self.register_buffer("sums", torch.zeros(self._least(), dtype=torch.float64))
         self._rows = Rows()
         #: The state of this rank alone, while the metric has the merged state of all ranks.
         self._own = None
         self._defaults, self._reductions = {}, {}
         self._update_count, self._computed, self._forward_cache = 0, None, None
         _register()
+
+    def _least(self):
+        """Returns the number of sums before the first batch."""
+        if self._formula is None or self._has_columns():
+            return 0
+        return math.prod(self._formula.metric("torch").shape())
+
+    def _has_columns(self):
+        """Returns whether the number of sums depends on the columns of the first batch."""
+        return self._formula is not None and self._formula.sums is not None and self._formula.sums.by_column
 
     @property
     def higher_is_better(self):
@@ -92,11 +104,19 @@ class Metric(torch.nn.Module):
 
     def _add(self, preds, target, sample_weight):
         if self._formula is not None:
-            self.sums += _sums.sums(self.metric, self._formula, target, preds, sample_weight).to(self.device)
+            self._add_sums(_sums.of_batch(self.metric, self._formula, target, preds, sample_weight))
         elif self.metric._takes_values:
             self.metric.update_state(array(preds), array(sample_weight))
         else:
             self.metric.update_state(array(target), array(preds), array(sample_weight))
+
+    def _add_sums(self, found):
+        if self._has_columns() and len(self.sums) == 0:
+            self.sums = self.sums.new_zeros(len(found))
+        if len(found) not in (0, len(self.sums)):
+            raise ValueError(f"there are {len(found)} sums of columns, and {len(self.sums)} until now: batches have different numbers of columns")
+        if len(found):
+            self.sums += found.to(self.device)
 
     @torch.no_grad()
     def compute(self):
@@ -144,7 +164,10 @@ class Metric(torch.nn.Module):
         self._own, self._rows = None, Rows()
         self._update_count, self._computed, self._forward_cache = 0, None, None
         self.metric.reset_state()
-        self.sums.zero_()
+        if self._has_columns():
+            self.sums = self.sums.new_zeros(0)
+        else:
+            self.sums.zero_()
 
     @torch.no_grad()
     def merge(self, others):
@@ -159,7 +182,7 @@ class Metric(torch.nn.Module):
         # This refuses other settings.
         self.metric.merge_state([other.metric for other in others])
         for other in others:
-            self.sums += other.sums.to(self.device)
+            self._add_sums(other.sums)
 
     @torch.no_grad()
     def sync(self, group=None):
@@ -172,6 +195,15 @@ class Metric(torch.nn.Module):
         # Rows may have ids on some ranks only.
         self._count(self._rows.batches(self._rows.owned(group)))
         if self._formula is not None:
+            if self._has_columns():
+                # A rank without a batch doesn't know the number of columns.
+                lengths = [None] * distributed.get_world_size(group)
+                distributed.all_gather_object(lengths, len(self.sums), group=group)
+                if len({*lengths, 0}) > 2:
+                    self._own = own
+                    self.unsync()
+                    raise ValueError(f"the ranks have {lengths} sums of columns: batches have different numbers of columns")
+                self.sums = self.sums if len(self.sums) else self.sums.new_zeros(max(lengths))
             distributed.all_reduce(self.sums, group=group)
         else:
             states = [None] * distributed.get_world_size(group)
@@ -186,8 +218,7 @@ class Metric(torch.nn.Module):
     def unsync(self):
         """Restores the state of this rank after :meth:`sync`."""
         if self._own is not None:
-            sums, state, self._rows = self._own
-            self.sums.copy_(sums)
+            self.sums, state, self._rows = self._own
             self.metric.set_state(state)
             self._own = None
 
@@ -216,6 +247,9 @@ class Metric(torch.nn.Module):
             state = torch.frombuffer(bytearray(state_dict.pop(f"{prefix}state")), dtype=torch.uint8)
             state_dict[f"{prefix}_extra_state"] = {"state": state, "rows": ([], []), "updates": 1}
             state_dict[f"{prefix}sums"] = torch.zeros_like(self.sums)
+        saved = state_dict.get(f"{prefix}sums")
+        if self._has_columns() and isinstance(saved, torch.Tensor) and saved.dim() == 1 and len(saved) % len(self._formula.sums.terms) == 0:
+            self.sums = self.sums.new_zeros(len(saved))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def _apply(self, fn, recurse=True):

@@ -278,6 +278,14 @@ def test_a_row_counts_as_a_scalar_or_as_an_array_of_columns(engine):
         np.testing.assert_array_equal(np.asarray(f.result(engine.tensor(sums))), expected)
 
 
+def test_each_column_has_the_term_of_its_row(engine):
+    d, r = formulas.Document(formulas.ELEMENTS, each="row"), formulas.of_sums(("a", "b"), "element")
+    formula = Formula.from_json(formulas.sums(d, r.json(result=0), {"a": d.row_max(1), "b": d.const(1.0)}, by_column=True))
+    rows, weight = np.array([[1.0, 4.0], [3.0, 2.0]]), np.array([[1.0, 2.0], [0.0, 3.0]])
+    np.testing.assert_array_equal(np.asarray(call(engine, formula, rows, rows)), [[7, 7], [2, 2]])
+    np.testing.assert_array_equal(np.asarray(call(engine, formula, rows, rows, weight)), [[4, 17], [1, 5]])
+
+
 def test_a_metric_of_values_has_one_input(engine):
     values = np.array([[1.0, 2.0], [3.0, NAN]])
     f = engine.function(of("total"))
@@ -400,6 +408,9 @@ INVALID = {
     "bins that are a mask": changed(PLAIN, bins=True),
     "bins that are no number": changed(BINNED, bins="6"),
     "too many bins": changed(BINNED, bins=2**24 + 1),
+    "too many bins of all sums": changed(
+        {**BINNED, "outputs": [*BINNED["outputs"], ["term.more", 0], ["bin.more", 1]]}, bins=2**24
+    ),
     "bins without a number": changed(PLAIN, bins=2),
     "a number of the bin without bins": changed(BINNED, bins=1),
     "by_column that is a number": changed(COLUMNS, by_column=1),
@@ -440,7 +451,6 @@ def test_levels_of_terms_are_checked():
             Formula.from_json(document)
 
     d, r = formulas.Document(formulas.ELEMENTS, each="row"), formulas.of_sums(("a",), "element")
-    refused("isn't an element", formulas.sums(d, r.json(result=0), {"a": d.row_sum(1)}, by_column=True))
     refused("has a bin for each element", formulas.sums(d, r.json(result=0), {"a": (d.row_sum(1), 1)}, bins=2))
     refused("undefined is a number for each element", formulas.sums(d, r.json(result=0, undefined=0), {"a": (1, 1)}, bins=2))
     refused("isn't a number for each row", formulas.sums(d, r.json(result=r.batch_sum(0)), {"a": (1, 1)}, bins=2))

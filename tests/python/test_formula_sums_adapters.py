@@ -133,9 +133,9 @@ def test_metrics_of_values_in_keras(keras):
                 metric.update_state(*arguments, **named)
                 own.update_state(*arguments, **named)
                 assert numpy(keras, metric.result()) == pytest.approx(numpy(keras, own.result()))
-        with pytest.raises(TypeError, match="update_state"):
+        with pytest.raises(TypeError, match="too many positional arguments"):
             metric.update_state(values, weight, values)
-        with pytest.raises(TypeError, match="needs values"):
+        with pytest.raises(TypeError, match="missing a required argument: 'values'"):
             metric.update_state()
 
 

@@ -50,8 +50,10 @@ def _mean(formula, engine):
 def _sums(formula, engine):
     how = formula.sums
     names = [f"{what}.{name}" for name in how.terms for what in ("term", "bin")[: 1 if how.bins == 1 else 2]]
-    run, levels = function(formula.graph, [formula.outputs[name] for name in names], engine), {name: formula.level(name) for name in names}
-    by_element = "element" in levels.values()
+    run = function(formula.graph, [formula.outputs[name] for name in names], engine)
+    # The unit of a term of each column is an element.
+    units = {name: "element" if how.by_column else formula.level(f"term.{name}") for name in how.terms}
+    by_element = "element" in units.values()
 
     def sums(y_true, y_pred, sample_weight=None, first_only=False):
         y_pred = engine.tensor(y_pred)
@@ -64,8 +66,8 @@ def _sums(formula, engine):
         found = dict(zip(names, run(*(one for one in given if one is not None))))
 
         def total(name):
-            term = f"term.{name}"
-            return _total(engine, how, found[term], found.get(f"bin.{name}"), _shape(engine, pred, levels[term]), pred, aligned)
+            shape = _shape(engine, pred, units[name])
+            return _total(engine, how, found[f"term.{name}"], found.get(f"bin.{name}"), shape, pred, aligned)
 
         return engine.xp.stack([total(name) for name in how.terms])
 

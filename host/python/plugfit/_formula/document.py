@@ -14,6 +14,8 @@ from .operations import ARGUMENTS, LEVELS, OF_SUMS
 
 _LIMIT = 100_000
 _MOST_BINS = 2**24
+#: Of all sums together, for one column.
+_MOST_SUMS = 2**25
 
 
 class Sums(NamedTuple):
@@ -204,13 +206,13 @@ def _read_sums(formula, document):
     _require(length is None or type(length) is int and length >= 0, f"result_length is {length!r}")
     terms = tuple(name[5:] for name in formula.outputs if name.startswith("term."))
     _require(terms and all(terms), "the sums have no term, or one without a name")
+    _require(len(terms) * bins <= _MOST_SUMS, f"there are {len(terms)} sums of {bins} bins")
     with_bins = {f"bin.{name}" for name in terms} if bins > 1 else set()
     _require(set(formula.outputs) == {f"term.{name}" for name in terms} | with_bins, f"the outputs of sums are {sorted(formula.outputs)}")
     for name in terms:
-        level = formula.level(f"term.{name}")
-        _require(level == "element" or not by_column, f"the term {name!r} of each column isn't an element")
         # A row has one number of the bin only.
-        fits = not with_bins or level == "element" or formula.level(f"bin.{name}") != "element"
+        by_element = by_column or formula.level(f"term.{name}") == "element"
+        fits = not with_bins or by_element or formula.level(f"bin.{name}") != "element"
         _require(fits, f"the term {name!r} of each row has a bin for each element")
     result = document["result"]
     _require(isinstance(result, dict) and result.get("version") == 1, "the version of its result isn't 1")

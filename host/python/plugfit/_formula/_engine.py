@@ -31,8 +31,8 @@ class Engine:
     ``xp`` has ``reshape``, ``moveaxis``, ``broadcast_to``, ``stack``, ``mean``, ``sum``, ``all``, ``any`` and ``maximum``
     with NumPy's arguments. A dtype is the engine's own; ``compute_dtype`` is the one in which a formula is computed for a
     tensor, ``result_dtype`` that of its results, and ``sum_dtype`` that of sums. ``shape`` returns the lengths of a tensor.
-    ``scatter`` adds numbers to the places of a vector: it takes the numbers, their places as floats or integers, and the
-    length; it ignores the place after the last.
+    ``scatter`` adds numbers to the places of a vector: it takes the numbers, their places, and the length; it ignores the
+    place after the last.
     """
 
     def __init__(

@@ -65,9 +65,17 @@ def _sums(formula, engine):
         given = _engine.without(formula, engine, true, pred, unused)
         found = dict(zip(names, run(*(one for one in given if one is not None))))
 
+        # Terms often have the same bins.
+        places = {}
+
         def total(name):
-            shape = _shape(engine, pred, units[name])
-            return _total(engine, how, found[f"term.{name}"], found.get(f"bin.{name}"), shape, pred, aligned)
+            shape, place = _shape(engine, pred, units[name]), None
+            if how.bins > 1:
+                key = formula.outputs[f"bin.{name}"], units[name]
+                if key not in places:
+                    places[key] = _places(engine, how, found[f"bin.{name}"], shape, pred)
+                place = places[key]
+            return _total(engine, how, found[f"term.{name}"], place, shape, pred, aligned)
 
         return engine.xp.stack([total(name) for name in how.terms])
 
@@ -80,7 +88,7 @@ def _sums(formula, engine):
 
 def _total(engine, how, term, place, shape, pred, weights):
     """Returns the sum of a term, whose units have this shape."""
-    xp, select = engine.xp, engine.operations["select"]
+    xp = engine.xp
     term = engine.cast(term, engine.sum_dtype(pred))
     for weight in weights:
         if shape[-1] == 1 and weight.shape[-1] not in (1, None):
@@ -90,13 +98,18 @@ def _total(engine, how, term, place, shape, pred, weights):
     columns = shape[-1] if how.by_column else 1
     if place is None:
         return xp.sum(xp.reshape(term, (math.prod(shape[:-1]), columns)), axis=0) if how.by_column else xp.sum(term)
-    exists = (place >= 0) & (place < how.bins) & (place == engine.operations["floor"](place))
-    place = engine.cast(select(exists, place, 0.0), engine.index_dtype)
+    found = engine.scatter(xp.reshape(term, (-1,)), place, columns * how.bins)
+    return xp.reshape(found, (columns, how.bins)) if how.by_column else found
+
+
+def _places(engine, how, bins, shape, pred):
+    """Returns the place of each unit in the vector of bins, which is after the last if there is no such bin."""
+    select, columns = engine.operations["select"], shape[-1] if how.by_column else 1
+    exists = (bins >= 0) & (bins < how.bins) & (bins == engine.operations["floor"](bins))
+    place = engine.cast(select(exists, bins, 0.0), engine.index_dtype)
     if how.by_column:
         place = place + engine.cast(engine.operations["index"](pred), engine.index_dtype) * how.bins
-    place = xp.broadcast_to(select(exists, place, columns * how.bins), shape)
-    found = engine.scatter(xp.reshape(term, (-1,)), xp.reshape(place, (-1,)), columns * how.bins)
-    return xp.reshape(found, (columns, how.bins)) if how.by_column else found
+    return engine.xp.reshape(engine.xp.broadcast_to(select(exists, place, columns * how.bins), shape), (-1,))
 
 
 def _results(how, engine):

@@ -140,15 +140,33 @@ pub fn max_lane<R: Real>(lanes: [R; LANES]) -> R {
 /// Returns the position of the first greatest element of a row that isn't empty, or NaN if an element is NaN.
 #[inline(always)]
 pub fn first_greatest<R: Real<Mask = bool>>(row: &[R]) -> R {
-    let most = greatest!(row, |x| x);
-    let is_most = |x: &R| x.eq(most);
-    for (i, chunk) in row.chunks(LANES).enumerate() {
-        // A loop without an early exit vectorises.
-        if chunk.iter().fold(false, |any, x| any | is_most(x)) {
-            return R::from((i * LANES + chunk.iter().position(is_most).unwrap_or(0)) as f64);
+    let (mut most, mut places) = ([row[0]; LANES], [R::from(0.0); LANES]);
+    let mut next: [R; LANES] = std::array::from_fn(|k| R::from(k as f64));
+    let mut visit = |elements: &[R; LANES]| {
+        for k in 0..LANES {
+            // NaN stays the greatest of its lane.
+            let is_more = elements[k].gt(most[k]) | !elements[k].eq(elements[k]);
+            most[k] = R::select(is_more, elements[k], most[k]);
+            places[k] = R::select(is_more, next[k], places[k]);
+            next[k] = next[k] + LANES as f64;
         }
+    };
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    chunks.iter().for_each(&mut visit);
+    if !rest.is_empty() {
+        // Copies of the first element are never more than it.
+        let mut last = [row[0]; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        visit(&last);
     }
-    R::from(f64::NAN)
+    let (mut greatest, mut place) = (most[0], places[0]);
+    for k in 0..LANES {
+        let is_first = most[k].gt(greatest) | most[k].eq(greatest) & places[k].lt(place);
+        let is_better = is_first | !most[k].eq(most[k]);
+        greatest = R::select(is_better, most[k], greatest);
+        place = R::select(is_better, places[k], place);
+    }
+    R::select(greatest.eq(greatest), place, greatest)
 }
 
 /// Writes `exp(x - shift)` for each number of a row and returns the sum.

@@ -1,8 +1,9 @@
 //! Metrics of sums: how terms are summed, and the result as a formula of the sums.
 
 use super::interpret::Shape;
-use super::node::Level;
-use super::{Formula, MAX_SUMS, ReadError};
+use super::node::{Level, Node};
+use super::operation::Operation;
+use super::{Formula, MAX_SUMS, Output, ReadError};
 use crate::{Error, Result};
 
 /// How the terms of a metric are summed. There is a sum for each output `term.NAME`.
@@ -57,6 +58,11 @@ impl Formula {
         })
     }
 
+    /// Whether each element has a term.
+    fn is_of_elements(&self, sums: &Sums, term: Term<'_>) -> bool {
+        sums.by_column || self.nodes[term.value].level == Level::Element
+    }
+
     /// Computes the sums of a batch from the inputs, as [`interpret`](Self::interpret) takes them. `weight` is that of
     /// each element, `rows * columns` numbers, or of each row. Each sum has the shape that [`Sums::shape`] returns.
     ///
@@ -65,8 +71,11 @@ impl Formula {
     pub fn interpret_sums(&self, inputs: &[&[f64]], weight: &[f64], shape: Shape) -> Result<Vec<Vec<f64>>> {
         let sums = self.sums().ok_or_else(|| Error("the formula isn't one of sums".into()))?;
         let elements = shape.count(Level::Element);
-        if weight.len() != shape.rows && weight.len() != elements {
-            return Err(Error(format!("there are {} weights, not {elements} or {}", weight.len(), shape.rows)));
+        let has_row_terms = self.terms().any(|term| !self.is_of_elements(sums, term));
+        if weight.len() != shape.rows && (weight.len() != elements || has_row_terms) {
+            let message =
+                format!("there are {} weights of {} rows of {} elements", weight.len(), shape.rows, shape.columns);
+            return Err(Error(message));
         }
         let outputs = self.interpret_all(inputs, shape)?;
         let values = |node: usize| {
@@ -82,7 +91,7 @@ impl Formula {
         let (length, columns) = (sums.shape(shape.columns), shape.columns.max(1));
         let sum = |term: Term<'_>| {
             let mut sum = vec![0.0; length.count(Level::Element)];
-            let is_element = sums.by_column || self.nodes[term.value].level == Level::Element;
+            let is_element = self.is_of_elements(sums, term);
             for unit in 0..if is_element { elements } else { shape.rows } {
                 let (element, row) = if is_element { (unit, unit / columns) } else { (unit * columns, unit) };
                 let weight = if weight.len() == shape.rows { weight[row] } else { weight[element] };
@@ -112,8 +121,39 @@ impl Formula {
         let output = |name: &str| how.result.outputs.iter().position(|output| output.name == name);
         let is_undefined = output("undefined").is_some_and(|at| outputs[at].iter().any(|&number| number != 0.0));
         let result = output("result").map(|at| outputs[at].clone()).unwrap_or_default();
-        let length = how.result_length.unwrap_or(result.len()).min(result.len());
-        Ok((!is_undefined).then(|| result[..length].to_vec()))
+        let is_array = how.result.output("result").is_some_and(|node| how.result.nodes[node].level == Level::Element);
+        let length = how.result_length.filter(|_| is_array).unwrap_or(usize::MAX);
+        let rows = result.chunks(if is_array { shape.columns.max(1) } else { 1 });
+        Ok((!is_undefined).then(|| rows.flat_map(|row| &row[..length.min(row.len())]).copied().collect()))
+    }
+
+    /// Returns the formula without the sums that the result doesn't depend on. One stays.
+    pub(super) fn without_unused_sums(mut self) -> Formula {
+        let Some(mut sums) = self.sums.take() else { return self };
+        let result = &mut sums.result;
+        let mut used = result.reachable();
+        used.truncate(result.inputs.len());
+        if !used.contains(&true) {
+            used[..1].fill(true);
+        }
+        let is_unused = |name: &str| result.input(name).is_some_and(|input| !used[input]);
+        let outputs = self.outputs.iter().filter(|output| match output.name.split_once('.') {
+            Some(("term" | "bin", name)) => !is_unused(name),
+            _ => true,
+        });
+        let outputs: Vec<Output> = outputs.cloned().collect();
+        let removed_before = |node: usize| used[..node.min(used.len())].iter().filter(|used| !**used).count();
+        let moved = |node: usize| node - removed_before(node);
+        let nodes = result.nodes.iter().enumerate().filter(|(at, _)| used.get(*at).copied().unwrap_or(true));
+        let nodes = nodes.map(|(_, node)| match node.operation {
+            Operation::Input(input) => Node { operation: Operation::Input(moved(input)), ..*node },
+            operation => Node { operation: operation.map(moved), ..*node },
+        });
+        result.nodes = nodes.collect();
+        let mut kept = used.iter();
+        result.inputs.retain(|_| kept.next().copied().unwrap_or(true));
+        result.outputs.iter_mut().for_each(|output| output.node = moved(output.node));
+        Formula { outputs, sums: Some(sums), ..self }.without_unreachable_nodes()
     }
 
     /// Checks the outputs of a metric of sums, and its result.
@@ -135,6 +175,11 @@ impl Formula {
         }
         if let Some(term) = self.terms().find(|term| term.bin.is_none() && sums.bins > 1) {
             return invalid(format!("the term {:?} has no bin", term.name));
+        }
+        let of_rows = |term: &Term<'_>| !self.is_of_elements(sums, *term);
+        let has_element_bin = |term: &Term<'_>| term.bin.is_some_and(|bin| self.nodes[bin].level == Level::Element);
+        if let Some(term) = self.terms().find(|term| of_rows(term) && has_element_bin(term)) {
+            return invalid(format!("the term {:?} of a row has a bin for each element", term.name));
         }
         let result = &sums.result;
         if !result.inputs.iter().map(|input| input.name.as_str()).eq(names) {

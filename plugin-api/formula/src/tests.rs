@@ -331,6 +331,35 @@ fn a_metric_of_sums_is_read_written_and_computed() {
 }
 
 #[test]
+fn sums_that_the_result_does_not_use_are_removed() {
+    let text = SUMS.replace(r#"["row_before", 1]"#, r#"["row_before", 0]"#);
+    let formula = Formula::read(&text).unwrap();
+    let simple = formula.simplify();
+    simple.check_role(Role::Metric).unwrap();
+    assert_eq!(simple.terms().map(|term| term.name).collect::<Vec<_>>(), ["all"]);
+    let (y_true, y_pred) = ([1.0, 2.0, 4.0, 8.0], [0.0, 0.4, 0.9, 0.7]);
+    let shape = Shape { rows: 2, columns: 2 };
+    let result = |formula: &Formula| {
+        let sums = formula.interpret_sums(&[&y_true, &y_pred], &[1.0; 4], shape).unwrap();
+        formula
+            .sums()
+            .unwrap()
+            .result
+            .interpret_all(&sums.iter().map(Vec::as_slice).collect::<Vec<_>>(), Shape { rows: 2, columns: 4 })
+    };
+    assert_eq!(format!("{:?}", result(&simple)), format!("{:?}", result(&formula)));
+    // A metric has at least one sum.
+    let constant = SUMS
+        .replace(r#"["result", 7], ["undefined", 6]"#, r#"["result", 2]"#)
+        .replace(r#"["row_after", 0]"#, r#"["const", "3ff0000000000000"]"#);
+    let constant =
+        constant.replace(r#", ["row_before", 1], ["div", 3, 2], ["row_sum", 4], ["batch_sum", 5], ["sub", 4, 6]"#, "");
+    let simple = Formula::read(&constant).unwrap().simplify();
+    simple.check_role(Role::Metric).unwrap();
+    assert_eq!(simple.terms().count(), 1);
+}
+
+#[test]
 fn sums_that_fit_no_metric_are_refused() {
     for (from, to, message) in [
         (r#""bins": 4"#, r#""bins": 0"#, "the sums have 0 bins"),

@@ -52,11 +52,10 @@ impl Rule {
     /// # Errors
     /// Returns an error if the metric has no formula.
     pub fn formula(&self, of: Of, number: impl Fn(Counts<Traced>) -> Traced) -> Result<Formula> {
-        // A NaN makes every number NaN.
-        let number = |counts: Counts<Traced>, total: Traced| {
-            let number = number(counts);
-            let number = if of == Of::Greatest { number.max(Real::from(0.0)) } else { number };
-            Traced::select(total.eq(total), number, total)
+        // A number is NaN if its counts are, but comparisons ignore NaN.
+        let number = |counts: Counts<Traced>, total: Traced| match of {
+            Of::Each | Of::EachOfSome => number(counts),
+            Of::Greatest => Traced::select(total.eq(total), number(counts).max(Real::from(0.0)), total),
         };
         let finish = |result: SumResult<Traced>, total: Traced| match of {
             Of::Each => result,
@@ -66,6 +65,9 @@ impl Rule {
             return self.formula_of_bins(|sums, thresholds| {
                 let [positives, negatives] = sums.totals();
                 let total = positives + negatives;
+                let number = |counts: Counts<Traced>, total: Traced| {
+                    Traced::select(total.eq(total), number(counts, total), total)
+                };
                 let result = match of {
                     Of::Each | Of::EachOfSome => sums.each_around(|bin| number(counts_above(&bin), total)),
                     Of::Greatest => sums
@@ -80,7 +82,8 @@ impl Rule {
         };
         self.check_formula()?;
         let threshold = threshold.max((threshold as f32).into());
-        let names = ["true_positives", "false_positives", "true_negatives", "false_negatives"];
+        // Those that the result doesn't depend on are removed.
+        let names = ["true_positives", "false_positives", "true_negatives", "false_negatives", "all"];
         Formula::of_sums(
             names,
             &SumLayout::new(self.unit()),
@@ -90,11 +93,11 @@ impl Rule {
                     (self.classes(y_true.single(), y_pred), y_pred.gt(Real::from(threshold)));
                 let above = one_if::<Traced>(above);
                 let below = -above + 1.0;
-                [positive * above, negative * above, negative * below, positive * below].map(Term::from)
+                let all = positive + negative;
+                [positive * above, negative * above, negative * below, positive * below, all].map(Term::from)
             },
             |sums| {
-                let [true_positives, false_positives, true_negatives, false_negatives] = sums.numbers();
-                let total = true_positives + false_positives + true_negatives + false_negatives;
+                let [true_positives, false_positives, true_negatives, false_negatives, total] = sums.numbers();
                 let counts = Counts { true_positives, false_positives, true_negatives, false_negatives };
                 finish(number(counts, total).into(), total)
             },

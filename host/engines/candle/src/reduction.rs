@@ -1,24 +1,14 @@
 //! The reduction of a loss's values, as in Keras.
 
-use candle_core::{Error, Result, Tensor};
+use candle_core::{Result, Tensor};
 use plugfit::component::Reduction;
+use plugfit_emit::weight_shape;
 
-/// Returns the weights with the rank of the values. As in Keras, they may have a last axis of length 1 that the values
-/// don't have.
+use crate::arrays::error;
+
+/// Returns the weights with a shape that broadcasts to that of the values.
 pub(crate) fn fitting(weight: &Tensor, values: &[usize]) -> Result<Tensor> {
-    let weight = match weight.dims() {
-        [rest @ .., 1] if rest.len() == values.len() => weight.reshape(rest)?,
-        _ => weight.clone(),
-    };
-    let fits = weight.rank() <= values.len()
-        && weight.dims().iter().rev().zip(values.iter().rev()).all(|(&own, &length)| own == 1 || own == length);
-    match fits {
-        true => Ok(weight),
-        false => Err(Error::Msg(format!(
-            "sample_weight of shape {:?} doesn't fit the loss of shape {values:?}: give a weight for each value",
-            weight.dims()
-        ))),
-    }
+    weight.reshape(weight_shape(weight.dims(), values).map_err(error)?)
 }
 
 /// Returns the loss from its values. Weights broadcast to the values.
@@ -32,7 +22,8 @@ pub(crate) fn reduced(values: &Tensor, weight: Option<&Tensor>, reduction: Reduc
     match (reduction, weight) {
         (Reduction::Sum | Reduction::None, _) => Ok(total),
         (Reduction::MeanWithSampleWeight, Some(weight)) => {
-            let sum = weight.broadcast_as(values.shape())?.sum_all()?;
+            // As in Keras, a weight counts once, however many values it is broadcast to.
+            let sum = weight.sum_all()?;
             // If all weights are 0, the loss is.
             let divisor = sum.eq(0.0)?.where_cond(&sum.ones_like()?, &sum)?;
             total / divisor

@@ -148,6 +148,24 @@ fn reductions_and_weights_are_those_of_plugfit() {
 }
 
 #[test]
+fn weights_broadcast_to_the_values() {
+    let host = Host::new();
+    let cube = |seed| probabilities(12, 5, seed).unwrap().to_dtype(DType::F32).unwrap().reshape((3, 4, 5)).unwrap();
+    let (y_true, y_pred) = (cube(2), cube(3));
+    let weight = Tensor::new(&[1.0_f32, 2.0, 0.0, 0.5], &Device::Cpu).unwrap();
+    for reduction in ["sum_over_batch_size", "mean_with_sample_weight", "sum"] {
+        let identifier = format!("MeanSquaredError(reduction={reduction})");
+        let [by_formula, native] = [Loss::new(&host, &*identifier), Loss::native(&host, &*identifier)];
+        let [by_formula, native] = [by_formula.unwrap(), native.unwrap()];
+        for weight in [weight.clone(), weight.reshape((1, 4)).unwrap(), weight.reshape((1, 4, 1)).unwrap()] {
+            let [found, expected] =
+                [&by_formula, &native].map(|loss| values_and_gradient(loss, &y_true, &y_pred, Some(&weight)));
+            assert_close(&found, &expected, BOUND, &identifier);
+        }
+    }
+}
+
+#[test]
 fn a_value_of_weight_0_may_be_nan() {
     let host = Host::new();
     let y_true = Tensor::new(&[[1.0_f32, 0.0], [0.0, 1.0]], &Device::Cpu).unwrap();

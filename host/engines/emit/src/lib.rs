@@ -1,7 +1,7 @@
 //! What plugfit's adapters of tensor libraries share.
 //!
 //! [`evaluate`] computes a formula with the operations of an [`Engine`]; [`Rows`] brings the arguments of a loss to
-//! rows; [`NativeLoss`] and [`NativeMetric`] call a plug-in's compiled function with arrays in memory.
+//! rows, and [`weight_shape`] its weights to its values; [`NativeLoss`] and [`NativeMetric`] call a plug-in's compiled function with arrays in memory.
 
 #![warn(missing_docs)]
 
@@ -13,4 +13,4 @@ mod rows;
 pub use engine::{Engine, Operand, Value};
 pub use evaluate::evaluate;
 pub use native::{Array, NativeLoss, NativeMetric};
-pub use rows::Rows;
+pub use rows::{Rows, weight_shape};

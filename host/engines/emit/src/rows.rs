@@ -62,6 +62,26 @@ impl Rows {
     }
 }
 
+/// Returns the shape with which weights broadcast to the values of a loss. As in Keras, they may have a last axis of length
+/// 1 that the values don't have.
+///
+/// # Errors
+/// Returns an error if the weights don't fit.
+pub fn weight_shape(weight: &[usize], values: &[usize]) -> Result<Vec<usize>> {
+    let shape = match weight {
+        [rest @ .., 1] if rest.len() == values.len() => rest,
+        _ => weight,
+    };
+    let fits = shape.len() <= values.len()
+        && shape.iter().rev().zip(values.iter().rev()).all(|(&own, &length)| own == 1 || own == length);
+    match fits {
+        true => Ok(shape.to_vec()),
+        false => Err(Error::usage(format!(
+            "sample_weight of shape {weight:?} doesn't fit the loss of shape {values:?}: give a weight for each value"
+        ))),
+    }
+}
+
 fn checked(axis: i64, shape: &[usize]) -> Result<usize> {
     let rank = shape.len() as i64;
     if !(-rank..rank).contains(&axis) {
@@ -121,6 +141,18 @@ mod tests {
         assert_eq!(aligned(&[4, 3, 1], &[4, 3]).unwrap(), [4, 3]);
         for (y_true, y_pred) in [(&[4, 3], &[4, 1]), (&[4, 1], &[4, 3])] {
             assert!(aligned(y_true, y_pred).is_err());
+        }
+    }
+
+    #[test]
+    fn weights_broadcast_to_the_values() {
+        for (weight, shape) in [(&[4, 2][..], &[4, 2][..]), (&[4, 2, 1], &[4, 2]), (&[2], &[2]), (&[4, 1], &[4, 1])] {
+            assert_eq!(weight_shape(weight, &[4, 2]).unwrap(), shape);
+        }
+        assert!(weight_shape(&[1], &[]).unwrap().is_empty());
+        for weight in [&[4][..], &[4, 2, 2], &[4, 3]] {
+            let message = weight_shape(weight, &[4, 2]).unwrap_err().to_string();
+            assert!(message.contains("give a weight for each value"), "{message}");
         }
     }
 

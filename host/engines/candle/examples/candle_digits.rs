@@ -1,8 +1,8 @@
 //! A convolutional network of candle, trained with a loss, an optimizer and metrics from a folder of plug-ins:
 //!
 //! ```text
-//! cargo build --release -p plugfit-standard -p stepsize -p calibration   # in the root of the repository
-//! cargo run --release --example digits -- ../../target/release           # in host/engines
+//! cargo build -p plugfit-standard -p stepsize -p calibration   # in the root of the repository
+//! cargo run -p plugfit-candle --example candle_digits -- ../../target/debug   # in host/engines
 //! ```
 
 use std::error::Error;
@@ -71,7 +71,7 @@ fn shuffled(count: usize, epoch: usize) -> Vec<u32> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::args().nth(1).ok_or("give the folder of the plug-ins, such as ../../target/release")?;
+    let folder = std::env::args().nth(1).ok_or("give the folder of the plug-ins, such as ../../target/debug")?;
     let host = Host::empty().with_plugins(folder)?;
 
     let (images, labels) = read(&here.join("../../examples/digits/digits.csv"))?;

@@ -195,11 +195,13 @@ def _to_numpy(array, name):
     detach = getattr(array, "detach", None)
     if callable(detach):  # PyTorch
         array = detach()
-        if str(getattr(array, "dtype", "")) == "torch.bfloat16":
+        if str(getattr(array, "dtype", "")).startswith(("torch.bfloat16", "torch.float8")):
             array = array.float()
         device = getattr(getattr(array, "device", None), "type", "cpu")
         if device != "cpu":
             raise TypeError(f"{name} is on the device {device!r}: bring it over with .cpu()")
+        if callable(getattr(array, "resolve_neg", None)):
+            array = array.resolve_neg()
     if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
         return np.from_dlpack(array)
     try:

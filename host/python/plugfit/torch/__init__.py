@@ -7,36 +7,30 @@ PyTorch, so that ``torch.compile`` and ``torch.export`` keep them in one graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from .._config import with_settings
-from ._loss import Loss
+from ._loss import Criterion, Loss
 from ._metric import Metric
 from ._optimizer import Optimizer
 
-__all__ = ["Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
+__all__ = ["Criterion", "Loss", "Metric", "Optimizer", "loss", "metric", "optimizer"]
 
-for _made in (Loss, Metric, Optimizer):
+for _made in (Criterion, Loss, Metric, Optimizer):
     _made.__module__ = __name__
 
 
-def loss(identifier: Any, *, engine=None, **settings: Any) -> Callable[..., torch.Tensor]:
-    """Returns the loss for an identifier as a function with arguments in PyTorch's order: ``criterion(y_pred, y_true,
+def loss(identifier: Any, *, engine=None, **settings: Any) -> Criterion:
+    """Returns the loss for an identifier as a module with arguments in PyTorch's order: ``criterion(y_pred, y_true,
     sample_weight=None, mask=None)``. A name may have settings: ``loss("Huber", delta=2.0)``. :class:`Loss` describes
     ``engine``.
 
     Raises ValueError if ``engine`` is ``"formula"`` and the loss has no formula.
     """
-    made = Loss(with_settings(identifier, settings), engine)
-
-    def criterion(y_pred, y_true, sample_weight=None, mask=None):
-        return made(y_true, y_pred, sample_weight, mask)
-
-    criterion.loss = made.loss
-    return criterion
+    return Criterion(with_settings(identifier, settings), engine)
 
 
 def metric(identifier: Any, *, engine=None, sync_on_compute=True, **settings: Any) -> Metric:

@@ -7,24 +7,32 @@ import torch
 from .._arrays import plain
 
 
+def is_low_precision(dtype):
+    """Returns whether a dtype of floats is less precise than float32, in which it is computed."""
+    return dtype.is_floating_point and dtype.itemsize < 4
+
+
 def array(tensor):
     """Returns a tensor as a NumPy array, in float32 if it is of a lower precision, and anything else as it is."""
     if tensor is None or not isinstance(tensor, torch.Tensor):
         return tensor
     tensor = tensor.detach()
-    if tensor.dtype in (torch.bfloat16, torch.float16):
+    if is_low_precision(tensor.dtype):
         tensor = tensor.float()
-    return tensor.cpu().numpy()
+    # NumPy has no arrays whose sign or conjugate is pending.
+    return tensor.cpu().resolve_conj().resolve_neg().numpy()
 
 
 def tensor(value, name, device=None):
-    """Returns a tensor on the device, and None as it is. A value that isn't a tensor is converted as everywhere in this
-    package.
+    """Returns a tensor on the device, and None as it is. A value that isn't a tensor is copied, and converted as
+    everywhere in this package.
 
-    Raises ValueError if it has missing or masked values, and TypeError if it doesn't consist of numbers.
+    Raises ValueError if it has missing or masked values, and TypeError if it doesn't consist of real numbers.
     """
     if value is None:
         return None
     if not isinstance(value, torch.Tensor):
-        value = torch.as_tensor(plain(value, name))
+        value = torch.tensor(plain(value, name))
+    if value.is_complex():
+        raise TypeError(f"{name} contains {str(value.dtype).removeprefix('torch.')}, not numbers")
     return value if device is None else value.to(device)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import uuid
 from typing import Optional, Tuple
 
 import numpy as np
@@ -16,14 +16,13 @@ from ._arrays import array
 
 #: The losses by the names under which operators know them.
 _known = {}
-_numbers = itertools.count()
 
 
 def name_of(loss):
-    """Returns a name of the loss for the operators: its serialized form, so that another process finds it, or a number for
-    a Python function, which only this process has."""
+    """Returns a name of the loss for the operators: its serialized form, so that another process finds it, or a unique
+    name for a Python function, which only this process has."""
     if loss._function is not None:
-        name = f"function {next(_numbers)}"
+        name = f"function {uuid.uuid4().hex}"
     else:
         name = json.dumps({**plain(loss._serialize()), "dtype": loss._given_dtype}, sort_keys=True)
     _known[name] = loss
@@ -42,6 +41,22 @@ def _loss(name):
 def dtype_of(loss):
     """Returns the dtype of the loss's values."""
     return torch.float64 if loss._given_dtype == "float64" else torch.float32
+
+
+class Once(torch.autograd.Function):
+    """The gradient of a loss without a formula, which can't be differentiated with respect to ``y_pred``."""
+
+    @staticmethod
+    def forward(gradient, y_pred, cotangent, name):
+        return gradient.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.name = inputs[3]
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        raise NotImplementedError(f"{ctx.name} has no second derivative: it has no formula")
 
 
 @torch.library.custom_op("plugfit::loss", mutates_args=())
@@ -76,14 +91,17 @@ def _(y_pred, y_true, sample_weight, mask, loss):
 
 
 def _setup_context(ctx, inputs, output):
-    ctx.save_for_backward(output[1])
-    ctx.dtype = inputs[0].dtype
+    ctx.save_for_backward(inputs[0], output[1])
+    ctx.name = _loss(inputs[4]).name
     ctx.mark_non_differentiable(output[1])
 
 
 def _backward(ctx, cotangent, _):
-    (gradient,) = ctx.saved_tensors
-    return (gradient * cotangent).to(ctx.dtype), None, None, None, None
+    y_pred, derivatives = ctx.saved_tensors
+    gradient = (derivatives * cotangent).to(y_pred.dtype)
+    if torch.is_grad_enabled():
+        gradient = Once.apply(gradient, y_pred, cotangent, ctx.name)
+    return gradient, None, None, None, None
 
 
 value_and_gradient.register_autograd(_backward, setup_context=_setup_context)

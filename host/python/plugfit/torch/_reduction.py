@@ -8,17 +8,16 @@ import torch
 def reduced(values, weight, mask, reduction):
     """Returns the loss from its values. Weights and the mask may be None."""
     if mask is not None:
-        masked = mask.to(torch.bool)
-        scale = 1.0
+        kept = mask.to(torch.bool)
+        scale = torch.ones((), dtype=values.dtype, device=values.device)
         if reduction in ("mean", "sum_over_batch_size"):
             # The mean is over the values that aren't masked.
-            scale = _ratio(torch.full((), masked.numel(), dtype=values.dtype, device=values.device), masked.sum().to(values.dtype))
-        masked = torch.where(masked, scale, torch.zeros((), dtype=values.dtype, device=values.device))
-        if weight is None:
-            weight = masked
-        else:
-            masked, weight = _same_rank(masked, weight.to(values.dtype))
-            weight = weight * masked
+            scale = _ratio(torch.full_like(scale, kept.numel()), kept.sum().to(values.dtype))
+        weight = scale if weight is None else weight.to(values.dtype) * scale
+        if weight.dim():
+            kept, weight = _same_rank(kept, weight)
+        # A product with 0 would keep a weight that is NaN.
+        weight = torch.where(kept, weight, 0.0)
     if weight is not None:
         weight = weight.to(values.dtype)
         values, weight = _same_rank(values, weight)

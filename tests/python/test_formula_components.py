@@ -231,6 +231,18 @@ def test_keras_reduces_as_the_plugin_does(keras, shapes, reduction):
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_keras_ignores_masked_weights_even_if_they_are_nan(keras, reduction):
+    weight, mask = np.array([1, NAN, 2], "f"), np.array([True, False, True])
+    y_true, y_pred = np.zeros((3, 2), "f"), np.ones((3, 2), "f")
+    for shape in (3,), (3, 1):
+        expected = plugfit.losses.Huber(reduction=reduction)(y_true, y_pred, weight.reshape(shape), mask)
+        given = keras.ops.convert_to_tensor(y_pred)
+        keras.src.backend.set_keras_mask(given, keras.ops.convert_to_tensor(mask))
+        found = plugfit.keras.loss("Huber", reduction=reduction, engine="formula")(y_true, given, weight.reshape(shape))
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_values_of_weight_0_are_ignored_even_if_they_are_nan(keras, torch):
     y_true, y_pred, weight = np.zeros((3, 2), "f"), np.array([[1, 2], [NAN, NAN], [3, 4]], "f"), np.array([1, 0, 1], "f")
     for engine in ("native", "formula"):
@@ -263,7 +275,7 @@ def test_pytorch_takes_the_plugin_on_the_cpu_and_the_formula_otherwise(torch, mo
 
     assert not takes_formula(loss, y_true, y_pred) and not takes_formula(loss, y_true.double(), y_pred.double())
     assert takes_formula(loss, y_true, y_pred.bfloat16())
-    assert takes_formula(loss, y_true.clone().requires_grad_(), y_pred)
+    assert takes_formula(loss, y_true.clone().requires_grad_(), y_pred.clone().requires_grad_())
     assert takes_formula(loss, y_true, y_pred, torch.ones(3, requires_grad=True))
     assert takes_formula(torch.func.grad(lambda y_pred: loss(y_true, y_pred)), y_pred)
     assert takes_formula(loss, y_true.to("meta"), y_pred.to("meta"))

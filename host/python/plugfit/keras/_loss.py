@@ -66,7 +66,8 @@ class Loss(keras.losses.Loss):
             return _tensorflow.loss(self._loss, *arguments)
         from .. import torch as _torch
 
-        return _torch.Loss(self._loss, self._engine)(*arguments)
+        y_true, y_pred, *others = arguments
+        return _torch.Criterion(self._loss, self._engine)(y_pred, y_true, *others)
 
     def _reduced(self, y_true, y_pred, sample_weight, mask):
         dtype = _common.backend_dtype(self.dtype)
@@ -76,8 +77,12 @@ class Loss(keras.losses.Loss):
         unused = [] if sample_weight is None else [keras.ops.equal(sample_weight, 0)]
         unused += [] if mask is None else [keras.ops.logical_not(keras.ops.cast(mask, "bool"))]
         values = self._formula(y_true, y_pred, *unused)
-        reduce = keras.src.losses.loss.reduce_weighted_values
-        return reduce(values, sample_weight=sample_weight, mask=mask, reduction=self._loss.reduction, dtype=dtype)
+        source = keras.src.losses.loss
+        if sample_weight is not None and mask is not None:
+            # Keras multiplies by the mask, which would keep a weight that is NaN.
+            kept, sample_weight = source.squeeze_or_expand_to_same_rank(keras.ops.cast(mask, "bool"), keras.ops.cast(sample_weight, dtype))
+            sample_weight = keras.ops.where(kept, sample_weight, 0.0)
+        return source.reduce_weighted_values(values, sample_weight=sample_weight, mask=mask, reduction=self._loss.reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):
         """Returns the values without reduction."""

@@ -344,3 +344,233 @@ def test_a_gpu_computes_the_step_without_the_host(foreach):
         torch.cuda.set_sync_debug_mode("default")
         expected.step()
     assert_close([param.detach().cpu() for param in params], [param.detach() for param in expected.param_groups[0]["params"]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finalize_follows_a_changed_setting(dtype):
+    optimizer = adapter.optimizer(parameters(dtype), "Adam", lr=0.1, use_ema=True, ema_momentum=0.5)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=8)
+    for number in range(5):
+        trained(optimizer, 1, number)
+        scheduler.step()
+    params = optimizer.param_groups[0]["params"]
+    averages = [optimizer.state[param]["ema"].clone() for param in params]
+    trained(optimizer, 0)
+    optimizer.finalize()
+    assert all((param == average).all() for param, average in zip(params, averages))
+
+
+@pytest.mark.parametrize("changes", [{"momentum": 0.9}, {"use_ema": True}, {"gradient_accumulation_steps": 2}, {"nesterov": True}], ids=str)
+def test_a_changed_setting_may_change_the_slots(changes):
+    curves = []
+    for dtype in (torch.float32, torch.float64):
+        optimizer = adapter.optimizer(parameters(dtype), "SGD", lr=0.1)
+        trained(optimizer, 2)
+        before = {key: optimizer.param_groups[0][key] for key in changes}
+        optimizer.param_groups[0].update(changes)
+        curve = trained(optimizer, 2, 2)
+        optimizer.param_groups[0].update(before)
+        curves.append([*curve, *trained(optimizer, 2, 4)])
+        assert optimizer.state[optimizer.param_groups[0]["params"][0]]["step"] == 6
+    assert_close(*curves)
+
+
+def test_a_changed_setting_keeps_the_plugins_state(monkeypatch):
+    optimizer, expected = (adapter.optimizer(parameters(), "Adam") for _ in range(2))
+    trained(optimizer, 1), trained(expected, 1)
+    monkeypatch.setattr(optimizer, "_take_state", None)
+    for number in range(1, 4):
+        optimizer.param_groups[0]["betas"] = expected.param_groups[0]["betas"] = (0.9 - number / 10, 0.99)
+        expected.state  # moves the state to tensors
+        assert_close(trained(optimizer, 1, number), trained(expected, 1, number), 0, 0)
+    monkeypatch.undo()
+    for param, other in zip(optimizer.param_groups[0]["params"], expected.param_groups[0]["params"]):
+        for name, value in expected.state[other].items():
+            assert (optimizer.state[param][name] == value).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_learning_rate_is_kept_as_it_is_given(dtype):
+    for settings in ({"lr": 0.1}, {"learning_rate": 0.1}, {"lr": np.float64(0.1)}):
+        assert adapter.optimizer(parameters(dtype), "SGD", **settings).param_groups[0]["lr"] == 0.1
+    assert adapter.optimizer(parameters(dtype), {"class_name": "SGD", "config": {"learning_rate": 0.1}}).param_groups[0]["lr"] == 0.1
+    param = torch.nn.Parameter(torch.zeros(2, dtype=dtype))
+    optimizer = adapter.optimizer([param], "SGD", lr=0.1)
+    param.grad = torch.ones_like(param)
+    optimizer.step()
+    assert (param == -torch.tensor(0.1, dtype=dtype)).all()
+    rate = torch.tensor(0.1)
+    optimizer = adapter.optimizer(parameters(dtype), "SGD", lr=rate)
+    assert optimizer.param_groups[0]["lr"] is rate and optimizer.defaults["lr"] is rate
+
+
+def test_arguments_have_pytorchs_names():
+    optimizer = adapter.optimizer(parameters(), "AdamW", lr=0.1, betas=(0.8, 0.9), eps=1e-4, foreach=True, differentiable=False)
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["betas"], group["epsilon"], group["foreach"]) == (0.1, (0.8, 0.9), 1e-4, True)
+    same = adapter.Optimizer(parameters(), "AdamW", lr=0.1, betas=(0.8, 0.9), eps=1e-4)
+    assert_close(trained(optimizer), trained(same))
+
+
+@pytest.mark.parametrize("settings", [{"lr": 0.1, "learning_rate": 0.2}, {"eps": 0.1, "epsilon": 0.1}, {"betas": (0.1, 0.2), "beta_2": 0.1}], ids=str)
+def test_two_names_of_a_setting_are_refused(settings):
+    with pytest.raises(ValueError, match="are the same setting"):
+        adapter.optimizer(parameters(), "Adam", **settings)
+    with pytest.raises(ValueError, match="are the same setting"):
+        adapter.optimizer([{"params": parameters(), **settings}], "Adam")
+
+
+def test_exclusions_need_names():
+    with pytest.raises(ValueError, match=r"exclude_from_weight_decay selects parameters by name.*named_parameters\(\)"):
+        adapter.optimizer(parameters(), "Adam", exclude_from_weight_decay="bias")
+    with pytest.raises(ValueError, match="exclude_layers"):
+        adapter.optimizer(parameters(), "Muon", exclude_layers=["head"])
+    names = plugfit.optimizers.OptimizerMap("Adam", {"head.*": "SGD"})
+    with pytest.raises(ValueError, match="optimizer_map"):
+        adapter.optimizer(parameters(), plugfit.optimizers.MultiOptimizer(names))
+    optimizer = adapter.optimizer([("weight", parameters()[0])], "Adam", exclude_from_weight_decay="bias")
+    with pytest.raises(ValueError, match="exclude_from_weight_decay"):
+        optimizer.add_param_group({"params": parameters()[1:]})
+    assert len(optimizer.param_groups) == 1
+    optimizer.add_param_group({"params": iter([("bias", parameters()[1])])})
+    assert len(optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf"), torch.tensor(-1.0)], ids=str)
+def test_an_invalid_learning_rate_is_refused(dtype, rate):
+    optimizer = adapter.optimizer(parameters(dtype), "SGD", lr=0.1)
+    before = trained(optimizer, 1)
+    optimizer.param_groups[0]["lr"] = rate
+    with pytest.raises(ValueError, match="can't be a learning rate"):
+        trained(optimizer, 1)
+    assert_close(trained(optimizer, 0), before)
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2}], ids=str)
+def test_the_rate_of_a_schedule_is_shown_by_every_engine(settings):
+    schedule = plugfit.schedules.CosineDecay(0.1, 10)
+    single, double = (adapter.optimizer(parameters(dtype), "SGD", learning_rate=schedule, **settings) for dtype in (torch.float32, torch.float64))
+    for number in range(4):
+        assert_close(trained(single, 1, number), trained(double, 1, number))
+        assert single.param_groups[0]["lr"] == pytest.approx(double.param_groups[0]["lr"], rel=1e-6)
+        assert isinstance(double.param_groups[0]["lr"], float)
+    assert single.param_groups[0]["lr"] < 0.1
+    double.param_groups[0]["lr"] = 0.5
+    with pytest.raises(ValueError, match="comes from its schedule"):
+        trained(double, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rate", [0.1, plugfit.schedules.CosineDecay(0.1, 10)], ids=["number", "schedule"])
+def test_a_distributed_checkpoint_creates_the_state(dtype, rate):
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    def made():
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2).to(dtype)
+        return model, adapter.optimizer(model.parameters(), "AdamW", learning_rate=rate, weight_decay=0.5)
+
+    model, optimizer = made()
+    before = [param.detach().clone() for param in model.parameters()]
+    empty = get_optimizer_state_dict(model, optimizer)
+    # The step that creates the state changes no parameter.
+    assert all((param == other).all() for param, other in zip(model.parameters(), before)) and len(empty["state"]) == 2
+    trained(optimizer, 3)
+    saved = get_optimizer_state_dict(model, optimizer)
+    again, restored = made()
+    set_optimizer_state_dict(again, restored, saved)
+    again.load_state_dict(model.state_dict())
+    assert_close(trained(restored, 2, 3), trained(optimizer, 2, 3), 0, 0)
+
+
+def test_a_state_is_restored_in_the_dtype_of_the_model():
+    for name in ("Adam", "SGD"):
+        single = adapter.optimizer(parameters(), name, use_ema=True)
+        trained(single, 2)
+        for dtype in (torch.float64, torch.bfloat16):
+            other = adapter.optimizer(parameters(dtype), name)
+            other.load_state_dict(single.state_dict())
+            expected = torch.float64 if dtype == torch.float64 else torch.float32
+            assert {value.dtype for state in other.state.values() for slot, value in state.items() if slot != "step"} == {expected}
+            trained(other, 1)
+            back = adapter.optimizer(parameters(), name)
+            back.load_state_dict(other.state_dict())
+            assert {value.dtype for state in back.state.values() for value in state.values()} == {torch.float32}
+            assert not any("master" in state for state in back.state.values())
+            trained(back, 1)
+
+
+@pytest.mark.parametrize("name", ["Adam", "Muon", "Nadam"])
+def test_a_state_of_another_shape_is_refused(name):
+    saved = adapter.optimizer([torch.nn.Parameter(torch.ones(2, 3))], name)
+    trained(saved, 1)
+    other = adapter.optimizer([("weight", torch.nn.Parameter(torch.ones(3, 2)))], name)
+    with pytest.raises(ValueError, match=r"of weight has the shape \[2, 3\], and the parameter \[3, 2\]"):
+        other.load_state_dict(saved.state_dict())
+    # The optimizer is as it was.
+    assert not other.state
+    trained(other, 1)
+
+
+def test_the_state_of_another_optimizer_is_refused():
+    saved = adapter.optimizer(parameters(), "Adam")
+    trained(saved, 1)
+    with pytest.raises(ValueError, match="another optimizer's state: that of Adam, and this optimizer is Nadam"):
+        adapter.optimizer(parameters(), "Nadam").load_state_dict(saved.state_dict())
+    # Older states have no name.
+    state = saved.state_dict()
+    for group in state["param_groups"]:
+        del group["class_name"]
+    adapter.optimizer(parameters(), "Adam").load_state_dict(state)
+    # A group of another optimizer may be given.
+    reused = adapter.optimizer(adapter.optimizer(parameters(), "Adam", weight_decay=0.1).param_groups, "AdamW")
+    assert reused.param_groups[0]["class_name"] == "AdamW"
+
+
+def test_a_group_of_a_schedule_can_be_given_to_another_optimizer():
+    optimizer = adapter.optimizer(parameters(), "SGD", learning_rate=plugfit.schedules.CosineDecay(0.1, 10))
+    again = adapter.optimizer(optimizer.param_groups, "SGD")
+    assert again.param_groups[0]["schedule"] == optimizer.param_groups[0]["schedule"] is not None
+    trained(again, 2)
+    assert again.param_groups[0]["lr"] < 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("setting", [{"eps": 100.0}, {"maximize": True}, {"beta_1": 0.5}, {"learning_rate": 1.0}, {"differentiable": True}], ids=str)
+def test_a_setting_that_is_added_later_is_not_ignored(dtype, setting):
+    optimizer = adapter.optimizer(parameters(dtype), "Adam")
+    trained(optimizer, 1)
+    optimizer.param_groups[0]["of_the_user"] = 1
+    trained(optimizer, 1)
+    optimizer.param_groups[0].update(setting)
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        trained(optimizer, 1)
+
+
+@pytest.mark.parametrize("setting", [{"differentiable": True}, {"learning_rat": 1.0}], ids=str)
+def test_a_setting_of_a_group_is_not_ignored(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        adapter.optimizer([{"params": parameters(), **setting}], "Adam")
+
+
+def test_a_sparse_gradient_is_refused_with_the_setting_that_avoids_it():
+    embedding = torch.nn.Embedding(3, 2, sparse=True)
+    optimizer = adapter.optimizer(embedding.parameters(), "SGD")
+    embedding(torch.tensor([1])).sum().backward()
+    with pytest.raises(ValueError, match="sparse=False"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize("name", ["SGD", "Muon"])
+def test_every_low_precision_has_a_copy_in_float32(dtype, name):
+    optimizer = adapter.optimizer(parameters(dtype), name, lr=0.25)
+    params = optimizer.param_groups[0]["params"]
+    before = [param.detach().float() for param in params]
+    for param in params:
+        param.grad = torch.ones_like(param, dtype=torch.float32).to(dtype)
+    optimizer.step()
+    for param, start in zip(params, before):
+        assert param.dtype == dtype and optimizer.state[param]["master"].dtype == torch.float32
+        assert (optimizer.state[param]["master"] < start).all() and (param == optimizer.state[param]["master"].to(dtype)).all()

@@ -44,9 +44,11 @@ def metric(identifier: Any, *, engine=None, sync_on_compute=True, **settings: An
 
 def optimizer(params: Iterable[Any], identifier: Any, exclude_from_weight_decay: Iterable[str] = (), **settings: Any) -> Optimizer:
     """Returns the optimizer for an identifier, for parameters or named parameters. A name may have settings:
-    ``optimizer(params, "AdamW", learning_rate=3e-4)``. ``lr`` is an alias of ``learning_rate``.
+    ``optimizer(params, "AdamW", learning_rate=3e-4)``. PyTorch's names are known too: ``lr``, ``betas``, ``eps`` and
+    ``foreach``.
 
-    ``params`` may also be param groups with settings of their own: ``[{"params": biases, "weight_decay": 0.0}, ...]``."""
-    if "lr" in settings:
-        settings["learning_rate"] = settings.pop("lr")
-    return Optimizer(params, with_settings(identifier, settings), exclude_from_weight_decay)
+    ``params`` may also be param groups with settings of their own: ``[{"params": biases, "weight_decay": 0.0}, ...]``.
+
+    Raises ValueError if a setting is invalid, or is given under two names, or if ``exclude_from_weight_decay`` is given and
+    the parameters have no names."""
+    return Optimizer(params, identifier, exclude_from_weight_decay, **settings)

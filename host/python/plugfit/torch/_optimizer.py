@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from .. import optimizers as _optimizers
+from .._config import with_settings
 from . import _settings, _state, _update
+from ._arrays import is_low_precision
 from ._plugin import old_state
-
-_LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -17,25 +17,29 @@ class Optimizer(torch.optim.Optimizer):
     A param group has every setting of the optimizer, with ``lr`` for ``learning_rate`` and ``betas`` for ``beta_1`` and
     ``beta_2``, so that PyTorch's schedulers work. Gradients are clipped by ``global_clipnorm`` together with those of all
     groups that have the same value. ``exclude_from_weight_decay``, Muon and MultiOptimizer use the names of
-    ``named_parameters``. If the learning rate is a schedule of plugfit, ``lr`` must not be changed.
+    ``named_parameters``. If the learning rate is a schedule of plugfit, ``lr`` is that of the next step, but isn't updated by
+    compiled steps. It must not be changed, except to 0 for a step that changes nothing but the state.
 
     The plug-in updates float32 parameters on the CPU. If the optimizer has a formula, PyTorch computes all others, and those
-    in ``torch.compile``: float64, on another device, and DTensors. float16 and bfloat16 parameters have a copy in float32,
+    in ``torch.compile``: float64, on another device, and DTensors. Parameters of a lower precision have a copy in float32,
     which is updated and rounded.
 
     ``state`` has for each parameter ``step``, the number of steps, and the slots as tensors. To read it takes a copy of the
     plug-in's state.
     """
 
-    def __init__(self, params, identifier, exclude_from_weight_decay=()):
-        made = _optimizers.get(identifier)
+    def __init__(self, params, identifier, exclude_from_weight_decay=(), **settings):
+        config, group = _settings.arguments(settings)
+        made = _optimizers.get(with_settings(identifier, config))
         if not isinstance(made, _optimizers.Optimizer):
             raise ValueError("this is an optimizer of another framework: use it as it is")
         self._given = made._unstepped()
         if exclude_from_weight_decay:
             self._given.exclude_from_weight_decay(var_names=exclude_from_weight_decay)
         self._engines, self._moved = [], set()
-        super().__init__(params, _settings.group_of({"learning_rate": made.learning_rate, **self._given.get_config()}))
+        # The rate of a configuration is rounded to float32.
+        config = {**self._given.get_config(), "learning_rate": made._rate()}
+        super().__init__(params, {**_settings.group_of(config), "class_name": made._spec["class_name"], **group})
 
     @property
     def state(self):
@@ -57,21 +61,40 @@ class Optimizer(torch.optim.Optimizer):
     def add_param_group(self, param_group):
         """Adds a group of parameters, whose other keys are settings.
 
-        Raises ValueError if a setting is invalid or isn't one of the optimizer.
+        Raises ValueError if a setting is invalid or isn't one of the optimizer, or if settings select parameters by name and
+        these have no names.
         """
-        group = _settings.given(param_group, self.defaults)
-        self._engine_of({**self.defaults, **group})
+        group = {**_settings.given(param_group, self.defaults), "class_name": self.defaults["class_name"]}
+        if not isinstance(group["params"], (torch.Tensor, set)):
+            group["params"] = list(group["params"])
+        engine = self._engine_of({**self.defaults, **group})
+        self._check_names({**self.defaults, **group})
         super().add_param_group(group)
-        self._engines.append(self._engine_of(group))
+        self._engines.append(self._engine_of(group, engine))
 
-    def _engine_of(self, group):
-        return _state.Engine(self._given, group, self.defaults)
+    def _engine_of(self, group, before=None):
+        return _state.Engine(self._given, group, self.defaults, before)
+
+    def _check_names(self, group):
+        params = group["params"]
+        if "param_names" in group or isinstance(params, list) and (not params or isinstance(params[0], tuple)):
+            return
+        parts = group.get("optimizer_map") or {}
+        by_name = {
+            "exclude_from_weight_decay": self._given.__dict__.get("_excluded"),
+            "exclude_layers": group.get("exclude_layers"),
+            "optimizer_map": parts.get("config", parts).get("optimizer_map"),
+        }
+        for setting in (setting for setting, found in by_name.items() if found):
+            raise ValueError(f"{setting} selects parameters by name, and these have no names: pass model.named_parameters()")
 
     def __getstate__(self):
         return {**super().__getstate__(), "_given": self._given}
 
     def __setstate__(self, state):
         super().__setstate__(state)
+        for group in (self.defaults, *self.param_groups):  # of an older version
+            group.setdefault("class_name", self._given._spec["class_name"])
         self._moved = set()
         self._engines = [self._engine_of(group) for group in self.param_groups]
 
@@ -94,7 +117,16 @@ class Optimizer(torch.optim.Optimizer):
         if parts:
             _update.apply(parts)
             _round(parts)
+        # To write it in a compiled step would compile each step.
+        if not torch.compiler.is_compiling():
+            self._show_rates(parts)
         return loss
+
+    def _show_rates(self, parts):
+        for engine, group in zip(self._engines, self.param_groups):
+            steps = [part.step for part in parts if part.group is group]
+            if steps:
+                engine.show_rate(group, steps[0])
 
     def _is_for_plugin(self, index, group):
         """Returns whether the plug-in computes the group."""
@@ -106,36 +138,50 @@ class Optimizer(torch.optim.Optimizer):
     @torch._dynamo.disable
     def _step_in_plugin(self, index):
         group = self.param_groups[index]
-        engine = self._current(index)
+        engine, states = self._current(index), self.__dict__["state"]
         engine.check_plugin(group, len(self.param_groups))
         if all(param.grad is None for param in group["params"]):
             return
-        states = self.__dict__["state"]
-        places = [place for place, param in enumerate(group["params"]) if param.grad is not None or states.get(param)]
-        params, names = [group["params"][place] for place in places], self._names(index)
-        if index in self._moved and not engine.in_plugin.has_built(params):
+        is_at_rest = engine.is_at_rest(group)
+        if is_at_rest:
             self._take_state()
-        working = [_working(param, states[param]) for param in params]
+            engine = self._engine_of({**group, "schedule": None}, engine)
+        params, names, working, own = self._held(index, engine, [param.grad is not None or states.get(param) for param in group["params"]])
         gradients = [_checked(param.grad) for param in params]
-        own = None if index in self._moved else [states[param] for param in params]
-        rate = None if group["schedule"] else group["lr"]
-        engine.in_plugin.step(params, [names[place] for place in places], gradients, working, own, rate)
+        rate = None if group["schedule"] and not is_at_rest else group["lr"]
+        engine.in_plugin.step(params, names, gradients, working, own, rate)
         self._moved.add(index)
         for param, value in zip(params, working):
             # A state that isn't empty tells tools of PyTorch that the optimizer has made a step.
             states[param].setdefault("step", torch.tensor(0.0))
             if value is not param:
                 param.copy_(value)
-        if group["schedule"]:
+        if is_at_rest:
+            engine.in_plugin.take_state(states)
+            self._moved.remove(index)
+        elif group["schedule"]:
             group["lr"] = engine.shown_rate = engine.in_plugin.made.learning_rate
+
+    def _held(self, index, engine, chosen):
+        """Returns those parameters of a group that are chosen, their names, the tensors that are updated, and the states
+        unless the plug-in has them."""
+        group, states = self.param_groups[index], self.__dict__["state"]
+        params, names = ([one for one, is_chosen in zip(each, chosen) if is_chosen] for each in (group["params"], self._names(index)))
+        if index in self._moved and not engine.in_plugin.has_built(params):
+            self._take_state()
+        working = [_working(param, states[param]) for param in params]
+        return params, names, working, None if index in self._moved else [states[param] for param in params]
 
     def _current(self, index):
         """Returns the engine of a group for its current settings."""
-        engine, group = self._engines[index], self.param_groups[index]
-        if not engine.fits(group):
+        before, group = self._engines[index], self.param_groups[index]
+        before.check(group, self.defaults)
+        if before.fits(group):
+            return before
+        engine = self._engine_of(group, before)
+        if index in self._moved and not engine.in_plugin.take_over(before.in_plugin):
             self._take_state()
-            engine = self._engines[index] = self._engine_of(group)
-        engine.check_rate(group)
+        self._engines[index] = engine
         return engine
 
     def _names(self, index):
@@ -146,11 +192,13 @@ class Optimizer(torch.optim.Optimizer):
         before = sum(len(other["params"]) for other in self.param_groups[:index])
         return [f"param_{before + number}" for number in range(len(group["params"]))]
 
-    def _init_group(self, group, index, params, gradients, values, steps, averages, sums, decays, *slots):
+    def _init_group(self, group, index, params, gradients, values, steps, averages, sums, decays, slots):
         """Fills lists with the tensors of a group's parameters that have a gradient, whose state it creates. ``slots`` are
-        lists too. PyTorch's compiler calls a function of this name instead of compiling it."""
+        all slots of a parameter, then those of the next. PyTorch's compiler calls a function of this name instead of
+        compiling it."""
         self._take_state()
         engine, states = self._current(index), self.__dict__["state"]
+        engine.read_formula()
         for param, name in zip(group["params"], self._names(index)):
             if param.grad is None:
                 continue
@@ -161,17 +209,18 @@ class Optimizer(torch.optim.Optimizer):
             gradients.append(_checked(param.grad))
             steps.append(state["step"])
             decays.append(not self._given._is_excluded(name, name))
-            for kept, key in ((averages, "ema"), (sums, "accumulated"), *zip(slots, engine.rule.slots)):
+            for kept, key in ((averages, "ema"), (sums, "accumulated")):
                 if key in state:
                     kept.append(state[key])
+            slots.extend(state[key] for key in engine.rule.slots)
 
     def _parts(self, index, group):
         """Returns the parameters of a group that have a gradient, for each device and dtype."""
-        names = self._engines[index].slot_names
-        lists = [[] for _ in range(7 + len(names))]
+        lists = [[] for _ in range(8)]
         self._init_group(group, index, *lists)
         engine = self._engines[index]
-        params, gradients, values, steps, averages, sums, decays, *slots = lists
+        params, gradients, values, steps, averages, sums, decays, slots = lists
+        names = list(engine.rule.slots)
         values = [_update.local(value) for value in values]
         gradients = [_update.local(gradient).to(value.dtype) for gradient, value in zip(gradients, values)]
         kinds = [(value.device, value.dtype) for value in values]
@@ -183,7 +232,7 @@ class Optimizer(torch.optim.Optimizer):
                 return [_update.local(tensors[place]) for place in places] if tensors else []
 
             step = steps[places[0]]
-            own = {name: chosen(slot) for name, slot in zip(names, slots)}
+            own = {name: chosen(slots[number :: len(names)]) for number, name in enumerate(names)}
             part = [[params[place] for place in places], chosen(values), chosen(gradients), own, chosen(averages), chosen(sums)]
             rate = engine.rate(group, step).to(device=kind[0], dtype=kind[1])
             parts.append(_update.Part(engine.rule, group, *part, [decays[place] for place in places], step, rate))
@@ -201,14 +250,12 @@ class Optimizer(torch.optim.Optimizer):
                     if "ema" in self.state.get(param, {}):
                         param.copy_(self.state[param]["ema"])
                 continue
-            states = self.__dict__["state"]
-            places = [place for place, param in enumerate(group["params"]) if states.get(param)]
-            if not places:
+            has_state = [bool(self.__dict__["state"].get(param)) for param in group["params"]]
+            if not any(has_state):
                 continue
-            params, names = [group["params"][place] for place in places], self._names(index)
-            working = [_working(param, states[param]) for param in params]
-            own = None if index in self._moved else [states[param] for param in params]
-            self._current(index).in_plugin.finalize(params, [names[place] for place in places], working, own)
+            engine = self._current(index)
+            params, names, working, own = self._held(index, engine, has_state)
+            engine.in_plugin.finalize(params, names, working, own)
             self._moved.add(index)
             for param, value in zip(params, working):
                 if value is not param:
@@ -217,41 +264,57 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict):
         """Restores what state_dict returned, also that of older versions, in which the state was bytes.
 
-        Raises ValueError if it is the state of another optimizer.
+        Raises ValueError if it is the state of another optimizer, or doesn't fit the parameters.
         """
         given = {}
 
         def remember(_, state_dict):
             given.update(state_dict)
-            return _state.loadable(state_dict, self.param_groups, self.defaults)
+            loadable = _state.loadable(state_dict, self.param_groups, self.defaults)
+            self._check_shapes(given)
+            return loadable
 
         handle = self.register_load_state_dict_pre_hook(remember)
         try:
             super().load_state_dict(state_dict)
         finally:
             handle.remove()
-        params = [param for group in self.param_groups for param in group["params"]]
-        if "plugfit" in given:
-            names = [name for index in range(len(self.param_groups)) for name in self._names(index)]
-            states = old_state(given, params, names)
-        else:
-            numbers = [number for group in given["param_groups"] for number in group["params"]]
-            states = {param: given["state"].get(number, {}) for number, param in zip(numbers, params)}
+        states = self._saved(given)
         for group, engine in zip(self.param_groups, self._engines):
-            _state.restore(group["params"], states, self.__dict__["state"])
+            if engine.has_formula:
+                engine.read_formula()
+            _state.restore(group["params"], states, self.__dict__["state"], engine)
             engine.shown_rate = group["lr"]
+
+    def _saved(self, state_dict):
+        """Returns the states by parameter of a state dict."""
+        params = [param for group in self.param_groups for param in group["params"]]
+        if "plugfit" in state_dict:
+            return old_state(state_dict, params, [name for index in range(len(self.param_groups)) for name in self._names(index)])
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        return {param: state_dict["state"].get(number, {}) for number, param in zip(numbers, params)}
+
+    def _check_shapes(self, state_dict):
+        lengths = [[len(group["params"]) for group in groups] for groups in (state_dict["param_groups"], self.param_groups)]
+        if lengths[0] != lengths[1]:  # PyTorch says so.
+            return
+        saved = self._saved(state_dict)
+        for index, (group, engine) in enumerate(zip(self.param_groups, self._engines)):
+            if engine.has_formula:
+                engine.read_formula()
+            _state.check_shapes(zip(group["params"], self._names(index)), saved, engine)
 
 
 def _is_of_plugin(param):
     """Returns whether the plug-in can update the parameter, or a copy of it."""
     is_plain = type(param) in (torch.Tensor, torch.nn.Parameter) and param.device.type == "cpu"
-    return is_plain and (param.dtype == torch.float32 or param.dtype in _LOW_PRECISION)
+    return is_plain and (param.dtype == torch.float32 or is_low_precision(param.dtype))
 
 
 def _working(param, state):
     """Returns the tensor that is updated: the parameter, or its copy in float32, which follows the parameter where that
     was changed."""
-    if param.dtype not in _LOW_PRECISION:
+    if not is_low_precision(param.dtype):
         return param
     if "master" not in state:
         state["master"] = param.detach().to(torch.float32, copy=True)
@@ -265,7 +328,7 @@ def _checked(gradient):
     if gradient is None:
         return None
     if gradient.layout != torch.strided or gradient.is_complex():
-        raise ValueError(f"a gradient is {gradient.layout} of {gradient.dtype}: only dense gradients of real numbers are supported")
+        raise ValueError(f"a gradient is {gradient.layout} of {gradient.dtype}: only dense gradients of real numbers are supported (sparse=False of Embedding)")
     return gradient
 
 
@@ -273,5 +336,5 @@ def _round(parts):
     """Writes the copies in float32 to their parameters."""
     for part in parts:
         for param, value in zip(part.params, part.values):
-            if param.dtype in _LOW_PRECISION:
+            if is_low_precision(param.dtype):
                 _update.local(param).copy_(value)

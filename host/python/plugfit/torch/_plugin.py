@@ -24,6 +24,20 @@ class GroupInPlugin:
         self.made = made
         self._params, self._names, self._working = [], [], []
 
+    def take_over(self, other):
+        """Takes the state of the same group's optimizer of other settings. Returns whether it fits these settings."""
+        made = self.made._unstepped()
+        made.build(other._working, other._names)
+        arrays = _slots.read(other.made.get_state())
+        arrays.pop("learning_rate", None)
+        try:
+            made.set_state(_slots.write(arrays))
+        except ValueError:  # It has other slots.
+            return False
+        self.made = made
+        self._params, self._names, self._working = other._params, other._names, other._working
+        return True
+
     def step(self, params, names, gradients, working, states, rate):
         """Updates ``working``, the float32 tensors of the parameters, in place. Parameters without a gradient stay as they
         are.
@@ -50,7 +64,7 @@ class GroupInPlugin:
     def _build(self, params, names, working, states):
         """Creates the slots, with the values of the states that exist."""
         self.made = self.made._unstepped()
-        self._params, self._names = params, names
+        self._params, self._names, self._working = params, names, working
         self.made.build(working, names)
         if not any("step" in state for state in states):
             return

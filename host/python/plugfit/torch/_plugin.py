@@ -25,16 +25,18 @@ class GroupInPlugin:
         self._params, self._names, self._working = [], [], []
 
     def take_over(self, other):
-        """Takes the state of the same group's optimizer of other settings. Returns whether it fits these settings."""
-        made = self.made._unstepped()
-        made.build(other._working, other._names)
-        arrays = _slots.read(other.made.get_state())
-        arrays.pop("learning_rate", None)
+        """Takes the state of the same group's optimizer of other settings before the first step. Returns whether it fits
+        these settings."""
+        self.made.build(other._working, other._names)
+        state = other.made.get_state()
+        arrays = _slots.read(state)
+        if arrays.pop("learning_rate", None) is not None:
+            state = _slots.write(arrays)
         try:
-            made.set_state(_slots.write(arrays))
+            self.made.set_state(state)
         except ValueError:  # It has other slots.
+            self.made = self.made._unstepped()
             return False
-        self.made = made
         self._params, self._names, self._working = other._params, other._names, other._working
         return True
 

@@ -13,7 +13,8 @@ type Found<E> = Value<<E as Engine>::Tensor, <E as Engine>::Mask>;
 /// Returns the engine's error.
 ///
 /// # Panics
-/// Panics if there are fewer values than inputs, or a node doesn't exist.
+/// Panics if there are fewer values than inputs, if a node doesn't exist, or if the formula is the result of a metric's
+/// sums.
 pub fn evaluate<E: Engine>(
     engine: &E,
     formula: &Formula,
@@ -68,6 +69,9 @@ impl<E: Engine> Evaluation<'_, E> {
         let mask = |found: Result<E::Mask, E::Error>| found.map(Value::Mask);
         match operation {
             Operation::Input(_) => unreachable!("inputs aren't computed"),
+            Operation::PartialSum(..) | Operation::BatchSum(_) => {
+                unreachable!("only the result of a metric's sums has it, which engines don't compute")
+            }
             Operation::Constant(constant) => number(constant.value()),
             Operation::RowLength => number(engine.columns() as f64),
             Operation::Index => tensor(engine.index()),

@@ -6,8 +6,11 @@ use plugfit_emit::weight_shape;
 
 use crate::arrays::error;
 
-/// Returns the weights with a shape that broadcasts to that of the values.
+/// Returns the weights with a shape that broadcasts to that of the values. A loss of one value is multiplied by each weight.
 pub(crate) fn fitting(weight: &Tensor, values: &[usize]) -> Result<Tensor> {
+    if values.is_empty() {
+        return Ok(weight.clone());
+    }
     weight.reshape(weight_shape(weight.dims(), values).map_err(error)?)
 }
 

@@ -88,6 +88,16 @@ fn assert_close(found: &[Vec<f64>; 2], expected: &[Vec<f64>; 2], bound: f64, wha
     }
 }
 
+fn compare_with(host: &Host, identifier: &str, y_true: &Tensor, y_pred: &Tensor, weight: &Tensor) {
+    let [by_formula, native] = [Loss::new(host, identifier), Loss::native(host, identifier)].map(|loss| loss.unwrap());
+    assert!(by_formula.has_formula(), "{identifier}");
+    let shape = |loss: &Loss| loss.forward_weighted(y_true, y_pred, weight).unwrap().dims().to_vec();
+    let what = format!("{identifier} of {:?} with weights of {:?}", y_pred.dims(), weight.dims());
+    assert_eq!(shape(&by_formula), shape(&native), "{what}");
+    let [found, expected] = [by_formula, native].map(|loss| values_and_gradient(&loss, y_true, y_pred, Some(weight)));
+    assert_close(&found, &expected, BOUND, &what);
+}
+
 fn compare(host: &Host, identifier: &str, dtype: DType, bound: f64, weight: Option<&Tensor>) {
     let [by_formula, native] = [Loss::new(host, identifier), Loss::native(host, identifier)].map(|loss| loss.unwrap());
     assert!(by_formula.has_formula() && !native.has_formula(), "{identifier}");
@@ -148,21 +158,56 @@ fn reductions_and_weights_are_those_of_plugfit() {
 }
 
 #[test]
-fn weights_broadcast_to_the_values() {
+fn weights_broadcast_to_the_values_as_in_the_plug_in() {
     let host = Host::new();
-    let cube = |seed| probabilities(12, 5, seed).unwrap().to_dtype(DType::F32).unwrap().reshape((3, 4, 5)).unwrap();
-    let (y_true, y_pred) = (cube(2), cube(3));
-    let weight = Tensor::new(&[1.0_f32, 2.0, 0.0, 0.5], &Device::Cpu).unwrap();
-    for reduction in ["sum_over_batch_size", "mean_with_sample_weight", "sum"] {
-        let identifier = format!("MeanSquaredError(reduction={reduction})");
-        let [by_formula, native] = [Loss::new(&host, &*identifier), Loss::native(&host, &*identifier)];
-        let [by_formula, native] = [by_formula.unwrap(), native.unwrap()];
-        for weight in [weight.clone(), weight.reshape((1, 4)).unwrap(), weight.reshape((1, 4, 1)).unwrap()] {
-            let [found, expected] =
-                [&by_formula, &native].map(|loss| values_and_gradient(loss, &y_true, &y_pred, Some(&weight)));
-            assert_close(&found, &expected, BOUND, &identifier);
+    let y_true = probabilities(12, 5, 2).unwrap().reshape((4, 3, 5)).unwrap().to_dtype(DType::F32).unwrap();
+    let y_pred = probabilities(12, 5, 3).unwrap().reshape((4, 3, 5)).unwrap().to_dtype(DType::F32).unwrap();
+    let weights = Tensor::from_vec(numbers(12, 4), (4, 3), &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+    let row = weights.get(0).unwrap();
+    let column = weights.narrow(1, 0, 1).unwrap();
+    let one = Tensor::new(&[0.5_f32], &Device::Cpu).unwrap();
+    for reduction in ["sum_over_batch_size", "mean_with_sample_weight", "sum", "none"] {
+        for weight in [&weights, &row, &column, &one, &weights.unsqueeze(2).unwrap()] {
+            for name in ["Huber", "CategoricalCrossentropy"] {
+                let identifier = format!("{name}(reduction={reduction})");
+                compare_with(&host, &identifier, &y_true, &y_pred, weight);
+            }
         }
     }
+    // The divisor is the sum of the given weights.
+    let (zeros, ones) = (y_true.zeros_like().unwrap(), y_true.ones_like().unwrap());
+    let loss = Loss::new(&host, "MeanSquaredError(reduction=mean_with_sample_weight)").unwrap();
+    let found = loss.forward_weighted(&zeros, &ones, &row).unwrap().to_scalar::<f32>().unwrap();
+    assert!((found - 4.0).abs() < 1e-5, "{found}");
+}
+
+#[test]
+fn weights_may_lack_an_axis_of_length_1() {
+    let host = Host::new();
+    let numbers = |shape: &[usize], seed| {
+        let count = shape.iter().product();
+        Tensor::from_vec(numbers(count, seed), shape, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap()
+    };
+    for reduction in ["sum_over_batch_size", "mean_with_sample_weight", "sum", "none"] {
+        for (name, shape, weight) in
+            [("Huber", &[4, 1, 3][..], &[4][..]), ("Huber", &[4, 2, 1, 3], &[4, 2]), ("Dice(axis=null)", &[4, 3], &[4])]
+        {
+            let identifier = name.strip_suffix(')').map_or(format!("{name}("), |name| format!("{name}, "));
+            let identifier = format!("{identifier}reduction={reduction})");
+            compare_with(&host, &identifier, &numbers(shape, 2), &numbers(shape, 3), &numbers(weight, 4));
+        }
+    }
+}
+
+#[test]
+fn a_derivative_that_the_plug_in_lacks_is_refused() {
+    let loss = Loss::native(&Host::new(), "Huber").unwrap();
+    let values = Tensor::ones((2, 1), DType::F32, &Device::Cpu).unwrap();
+    let tracked = Var::from_tensor(&values).unwrap();
+    let message = loss.forward_weighted(&values, &values, &tracked).unwrap_err().to_string();
+    assert!(message.contains("no derivative with respect to sample_weight: pass sample_weight.detach()"), "{message}");
+    let message = loss.forward(&tracked, &values).unwrap_err().to_string();
+    assert!(message.contains("pass y_true.detach()"), "{message}");
 }
 
 #[test]

@@ -96,6 +96,30 @@ fn float64_is_computed_in_float64_and_bfloat16_in_float32() -> Result<()> {
 }
 
 #[test]
+fn small_updates_of_low_precision_add_up() -> Result<()> {
+    let host = Host::new();
+    for native in [false, true] {
+        let x = Var::from_tensor(&Tensor::ones(3, DType::BF16, &Device::Cpu)?)?;
+        let given = vec![("x".to_owned(), x.clone())];
+        let optimizer = host.optimizer("SGD(learning_rate=0.0001)").unwrap();
+        let made = if native { Optimizer::native(given, optimizer) } else { Optimizer::named(given, optimizer) };
+        let mut optimizer = made?;
+        for _ in 0..500 {
+            optimizer.backward_step(&x.sum_all()?)?;
+        }
+        // bfloat16 alone would round each step away.
+        let found: Vec<f32> = x.to_dtype(DType::F32)?.to_vec1()?;
+        assert!(found.iter().all(|number| (number - 0.95).abs() < 0.004), "native: {native}, {found:?}");
+        // A variable that was changed elsewhere has a new copy.
+        x.set(&Tensor::zeros(3, DType::BF16, &Device::Cpu)?)?;
+        optimizer.backward_step(&x.sum_all()?)?;
+        let found: Vec<f32> = x.to_dtype(DType::F32)?.to_vec1()?;
+        assert!(found.iter().all(|number| (number + 0.0001).abs() < 1e-6), "native: {native}, {found:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn names_exclude_variables_from_weight_decay() -> Result<()> {
     let host = Host::new();
     let make = |variables| {

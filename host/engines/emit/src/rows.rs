@@ -62,20 +62,21 @@ impl Rows {
     }
 }
 
-/// Returns the shape with which weights broadcast to the values of a loss. As in Keras, they may have a last axis of length
-/// 1 that the values don't have.
+/// Returns the shape with which weights broadcast to the values of a loss. As in Keras, one of both may have a last axis of
+/// length 1 that the other doesn't have.
 ///
 /// # Errors
 /// Returns an error if the weights don't fit.
 pub fn weight_shape(weight: &[usize], values: &[usize]) -> Result<Vec<usize>> {
-    let shape = match weight {
-        [rest @ .., 1] if rest.len() == values.len() => rest,
-        _ => weight,
+    let shape = match (weight, values) {
+        ([rest @ .., 1], _) if rest.len() == values.len() => rest.to_vec(),
+        (_, [rest @ .., 1]) if rest.len() == weight.len() => [weight, &[1]].concat(),
+        _ => weight.to_vec(),
     };
     let fits = shape.len() <= values.len()
         && shape.iter().rev().zip(values.iter().rev()).all(|(&own, &length)| own == 1 || own == length);
     match fits {
-        true => Ok(shape.to_vec()),
+        true => Ok(shape),
         false => Err(Error::usage(format!(
             "sample_weight of shape {weight:?} doesn't fit the loss of shape {values:?}: give a weight for each value"
         ))),
@@ -150,6 +151,9 @@ mod tests {
             assert_eq!(weight_shape(weight, &[4, 2]).unwrap(), shape);
         }
         assert!(weight_shape(&[1], &[]).unwrap().is_empty());
+        assert_eq!(weight_shape(&[4], &[4, 1]).unwrap(), [4, 1]);
+        assert_eq!(weight_shape(&[4, 2], &[4, 2, 1]).unwrap(), [4, 2, 1]);
+        assert!(weight_shape(&[3], &[4, 1]).is_err());
         for weight in [&[4][..], &[4, 2, 2], &[4, 3]] {
             let message = weight_shape(weight, &[4, 2]).unwrap_err().to_string();
             assert!(message.contains("give a weight for each value"), "{message}");

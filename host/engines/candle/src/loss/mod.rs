@@ -104,7 +104,8 @@ impl Loss {
     }
 
     /// Returns the loss of a batch like [`forward`](Self::forward), with values multiplied by weights, which broadcast
-    /// to the shape of the values. A value with weight 0 is ignored, even if it is NaN.
+    /// to the shape of the values. One of both may have a last axis of length 1 that the other doesn't have. A value with
+    /// weight 0 is ignored, even if it is NaN.
     ///
     /// # Errors
     /// Returns an error under the same conditions, or if the weights don't fit.
@@ -117,14 +118,21 @@ impl Loss {
             Engine::Native(_) if y_true.track_op() => {
                 Err(Error::Msg(format!("{} has no derivative with respect to y_true: pass y_true.detach()", self.name)))
             }
+            Engine::Native(_) if weight.is_some_and(|weight| weight.track_op()) => Err(Error::Msg(format!(
+                "{} has no derivative with respect to sample_weight: pass sample_weight.detach()",
+                self.name
+            ))),
             Engine::Native(native) => native.value(y_true, y_pred, weight),
             Engine::Formula(formula) => {
                 let dtype = if self.is_float64 { DType::F64 } else { compute_dtype(y_pred) };
                 let rows = formula.rows(y_true, y_pred)?;
+                let given = weight.map_or(0, Tensor::rank);
                 let weight = weight.map(|weight| fitting(weight, &rows.values)?.to_dtype(dtype)).transpose()?;
                 let values =
                     formula.values(&rows, &y_true.to_dtype(dtype)?, &y_pred.to_dtype(dtype)?, weight.as_ref())?;
-                reduced(&values, weight.as_ref(), self.reduction)
+                let value = reduced(&values, weight.as_ref(), self.reduction)?;
+                // As in Keras, values lose a last axis that weights of several axes don't have.
+                if given > 1 && value.rank() == given + 1 { value.squeeze(given) } else { Ok(value) }
             }
         }
     }

@@ -34,26 +34,24 @@ impl Formula {
     pub fn step(
         &mut self,
         optimizer: &component::Optimizer,
-        variables: &[Variable],
+        variables: &mut [Variable],
         gradients: &GradStore,
         steps: u64,
     ) -> Result<()> {
         let rate = optimizer.learning_rate_at(steps).map_err(error)?;
         let gradients = self.scaled(optimizer, variables, gradients)?;
-        let each = variables.iter().zip(gradients).zip(&self.settings).zip(&mut self.slots);
+        let each = variables.iter_mut().zip(gradients).zip(&self.settings).zip(&mut self.slots);
         for (((variable, gradient), settings), slots) in each {
             let Some(gradient) = gradient else { continue };
             let rate = rate * settings.learning_rate_factor;
-            let var = &variable.var;
-            let value = var.as_tensor().detach().to_dtype(gradient.dtype())?;
+            let value = variable.value()?;
             let value = match settings.weight_decay * rate {
                 0.0 => value,
                 decay => value.affine(1.0 - decay, 0.0)?,
             };
             let inputs =
                 [Value::Tensor(value), Value::Tensor(gradient), Value::Number(rate), Value::Number(steps as f64 + 1.0)];
-            let value = update(&self.formula, inputs, slots)?;
-            var.set(&value.to_dtype(var.dtype())?)?;
+            variable.set(update(&self.formula, inputs, slots)?)?;
         }
         Ok(())
     }

@@ -4,18 +4,19 @@ mod formula;
 mod native;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::VarMap;
 use plugfit::component::{self, Parameter};
 
-use crate::arrays::error;
+use crate::arrays::{compute_dtype, error};
 use formula::Formula;
 
 /// An optimizer of a plug-in for variables of candle.
 ///
 /// If the plug-in gives a formula, candle computes it, on any device. Slots have the dtype of their variable, and those
-/// of bfloat16 and float16 variables are float32. Otherwise, or with `use_ema` or `gradient_accumulation_steps`, the
+/// of variables of a lower precision than float32 are float32. Otherwise, or with `use_ema` or `gradient_accumulation_steps`, the
 /// plug-in computes the update in memory and in float32, to which variables of other devices and dtypes are copied.
+/// Variables of a lower precision have a copy in float32, which is updated and rounded.
 ///
 /// Clipping, weight decay and the schedule of the learning rate are those of the plug-in's configuration.
 ///
@@ -47,6 +48,8 @@ pub struct Optimizer {
 struct Variable {
     var: Var,
     parameter: Parameter,
+    /// The value in float32 of a variable of a lower precision after a step.
+    master: Option<Tensor>,
 }
 
 impl Optimizer {
@@ -116,7 +119,7 @@ impl Optimizer {
     /// Returns an error if the plug-in fails, or candle's.
     pub fn finalize(&mut self) -> Result<()> {
         match self.formula {
-            None if self.steps > 0 => native::finalize(&mut self.optimizer, &self.variables),
+            None if self.steps > 0 => native::finalize(&mut self.optimizer, &mut self.variables),
             _ => Ok(()),
         }
     }
@@ -127,7 +130,29 @@ impl Variable {
         let path = name.replace('.', "/");
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         let parameter = Parameter { name, path, shape: var.dims().to_vec(), trainable: true };
-        Variable { var, parameter }
+        Variable { var, parameter, master: None }
+    }
+
+    /// Returns the value in the dtype in which it is updated. A copy in float32 follows the variable where that was changed.
+    fn value(&self) -> Result<Tensor> {
+        let value = self.var.as_tensor().detach();
+        let converted = value.to_dtype(compute_dtype(&value))?;
+        match &self.master {
+            None => Ok(converted),
+            Some(master) => {
+                let rounded = master.to_dtype(value.dtype())?.to_dtype(DType::F32)?;
+                rounded.eq(&converted)?.where_cond(master, &converted)
+            }
+        }
+    }
+
+    /// Sets the variable to a value that was updated.
+    fn set(&mut self, value: Tensor) -> Result<()> {
+        self.var.set(&value.to_dtype(self.var.dtype())?)?;
+        if !matches!(self.var.dtype(), DType::F32 | DType::F64) {
+            self.master = Some(value);
+        }
+        Ok(())
     }
 }
 
@@ -146,8 +171,8 @@ impl candle_nn::Optimizer for Optimizer {
             return Err(error(wrong));
         }
         match &mut self.formula {
-            Some(formula) => formula.step(&self.optimizer, &self.variables, gradients, self.steps)?,
-            None => native::step(&mut self.optimizer, &self.variables, gradients)?,
+            Some(formula) => formula.step(&self.optimizer, &mut self.variables, gradients, self.steps)?,
+            None => native::step(&mut self.optimizer, &mut self.variables, gradients)?,
         }
         self.steps += 1;
         Ok(())

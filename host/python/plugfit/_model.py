@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 
 import numpy as np
 
-from . import _arrays, _config, _native, losses, metrics, optimizers
+from . import _arrays, _config, _native, _plugins, losses, metrics, optimizers
 from ._component import Component
 
 __all__ = ["History", "Model"]
@@ -166,9 +167,56 @@ class Model(_native.Model):
         for path, values in weights.items():
             self._set_weight(path, values)
 
+    def save(self, path, overwrite=False):
+        """Writes the model to one file: the network with its weights, the seed, the compile configuration by identifiers,
+        and the state of the optimizer. :meth:`load` reads it, and ``fit`` then continues as if the model hadn't been saved.
+
+        The file is a safetensors file; ``model.safetensors`` is a good name. It is written beside its place and renamed.
+        Raises FileExistsError if there is one and ``overwrite`` is False, and ValueError if a loss, a metric or the
+        optimizer is a Python function or a C function, which a file can't contain.
+        """
+        path = os.fspath(path)
+        if not overwrite and os.path.lexists(path):
+            raise FileExistsError(f"{path} exists: pass overwrite=True to replace it")
+        _native.write_model(self._to_bytes(self._seed), path, bool(overwrite))
+
+    @classmethod
+    def load(cls, path, plugins=None):
+        """Returns the model that :meth:`save` wrote. ``plugins`` is the path of a plug-in or of a folder, or a list of
+        them, to load first.
+
+        A file contains no code, but names components of plug-ins. Raises ValueError if the file is damaged or isn't a
+        model, or if a plug-in that it needs isn't loaded.
+        """
+        _plugins.load_all(plugins)
+        with open(path, "rb") as file:
+            data = file.read()
+        try:
+            return cls._from_bytes(data)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+    @classmethod
+    def _from_bytes(cls, data):
+        config, seed = _native.read_model(data)
+        made = super().__new__(cls, config)
+        made._seed = seed
+        made._restore(data)
+        return made
+
+    def __reduce__(self):
+        attributes = {name: value for name, value in self.__dict__.items() if name != "_seed"}
+        return _restored, (type(self), self._to_bytes(self._seed), tuple(_plugins.loaded)), attributes or None
+
     def summary(self):
         """Returns the network in one line."""
         return self._summary or "not built: its inputs aren't known yet"
+
+
+def _restored(cls, data, plugins):
+    """Creates a model from its pickled parts. Pickles contain the name of this function."""
+    _plugins.load_absent(plugins)
+    return cls._from_bytes(data)
 
 
 _metrics_module = metrics

@@ -35,3 +35,10 @@ def load_absent(paths):
     for path in paths:
         if path not in loaded and os.path.exists(path):
             load_plugins(path)
+
+
+def load_all(paths):
+    """Loads a path or a list of paths, unless they are loaded. None is nothing to load."""
+    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths or ():
+        if os.path.abspath(os.fspath(path)) not in loaded:
+            load_plugins(path)

@@ -49,6 +49,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(host::has, module)?)?;
     module.add_function(wrap_pyfunction!(host::load_plugins, module)?)?;
     module.add_function(wrap_pyfunction!(host::standard, module)?)?;
+    module.add_function(wrap_pyfunction!(model::read_model, module)?)?;
+    module.add_function(wrap_pyfunction!(model::write_model, module)?)?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
     #[cfg(target_pointer_width = "64")]
     {

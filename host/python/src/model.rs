@@ -1,5 +1,6 @@
 //! The Python class of a model: the embedded network, with its compile configuration.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -8,12 +9,13 @@ use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use plugfit::compile::{Compile, Compiled, LogValue, Logs, LossWeights, PerOutput};
 use plugfit::data::{Array, Dataset, Inputs, Rows, Target};
 use plugfit::network::{Network, NetworkConfig, Parameter, Sequential};
+use plugfit::train::model_file::{self, ModelFile, Parts};
 use plugfit::train::{self, Ended, Epoch, Fit, FitConfig, History, Trainer, Watch, callbacks};
 use plugfit::{Error, Identifier};
 use plugfit_api::Tensor;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use serde_json::{Value, json};
 
 use crate::arrays::{Borrowed, InputConverter};
@@ -253,11 +255,35 @@ impl Model {
             loss_weights: loss_weights(&json_of(loss_weights_json)?)?,
             metrics: per_output(metrics)?,
             weighted_metrics: per_output(weighted_metrics)?,
+            outputs: self.config.outputs.iter().map(|(name, _)| name.clone()).collect(),
             ..Compile::default()
         };
         let host = host()?;
         let compiled = fork::run(py, || host.compile(compile)).or_raise()?;
         self.with(py, |inner| inner.compiled = Some(compiled))
+    }
+
+    /// Returns the bytes of the model's file.
+    fn _to_bytes<'py>(&self, py: Python<'py>, seed: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let host = host()?;
+        let bytes = self.with(py, |inner| {
+            let parts = Parts {
+                config: &self.config,
+                seed,
+                network: inner.network.as_ref(),
+                compiled: inner.compiled.as_ref(),
+            };
+            parts.to_bytes(host)
+        })?;
+        Ok(PyBytes::new(py, &bytes.or_raise()?))
+    }
+
+    /// Restores the weights, the compile configuration and the optimizer's state from the bytes of a file.
+    fn _restore(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
+        let host = host()?;
+        let restored = fork::run(py, || ModelFile::read(bytes)?.restore(host));
+        let (network, compiled) = restored.or_raise()?;
+        self.with(py, |inner| *inner = Inner { network, compiled })
     }
 
     /// Initialises the weights for samples of this shape, unless the network is built.
@@ -403,6 +429,19 @@ impl Model {
     fn _is_compiled(&self, py: Python<'_>) -> PyResult<bool> {
         self.with(py, |inner| inner.compiled.is_some())
     }
+}
+
+/// Returns the configuration of the network as JSON, and the seed, from the bytes of a model's file.
+#[pyfunction]
+pub fn read_model(bytes: &[u8]) -> PyResult<(String, u64)> {
+    let file = ModelFile::read(bytes).or_raise()?;
+    Ok((file.config().to_json().to_string(), file.seed()))
+}
+
+/// Writes the bytes of a model's file. An existing file is an error unless `overwrite` is true.
+#[pyfunction]
+pub fn write_model(py: Python<'_>, bytes: &[u8], path: PathBuf, overwrite: bool) -> PyResult<()> {
+    py.detach(|| model_file::write(bytes, &path, overwrite)).map_err(|error| PyOSError::new_err(error.to_string()))
 }
 
 /// A lock of a model during work that may call Python functions.

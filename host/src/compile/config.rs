@@ -74,6 +74,18 @@ impl Compile {
         Self::from_json(&Value::Object(stored_by_keras(path)?), None)
     }
 
+    /// Returns every identifier with its position, such as `compile.metrics[0]`.
+    pub fn identifiers(&self) -> Vec<(String, Identifier)> {
+        let optimizer = ("compile.optimizer".to_owned(), self.optimizer.clone());
+        let parts = [
+            ("compile.loss", &self.loss),
+            ("compile.metrics", &self.metrics),
+            ("compile.weighted_metrics", &self.weighted_metrics),
+        ];
+        let placed = parts.into_iter().flat_map(|(place, tree)| tree.placed(place));
+        std::iter::once(optimizer).chain(placed.map(|placed| (placed.place, placed.identifier))).collect()
+    }
+
     /// Writes the form that [`from_json`](Self::from_json) reads. Instances and closures are written as names only.
     pub fn to_json(&self) -> Value {
         let mut json = json!({

@@ -18,15 +18,25 @@ const SUFFIX: &str = ".tmp";
 /// # Errors
 /// Returns an error if the file can't be written, or if `write` fails. The previous file is unchanged then.
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    write_with(path, 0o666, write)
+    write_with(path, 0o666, true, write)
+}
+
+/// As [`write_atomically`], but an existing file is an error.
+pub(crate) fn write_new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    write_with(path, 0o666, false, write)
 }
 
 /// As [`write_atomically`], with a file that only its owner may read and write.
 pub(crate) fn write_privately(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    write_with(path, 0o600, write)
+    write_with(path, 0o600, true, write)
 }
 
-fn write_with(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+fn write_with(
+    path: &Path,
+    mode: u32,
+    replaces: bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let replace = || {
         let file = create_beside(&target, mode)?;
@@ -34,7 +44,8 @@ fn write_with(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -> io::
         write(&mut writer)?;
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
-        file.persist(&target).map_err(|error| error.error)
+        let persisted = if replaces { file.persist(&target) } else { file.persist_noclobber(&target) };
+        persisted.map_err(|error| error.error)
     };
     replace().map_err(|error| {
         Error::failure(format!("cannot write {}: {error}", path.display()))
@@ -150,6 +161,16 @@ mod tests {
         ] {
             assert!(!is_temporary(OsStr::new(other), |_| true), "{other}");
         }
+    }
+
+    #[test]
+    fn a_new_file_never_replaces_another() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.txt");
+        write_new(&path, |writer| writer.write_all(b"one")).expect("it can be written");
+        write_new(&path, |writer| writer.write_all(b"two")).expect_err("it exists");
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "one");
+        assert_eq!(names_in(folder.path()), ["a.txt"]);
     }
 
     #[test]

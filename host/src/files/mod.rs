@@ -4,6 +4,6 @@ mod atomic;
 mod names;
 mod npy;
 
-pub(crate) use atomic::{is_temporary, write_atomically, write_privately};
+pub(crate) use atomic::{is_temporary, write_atomically, write_new, write_privately};
 pub(crate) use names::{is_pattern, name_of, path_of};
 pub(crate) use npy::write_npy_header;

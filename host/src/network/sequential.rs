@@ -1,6 +1,6 @@
 //! The embedded network: a trunk of layers with named heads.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, IxDyn};
 
@@ -320,6 +320,8 @@ fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
         }));
     }
     let mut taken = HashSet::new();
+    // The first number of each kind that may be free.
+    let mut next: HashMap<&str, usize> = HashMap::new();
     for name in given.iter().filter_map(|(name, _)| *name) {
         if !taken.insert(name.to_owned()) {
             return Err(
@@ -338,10 +340,14 @@ fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
                     LayerKind::Dropout { .. } => "dropout",
                     LayerKind::Flatten => "flatten",
                 };
-                let numbered = (0..).map(|i| if i == 0 { kind.to_owned() } else { format!("{kind}_{i}") });
-                let free = numbered.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
-                taken.insert(free.clone());
-                free
+                let next = next.entry(kind).or_default();
+                loop {
+                    let name = if *next == 0 { kind.to_owned() } else { format!("{kind}_{next}") };
+                    *next += 1;
+                    if taken.insert(name.clone()) {
+                        break name;
+                    }
+                }
             }
         })
         .collect())

@@ -98,6 +98,16 @@ impl NetworkConfig {
         Ok(NetworkConfig { layers, outputs })
     }
 
+    /// Returns how many numbers the parameters of the network have for samples of this shape, without creating it.
+    /// `None` if that isn't a `usize`.
+    pub fn count_parameters(&self, input_shape: &[usize]) -> Option<usize> {
+        let (mut count, shape) = count_of(&self.layers, input_shape.to_vec())?;
+        for (_, layers) in &self.outputs {
+            count = count.checked_add(count_of(layers, shape.clone())?.0)?;
+        }
+        Some(count)
+    }
+
     /// Writes JSON for [`NetworkConfig::from_json`], with the outputs as a list.
     pub fn to_json(&self) -> Value {
         let list = |layers: &[LayerConfig]| layers.iter().map(LayerConfig::to_json).collect::<Vec<_>>();
@@ -108,6 +118,28 @@ impl NetworkConfig {
         }
         value
     }
+}
+
+/// Returns how many numbers the parameters of layers have, and the shape of the last layer's output.
+fn count_of(layers: &[LayerConfig], mut shape: Vec<usize>) -> Option<(usize, Vec<usize>)> {
+    let mut count = 0_usize;
+    for layer in layers {
+        match layer.kind {
+            LayerKind::Dense { units, use_bias, .. } => {
+                let inputs = shape.last().copied().unwrap_or(1);
+                count = count.checked_add(inputs.checked_add(usize::from(use_bias))?.checked_mul(units)?)?;
+                if let Some(last) = shape.last_mut() {
+                    *last = units;
+                }
+            }
+            LayerKind::Flatten => {
+                let product = shape.iter().try_fold(1_usize, |product, &axis| product.checked_mul(axis));
+                shape = vec![product?];
+            }
+            LayerKind::Activation(_) | LayerKind::Dropout { .. } => {}
+        }
+    }
+    Some((count, shape))
 }
 
 impl Serialize for NetworkConfig {

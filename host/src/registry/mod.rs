@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::plugin::{Component, Kind, Manifest, Origin, Plugin};
 use crate::text::snake_case;
+pub(crate) use unknown_errors::HOW_TO_GIVE;
 
 /// The properties of a plug-in that the registry needs.
 pub trait RegisteredPlugin {

@@ -7,6 +7,10 @@ use crate::Error;
 use crate::plugin::Kind;
 use crate::text::{grouped, nearest};
 
+/// The hint for a plug-in that isn't loaded.
+pub(crate) const HOW_TO_GIVE: &str =
+    "give the plug-in: in a folder of $PLUGFIT_PLUGINS, by plugfit.load_plugins(PATH) in Python, or by --plugins DIR";
+
 const KINDS: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Schedule];
 
 /// Creates the error for an unknown name, with the nearest names.
@@ -22,9 +26,7 @@ pub(super) fn error<P: RegisteredPlugin>(
         if !plugins().any(|plugin| plugin == package) {
             let error = Error::usage(format!("no plug-in is called \"{package}\" (in \"{name}\")"));
             let error = with_searched(registry, kind, error.near(&nearest(package, plugins())));
-            return error.hint(
-                "give the plug-in: in a folder of $PLUGFIT_PLUGINS, by plugfit.load_plugins(PATH) in Python, or by --plugins DIR",
-            );
+            return error.hint(HOW_TO_GIVE);
         }
     }
     let mut error = Error::usage(match package {

@@ -1,55 +1,22 @@
 //! Checkpoints: the complete state of a run after an epoch, in one file that is replaced atomically.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::SafeTensors;
 use serde_json::{Value, json};
 
 use super::callbacks::Callback;
 use super::checksum::{self, Verdict};
 use super::history::History;
+use super::tensors::{self, SLOT, Stored, WEIGHT};
 use super::trainer::Trainer;
 use crate::component::OptimizerState;
 use crate::files::write_atomically;
 use crate::plugin::SlotValues;
 use crate::{Error, Result};
 
-/// A one-dimensional tensor to be serialized.
-struct Vector {
-    values: SlotValues,
-    shape: [usize; 1],
-}
-
-impl View for Vector {
-    fn dtype(&self) -> Dtype {
-        if let SlotValues::Single(_) = self.values { Dtype::F32 } else { Dtype::F64 }
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        match &self.values {
-            SlotValues::Single(values) => {
-                values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
-            }
-            SlotValues::Double(values) => {
-                values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
-            }
-        }
-    }
-    fn data_len(&self) -> usize {
-        match &self.values {
-            SlotValues::Single(values) => size_of_val(values.as_slice()),
-            SlotValues::Double(values) => size_of_val(values.as_slice()),
-        }
-    }
-}
-
-/// Prefixes of the tensor names.
-const WEIGHT: &str = "weight:";
-const SLOT: &str = "slot:";
+/// The prefix of the names of a callback's tensors.
 const CALLBACK: &str = "callback:";
 /// The current version of the format; its checksum covers the whole file.
 const VERSION: u64 = 2;
@@ -87,7 +54,7 @@ pub fn save(trainer: &Trainer<'_>, history: &History, callbacks: &[Box<dyn Callb
         "history": history.to_saved(),
         "callbacks": states,
     });
-    let views = tensors.into_iter().map(|(name, values)| (name, Vector { shape: [values.len()], values }));
+    let views = tensors.into_iter().map(|(name, values)| (name, Stored::vector(values)));
     let bytes = checksum::serialize(views, Some(("plugfit", about.to_string())))
         .map_err(|error| Error::failure(format!("the checkpoint can't be written: {error}")))?;
     write_atomically(path, |writer| writer.write_all(&bytes))
@@ -124,17 +91,8 @@ impl Checkpoint {
             (Some(VERSION), _) => return Err(damaged()),
             _ => return Err(bad(format!("it is of version {}; this program reads {VERSION}", about["version"]))),
         }
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
-        let mut tensors: HashMap<String, SlotValues> = HashMap::new();
-        for (name, tensor) in file.tensors() {
-            let (singles, doubles) = (tensor.data().as_chunks::<4>().0, tensor.data().as_chunks::<8>().0);
-            let values = match tensor.dtype() {
-                Dtype::F32 => SlotValues::Single(singles.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-                Dtype::F64 => SlotValues::Double(doubles.iter().map(|b| f64::from_le_bytes(*b)).collect()),
-                other => return Err(bad(format!("\"{name}\" is of {other:?}"))),
-            };
-            tensors.insert(name, values);
-        }
+        let tensors = tensors::read(&bytes).map_err(bad)?;
+        let tensors = tensors.into_iter().map(|(name, stored)| (name, stored.values)).collect();
         Ok(Checkpoint { place, about, tensors })
     }
 

@@ -9,11 +9,13 @@ mod fit;
 mod fit_config;
 mod folder_lock;
 mod history;
+pub mod model_file;
 mod run_contents;
 mod run_file;
 mod run_folder;
 mod run_record;
 mod run_toml;
+mod tensors;
 mod trainer;
 mod weights_file;
 

@@ -53,6 +53,7 @@ class Model:
         steps_per_epoch: int | None = None,
         validation_freq: int = 1,
         on_epoch_end: Callable[[int, dict[str, Any]], object] | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
     ) -> History: ...
     def evaluate(
         self,
@@ -61,6 +62,7 @@ class Model:
         batch_size: int | None = None,
         sample_weight: ArrayLike | None = None,
         verbose: object = 0,
+        inputs: Mapping[str, ArrayLike] | None = None,
     ) -> dict[str, Any]: ...
     def predict(self, x: ArrayLike, batch_size: int | None = None, verbose: object = 0) -> Any: ...
     def get_weights(self) -> dict[str, np.ndarray[Any, Any]]: ...

@@ -6,6 +6,8 @@ import json
 import operator
 import os
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from . import _arrays, _config, _native, _plugins, losses, metrics, optimizers
@@ -102,11 +104,14 @@ class Model(_native.Model):
         steps_per_epoch=None,
         validation_freq=1,
         on_epoch_end=None,
+        inputs=None,
     ):
         """Trains the model and returns the :class:`History`.
 
         ``x`` has the shape ``[N, ...]``. ``y`` has the shape ``[N]`` or ``[N, ...]``, or is a dict of such arrays by
-        output name. ``callbacks`` are identifiers as in a run file (``"EarlyStopping(patience=5)"``). ``on_epoch_end``
+        output name. ``inputs`` is a dict of arrays with a row for each sample: the further inputs of losses and metrics by
+        name. ``validation_data`` is ``(x, y)``, ``(x, y, sample_weight)`` or ``(x, y, sample_weight, inputs)``.
+        ``callbacks`` are identifiers as in a run file (``"EarlyStopping(patience=5)"``). ``on_epoch_end``
         is a function of the epoch's number from 0 and its logs. Ctrl-C ends training after the batch with a
         KeyboardInterrupt, and the model has the weights trained until then.
         """
@@ -125,9 +130,10 @@ class Model(_native.Model):
         if steps_per_epoch is not None:
             config["steps_per_epoch"] = _count("steps_per_epoch", steps_per_epoch, 1)
         if validation_data is not None:
-            if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data is (x, y) or (x, y, sample_weight)")
-            validation_data = (*validation_data, None)[:3]
+            if not isinstance(validation_data, (list, tuple)) or len(validation_data) not in (2, 3, 4):
+                raise ValueError("validation_data is (x, y), (x, y, sample_weight) or (x, y, sample_weight, inputs)")
+            x_y_weight, further = (*validation_data, None)[:3], validation_data[3:]
+            validation_data = (*x_y_weight, _further(*further))
 
         def report(text, epochs):
             epoch = json.loads(text)
@@ -140,15 +146,16 @@ class Model(_native.Model):
 
         on_epoch = report if verbose or on_epoch_end is not None else None
         epochs, ended = self._fit(
-            x, y, sample_weight, validation_data, float(validation_split), _config.to_json(config), on_epoch
+            x, y, sample_weight, _further(inputs), validation_data, float(validation_split), _config.to_json(config), on_epoch
         )
         return History(json.loads(epochs), ended)
 
-    def evaluate(self, x, y, batch_size=None, sample_weight=None, verbose=0):
-        """Returns the losses and metrics as a dict by name. ``verbose`` is ignored."""
+    def evaluate(self, x, y, batch_size=None, sample_weight=None, verbose=0, inputs=None):
+        """Returns the losses and metrics as a dict by name. ``inputs`` are as in :meth:`fit`. ``verbose`` is ignored."""
         x = _arrays.plain(x, "x")
         self.build(x.shape[1:])
-        return {name: _number(value) for name, value in json.loads(self._evaluate(x, y, sample_weight, batch_size or 32))}
+        logs = json.loads(self._evaluate(x, y, sample_weight, _further(inputs), batch_size or 32))
+        return {name: _number(value) for name, value in logs}
 
     def predict(self, x, batch_size=None, verbose=0):
         """Returns the predictions, float32 of shape ``[N, ...]``, or a dict of them by name if there are several
@@ -211,6 +218,15 @@ class Model(_native.Model):
     def summary(self):
         """Returns the network in one line."""
         return self._summary or "not built: its inputs aren't known yet"
+
+
+def _further(inputs=None):
+    """Returns the further inputs of losses and metrics as a dict of arrays by name."""
+    if inputs is None:
+        return None
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"`inputs` is a dict of arrays by name, not {type(inputs).__name__}")
+    return {name: _arrays.plain(values, name) for name, values in inputs.items()}
 
 
 def _restored(cls, data, plugins):

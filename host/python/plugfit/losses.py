@@ -23,6 +23,7 @@ class Loss(Component, _native.Loss):
     float32 and converted.
 
     Array arguments may be NumPy, DLPack, PyTorch on the CPU, JAX or lists. float32 in C order isn't copied.
+    Further inputs of a plug-in's loss are given by name: ``loss(y_true, y_pred, variance=...)``.
     ``gradient(...)`` takes the same arguments and returns the derivative with respect to ``y_pred``.
 
     A subclass may implement ``call(y_true, y_pred)``, which returns the values for float32 arrays (float64 with
@@ -88,22 +89,22 @@ class Loss(Component, _native.Loss):
         args, kwargs = self._user_arguments
         return functools.partial(type(self), *args, **kwargs), ()
 
-    def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, **inputs):
         """Returns the loss of a batch. Weights and the mask broadcast to the values as in Keras."""
         self._check(y_true, y_pred)
-        value = super().__call__(y_true, y_pred, sample_weight, mask)
+        value = super().__call__(y_true, y_pred, sample_weight, mask, **inputs)
         return value if self._given_dtype in (None, "float32") else value.astype(_numpy_dtype(self._given_dtype))
 
-    def gradient(self, y_true, y_pred, sample_weight=None, mask=None):
+    def gradient(self, y_true, y_pred, sample_weight=None, mask=None, **inputs):
         """Returns the gradient of the reduced loss (of the sum without reduction) with respect to y_pred, in its
         shape."""
         self._check(y_true, y_pred)
-        return super().gradient(y_true, y_pred, sample_weight, mask)
+        return super().gradient(y_true, y_pred, sample_weight, mask, **inputs)
 
-    def value_and_gradient(self, y_true, y_pred, sample_weight=None, mask=None):
+    def value_and_gradient(self, y_true, y_pred, sample_weight=None, mask=None, **inputs):
         """Returns the loss and its gradient, computed in one pass."""
         self._check(y_true, y_pred)
-        return super().value_and_gradient(y_true, y_pred, sample_weight, mask)
+        return super().value_and_gradient(y_true, y_pred, sample_weight, mask, **inputs)
 
     def _check(self, y_true, y_pred):
         """Refuses shapes that Keras refuses, beyond those that the formula refuses."""

@@ -7,13 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 class Loss:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     def __call__(
-        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+        **inputs: ArrayLike,
     ) -> Any: ...
     def gradient(
-        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+        **inputs: ArrayLike,
     ) -> NDArray[np.floating[Any]]: ...
     def value_and_gradient(
-        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, mask: ArrayLike | None = None,
+        **inputs: ArrayLike,
     ) -> tuple[Any, NDArray[np.floating[Any]]]: ...
     def call(self, y_true: Any, y_pred: Any) -> Any: ...
     @property

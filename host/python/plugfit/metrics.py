@@ -18,7 +18,8 @@ class Metric(Component, _native.Metric):
     """A metric and its state.
 
     ``update_state(y_true, y_pred, sample_weight=None)`` updates the state with a batch (Mean and Sum take ``values``
-    instead of the first two). ``result()`` returns the result, ``reset_state()`` resets the state. Sums are in float64
+    instead of the first two). Further inputs of a plug-in's metric are given by name: ``update_state(y_true, y_pred,
+    group=...)``. ``result()`` returns the result, ``reset_state()`` resets the state. Sums are in float64
     for float64 predictions; a result is always float64. ``merge_state``, ``get_state``/``set_state`` and pickle
     transfer the state between processes.
     """

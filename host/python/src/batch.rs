@@ -3,6 +3,7 @@
 use plugfit::compile::{Accepted, Values};
 use plugfit_api::Tensor;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::arrays::{Borrowed, InputConverter};
 
@@ -13,6 +14,15 @@ pub struct Batch<T> {
     pub y_pred: T,
     pub weight: Option<T>,
     pub mask: Option<T>,
+    /// Further inputs of the component, by name.
+    pub further: Vec<(String, T)>,
+}
+
+impl<T> Batch<T> {
+    /// Returns the names of the further inputs.
+    pub fn further_names(&self) -> Vec<&str> {
+        self.further.iter().map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 impl<'py> Batch<Borrowed<'py>> {
@@ -26,13 +36,20 @@ impl<'py> Batch<Borrowed<'py>> {
         (y_pred, name): (&Bound<'py, PyAny>, &str),
         weight: Option<&Bound<'py, PyAny>>,
         mask: Option<&Bound<'py, PyAny>>,
+        further: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
+        let named = |(name, array): (Bound<'py, PyAny>, Bound<'py, PyAny>)| {
+            let name: String = name.extract()?;
+            let array = Borrowed::new(&array, &name)?;
+            Ok::<_, PyErr>((name, array))
+        };
         let mask = mask.map_or_else(|| keras_mask(y_pred), |mask| Ok(Some(mask.clone())))?;
         Ok(Batch {
             y_true: y_true.map(|y_true| Borrowed::new(y_true, "y_true")).transpose()?,
             y_pred: Borrowed::new(y_pred, name)?,
             weight: weight.map(|weight| Borrowed::new(weight, "sample_weight")).transpose()?,
             mask: mask.map(|mask| Borrowed::new(&mask, "mask")).transpose()?,
+            further: further.into_iter().flatten().map(named).collect::<PyResult<_>>()?,
         })
     }
 
@@ -43,6 +60,7 @@ impl<'py> Batch<Borrowed<'py>> {
             y_pred: self.y_pred.values(),
             weight: self.weight.as_ref().map(Borrowed::values),
             mask: self.mask.as_ref().map(Borrowed::values),
+            further: self.further.iter().map(|(name, array)| (name.clone(), array.values())).collect(),
         }
     }
 }
@@ -62,22 +80,32 @@ pub struct BatchConverter {
     y_pred: InputConverter,
     weight: InputConverter,
     mask: InputConverter,
+    further: Vec<(String, InputConverter)>,
 }
 
 impl BatchConverter {
-    /// Creates the converters for the dtypes that the component accepts.
-    pub fn new(y_true: Accepted, y_pred: Accepted, weight: Accepted) -> Self {
+    /// Creates the converters for the dtypes that the component accepts. `further` are its further inputs.
+    pub fn new(y_true: Accepted, y_pred: Accepted, weight: Accepted, further: Vec<(String, Accepted)>) -> Self {
         let [y_true, y_pred, weight] = [y_true, y_pred, weight].map(InputConverter::new);
-        BatchConverter { y_true, y_pred, weight, mask: InputConverter::of_mask() }
+        let further = further.into_iter().map(|(name, accepted)| (name, InputConverter::new(accepted))).collect();
+        BatchConverter { y_true, y_pred, weight, mask: InputConverter::of_mask(), further }
     }
 
     /// Returns the arrays as tensors, converted if necessary.
     ///
     /// # Errors
-    /// Returns the errors of [`InputConverter::convert`].
+    /// Returns the errors of [`InputConverter::convert`]. A further input that the component doesn't declare is left
+    /// out; check their names first.
     pub fn convert<'l>(&'l mut self, batch: &'l Batch<Values<'_>>) -> plugfit::Result<Batch<Tensor<'l>>> {
-        let Batch { y_true, y_pred, weight, mask } = batch;
+        let Batch { y_true, y_pred, weight, mask, further } = batch;
+        let mut converted = Vec::new();
+        for (name, converter) in &mut self.further {
+            if let Some((_, values)) = further.iter().find(|(other, _)| other == name) {
+                converted.push((name.clone(), converter.convert(values, name)?));
+            }
+        }
         Ok(Batch {
+            further: converted,
             y_true: y_true.as_ref().map(|y_true| self.y_true.convert(y_true, "y_true")).transpose()?,
             y_pred: self.y_pred.convert(y_pred, "y_pred")?,
             weight: weight.as_ref().map(|weight| self.weight.convert(weight, "sample_weight")).transpose()?,

@@ -6,8 +6,9 @@ use numpy::{PyArray1, PyArrayMethods};
 use plugfit::compile::{Accepted, Values};
 use plugfit::component::{self, LossValue};
 use plugfit::{Error, Identifier};
-use plugfit_api::{Element, TensorMut};
+use plugfit_api::{Element, Tensor, TensorMut};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::arrays::Borrowed;
 use crate::batch::{Batch, BatchConverter};
@@ -33,6 +34,9 @@ pub struct Loss {
     #[pyo3(get)]
     reduction: &'static str,
     is_float64: bool,
+    /// The names of the inputs that are given by name.
+    #[pyo3(get, name = "_further")]
+    further: Vec<String>,
     inner: Mutex<Computation>,
 }
 
@@ -48,7 +52,8 @@ impl Computation {
         let info = loss.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32"]);
         let weight = if loss.is_float64() { Accepted::f64() } else { Accepted::f32() };
-        let converter = BatchConverter::new(declared("y_true"), declared("y_pred"), weight);
+        let further = component::further_inputs(&info.inputs).map(|name| (name.to_owned(), declared(name))).collect();
+        let converter = BatchConverter::new(declared("y_true"), declared("y_pred"), weight, further);
         Computation { loss, converter }
     }
 
@@ -62,13 +67,15 @@ impl Computation {
         gradient: Option<&mut TensorMut<'_>>,
     ) -> plugfit::Result<LossValue<'_>> {
         let Computation { loss, converter } = self;
-        let Batch { y_true, y_pred, weight, mask } = converter.convert(values)?;
+        loss.check_inputs(&values.further_names())?;
+        let Batch { y_true, y_pred, weight, mask, further } = converter.convert(values)?;
+        let further: Vec<(&str, Tensor<'_>)> = further.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
         // Every batch of a loss is created with labels.
         let y_true = y_true.ok_or_else(|| Error::usage("y_true is missing"))?;
         match gradient {
-            None => loss.value(y_true, y_pred, weight, mask),
+            None => loss.value_with(y_true, y_pred, &further, weight, mask),
             Some(_) if !loss.info().differentiable => Err(Error::usage(format!("{} has no gradient", loss.name()))),
-            Some(gradient) => loss.value_and_gradient(y_true, y_pred, weight, mask, 1.0, gradient),
+            Some(gradient) => loss.value_and_gradient_with((y_true, y_pred), &further, (weight, mask), 1.0, gradient),
         }
     }
 }
@@ -154,12 +161,13 @@ impl Loss {
             config: serde_json::Value::Object(loss.get_config().or_raise()?).to_string(),
             reduction: loss.reduction().name(),
             is_float64: loss.is_float64(),
+            further: component::further_inputs(&loss.info().inputs).map(str::to_owned).collect(),
             identifier,
             inner: Mutex::new(Computation::new(loss)),
         })
     }
 
-    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
+    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None, **inputs))]
     fn __call__<'py>(
         &self,
         py: Python<'py>,
@@ -167,14 +175,15 @@ impl Loss {
         y_pred: &Bound<'py, PyAny>,
         sample_weight: Option<&Bound<'py, PyAny>>,
         mask: Option<&Bound<'py, PyAny>>,
+        inputs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let batch = Batch::new(Some(y_true), (y_pred, "y_pred"), sample_weight, mask)?;
+        let batch = Batch::new(Some(y_true), (y_pred, "y_pred"), sample_weight, mask, inputs)?;
         self.to_python(py, self.call(py, &batch, None)?)
     }
 
     /// Returns the gradient of the reduced loss with respect to y_pred, in its shape. If the loss isn't reduced, it is
     /// the gradient of the sum.
-    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
+    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None, **inputs))]
     fn gradient<'py>(
         &self,
         py: Python<'py>,
@@ -182,13 +191,14 @@ impl Loss {
         y_pred: &Bound<'py, PyAny>,
         sample_weight: Option<&Bound<'py, PyAny>>,
         mask: Option<&Bound<'py, PyAny>>,
+        inputs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let batch = Batch::new(Some(y_true), (y_pred, "y_pred"), sample_weight, mask)?;
+        let batch = Batch::new(Some(y_true), (y_pred, "y_pred"), sample_weight, mask, inputs)?;
         Ok(self.with_gradient(py, &batch)?.1)
     }
 
     /// Returns the loss and its gradient, computed in one pass.
-    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None))]
+    #[pyo3(signature = (y_true, y_pred, sample_weight=None, mask=None, **inputs))]
     fn value_and_gradient<'py>(
         &self,
         py: Python<'py>,
@@ -196,8 +206,9 @@ impl Loss {
         y_pred: &Bound<'py, PyAny>,
         sample_weight: Option<&Bound<'py, PyAny>>,
         mask: Option<&Bound<'py, PyAny>>,
+        inputs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let batch = Batch::new(Some(y_true), (y_pred, "y_pred"), sample_weight, mask)?;
+        let batch = Batch::new(Some(y_true), (y_pred, "y_pred"), sample_weight, mask, inputs)?;
         let (value, gradient) = self.with_gradient(py, &batch)?;
         Ok((self.to_python(py, value)?, gradient))
     }

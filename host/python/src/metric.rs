@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use numpy::{PyArray1, PyArrayMethods};
 use plugfit::compile::{Accepted, Values};
 use plugfit::{Identifier, component};
+use plugfit_api::Tensor;
 use plugfit_api::metric::{Direction, Outcome};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -32,6 +33,9 @@ pub struct Metric {
     /// Whether the metric takes `values` instead of targets and predictions.
     #[pyo3(get, name = "_takes_values")]
     takes_values: bool,
+    /// The names of the inputs that are given by name.
+    #[pyo3(get, name = "_further")]
+    further: Vec<String>,
     /// The configuration as JSON. It is outside of the lock, because a Python function that the locked metric calls may
     /// request it.
     config: String,
@@ -47,6 +51,7 @@ pub type SharedState = Mutex<Inner>;
 pub struct Inner {
     pub metric: component::Metric,
     converter: BatchConverter,
+    has_usual_inputs: bool,
 }
 
 impl Inner {
@@ -55,8 +60,17 @@ impl Inner {
     /// # Errors
     /// Returns an error if the arrays don't fit, or if the plug-in fails.
     pub fn update(&mut self, values: &Batch<Values<'_>>) -> plugfit::Result<()> {
-        let Inner { metric, converter } = self;
-        let Batch { y_true, y_pred, weight, mask } = converter.convert(values)?;
+        let Inner { metric, converter, .. } = self;
+        if !(values.further.is_empty() && self.has_usual_inputs) {
+            metric.check_inputs(&values.further_names())?;
+            let Batch { y_true, y_pred, weight, mask, further } = converter.convert(values)?;
+            let y_pred = (if y_true.is_none() { "values" } else { "y_pred" }, y_pred);
+            let mut inputs: Vec<(&str, Tensor<'_>)> = y_true.map(|y_true| ("y_true", y_true)).into_iter().collect();
+            inputs.push(y_pred);
+            inputs.extend(further.iter().map(|(name, tensor)| (name.as_str(), *tensor)));
+            return metric.update(&inputs, weight, mask);
+        }
+        let Batch { y_true, y_pred, weight, mask, .. } = converter.convert(values)?;
         match y_true {
             None => metric.update_values(y_pred, weight, mask),
             Some(y_true) => metric.update_state(y_true, y_pred, weight, mask),
@@ -99,9 +113,11 @@ impl Metric {
         let metric = fork::run(py, || host.metric(identifier.clone())).or_raise()?;
         let info = metric.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
-        let takes_values = info.inputs == ["values"];
+        let takes_values = info.inputs.first().is_some_and(|input| input == "values");
         let y_pred = declared(if takes_values { "values" } else { "y_pred" });
-        let converter = BatchConverter::new(declared("y_true"), y_pred, Accepted::f32());
+        let further = component::further_inputs(&info.inputs).map(str::to_owned).collect::<Vec<_>>();
+        let accepted = further.iter().map(|name| (name.clone(), declared(name))).collect();
+        let converter = BatchConverter::new(declared("y_true"), y_pred, Accepted::f32(), accepted);
         let (full_name, config) = (metric.full_name(), metric.get_config().or_raise()?);
         Ok(Metric {
             name: metric.name().to_owned(),
@@ -110,12 +126,15 @@ impl Metric {
             full_name,
             takes_values,
             identifier,
-            inner: Arc::new(Mutex::new(Inner { metric, converter })),
+            inner: Arc::new(Mutex::new(Inner { metric, converter, has_usual_inputs: further.is_empty() })),
+            further,
         })
     }
 
-    /// Updates the state with a batch. A metric without targets takes `values` and `sample_weight`.
-    #[pyo3(signature = (y_true=None, y_pred=None, sample_weight=None, mask=None, *, values=None))]
+    /// Updates the state with a batch. A metric without targets takes `values` and `sample_weight`. Further inputs of the
+    /// metric are given by name.
+    #[pyo3(signature = (y_true=None, y_pred=None, sample_weight=None, mask=None, *, values=None, **inputs))]
+    #[allow(clippy::too_many_arguments)]
     fn update_state<'py>(
         &self,
         py: Python<'py>,
@@ -124,6 +143,7 @@ impl Metric {
         sample_weight: Option<&Bound<'py, PyAny>>,
         mask: Option<&Bound<'py, PyAny>>,
         values: Option<&Bound<'py, PyAny>>,
+        inputs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
         let missing = |name: &str| PyTypeError::new_err(format!("{} needs {name}", self.name));
         let (y_true, y_pred, weight) = if self.takes_values {
@@ -134,7 +154,7 @@ impl Metric {
             (Some(y_true), y_pred.ok_or_else(|| missing("y_pred"))?, sample_weight)
         };
         let y_pred = (y_pred, if self.takes_values { "values" } else { "y_pred" });
-        let batch = Batch::new(y_true, y_pred, weight, mask)?;
+        let batch = Batch::new(y_true, y_pred, weight, mask, inputs)?;
         let values = batch.values();
         callable::run(py, || self.lock().update(&values))?.or_raise()
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use plugfit::compile::{Compile, Compiled, LogValue, Logs, LossWeights, PerOutput};
-use plugfit::data::{Array, Dataset, Inputs, Rows, Target};
+use plugfit::data::{Array, Dataset, FurtherInput, Inputs, Rows, Target};
 use plugfit::network::{Network, NetworkConfig, Parameter, Sequential};
 use plugfit::train::model_file::{self, ModelFile, Parts};
 use plugfit::train::{self, Ended, Epoch, Fit, FitConfig, History, Trainer, Watch, callbacks};
@@ -221,15 +221,22 @@ impl Model {
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
         weight: Option<&Bound<'_, PyAny>>,
+        further: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Dataset> {
+        let named = |(name, values): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            let name: String = name.extract()?;
+            Ok(FurtherInput { values: array(&values, &name)?, name })
+        };
+        let further = further.into_iter().flatten().map(named).collect::<PyResult<Vec<_>>>()?;
         let inputs = array(x, "x")?.into_inputs(None, "x").or_raise()?;
         let weight = weight.map(|weight| array(weight, "sample_weight")?.into_weights("sample_weight").or_raise());
         let weight = weight.transpose()?;
-        Dataset::new(Inputs::from(inputs), targets(y, &self.outputs(x.py())?)?, weight).or_raise()
+        let dataset = Dataset::new(Inputs::from(inputs), targets(y, &self.outputs(x.py())?)?, weight);
+        dataset.and_then(|dataset| dataset.with_further(further)).or_raise()
     }
 }
 
-type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+type Validation<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyDict>>);
 
 #[pymethods]
 impl Model {
@@ -297,7 +304,7 @@ impl Model {
         built.or_raise()
     }
 
-    #[pyo3(signature = (x, y, sample_weight, validation, validation_split, config, on_epoch))]
+    #[pyo3(signature = (x, y, sample_weight, inputs, validation, validation_split, config, on_epoch))]
     #[allow(clippy::too_many_arguments)]
     fn _fit(
         &self,
@@ -305,6 +312,7 @@ impl Model {
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
         sample_weight: Option<&Bound<'_, PyAny>>,
+        inputs: Option<&Bound<'_, PyDict>>,
         validation: Option<Validation<'_>>,
         validation_split: f64,
         config: &str,
@@ -313,8 +321,10 @@ impl Model {
         let config: FitConfig =
             serde_json::from_value(json_of(config)?).map_err(|error| PyValueError::new_err(error.to_string()))?;
         config.check().or_raise()?;
-        let mut training = self.dataset(x, y, sample_weight)?;
-        let mut validating = validation.map(|(x, y, weight)| self.dataset(&x, &y, weight.as_ref())).transpose()?;
+        let mut training = self.dataset(x, y, sample_weight, inputs)?;
+        let validation =
+            validation.map(|(x, y, weight, inputs)| self.dataset(&x, &y, weight.as_ref(), inputs.as_ref()));
+        let mut validating = validation.transpose()?;
         if validating.is_none() && validation_split > 0.0 {
             let (rest, split) = training.split(validation_split).or_raise()?;
             training = rest;
@@ -351,9 +361,10 @@ impl Model {
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
         sample_weight: Option<&Bound<'_, PyAny>>,
+        inputs: Option<&Bound<'_, PyDict>>,
         batch_size: usize,
     ) -> PyResult<String> {
-        let dataset = self.dataset(x, y, sample_weight)?;
+        let dataset = self.dataset(x, y, sample_weight, inputs)?;
         let logs = callable::run(py, || {
             let mut working = self.lock_to_work();
             let Inner { network, compiled } = &mut *working.inner;

@@ -134,6 +134,31 @@ impl Compiled {
         metrics.map(|part| (part.column.as_str(), part.output, &part.metric))
     }
 
+    /// Checks that the further inputs of the losses and metrics are those of these names, after [`build`](Self::build).
+    ///
+    /// # Errors
+    /// Returns an error if a loss or a metric needs another input, or if none of them has one of these.
+    pub fn check_inputs(&self, names: &[&str]) -> Result<()> {
+        let losses = self.losses().map(|part| (part.loss.name(), &part.loss.info().inputs));
+        let metrics = self.component_metrics().map(|(column, _, metric)| (column, &metric.info().inputs));
+        let mut known: Vec<&str> = Vec::new();
+        for (component, inputs) in losses.chain(metrics) {
+            for input in component::further_inputs(inputs) {
+                if !names.contains(&input) {
+                    return Err(component::missing(component, input));
+                }
+                known.push(input);
+            }
+        }
+        match names.iter().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) if known.is_empty() => Err(Error::usage(format!("no loss or metric has an input \"{name}\""))
+                .hint("leave it out: they take only targets and predictions")),
+            Some(name) => Err(Error::usage(format!("no loss or metric has an input \"{name}\""))
+                .near_or_all(name, known.iter().copied())),
+        }
+    }
+
     /// Begins a batch with this number of samples.
     pub fn begin_batch(&mut self, samples: usize) {
         self.batch = Some(samples);

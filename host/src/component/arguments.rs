@@ -3,6 +3,7 @@
 use plugfit_api::Tensor;
 
 use super::convert::{Accepted, Conversions};
+use super::named::{NamedTensors, further_inputs};
 use super::values::{Output, Values};
 use crate::{Error, Result};
 
@@ -11,6 +12,7 @@ use crate::{Error, Result};
 pub(super) struct InputDtypes {
     y_true: Accepted,
     y_pred: Accepted,
+    further: Vec<(String, Accepted)>,
 }
 
 impl InputDtypes {
@@ -18,7 +20,8 @@ impl InputDtypes {
     /// doesn't declare. `y_pred` is the name of the input that gets the predictions.
     pub fn declared(y_pred: &str, inputs: &[String], dtypes: &[Vec<String>], default: &[&str]) -> Self {
         let declared = |input: &str| Accepted::declared(input, inputs, dtypes, default);
-        InputDtypes { y_true: declared("y_true"), y_pred: declared(y_pred) }
+        let further = further_inputs(inputs).map(|name| (name.to_owned(), declared(name))).collect();
+        InputDtypes { y_true: declared("y_true"), y_pred: declared(y_pred), further }
     }
 }
 
@@ -29,6 +32,8 @@ pub(crate) struct DtypeCache {
     y_pred: Conversions,
     weight: Conversions,
     mask: Conversions,
+    /// One for each further input of the output, in its order.
+    further: Vec<Conversions>,
 }
 
 /// The arguments of a component.
@@ -37,6 +42,8 @@ pub(super) struct Arguments<'l> {
     pub y_pred: Tensor<'l>,
     pub weight: Option<Tensor<'l>>,
     pub mask: Option<Tensor<'l>>,
+    /// Those of the further inputs of the component that the output has.
+    pub further: NamedTensors<'l>,
 }
 
 impl DtypeCache {
@@ -45,6 +52,7 @@ impl DtypeCache {
         for conversions in [&mut self.y_true, &mut self.y_pred, &mut self.weight, &mut self.mask] {
             conversions.forget();
         }
+        self.further.iter_mut().for_each(Conversions::forget);
     }
 
     /// Returns the arrays of an output in accepted dtypes; without its weights unless `weighted`.
@@ -55,7 +63,7 @@ impl DtypeCache {
         &'l mut self,
         output: &'l Output<'_>,
         weighted: bool,
-        InputDtypes { y_true, y_pred }: &InputDtypes,
+        InputDtypes { y_true, y_pred, further }: &'l InputDtypes,
     ) -> Result<Arguments<'l>> {
         let floats = Accepted::f32();
         let bytes = Accepted::u8();
@@ -70,12 +78,27 @@ impl DtypeCache {
         if let Some(values) = &output.mask {
             self.mask.prepare_mask(values);
         }
+        self.further.resize_with(output.inputs.len().max(self.further.len()), Conversions::default);
+        let position = |name: &str| output.inputs.iter().position(|(other, _)| *other == name);
+        for (name, accepted) in further {
+            if let Some(index) = position(name) {
+                accepted.check(&output.inputs[index].1, name)?;
+                self.further[index].prepare(&output.inputs[index].1, accepted);
+            }
+        }
         let get = |conversions: &'l Conversions, values: &'l Values<'_>, accepted: &Accepted, name: &str| {
             conversions
                 .get(values, accepted)
                 .ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))
         };
+        let mut named = NamedTensors::default();
+        for (name, accepted) in further {
+            if let Some(index) = position(name) {
+                named.push(name, get(&self.further[index], &output.inputs[index].1, accepted, name)?)?;
+            }
+        }
         Ok(Arguments {
+            further: named,
             y_true: output.y_true.as_ref().map(|values| get(&self.y_true, values, y_true, "y_true")).transpose()?,
             y_pred: get(&self.y_pred, &output.y_pred, y_pred, "y_pred")?,
             weight: weight.map(|values| get(&self.weight, values, &floats, "sample_weight")).transpose()?,

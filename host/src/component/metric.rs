@@ -8,6 +8,7 @@ use super::arguments::{Arguments, DtypeCache, InputDtypes};
 use super::combine::{Combiner, check_weight};
 use super::keys::Keys;
 use super::loss::LossMean;
+use super::named::{NamedTensors, check_further, check_known, further_inputs, no_inputs};
 use super::values::Output;
 use crate::formula::Formula;
 use crate::plugin::{self, Kind, MetricState};
@@ -118,6 +119,14 @@ impl Metric {
         }
     }
 
+    /// Checks that further inputs of these names are all those that are declared.
+    ///
+    /// # Errors
+    /// Returns an error that names the first unknown or missing one.
+    pub fn check_inputs(&self, names: &[&str]) -> Result<()> {
+        check_further(&self.name, &self.info().inputs, names)
+    }
+
     /// Returns the complete configuration.
     ///
     /// # Errors
@@ -143,19 +152,49 @@ impl Metric {
     /// Returns an error under the same conditions as [`update_state`](Self::update_state), or if the output has no
     /// targets.
     pub(crate) fn update_with(&mut self, output: &Output<'_>, weighted: bool, cache: &mut DtypeCache) -> Result<()> {
-        let Arguments { y_true, y_pred, weight, mask } = cache.arguments(output, weighted, &self.dtypes)?;
-        if self.takes_values() {
-            return self.update_values(y_pred, weight, mask);
+        let Metric { name, source, dtypes, combiner } = self;
+        let Arguments { y_true, y_pred, weight, mask, further } = cache.arguments(output, weighted, dtypes)?;
+        let mut given = further;
+        if takes_values(source.info()) {
+            given.push("values", y_pred)?;
+        } else {
+            given.push("y_true", y_true.ok_or_else(|| Error::usage(format!("the metric {name} needs targets")))?)?;
+            given.push("y_pred", y_pred)?;
         }
-        let y_true = y_true.ok_or_else(|| Error::usage(format!("the metric {} needs targets", self.name)))?;
-        self.update_state(y_true, y_pred, weight, mask)
+        if further_inputs(&source.info().inputs).next().is_some() {
+            return update_named(source, combiner, name, &given, weight, mask);
+        }
+        match source {
+            Source::Metric { state, .. } => update(state, combiner, &given, weight, mask),
+            Source::Loss(mean) => {
+                mean.update(given.get(name, "y_true")?, given.get(name, "y_pred")?, &given, weight, mask)
+            }
+        }
+    }
+
+    /// Updates the state with a batch of inputs by name: all those that the metric declares, in any order. Otherwise as
+    /// [`update_state`](Self::update_state).
+    ///
+    /// # Errors
+    /// Returns an error if an input is missing, if the metric doesn't declare one, or under the same conditions as
+    /// [`update_state`](Self::update_state).
+    pub fn update(
+        &mut self,
+        inputs: &[(&str, Tensor<'_>)],
+        weight: Option<Tensor<'_>>,
+        mask: Option<Tensor<'_>>,
+    ) -> Result<()> {
+        let Metric { name, source, combiner, .. } = self;
+        check_known(name, &source.info().inputs, inputs.iter().map(|(name, _)| *name))?;
+        update_named(source, combiner, name, &NamedTensors::of(inputs)?, weight, mask)
     }
 
     /// Updates the state with a batch. Masked values have weight 0, and values with weight 0 are ignored. Negative
     /// weights are used as they are.
     ///
     /// # Errors
-    /// Returns an error if the arrays don't fit, if a weight is NaN, or if the plug-in fails.
+    /// Returns an error if the arrays don't fit, if a weight is NaN, if the metric has further inputs, or if the plug-in
+    /// fails.
     pub fn update_state(
         &mut self,
         y_true: Tensor<'_>,
@@ -163,11 +202,13 @@ impl Metric {
         weight: Option<Tensor<'_>>,
         mask: Option<Tensor<'_>>,
     ) -> Result<()> {
+        self.check_no_further()?;
         match &mut self.source {
             Source::Metric { state, .. } => {
-                update(state, &mut self.combiner, &[("y_true", y_true), ("y_pred", y_pred)], weight, mask)
+                let inputs = NamedTensors::of(&[("y_true", y_true), ("y_pred", y_pred)])?;
+                update(state, &mut self.combiner, &inputs, weight, mask)
             }
-            Source::Loss(mean) => mean.update(y_true, y_pred, weight, mask),
+            Source::Loss(mean) => mean.update(y_true, y_pred, &NamedTensors::default(), weight, mask),
         }
     }
 
@@ -181,10 +222,18 @@ impl Metric {
         weight: Option<Tensor<'_>>,
         mask: Option<Tensor<'_>>,
     ) -> Result<()> {
+        self.check_no_further()?;
         match &mut self.source {
-            Source::Metric { state, .. } => update(state, &mut self.combiner, &[("values", values)], weight, mask),
+            Source::Metric { state, .. } => {
+                update(state, &mut self.combiner, &NamedTensors::of(&[("values", values)])?, weight, mask)
+            }
             Source::Loss(_) => Err(Error::usage(format!("{} needs y_true and y_pred", self.name))),
         }
+    }
+
+    fn check_no_further(&self) -> Result<()> {
+        let further = further_inputs(&self.info().inputs).next();
+        further.map_or(Ok(()), |name| Err(super::missing(&self.name, name)))
     }
 
     /// Returns the result.
@@ -286,13 +335,33 @@ impl std::fmt::Debug for Metric {
 }
 
 fn takes_values(info: &MetricInfo) -> bool {
-    info.inputs == ["values"]
+    info.inputs.first().is_some_and(|input| input == "values")
+}
+
+/// Updates the state with those of the inputs that the metric declares.
+fn update_named(
+    source: &mut Source,
+    combiner: &mut Combiner,
+    name: &str,
+    given: &NamedTensors<'_>,
+    weight: Option<Tensor<'_>>,
+    mask: Option<Tensor<'_>>,
+) -> Result<()> {
+    match source {
+        Source::Metric { metric, state } => {
+            update(state, combiner, &given.in_order(name, &metric.info().inputs)?, weight, mask)
+        }
+        Source::Loss(mean) => {
+            let (y_true, y_pred) = (given.get(name, "y_true")?, given.get(name, "y_pred")?);
+            mean.update(y_true, y_pred, given, weight, mask)
+        }
+    }
 }
 
 fn update(
     state: &mut MetricState,
     combiner: &mut Combiner,
-    tensors: &[(&str, Tensor<'_>)],
+    inputs: &NamedTensors<'_>,
     weight: Option<Tensor<'_>>,
     mask: Option<Tensor<'_>>,
 ) -> Result<()> {
@@ -305,5 +374,6 @@ fn update(
         Some(combined) => Some(Tensor::new(combined.values, combined.shape.lengths())),
     };
     weight.as_ref().map_or(Ok(()), check_weight)?;
-    state.update(&Inputs::new(tensors, weight, None))
+    let (tensors, count) = inputs.array().ok_or_else(|| no_inputs("the metric"))?;
+    state.update(&Inputs::new(&tensors[..count], weight, None))
 }

@@ -175,17 +175,19 @@ pub struct Output<'a> {
     pub sample_weight: Option<Values<'a>>,
     /// The values to include: those that are true, or not 0.
     pub mask: Option<Values<'a>>,
+    /// Further inputs of losses and metrics, by name.
+    pub inputs: &'a [(&'a str, Values<'a>)],
 }
 
 impl<'a> Output<'a> {
     /// Creates an output with targets and predictions.
     pub fn new(y_true: impl Into<Values<'a>>, y_pred: impl Into<Values<'a>>) -> Self {
-        Output { y_true: Some(y_true.into()), y_pred: y_pred.into(), sample_weight: None, mask: None }
+        Output { y_true: Some(y_true.into()), y_pred: y_pred.into(), sample_weight: None, mask: None, inputs: &[] }
     }
 
     /// Creates an output with predictions only.
     pub fn without_targets(y_pred: impl Into<Values<'a>>) -> Self {
-        Output { y_true: None, y_pred: y_pred.into(), sample_weight: None, mask: None }
+        Output { y_true: None, y_pred: y_pred.into(), sample_weight: None, mask: None, inputs: &[] }
     }
 
     /// Sets a weight for each sample `[N]`, or for each value of each sample `[N, ...]`.
@@ -202,6 +204,22 @@ impl<'a> Output<'a> {
         self
     }
 
+    /// Sets further inputs, for losses and metrics that declare inputs of these names.
+    ///
+    /// ```
+    /// use plugfit::compile::{Output, Values};
+    ///
+    /// let (labels, scores, queries) = ([0.0_f32, 1.0], [0.2_f32, 0.7], [7_i64, 7]);
+    /// let inputs = [("group", Values::from(&queries[..]))];
+    /// let output = Output::new(&labels[..], &scores[..]).with_inputs(&inputs);
+    /// assert_eq!(output.inputs.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: &'a [(&'a str, Values<'a>)]) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         self.y_pred.check("y_pred")?;
         for (values, name) in [(self.y_true, "y_true"), (self.sample_weight, "sample_weight"), (self.mask, "the mask")]
@@ -210,7 +228,7 @@ impl<'a> Output<'a> {
                 values.check(name)?;
             }
         }
-        Ok(())
+        self.inputs.iter().try_for_each(|(name, values)| values.check(name))
     }
 }
 

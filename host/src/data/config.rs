@@ -41,9 +41,10 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetConfig>,
     /// The input columns (`.csv`, `.parquet`; default: all other numeric columns) or the input array (`.npz`, default
-    /// "x").
+    /// "x"). A table gives losses and metrics inputs of their own: `inputs = { group = "query" }` is the column "query"
+    /// as the input "group"; its key `x` are the inputs of the network. For `.npy`, such an input is a file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub inputs: Option<OneOrMany>,
+    pub inputs: Option<InputsConfig>,
     /// The sample weights: a column (`.csv`, `.parquet`), an array (`.npz`) or a file (`.npy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_weight: Option<String>,
@@ -82,6 +83,59 @@ impl OneOrMany {
 impl From<&str> for OneOrMany {
     fn from(name: &str) -> Self {
         OneOrMany::One(name.to_owned())
+    }
+}
+
+/// The inputs of the network, and those of losses and metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a name, a list of names, or a table of input and name")]
+pub enum InputsConfig {
+    /// The inputs of the network.
+    Columns(OneOrMany),
+    /// The inputs of the network under `x`, and the further inputs of losses and metrics by name.
+    Named(BTreeMap<String, OneOrMany>),
+}
+
+impl From<&str> for InputsConfig {
+    fn from(name: &str) -> Self {
+        InputsConfig::Columns(name.into())
+    }
+}
+
+impl InputsConfig {
+    /// The key of the network's inputs.
+    pub const NETWORK: &str = "x";
+
+    /// Returns the inputs of the network, if they are named.
+    pub fn network(&self) -> Option<&OneOrMany> {
+        match self {
+            InputsConfig::Columns(columns) => Some(columns),
+            InputsConfig::Named(table) => table.get(Self::NETWORK),
+        }
+    }
+
+    /// Returns the name and columns of each further input.
+    pub(super) fn further(&self) -> Vec<(String, Vec<String>)> {
+        match self {
+            InputsConfig::Columns(_) => Vec::new(),
+            InputsConfig::Named(table) => table
+                .iter()
+                .filter(|(name, _)| *name != Self::NETWORK)
+                .map(|(name, columns)| (name.clone(), columns.as_slice().to_vec()))
+                .collect(),
+        }
+    }
+}
+
+impl DataConfig {
+    /// Returns the inputs of the network, if they are named.
+    pub(super) fn network_inputs(&self) -> Option<&OneOrMany> {
+        self.inputs.as_ref().and_then(InputsConfig::network)
+    }
+
+    /// Returns the name and columns of each further input of losses and metrics.
+    pub(super) fn further_inputs(&self) -> Vec<(String, Vec<String>)> {
+        self.inputs.as_ref().map(InputsConfig::further).unwrap_or_default()
     }
 }
 

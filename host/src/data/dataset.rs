@@ -21,6 +21,18 @@ pub struct Target {
     pub class_names: Option<Vec<String>>,
 }
 
+/// The most further inputs of a dataset.
+pub const MAX_FURTHER: usize = 8;
+
+/// A further input of losses and metrics, such as the group of each sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FurtherInput {
+    /// The name that losses and metrics declare.
+    pub name: String,
+    /// The values, `[N]` or `[N, ...]`.
+    pub values: Array,
+}
+
 /// Samples: inputs `[N, ...]`, any number of targets, and optional weights, `[N]` or `[N, ...]` for a weight per
 /// element.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +40,7 @@ pub struct Dataset {
     inputs: Inputs,
     targets: Vec<Target>,
     sample_weight: Option<Rows<f32>>,
+    further: Vec<FurtherInput>,
 }
 
 impl Dataset {
@@ -50,7 +63,40 @@ impl Dataset {
         if let Some(weight) = sample_weight.as_ref().filter(|weight| weight.len() != rows) {
             return Err(mismatch("sample_weight".into(), weight.len()));
         }
-        Ok(Dataset { inputs, targets, sample_weight })
+        Ok(Dataset { inputs, targets, sample_weight, further: Vec::new() })
+    }
+
+    /// Sets further inputs of losses and metrics.
+    ///
+    /// # Errors
+    /// Returns an error if an input doesn't have as many rows as the others, if two have the same name, or if there are
+    /// more than [`MAX_FURTHER`].
+    pub fn with_further(mut self, further: Vec<FurtherInput>) -> Result<Self> {
+        if further.len() > MAX_FURTHER {
+            return Err(Error::usage(format!(
+                "there are {} inputs, and at most {MAX_FURTHER} can be given",
+                further.len()
+            )));
+        }
+        for (index, input) in further.iter().enumerate() {
+            if input.values.len() != self.len() {
+                let (rows, len) = (grouped(self.len()), grouped(input.values.len()));
+                let message = format!("the data have {rows} rows and the input \"{}\" {len}", input.name);
+                return Err(Error::usage(message).hint("each sample needs one row in both"));
+            }
+            if further[..index].iter().any(|other| other.name == input.name) {
+                return Err(Error::usage(format!("two inputs are called \"{}\"", input.name)));
+            }
+        }
+        self.further = further;
+        Ok(self)
+    }
+
+    /// Makes the last `count` targets further inputs.
+    pub(super) fn with_last_targets_as_inputs(mut self, count: usize) -> Result<Self> {
+        let further = self.targets.split_off(self.targets.len().saturating_sub(count));
+        let input = |target: Target| FurtherInput { name: target.name, values: target.values };
+        self.with_further(further.into_iter().map(input).collect())
     }
 
     /// Multiplies the weight of each sample by the weight of its class. Keys are class names or class ids of the only
@@ -125,6 +171,11 @@ impl Dataset {
         &self.targets
     }
 
+    /// Returns the further inputs of losses and metrics.
+    pub fn further(&self) -> &[FurtherInput] {
+        &self.further
+    }
+
     /// Returns the weights `[N]` or `[N, ...]`, if there are any.
     pub fn sample_weight(&self) -> Option<&Rows<f32>> {
         self.sample_weight.as_ref()
@@ -159,6 +210,11 @@ impl Dataset {
             inputs: self.inputs.empty_like(),
             targets: self.targets.iter().map(Target::without_rows).collect(),
             sample_weight: self.sample_weight.as_ref().map(Rows::empty_like),
+            further: self
+                .further
+                .iter()
+                .map(|input| FurtherInput { name: input.name.clone(), values: input.values.empty_like() })
+                .collect(),
         }
     }
 
@@ -172,11 +228,17 @@ impl Dataset {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
             return Err(Error::usage(format!("there are {} samples, and none of index {row}", grouped(self.len()))));
         }
-        if batch.targets.len() != self.targets.len() || batch.sample_weight.is_some() != self.sample_weight.is_some() {
+        if batch.targets.len() != self.targets.len()
+            || batch.sample_weight.is_some() != self.sample_weight.is_some()
+            || batch.further.len() != self.further.len()
+        {
             return Err(Error::usage("the batch was made for another dataset"));
         }
         self.inputs.gather_into(rows, &mut batch.inputs)?;
         for (from, to) in self.targets.iter().zip(&mut batch.targets) {
+            from.values.gather_into(rows, &mut to.values);
+        }
+        for (from, to) in self.further.iter().zip(&mut batch.further) {
             from.values.gather_into(rows, &mut to.values);
         }
         if let (Some(from), Some(to)) = (&self.sample_weight, &mut batch.sample_weight) {
@@ -215,6 +277,11 @@ impl Dataset {
                 })
                 .collect(),
             sample_weight: self.sample_weight.as_mut().map(|weight| weight.split_off(train)),
+            further: self
+                .further
+                .iter_mut()
+                .map(|input| FurtherInput { name: input.name.clone(), values: input.values.split_off(train) })
+                .collect(),
         };
         Ok((self, validation))
     }
@@ -262,6 +329,29 @@ mod tests {
         let target = Target { name: "label".into(), values: labels, class_names: None };
         let weight = Rows::new((0..len).map(|i| i as f32 / 2.0).collect(), &[len]).expect("a vector");
         Dataset::new(inputs, vec![target], Some(weight)).expect("as many rows each")
+    }
+
+    #[test]
+    fn further_inputs_follow_their_rows() {
+        let ids = |rows: &[i64]| Array::I64(Rows::new(rows.to_vec(), &[rows.len()]).expect("a vector"));
+        let input = |name: &str, rows: &[i64]| FurtherInput { name: name.into(), values: ids(rows) };
+        let data = dataset(4).with_further(vec![input("group", &[7, 8, 9, 10])]).expect("as many rows");
+        let mut batch = data.new_batch();
+        data.gather_into(&[3, 1], &mut batch).expect("they are there");
+        assert_eq!(batch.further()[0], input("group", &[10, 8]));
+        assert!(data.gather_into(&[0], &mut dataset(4).new_batch()).is_err());
+        let (train, validation) = data.split(0.5).expect("both have samples");
+        assert_eq!(
+            (&train.further()[0], &validation.further()[0]),
+            (&input("group", &[7, 8]), &input("group", &[9, 10]))
+        );
+        for wrong in [
+            vec![input("group", &[1, 2])],
+            vec![input("a", &[1, 2, 3, 4]), input("a", &[1, 2, 3, 4])],
+            (0..9).map(|i| input(&i.to_string(), &[1, 2, 3, 4])).collect(),
+        ] {
+            assert!(dataset(4).with_further(wrong).is_err());
+        }
     }
 
     #[test]

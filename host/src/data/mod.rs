@@ -23,8 +23,8 @@ mod table;
 mod write;
 
 pub use array::{Array, Rows};
-pub use config::{DataConfig, OneOrMany, TargetConfig};
-pub use dataset::{Dataset, Target};
+pub use config::{DataConfig, InputsConfig, OneOrMany, TargetConfig};
+pub use dataset::{Dataset, FurtherInput, MAX_FURTHER, Target};
 pub use input_kind::InputKind;
 pub use inputs::{DiskRows, Inputs};
 pub use load::LoadedData;

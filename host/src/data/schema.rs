@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::config::{DataConfig, memory_limit};
-use super::dataset::{Dataset, Target};
+use super::dataset::{Dataset, FurtherInput, Target};
 use super::format::{Format, listed, single_path};
 use super::input_kind::InputKind;
 use super::inputs::Inputs;
@@ -29,6 +29,9 @@ pub struct Schema {
     pub input_shape: Vec<usize>,
     /// The targets.
     pub targets: Vec<TargetSchema>,
+    /// The further inputs of losses and metrics: names, and columns or arrays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<(String, Vec<String>)>,
     /// The column or array of sample weights, if any.
     pub sample_weight: Option<String>,
     /// The factor that the inputs were multiplied by.
@@ -58,6 +61,7 @@ impl Schema {
             kinds: Vec::new(),
             input_shape: Vec::new(),
             targets: targets.into_iter().map(target).collect(),
+            further: config.further_inputs(),
             sample_weight: config.sample_weight.clone(),
             scale: config.scale,
         }
@@ -81,8 +85,12 @@ impl Schema {
         if format == Format::Npy {
             return Ok(());
         }
-        if config.inputs.as_ref().is_some_and(|inputs| inputs.as_slice() != self.inputs) {
+        if config.network_inputs().is_some_and(|inputs| inputs.as_slice() != self.inputs) {
             return wrong("inputs", self.inputs.join(", "));
+        }
+        if config.further_inputs() != self.further {
+            let named = |(name, columns): &(String, Vec<String>)| format!("{name} = {}", columns.join(", "));
+            return wrong("inputs", self.further.iter().map(named).collect::<Vec<_>>().join("; "));
         }
         let targets = || self.targets.iter().map(|target| (target.name.clone(), target.columns.clone()));
         if config.target.as_ref().is_some_and(|target| !targets().eq(target.named())) {
@@ -109,9 +117,11 @@ impl Schema {
             columns: target.columns.clone(),
             classes: target.class_names.clone().map_or(Classes::None, Classes::Known),
         });
+        let targets = targets.chain(further_targets(&self.further));
         let dataset = match Format::of_all(paths)? {
             Format::Csv | Format::Parquet => {
-                self.read_table(paths, targets.collect(), self.sample_weight.clone(), limit)?
+                let dataset = self.read_table(paths, targets.collect(), self.sample_weight.clone(), limit)?;
+                dataset.with_last_targets_as_inputs(self.further.len())?
             }
             Format::Npz => read_npz(paths, self)?.0,
             Format::Npy => {
@@ -130,7 +140,13 @@ impl Schema {
     pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Inputs> {
         let dataset = match Format::of_all(paths)? {
             Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None))?,
-            Format::Npz => read_npz(paths, &Schema { targets: Vec::new(), sample_weight: None, ..self.clone() })?.0,
+            Format::Npz => {
+                read_npz(
+                    paths,
+                    &Schema { targets: Vec::new(), further: Vec::new(), sample_weight: None, ..self.clone() },
+                )?
+                .0
+            }
             Format::Npy => {
                 let (inputs, _) = read_npy_inputs(single_path(paths)?, self.scale, self.array_kind())?;
                 Dataset::new(inputs, Vec::new(), None)?
@@ -180,6 +196,16 @@ impl Schema {
     }
 }
 
+/// Plans to read further inputs as targets of numbers.
+pub(super) fn further_targets(further: &[(String, Vec<String>)]) -> impl Iterator<Item = PlannedTarget> {
+    let plan = |(name, columns): &(String, Vec<String>)| PlannedTarget {
+        name: name.clone(),
+        columns: columns.clone(),
+        classes: Classes::None,
+    };
+    further.iter().map(plan)
+}
+
 /// Reads the arrays named by the schema from one .npz file. Also returns the kind of the inputs.
 pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKind)> {
     let path = single_path(paths)?;
@@ -200,7 +226,16 @@ pub fn read_npz(paths: &[PathBuf], schema: &Schema) -> Result<(Dataset, InputKin
         values.check_targets(&place(array))?;
         targets.push(Target { name: target.name.clone(), values, class_names: target.class_names.clone() });
     }
+    let mut further = Vec::new();
+    for (name, columns) in &schema.further {
+        let [array] = &columns[..] else {
+            return Err(Error::usage(format!("the input \"{name}\" must be one array"))
+                .with("found", columns.join(", "))
+                .with("in", "data.inputs"));
+        };
+        further.push(FurtherInput { name: name.clone(), values: read(array)? });
+    }
     let weights = |name: &str| read(name)?.into_weights(&place(name));
     let sample_weight = schema.sample_weight.as_deref().map(weights).transpose()?;
-    Ok((Dataset::new(inputs, targets, sample_weight)?, kind))
+    Ok((Dataset::new(inputs, targets, sample_weight)?.with_further(further)?, kind))
 }

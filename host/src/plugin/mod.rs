@@ -49,6 +49,7 @@ mod vet;
 pub use clip::Clip;
 pub use digest::sha256;
 pub use host_callbacks::{HostCallbacks, Level};
+pub(crate) use inputs::MAX_INPUTS;
 pub use isolate::Isolation;
 pub(crate) use isolate::{WorkerHost, declare_worker_program, serve_if_worker};
 pub use kind::Kind;

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
-use crate::compile::{Compiled, Logs, Output, OutputShapes};
-use crate::data::{Dataset, Inputs, Rows};
+use crate::compile::{Compiled, Logs, Output, OutputShapes, Values};
+use crate::data::{Dataset, Inputs, MAX_FURTHER, Rows};
 use crate::network::{Network, Training};
 use crate::{Error, Result};
 
@@ -49,16 +49,22 @@ impl<'a> Trainer<'a> {
         let shapes: Vec<OutputShapes<'_>> =
             shapes.iter().map(|(y_true, y_pred)| OutputShapes { y_true: y_true.as_deref(), y_pred }).collect();
         compiled.build(&shapes)?;
+        let further: Vec<&str> = example.further().iter().map(|input| input.name.as_str()).collect();
+        compiled.check_inputs(&further)?;
         check_targets::check(compiled, network, &targets, example)?;
         let trained = (0..targets.len()).filter(|&index| compiled.has_loss(index)).collect();
         Ok(Trainer { network, compiled, targets, trained, batches: 0, buffer: Rows::without_rows(&[]) })
     }
 
-    /// Checks that the network has all classes in the dataset's targets.
+    /// Checks that the network has all classes in the dataset's targets, and that the dataset has the inputs of the losses
+    /// and metrics.
     ///
     /// # Errors
-    /// Returns an error that names the target and the row of the first class that the network doesn't have.
+    /// Returns an error that names the target and the row of the first class that the network doesn't have, or the input
+    /// that is missing or unknown.
     pub(super) fn check_classes(&self, dataset: &Dataset) -> Result<()> {
+        let further: Vec<&str> = dataset.further().iter().map(|input| input.name.as_str()).collect();
+        self.compiled.check_inputs(&further)?;
         check_targets::check(self.compiled, self.network, &self.targets, dataset)
     }
 
@@ -96,9 +102,10 @@ impl<'a> Trainer<'a> {
         self.network.forward(&batch.weighted_inputs(&mut self.buffer)?, Some(training))?;
         self.compiled.begin_batch(batch.len());
         let rows = 0..batch.len();
+        let further = Further::of(batch, &rows);
         for (index, &target) in self.targets.iter().enumerate() {
             let (y_pred, mut gradient) = self.network.output_and_gradient(index);
-            let output = output(batch, target, rows.clone(), y_pred);
+            let output = output(batch, target, rows.clone(), y_pred).with_inputs(further.as_slice());
             if self.trained.contains(&index) {
                 let gradient = gradient.as_slice_mut().ok_or_else(|| not_c_order(index))?;
                 self.compiled.output_loss(index, &output, Some(&mut *gradient))?;
@@ -187,8 +194,10 @@ impl<'a> Trainer<'a> {
     fn evaluate_batch(&mut self, dataset: &Dataset, rows: std::ops::Range<usize>) -> Result<()> {
         self.network.forward(&dataset.inputs().rows(rows.clone(), &mut self.buffer)?, None)?;
         self.compiled.begin_batch(rows.len());
+        let further = Further::of(dataset, &rows);
         for (index, &target) in self.targets.iter().enumerate() {
             let output = output(dataset, target, rows.clone(), self.network.output(index));
+            let output = output.with_inputs(further.as_slice());
             if self.trained.contains(&index) {
                 self.compiled.output_loss(index, &output, None)?;
             }
@@ -260,6 +269,26 @@ fn output<'b>(
     match batch.sample_weight() {
         Some(weight) => output.weighted(weight.slice(rows)),
         None => output,
+    }
+}
+
+/// The further inputs of a batch, without memory on the heap.
+struct Further<'b> {
+    list: [(&'b str, Values<'b>); MAX_FURTHER],
+    len: usize,
+}
+
+impl<'b> Further<'b> {
+    fn of(batch: &'b Dataset, rows: &std::ops::Range<usize>) -> Self {
+        let mut list = [("", Values::new::<f32>(&[], &[0])); MAX_FURTHER];
+        for (place, input) in list.iter_mut().zip(batch.further()) {
+            *place = (&input.name, input.values.slice(rows.clone()));
+        }
+        Further { list, len: batch.further().len().min(MAX_FURTHER) }
+    }
+
+    fn as_slice(&self) -> &[(&'b str, Values<'b>)] {
+        &self.list[..self.len]
     }
 }
 

@@ -7,6 +7,7 @@ use plugfit_api::{
     prelude::*,
     simd::{Kernel, dispatch},
 };
+use std::collections::BTreeMap;
 
 /// The area under the ROC curve: the probability that a positive scores above a negative, with ties as one half.
 /// Undefined if a class is missing. Labels are 1 for positives, 0 or -1 for negatives; any other label and any NaN
@@ -19,6 +20,14 @@ pub struct RocAuc;
 /// positives. Labels are 1 for positives, 0 or -1 for negatives; any other label and any NaN score is an error.
 #[derive(Clone, Debug, Config)]
 pub struct AveragePrecision;
+
+/// The mean over groups of the area under the ROC curve within the group, such as over queries of a search engine. A
+/// group without both classes isn't counted. The input `group` has an integer for each element. Otherwise as RocAuc.
+#[derive(Clone, Debug, Config)]
+#[config(
+    example = r#"{"y_true": [0, 1, 1, 0, 1, 1], "y_pred": [0.1, 0.9, 0.3, 0.6, 0.2, 0.4], "group": [1, 1, 7, 7, 7, 3], "gives": 0.5}"#
+)]
+pub struct GroupRocAuc;
 
 /// The scores of all elements whose weight isn't 0.
 #[state]
@@ -179,7 +188,84 @@ macro_rules! ranking_metric {
 ranking_metric!(RocAuc, roc_auc);
 ranking_metric!(AveragePrecision, average_precision);
 
-export_plugin! { metrics: [AveragePrecision, RocAuc] }
+/// The scores of all elements, and the group of each.
+#[state]
+#[derive(Default)]
+pub struct GroupedScores {
+    scores: Vec<[f64; 3]>,
+    groups: Vec<i64>,
+}
+
+impl Metric for GroupRocAuc {
+    type State = GroupedScores;
+    fn info(&self) -> MetricInfo {
+        let numbers = || vec!["float32".to_owned(), "float64".to_owned()];
+        // The host converts other integers to int64. Numbers with a fraction must not be truncated.
+        let integers = ["int64", "float32", "float64"].map(str::to_owned).to_vec();
+        MetricInfo {
+            inputs: ["y_true", "y_pred", "group"].map(str::to_owned).to_vec(),
+            dtypes: vec![numbers(), numbers(), integers],
+            bounded_state: false,
+            ..MetricInfo::new(Direction::Maximize)
+        }
+    }
+    fn init(&self) -> GroupedScores {
+        GroupedScores::default()
+    }
+    fn update(&self, state: &mut GroupedScores, inputs: &Inputs<'_>) -> Result<()> {
+        let (group, elements) = (inputs.get("group")?, inputs.y_pred()?.len());
+        if group.len() != elements {
+            return Err(Error::input(format!("group has {} numbers, and y_pred {elements}", group.len())));
+        }
+        let groups = |row: usize| match group.as_slice::<i64>() {
+            Some(ids) => Some(ids[row]),
+            None => Some(group.get_f64(row)).filter(|id| id.fract() == 0.0 && id.abs() < 2e15).map(|id| id as i64),
+        };
+        inputs.check_labels([-1.0, 0.0, 1.0], None)?;
+        let before = state.scores.len();
+        let (mut row, mut refused) = (0, None);
+        inputs.for_each(|y_true, y_pred, weight| {
+            if weight != 0.0 {
+                match groups(row) {
+                    _ if y_pred.is_nan() => refused = Some("y_pred contains NaN, which has no rank"),
+                    None => refused = Some("group contains a number that isn't an integer"),
+                    Some(group) => {
+                        let positive = y_true > 0.0;
+                        let weights = if positive { [weight, 0.0] } else { [0.0, weight] };
+                        state.scores.push([y_pred, weights[0], weights[1]]);
+                        state.groups.push(group);
+                    }
+                }
+            }
+            row += 1;
+        })?;
+        if let Some(why) = refused {
+            state.scores.truncate(before);
+            state.groups.truncate(before);
+            return Err(Error::input(why));
+        }
+        Ok(())
+    }
+    fn merge(&self, state: &mut GroupedScores, other: &GroupedScores) -> Result<()> {
+        state.scores.extend_from_slice(&other.scores);
+        state.groups.extend_from_slice(&other.groups);
+        Ok(())
+    }
+    fn result(&self, state: &GroupedScores) -> Result<Outcome> {
+        let mut of_group: BTreeMap<i64, Scores> = BTreeMap::new();
+        for (group, score) in state.groups.iter().zip(&state.scores) {
+            of_group.entry(*group).or_default().weighted.push(*score);
+        }
+        let areas = of_group.values().filter_map(|scores| match roc_auc(scores) {
+            Outcome::Scalar(area) => Some(area),
+            _ => None,
+        });
+        let (sum, count) = areas.fold((0.0, 0.0), |(sum, count), area| (sum + area, count + 1.0));
+        Ok(Outcome::ratio(sum, count))
+    }
+}
+
+export_plugin! { metrics: [AveragePrecision, GroupRocAuc, RocAuc] }
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,7 @@ impl Side {
             y_pred: part(&self.y_pred, from, to),
             sample_weight: self.weight.as_ref().map(|weight| part(weight, from, to)),
             mask: None,
+            inputs: &[],
         }
     }
 }

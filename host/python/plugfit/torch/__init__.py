@@ -25,8 +25,8 @@ for _made in (Criterion, Loss, Metric, Optimizer):
 
 def loss(identifier: Any, *, engine=None, **settings: Any) -> Criterion:
     """Returns the loss for an identifier as a module with arguments in PyTorch's order: ``criterion(y_pred, y_true,
-    sample_weight=None, mask=None)``. A name may have settings: ``loss("Huber", delta=2.0)``. :class:`Loss` describes
-    ``engine``.
+    sample_weight=None, mask=None)``. A name may have settings: ``loss("Huber", delta=2.0)``. Further inputs of a plug-in's
+    loss are given by name. :class:`Loss` describes ``engine``.
 
     Raises ValueError if ``engine`` is ``"formula"`` and the loss has no formula.
     """

@@ -11,10 +11,12 @@ class Loss(torch.nn.Module):
     engine: str | None
     def __init__(self, identifier: Any, engine: str | None = None) -> None: ...
     def forward(
-        self, y_true: torch.Tensor, y_pred: torch.Tensor, sample_weight: torch.Tensor | None = None, mask: torch.Tensor | None = None
+        self, y_true: torch.Tensor, y_pred: torch.Tensor, sample_weight: torch.Tensor | None = None, mask: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
     ) -> torch.Tensor: ...
     def __call__(
-        self, y_true: torch.Tensor, y_pred: torch.Tensor, sample_weight: torch.Tensor | None = None, mask: torch.Tensor | None = None
+        self, y_true: torch.Tensor, y_pred: torch.Tensor, sample_weight: torch.Tensor | None = None, mask: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
     ) -> torch.Tensor: ...
 
 class Criterion(torch.nn.Module):
@@ -61,6 +63,7 @@ class Metric(torch.nn.Module):
         target: torch.Tensor | None = None,
         sample_weight: torch.Tensor | None = None,
         ids: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
     ) -> None: ...
     def compute(self) -> Any: ...
     def forward(
@@ -69,6 +72,7 @@ class Metric(torch.nn.Module):
         target: torch.Tensor | None = None,
         sample_weight: torch.Tensor | None = None,
         ids: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
     ) -> Any: ...
     def reset(self) -> None: ...
     def merge(self, others: Iterable[Metric]) -> None: ...

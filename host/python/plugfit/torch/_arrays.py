@@ -36,3 +36,19 @@ def tensor(value, name, device=None):
     if value.is_complex():
         raise TypeError(f"{name} contains {str(value.dtype).removeprefix('torch.')}, not numbers")
     return value if device is None else value.to(device)
+
+
+def ordered(component, inputs):
+    """Returns the further inputs of a loss or a metric in its order.
+
+    Raises ValueError if one is missing or unknown.
+    """
+    further = component._further
+    for name in inputs:
+        if name not in further:
+            has = f"; it has {', '.join(further)}" if further else ""
+            raise ValueError(f"{component.name} has no input {name!r} beside its usual ones{has}")
+    for name in further:
+        if name not in inputs:
+            raise ValueError(f"{component.name} needs the input {name!r}: pass {name}=...")
+    return [inputs[name] for name in further]

@@ -10,7 +10,7 @@ from .. import losses as _losses
 from .._arrays import weighted
 from .._component import formula_of
 from . import _operator
-from ._arrays import array, is_low_precision, tensor
+from ._arrays import array, is_low_precision, ordered, tensor
 from ._reduction import reduced
 
 
@@ -19,15 +19,16 @@ class _Native(torch.autograd.Function):
     derivatives; None: there is no formula."""
 
     @staticmethod
-    def forward(ctx, y_pred, loss, by_formula, y_true, sample_weight, mask):
+    def forward(ctx, y_pred, loss, by_formula, y_true, sample_weight, mask, *further):
+        inputs = _named(loss, further)
         arrays = (array(y_true), array(y_pred), array(sample_weight), array(mask))
         if ctx.needs_input_grad[0] and loss.reduction != "none":
-            value, derivatives = loss.value_and_gradient(*arrays)
+            value, derivatives = loss.value_and_gradient(*arrays, **inputs)
             ctx.derivatives = torch.from_numpy(derivatives)
         else:
-            value, ctx.derivatives = loss(*arrays), None
+            value, ctx.derivatives = loss(*arrays, **inputs), None
         # PyTorch refuses tensors that were changed before the backward pass.
-        ctx.save_for_backward(y_pred, y_true, sample_weight, mask)
+        ctx.save_for_backward(y_pred, y_true, sample_weight, mask, *further)
         ctx.loss, ctx.by_formula = loss, by_formula
         dtype = np.float64 if _operator.dtype_of(loss) == torch.float64 else np.float32
         return torch.from_numpy(np.array(value, dtype)).to(y_pred.device)
@@ -39,13 +40,18 @@ class _Native(torch.autograd.Function):
             # The gradient will be differentiated.
             (gradient,) = torch.autograd.grad(ctx.by_formula(y_pred, *others), y_pred, cotangent, create_graph=True)
         else:
-            gradient = _gradient(ctx, y_pred, *others, cotangent.detach()).to(y_pred.device, y_pred.dtype)
+            gradient = _gradient(ctx, cotangent.detach(), y_pred, *others).to(y_pred.device, y_pred.dtype)
             if torch.is_grad_enabled():
                 gradient = _operator.Once.apply(gradient, y_pred, cotangent, ctx.loss.name)
-        return gradient, None, None, None, None, None
+        return gradient, *[None] * (len(others) + 2)
 
 
-def _gradient(ctx, y_pred, y_true, sample_weight, mask, cotangent):
+def _named(loss, further):
+    """Returns the further inputs of a loss as arrays by name."""
+    return {name: array(given) for name, given in zip(loss._further, further)}
+
+
+def _gradient(ctx, cotangent, y_pred, y_true, sample_weight, mask, *further):
     if ctx.derivatives is not None:
         return ctx.derivatives * cotangent.cpu()
     # Without reduction, the cotangent is a weight of each value.
@@ -53,7 +59,7 @@ def _gradient(ctx, y_pred, y_true, sample_weight, mask, cotangent):
     weight = weight.astype(np.float64 if weight.dtype == np.float64 else np.float32)
     if sample_weight is not None:
         weight = weighted(weight, array(sample_weight))
-    return torch.from_numpy(ctx.loss.gradient(array(y_true), array(y_pred), weight, array(mask)))
+    return torch.from_numpy(ctx.loss.gradient(array(y_true), array(y_pred), weight, array(mask), **_named(ctx.loss, further)))
 
 
 class _Module(torch.nn.Module):
@@ -67,7 +73,10 @@ class _Module(torch.nn.Module):
 
     def _prepare(self):
         """Adds what copies and pickles don't have."""
-        self._formula = formula_of(self.loss, self.engine)
+        # A formula has the usual inputs only.
+        if self.loss._further and self.engine == "formula":
+            raise ValueError(f"{self.loss.name} has inputs that a formula doesn't take: {', '.join(self.loss._further)}")
+        self._formula = None if self.loss._further else formula_of(self.loss, self.engine)
         self._natives = _natives(self.loss)
         if self._formula is not None:
             # torch.compile can't import the module of the function that is made here.
@@ -84,11 +93,14 @@ class _Module(torch.nn.Module):
         super().__setstate__(state)
         self._prepare()
 
-    def _value(self, y_pred, y_true, sample_weight, mask):
+    def _value(self, y_pred, y_true, sample_weight, mask, inputs):
         if not isinstance(y_pred, torch.Tensor):
             raise TypeError(f"y_pred is a tensor, not {type(y_pred).__name__}")
         names = ("y_pred", "y_true", "sample_weight", "mask")
         given = [tensor(value, name) for value, name in zip((y_pred, y_true, sample_weight, mask), names)]
+        if inputs or self.loss._further:
+            further = [tensor(one, name) for name, one in zip(self.loss._further, ordered(self.loss, inputs))]
+            return self._by_plugin(*given, *further)
         if self._formula is not None and (self.engine == "formula" or self._needs_formula(*given[:3])):
             return self._by_formula(*given)
         if torch.compiler.is_compiling() and self.loss.reduction != "none":
@@ -117,18 +129,18 @@ class _Module(torch.nn.Module):
         return kinds[self._dtype(y_pred) if self._dtype(y_pred) in kinds else torch.float32]
 
     @torch._dynamo.disable
-    def _by_plugin(self, y_pred, y_true, sample_weight, mask):
+    def _by_plugin(self, y_pred, y_true, sample_weight, mask, *further):
         loss = self._of_dtype(self._natives, y_pred)
         if _is_in_functorch() or _has_tangent(y_pred):
             raise NotImplementedError(
                 f"{loss.name} has no formula, which torch.func and forward-mode differentiation need: use backward or torch.autograd.grad"
             )
-        _refuse_gradients(y_true, sample_weight)
+        _refuse_gradients(y_true, sample_weight, *further)
         if not torch.is_grad_enabled():
             # PyTorch would ask for the gradient.
             y_pred = y_pred.detach()
         by_formula = None if self._formula is None else self._by_formula
-        return _Native.apply(y_pred, loss, by_formula, y_true, sample_weight, mask)
+        return _Native.apply(y_pred, loss, by_formula, y_true, sample_weight, mask, *further)
 
     def _by_operator(self, y_pred, y_true, sample_weight, mask):
         y_true, sample_weight, mask = _on(y_pred.device, y_true, sample_weight, mask)
@@ -161,8 +173,9 @@ class Loss(_Module):
     weights that require a gradient.
     """
 
-    def forward(self, y_true, y_pred, sample_weight=None, mask=None):
-        """Returns the loss as a tensor that is differentiable with respect to ``y_pred``.
+    def forward(self, y_true, y_pred, sample_weight=None, mask=None, **inputs):
+        """Returns the loss as a tensor that is differentiable with respect to ``y_pred``. Further inputs of a plug-in's loss
+        are given by name.
 
         The tensor is float64 if the loss's dtype is, or if the loss has none and ``y_pred`` is float64, else float32.
 
@@ -174,19 +187,19 @@ class Loss(_Module):
                 "y_true requires a gradient and y_pred doesn't: Loss takes (y_true, y_pred), as Keras does, and the module that "
                 "plugfit.torch.loss returns takes (y_pred, y_true), as PyTorch does"
             )
-        return self._value(y_pred, y_true, sample_weight, mask)
+        return self._value(y_pred, y_true, sample_weight, mask, inputs)
 
 
 class Criterion(_Module):
     """A loss as a module, with arguments in PyTorch's order: ``module(y_pred, y_true)``. :class:`Loss` describes
     ``engine``."""
 
-    def forward(self, y_pred, y_true, sample_weight=None, mask=None):
+    def forward(self, y_pred, y_true, sample_weight=None, mask=None, **inputs):
         """Returns the loss as :meth:`Loss.forward` does.
 
         Raises TypeError if ``y_pred`` isn't a tensor or a tensor is complex.
         """
-        return self._value(y_pred, y_true, sample_weight, mask)
+        return self._value(y_pred, y_true, sample_weight, mask, inputs)
 
 
 def _natives(loss):
@@ -207,7 +220,7 @@ def _natives(loss):
 
 def _refuse_gradients(*tensors):
     if torch.is_grad_enabled() and any(given is not None and given.requires_grad for given in tensors):
-        raise NotImplementedError("a loss has a gradient only for y_pred: pass y_true.detach() and sample_weight.detach()")
+        raise NotImplementedError("a loss has a gradient only for y_pred: pass y_true.detach(), and detach weights and further inputs")
 
 
 def _on(device, *tensors):

@@ -13,7 +13,7 @@ import torch
 from .. import metrics as _metrics
 from .._component import formula_of
 from . import _sums
-from ._arrays import array
+from ._arrays import array, ordered
 from ._rows import Rows
 
 
@@ -42,7 +42,10 @@ class Metric(torch.nn.Module):
         super().__init__()
         self.metric = _metrics.get(identifier)._fresh_copy()
         self._engine, self.sync_on_compute = engine, sync_on_compute
-        self._formula = formula_of(self.metric, engine)
+        # A formula has the usual inputs only.
+        if self.metric._further and engine == "formula":
+            raise ValueError(f"{self.metric.name} has inputs that a formula doesn't take: {', '.join(self.metric._further)}")
+        self._formula = None if self.metric._further else formula_of(self.metric, engine)
         if self._formula is not None:
             # torch.compile can't import the module of the function that is made here.
             self._formula.metric("torch")
@@ -86,29 +89,31 @@ class Metric(torch.nn.Module):
         return self._update_count
 
     @torch.no_grad()
-    def update(self, preds, target=None, sample_weight=None, ids=None):
+    def update(self, preds, target=None, sample_weight=None, ids=None, **inputs):
         """Updates the state with a batch, in torchmetrics' order of arguments. A metric of ``values`` takes them as
-        ``preds``.
+        ``preds``. Further inputs of a plug-in's metric are given by name.
 
         ``ids`` are an integer for each row. A row whose id was seen before, on any rank, isn't counted: such as rows that a
         sampler repeats to fill the last batch. These rows are kept in memory until ``reset``.
 
-        Raises ValueError if shapes don't fit.
+        Raises ValueError if shapes don't fit, or if an input is missing or unknown.
         """
+        columns = [preds, target, sample_weight, *ordered(self.metric, inputs)]
         self.unsync()
         self._update_count, self._computed = self._update_count + 1, None
         if ids is not None:
-            self._rows.add(ids, [preds, target, sample_weight])
+            self._rows.add(ids, columns, self.metric._further)
         else:
-            self._add(preds, target, sample_weight)
+            self._add(*columns)
 
-    def _add(self, preds, target, sample_weight):
+    def _add(self, preds, target, sample_weight, *further):
+        inputs = {name: array(values) for name, values in zip(self.metric._further, further)}
         if self._formula is not None:
             self._add_sums(_sums.of_batch(self.metric, self._formula, target, preds, sample_weight))
         elif self.metric._takes_values:
-            self.metric.update_state(array(preds), array(sample_weight))
+            self.metric.update_state(array(preds), array(sample_weight), **inputs)
         else:
-            self.metric.update_state(array(target), array(preds), array(sample_weight))
+            self.metric.update_state(array(target), array(preds), array(sample_weight), **inputs)
 
     def _add_sums(self, found):
         if self._has_columns() and len(self.sums) == 0:
@@ -147,15 +152,15 @@ class Metric(torch.nn.Module):
         for columns in batches:
             self._add(*columns)
 
-    def forward(self, preds, target=None, sample_weight=None, ids=None):
+    def forward(self, preds, target=None, sample_weight=None, ids=None, **inputs):
         """Updates the state with a batch, and returns the result of this batch alone, on this rank."""
         batch = Metric(self.metric, self._engine, sync_on_compute=False).to(self.device)
-        batch.update(preds, target, sample_weight)
+        batch.update(preds, target, sample_weight, **inputs)
         if ids is None:
             self.merge([batch])
             self._update_count, self._computed = self._update_count + 1, None
         else:
-            self.update(preds, target, sample_weight, ids)
+            self.update(preds, target, sample_weight, ids, **inputs)
         self._forward_cache = batch.compute()
         return self._forward_cache
 
@@ -259,7 +264,8 @@ class Metric(torch.nn.Module):
 
     def _filter_kwargs(self, **kwargs):
         """Returns the arguments that ``update`` has. MetricCollection passes all arguments to each metric."""
-        return {name: value for name, value in kwargs.items() if name in ("preds", "target", "sample_weight", "ids")}
+        known = ("preds", "target", "sample_weight", "ids", *self.metric._further)
+        return {name: value for name, value in kwargs.items() if name in known}
 
     def extra_repr(self):
         """Returns the name, which ``print`` shows."""

@@ -17,13 +17,14 @@ class Rows:
     def __len__(self):
         return len(self._ids)
 
-    def add(self, ids, columns):
-        """Adds a batch. ``columns`` are tensors whose first axis is that of ``ids``, or None.
+    def add(self, ids, columns, further=()):
+        """Adds a batch. ``columns`` are tensors whose first axis is that of ``ids``, or None: predictions, targets, weights, and
+        the ``further`` inputs of these names.
 
         Raises ValueError if a column has another number of rows.
         """
         ids = [int(one) for one in plain(array(ids), "ids").reshape(-1)]
-        columns = [tensor(column, name) for column, name in zip(columns, ("preds", "target", "sample_weight"))]
+        columns = [tensor(column, name) for column, name in zip(columns, ("preds", "target", "sample_weight", *further))]
         known, new = set(self._ids), []
         for column in columns:
             if column is not None and (column.dim() == 0 or column.shape[0] != len(ids)):

@@ -62,5 +62,11 @@ pub fn batch<'a>(frame: &Frame<'a>, first: usize) -> Result<Batch<plugfit::compi
         names.iter().position(|other| *other == name).map(|index| frame.argument(first + index)).transpose()
     };
     let y_pred = find("y_pred")?.ok_or_else(|| Error::failure("y_pred is missing"))?;
-    Ok(Batch { y_true: find("y_true")?, y_pred, weight: find("sample_weight")?, mask: find("mask")? })
+    Ok(Batch {
+        y_true: find("y_true")?,
+        y_pred,
+        weight: find("sample_weight")?,
+        mask: find("mask")?,
+        further: Vec::new(),
+    })
 }

@@ -54,7 +54,11 @@ fn schema(host: &Host) -> Value {
             "description": "The column to predict, several of them, or a table from outputs to columns",
             "anyOf": [files, {"type": "object", "additionalProperties": files}],
         },
-        "inputs": files, "sample_weight": {"type": "string"},
+        "inputs": {
+            "description": "The input columns, or a table: the network's under x, and inputs of losses and metrics by name",
+            "anyOf": [files, {"type": "object", "additionalProperties": files}],
+        },
+        "sample_weight": {"type": "string"},
         "in_memory": {"type": "boolean"}, "scale": number, "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
     });
     let positive = json!({"type": "number", "minimum": 0});

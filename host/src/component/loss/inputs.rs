@@ -4,6 +4,7 @@ use plugfit_api::loss::Targets;
 use plugfit_api::{Inputs, Tensor};
 
 use crate::component::broadcast::{self, Shape, squeeze_or_expand_to_same_rank};
+use crate::component::named::{NamedTensors, further_inputs};
 use crate::{Error, Result, plugin};
 
 /// The shape of the values, cached for the last input shapes.
@@ -17,7 +18,12 @@ pub(super) struct ValueShapes {
 impl ValueShapes {
     /// Returns the shape of the values. Calls the plug-in only if the input shapes have changed.
     pub fn get(&mut self, loss: &plugin::Loss, inputs: &Inputs<'_>, y_true: &Shape, y_pred: &Shape) -> Result<Shape> {
-        if self.y_true != y_true.lengths() || self.y_pred != y_pred.lengths() || self.values.is_none() {
+        // The shape may depend on that of a further input.
+        if inputs.tensors().len() > 2
+            || self.y_true != y_true.lengths()
+            || self.y_pred != y_pred.lengths()
+            || self.values.is_none()
+        {
             self.values = None;
             let values = loss.output_shape(inputs)?;
             self.y_true.clear();
@@ -60,6 +66,40 @@ pub(super) fn check_pairs(
         }
         _ => error.hint("each prediction needs a label of its own: bring both to one shape"),
     })
+}
+
+/// Returns the inputs of a loss in its order: labels and predictions in these shapes, and its further inputs.
+///
+/// # Errors
+/// Returns an error if an input is missing, or if the loss has no labels or no predictions.
+pub(super) fn in_order<'l>(
+    loss: &'l plugin::Loss,
+    (y_true, true_shape): (Tensor<'l>, &'l Shape),
+    (y_pred, pred_shape): (Tensor<'l>, &'l Shape),
+    further: &NamedTensors<'l>,
+) -> Result<NamedTensors<'l>> {
+    let usual =
+        [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+    let declared = &loss.info().inputs;
+    if further_inputs(declared).next().is_none() {
+        return NamedTensors::of(&usual);
+    }
+    if let Some((name, _)) = usual.iter().find(|(name, _)| !declared.iter().any(|other| other == name)) {
+        return Err(Error::usage(format!(
+            "{} has no input {name}, and can only be called by its plug-in's tests",
+            loss.name()
+        )));
+    }
+    let mut given = NamedTensors::of(&usual)?;
+    for name in further_inputs(declared) {
+        given.push(name, further.get(loss.name(), name)?)?;
+    }
+    given.in_order(loss.name(), declared)
+}
+
+/// Returns the index of the predictions.
+pub(super) fn predictions(inputs: &Inputs<'_>) -> usize {
+    inputs.tensors().iter().position(|(name, _)| *name == "y_pred").unwrap_or(1)
 }
 
 /// Returns the same numbers in a different shape of the same size.

@@ -15,6 +15,7 @@ use self::inputs::{aligned, check_pairs, reshaped};
 use self::reduce::{Batch, Reduced, Scratch, run};
 use super::arguments::{Arguments, DtypeCache, InputDtypes};
 use super::keys::Keys;
+use super::named::{NamedTensors, check_further, check_known, further_inputs};
 use super::reduction::Reduction;
 use super::values::Output;
 use crate::error::ErrorKind;
@@ -147,6 +148,14 @@ impl Loss {
         self.loss.formula()
     }
 
+    /// Checks that further inputs of these names are all those that are declared.
+    ///
+    /// # Errors
+    /// Returns an error that names the first unknown or missing one.
+    pub fn check_inputs(&self, names: &[&str]) -> Result<()> {
+        check_further(&self.name, &self.info.inputs, names)
+    }
+
     /// Returns the complete configuration.
     ///
     /// # Errors
@@ -163,8 +172,8 @@ impl Loss {
     /// # Errors
     /// Returns the error of the plug-in if it rejects the shapes.
     pub(crate) fn check_shapes(&self, y_true: &[usize], y_pred: &[usize]) -> Result<()> {
-        // A plug-in that declares dtypes is checked with the first batch.
-        if !self.loss.info().dtypes.is_empty() {
+        // A plug-in that declares dtypes or further inputs is checked with the first batch.
+        if !self.loss.info().dtypes.is_empty() || further_inputs(&self.info.inputs).next().is_some() {
             return Ok(());
         }
         // Use two rows: a single row would have a first axis of length 1, which broadcasts.
@@ -197,17 +206,19 @@ impl Loss {
         gradient: Option<&mut [f32]>,
         scale: f64,
     ) -> Result<f64> {
-        let Arguments { y_true, y_pred, weight, mask } = cache.arguments(output, true, &self.dtypes)?;
-        let y_true = y_true.ok_or_else(|| Error::usage(format!("{} needs targets", self.name)))?;
-        let Some(gradient) = gradient else { return self.value(y_true, y_pred, weight, mask)?.scalar() };
-        let mut gradient = TensorMut::new(gradient, output.y_pred.shape());
-        self.value_and_gradient(y_true, y_pred, weight, mask, scale, &mut gradient)?.scalar()
+        let Loss { name, reduction, loss, dtypes, scratch, double, .. } = self;
+        let Arguments { y_true, y_pred, weight, mask, further } = cache.arguments(output, true, dtypes)?;
+        let y_true = y_true.ok_or_else(|| Error::usage(format!("{name} needs targets")))?;
+        let batch = Batch { y_true, y_pred, further: &further, weight, mask, scale };
+        let mut gradient = gradient.map(|gradient| TensorMut::new(gradient, output.y_pred.shape()));
+        let batch = if gradient.is_some() { batch } else { Batch { scale: 1.0, ..batch } };
+        call(loss, *reduction, scratch, double.as_deref_mut(), batch, gradient.as_mut())?.scalar()
     }
 
     /// Returns the loss of a batch. `weight` and `mask` broadcast to the values as in Keras.
     ///
     /// # Errors
-    /// Returns an error if the arrays don't fit, or if the plug-in fails.
+    /// Returns an error if the arrays don't fit, if the loss has further inputs, or if the plug-in fails.
     pub fn value(
         &mut self,
         y_true: Tensor<'_>,
@@ -215,19 +226,34 @@ impl Loss {
         weight: Option<Tensor<'_>>,
         mask: Option<Tensor<'_>>,
     ) -> Result<LossValue<'_>> {
-        let Loss { reduction, loss, scratch, double, .. } = self;
-        let batch = Batch { y_true, y_pred, weight, mask, scale: 1.0 };
-        match double {
-            None => run(loss, *reduction, scratch, batch, None).map(single),
-            Some(double) => run(loss, *reduction, &mut double.scratch, batch, None).map(in_double),
-        }
+        self.value_with(y_true, y_pred, &[], weight, mask)
+    }
+
+    /// Returns the loss of a batch, for a loss with further inputs, which are given by name in any order.
+    ///
+    /// # Errors
+    /// Returns an error if an input is missing, if the loss doesn't declare one, or under the same conditions as
+    /// [`value`](Self::value).
+    pub fn value_with(
+        &mut self,
+        y_true: Tensor<'_>,
+        y_pred: Tensor<'_>,
+        further: &[(&str, Tensor<'_>)],
+        weight: Option<Tensor<'_>>,
+        mask: Option<Tensor<'_>>,
+    ) -> Result<LossValue<'_>> {
+        self.check_given(further)?;
+        let further = &NamedTensors::of(further)?;
+        let batch = Batch { y_true, y_pred, further, weight, mask, scale: 1.0 };
+        call(&self.loss, self.reduction, &mut self.scratch, self.double.as_deref_mut(), batch, None)
     }
 
     /// Returns the loss of a batch and overwrites `gradient` with `scale` times its derivative with respect to
     /// `y_pred`. Without a reduction, it is the derivative of the sum. Both come from one call of the plug-in.
     ///
     /// # Errors
-    /// Returns an error if the arrays don't fit, if the loss has no gradient, or if the plug-in fails.
+    /// Returns an error if the arrays don't fit, if the loss has no gradient or has further inputs, or if the plug-in
+    /// fails.
     pub fn value_and_gradient(
         &mut self,
         y_true: Tensor<'_>,
@@ -237,28 +263,67 @@ impl Loss {
         scale: f64,
         gradient: &mut TensorMut<'_>,
     ) -> Result<LossValue<'_>> {
-        if gradient.shape() != y_pred.shape() {
-            let shapes = (gradient.shape(), y_pred.shape());
-            return Err(Error::usage(format!("a gradient of shape {:?} for y_pred of shape {:?}", shapes.0, shapes.1)));
-        }
-        let Loss { reduction, loss, scratch, double, .. } = self;
-        let (reduction, batch) = (*reduction, Batch { y_true, y_pred, weight, mask, scale });
-        let Some(double) = double else {
-            let gradient =
-                gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float32"))?;
-            return run(loss, reduction, scratch, batch, Some(gradient)).map(single);
-        };
-        let Double { scratch, gradient: derivatives } = &mut **double;
-        if let Some(gradient) = gradient.as_mut_slice::<f64>() {
-            return run(loss, reduction, scratch, batch, Some(gradient)).map(in_double);
-        }
-        let gradient =
-            gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float64 or float32"))?;
-        derivatives.resize(gradient.len(), 0.0);
-        let value = run(loss, reduction, scratch, batch, Some(derivatives))?;
-        gradient.iter_mut().zip(&*derivatives).for_each(|(single, &derivative)| *single = derivative as f32);
-        Ok(in_double(value))
+        self.value_and_gradient_with((y_true, y_pred), &[], (weight, mask), scale, gradient)
     }
+
+    /// Like [`value_and_gradient`](Self::value_and_gradient), for a loss with further inputs, which are given by name in
+    /// any order.
+    ///
+    /// # Errors
+    /// Returns an error if an input is missing, if the loss doesn't declare one, or under the same conditions as
+    /// [`value_and_gradient`](Self::value_and_gradient).
+    pub fn value_and_gradient_with(
+        &mut self,
+        (y_true, y_pred): (Tensor<'_>, Tensor<'_>),
+        further: &[(&str, Tensor<'_>)],
+        (weight, mask): (Option<Tensor<'_>>, Option<Tensor<'_>>),
+        scale: f64,
+        gradient: &mut TensorMut<'_>,
+    ) -> Result<LossValue<'_>> {
+        self.check_given(further)?;
+        let further = &NamedTensors::of(further)?;
+        let batch = Batch { y_true, y_pred, further, weight, mask, scale };
+        call(&self.loss, self.reduction, &mut self.scratch, self.double.as_deref_mut(), batch, Some(gradient))
+    }
+
+    fn check_given(&self, further: &[(&str, Tensor<'_>)]) -> Result<()> {
+        check_known(&self.name, &self.info.inputs, further.iter().map(|(name, _)| *name))
+    }
+}
+
+/// Computes the loss of a batch, and its gradient if a buffer for it is given.
+fn call<'l>(
+    loss: &plugin::Loss,
+    reduction: Reduction,
+    scratch: &'l mut Scratch<f32>,
+    double: Option<&'l mut Double>,
+    batch: Batch<'_>,
+    gradient: Option<&mut TensorMut<'_>>,
+) -> Result<LossValue<'l>> {
+    let Some(gradient) = gradient else {
+        return match double {
+            None => run(loss, reduction, scratch, batch, None).map(single),
+            Some(double) => run(loss, reduction, &mut double.scratch, batch, None).map(in_double),
+        };
+    };
+    if gradient.shape() != batch.y_pred.shape() {
+        let shapes = (gradient.shape(), batch.y_pred.shape());
+        return Err(Error::usage(format!("a gradient of shape {:?} for y_pred of shape {:?}", shapes.0, shapes.1)));
+    }
+    let Some(double) = double else {
+        let gradient = gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float32"))?;
+        return run(loss, reduction, scratch, batch, Some(gradient)).map(single);
+    };
+    let Double { scratch, gradient: derivatives } = double;
+    if let Some(gradient) = gradient.as_mut_slice::<f64>() {
+        return run(loss, reduction, scratch, batch, Some(gradient)).map(in_double);
+    }
+    let gradient =
+        gradient.as_mut_slice::<f32>().ok_or_else(|| Error::usage("the gradient must be float64 or float32"))?;
+    derivatives.resize(gradient.len(), 0.0);
+    let value = run(loss, reduction, scratch, batch, Some(derivatives))?;
+    gradient.iter_mut().zip(&*derivatives).for_each(|(single, &derivative)| *single = derivative as f32);
+    Ok(in_double(value))
 }
 
 /// Replaces float32 by float64 in the accepted dtypes.

@@ -3,12 +3,14 @@
 use plugfit_api::loss::{LossOutput, LossTotals};
 use plugfit_api::{Float, Inputs, Tensor, TensorMut};
 
-use super::inputs::{ValueShapes, aligned, check_pairs, reshaped};
+use super::inputs::{ValueShapes, aligned, check_pairs, in_order, predictions};
 use super::zero_weights::{self, Spare, resize};
+use crate::Result;
 use crate::component::broadcast::{self, Shape, common, for_each_broadcast, squeeze_or_expand_to_same_rank};
 use crate::component::combine::{Combined, Combiner, misfit};
+use crate::component::named::{NamedTensors, no_inputs};
 use crate::component::reduction::{Reduction, divide_no_nan};
-use crate::{Result, plugin};
+use crate::plugin::{self, MAX_INPUTS};
 
 /// Memory that is reused for the next batch.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(super) type Reduced<'s, F> = (f64, Option<(&'s [i64], &'s [F])>);
 pub(super) struct Batch<'b> {
     pub y_true: Tensor<'b>,
     pub y_pred: Tensor<'b>,
+    pub further: &'b NamedTensors<'b>,
     pub weight: Option<Tensor<'b>>,
     pub mask: Option<Tensor<'b>>,
     pub scale: f64,
@@ -39,15 +42,15 @@ pub(super) fn run<'s, F: Float>(
     loss: &plugin::Loss,
     reduction: Reduction,
     scratch: &'s mut Scratch<F>,
-    Batch { y_true, y_pred, weight, mask, scale }: Batch<'_>,
+    Batch { y_true, y_pred, further, weight, mask, scale }: Batch<'_>,
     mut gradient: Option<&mut [F]>,
 ) -> Result<Reduced<'s, F>> {
     let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape, spare } = scratch;
     let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
     check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
-    let tensors =
-        [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
-    let inputs = Inputs::new(&tensors, None, None);
+    let ordered = in_order(loss, (y_true, &true_shape), (y_pred, &pred_shape), further)?;
+    let (tensors, count_of_inputs) = ordered.array().ok_or_else(|| no_inputs(loss.name()))?;
+    let inputs = Inputs::new(&tensors[..count_of_inputs], None, None);
     let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
     let combined = combiner.combine(weight, mask)?;
     let weights = BroadcastWeights::new(&shape, combined, upstream)?;
@@ -76,11 +79,14 @@ pub(super) fn run<'s, F: Float>(
     }
     let totals = {
         let target = gradient.as_deref_mut().map(|gradient| TensorMut::new(gradient, pred_shape.lengths()));
-        let mut gradients = [None, target];
+        // A loss is asked for the derivative with respect to the predictions only.
+        let mut gradients: [_; MAX_INPUTS] = std::array::from_fn(|_| None);
+        let y_pred = predictions(&inputs);
+        gradients[y_pred] = target;
         let mut output = LossOutput {
             values: unreduced.then_some(&mut values[..]),
             valid: wants_valid.then_some(&mut valid[..]),
-            gradients: &mut gradients,
+            gradients: &mut gradients[..=y_pred],
             upstream: weights.upstream,
             scale: F::from_f64(scale * known_factor.unwrap_or(1.0)),
         };

@@ -4,6 +4,7 @@
 use plugfit_api::loss::{LossOutput, LossTotals};
 use plugfit_api::{Float, Inputs};
 
+use super::inputs::predictions;
 use crate::component::broadcast::Shape;
 use crate::{Error, Result, plugin};
 
@@ -29,7 +30,7 @@ pub(super) fn call<F: Float>(
     let mut totals = loss.call(inputs, shape.lengths(), output)?;
     let scale = output.scale;
     if scale == F::ZERO
-        && let Some(gradient) = derivatives(output)
+        && let Some(gradient) = derivatives(inputs, output)
     {
         gradient.fill(F::ZERO);
     }
@@ -40,7 +41,7 @@ pub(super) fn call<F: Float>(
     // If rows depend on each other, a value's weight of 0 doesn't imply that the derivatives of its row are 0.
     if scale != F::ZERO
         && loss.info().rows_independent
-        && let (Some(gradient), Ok(y_pred)) = (derivatives(output), inputs.y_pred())
+        && let (Some(gradient), Ok(y_pred)) = (derivatives(inputs, output), inputs.y_pred())
     {
         clear(gradient, y_pred.shape(), shape.lengths(), upstream);
     }
@@ -48,8 +49,8 @@ pub(super) fn call<F: Float>(
 }
 
 /// Returns the gradient with respect to y_pred, if it is requested.
-fn derivatives<'o, F: Float>(output: &'o mut LossOutput<'_, F>) -> Option<&'o mut [F]> {
-    output.gradients.get_mut(1)?.as_mut()?.as_mut_slice()
+fn derivatives<'o, F: Float>(inputs: &Inputs<'_>, output: &'o mut LossOutput<'_, F>) -> Option<&'o mut [F]> {
+    output.gradients.get_mut(predictions(inputs))?.as_mut()?.as_mut_slice()
 }
 
 /// Returns the weighted sum of the values, except for those with weight 0.

@@ -6,20 +6,20 @@ use crate::data::config::memory_limit;
 use crate::data::format::{Format, single_path};
 use crate::data::numpy::{Npz, read_npy_file, read_npy_inputs};
 use crate::data::schema::read_npz;
-use crate::data::{DataConfig, Dataset, DiskRows, InputKind, Inputs, Schema, Target, TargetConfig};
+use crate::data::{DataConfig, Dataset, DiskRows, FurtherInput, InputKind, Inputs, Schema, Target, TargetConfig};
 use crate::files::path_of;
 use crate::{Error, Result};
 
 impl DataConfig {
     /// Loads the arrays of an .npz file.
     pub(super) fn load_npz(&self, paths: &[PathBuf]) -> Result<(Dataset, Schema)> {
-        let inputs = self.inputs.as_ref().map_or_else(|| vec!["x".to_owned()], |inputs| inputs.as_slice().to_vec());
+        let inputs = self.network_inputs().map_or_else(|| vec!["x".to_owned()], |inputs| inputs.as_slice().to_vec());
         let targets =
             self.target.as_ref().map_or_else(|| vec![("y".to_owned(), vec!["y".to_owned()])], |target| target.named());
         let schema = Schema::of_config(self, inputs, targets);
         let (dataset, kind) = read_npz(paths, &schema).map_err(|error| {
             // The array names may be the defaults.
-            let guessed = self.inputs.is_none() || self.target.is_none();
+            let guessed = self.network_inputs().is_none() || self.target.is_none();
             let names =
                 single_path(paths).ok().and_then(|path| Npz::open(path).ok()).map(|file| file.names().join(", "));
             match names {
@@ -34,7 +34,7 @@ impl DataConfig {
 
     /// Loads an .npy file of inputs, and one for each target and the weights.
     pub(super) fn load_npy(&self, paths: &[PathBuf], base: &Path, known: Option<&Schema>) -> Result<(Dataset, Schema)> {
-        if self.inputs.is_some() {
+        if self.network_inputs().is_some() {
             return Err(Error::usage("an .npy file is one array; \"inputs\" has nothing to choose from"));
         }
         let path = single_path(paths)?;
@@ -57,6 +57,17 @@ impl DataConfig {
             targets.push(Target { name: name.clone(), values, class_names: None });
             named.push((name.clone(), vec![name]));
         }
+        let mut further = Vec::new();
+        for (name, files) in self.further_inputs() {
+            let [file] = &files[..] else {
+                return Err(
+                    Error::usage(format!("the input \"{name}\" must be one .npy file")).with("in", "data.inputs")
+                );
+            };
+            let path = path_of(file, base);
+            let values = read_npy_file(&path)?.check_finite(&path, &name)?;
+            further.push(FurtherInput { name, values });
+        }
         let sample_weight = match &self.sample_weight {
             None => None,
             Some(file) => {
@@ -67,7 +78,7 @@ impl DataConfig {
         };
         let mut schema = Schema { kinds: vec![kind], ..Schema::of_config(self, vec!["x".to_owned()], named) };
         schema.sample_weight = None;
-        Ok((Dataset::new(inputs, targets, sample_weight)?, known.cloned().unwrap_or(schema)))
+        Ok((Dataset::new(inputs, targets, sample_weight)?.with_further(further)?, known.cloned().unwrap_or(schema)))
     }
 
     /// Opens an .npy file of inputs, on disk if it is larger than the memory limit, and returns its kind. `known` is

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::data::config::memory_limit;
+use crate::data::schema::further_targets;
 use crate::data::table::{Classes, Columns, Kind, PlannedTarget, TablePlan, Unusable, read_table};
 use crate::data::{DataConfig, Dataset, Schema, TargetConfig};
 use crate::{Error, Result};
@@ -11,9 +12,12 @@ impl DataConfig {
     /// Loads tables with the same columns. Adds to `notes` which columns are left out.
     pub(super) fn load_table(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<(Dataset, Schema)> {
         let path = &paths[0];
-        let used = self.inputs.as_ref().map(|inputs| {
+        let further = self.further_inputs();
+        let used = self.network_inputs().map(|inputs| {
             let targets = self.target.iter().flat_map(TargetConfig::named).flat_map(|(_, columns)| columns);
-            inputs.as_slice().iter().cloned().chain(targets).chain(self.sample_weight.clone()).collect::<Vec<_>>()
+            let further = further.iter().flat_map(|(_, columns)| columns.clone());
+            let inputs = inputs.as_slice().iter().cloned().chain(targets).chain(further);
+            inputs.chain(self.sample_weight.clone()).collect::<Vec<_>>()
         });
         let columns = Columns::of(path, used.as_deref())?;
         let target = self.target.as_ref().ok_or_else(|| {
@@ -38,24 +42,43 @@ impl DataConfig {
             };
             targets.push(PlannedTarget { name, columns: target_columns, classes });
         }
+        for (name, columns_of_input) in &further {
+            let mut kinds = Vec::new();
+            for column in columns_of_input {
+                kinds.push(&columns.kinds[columns.find(column, path)?]);
+            }
+            let why = match &kinds[..] {
+                [] => "no columns",
+                kinds if kinds.contains(&&Kind::Text) => "words, and needs numbers",
+                _ => continue,
+            };
+            return Err(Error::usage(format!("the input \"{name}\" has {why}")).with("in", "data.inputs"));
+        }
         let is_taken = |name: &String| {
             self.sample_weight.as_ref() == Some(name) || targets.iter().any(|target| target.columns.contains(name))
         };
-        let inputs = match &self.inputs {
+        let inputs = match self.network_inputs() {
             Some(inputs) => {
                 if let Some(name) = inputs.as_slice().iter().find(|name| is_taken(name)) {
                     return Err(Error::usage(format!("the column \"{name}\" is an input and a target or weight")));
                 }
                 inputs.as_slice().to_vec()
             }
-            None => numeric_inputs(&columns, is_taken, notes),
+            None => {
+                // An input of a loss or a metric, such as a group, is no input of the network unless that is said.
+                let is_further = |name: &String| further.iter().any(|(_, columns)| columns.contains(name));
+                numeric_inputs(&columns, |name| is_taken(name) || is_further(name), notes)
+            }
         };
         if inputs.is_empty() {
             return Err(Error::usage(format!("{} has no column of numbers beside the target", path.display())));
         }
+        let own = targets.len();
+        targets.extend(further_targets(&further));
         let plan = TablePlan { inputs, kinds: Vec::new(), targets, sample_weight: self.sample_weight.clone() };
         let (dataset, kinds) = read_table(paths, &plan, self.scale, memory_limit(self.in_memory))?;
-        let targets = plan.targets.into_iter().map(|target| (target.name, target.columns)).collect();
+        let dataset = dataset.with_last_targets_as_inputs(further.len())?;
+        let targets = plan.targets.into_iter().take(own).map(|target| (target.name, target.columns)).collect();
         Ok((dataset, Schema { kinds, ..Schema::of_config(self, plan.inputs, targets) }))
     }
 }

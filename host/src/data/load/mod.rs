@@ -7,7 +7,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::config::{DataConfig, OneOrMany, TargetConfig, memory_limit};
+use super::config::{DataConfig, InputsConfig, OneOrMany, TargetConfig, memory_limit};
 use super::dataset::Dataset;
 use super::format::Format;
 use super::schema::Schema;
@@ -70,6 +70,12 @@ impl DataConfig {
                 TargetConfig::Columns(names) => TargetConfig::Columns(all(names)),
                 TargetConfig::Outputs(outputs) => {
                     TargetConfig::Outputs(outputs.iter().map(|(output, names)| (output.clone(), all(names))).collect())
+                }
+            });
+            config.inputs = config.inputs.as_ref().map(|inputs| match inputs {
+                InputsConfig::Columns(names) => InputsConfig::Columns(names.clone()),
+                InputsConfig::Named(table) => {
+                    InputsConfig::Named(table.iter().map(|(input, names)| (input.clone(), all(names))).collect())
                 }
             });
             config.sample_weight = config.sample_weight.as_ref().map(absolute_name);

@@ -77,6 +77,7 @@ class Registry:
                 "package": package,
                 "class_name": name if package == "standard" else f"{package}>{name}",
                 "keys": keys,
+                "settings": settings,
             }
             described = "".join(f"\n    {key}: {settings[key]['doc']}" for key in keys if "doc" in settings[key])
             doc = found["doc"] + (f"\n\nArgs:{described}" if described else "")

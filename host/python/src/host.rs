@@ -91,21 +91,24 @@ pub fn kind(name: &str) -> PyResult<Kind> {
 }
 
 fn description(package: &str, kind: Kind, component: &plugfit::plugin::Component) -> String {
-    let setting = |name: &str, doc: &str, default: Option<&Value>| {
-        let mut setting = json!({"name": name, "doc": doc});
+    let setting = |name: &str, doc: &str, type_: String, default: Option<&Value>| {
+        let mut setting = json!({"name": name, "doc": doc, "type": type_});
         if let Some(default) = default {
             setting["default"] = default.clone();
         }
         setting
     };
-    let fields = component.fields.iter().map(|field| setting(&field.name, &field.doc, field.default.as_ref()));
-    let base = base_keys(kind).iter().map(|(name, _, default, doc)| {
+    let fields = component.fields.iter().map(|field| {
+        let type_ = format!("{}{}", field.type_, if field.optional { " or null" } else { "" });
+        setting(&field.name, &field.doc, type_, field.default.as_ref())
+    });
+    let base = base_keys(kind).iter().map(|(name, type_, default, doc)| {
         let general = if *name == "name" {
             Value::Null
         } else {
             serde_json::from_str(default).unwrap_or_else(|_| json!(default))
         };
-        setting(name, doc, Some(component.base.get(*name).unwrap_or(&general)))
+        setting(name, doc, (*type_).to_owned(), Some(component.base.get(*name).unwrap_or(&general)))
     });
     json!({
         "package": package,

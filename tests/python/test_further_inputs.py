@@ -184,6 +184,17 @@ def test_both_take_inputs_by_name_in_torch():
     run(both_in_torch, "torch")
 
 
+def neither_in_keras(plugfit, keras):
+    raises(ValueError, "Keras passes only", lambda: plugfit.keras.metric("GroupRocAuc"))
+    raises(ValueError, "Keras passes only", lambda: plugfit.keras.loss("GaussianNll"))
+    raises(ValueError, "Keras passes only", lambda: plugfit.keras.metric("GaussianNll"))
+
+
+def test_keras_refuses_both():
+    pytest.importorskip("keras", reason="Keras isn't installed")
+    run(neither_in_keras, "keras")
+
+
 def test_both_take_inputs_by_name_in_models():
     run(both_in_models)
 

@@ -10,6 +10,11 @@ functions of the engine's tensors. It raises ValueError if there is none, with t
 ``plugfit.torch`` use it in compiled functions and on other devices than the CPU. A formula is computed in float32, or in
 float64 for tensors of float64.
 
+Losses and metrics of plug-ins may have inputs beside targets and predictions. They are given by name:
+``metric.update_state(y_true, y_pred, group=...)``, ``plugfit.torch.metric(...).update(preds, target, group=...)`` and
+``model.fit(x, y, inputs={"group": ...})``. ``plugfit.keras`` doesn't pass them. :meth:`Model.save` and :meth:`Model.load`
+keep a model in a file.
+
 Differences from Keras 3.15.1, besides the formulas (the front page of the standard plug-in lists those):
 
 Names and configurations

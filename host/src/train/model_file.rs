@@ -69,7 +69,7 @@ impl Parts<'_> {
     /// Returns an error if a loss, a metric or the optimizer is a function or an instance of the program, which no file
     /// can contain, or if the optimizer fails to report its configuration.
     pub fn to_bytes(&self, host: &Host) -> Result<Vec<u8>> {
-        let compile = self.compiled.map(|compiled| saved_config(compiled)).transpose()?;
+        let compile = self.compiled.map(saved_config).transpose()?;
         let optimizer = self.compiled.and_then(Compiled::optimizer).map(|optimizer| (optimizer, optimizer.state()));
         let about = About {
             version: VERSION,

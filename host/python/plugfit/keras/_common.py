@@ -163,8 +163,17 @@ def identifier_of(component):
 
 
 def resolve(module, wrapper, identifier):
-    """Returns the component for an identifier of :func:`identifier_of`, or for any identifier of ``module.get``."""
+    """Returns the component for an identifier of :func:`identifier_of`, or for any identifier of ``module.get``.
+
+    Raises ValueError if it has inputs that Keras doesn't pass.
+    """
     if isinstance(identifier, dict) and "fn" in identifier:
         function = identifier["fn"]
         return wrapper(**{**identifier, "fn": function if callable(function) else keras.saving.deserialize_keras_object(function)})
-    return module.get(identifier)
+    made = module.get(identifier)
+    if getattr(made, "_further", None):
+        raise ValueError(
+            f"{made.name} needs the input {made._further[0]!r}, and Keras passes only targets, predictions and weights: "
+            "use it with plugfit.Model, plugfit.torch or NumPy"
+        )
+    return made

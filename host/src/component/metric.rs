@@ -154,21 +154,22 @@ impl Metric {
     pub(crate) fn update_with(&mut self, output: &Output<'_>, weighted: bool, cache: &mut DtypeCache) -> Result<()> {
         let Metric { name, source, dtypes, combiner } = self;
         let Arguments { y_true, y_pred, weight, mask, further } = cache.arguments(output, weighted, dtypes)?;
-        let mut given = further;
-        if takes_values(source.info()) {
-            given.push("values", y_pred)?;
-        } else {
-            given.push("y_true", y_true.ok_or_else(|| Error::usage(format!("the metric {name} needs targets")))?)?;
-            given.push("y_pred", y_pred)?;
-        }
+        let takes_values = takes_values(source.info());
         if further_inputs(&source.info().inputs).next().is_some() {
+            let mut given = further;
+            given.push(if takes_values { "values" } else { "y_pred" }, y_pred)?;
+            y_true.filter(|_| !takes_values).map_or(Ok(()), |y_true| given.push("y_true", y_true))?;
             return update_named(source, combiner, name, &given, weight, mask);
         }
+        let targets = || y_true.ok_or_else(|| Error::usage(format!("the metric {name} needs targets")));
         match source {
-            Source::Metric { state, .. } => update(state, combiner, &given, weight, mask),
-            Source::Loss(mean) => {
-                mean.update(given.get(name, "y_true")?, given.get(name, "y_pred")?, &given, weight, mask)
+            Source::Metric { state, .. } if takes_values => {
+                update(state, combiner, &[("values", y_pred)], weight, mask)
             }
+            Source::Metric { state, .. } => {
+                update(state, combiner, &[("y_true", targets()?), ("y_pred", y_pred)], weight, mask)
+            }
+            Source::Loss(mean) => mean.update(targets()?, y_pred, &further, weight, mask),
         }
     }
 
@@ -205,8 +206,7 @@ impl Metric {
         self.check_no_further()?;
         match &mut self.source {
             Source::Metric { state, .. } => {
-                let inputs = NamedTensors::of(&[("y_true", y_true), ("y_pred", y_pred)])?;
-                update(state, &mut self.combiner, &inputs, weight, mask)
+                update(state, &mut self.combiner, &[("y_true", y_true), ("y_pred", y_pred)], weight, mask)
             }
             Source::Loss(mean) => mean.update(y_true, y_pred, &NamedTensors::default(), weight, mask),
         }
@@ -224,9 +224,7 @@ impl Metric {
     ) -> Result<()> {
         self.check_no_further()?;
         match &mut self.source {
-            Source::Metric { state, .. } => {
-                update(state, &mut self.combiner, &NamedTensors::of(&[("values", values)])?, weight, mask)
-            }
+            Source::Metric { state, .. } => update(state, &mut self.combiner, &[("values", values)], weight, mask),
             Source::Loss(_) => Err(Error::usage(format!("{} needs y_true and y_pred", self.name))),
         }
     }
@@ -349,7 +347,9 @@ fn update_named(
 ) -> Result<()> {
     match source {
         Source::Metric { metric, state } => {
-            update(state, combiner, &given.in_order(name, &metric.info().inputs)?, weight, mask)
+            let ordered = given.in_order(name, &metric.info().inputs)?.array();
+            let (tensors, count) = ordered.ok_or_else(|| no_inputs(name))?;
+            update(state, combiner, &tensors[..count], weight, mask)
         }
         Source::Loss(mean) => {
             let (y_true, y_pred) = (given.get(name, "y_true")?, given.get(name, "y_pred")?);
@@ -361,7 +361,7 @@ fn update_named(
 fn update(
     state: &mut MetricState,
     combiner: &mut Combiner,
-    inputs: &NamedTensors<'_>,
+    tensors: &[(&str, Tensor<'_>)],
     weight: Option<Tensor<'_>>,
     mask: Option<Tensor<'_>>,
 ) -> Result<()> {
@@ -374,6 +374,5 @@ fn update(
         Some(combined) => Some(Tensor::new(combined.values, combined.shape.lengths())),
     };
     weight.as_ref().map_or(Ok(()), check_weight)?;
-    let (tensors, count) = inputs.array().ok_or_else(|| no_inputs("the metric"))?;
-    state.update(&Inputs::new(&tensors[..count], weight, None))
+    state.update(&Inputs::new(tensors, weight, None))
 }

@@ -5,7 +5,8 @@ use plugfit_api::{Inputs, Tensor};
 
 use crate::component::broadcast::{self, Shape, squeeze_or_expand_to_same_rank};
 use crate::component::named::{NamedTensors, further_inputs};
-use crate::{Error, Result, plugin};
+use crate::plugin::{self, MAX_INPUTS};
+use crate::{Error, Result};
 
 /// The shape of the values, cached for the last input shapes.
 #[derive(Debug, Default)]
@@ -68,21 +69,19 @@ pub(super) fn check_pairs(
     })
 }
 
-/// Returns the inputs of a loss in its order: labels and predictions in these shapes, and its further inputs.
+/// Returns the inputs of a loss with further inputs in its order, and their number. `usual` are its labels and
+/// predictions. Returns `None` if the loss has no others.
 ///
 /// # Errors
 /// Returns an error if an input is missing, or if the loss has no labels or no predictions.
 pub(super) fn in_order<'l>(
     loss: &'l plugin::Loss,
-    (y_true, true_shape): (Tensor<'l>, &'l Shape),
-    (y_pred, pred_shape): (Tensor<'l>, &'l Shape),
+    usual: &[(&'l str, Tensor<'l>); 2],
     further: &NamedTensors<'l>,
-) -> Result<NamedTensors<'l>> {
-    let usual =
-        [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+) -> Result<Option<([(&'l str, Tensor<'l>); MAX_INPUTS], usize)>> {
     let declared = &loss.info().inputs;
     if further_inputs(declared).next().is_none() {
-        return NamedTensors::of(&usual);
+        return Ok(None);
     }
     if let Some((name, _)) = usual.iter().find(|(name, _)| !declared.iter().any(|other| other == name)) {
         return Err(Error::usage(format!(
@@ -90,11 +89,11 @@ pub(super) fn in_order<'l>(
             loss.name()
         )));
     }
-    let mut given = NamedTensors::of(&usual)?;
+    let mut given = NamedTensors::of(usual)?;
     for name in further_inputs(declared) {
         given.push(name, further.get(loss.name(), name)?)?;
     }
-    given.in_order(loss.name(), declared)
+    Ok(given.in_order(loss.name(), declared)?.array())
 }
 
 /// Returns the index of the predictions.

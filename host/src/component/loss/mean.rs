@@ -4,11 +4,11 @@ use plugfit_api::loss::LossOutput;
 use plugfit_api::metric::{Direction, MetricInfo, Outcome};
 use plugfit_api::{Inputs, Tensor};
 
-use super::inputs::{ValueShapes, aligned, check_pairs, in_order};
+use super::inputs::{ValueShapes, aligned, check_pairs, in_order, reshaped};
 use super::zero_weights::{self, Spare};
 use crate::component::broadcast::{Shape, common, for_each_broadcast, squeeze_or_expand_to_same_rank};
 use crate::component::combine::{Combiner, check_weight, misfit};
-use crate::component::named::{NamedTensors, no_inputs};
+use crate::component::named::NamedTensors;
 use crate::component::reduction::divide_no_nan;
 use crate::{Error, Result, plugin};
 
@@ -54,9 +54,11 @@ impl LossMean {
         let LossMean { loss, combiner, shapes, upstream, spare, .. } = self;
         let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
         check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
-        let ordered = in_order(loss, (y_true, &true_shape), (y_pred, &pred_shape), further)?;
-        let (tensors, count) = ordered.array().ok_or_else(|| no_inputs(loss.name()))?;
-        let inputs = Inputs::new(&tensors[..count], None, None);
+        let usual =
+            [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+        let ordered = in_order(loss, &usual, further)?;
+        let tensors = ordered.as_ref().map_or(&usual[..], |(tensors, count)| &tensors[..*count]);
+        let inputs = Inputs::new(tensors, None, None);
         let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
         if y_pred.is_empty() || shape.count() == 0 {
             return Ok(());

@@ -3,12 +3,12 @@
 use plugfit_api::loss::{LossOutput, LossTotals};
 use plugfit_api::{Float, Inputs, Tensor, TensorMut};
 
-use super::inputs::{ValueShapes, aligned, check_pairs, in_order, predictions};
+use super::inputs::{ValueShapes, aligned, check_pairs, in_order, predictions, reshaped};
 use super::zero_weights::{self, Spare, resize};
 use crate::Result;
 use crate::component::broadcast::{self, Shape, common, for_each_broadcast, squeeze_or_expand_to_same_rank};
 use crate::component::combine::{Combined, Combiner, misfit};
-use crate::component::named::{NamedTensors, no_inputs};
+use crate::component::named::NamedTensors;
 use crate::component::reduction::{Reduction, divide_no_nan};
 use crate::plugin::{self, MAX_INPUTS};
 
@@ -48,9 +48,11 @@ pub(super) fn run<'s, F: Float>(
     let Scratch { combiner, shapes, upstream, values, valid, weighted, weighted_shape, spare } = scratch;
     let (true_shape, pred_shape) = aligned(&y_true, &y_pred)?;
     check_pairs(loss, (&y_true, &true_shape), (&y_pred, &pred_shape))?;
-    let ordered = in_order(loss, (y_true, &true_shape), (y_pred, &pred_shape), further)?;
-    let (tensors, count_of_inputs) = ordered.array().ok_or_else(|| no_inputs(loss.name()))?;
-    let inputs = Inputs::new(&tensors[..count_of_inputs], None, None);
+    let usual =
+        [("y_true", reshaped(y_true, true_shape.lengths())), ("y_pred", reshaped(y_pred, pred_shape.lengths()))];
+    let ordered = in_order(loss, &usual, further)?;
+    let tensors = ordered.as_ref().map_or(&usual[..], |(tensors, count)| &tensors[..*count]);
+    let inputs = Inputs::new(tensors, None, None);
     let shape = shapes.get(loss, &inputs, &true_shape, &pred_shape)?;
     let combined = combiner.combine(weight, mask)?;
     let weights = BroadcastWeights::new(&shape, combined, upstream)?;

@@ -14,6 +14,9 @@ pub fn further_inputs(declared: &[String]) -> impl Iterator<Item = &str> {
     declared.iter().map(String::as_str).filter(|name| !USUAL.contains(name))
 }
 
+/// Named tensors, the last of which are repetitions, and the number of those that aren't.
+pub(super) type TensorArray<'l> = ([(&'l str, Tensor<'l>); MAX_INPUTS], usize);
+
 /// Tensors with names, without memory on the heap.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NamedTensors<'l> {
@@ -64,8 +67,8 @@ impl<'l> NamedTensors<'l> {
         Ok(ordered)
     }
 
-    /// Returns the tensors in an array whose end is repetition, and their number.
-    pub fn array(&self) -> Option<([(&'l str, Tensor<'l>); MAX_INPUTS], usize)> {
+    /// Returns the tensors, or `None` if there are none.
+    pub fn array(&self) -> Option<TensorArray<'l>> {
         let first = self.list[0]?;
         Some((self.list.map(|entry| entry.unwrap_or(first)), self.iter().count()))
     }

@@ -4,9 +4,8 @@ use plugfit_api::loss::Targets;
 use plugfit_api::{Inputs, Tensor};
 
 use crate::component::broadcast::{self, Shape, squeeze_or_expand_to_same_rank};
-use crate::component::named::{NamedTensors, further_inputs};
-use crate::plugin::{self, MAX_INPUTS};
-use crate::{Error, Result};
+use crate::component::named::{NamedTensors, TensorArray, further_inputs};
+use crate::{Error, Result, plugin};
 
 /// The shape of the values, cached for the last input shapes.
 #[derive(Debug, Default)]
@@ -78,7 +77,7 @@ pub(super) fn in_order<'l>(
     loss: &'l plugin::Loss,
     usual: &[(&'l str, Tensor<'l>); 2],
     further: &NamedTensors<'l>,
-) -> Result<Option<([(&'l str, Tensor<'l>); MAX_INPUTS], usize)>> {
+) -> Result<Option<TensorArray<'l>>> {
     let declared = &loss.info().inputs;
     if further_inputs(declared).next().is_none() {
         return Ok(None);

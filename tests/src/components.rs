@@ -1,6 +1,8 @@
 //! The components of the plug-ins in this repository, as identifiers.
 
+use plugfit::component::{Metric, further_inputs};
 use plugfit::{Host, plugin::Kind};
+use plugfit_api::Tensor;
 use serde_json::{Value, json};
 
 use crate::build::library;
@@ -22,6 +24,30 @@ pub fn names(host: &Host, kind: Kind) -> Vec<String> {
         format!("{}>{}", plugin.label().split(' ').next().unwrap_or_default(), component.name)
     })
     .collect()
+}
+
+/// Updates a metric with a batch. Its further inputs are zeros in the shape of the predictions: one group of all rows.
+///
+/// # Errors
+/// Returns the error of the metric.
+pub fn update(
+    metric: &mut Metric,
+    y_true: Tensor<'_>,
+    y_pred: Tensor<'_>,
+    weight: Option<Tensor<'_>>,
+    mask: Option<Tensor<'_>>,
+) -> plugfit::Result<()> {
+    let further: Vec<String> = further_inputs(&metric.info().inputs).map(str::to_owned).collect();
+    if metric.info().inputs == ["values"] {
+        return metric.update_values(y_pred, weight, mask);
+    }
+    if further.is_empty() {
+        return metric.update_state(y_true, y_pred, weight, mask);
+    }
+    let zeros = vec![0_i64; y_pred.len()];
+    let mut inputs = vec![("y_true", y_true), ("y_pred", y_pred)];
+    inputs.extend(further.iter().map(|name| (name.as_str(), Tensor::new(&zeros, y_pred.shape()))));
+    metric.update(&inputs, weight, mask)
 }
 
 /// Returns the identifier of a component with its required settings.

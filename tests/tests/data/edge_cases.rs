@@ -7,7 +7,7 @@ use plugfit::{
     plugin::Kind,
 };
 use plugfit_api::{Tensor, TensorMut, metric::Outcome};
-use plugfit_tests::components::{host, identifier, names};
+use plugfit_tests::components::{host, identifier, names, update};
 use serde_json::{Value, json};
 
 /// A description, and the shape and values of y_true and of y_pred.
@@ -81,9 +81,7 @@ fn no_metric_panics_on_unusual_inputs_and_a_failed_one_can_be_reset() {
         for (what, true_shape, y_true, pred_shape, y_pred) in unusual_inputs() {
             let mut metric = make();
             let (t, p) = (Tensor::new(&y_true, &true_shape), Tensor::new(&y_pred, &pred_shape));
-            let of_values = metric.info().inputs == ["values"];
-            let updated =
-                if of_values { metric.update_values(p, None, None) } else { metric.update_state(t, p, None, None) };
+            let updated = update(&mut metric, t, p, None, None);
             no_panic(&name, what, updated.err());
             no_panic(&name, what, metric.result().err());
             metric.reset_state().unwrap_or_else(|error| panic!("{name} with {what}: {error}"));

@@ -2,7 +2,7 @@
 
 use plugfit::{Host, component::Metric, plugin::Kind};
 use plugfit_api::{Tensor, metric::Outcome};
-use plugfit_tests::components::{self, host, identifier};
+use plugfit_tests::components::{self, host, identifier, update};
 use serde_json::{Value, json};
 
 /// Returns the identifiers of all metrics, and of all losses as metrics.
@@ -67,11 +67,7 @@ impl Batch {
         let shape = [rows as i64];
         let (weight, mask) =
             (weight.map(|weight| Tensor::new(weight, &shape)), mask.map(|mask| Tensor::new(mask, &shape)));
-        let updated = if metric.info().inputs == ["values"] {
-            metric.update_values(p, weight, mask)
-        } else {
-            metric.update_state(t, p, weight, mask)
-        };
+        let updated = update(&mut metric, t, p, weight, mask);
         updated.and_then(|()| metric.result()).map_err(|error| error.to_string())
     }
 

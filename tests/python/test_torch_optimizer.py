@@ -467,8 +467,8 @@ def test_a_distributed_checkpoint_creates_the_state(dtype, rate):
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
     def made():
-        torch.manual_seed(0)
         model = torch.nn.Linear(3, 2).to(dtype)
+        torch.nn.init.ones_(model.weight), torch.nn.init.ones_(model.bias)
         return model, adapter.optimizer(model.parameters(), "AdamW", learning_rate=rate, weight_decay=0.5)
 
     model, optimizer = made()

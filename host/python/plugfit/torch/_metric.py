@@ -22,11 +22,16 @@ class Metric(torch.nn.Module):
     ``forward``. ``torchmetrics.MetricCollection`` and Lightning's ``self.log`` accept it if torchmetrics was imported before
     the metric was made.
 
-    PyTorch computes a metric that has a formula, on the device of the tensors and in ``torch.compile``. Its state is a
-    buffer of sums in float64, which moves with ``to()`` and keeps its dtype; it is empty until the first batch if each
-    column has sums of its own. The plug-in computes the others on the CPU. ``engine="formula"`` and ``engine="native"``
-    choose one; a class id that is no class makes a mean NaN and adds nothing to other sums by the formula, and is an error
-    by the plug-in.
+    A metric has one of two engines, which ``engine="formula"`` and ``engine="native"`` choose. By the formula, PyTorch
+    computes the metric, on the device of the tensors and in ``torch.compile``. The plug-in computes it on the CPU, where it
+    is faster. By default the first update after the metric was made or reset chooses: the plug-in if all tensors are on the
+    CPU and ``torch.compile`` isn't tracing, else the formula. All later updates have the same engine, also those of copies
+    and of metrics that load the ``state_dict``. A metric without a formula always has the plug-in. A class id that is no
+    class makes a mean NaN and adds nothing to other sums by the formula, and is an error by the plug-in.
+
+    The state of a formula is a vector of sums in float64, or float32 on Apple's GPUs, which have no float64. It moves with
+    ``to()`` and keeps its dtype; it is empty until the first batch if each column has sums of its own. It isn't a buffer:
+    ``DistributedDataParallel`` replaces buffers by those of the first rank.
 
     ``compute`` merges the states of all ranks of ``torch.distributed`` if it is initialized, unless ``sync_on_compute`` is
     False: all ranks must call it.
@@ -46,17 +51,32 @@ class Metric(torch.nn.Module):
         if self.metric._further and engine == "formula":
             raise ValueError(f"{self.metric.name} has inputs that a formula doesn't take: {', '.join(self.metric._further)}")
         self._formula = None if self.metric._further else formula_of(self.metric, engine)
-        if self._formula is not None:
-            # torch.compile can't import the module of the function that is made here.
-            self._formula.metric("torch")
-        # For a metric without a formula it only tells the device.
-        self.register_buffer("sums", torch.zeros(self._least(), dtype=torch.float64))
+        self._prepare()
+        #: The sums of the formula; if the plug-in computes the metric, they only tell the device.
+        self.sums = torch.zeros(self._least(), dtype=torch.float64)
         self._rows = Rows()
+        #: The engine of the state; None: there was no update, except in compiled functions, which have the formula.
+        self._chosen = self._fixed()
         #: The state of this rank alone, while the metric has the merged state of all ranks.
         self._own = None
         self._defaults, self._reductions = {}, {}
-        self._update_count, self._computed, self._forward_cache = 0, None, None
+        # A compiled function would be compiled again for each value of an int.
+        self._eager_updates, self._compiled_updates = 0, torch.zeros((), dtype=torch.int64)
+        self._computed, self._forward_cache = None, None
         _register()
+
+    def _prepare(self):
+        """Makes the formula's function: torch.compile can't import its module."""
+        if self._formula is not None:
+            self._formula.metric("torch")
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._prepare()
+
+    def _fixed(self):
+        """Returns the engine if it doesn't depend on the first update, else None."""
+        return "native" if self._formula is None else self._engine
 
     def _least(self):
         """Returns the number of sums before the first batch."""
@@ -81,12 +101,45 @@ class Metric(torch.nn.Module):
     @property
     def update_called(self):
         """Whether there was an update since the last reset."""
-        return self._update_count > 0
+        return self.update_count > 0
 
     @property
     def update_count(self):
         """The number of updates since the last reset."""
-        return self._update_count
+        return self._eager_updates + self._count_of_compiled()
+
+    #: torchmetrics' private name for it.
+    _update_count = update_count
+
+    def _count_of_compiled(self):
+        # A tensor of the meta device has no value.
+        return 0 if self._compiled_updates.is_meta else int(self._compiled_updates)
+
+    def _engine_of_state(self):
+        """Returns the engine of the state, or None before the first update."""
+        if self._chosen is None and (torch.compiler.is_compiling() or self._count_of_compiled()):
+            return "formula"
+        return self._chosen
+
+    def _engine_for(self, tensors):
+        """Returns the engine for a batch, which is that of later ones. A compiled function doesn't note it: it would be
+        compiled again."""
+        if self._chosen is not None or torch.compiler.is_compiling():
+            return self._chosen or "formula"
+        self._chosen = "native" if all(map(_is_on_cpu, tensors)) and not self._count_of_compiled() else "formula"
+        return self._chosen
+
+    def _check(self, target):
+        if target is None and not self.metric._takes_values:
+            raise TypeError(f"{self.metric.name} needs target")
+
+    def _counted(self):
+        """Counts an update."""
+        self._computed = None
+        if torch.compiler.is_compiling():
+            self._compiled_updates += 1
+        else:
+            self._eager_updates += 1
 
     @torch.no_grad()
     def update(self, preds, target=None, sample_weight=None, ids=None, **inputs):
@@ -96,32 +149,31 @@ class Metric(torch.nn.Module):
         ``ids`` are an integer for each row. A row whose id was seen before, on any rank, isn't counted: such as rows that a
         sampler repeats to fill the last batch. These rows are kept in memory until ``reset``.
 
-        Raises ValueError if shapes don't fit, or if an input is missing or unknown.
+        Raises ValueError if shapes don't fit or an input is missing or unknown, and TypeError if there is no ``target`` or an id isn't an integer.
         """
+        self._check(target)
         columns = [preds, target, sample_weight, *ordered(self.metric, inputs)]
         self.unsync()
-        self._update_count, self._computed = self._update_count + 1, None
+        engine = self._engine_for(columns)
         if ids is not None:
             self._rows.add(ids, columns, self.metric._further)
         else:
-            self._add(*columns)
+            self._add(engine, *columns)
+        self._counted()
 
-    def _add(self, preds, target, sample_weight, *further):
-        inputs = {name: array(values) for name, values in zip(self.metric._further, further)}
-        if self._formula is not None:
+    def _add(self, engine, preds, target, sample_weight, *further):
+        if engine == "formula":
             self._add_sums(_sums.of_batch(self.metric, self._formula, target, preds, sample_weight))
-        elif self.metric._takes_values:
-            self.metric.update_state(array(preds), array(sample_weight), **inputs)
         else:
-            self.metric.update_state(array(target), array(preds), array(sample_weight), **inputs)
+            _update(self.metric, preds, target, sample_weight, *further)
 
     def _add_sums(self, found):
         if self._has_columns() and len(self.sums) == 0:
-            self.sums = self.sums.new_zeros(len(found))
+            self.sums = _zeros_like(self.sums, len(found))
         if len(found) not in (0, len(self.sums)):
             raise ValueError(f"there are {len(found)} sums of columns, and {len(self.sums)} until now: batches have different numbers of columns")
         if len(found):
-            self.sums += found.to(self.device)
+            self.sums += _sums.like(found, self.sums)
 
     @torch.no_grad()
     def compute(self):
@@ -139,9 +191,13 @@ class Metric(torch.nn.Module):
             counted = copy.deepcopy(self)
             counted._count(self._rows.batches())
             return counted._local_result()
-        if self._formula is not None:
+        if self._engine_of_state() == "formula":
             return _sums.result(self.metric, self._formula, self.sums)
-        result = self.metric.result()
+        return self._result_of(self.metric)
+
+    def _result_of(self, metric):
+        """Returns the result of the plug-in's metric as tensors."""
+        result = metric.result()
         if isinstance(result, dict):
             return {name: torch.tensor(float(value), device=self.device) for name, value in result.items()}
         return torch.tensor(np.asarray(result), dtype=torch.float32, device=self.device)
@@ -150,80 +206,107 @@ class Metric(torch.nn.Module):
         """Counts rows in the state, and keeps them no longer."""
         self._rows = Rows()
         for columns in batches:
-            self._add(*columns)
+            self._add(self._chosen, *columns)
 
+    @torch.no_grad()
     def forward(self, preds, target=None, sample_weight=None, ids=None, **inputs):
         """Updates the state with a batch, and returns the result of this batch alone, on this rank."""
-        batch = Metric(self.metric, self._engine, sync_on_compute=False).to(self.device)
-        batch.update(preds, target, sample_weight, **inputs)
-        if ids is None:
-            self.merge([batch])
-            self._update_count, self._computed = self._update_count + 1, None
+        self._check(target)
+        given = preds, target, sample_weight, *ordered(self.metric, inputs)
+        self.unsync()
+        if self._engine_for(given) == "formula":
+            found = _sums.of_batch(self.metric, self._formula, target, preds, sample_weight)
+            result = _sums.result(self.metric, self._formula, _sums.like(found, self.sums))
+            add = lambda: self._add_sums(found)
         else:
-            self.update(preds, target, sample_weight, ids, **inputs)
-        self._forward_cache = batch.compute()
-        return self._forward_cache
+            batch = self.metric._fresh_copy()
+            _update(batch, *given)
+            result = self._result_of(batch)
+            add = lambda: self.metric.merge_state([batch])
+        if ids is None:
+            add()
+        else:
+            self._rows.add(ids, list(given), self.metric._further)
+        self._counted()
+        self._forward_cache = result
+        return result
 
     def reset(self):
         """Resets the state."""
-        self._own, self._rows = None, Rows()
-        self._update_count, self._computed, self._forward_cache = 0, None, None
+        self._own, self._rows, self._chosen = None, Rows(), self._fixed()
+        self._eager_updates, self._compiled_updates = 0, _zeros_like(self._compiled_updates, ())
+        self._computed, self._forward_cache = None, None
         self.metric.reset_state()
-        if self._has_columns():
-            self.sums = self.sums.new_zeros(0)
-        else:
-            self.sums.zero_()
+        self.sums = _zeros_like(self.sums, self._least())
 
     @torch.no_grad()
     def merge(self, others):
-        """Merges the states of other metrics into this one. Rows with ids aren't merged.
+        """Merges the states of other metrics into this one, which has their engine if it had no update. Rows with ids
+        aren't merged.
 
         Raises ValueError if another metric has other settings, or another engine.
         """
         self.unsync()
         others = list(others)
-        if any((other._formula is None) != (self._formula is None) or len(other._rows) for other in others):
+        engines = {one._engine_of_state() for one in (self, *others)} - {None}
+        if len(engines) > 1 or any(len(other._rows) for other in others):
             raise ValueError("metrics of different engines, or with rows that have ids, can't be merged: sync merges those of all ranks")
         # This refuses other settings.
         self.metric.merge_state([other.metric for other in others])
-        for other in others:
-            self._add_sums(other.sums)
+        self._chosen = next(iter(engines), None)
+        if self._chosen == "formula":
+            for other in others:
+                self._add_sums(other.sums if other._formula is not None else other.sums.new_zeros(0))
 
     @torch.no_grad()
     def sync(self, group=None):
-        """Merges the states of all ranks of ``torch.distributed``, until the next update."""
+        """Merges the states of all ranks of ``torch.distributed``, until the next update. A rank without an update has the
+        engine of the others.
+
+        Raises ValueError if the ranks have different engines.
+        """
         distributed = torch.distributed
         if not (distributed.is_available() and distributed.is_initialized()):
             return
         self.unsync()
-        own = (self.sums.clone(), self.metric.get_state(), self._rows)
+        self._own = self.sums, self.metric.get_state(), self._rows, self._chosen
+        self.sums = self.sums.clone()
+        try:
+            self._merge_ranks(group)
+        except BaseException:
+            self.unsync()
+            raise
+
+    def _merge_ranks(self, group):
+        distributed = torch.distributed
+        self._chosen = self._engine_of_state()
         # Rows may have ids on some ranks only.
         self._count(self._rows.batches(self._rows.owned(group)))
-        if self._formula is not None:
-            if self._has_columns():
-                # A rank without a batch doesn't know the number of columns.
-                lengths = [None] * distributed.get_world_size(group)
-                distributed.all_gather_object(lengths, len(self.sums), group=group)
-                if len({*lengths, 0}) > 2:
-                    self._own = own
-                    self.unsync()
-                    raise ValueError(f"the ranks have {lengths} sums of columns: batches have different numbers of columns")
-                self.sums = self.sums if len(self.sums) else self.sums.new_zeros(max(lengths))
+        ranks = [None] * distributed.get_world_size(group)
+        distributed.all_gather_object(ranks, (self._chosen, len(self.sums)), group=group)
+        engines, lengths = [engine for engine, _ in ranks], [length for _, length in ranks]
+        if len({*engines} - {None}) > 1:
+            raise ValueError(f"the ranks have the engines {engines}: choose one with engine=...")
+        self._chosen = next(filter(None, engines), None)
+        if self._chosen == "formula":
+            # A rank without a batch doesn't know the number of columns.
+            if len({*lengths} - {0}) > 1:
+                raise ValueError(f"the ranks have {lengths} sums of columns: batches have different numbers of columns")
+            self.sums = self.sums if len(self.sums) else self.sums.new_zeros(max(lengths))
             distributed.all_reduce(self.sums, group=group)
-        else:
-            states = [None] * distributed.get_world_size(group)
+        elif self._chosen == "native":
+            states = [None] * len(ranks)
             distributed.all_gather_object(states, self.metric.get_state(), group=group)
             self.metric.reset_state()
             for state in states:
                 other = self.metric._fresh_copy()
                 other.set_state(state)
                 self.metric.merge_state([other])
-        self._own = own
 
     def unsync(self):
         """Restores the state of this rank after :meth:`sync`."""
         if self._own is not None:
-            self.sums, state, self._rows = self._own
+            self.sums, state, self._rows, self._chosen = self._own
             self.metric.set_state(state)
             self._own = None
 
@@ -232,34 +315,59 @@ class Metric(torch.nn.Module):
         return copy.deepcopy(self)
 
     def get_extra_state(self):
-        """Returns the state of this rank that isn't in buffers, for ``state_dict``."""
+        """Returns the state of this rank, for ``state_dict``."""
         self.unsync()
         state = torch.frombuffer(bytearray(self.metric.get_state()), dtype=torch.uint8)
-        return {"state": state, "rows": (self._rows._ids, self._rows._batches), "updates": self._update_count}
+        rows, engine = (self._rows.ids, self._rows.columns), self._engine_of_state()
+        return {"engine": engine, "sums": self.sums.clone(), "state": state, "rows": rows, "updates": self.update_count}
 
     def set_extra_state(self, state):
-        """Restores what get_extra_state returned."""
-        self._own = None
+        """Restores what get_extra_state returned.
+
+        Raises ValueError if the state is one of an engine that this metric doesn't have.
+        """
+        engine, fixed = state["engine"], self._fixed()
+        if None not in (engine, fixed) and engine != fixed:
+            raise ValueError(f'the state of {self.metric.name} is one of the {engine} engine: load it into Metric(..., engine="{engine}")')
+        sums = state["sums"] if engine == "formula" else self.sums.new_zeros(self._least())
+        if not self._fits(sums):
+            raise ValueError(f"the state of {self.metric.name} has sums of the shape {tuple(sums.shape)}, and the metric {self._least()}")
         self.metric.set_state(state["state"].cpu().numpy().tobytes())
-        self._rows = Rows()
-        self._rows._ids, self._rows._batches = map(list, state["rows"])
-        self._update_count = state["updates"]
+        self.sums = _sums.like(sums, self.sums).clone()
+        self._own, self._rows, self._chosen = None, Rows(*state["rows"]), engine or fixed
+        self._eager_updates, self._compiled_updates = state["updates"], torch.zeros_like(self._compiled_updates)
+        self._computed, self._forward_cache = None, None
+
+    def _fits(self, sums):
+        """Returns whether the metric may have these sums."""
+        if self._has_columns():
+            return sums.dim() == 1 and len(sums) % len(self._formula.sums.terms) == 0
+        return tuple(sums.shape) == (self._least(),)
 
     def _load_from_state_dict(self, state_dict, prefix, *arguments):
+        key = f"{prefix}_extra_state"
         if f"{prefix}state" in state_dict:  # of an older version, which had the plug-in's bytes only
-            if self._formula is not None:
-                raise ValueError(f'the state of {self.metric.name} is one of the plug-in: load it into Metric(..., engine="native")')
             state = torch.frombuffer(bytearray(state_dict.pop(f"{prefix}state")), dtype=torch.uint8)
-            state_dict[f"{prefix}_extra_state"] = {"state": state, "rows": ([], []), "updates": 1}
-            state_dict[f"{prefix}sums"] = torch.zeros_like(self.sums)
-        saved = state_dict.get(f"{prefix}sums")
-        if self._has_columns() and isinstance(saved, torch.Tensor) and saved.dim() == 1 and len(saved) % len(self._formula.sums.terms) == 0:
-            self.sums = self.sums.new_zeros(len(saved))
+            state_dict[key] = {"engine": "native", "sums": self.sums.new_zeros(0), "state": state, "rows": ([], []), "updates": 1}
+        elif key in state_dict and f"{prefix}sums" in state_dict:  # of an older version, which had a buffer
+            state_dict[key] = self._with_engine(state_dict[key], state_dict.pop(f"{prefix}sums"))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
+    def _with_engine(self, state, sums):
+        """Returns the state of an older version, which chose the formula wherever there was one. A metric of the plug-in
+        had no sums."""
+        by_formula = len(sums) > 0 or self._has_columns() and self._fixed() != "native"
+        engine = None if state["updates"] == 0 else "formula" if by_formula else "native"
+        return {**state, "engine": engine, "sums": sums}
+
     def _apply(self, fn, recurse=True):
-        # Sums keep their dtype if a module becomes one of another dtype.
-        self.sums = self.sums.to(fn(self.sums).device)
+        super()._apply(fn, recurse)
+        # A module that becomes one of another dtype keeps that of sums. Apple's GPUs refuse float64.
+        device = fn(torch.zeros(1, device=self.device)).device
+        self.sums = _sums.moved(self.sums, device)
+        self._compiled_updates = _sums.moved(self._compiled_updates, device)
+        if self._own is not None:
+            self._own = (_sums.moved(self._own[0], device), *self._own[1:])
         return self
 
     def _filter_kwargs(self, **kwargs):
@@ -270,6 +378,25 @@ class Metric(torch.nn.Module):
     def extra_repr(self):
         """Returns the name, which ``print`` shows."""
         return self.metric.name
+
+
+def _zeros_like(tensor, shape):
+    """Returns zeros for a state, which is written in place in inference mode and outside of it."""
+    with torch.inference_mode(False):
+        return tensor.new_zeros(shape)
+
+
+def _is_on_cpu(given):
+    """Returns whether the plug-in can read a batch where it is. Anything that isn't a tensor is on the CPU."""
+    return not isinstance(given, torch.Tensor) or type(given) in (torch.Tensor, torch.nn.Parameter) and given.device.type == "cpu"
+
+
+@torch._dynamo.disable
+def _update(metric, preds, target, sample_weight, *further):
+    """Updates the plug-in's metric."""
+    inputs = [preds] if metric._takes_values else [target, preds]
+    named = {name: array(values) for name, values in zip(metric._further, further)}
+    metric.update_state(*map(array, inputs), array(sample_weight), **named)
 
 
 def _register():

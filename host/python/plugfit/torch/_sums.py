@@ -10,7 +10,7 @@ from ._arrays import tensor
 
 
 def of_batch(metric, formula, target, preds, weight):
-    """Returns the sums of a batch as a vector in float64.
+    """Returns the sums of a batch as a vector, in float64 or, on Apple's GPUs, in float32.
 
     Raises ValueError if shapes don't fit.
     """
@@ -18,7 +18,22 @@ def of_batch(metric, formula, target, preds, weight):
     weight = tensor(weight, "sample_weight", preds.device)
     inputs = [preds] if metric._takes_values else metric._arranged(tensor(target, "target", preds.device), preds)
     found = formula.metric("torch")(*inputs, weight, metric._is_of_loss)
-    return found.reshape(-1).to(torch.float64)
+    return found.reshape(-1)
+
+
+def like(sums, other):
+    """Returns sums with the device and the dtype of others. Apple's GPUs have no float64, neither before nor after."""
+    return sums.to(other.dtype).to(other.device) if other.device.type == "mps" else sums.to(other.device).to(other.dtype)
+
+
+def moved(tensor, device):
+    """Returns a tensor on another device, with the dtype that sums have there. A tensor without values becomes 0."""
+    dtype = tensor.dtype
+    if dtype.is_floating_point:
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+    if tensor.is_meta and device.type != "meta":
+        return torch.zeros_like(tensor, dtype=dtype, device=device)
+    return like(tensor, torch.empty(0, dtype=dtype, device=device))
 
 
 def result(metric, formula, sums):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 
+from ._precision import MOST
 from .graph import function
 
 #: The operations of which every engine's tensors have operators.
@@ -30,18 +32,31 @@ class Engine:
 
     ``xp`` has ``reshape``, ``moveaxis``, ``broadcast_to``, ``stack``, ``mean``, ``sum``, ``all``, ``any`` and ``maximum``
     with NumPy's arguments. A dtype is the engine's own; ``compute_dtype`` is the one in which a formula is computed for a
-    tensor, ``result_dtype`` that of its results, and ``sum_dtype`` that of sums. ``shape`` returns the lengths of a tensor.
+    tensor, ``result_dtype`` that of its results, and ``sum_dtype`` that of sums. ``is_wide`` returns whether a tensor has
+    integers of more than 16 bits. ``shape`` returns the lengths of a tensor.
     ``scatter`` adds numbers to the places of a vector: it takes the numbers, their places, and the length; it ignores the
     place after the last.
     """
 
     def __init__(
-        self, xp, operations, tensor, cast, constant, compute_dtype, result_dtype, sum_dtype, index_dtype, scatter, shape=lambda tensor: tensor.shape
+        self,
+        xp,
+        operations,
+        tensor,
+        cast,
+        constant,
+        compute_dtype,
+        result_dtype,
+        sum_dtype,
+        is_wide,
+        index_dtype,
+        scatter,
+        shape=lambda tensor: tensor.shape,
     ):
         self.xp, self.operations = xp, {**OPERATORS, **operations}
         self.tensor, self.cast, self.constant = tensor, cast, constant
         self.compute_dtype, self.result_dtype, self.sum_dtype = compute_dtype, result_dtype, sum_dtype
-        self.index_dtype, self.scatter, self.shape = index_dtype, scatter, shape
+        self.is_wide, self.index_dtype, self.scatter, self.shape = is_wide, index_dtype, scatter, shape
 
 
 def values(formula, engine, value):
@@ -107,8 +122,7 @@ def rows(formula, engine, y_true, y_pred, weights=(), sides=(), by_element=False
     of the weights, which are those of rows or, ``by_element``, of elements, so that they broadcast to ``y_pred``. ``sides``
     are those of :func:`aligned`. Without labels, ``y_true`` is None."""
     xp, axis, each = engine.xp, formula.axis, formula.each
-    dtype = engine.compute_dtype(y_pred)
-    y_true, y_pred = None if y_true is None else engine.cast(engine.tensor(y_true), dtype), engine.cast(y_pred, dtype)
+    y_true, y_pred = _numbers(formula, engine, None if y_true is None else engine.tensor(y_true), y_pred)
     if each in ("row", "class_id") and len(y_pred.shape) == 1:
         # Each number of a vector is a row.
         y_true, y_pred = None if y_true is None else xp.reshape(y_true, (-1, 1)), y_pred[..., None]
@@ -141,6 +155,36 @@ def rows(formula, engine, y_true, y_pred, weights=(), sides=(), by_element=False
     if y_true is not None:
         y_true = _ids(xp, y_true, along(y_pred), axis) if has_ids and each != "element" else along(y_true)
     return y_true, along(y_pred), weights
+
+
+def _numbers(formula, engine, y_true, y_pred):
+    """Returns the inputs in the dtype of the computation. float32 doesn't have all integers beyond 2^24. float64 is the
+    dtype if labels are compared with numbers of this size, if all inputs are such integers, and if a row has more classes.
+    In an engine without float64, a larger integer that is compared becomes NaN."""
+    dtype, wide = engine.compute_dtype(y_pred), engine.sum_dtype(y_pred)
+    inputs = [one for one in (y_true, y_pred) if one is not None]
+    are_wide = [engine.is_wide(one) for one in inputs]
+    is_compared = any(are_wide) and formula.compares_labels
+    has_many_classes = formula.inputs.get("y_true") == "row" and _has_many_classes(formula, y_pred)
+    if is_compared or has_many_classes or (all(are_wide) and formula.computes_integers):
+        if "float64" in str(wide):
+            dtype = wide
+        elif has_many_classes:
+            raise ValueError(f"y_pred of shape {tuple(y_pred.shape)} has more than 2**24 classes, which need float64")
+        elif is_compared:
+            inputs = [_exact(engine, one, dtype) if is_wide else one for one, is_wide in zip(inputs, are_wide)]
+    inputs = [engine.cast(one, dtype) for one in inputs]
+    return (None, *inputs) if y_true is None else inputs
+
+
+def _has_many_classes(formula, y_pred):
+    shape, axis = tuple(y_pred.shape), formula.axis
+    return len(shape) > 1 and axis is not None and -len(shape) <= axis < len(shape) and (shape[axis] or 0) > MOST
+
+
+def _exact(engine, integers, dtype):
+    """Returns integers in a dtype, NaN where it rounds them."""
+    return engine.operations["select"]((integers > MOST) | (integers < -MOST), math.nan, engine.cast(integers, dtype))
 
 
 def _ids(xp, y_true, y_pred, axis):

@@ -70,6 +70,7 @@ ENGINE = _engine.Engine(
     result_dtype=_result_dtype,
     # float32 unless jax_enable_x64 is set.
     sum_dtype=lambda array: jax.dtypes.canonicalize_dtype(jnp.float64),
+    is_wide=lambda array: array.dtype.kind in "iu" and array.dtype.itemsize > 2,
     index_dtype=jnp.dtype(jnp.int32),
     scatter=lambda numbers, places, length: jnp.zeros(length, numbers.dtype).at[places].add(numbers, mode="drop"),
 )

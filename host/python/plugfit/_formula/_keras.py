@@ -20,7 +20,7 @@ def _at(x, i):
     if isinstance(i, float):
         i = ENGINE.constant(i, x)
     length = ops.shape(x)[-1]
-    valid = (i >= 0) & (i < ops.cast(length, x.dtype)) & (i == ops.floor(i))
+    valid = (i >= 0) & (i < ops.cast(length, i.dtype)) & (i == ops.floor(i))
     index = ops.cast(ops.where(valid, i, 0.0), "int32")
     index = ops.broadcast_to(index, (*ops.shape(x)[:-1], 1))
     return ops.where(valid, ops.take_along_axis(x, index, axis=-1), float("nan"))
@@ -75,6 +75,7 @@ ENGINE = _engine.Engine(
     compute_dtype=lambda tensor: "float64" if _dtype(tensor) == "float64" else "float32",
     result_dtype=lambda tensor: _dtype(tensor) if keras.backend.is_float_dtype(_dtype(tensor)) else "float32",
     sum_dtype=lambda tensor: "float64",
+    is_wide=lambda tensor: _dtype(tensor) in ("int32", "int64", "uint32", "uint64"),
     index_dtype="int32",
     scatter=lambda numbers, places, length: ops.segment_sum(numbers, places, length + 1)[:length],
     shape=ops.shape,

@@ -76,6 +76,7 @@ ENGINE = _engine.Engine(
     compute_dtype=_compute_dtype,
     result_dtype=_result_dtype,
     sum_dtype=lambda array: np.dtype(np.float64),
+    is_wide=lambda array: array.dtype.kind in "iu" and array.dtype.itemsize > 2,
     index_dtype=np.dtype(np.int64),
     scatter=lambda numbers, places, length: np.bincount(places, numbers, length + 1)[:length],
 )

@@ -66,6 +66,9 @@ _OPERATIONS = {
 }
 
 
+_WIDE = (torch.int32, torch.int64, torch.uint32, torch.uint64)
+
+
 def _compute_dtype(tensor):
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
@@ -88,6 +91,7 @@ ENGINE = _engine.Engine(
     result_dtype=_result_dtype,
     # Apple's GPUs have no float64.
     sum_dtype=lambda tensor: torch.float32 if tensor.device.type == "mps" else torch.float64,
+    is_wide=lambda tensor: tensor.dtype in _WIDE,
     index_dtype=torch.int64,
     scatter=_scatter,
 )

@@ -8,6 +8,7 @@ import re
 import struct
 from typing import NamedTuple, Optional
 
+from . import _precision
 from ._numpy import fold
 from .graph import Graph
 from .operations import ARGUMENTS, LEVELS, OF_SUMS
@@ -53,6 +54,10 @@ class Formula:
 
     Results have the dtype of ``y_pred`` or of the parameter. float16 and bfloat16 are computed in float32. Sums are
     float64 where the engine has it, and otherwise float32.
+
+    Integers are computed in float32, which rounds them beyond 2^24, unless all inputs have 32 or 64 bits, labels are
+    compared with numbers of this size (``Accuracy``), or there are more than 2^24 classes: then in float64. Without
+    float64, an integer beyond 2^24 that is compared becomes NaN, and more classes raise ValueError.
     """
 
     #: The numbers of the nodes that are results, by name.
@@ -67,6 +72,10 @@ class Formula:
     slots: dict
     #: How the terms of a metric of sums are summed, or None.
     sums: Sums | None
+    #: Whether labels are compared with numbers that may be as large as they.
+    compares_labels: bool
+    #: Whether the value of integers depends on all their digits.
+    computes_integers: bool
 
     def __init__(self, document, text=None, latex=None, is_result=False):
         self._document, self._text, self._latex, self._functions = document, text, latex, {}
@@ -85,6 +94,11 @@ class Formula:
             self.sums = _read_sums(self, document["sums"])
         if not is_result:
             self._check_names()
+        labels, values = "y_true" in self.inputs, "values" in self.inputs
+        # There are fewer labels than bins, and sums of labels are counts.
+        self.compares_labels = labels and (self.sums is None or self.sums.bins == 1) and _precision.compares(self.graph, 0)
+        is_value = values or labels and self.sums is None
+        self.computes_integers = is_value and _precision.computes(self.graph, self.outputs.values(), {0, 1} if labels else {0})
 
     @classmethod
     def from_json(cls, document, text=None, latex=None):

@@ -64,7 +64,7 @@ def test_training_gives_the_numbers_of_keras(keras, settings):
         pytest.skip("PyTorch has no steps_per_execution")
     metrics = [keras.metrics.AUC(name="auc"), keras.metrics.F1Score(threshold=0.5)]
     expected = history(model(keras, keras.optimizers.Muon(0.01), keras.losses.Hinge(), metrics, **settings))
-    metrics = [plugfit.keras.metric("AUC", name="auc"), plugfit.keras.metric("F1Score", threshold=0.5)]
+    metrics = [plugfit.keras.metric("AUC", name="auc", engine="native"), plugfit.keras.metric("F1Score", threshold=0.5, engine="native")]
     optimizer = plugfit.keras.optimizer("Muon", learning_rate=0.01, engine="native")
     found = history(model(keras, optimizer, plugfit.keras.loss("Hinge", engine="native"), metrics, **settings))
     assert found.keys() == expected.keys()
@@ -137,7 +137,7 @@ def test_loaded_weights_are_used_by_functions_that_are_compiled_already(keras, t
 
 
 def test_a_compiled_jax_function_calls_plugins_without_python(jax, keras):
-    loss, metric = plugfit.keras.loss("Dice", engine="native"), plugfit.keras.metric("AUC")
+    loss, metric = plugfit.keras.loss("Dice", engine="native"), plugfit.keras.metric("AUC", engine="native")
     optimizer, variable = plugfit.keras.optimizer("Muon"), keras.Variable(np.ones((4, 1), "f"))
     optimizer.build([variable])
 
@@ -185,7 +185,7 @@ def test_a_function_is_compiled_for_one_plugin_and_one_metric(jax, monkeypatch):
     monkeypatch.setattr(plugfit._native, "xla_digest", lambda kind, name: "0" * 64)
     with pytest.raises(jax.errors.JaxRuntimeError, match="another plug-in"):
         jax.jit(lambda y_pred: loss(Y, y_pred))(Y).block_until_ready()
-    metric = plugfit.keras.metric("AUC")
+    metric = plugfit.keras.metric("AUC", engine="native")
     state = [one.value for one in metric.variables]
     update = jax.jit(lambda state: metric.stateless_update_state(state, Y, Y)).lower(state).compile()
     update(state)[0].block_until_ready()
@@ -216,7 +216,7 @@ def test_an_accelerator_waits_for_the_cpu_and_a_warning_says_so_once(jax, monkey
 def refused(keras):
     yield model, ("adam", plugfit.keras.loss("Dice", engine="native"), [])
     yield model, (plugfit.keras.optimizer("Muon"), "mse", [])
-    yield model, ("adam", "mse", [plugfit.keras.metric("AUC")])
+    yield model, ("adam", "mse", [plugfit.keras.metric("AUC", engine="native")])
 
 
 def test_xla_in_tensorflow_is_refused_with_what_to_do(tf, keras):
@@ -391,7 +391,7 @@ for step in (np.int64(3), np.uint64(3), np.float64(3), 3):
     assert np.isclose(jax.jit(schedule)(step), plugfit.schedules.CosineDecay(0.1, 10)(3))
 made = keras.Sequential([keras.Input((8,), dtype="float64"), keras.layers.Dense(1, activation="sigmoid", dtype="float64")])
 optimizer = plugfit.keras.optimizer("Muon", learning_rate=0.01, engine="native")
-made.compile(optimizer, plugfit.keras.loss("Hinge", engine="native"), metrics=[plugfit.keras.metric("AUC")], jit_compile=True)
+made.compile(optimizer, plugfit.keras.loss("Hinge", engine="native"), metrics=[plugfit.keras.metric("AUC", engine="native")], jit_compile=True)
 assert np.isfinite(made.fit(x, y, epochs=2, verbose=0).history["loss"]).all()
 rate = jax.numpy.asarray(0.5)
 assert rate.dtype == np.float64

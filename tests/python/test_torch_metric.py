@@ -314,3 +314,16 @@ def test_a_gpu_updates_the_state_without_the_host():
     metric.update(preds, target, weight)
     torch.cuda.set_sync_debug_mode("default")
     assert metric.compute().device.type == "cuda"
+
+def test_an_update_is_compiled_for_batches_of_any_size():
+    for name in ("Accuracy", "MeanSquaredError", "Precision", "AUC", "SparseCategoricalAccuracy"):
+        torch._dynamo.reset()
+        metric, native = adapter.metric(name, engine="formula"), plugfit.metrics.get(name)
+        update = torch.compile(metric.update, fullgraph=True, backend="aot_eager")
+        for rows in (5, 7, 11, 13):
+            y_true, y_pred = np.arange(rows) % 2, np.linspace(0, 1, rows, dtype="f")
+            if name == "SparseCategoricalAccuracy":
+                y_pred = np.stack([y_pred, 1 - y_pred], axis=1)
+            update(torch.tensor(y_pred), torch.tensor(y_true))
+            native.update_state(y_true, y_pred)
+        np.testing.assert_allclose(metric.compute(), native.result(), rtol=1e-6)

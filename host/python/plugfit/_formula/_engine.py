@@ -33,7 +33,8 @@ class Engine:
     ``xp`` has ``reshape``, ``moveaxis``, ``broadcast_to``, ``stack``, ``mean``, ``sum``, ``all``, ``any`` and ``maximum``
     with NumPy's arguments. A dtype is the engine's own; ``compute_dtype`` is the one in which a formula is computed for a
     tensor, ``result_dtype`` that of its results, and ``sum_dtype`` that of sums. ``is_wide`` returns whether a tensor has
-    integers of more than 16 bits. ``shape`` returns the lengths of a tensor.
+    integers of more than 16 bits. ``shape`` returns the lengths of a tensor, and
+    ``number`` makes a tensor of a product of lengths, as ``constant`` does of a number.
     ``scatter`` adds numbers to the places of a vector: it takes the numbers, their places, and the length; it ignores the
     place after the last.
     """
@@ -52,11 +53,13 @@ class Engine:
         index_dtype,
         scatter,
         shape=lambda tensor: tensor.shape,
+        number=None,
     ):
         self.xp, self.operations = xp, {**OPERATORS, **operations}
         self.tensor, self.cast, self.constant = tensor, cast, constant
         self.compute_dtype, self.result_dtype, self.sum_dtype = compute_dtype, result_dtype, sum_dtype
         self.is_wide, self.index_dtype, self.scatter, self.shape = is_wide, index_dtype, scatter, shape
+        self.number = number or constant
 
 
 def values(formula, engine, value):

@@ -79,6 +79,8 @@ ENGINE = _engine.Engine(
     index_dtype="int32",
     scatter=lambda numbers, places, length: ops.segment_sum(numbers, places, length + 1)[:length],
     shape=ops.shape,
+    # In TensorFlow, lengths may be tensors.
+    number=lambda count, like: ops.cast(count, _dtype(like)),
 )
 
 

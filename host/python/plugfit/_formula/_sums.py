@@ -156,8 +156,6 @@ def _shape(engine, pred, level):
 
 
 def _count(engine, lengths, like, least=0):
-    """Returns the product of lengths, or ``least``. In TensorFlow, lengths may be tensors."""
-    count = math.prod(lengths)
-    if hasattr(count, "dtype"):
-        return engine.cast(engine.xp.maximum(count, least), like.dtype)
-    return engine.constant(max(count, least), like)
+    """Returns the product of lengths, or ``least``."""
+    count = engine.number(math.prod(lengths), like)
+    return engine.xp.maximum(count, engine.constant(least, like)) if least else count

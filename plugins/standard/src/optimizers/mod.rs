@@ -11,6 +11,7 @@ mod lion;
 mod loss_scale;
 mod multi;
 mod muon;
+mod parts;
 mod rmsprop;
 mod schedule_free;
 mod sgd;
@@ -59,12 +60,17 @@ type Slices<'a, const N: usize> = Option<(&'a mut [f32], &'a [f32], [&'a mut [f3
 /// Returns an error if a slot is missing or a tensor isn't float32.
 fn slices<'e, const N: usize>(entry: &'e mut Entry<'_>) -> Result<Slices<'e, N>> {
     let Some(gradient) = entry.gradient else { return Ok(None) };
-    let mut slots = entry.slots.iter_mut();
-    let slots = [(); N].map(|()| slots.next().map(|slot| slot.f32s_mut("a slot")));
-    let mut found = Vec::with_capacity(N);
-    for slot in slots {
-        found.push(slot.ok_or_else(|| Error::state("a slot is missing"))??);
+    let mut given = entry.slots.iter_mut();
+    let mut failure = None;
+    let slots = [(); N].map(|()| {
+        let slot = given.next().ok_or_else(|| Error::state("a slot is missing"));
+        slot.and_then(|slot| slot.f32s_mut("a slot")).unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            &mut []
+        })
+    });
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Some((entry.value.f32s_mut("a parameter")?, gradient.f32s("a gradient")?, slots))),
     }
-    let slots = found.try_into().map_err(|_| Error::state("a slot is missing"))?;
-    Ok(Some((entry.value.f32s_mut("a parameter")?, gradient.f32s("a gradient")?, slots)))
 }

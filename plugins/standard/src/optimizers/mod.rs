@@ -11,6 +11,7 @@ mod lion;
 mod loss_scale;
 mod multi;
 mod muon;
+mod orthogonal;
 mod parts;
 mod rmsprop;
 mod schedule_free;

@@ -1,8 +1,16 @@
 //! Muon, with orthogonalised steps for matrices.
 
-use super::{LEAST_EPSILON, bounded, slices};
-use ndarray::{Array2, ArrayView2};
-use plugfit_api::{Plain, prelude::*};
+use super::{
+    LEAST_EPSILON, bounded,
+    orthogonal::{NewtonSchulz, scale},
+    parts::{BLOCK, part_length, run_parts, sum_of_squares, totals},
+    slices,
+};
+use plugfit_api::{
+    Plain, Scratch,
+    prelude::*,
+    simd::{Kernel, dispatch},
+};
 use regex_lite::Regex;
 
 /// Muon: the momentum of a matrix, orthogonalised by Newton-Schulz iteration. Other parameters are trained by AdamW.
@@ -67,19 +75,87 @@ impl Muon {
             || self.exclude_embeddings && embedding
             || self.patterns.iter().any(|pattern| pattern.is_match(parameter.path))
     }
+}
 
-    /// Returns an approximately orthogonal matrix close to `matrix`: its singular values are close to 1.
-    fn orthogonal(&self, matrix: Array2<f32>) -> Array2<f32> {
-        let tall = matrix.nrows() > matrix.ncols();
-        let mut x = if tall { matrix.reversed_axes() } else { matrix };
-        let norm = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-        x /= (norm + 1e-7) as f32;
-        for _ in 0..self.ns_steps {
-            let square = x.dot(&x.t());
-            let blend = &square * self.muon_b as f32 + square.dot(&square) * self.muon_c as f32;
-            x = &x * self.muon_a as f32 + blend.dot(&x);
+/// Updates the momentum of a part of a matrix, and writes the direction. Returns the sum of its squares.
+struct Momentum<'a> {
+    momentum: f32,
+    nesterov: bool,
+    gradient: &'a [f32],
+    m: &'a mut [f32],
+    direction: &'a mut [f32],
+}
+
+impl Kernel for Momentum<'_> {
+    type Output = [f64; 1];
+
+    #[inline(always)]
+    fn run(self) -> [f64; 1] {
+        let mut of_direction = 0.0;
+        let slots = self.m.chunks_mut(BLOCK).zip(self.direction.chunks_mut(BLOCK));
+        for (gradient, (m, direction)) in self.gradient.chunks(BLOCK).zip(slots) {
+            m.iter_mut().zip(gradient).for_each(|(m, g)| *m = self.momentum * *m + g);
+            if self.nesterov {
+                let given = direction.iter_mut().zip(&*m).zip(gradient);
+                given.for_each(|((direction, m), g)| *direction = m * self.momentum + g);
+            } else {
+                direction.copy_from_slice(m);
+            }
+            of_direction += sum_of_squares(direction);
         }
-        if tall { x.reversed_axes() } else { x }
+        [of_direction]
+    }
+}
+
+/// Changes the values of a part of a matrix.
+struct Apply<'a> {
+    values: &'a mut [f32],
+    steps: &'a [f32],
+    decay_factor: f32,
+    rate: f32,
+}
+
+impl Kernel for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (value, step) in self.values.iter_mut().zip(self.steps) {
+            *value = *value * self.decay_factor - self.rate * step;
+        }
+    }
+}
+
+/// The step of AdamW for a part of a parameter.
+struct AdamW<'a> {
+    numbers: AdamNumbers,
+    values: &'a mut [f32],
+    gradient: &'a [f32],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
+}
+
+/// The numbers that all elements share in one step of AdamW.
+#[derive(Clone, Copy)]
+struct AdamNumbers {
+    new_first: f32,
+    new_second: f32,
+    alpha: f32,
+    epsilon: f32,
+    decay_factor: f32,
+}
+
+impl Kernel for AdamW<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let numbers = self.numbers;
+        for (((value, &g), m), v) in self.values.iter_mut().zip(self.gradient).zip(self.m).zip(self.v) {
+            *m += (g - *m) * numbers.new_first;
+            *v += (bounded(Plain(g * g)).0 - *v) * numbers.new_second;
+            *value = *value * numbers.decay_factor - *m * numbers.alpha / (v.sqrt() + numbers.epsilon);
+        }
     }
 }
 
@@ -109,7 +185,7 @@ impl Optimizer for Muon {
         Ok(slots)
     }
 
-    fn update(&self, update: &mut Update<'_, '_>, _: &Host<'_>) -> Result<()> {
+    fn update(&self, update: &mut Update<'_, '_>, host: &Host<'_>) -> Result<()> {
         let number = update.step.number();
         let correction = (1.0 - self.adam_beta_2.powf(number)).sqrt() / (1.0 - self.adam_beta_1.powf(number));
         let epsilon = self.epsilon.max(LEAST_EPSILON) as f32;
@@ -120,32 +196,37 @@ impl Optimizer for Muon {
             let decay_factor = (1.0 - decay * rate) as f32;
             if by_adam {
                 let Some((values, gradient, [m, v])) = slices::<2>(entry)? else { continue };
-                let alpha = (rate * self.adam_lr_ratio * correction) as f32;
-                for (((value, &g), m), v) in values.iter_mut().zip(gradient).zip(m).zip(v) {
-                    *m += (g - *m) * (1.0 - self.adam_beta_1) as f32;
-                    *v += (bounded(Plain(g * g)).0 - *v) * (1.0 - self.adam_beta_2) as f32;
-                    *value = *value * decay_factor - *m * alpha / (v.sqrt() + epsilon);
-                }
+                let numbers = AdamNumbers {
+                    new_first: (1.0 - self.adam_beta_1) as f32,
+                    new_second: (1.0 - self.adam_beta_2) as f32,
+                    alpha: (rate * self.adam_lr_ratio * correction) as f32,
+                    epsilon,
+                    decay_factor,
+                };
+                let length = part_length(values.len(), BLOCK);
+                let parts = values.chunks_mut(length).zip(gradient.chunks(length));
+                let parts = parts.zip(m.chunks_mut(length).zip(v.chunks_mut(length)));
+                let parts = parts.map(|((values, gradient), (m, v))| AdamW { numbers, values, gradient, m, v });
+                run_parts(host, parts, dispatch);
                 continue;
             }
             let &[rows, columns] = entry.parameter.shape else { return Err(Error::state("a matrix is expected")) };
             let (rows, columns) = (rows as usize, columns as usize);
             let Some((values, gradient, [m])) = slices::<1>(entry)? else { continue };
-            let momentum = self.momentum as f32;
-            m.iter_mut().zip(gradient).for_each(|(m, g)| *m = momentum * *m + g);
-            let view =
-                |slice| ArrayView2::from_shape((rows, columns), slice).map_err(|error| Error::state(error.to_string()));
-            let direction = match self.nesterov {
-                true => &view(m)? * momentum + view(gradient)?,
-                false => view(m)?.to_owned(),
-            };
-            let step = self.orthogonal(direction);
+            let (momentum, nesterov) = (self.momentum as f32, self.nesterov);
+            let length = part_length(values.len(), BLOCK);
+            let mut direction = Scratch::of_length(rows * columns);
+            let parts = gradient.chunks(length).zip(m.chunks_mut(length).zip(direction.chunks_mut(length)));
+            let parts = parts.map(|(gradient, (m, direction))| Momentum { momentum, nesterov, gradient, m, direction });
+            let [of_direction] = totals(run_parts(host, parts, dispatch));
+            scale(&mut direction, (1.0 / (of_direction.sqrt() + 1e-7)) as f32, host);
+            let (a, b, c) = (self.muon_a as f32, self.muon_b as f32, self.muon_c as f32);
+            NewtonSchulz { steps: self.ns_steps, a, b, c }.orthogonalize(&mut direction, [rows, columns], host);
             let scale = self.rms_rate.map_or(1.0, |target| target * (rows.max(columns) as f64).sqrt());
             let rate = (rate * scale) as f32;
-            // Row by row, because the result for a tall matrix isn't in row-major order.
-            for (values, step) in values.chunks_exact_mut(columns.max(1)).zip(step.rows()) {
-                values.iter_mut().zip(step).for_each(|(value, step)| *value = *value * decay_factor - rate * step);
-            }
+            let parts = values.chunks_mut(length).zip(direction.chunks(length));
+            let parts = parts.map(|(values, steps)| Apply { values, steps, decay_factor, rate });
+            run_parts(host, parts, dispatch);
         }
         Ok(())
     }

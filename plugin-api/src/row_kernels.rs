@@ -142,7 +142,8 @@ pub fn max_lane<R: Real>(lanes: [R; LANES]) -> R {
 pub fn first_greatest<R: Real<Mask = bool>>(row: &[R]) -> R {
     let (mut most, mut places) = ([row[0]; LANES], [R::from(0.0); LANES]);
     let mut next: [R; LANES] = std::array::from_fn(|k| R::from(k as f64));
-    let mut visit = |elements: &[R; LANES]| {
+    let mut visit = |elements: &[R]| {
+        let elements = &elements[..LANES];
         for k in 0..LANES {
             // NaN stays the greatest of its lane.
             let is_more = elements[k].gt(most[k]) | !elements[k].eq(elements[k]);
@@ -151,8 +152,9 @@ pub fn first_greatest<R: Real<Mask = bool>>(row: &[R]) -> R {
             next[k] = next[k] + LANES as f64;
         }
     };
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    chunks.iter().for_each(&mut visit);
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    chunks.for_each(&mut visit);
     if !rest.is_empty() {
         // Copies of the first element are never more than it.
         let mut last = [row[0]; LANES];

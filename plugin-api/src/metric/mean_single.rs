@@ -81,10 +81,7 @@ impl<'a> Units<'a> {
             Each::Row | Each::Element => {
                 let Some(labels) = y_true.as_slice::<f32>() else { return Ok(None) };
                 let mut units = inputs.matched_shape()?;
-                let columns = match units.last().filter(|_| each == Each::Row && units.rank() > 1) {
-                    Some(last) => last,
-                    None => 1,
-                };
+                let columns = units.last().filter(|_| each == Each::Row && units.rank() > 1).unwrap_or(1);
                 if each == Each::Row && units.rank() > 1 {
                     units.pop();
                 }

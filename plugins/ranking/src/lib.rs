@@ -127,7 +127,7 @@ impl Kernel for AreValid<'_> {
     fn run(self) -> bool {
         let is_label = |label: f32| (label == 0.0) | (label.abs() == 1.0);
         let labels = self.labels.iter().fold(true, |valid, label| valid & is_label(*label));
-        self.scores.iter().fold(labels, |valid, score| valid & (*score == *score))
+        self.scores.iter().fold(labels, |valid, score| valid & !score.is_nan())
     }
 }
 

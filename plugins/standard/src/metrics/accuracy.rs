@@ -206,7 +206,7 @@ pub(super) fn one_if_equal<R: Real>(one: R, other: R) -> R {
 
 /// Returns `value`, or NaN if `x` is NaN.
 #[inline(always)]
-fn unless_nan<R: Real>(x: R, value: R) -> R {
+pub(super) fn unless_nan<R: Real>(x: R, value: R) -> R {
     R::select(x.eq(x), value, R::from(f64::NAN))
 }
 

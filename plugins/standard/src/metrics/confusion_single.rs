@@ -48,7 +48,7 @@ impl<'a> Elements<'a> {
     #[inline(always)]
     fn are_valid(self) -> bool {
         let label = self.y_true.iter().fold(true, |valid, y| valid & ((*y == 0.0) | (*y == 1.0)));
-        self.y_pred.iter().fold(label, |valid, p| valid & (*p == *p))
+        self.y_pred.iter().fold(label, |valid, p| valid & !p.is_nan())
     }
 }
 
@@ -140,17 +140,17 @@ impl AtThreshold<'_> {
             lanes[2][k] += if above & positive { weight } else { 0.0 };
             lanes[3][k] += if above & !positive { weight } else { 0.0 };
         };
-        let chunks = |slice: &[f32]| slice.len() / LANES;
-        for i in 0..chunks(weight) {
-            let at = i * LANES;
+        let whole = weight.len() - weight.len() % LANES;
+        for at in (0..whole).step_by(LANES) {
             let (y, p, weight) =
                 (&block.y_true[at..at + LANES], &block.y_pred[at..at + LANES], &weight[at..at + LANES]);
             for k in 0..LANES {
                 add(k, y[k], p[k], weight[k]);
             }
         }
-        for i in chunks(weight) * LANES..weight.len() {
-            add(i % LANES, block.y_true[i], block.y_pred[i], weight[i]);
+        let rest = block.y_true[whole..].iter().zip(&block.y_pred[whole..]).zip(&weight[whole..]);
+        for (k, ((y, p), weight)) in rest.enumerate() {
+            add(k, *y, *p, *weight);
         }
         lanes.map(|lanes| lanes.iter().sum())
     }

@@ -3,7 +3,7 @@
 //! A label other than 0 or 1 is an error. A NaN prediction makes the score of its class NaN. Without a threshold it
 //! makes the scores of all classes NaN, because the greatest of its row is undefined.
 
-use super::{merge_each, one_if, ratio, single_pairs::SinglePairs};
+use super::{accuracy::unless_nan, merge_each, one_if, ratio, single_pairs::SinglePairs};
 use plugfit_api::{
     Plain, Scratch,
     formula::{Formula, Traced},
@@ -79,7 +79,7 @@ impl Kernel for Batch<'_, '_> {
         for (y_true, y_pred) in y_true.chunks_exact(classes).zip(y_pred.chunks_exact(classes)) {
             let mut are_valid = true;
             for (y, p) in y_true.iter().zip(y_pred) {
-                are_valid &= ((*y == 0.0) | (*y == 1.0)) & (*p == *p);
+                are_valid &= ((*y == 0.0) | (*y == 1.0)) & !p.is_nan();
             }
             if !are_valid {
                 return false;
@@ -218,7 +218,7 @@ fn formula(threshold: Option<f64>, average: Option<Average>, beta: f64) -> Resul
             };
             let p = Traced::select(is_defined & (t.eq(zero) | t.eq(one)), one_if::<Traced>(is_positive), nan);
             // A number that is NaN for a prediction of NaN.
-            let t = t + (p - p);
+            let t = unless_nan(p, t);
             [p * t, p * (one - t), (one - p) * t, t].map(Term::from)
         },
         |sums| {

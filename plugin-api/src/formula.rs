@@ -7,7 +7,7 @@ mod traced;
 pub use traced::{Traced, TracedMask};
 
 use crate::{
-    metric::{SumLayout, SumResult, Sums, Term},
+    sums::{SumLayout, SumResult, Sums, Term},
     walk::Each,
     ClassId, Real, Result, Row,
 };

@@ -29,6 +29,7 @@ pub mod schedule;
 #[doc(hidden)]
 pub mod shape;
 pub mod simd;
+mod sums;
 mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -9,8 +9,9 @@ mod mean_single;
 pub(crate) mod parts;
 pub(crate) mod sums;
 
+pub use crate::sums::{Around, SumLayout, SumResult, Sums, Term};
 pub use crate::walk::Each;
-pub use sums::{Around, SumLayout, SumMetric, SumResult, Sums, Term};
+pub use sums::SumMetric;
 
 /// Whether greater or smaller values of a metric are better. A metric declares it; the host never guesses it from a
 /// name.

@@ -1,6 +1,5 @@
 //! Numbers for generic formulas: one formula computes values in float32 and float64, and their derivatives.
 
-use crate::kernels::simd::plain;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// Implements the operators of a number type with a constant.
@@ -22,6 +21,7 @@ macro_rules! with_constants {
 
 pub(crate) use with_constants;
 
+mod argmax;
 mod class_id;
 mod dual;
 mod single;
@@ -261,7 +261,8 @@ impl<F> Plain<F> {
     /// Views floats as numbers of a formula.
     #[inline(always)]
     pub fn slice(floats: &[F]) -> &[Plain<F>] {
-        plain(floats)
+        // SAFETY: `Plain<F>` is `repr(transparent)`, so it has the layout of `F`.
+        unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
     }
 }
 
@@ -295,8 +296,8 @@ macro_rules! float {
             }
             #[inline(always)]
             fn row_argmax(elements: &[Self]) -> Self {
-                if elements.len() >= 2 * crate::row_kernels::LANES {
-                    return crate::row_kernels::first_greatest(elements);
+                if elements.len() >= 2 * argmax::LANES {
+                    return argmax::first_greatest(elements);
                 }
                 // Branches, which are predicted: a chain of selections takes twice the time.
                 let better = |x: $type, best: $type| x > best || x.is_nan();

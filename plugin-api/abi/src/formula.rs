@@ -92,8 +92,8 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   {"bins": 201, "by_column": false, "result": {"version": 1, "inputs": [["positives", "element"]], …}}
 ///   ```
 ///
-///   The state consists of one sum for each output `term.NAME`, in their order. The term of a unit, which is an element if the
-///   output is one, and otherwise a row, is multiplied by the weight of the unit and added to the sum `NAME`. A unit of
+///   The state consists of one sum for each output `term.NAME`, in their order. The term of a unit, which is an element if
+///   the output is one or `each` is, and otherwise a row, is multiplied by the weight of the unit and added to the sum `NAME`. A unit of
 ///   weight 0 adds nothing, even if its term is NaN. Units are weighted as given: a sample isn't the mean of its elements.
 ///   `each` and `axis` are those of a mean.
 ///   * `bins` is at most 2^24, and all sums have at most 2^25 bins together. If it is more than 1, each sum has so many numbers, and the term is added to the one with the number

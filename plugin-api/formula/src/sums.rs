@@ -3,7 +3,7 @@
 use super::interpret::Shape;
 use super::node::{Level, Node};
 use super::operation::Operation;
-use super::{Formula, MAX_SUMS, Output, ReadError};
+use super::{Each, Formula, MAX_SUMS, Output, ReadError};
 use crate::{Error, Result};
 
 /// How the terms of a metric are summed. There is a sum for each output `term.NAME`.
@@ -60,7 +60,7 @@ impl Formula {
 
     /// Whether each element has a term.
     fn is_of_elements(&self, sums: &Sums, term: Term<'_>) -> bool {
-        sums.by_column || self.nodes[term.value].level == Level::Element
+        sums.by_column || self.each == Some(Each::Element) || self.nodes[term.value].level == Level::Element
     }
 
     /// Computes the sums of a batch from the inputs, as [`interpret`](Self::interpret) takes them. `weight` is that of

@@ -63,6 +63,5 @@ unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
 /// Views a slice of floats as a slice of [`Plain`] numbers.
 #[inline(always)]
 pub(crate) fn plain<F>(slice: &[F]) -> &[Plain<F>] {
-    // SAFETY: `Plain<F>` is `repr(transparent)`, so it has the layout of `F`.
-    unsafe { std::slice::from_raw_parts(slice.as_ptr().cast(), slice.len()) }
+    Plain::slice(slice)
 }

@@ -118,8 +118,8 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
         let each = metric.each();
         let many = inputs.values_per_sample(each)?;
         let per_sample = |total: Total| Total { value: total.value / many, weight: total.weight / many };
-        if let Some(total) = mean_single::sums(metric, inputs)? {
-            return Ok(per_sample(total));
+        if let Some([value, weight]) = mean_single::sums(metric, inputs)? {
+            return Ok(per_sample(Total { value, weight }));
         }
         let mut total = Total::default();
         let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {

@@ -1,6 +1,6 @@
 //! Sums of the values of a [`MeanMetric`] in one pass over float32 inputs.
 
-use super::{mean::Total, Each, MeanMetric};
+use super::{Each, MeanMetric};
 use crate::{
     kernels::{
         float::sum,
@@ -93,11 +93,11 @@ impl<'a> Units<'a> {
     }
 }
 
-/// Returns the sums over a batch of float32 inputs; `None` if it isn't one, or if the units are lines.
+/// Returns the sums over a batch of float32 inputs, of weight times value and of weight; `None` if it isn't one, or if the units are lines.
 ///
 /// # Errors
 /// Returns an error if the inputs don't fit each other, or if a class id is none.
-pub(super) fn sums<T: MeanMetric>(metric: &T, inputs: &Inputs<'_>) -> Result<Option<Total>> {
+pub(super) fn sums<T: MeanMetric>(metric: &T, inputs: &Inputs<'_>) -> Result<Option<[f64; 2]>> {
     let units = Units::new(inputs, metric.each())?.filter(|units| units.columns > 0);
     Ok(units.map(|units| dispatch(Values { metric, units: &units })))
 }
@@ -129,28 +129,28 @@ impl<T: MeanMetric> Values<'_, '_, T> {
 }
 
 impl<T: MeanMetric> Kernel for Values<'_, '_, T> {
-    type Output = Total;
+    type Output = [f64; 2];
 
     #[inline(always)]
-    fn run(self) -> Total {
+    fn run(self) -> [f64; 2] {
         let count = self.units.y_pred.len() / self.units.columns;
         let mut values = [0.0; BLOCK];
-        let mut total = Total::default();
+        let mut total = [0.0; 2];
         for first in (0..count).step_by(BLOCK) {
             let values = &mut values[..BLOCK.min(count - first)];
             self.block(first, values);
             match &self.units.weights {
                 UnitWeights::None => {
-                    total.value += sum(values);
-                    total.weight += values.len() as f64;
+                    total[0] += sum(values);
+                    total[1] += values.len() as f64;
                 }
                 weights => {
                     for (i, value) in values.iter().enumerate() {
                         let weight = weights.get(first + i);
                         // A value of weight 0 is ignored, even if it is NaN.
                         if weight != 0.0 {
-                            total.value += weight * f64::from(*value);
-                            total.weight += weight;
+                            total[0] += weight * f64::from(*value);
+                            total[1] += weight;
                         }
                     }
                 }

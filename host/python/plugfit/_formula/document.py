@@ -225,7 +225,7 @@ def _read_sums(formula, document):
     _require(set(formula.outputs) == {f"term.{name}" for name in terms} | with_bins, f"the outputs of sums are {sorted(formula.outputs)}")
     for name in terms:
         # A row has one number of the bin only.
-        by_element = by_column or formula.level(f"term.{name}") == "element"
+        by_element = by_column or formula.each == "element" or formula.level(f"term.{name}") == "element"
         fits = not with_bins or by_element or formula.level(f"bin.{name}") != "element"
         _require(fits, f"the term {name!r} of each row has a bin for each element")
     result = document["result"]

@@ -114,16 +114,3 @@ fn the_recorded_sums_are_those_of_the_state() {
     assert_eq!(sums, [[5.0, 7.0, 9.0], [2.0, 2.0, 2.0]]);
     assert_eq!(formula.interpret_result(&sums, 3).unwrap(), Some(vec![4.5]));
 }
-
-#[test]
-fn partial_sums_exclude_the_bin_itself() {
-    let (a, b) = ([1.0, 2.0, 4.0].map(Plain), [0.5; 3].map(Plain));
-    let sums = Sums::new([&a[..], &b[..]]);
-    let around = |number: fn(Around<Plain<f64>, 2>) -> Plain<f64>| sums.map_around(number);
-    assert_eq!(around(|bin| bin.before[0]), [0.0, 1.0, 3.0].map(Plain));
-    assert_eq!(around(|bin| bin.after[0]), [6.0, 4.0, 0.0].map(Plain));
-    assert_eq!(around(|bin| bin.here[1]), [0.5; 3].map(Plain));
-    assert_eq!(around(|bin| bin.index), [0.0, 1.0, 2.0].map(Plain));
-    assert_eq!(sums.totals(), [7.0, 1.5].map(Plain));
-    assert_eq!(sums.count(), Plain(3.0));
-}

@@ -32,8 +32,16 @@ const BEYOND_A_PROCESS: [&str; 14] = [
 ];
 
 /// Components with inputs that a run doesn't have. The run fails and names them.
-const CUSTOM_INPUTS: [&str; 7] =
-    ["GoodGroups", "GoodGroupMean", "GoodLevel", "GoodMargins", "GoodPairs", "MergesPairsWrongly", "MixesMargins"];
+const CUSTOM_INPUTS: [&str; 8] = [
+    "GoodGroups",
+    "GoodGroupMean",
+    "GoodLevel",
+    "GoodMargins",
+    "GoodPairs",
+    "MergesPairsWrongly",
+    "MixesMargins",
+    "RefusesToMerge",
+];
 
 /// Components that start a process, which keeps running with and without isolation. `plugfit check` finds it.
 const START_PROCESSES: [&str; 2] = ["LeavesAProcess", "LeavesADaemon"];
@@ -81,7 +89,7 @@ fn fit(kind: Kind, name: &str, arguments: &[&str]) -> Result<(), String> {
     match ran.status {
         _ if !running.is_empty() => wrong(&format!("leaves {running:?}")),
         Some(0) if of_kind("epoch") == 2 => Ok(()),
-        // The inputs of a loss are checked before training.
+        // Inputs are checked before training.
         Some(2) if CUSTOM_INPUTS.contains(&name) && of_kind("error") == 1 && ran.err.contains(name) => Ok(()),
         Some(1)
             if (!name.starts_with("Good") || CUSTOM_INPUTS.contains(&name))

@@ -71,6 +71,14 @@ impl Kernel for Batch<'_, '_> {
     fn run(self) -> bool {
         let Batch { pairs: SinglePairs { y_true, y_pred }, threshold, counts } = self;
         let classes = counts.len();
+        if let [counts] = counts {
+            // Without a threshold, the only prediction of a row is its greatest.
+            let (least, nonzero) = match threshold {
+                Some(threshold) => (above(threshold as f32), false),
+                None => (f32::NEG_INFINITY, true),
+            };
+            return add_column(counts, SinglePairs { y_true, y_pred }, least, nonzero);
+        }
         // True positives, predicted positives and labels of each class, in 32 bits.
         let mut scratch = Scratch::<u32>::of_length(3 * classes);
         scratch.fill(0);
@@ -89,20 +97,47 @@ impl Kernel for Batch<'_, '_> {
                 None => (Row::new(Plain::slice(y_pred)).max(|p| p).0, true),
             };
             for i in 0..classes {
-                let is_positive = (y_pred[i] >= least) & (!nonzero | (y_pred[i].abs() > 1e-9));
-                let (positive, label) = (u32::from(is_positive), u32::from(y_true[i] != 0.0));
+                let positive = u32::from(is_positive(y_pred[i], least, nonzero));
+                let label = u32::from(y_true[i] != 0.0);
                 hits[i] += positive & label;
                 predicted[i] += positive;
                 labels[i] += label;
             }
         }
         for (i, counts) in counts.iter_mut().enumerate() {
-            let (hits, predicted, labels) = (hits[i], predicted[i], labels[i]);
-            let new = [hits, predicted - hits, labels - hits, labels].map(f64::from);
-            counts.iter_mut().zip(new).for_each(|(count, new)| *count += new);
+            add_counts(counts, [hits[i], predicted[i], labels[i]]);
         }
         true
     }
+}
+
+/// Whether a prediction is positive: at least `least`, and with `nonzero` not 0.
+#[inline(always)]
+fn is_positive(p: f32, least: f32, nonzero: bool) -> bool {
+    (p >= least) & (!nonzero | (p.abs() > 1e-9))
+}
+
+/// Adds true positives, predicted positives and labels to the counts of a class.
+#[inline(always)]
+fn add_counts(counts: &mut [f64; 4], [hits, predicted, labels]: [u32; 3]) {
+    let new = [hits, predicted - hits, labels - hits, labels].map(f64::from);
+    counts.iter_mut().zip(new).for_each(|(count, new)| *count += new);
+}
+
+/// Adds a batch of one class. Returns `false`, and adds nothing, if it is invalid.
+#[inline(always)]
+fn add_column(counts: &mut [f64; 4], pairs: SinglePairs<'_>, least: f32, nonzero: bool) -> bool {
+    let mut sums = [0u32; 3];
+    let mut are_valid = true;
+    for (y, p) in pairs.y_true.iter().zip(pairs.y_pred) {
+        are_valid &= ((*y == 0.0) | (*y == 1.0)) & !p.is_nan();
+        let (positive, label) = (u32::from(is_positive(*p, least, nonzero)), u32::from(*y != 0.0));
+        sums = [sums[0] + (positive & label), sums[1] + positive, sums[2] + label];
+    }
+    if are_valid {
+        add_counts(counts, sums);
+    }
+    are_valid
 }
 
 /// Returns the least float32 above a threshold.

@@ -1,9 +1,6 @@
 //! The traits of losses, at three levels. Each level is more general than the one before it.
 
-use crate::{
-    formula::Formula, kernels::simd::plain, Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, Row,
-    TensorMut,
-};
+use crate::{formula::Formula, Config, Dual, Error, Float, Host, Inputs, Plain, Real, Result, Row, TensorMut};
 use serde::{Deserialize, Serialize};
 
 mod elementwise;
@@ -146,7 +143,7 @@ pub trait RowLoss: Config + Send + Sync + 'static {
             *derivative = self.value(Row::new(&y_true_row), Row::new(&y_pred_row)).derivative.0;
             y_pred_row[i].derivative = Plain(0.0);
         }
-        self.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0
+        self.value(Row::new(Plain::slice(y_true)), Row::new(Plain::slice(y_pred))).0
     }
 
     /// Returns the loss as a formula, for engines that compute it themselves. The default records

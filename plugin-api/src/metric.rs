@@ -112,8 +112,9 @@ impl Outcome {
 
 /// A metric that is the weighted mean of a value per row, element, class id or line.
 ///
-/// Only the value is implemented; weights, masks, merging and saving are provided. [`value`](Self::value) isn't called
-/// for weight 0.
+/// Only the value is implemented; weights, masks, merging and saving are provided. The result of
+/// [`value`](Self::value) for weight 0 is ignored. Write [`#[formula]`](macro@crate::formula) before the `impl`, so that
+/// the loop vectorises.
 pub trait MeanMetric: Config + Send + Sync + 'static {
     /// Whether greater or smaller values are better.
     const DIRECTION: Direction;
@@ -132,7 +133,8 @@ pub trait MeanMetric: Config + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Computes the value of one row, element, class id or line, in float64. If [`each`](Self::each) is
+    /// Computes the value of one row, element, class id or line: in float32 if the inputs are float32, and in float64 if one
+    /// isn't or the unit is a line. The values are summed in float64. If [`each`](Self::each) is
     /// [`Each::Element`], both rows have one element ([`Row::single`]); if it is [`Each::ClassId`], `y_true` has
     /// ([`Row::class_id`]). If an input is NaN, the value must be NaN: otherwise the metric would report a number that
     /// means nothing.

@@ -257,15 +257,6 @@ pub trait Real:
 #[repr(transparent)]
 pub struct Plain<F>(pub F);
 
-impl<F> Plain<F> {
-    /// Views floats as numbers of a formula.
-    #[inline(always)]
-    pub fn slice(floats: &[F]) -> &[Plain<F>] {
-        // SAFETY: `Plain<F>` is `repr(transparent)`, so it has the layout of `F`.
-        unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
-    }
-}
-
 macro_rules! float {
     ($type:ty, $functions:ident) => {
         float! { @ $type: Add add, Sub sub, Mul mul, Div div }

@@ -124,7 +124,6 @@ pub(super) fn no_inputs(component: &str) -> Error {
 mod tests {
     use plugfit_api::loss::{LossInfo, LossOutput, LossTotals};
     use plugfit_api::{Config, Host, Inputs, TensorMut};
-    use serde_json::{Map, Value};
 
     use super::*;
     use crate::Identifier;
@@ -132,26 +131,8 @@ mod tests {
     use crate::component::{Loss, Metric};
 
     /// The squared error times a factor of each row. The predictions aren't its second input.
+    #[derive(Config)]
     struct Scaled;
-
-    impl Config for Scaled {
-        const SPEC: plugfit_api::config::ComponentSpec = plugfit_api::config::ComponentSpec {
-            name: "Scaled",
-            aliases: &[],
-            doc: "",
-            version: 1,
-            base: &[],
-            fields: &[],
-            examples: &[],
-            trial: plugfit_api::config::TrialSpec::ANY,
-        };
-        fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
-            Ok(Scaled)
-        }
-        fn to_json(&self) -> Map<String, Value> {
-            Map::new()
-        }
-    }
 
     impl plugfit_api::loss::Loss for Scaled {
         fn info(&self) -> LossInfo {

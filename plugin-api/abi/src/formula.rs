@@ -82,7 +82,8 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   isn't differentiable.
 /// * **Optimizer.** The elements of the parameter are one row. `learning_rate` is that of the step, and `number` the number of the update, from 1. `slots` is a
 ///   list of pairs of a name and a constant, the initial value. Clipping, weight decay and averages aren't part of it.
-/// * **Metric that is a mean.** The result is the weighted mean of `value`, or, if `result` is present, that function of the `mean`. The
+/// * **Metric that is a mean.** The result is the weighted mean of `value`, or, if `result` is present, that function of the
+///   `mean`. The
 ///   key `each` is the unit that has a value: `"row"` (along the last axis), `"class_id"` (an id and a row), `"element"`,
 ///   or `"line"` (along `axis`; an engine refuses a batch of rank 1, a line over all samples). If it is `"row"` or `"class_id"`, each number of a batch of rank 1 is a row. Without the
 ///   key, the values are those of a loss. A metric of `values` has that input (element) instead of `y_true` and `y_pred`.
@@ -92,12 +93,13 @@ pub const FORMULA_V1: &str = "plugfit.formula/1";
 ///   {"bins": 201, "by_column": false, "result": {"version": 1, "inputs": [["positives", "element"]], …}}
 ///   ```
 ///
-///   The state consists of one sum for each output `term.NAME`, in their order. The term of a unit, which is an element if
-///   the output is one or `each` is, and otherwise a row, is multiplied by the weight of the unit and added to the sum `NAME`. A unit of
-///   weight 0 adds nothing, even if its term is NaN. Units are weighted as given: a sample isn't the mean of its elements.
-///   `each` and `axis` are those of a mean.
-///   * `bins` is at most 2^24, and all sums have at most 2^25 bins together. If it is more than 1, each sum has so many numbers, and the term is added to the one with the number
-///     `bin.NAME`. If that is no whole number from 0 to `bins - 1`, nothing is added.
+///   The state consists of one sum for each output `term.NAME`, in their order. A unit is an element if the output or
+///   `each` is one, and otherwise a row. The term of each unit is multiplied by the weight of the unit and added to the sum
+///   `NAME`. A unit of weight 0 adds nothing, even if its term is NaN. Units are weighted as given: a sample isn't the mean
+///   of its elements. `each` and `axis` are those of a mean.
+///   * If `bins` is more than 1, each sum has that many numbers, and the term is added to the one with the number
+///     `bin.NAME`. If that is no whole number from 0 to `bins - 1`, nothing is added. `bins` is at most 2^24, and all sums
+///     together have at most 2^25 bins.
 ///   * If `by_column` is true, each column of a row has sums of its own, and the unit of every term is an element.
 ///   * `result` is the document of the result as a formula of the sums. A sum of a single number is a `scalar`. Otherwise it
 ///     is an `element`: the bins are one row, or the columns are one row, or, with both, there is a row of bins for each

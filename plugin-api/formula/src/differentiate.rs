@@ -5,7 +5,7 @@
 //! for each of them.
 
 use super::graph::Graph;
-use super::node::{Kind, Level, Node};
+use super::node::{Kind, Level};
 use super::operation::{Binary, Comparison, Constant, Logic, Operation, Power, Reduction, Unary};
 use super::{Formula, MAX_NODES};
 use crate::{Error, Result};
@@ -56,8 +56,7 @@ impl Formula {
         if self.output(name).is_some() {
             return Err(Error(format!("the formula has an output \"{name}\" already")));
         }
-        let is_sum = |node: &Node| matches!(node.operation, Operation::PartialSum(..) | Operation::BatchSum(_));
-        if let Some(node) = self.nodes.iter().find(|node| is_sum(node)) {
+        if let Some(node) = self.nodes.iter().find(|node| node.operation.is_of_sums()) {
             return Err(Error(format!("{} has no derivative", node.operation.name())));
         }
         let mut backwards = Backwards::new(self, input);

@@ -232,6 +232,11 @@ impl Operation {
         }
     }
 
+    /// Whether it is only for the result of a metric's sums.
+    pub fn is_of_sums(self) -> bool {
+        matches!(self, Operation::PartialSum(..) | Operation::BatchSum(_))
+    }
+
     /// Returns the nodes that are its arguments, in order.
     pub fn arguments(self) -> impl Iterator<Item = usize> {
         let arguments = match self {

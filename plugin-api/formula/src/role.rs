@@ -29,8 +29,7 @@ impl Formula {
             Role::Optimizer => self.check_optimizer(),
             Role::Schedule => self.check_schedule(),
         }?;
-        let is_sum = |node: &Node| matches!(node.operation, Operation::PartialSum(..) | Operation::BatchSum(_));
-        match self.nodes.iter().find(|node| is_sum(node)) {
+        match self.nodes.iter().find(|node| node.operation.is_of_sums()) {
             Some(node) => invalid(format!("{} is only for the result of sums", node.operation.name())),
             None => Ok(()),
         }

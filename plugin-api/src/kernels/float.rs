@@ -1,6 +1,6 @@
 //! The two dtypes in which losses compute.
 
-use super::simd::{dispatch, plain, Kernel};
+use super::simd::{dispatch, Kernel};
 use crate::{Element, Plain, Real};
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign};
 
@@ -67,7 +67,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn numbers(slice: &[Self]) -> &[Plain<$type>] {
-                plain(slice)
+                Plain::slice(slice)
             }
             #[inline(always)]
             fn number(self) -> Plain<$type> {

@@ -60,8 +60,11 @@ unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
 
-/// Views a slice of floats as a slice of [`Plain`] numbers.
-#[inline(always)]
-pub(crate) fn plain<F>(slice: &[F]) -> &[Plain<F>] {
-    Plain::slice(slice)
+impl<F> Plain<F> {
+    /// Views floats as numbers of a formula.
+    #[inline(always)]
+    pub fn slice(floats: &[F]) -> &[Plain<F>] {
+        // SAFETY: `Plain<F>` is `repr(transparent)`, so it has the layout of `F`.
+        unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
+    }
 }

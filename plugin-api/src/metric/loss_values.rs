@@ -9,7 +9,6 @@ use crate::{
     kernels::{
         arranged::{output_shape, Arranged},
         scratch::{Elements, Scratch},
-        simd::plain,
     },
     labels::check_range,
     loss::{elementwise, recorded, rowwise, ElementwiseLoss, LossInfo, LossOutput, LossTotals, RowLoss},
@@ -65,7 +64,7 @@ impl<T: RowLoss> Values<T> for RowLossValues {
             loss.axis(),
             loss.labels(),
             |inputs, output| rowwise(loss, inputs, output, &Host::none()),
-            |y_true, y_pred| loss.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0,
+            |y_true, y_pred| loss.value(Row::new(Plain::slice(y_true)), Row::new(Plain::slice(y_pred))).0,
         )
     }
 }

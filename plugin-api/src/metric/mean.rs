@@ -1,7 +1,7 @@
 //! Metrics that are the weighted mean of a value per row.
 
 use super::{mean_single, Direction, Each, MeanMetric, Metric, MetricInfo, Outcome};
-use crate::{config::ComponentSpec, formula::Formula, kernels::simd::plain, Config, Inputs, Plain, Result, Row};
+use crate::{config::ComponentSpec, formula::Formula, Config, Inputs, Plain, Result, Row};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
 
@@ -125,7 +125,7 @@ impl<T: MeanMetric> Values<T> for MeanMetricValues {
         let mut add = |y_true: &[f64], y_pred: &[f64], weight: f64| {
             // A value of weight 0 is ignored, even if it is NaN.
             if weight != 0.0 {
-                total.value += weight * metric.value(Row::new(plain(y_true)), Row::new(plain(y_pred))).0;
+                total.value += weight * metric.value(Row::new(Plain::slice(y_true)), Row::new(Plain::slice(y_pred))).0;
                 total.weight += weight;
             }
         };

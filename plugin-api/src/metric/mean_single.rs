@@ -5,14 +5,14 @@ use crate::{
     kernels::{
         float::sum,
         scratch::{Elements, Scratch},
-        simd::{dispatch, plain, Kernel},
+        simd::{dispatch, Kernel},
     },
     labels::check_ids,
     numeric::numeric,
     shape::Shape,
     walk::rows_of,
     weights::Weights,
-    Inputs, Result, Row,
+    Inputs, Plain, Result, Row,
 };
 
 /// The number of values that are computed before they are summed.
@@ -113,7 +113,7 @@ impl<T: MeanMetric> Values<'_, '_, T> {
     #[inline(always)]
     fn block(&self, first: usize, values: &mut [f32]) {
         let Units { y_true, y_pred, labels, columns, .. } = self.units;
-        let (y_true, y_pred) = (plain(&y_true[first * labels..]), plain(&y_pred[first * columns..]));
+        let (y_true, y_pred) = (Plain::slice(&y_true[first * labels..]), Plain::slice(&y_pred[first * columns..]));
         if (*labels, *columns) == (1, 1) {
             let (y_true, y_pred) = (&y_true[..values.len()], &y_pred[..values.len()]);
             for (i, value) in values.iter_mut().enumerate() {

@@ -4,7 +4,6 @@ use super::{Direction, Each, Metric, MetricInfo, Outcome};
 use crate::{
     config::ComponentSpec,
     formula::Formula,
-    kernels::simd::plain,
     sums::{SumLayout, SumResult, Sums, Term},
     Config, Error, Inputs, Plain, Real, Result, Row,
 };
@@ -118,7 +117,7 @@ impl<T: SumMetric<K>, const K: usize> Metric for BySums<T, K> {
             if weight == 0.0 {
                 return;
             }
-            let terms = self.0.terms(Row::new(plain(y_true)), Row::new(plain(y_pred)));
+            let terms = self.0.terms(Row::new(Plain::slice(y_true)), Row::new(Plain::slice(y_pred)));
             for (k, term) in terms.into_iter().enumerate() {
                 let bin = term.bin.map_or(0.0, |bin| bin.0);
                 if bin >= 0.0 && bin < bins as f64 && bin.trunc() == bin {
@@ -159,7 +158,7 @@ impl<T: SumMetric<K>, const K: usize> Metric for BySums<T, K> {
         let empty = vec![0.0; K * layout.bins];
         let sums = if state.sums.is_empty() { &empty } else { &state.sums };
         let length = sums.len() / K.max(1);
-        let rows = std::array::from_fn(|k| plain(&sums[k * length..][..length]));
+        let rows = std::array::from_fn(|k| Plain::slice(&sums[k * length..][..length]));
         Ok(outcome(self.0.result(Sums::new(rows)), &layout))
     }
 

@@ -127,7 +127,7 @@ pub(super) fn resize<F: Float>(buffer: &mut Vec<F>, count: usize, value: F) -> R
 mod tests {
     use plugfit_api::loss::LossInfo;
     use plugfit_api::{Config, Host, Tensor, TensorMut};
-    use serde_json::{Map, Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::Identifier;
@@ -137,26 +137,8 @@ mod tests {
 
     /// The squared error for rows of one number, as computed by a plug-in of an older API, which multiplies by any
     /// weight.
+    #[derive(Config)]
     struct Naive;
-
-    impl Config for Naive {
-        const SPEC: plugfit_api::config::ComponentSpec = plugfit_api::config::ComponentSpec {
-            name: "Naive",
-            aliases: &[],
-            doc: "",
-            version: 1,
-            base: &[],
-            fields: &[],
-            examples: &[],
-            trial: plugfit_api::config::TrialSpec::ANY,
-        };
-        fn from_json(_: &Map<String, Value>) -> plugfit_api::Result<Self> {
-            Ok(Naive)
-        }
-        fn to_json(&self) -> Map<String, Value> {
-            Map::new()
-        }
-    }
 
     impl plugfit_api::loss::Loss for Naive {
         fn info(&self) -> LossInfo {

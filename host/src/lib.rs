@@ -26,6 +26,8 @@ pub mod data;
 pub mod identifier;
 #[cfg(feature = "network")]
 pub mod network;
+#[cfg(feature = "options")]
+pub mod options;
 pub mod plugin;
 pub mod registry;
 #[cfg(feature = "report")]

@@ -229,10 +229,10 @@ fn refuse_unknown(options: &Options, checker: &Checker, paths: &[impl AsRef<str>
 /// Returns the common arguments for the processes that run the tests.
 fn arguments(common: &Common) -> Vec<OsString> {
     let flags = [
-        (common.no_builtin, "--no-builtin"),
-        (common.load_in_place, "--load-in-place"),
-        (common.locked, "--locked"),
-        (common.require_signed, "--require-signed"),
+        (common.options.no_builtin, "--no-builtin"),
+        (common.options.load_in_place, "--load-in-place"),
+        (common.options.locked, "--locked"),
+        (common.options.require_signed, "--require-signed"),
     ];
     flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.into()).collect()
 }

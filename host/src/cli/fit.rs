@@ -80,7 +80,7 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
     let stop = stop_at_interrupt(&host);
     let config = json!({
         "plugins": file.plugins()?.iter().map(|path| name_of(path)).collect::<Vec<_>>(),
-        "require_signed": file.require_signed()? || common.require_signed,
+        "require_signed": file.require_signed()? || common.options.require_signed,
         "data": data,
         "network": layers.to_json(),
         "compile": compiled.get_compile_config()?,

@@ -22,7 +22,7 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
     let file = options.file.as_deref().map(RunFile::read).transpose()?;
     let mut files = Vec::new();
     let named = file.as_ref().map(RunFile::plugins).transpose()?.unwrap_or_default();
-    for path in common.plugins.iter().chain(&named) {
+    for path in common.options.plugins.iter().chain(&named) {
         match path.is_file() {
             true => files.push(path.clone()),
             false => files.extend(libraries(path)?),

@@ -22,14 +22,13 @@ mod trust;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::{Map, Value, json};
 
+use crate::options::{PluginOptions, absolute, short, shown, working_folder};
 use crate::text;
 use crate::{Error, Result};
 
@@ -46,21 +45,8 @@ struct Cli {
 /// The options of every subcommand.
 #[derive(Args)]
 struct Common {
-    /// A plug-in, or a folder of plug-ins; may be given several times
-    #[arg(long, global = true, value_name = "PATH", value_parser = absolute())]
-    plugins: Vec<PathBuf>,
-    /// Leave out the built-in standard set
-    #[arg(long, global = true)]
-    no_builtin: bool,
-    /// Load plug-ins from their files, not from checked copies, so that they find libraries beside them
-    #[arg(long, global = true)]
-    load_in_place: bool,
-    /// Load only plug-ins that a plugfit.lock lists, and fail if there is no such file
-    #[arg(long, global = true)]
-    locked: bool,
-    /// Load only plug-in files that are signed with a key added by `plugfit trust`
-    #[arg(long, global = true)]
-    require_signed: bool,
+    #[command(flatten)]
+    options: PluginOptions,
     #[command(flatten)]
     isolate: isolate::Options,
     /// Print one JSON object per line, for programs
@@ -170,37 +156,7 @@ fn report(error: &Error, json: bool) {
             error.details().iter().map(|(label, text)| json!({"label": label, "text": text})).collect();
         event("error", json!({"message": error.message(), "details": details, "status": error.exit_code()}));
     }
-    eprintln!("error: {}", text::printable(&relative_to_working_folder(&error.to_string())));
-}
-
-/// Returns a parser that makes paths absolute, so that a plug-in that changes the working directory can't redirect
-/// them.
-fn absolute() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(std::path::absolute)
-}
-
-/// Returns the working directory.
-fn working_folder() -> Result<PathBuf> {
-    std::env::current_dir().map_err(|error| Error::failure(format!("the working directory can't be found: {error}")))
-}
-
-/// Makes paths below the working directory relative to it, for display.
-fn relative_to_working_folder(text: &str) -> String {
-    let here = working_folder().map(|here| format!("{}/", here.display())).unwrap_or_default();
-    let mut parts = text.split(here.as_str());
-    // In the root directory, every path would lose its first slash.
-    if here.len() < 2 {
-        return text.to_owned();
-    }
-    let mut seen = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        // The match is in the middle of another path.
-        if seen.ends_with(|before: char| !before.is_whitespace() && !"\"'`(=".contains(before)) {
-            seen.push_str(&here);
-        }
-        seen.push_str(part);
-    }
-    seen
+    eprintln!("error: {}", shown(&error.to_string()));
 }
 
 /// Prints a line of `--json`.
@@ -229,34 +185,7 @@ fn warn(text: &str, json: bool) {
     if json {
         event("warning", json!({"message": text}));
     } else {
-        eprintln!("warning: {}", text::printable(&relative_to_working_folder(text)));
-    }
-}
-
-/// Returns a path for display: relative to the working directory if it is below it.
-fn short(path: &std::path::Path) -> String {
-    let here = std::env::current_dir().ok();
-    let path = without_parent_parts(path);
-    match here.as_deref().and_then(|here| path.strip_prefix(here).ok()) {
-        Some(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
-        inside => text::printable_path(inside.unwrap_or(&path)),
-    }
-}
-
-/// Removes `..` from a path: `a/b/../c` becomes `a/c`, unless `b` is a symbolic link to elsewhere.
-fn without_parent_parts(path: &std::path::Path) -> std::path::PathBuf {
-    let mut simplified = std::path::PathBuf::new();
-    for part in path.components() {
-        match part {
-            std::path::Component::ParentDir if simplified.file_name().is_some() => {
-                simplified.pop();
-            }
-            part => simplified.push(part),
-        }
-    }
-    match (simplified.canonicalize(), path.canonicalize()) {
-        (Ok(a), Ok(b)) if a == b => simplified,
-        _ => path.to_owned(),
+        eprintln!("warning: {}", shown(text));
     }
 }
 

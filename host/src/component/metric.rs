@@ -65,6 +65,29 @@ impl Metric {
         Metric { name, source, dtypes, combiner: Combiner::default() }
     }
 
+    /// Returns the same metric with a state that has seen no data. Both use one instance of the plug-in, so that nothing is
+    /// configured again.
+    ///
+    /// # Errors
+    /// Returns an error if the plug-in fails.
+    pub fn with_new_state(&self) -> Result<Self> {
+        let source = match &self.source {
+            Source::Metric { metric, .. } => Source::Metric { metric: metric.clone(), state: metric.new_state()? },
+            Source::Loss(mean) => Source::Loss(Box::new(mean.with_new_state())),
+        };
+        let (name, dtypes) = (self.name.clone(), self.dtypes.clone());
+        Ok(Metric { name, source, dtypes, combiner: Combiner::default() })
+    }
+
+    /// Returns whether the other metric uses the same instance of the plug-in.
+    fn shares_instance(&self, other: &Metric) -> bool {
+        match (&self.source, &other.source) {
+            (Source::Metric { metric, .. }, Source::Metric { metric: other, .. }) => metric.is_instance_of(other),
+            (Source::Loss(mean), Source::Loss(other)) => mean.loss.is_instance_of(&other.loss),
+            _ => false,
+        }
+    }
+
     /// Returns the name in the host's keys. The dtype has no effect, but must be valid.
     fn named(class: &str, base: Map<String, Value>) -> Result<String> {
         let mut keys = Keys::new(Kind::Metric, class, base)?;
@@ -272,7 +295,9 @@ impl Metric {
             config.remove("name");
             Ok(config)
         };
-        if self.full_name() == other.full_name() && settings(self)? != settings(other)? {
+        let differs =
+            || -> Result<bool> { Ok(self.full_name() == other.full_name() && settings(self)? != settings(other)?) };
+        if !self.shares_instance(other) && differs()? {
             return Err(Error::usage(format!("the state of {} belongs to other settings", other.name)));
         }
         match (&mut self.source, &other.source) {
@@ -375,4 +400,33 @@ fn update(
     };
     weight.as_ref().map_or(Ok(()), check_weight)?;
     state.update(&Inputs::new(tensors, weight, None))
+}
+
+#[cfg(all(test, feature = "builtin"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_with_new_states_share_the_settings_and_merge() {
+        let host = crate::Host::new();
+        // Sums of these numbers are exact in any order.
+        let (labels, scores) = ([0.0f32, 1.0, 1.0, 0.0], [0.25f32, 0.875, 0.375, 0.625]);
+        for identifier in ["BinaryAccuracy(threshold=0.3, name='accuracy')", "Huber(delta=0.5)"] {
+            let update = |metric: &mut Metric, rows: std::ops::Range<usize>| {
+                let shape = [rows.len() as i64, 1];
+                let (y_true, y_pred) = (Tensor::new(&labels[rows.clone()], &shape), Tensor::new(&scores[rows], &shape));
+                metric.update_state(y_true, y_pred, None, None).expect("they fit");
+            };
+            let mut all = host.metric(identifier).expect("it is there");
+            update(&mut all, 0..4);
+            let mut first = all.with_new_state().expect("a new state");
+            assert_eq!(first.result().expect("a result"), Outcome::Undefined);
+            let mut second = first.with_new_state().expect("a new state");
+            assert_eq!(second.get_config().expect("a configuration"), all.get_config().expect("a configuration"));
+            update(&mut first, 0..3);
+            update(&mut second, 3..4);
+            first.merge_state(&second).expect("they are one metric");
+            assert_eq!(first.result().expect("a result"), all.result().expect("a result"), "{identifier}");
+        }
+    }
 }

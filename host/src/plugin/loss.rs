@@ -40,6 +40,11 @@ impl Loss {
         Loss { inner: Arc::new(Inner { component, float64: Some(plugfit_api::instance::loss_v2()), info }) }
     }
 
+    /// Returns whether both are one instance.
+    pub(crate) fn is_instance_of(&self, other: &Loss) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Returns the information that depends on the configuration.
     pub fn info(&self) -> &LossInfo {
         &self.inner.info

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Kind, Refusal, bounds};
-use crate::text::{grouped, truncate};
+use crate::text::{grouped, snake_case, truncate};
 
 /// The JSON in a plug-in's section `.plugfit.manifest`. Unknown keys are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,11 @@ impl Component {
     /// Returns the component's kind, or `None` if the host doesn't know it.
     pub fn kind(&self) -> Option<Kind> {
         Kind::from_name(&self.kind)
+    }
+
+    /// Returns the name in snake case, in which a loss or a metric may also be written.
+    pub fn snake_case_name(&self) -> String {
+        snake_case(&self.name)
     }
 }
 

@@ -47,6 +47,11 @@ impl Metric {
         &self.inner.component
     }
 
+    /// Returns whether both are one instance.
+    pub(crate) fn is_instance_of(&self, other: &Metric) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Creates a state that has seen no data.
     ///
     /// # Errors

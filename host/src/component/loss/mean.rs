@@ -43,6 +43,11 @@ impl LossMean {
         LossMean { loss, info, total: 0.0, count: 0.0, combiner, shapes, upstream, spare: Spare::default() }
     }
 
+    /// Returns the mean of the same loss that has seen no data.
+    pub fn with_new_state(&self) -> Self {
+        LossMean::new(self.loss.clone())
+    }
+
     pub fn update(
         &mut self,
         y_true: Tensor<'_>,

@@ -1,0 +1,210 @@
+//! The aggregate functions.
+
+use std::any::Any;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
+use datafusion::physical_expr::expressions::Literal;
+use plugfit::component::Metric;
+use plugfit::{Error, Host, Identifier};
+
+use crate::accumulator::MetricAccumulator;
+use crate::error::from_plugfit;
+use crate::groups::MetricGroups;
+use crate::rows::check_count;
+use crate::{arrays, columns};
+
+/// What a function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// One number, or null if the metric is undefined. A metric that returns several numbers is an error.
+    Number,
+    /// A JSON text: a number, an array, an object of named numbers, or null. Numbers that JSON doesn't have are texts:
+    /// `"NaN"`, `"Infinity"`, `"-Infinity"`.
+    Json,
+}
+
+/// A metric as an aggregate function. Its arguments are the inputs of the metric, then optionally a sample weight.
+#[derive(Clone)]
+pub struct MetricFunction {
+    host: Host,
+    name: String,
+    /// The metric; `None` if the first argument is its identifier.
+    identifier: Option<Identifier>,
+    form: Form,
+    signature: Signature,
+}
+
+impl MetricFunction {
+    /// Creates the function of a metric.
+    pub fn new(host: &Host, name: impl Into<String>, identifier: impl Into<Identifier>, form: Form) -> Self {
+        Self::with(host, name.into(), Some(identifier.into()), form)
+    }
+
+    /// Creates the function whose first argument is the identifier of a metric, a literal text.
+    pub fn of_identifiers(host: &Host, name: impl Into<String>, form: Form) -> Self {
+        Self::with(host, name.into(), None, form)
+    }
+
+    fn with(host: &Host, name: String, identifier: Option<Identifier>, form: Form) -> Self {
+        // Any types; `coerce_types` checks them.
+        let signature = Signature::user_defined(Volatility::Immutable);
+        MetricFunction { host: host.clone(), name, identifier, form, signature }
+    }
+
+    /// Returns the number of arguments before those of the metric.
+    fn leading(&self) -> usize {
+        usize::from(self.identifier.is_none())
+    }
+
+    /// Checks the types of the arguments, and their number if the metric is known.
+    fn check_types(&self, types: &[DataType]) -> Result<()> {
+        let inputs = match &self.identifier {
+            Some(identifier) => {
+                let metric = self.host.metric(identifier.clone()).map_err(from_plugfit)?;
+                let inputs = metric.info().inputs.clone();
+                check_count(&self.name, &inputs, types.len()).map_err(from_plugfit)?;
+                inputs
+            }
+            None => {
+                let is_text = |found: &DataType| {
+                    matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
+                };
+                if !types.first().is_some_and(is_text) || types.len() < 2 {
+                    return Err(from_plugfit(self.usage()));
+                }
+                Vec::new()
+            }
+        };
+        for (at, found) in types.iter().skip(self.leading()).enumerate() {
+            let name = inputs.get(at).map_or_else(|| format!("argument {}", at + 1 + self.leading()), Clone::clone);
+            let check = arrays::check_type(&name, found).map_err(|error| error.with("in", self.name.clone()));
+            check.map_err(from_plugfit)?;
+        }
+        Ok(())
+    }
+
+    fn usage(&self) -> Error {
+        let name = &self.name;
+        Error::usage(format!("{name} takes an identifier and the inputs of the metric"))
+            .hint(format!("{name}('Precision(thresholds=0.8)', label, score), or with a weight as the last argument"))
+    }
+
+    /// Creates the metric for a call of the function.
+    fn metric(&self, args: &AccumulatorArgs<'_>) -> plugfit::Result<Metric> {
+        self.check_distinct(args.is_distinct)?;
+        let identifier = match &self.identifier {
+            Some(identifier) => identifier.clone(),
+            None => {
+                let literal = args.exprs.first().and_then(|first| {
+                    let first: &dyn Any = first.as_ref();
+                    first.downcast_ref::<Literal>()
+                });
+                match literal.map(Literal::value).and_then(ScalarValue::try_as_str) {
+                    Some(Some(text)) => Identifier::from(text),
+                    _ => {
+                        return Err(Error::usage(format!("the first argument of {} isn't a literal text", self.name))
+                            .hint("it is one metric for the whole query, such as 'AUC(curve=\"PR\")'"));
+                    }
+                }
+            }
+        };
+        self.host.metric(identifier)
+    }
+
+    fn check_distinct(&self, is_distinct: bool) -> plugfit::Result<()> {
+        match is_distinct {
+            true => Err(Error::usage(format!("{} can't be computed of DISTINCT rows", self.name))
+                .hint("leave out DISTINCT, or select the distinct rows in a subquery")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Returns the label of a call in errors.
+fn label(args: &AccumulatorArgs<'_>) -> String {
+    args.name.to_owned()
+}
+
+impl std::fmt::Debug for MetricFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricFunction").field("name", &self.name).field("form", &self.form).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for MetricFunction {
+    fn eq(&self, other: &Self) -> bool {
+        let identifier = |function: &Self| function.identifier.as_ref().map(ToString::to_string);
+        self.name == other.name && self.form == other.form && identifier(self) == identifier(other)
+    }
+}
+
+impl Eq for MetricFunction {}
+
+impl Hash for MetricFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, self.form).hash(state);
+    }
+}
+
+impl AggregateUDFImpl for MetricFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.check_types(types)?;
+        Ok(types.to_vec())
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(columns::data_type(self.form))
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        self.check_distinct(args.is_distinct).map_err(from_plugfit)?;
+        let name = format_state_name(args.name, "state");
+        Ok(vec![Arc::new(Field::new(name, columns::STATE_TYPE, false))])
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let metric = self.metric(&args).map_err(from_plugfit)?;
+        let accumulator = MetricAccumulator::new(metric, self.leading(), args.exprs.len(), label(&args), self.form);
+        Ok(Box::new(accumulator.map_err(from_plugfit)?))
+    }
+
+    fn create_sliding_accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Err(from_plugfit(
+            Error::usage(format!("{} can't remove rows, as this window needs", self.name))
+                .hint("let the window begin at the first row: ROWS BETWEEN UNBOUNDED PRECEDING AND …"),
+        ))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        let metric = self.metric(&args).map_err(from_plugfit)?;
+        let groups = MetricGroups::new(metric, self.leading(), args.exprs.len(), label(&args), self.form);
+        Ok(Box::new(groups.map_err(from_plugfit)?))
+    }
+
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        ScalarValue::try_from(data_type)
+    }
+}

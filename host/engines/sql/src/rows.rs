@@ -1,0 +1,194 @@
+//! The arguments of a metric in the dtypes that it accepts, and parts of them as tensors.
+
+use std::ops::Range;
+
+use datafusion::arrow::array::ArrayRef;
+use plugfit::compile::{Accepted, Conversions};
+use plugfit::component::Metric;
+use plugfit::{Error, Result};
+use plugfit_api::{Element, Tensor};
+
+use crate::arrays::{self, Scratch};
+
+/// The most inputs of a metric.
+const MAX_INPUTS: usize = 8;
+
+/// The arguments of a metric: those of its inputs in their order, then the sample weight, if it is given.
+#[derive(Debug)]
+pub struct Arguments {
+    arguments: Vec<Argument>,
+    inputs: usize,
+}
+
+/// An argument, with memory for its numbers.
+#[derive(Debug)]
+struct Argument {
+    name: String,
+    accepted: Accepted,
+    scratch: Scratch,
+    conversions: Conversions,
+}
+
+impl Arguments {
+    /// Creates the arguments of a metric, of which `count` are given.
+    ///
+    /// # Errors
+    /// Returns an error if the metric takes another number of arguments.
+    pub fn new(metric: &Metric, count: usize) -> Result<Self> {
+        let info = metric.info();
+        check_count(metric.name(), &info.inputs, count)?;
+        let floats = ["float32", "float64"];
+        let argument = |name: &str, accepted| Argument {
+            name: name.to_owned(),
+            accepted,
+            scratch: Scratch::default(),
+            conversions: Conversions::default(),
+        };
+        let of_input = |name: &String| argument(name, Accepted::declared(name, &info.inputs, &info.dtypes, &floats));
+        let mut arguments: Vec<Argument> = info.inputs.iter().map(of_input).collect();
+        if count > arguments.len() {
+            arguments.push(argument("sample_weight", Accepted::declared("sample_weight", &[], &[], &floats)));
+        }
+        Ok(Arguments { arguments, inputs: info.inputs.len() })
+    }
+
+    /// Returns an estimate of the allocated memory in bytes.
+    pub fn size(&self) -> usize {
+        // The conversions hold as many numbers, and don't tell their memory.
+        self.arguments.iter().map(|argument| 2 * argument.scratch.size()).sum()
+    }
+
+    /// Passes the numbers of a batch to `use_rows`. `rows` selects them in this order, or all of them in theirs.
+    ///
+    /// # Errors
+    /// Returns an error if an array isn't one of numbers without nulls, or that of `use_rows`.
+    pub fn with_rows<T>(
+        &mut self,
+        arrays: &[ArrayRef],
+        rows: Option<&[u32]>,
+        use_rows: impl FnOnce(&Rows<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut given = Vec::with_capacity(arrays.len());
+        for (argument, array) in self.arguments.iter_mut().zip(arrays) {
+            let Argument { name, accepted, scratch, conversions } = argument;
+            let values = arrays::values(name, array, rows, scratch)?;
+            values.check(name)?;
+            accepted.check(&values, name)?;
+            conversions.forget();
+            conversions.prepare(&values, accepted);
+            given.push((name.as_str(), &*accepted, &*conversions, values));
+        }
+        let mut columns = Vec::with_capacity(given.len());
+        for (name, accepted, conversions, values) in &given {
+            let numbers = conversions.get(values, accepted).and_then(|tensor| Numbers::of(&tensor));
+            let numbers = numbers.ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))?;
+            let width = values.shape().get(1).map_or(1, |width| usize::try_from(*width).unwrap_or(1));
+            columns.push(Column { name, numbers, width });
+        }
+        let weight = (columns.len() > self.inputs).then(|| columns.pop()).flatten();
+        let count = rows.map_or_else(|| arrays.first().map_or(0, |array| array.len()), <[u32]>::len);
+        use_rows(&Rows { columns, weight, count })
+    }
+}
+
+/// Checks the number of arguments of a metric.
+///
+/// # Errors
+/// Returns an error that lists them.
+pub fn check_count(metric: &str, inputs: &[String], count: usize) -> Result<()> {
+    if count == inputs.len() || count == inputs.len() + 1 {
+        return Ok(());
+    }
+    let inputs = inputs.join(", ");
+    Err(Error::usage(format!("{metric} takes {inputs}, and optionally a weight; {count} arguments are given")))
+}
+
+/// The numbers of a batch.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    columns: Vec<Column<'a>>,
+    weight: Option<Column<'a>>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Column<'a> {
+    name: &'a str,
+    numbers: Numbers<'a>,
+    /// The number of elements of a row.
+    width: usize,
+}
+
+/// The dtypes of plug-ins.
+#[derive(Clone, Copy, Debug)]
+enum Numbers<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+    U64(&'a [u64]),
+    U8(&'a [u8]),
+}
+
+impl<'a> Numbers<'a> {
+    fn of(tensor: &Tensor<'a>) -> Option<Self> {
+        None.or_else(|| tensor.as_slice().map(Numbers::F32))
+            .or_else(|| tensor.as_slice().map(Numbers::F64))
+            .or_else(|| tensor.as_slice().map(Numbers::I32))
+            .or_else(|| tensor.as_slice().map(Numbers::I64))
+            .or_else(|| tensor.as_slice().map(Numbers::U64))
+            .or_else(|| tensor.as_slice().map(Numbers::U8))
+    }
+}
+
+impl<'a> Column<'a> {
+    /// Returns the numbers of some rows, in the shape (rows, width).
+    fn tensor<'s>(&self, rows: &Range<usize>, shape: &'s mut [i64; 2]) -> Tensor<'s>
+    where
+        'a: 's,
+    {
+        fn part<'s, T: Element>(
+            numbers: &'s [T],
+            rows: &Range<usize>,
+            shape: &'s mut [i64; 2],
+            width: usize,
+        ) -> Tensor<'s> {
+            let part = numbers.get(rows.start * width..rows.end * width).unwrap_or_default();
+            *shape = [part.len().checked_div(width).map_or(rows.len(), |rows| rows) as i64, width as i64];
+            Tensor::new(part, shape)
+        }
+        match self.numbers {
+            Numbers::F32(numbers) => part(numbers, rows, shape, self.width),
+            Numbers::F64(numbers) => part(numbers, rows, shape, self.width),
+            Numbers::I32(numbers) => part(numbers, rows, shape, self.width),
+            Numbers::I64(numbers) => part(numbers, rows, shape, self.width),
+            Numbers::U64(numbers) => part(numbers, rows, shape, self.width),
+            Numbers::U8(numbers) => part(numbers, rows, shape, self.width),
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// Returns the number of rows.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns the number of bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.columns.iter().chain(&self.weight).map(|column| 8 * column.width).sum()
+    }
+
+    /// Updates a metric with some of the rows.
+    ///
+    /// # Errors
+    /// Returns an error if the arrays don't fit, or if the plug-in fails.
+    pub fn update(&self, metric: &mut Metric, rows: Range<usize>) -> Result<()> {
+        let (mut shapes, mut weight_shape) = ([[0; 2]; MAX_INPUTS], [0; 2]);
+        let columns = self.columns.iter().zip(&mut shapes);
+        let inputs: Vec<(&str, Tensor<'_>)> =
+            columns.map(|(column, shape)| (column.name, column.tensor(&rows, shape))).collect();
+        let weight = self.weight.as_ref().map(|weight| weight.tensor(&rows, &mut weight_shape));
+        metric.update(&inputs, weight, None)
+    }
+}

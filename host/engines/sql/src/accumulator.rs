@@ -10,8 +10,8 @@ use plugfit::component::Metric;
 
 use crate::columns;
 use crate::error::from_plugfit;
-use crate::function::Form;
-use crate::groups::Memory;
+use crate::form::Form;
+use crate::memory::Memory;
 use crate::rows::Arguments;
 
 /// A metric that accumulates all rows.

@@ -1,6 +1,8 @@
 //! The numbers of Arrow arrays, in C order, for a metric.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, PrimitiveArray};
+use std::ops::Range;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
 use datafusion::arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
@@ -71,10 +73,12 @@ pub fn values<'a>(
     scratch: &'a mut Scratch,
 ) -> Result<Values<'a>> {
     check_type(name, array.data_type())?;
-    if array.null_count() > 0 {
-        return Err(null(name, array, rows));
+    if array.null_count() > 0
+        && let Some(row) = selected(array, rows).find(|row| array.is_null(*row))
+    {
+        let place = if rows.is_none() { format!(" in row {row} of a batch") } else { String::new() };
+        return Err(Error::usage(format!("{name} is null{place}")).hint("leave such rows out: WHERE … IS NOT NULL"));
     }
-    let count = rows.map_or(array.len(), <[u32]>::len);
     match array.data_type() {
         DataType::List(_) => of_lists::<i32>(name, array, rows, scratch),
         DataType::LargeList(_) => of_lists::<i64>(name, array, rows, scratch),
@@ -82,21 +86,30 @@ pub fn values<'a>(
             let list = array.as_fixed_size_list();
             let width = usize::try_from(*length).unwrap_or(0);
             let start = usize::try_from(list.value_offset(0)).unwrap_or(0);
-            let window = Window { start, width, all: array.len() };
-            numbers(name, list.values(), window, rows, count, scratch)
+            let place = |row: usize| start + row * width;
+            let all = start..start + array.len() * width;
+            numbers(name, list.values(), Window { place, width, all }, rows, array.len(), scratch)
         }
-        _ => numbers(name, array, Window { start: 0, width: 1, all: array.len() }, rows, count, scratch),
+        _ => {
+            numbers(name, array, Window { place: |row| row, width: 1, all: 0..array.len() }, rows, array.len(), scratch)
+        }
     }
 }
 
-/// Where the rows are in the array of their elements.
-#[derive(Clone, Copy)]
-struct Window {
-    start: usize,
+/// Returns the rows that are used.
+fn selected<'a>(array: &ArrayRef, rows: Option<&'a [u32]>) -> impl Iterator<Item = usize> + use<'a> {
+    let all = if rows.is_none() { 0..array.len() } else { 0..0 };
+    rows.into_iter().flatten().map(|row| *row as usize).chain(all)
+}
+
+/// Where the numbers of the rows are among the elements.
+struct Window<P> {
+    /// Returns the place of the first number of a row.
+    place: P,
     /// The number of elements of a row.
     width: usize,
-    /// The number of rows.
-    all: usize,
+    /// The elements of all rows, if these are contiguous.
+    all: Range<usize>,
 }
 
 fn of_lists<'a, O: OffsetSizeTrait>(
@@ -107,66 +120,71 @@ fn of_lists<'a, O: OffsetSizeTrait>(
 ) -> Result<Values<'a>> {
     let list = array.as_list::<O>();
     let offsets = list.value_offsets();
-    let start = offsets.first().map_or(0, |offset| offset.as_usize());
-    let mut lengths = offsets.windows(2).map(|pair| match pair {
-        [from, to] => to.as_usize().saturating_sub(from.as_usize()),
-        _ => 0,
-    });
+    let place = |row: usize| offsets.get(row).map_or(0, |offset| offset.as_usize());
+    let length = |row: usize| place(row + 1).saturating_sub(place(row));
+    let mut lengths = selected(array, rows).map(length);
     let width = lengths.next().unwrap_or(0);
     if let Some(other) = lengths.find(|length| *length != width) {
         return Err(Error::usage(format!("{name} has lists of {width} and of {other} numbers")));
     }
-    let count = rows.map_or(array.len(), <[u32]>::len);
-    numbers(name, list.values(), Window { start, width, all: array.len() }, rows, count, scratch)
-}
-
-fn null(name: &str, array: &ArrayRef, rows: Option<&[u32]>) -> Error {
-    let is_null = |row: usize| array.is_null(row);
-    // Rows that were left out by a FILTER may be null, and the caller says which are used.
-    let row = match rows {
-        Some(rows) => rows.iter().map(|row| *row as usize).find(|row| is_null(*row)),
-        None => (0..array.len()).find(|row| is_null(*row)),
-    };
-    let place = row.map_or_else(String::new, |row| format!(" in row {row} of a batch"));
-    Error::usage(format!("{name} is null{place}")).hint("leave such rows out: WHERE … IS NOT NULL")
+    let all = place(0)..place(array.len());
+    numbers(name, list.values(), Window { place, width, all }, rows, array.len(), scratch)
 }
 
 fn numbers<'a>(
     name: &str,
     elements: &'a ArrayRef,
-    window: Window,
+    window: Window<impl Fn(usize) -> usize>,
     rows: Option<&[u32]>,
-    count: usize,
+    length: usize,
     scratch: &'a mut Scratch,
 ) -> Result<Values<'a>> {
-    let Window { start, width, all } = window;
-    if elements.null_count() > 0 && elements.slice(start, all * width).null_count() > 0 {
-        return Err(Error::usage(format!("a list in {name} contains null")).hint("leave such rows out with WHERE"));
+    let Window { place, width, all } = window;
+    let is_list = elements.len() != length || width != 1;
+    let row_places = |row: &u32| place(*row as usize)..place(*row as usize) + width;
+    if elements.null_count() > 0 && is_list {
+        let is_null = |mut places: Range<usize>| places.any(|at| elements.is_null(at));
+        if rows.map_or_else(|| is_null(all.clone()), |rows| rows.iter().any(|row| is_null(row_places(row)))) {
+            return Err(Error::usage(format!("a list in {name} contains null")).hint("leave such rows out with WHERE"));
+        }
     }
-    let shape = [count, width];
-    /// The elements as they are, or those of the selected rows, copied.
-    macro_rules! same {
-        ($arrow:ty, $to:ident) => {{
-            let all_values = part::<$arrow>(elements, start, all * width);
-            match rows {
-                None => Ok(Values::new(all_values, &shape)),
-                Some(rows) => {
-                    select(all_values, width, rows, &mut scratch.$to, |number| number);
-                    Ok(Values::new(&scratch.$to, &shape))
+    let shape = [rows.map_or(length, <[u32]>::len), width];
+    /// Copies the numbers of the selected rows, converted.
+    macro_rules! select {
+        ($arrow:ty, $rows:expr, $to:ident, $convert:expr) => {{
+            let from = elements.as_primitive::<$arrow>().values();
+            let to = &mut scratch.$to;
+            to.clear();
+            match width {
+                1 => to.extend($rows.iter().filter_map(|row| from.get(place(*row as usize))).map($convert)),
+                _ => {
+                    let of_row = |row| from.get(row_places(row)).unwrap_or_default();
+                    to.extend($rows.iter().flat_map(of_row).map($convert));
                 }
             }
         }};
     }
-    /// The elements in another type that can hold them all.
+    /// The numbers as they are.
+    macro_rules! same {
+        ($arrow:ty, $to:ident) => {
+            match rows {
+                None => Ok(Values::new(part::<$arrow>(elements, all), &shape)),
+                Some(rows) => {
+                    select!($arrow, rows, $to, |number| *number);
+                    Ok(Values::new(&scratch.$to, &shape))
+                }
+            }
+        };
+    }
+    /// The numbers in another type that can hold them all.
     macro_rules! wider {
         ($arrow:ty, $to:ident) => {{
-            let all_values = part::<$arrow>(elements, start, all * width);
             match rows {
                 None => {
                     scratch.$to.clear();
-                    scratch.$to.extend(all_values.iter().map(|&number| $to::from(number)));
+                    scratch.$to.extend(part::<$arrow>(elements, all).iter().map(|number| $to::from(*number)));
                 }
-                Some(rows) => select(all_values, width, rows, &mut scratch.$to, $to::from),
+                Some(rows) => select!($arrow, rows, $to, |number| $to::from(*number)),
             }
             Ok(Values::new(&scratch.$to, &shape))
         }};
@@ -187,11 +205,8 @@ fn numbers<'a>(
             let bit = |at: usize| u8::from(bits.value(at));
             scratch.u8.clear();
             match rows {
-                None => scratch.u8.extend((start..start + all * width).map(bit)),
-                Some(rows) => {
-                    let from = |row: &u32| start + *row as usize * width;
-                    scratch.u8.extend(rows.iter().flat_map(|row| from(row)..from(row) + width).map(bit));
-                }
+                None => scratch.u8.extend(all.map(bit)),
+                Some(rows) => scratch.u8.extend(rows.iter().flat_map(row_places).map(bit)),
             }
             Ok(Values::new(&scratch.u8, &shape))
         }
@@ -199,20 +214,6 @@ fn numbers<'a>(
     }
 }
 
-fn part<T: ArrowPrimitiveType>(elements: &ArrayRef, start: usize, length: usize) -> &[T::Native] {
-    let array: &PrimitiveArray<T> = elements.as_primitive();
-    array.values().get(start..start + length).unwrap_or_default()
-}
-
-/// Copies the selected rows.
-fn select<F: Copy, T>(all: &[F], width: usize, rows: &[u32], to: &mut Vec<T>, convert: impl Fn(F) -> T + Copy) {
-    to.clear();
-    if width == 1 {
-        to.extend(rows.iter().filter_map(|row| all.get(*row as usize)).map(|number| convert(*number)));
-        return;
-    }
-    for row in rows {
-        let start = *row as usize * width;
-        to.extend(all.get(start..start + width).unwrap_or_default().iter().map(|number| convert(*number)));
-    }
+fn part<T: ArrowPrimitiveType>(elements: &ArrayRef, places: Range<usize>) -> &[T::Native] {
+    elements.as_primitive::<T>().values().get(places).unwrap_or_default()
 }

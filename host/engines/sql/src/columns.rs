@@ -10,7 +10,7 @@ use plugfit::{Error, Result};
 use plugfit_api::metric::Outcome;
 use serde_json::{Map, Value, json};
 
-use crate::function::Form;
+use crate::form::Form;
 
 /// The type of saved states. Those of exact metrics may exceed 2 GiB together.
 pub const STATE_TYPE: DataType = DataType::LargeBinary;

@@ -16,19 +16,10 @@ use plugfit::{Error, Host, Identifier};
 
 use crate::accumulator::MetricAccumulator;
 use crate::error::from_plugfit;
+use crate::form::Form;
 use crate::groups::MetricGroups;
 use crate::rows::check_count;
 use crate::{arrays, columns};
-
-/// What a function returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// One number, or null if the metric is undefined. A metric that returns several numbers is an error.
-    Number,
-    /// A JSON text: a number, an array, an object of named numbers, or null. Numbers that JSON doesn't have are texts:
-    /// `"NaN"`, `"Infinity"`, `"-Infinity"`.
-    Json,
-}
 
 /// A metric as an aggregate function. Its arguments are the inputs of the metric, then optionally a sample weight.
 #[derive(Clone)]

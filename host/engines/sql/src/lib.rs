@@ -30,11 +30,14 @@ mod arrays;
 pub mod classes;
 mod columns;
 mod error;
+mod form;
 mod function;
 mod groups;
+mod memory;
 mod register;
 mod rows;
 
 pub use error::{from_plugfit, plugfit_error};
-pub use function::{Form, MetricFunction};
+pub use form::Form;
+pub use function::MetricFunction;
 pub use register::{Registered, register_all};

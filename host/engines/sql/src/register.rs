@@ -11,7 +11,8 @@ use plugfit::Host;
 use plugfit::plugin::Kind;
 
 use crate::classes;
-use crate::function::{Form, MetricFunction};
+use crate::form::Form;
+use crate::function::MetricFunction;
 
 /// What [`register_all`] has registered.
 #[derive(Clone, Debug, Default)]

@@ -193,6 +193,35 @@ fn a_filter_selects_rows() {
         assert_close(found[1], expected[1], "AUC");
         assert_eq!(found[2], 0.0);
     }
+    // A row that is left out may be null.
+    for by in ["", " GROUP BY g ORDER BY g"] {
+        let (null, without) = ("CASE WHEN w > 0.5 THEN p END", format!("SELECT auc(y, p) FROM t WHERE w > 0.5{by}"));
+        let found = rows(&context, &format!("SELECT auc(y, {null}) FILTER (WHERE w > 0.5) FROM t{by}"));
+        for (found, expected) in found.iter().zip(rows(&context, &without)) {
+            assert_close(found[0], expected[0], "AUC");
+        }
+    }
+}
+
+#[test]
+fn lists_may_be_null_or_of_another_length_in_rows_that_are_left_out() {
+    let lists = [Some(vec![0.9, 0.1]), None, Some(vec![0.2, 0.8]), Some(vec![1.0]), Some(vec![0.3, 0.7])];
+    let lists = lists.map(|list| list.map(|list| list.into_iter().map(Some).collect::<Vec<_>>())).to_vec();
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists));
+    let table = batch(vec![
+        ("y", Arc::new(Int64Array::from(vec![0, 0, 1, 1, 0]))),
+        ("g", Arc::new(Int64Array::from(vec![0, 0, 1, 1, 1]))),
+        ("use", Arc::new(BooleanArray::from(vec![true, false, true, false, true]))),
+        ("p", lists),
+    ]);
+    let context = context_of(&table, 1, &Host::new());
+    let call = "sparse_categorical_accuracy(y, p)";
+    let found = rows(&context, &format!("SELECT g, {call} FILTER (WHERE use) FROM t GROUP BY g ORDER BY g"));
+    assert_eq!(found, [[0.0, 1.0], [1.0, 0.5]]);
+    let error = error_of(&context, &format!("SELECT {call} FROM t"));
+    assert!(error.contains("y_pred is null in row 1"), "{error}");
+    let error = error_of(&context, &format!("SELECT {call} FROM t WHERE p IS NOT NULL"));
+    assert!(error.contains("lists of 2 and of 1 numbers"), "{error}");
 }
 
 #[test]

@@ -164,6 +164,11 @@ pub fn shown(text: &str) -> String {
     text::printable(&relative_to_working_folder(text)).into_owned()
 }
 
+/// Returns a text that is safe to print on a terminal: control characters are replaced.
+pub fn printable(text: &str) -> String {
+    text::printable(text).into_owned()
+}
+
 /// Makes paths below the working directory relative to it, for display.
 fn relative_to_working_folder(text: &str) -> String {
     let here = working_folder().map(|here| format!("{}/", here.display())).unwrap_or_default();

@@ -45,15 +45,17 @@ impl ScalarUDFImpl for Classes {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        match types.iter().find(|found| !found.is_numeric()) {
-            _ if types.is_empty() => Err(from_plugfit(Error::usage("classes takes a column for each class"))),
-            Some(found) => Err(from_plugfit(Error::usage(format!("classes takes numbers, not {found}")))),
-            None => Ok(vec![DataType::Float64; types.len()]),
-        }
+        // DataFusion would make a text of an error here; `return_type` returns it.
+        let is_valid = types.iter().all(DataType::is_numeric);
+        Ok(if is_valid { vec![DataType::Float64; types.len()] } else { types.to_vec() })
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(list_type(types.len()))
+        match types.iter().find(|found| !found.is_numeric()) {
+            _ if types.is_empty() => Err(from_plugfit(Error::usage("classes takes a column for each class"))),
+            Some(found) => Err(from_plugfit(Error::usage(format!("classes takes numbers, not {found}")))),
+            None => Ok(list_type(types.len())),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -93,14 +95,14 @@ impl ScalarUDFImpl for ClassId {
 
     /// Labels may be numbers too: they are compared as texts.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        match types.len() {
-            0 | 1 => Err(from_plugfit(Error::usage("class_id takes a label and its classes"))),
-            count => Ok(vec![DataType::Utf8; count]),
-        }
+        Ok(vec![DataType::Utf8; types.len()])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Int64)
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types.len() {
+            0 | 1 => Err(from_plugfit(Error::usage("class_id takes a label and its classes"))),
+            _ => Ok(DataType::Int64),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

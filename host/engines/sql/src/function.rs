@@ -44,7 +44,7 @@ impl MetricFunction {
     }
 
     fn with(host: &Host, name: String, identifier: Option<Identifier>, form: Form) -> Self {
-        // Any types; `coerce_types` checks them.
+        // Any types; `return_type` checks them.
         let signature = Signature::user_defined(Volatility::Immutable);
         MetricFunction { host: host.clone(), name, identifier, form, signature }
     }
@@ -154,11 +154,12 @@ impl AggregateUDFImpl for MetricFunction {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.check_types(types)?;
+        // DataFusion would make a text of an error here; `return_type` returns it.
         Ok(types.to_vec())
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.check_types(types)?;
         Ok(columns::data_type(self.form))
     }
 

@@ -28,6 +28,8 @@
 mod accumulator;
 mod arrays;
 pub mod classes;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod columns;
 mod error;
 mod form;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `plugfit-score`.
+
+fn main() -> std::process::ExitCode {
+    plugfit_sql::cli::main()
+}

@@ -108,7 +108,7 @@ fn error_of(context: &SessionContext, sql: &str) -> String {
         Ok(_) => panic!("{sql} runs"),
         Err(error) => match plugfit_sql::plugfit_error(&error) {
             Some(error) => error.to_string(),
-            None => error.to_string(),
+            None => panic!("{sql}: this is no error of plugfit: {error}"),
         },
     }
 }
@@ -360,6 +360,8 @@ fn what_is_not_supported_is_refused_with_advice() {
         ("SELECT metric('Precison', y, p) FROM t", "Precison", "Precision"),
         ("SELECT metric('Precision(treshold=1)', y, p) FROM t", "treshold", "thresholds"),
         ("SELECT metric(CASE WHEN y = 1 THEN 'AUC' ELSE 'AUC' END, y, p) FROM t", "isn't a literal", "one metric"),
+        ("SELECT classes(y, CAST(p AS VARCHAR)) FROM t", "classes takes numbers", "Utf8"),
+        ("SELECT class_id(y) FROM t", "class_id takes a label", "its classes"),
         ("SELECT auc(y, p, -w) FROM t", "", ""),
     ] {
         if what.is_empty() {

@@ -1,0 +1,113 @@
+//! The query that computes the metrics of all groups.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{AggregateUDF, Expr, SortExpr, lit, when};
+use datafusion::prelude::ident;
+use plugfit::{Host, Identifier, Result};
+use serde_json::Value;
+
+use super::arguments::{Arguments, by_name};
+use super::query::failed;
+use super::streams::Rows;
+use crate::form::Form;
+use crate::function::MetricFunction;
+
+/// A metric of the result.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// Its name in the result.
+    pub name: String,
+    pub identifier: Identifier,
+    /// The names of its inputs.
+    pub inputs: Vec<String>,
+}
+
+/// A group with its results.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The values of `--by`.
+    pub by: Vec<ScalarValue>,
+    pub rows: u64,
+    /// The rows that were left out because a value is null.
+    pub skipped: u64,
+    /// The result of each metric, as [`Form::Json`] writes it.
+    pub values: Vec<Value>,
+}
+
+/// Computes the metrics of each group; without `--by`, of all rows.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn groups(
+    host: &Host,
+    metrics: &[Scored],
+    arguments: &Arguments,
+    rows: Rows,
+    skips_nulls: bool,
+) -> Result<Vec<Group>> {
+    let is_null = arguments.names().into_iter().map(|name| ident(name).is_null()).reduce(Expr::or);
+    let is_null = is_null.filter(|_| skips_nulls);
+    let one_if = |condition: Expr| when(condition, lit(1_i64)).otherwise(lit(0_i64)).map_err(failed);
+    let mut columns = match &is_null {
+        None => vec![count(lit(1_i64)).alias("rows"), lit_sum(0)],
+        Some(is_null) => {
+            vec![sum(one_if(is_null.clone().is_false())?).alias("rows"), sum(one_if(is_null.clone())?).alias("skipped")]
+        }
+    };
+    for (at, metric) in metrics.iter().enumerate() {
+        let function = MetricFunction::new(host, &metric.name, metric.identifier.clone(), Form::Json);
+        let mut given: Vec<Expr> = metric.inputs.iter().map(ident).collect();
+        given.extend(arguments.sample_weight.as_ref().map(|_| ident("sample_weight")));
+        let filter = is_null.clone().map(|is_null| Box::new(is_null.is_false()));
+        let function = Arc::new(AggregateUDF::new_from_impl(function));
+        let call = AggregateFunction::new_udf(function, given, false, filter, Vec::new(), None);
+        columns.push(Expr::AggregateFunction(call).alias(format!("metric_{at}")));
+    }
+    let by: Vec<Expr> = (0..arguments.by.len()).map(|at| ident(by_name(at))).collect();
+    let sorted: Vec<SortExpr> = by.iter().map(|column| column.clone().sort(true, false)).collect();
+    let mut frame = rows.frame.aggregate(by, columns).map_err(failed)?;
+    if !sorted.is_empty() {
+        frame = frame.sort(sorted).map_err(failed)?;
+    }
+    let batches = frame.collect().await.map_err(failed)?;
+    let mut groups = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            groups.push(group(batch, row, arguments.by.len())?);
+        }
+    }
+    Ok(groups)
+}
+
+/// The number of skipped rows if none is: a column that the query can compute.
+fn lit_sum(number: i64) -> Expr {
+    sum(lit(number)).alias("skipped")
+}
+
+fn group(batch: &RecordBatch, row: usize, by: usize) -> Result<Group> {
+    let cell = |column: usize| ScalarValue::try_from_array(batch.column(column), row).map_err(failed);
+    let number = |column: usize| -> Result<u64> {
+        match cell(column)? {
+            ScalarValue::Int64(number) => Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)),
+            other => Err(plugfit::Error::failure(format!("a count is {other}"))),
+        }
+    };
+    let value = |column: usize| -> Result<Value> {
+        match cell(column)?.try_as_str() {
+            Some(Some(text)) => serde_json::from_str(text)
+                .map_err(|error| plugfit::Error::failure(format!("a result can't be read: {error}"))),
+            _ => Ok(Value::Null),
+        }
+    };
+    Ok(Group {
+        by: (0..by).map(cell).collect::<Result<_>>()?,
+        rows: number(by)?,
+        skipped: number(by + 1)?,
+        values: (by + 2..batch.num_columns()).map(value).collect::<Result<_>>()?,
+    })
+}

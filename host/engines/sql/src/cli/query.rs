@@ -1,0 +1,64 @@
+//! Sessions of DataFusion, and its errors.
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use plugfit::{Error, Result};
+
+use crate::error::plugfit_error;
+
+/// More rows than the default: a metric's state is updated once for each batch and group.
+const BATCH_SIZE: usize = 32 * 1024;
+
+/// Creates a session. Identifiers of SQL keep their case, as column names do.
+///
+/// # Errors
+/// Returns an error if the session can't be created.
+pub fn session(partitions: Option<usize>, memory_limit: Option<usize>) -> Result<SessionContext> {
+    let mut config = SessionConfig::new().with_batch_size(BATCH_SIZE);
+    if let Some(partitions) = partitions {
+        config = config.with_target_partitions(partitions);
+    }
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    // The state of a single row is larger than the row.
+    config.options_mut().execution.skip_partial_aggregation_probe_ratio_threshold = 1.1;
+    let mut runtime = RuntimeEnvBuilder::new();
+    if let Some(limit) = memory_limit {
+        runtime = runtime.with_memory_limit(limit, 1.0);
+    }
+    let runtime = runtime.build_arc().map_err(failed)?;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+/// Returns the error of a query.
+pub fn failed(error: DataFusionError) -> Error {
+    if let Some(error) = plugfit_error(&error) {
+        return error.clone();
+    }
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) => {
+            let text = text.lines().next().unwrap_or_default();
+            Error::failure(format!("the memory limit isn't enough: {text}"))
+                .hint("raise --memory-limit; metrics that keep every row can't be spilled to disk")
+        }
+        DataFusionError::Plan(text) | DataFusionError::Configuration(text) => Error::usage(lines(text)),
+        DataFusionError::SchemaError(..) | DataFusionError::SQL(..) => {
+            Error::usage(lines(&error.find_root().strip_backtrace()))
+        }
+        root => Error::failure(lines(&root.strip_backtrace())),
+    }
+}
+
+/// Returns the error of a query on a file.
+pub fn failed_in(error: DataFusionError, file: &str) -> Error {
+    let error = failed(error);
+    match error.details().iter().any(|(label, _)| *label == "in") {
+        true => error.with("file", file),
+        false => error.with("in", file),
+    }
+}
+
+/// Joins the lines of a message of a library.
+fn lines(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}

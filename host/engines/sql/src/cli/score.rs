@@ -1,0 +1,212 @@
+//! `plugfit score`: computes metrics of predictions in files.
+
+use std::io::Write;
+use std::path::Path;
+
+use plugfit::options::shown;
+use plugfit::{Error, Host, Identifier, Result};
+
+use super::aggregate::{self, Scored};
+use super::arguments::Arguments;
+use super::config::{self, Nulls};
+use super::control::{Control, Progress};
+use super::input::{self, Source};
+use super::locate::locate;
+use super::output::{self, Format};
+use super::query::session;
+use super::require::Requirement;
+use super::results::Table;
+use super::streams::Selection;
+use super::{Common, warn};
+
+pub use super::config::Options;
+
+/// Computes the metrics and writes them. Returns the exit status.
+///
+/// # Errors
+/// Returns an error if the options are invalid, or if the metrics can't be computed.
+pub fn run(options: &Options, common: &Common) -> Result<u8> {
+    let options = options.clone().complete()?;
+    let format = check_output(&options)?;
+    let mut common_plugins = common.plugins.clone();
+    common_plugins.plugins.extend(options.plugins.iter().cloned());
+    let host = common.host(&common_plugins)?;
+    let requirements = options.require.iter().map(|text| Requirement::parse(text)).collect::<Result<Vec<_>>>()?;
+    let arguments = arguments(&options)?;
+    let metrics = metrics(&host, &options, &requirements, &arguments)?;
+    let memory_limit = options.memory_limit.as_deref().map(config::size).transpose()?;
+    let control = Control::of_process()?;
+    let sources = input::find(&options.files, options.input_format, &control)?;
+    check_out_is_no_input(&options, &sources)?;
+    let skips_nulls = options.nulls == Some(Nulls::Skip);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(options.threads.unwrap_or_else(threads).max(1))
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure(format!("cannot start threads: {error}")))?;
+    let query = async {
+        let context = session(options.threads, memory_limit)?;
+        let selection = Selection::of(&sources, &arguments, &context, false).await?;
+        let rows = selection.table(&context, &control, false).await?;
+        let progress = Progress::new(&control, rows.total);
+        let groups = progress.during(aggregate::groups(&host, &metrics, &arguments, rows, skips_nulls)).await?;
+        Ok(Table::new(&metrics, &arguments, groups))
+    };
+    let result = runtime.block_on(query);
+    let mut table = match result {
+        Ok(table) => table,
+        // Wrong options are the same for every row.
+        Err(error) if control.rows() == 0 || control.is_stopped() => return Err(error),
+        Err(error) => {
+            return Err(runtime.block_on(locate(&host, &metrics, &arguments, &sources, skips_nulls, error)));
+        }
+    };
+    table.partial = control.is_stopped();
+    table.counts_skipped = skips_nulls;
+    let all = table.rows.len();
+    table.rows.retain(|row| row.rows >= options.min_rows.unwrap_or(0));
+    table.small = all - table.rows.len();
+    write(&table, &options, format)?;
+    if table.partial {
+        warn(&format!("interrupted after {} rows: the results are partial", control.rows()));
+        return Ok(130);
+    }
+    let unmet = requirements.iter().map(|requirement| requirement.unmet(&table)).collect::<Result<Vec<_>>>()?;
+    for line in unmet.iter().flatten() {
+        eprintln!("error: {}", shown(line));
+    }
+    Ok(u8::from(unmet.iter().any(|lines| !lines.is_empty())))
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn arguments(options: &Options) -> Result<Arguments> {
+    let input =
+        |text: &String| match text.split_once('=') {
+            Some((name, column)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), column.trim().to_owned())),
+            _ => Err(Error::usage(format!("--input {text} isn't a name and a column"))
+                .hint("write it as --input group=query")),
+        };
+    Ok(Arguments {
+        y_true: options.y_true.clone(),
+        y_pred: options.y_pred.clone(),
+        sample_weight: options.sample_weight.clone(),
+        inputs: options.input.iter().map(input).collect::<Result<_>>()?,
+        classes: options.classes.clone(),
+        filter: options.filter.clone(),
+        by: options.by.clone(),
+        cluster: None,
+    })
+}
+
+/// Returns the metrics of `--metric`, and those that only `--require` names.
+fn metrics(host: &Host, options: &Options, requirements: &[Requirement], arguments: &Arguments) -> Result<Vec<Scored>> {
+    let mut metrics: Vec<Scored> = Vec::new();
+    for text in &options.metric {
+        let scored = scored(host, text, arguments)?;
+        if metrics.iter().any(|other| other.name == scored.name) {
+            return Err(Error::usage(format!("two metrics are called {}", scored.name))
+                .hint("give one of them a name: 'AUC(curve=\"PR\", name=\"pr\")'"));
+        }
+        metrics.push(scored);
+    }
+    for requirement in requirements {
+        // A part of a result has the name of its metric at the beginning.
+        let begins = |metric: &Scored| {
+            requirement
+                .name
+                .strip_prefix(metric.name.as_str())
+                .is_some_and(|part| part.is_empty() || part.starts_with(['[', '.']))
+        };
+        if !metrics.iter().any(begins) {
+            metrics.push(scored(host, &requirement.name, arguments)?);
+        }
+    }
+    match metrics.is_empty() {
+        true => {
+            Err(Error::usage("no metric is given").hint("name one with --metric; `plugfit list metrics` shows all"))
+        }
+        false => Ok(metrics),
+    }
+}
+
+fn scored(host: &Host, text: &str, arguments: &Arguments) -> Result<Scored> {
+    let identifier = Identifier::from(text);
+    let metric = host.metric(identifier.clone())?;
+    // A name in the configuration is the user's.
+    let usual = host.metric(metric.full_name().as_str()).map(|usual| usual.name().to_owned());
+    let is_named = usual.is_ok_and(|usual| usual != metric.name());
+    let name = if is_named { metric.name().to_owned() } else { text.to_owned() };
+    let options = [("values", "y_pred"), ("y_pred", "y_pred"), ("y_true", "y_true")];
+    let mut inputs = Vec::new();
+    for input in &metric.info().inputs {
+        let usual = options.iter().find(|(name, _)| name == input).map(|(_, option)| *option);
+        let column = usual.unwrap_or(input);
+        let is_given = match usual {
+            Some("y_pred") => arguments.y_pred.is_some(),
+            Some(_) => arguments.y_true.is_some(),
+            None => arguments.inputs.iter().any(|(name, _)| name == input),
+        };
+        if !is_given {
+            let option = usual.map_or_else(
+                || format!("--input {input}=COLUMN"),
+                |usual| format!("--{} COLUMN", usual.replace('_', "-")),
+            );
+            return Err(Error::usage(format!("{name} needs {input}")).hint(format!("name it with {option}")));
+        }
+        inputs.push(column.to_owned());
+    }
+    Ok(Scored { name, identifier, inputs })
+}
+
+fn check_output(options: &Options) -> Result<Format> {
+    let by_name = options.out.as_deref().and_then(Format::of_file);
+    let format = options.format.or(by_name).unwrap_or(Format::Table);
+    match &options.out {
+        None if format == Format::Parquet => {
+            Err(Error::usage("Parquet can't be written to standard output").hint("name a file with --out"))
+        }
+        Some(out) if out.exists() && !options.overwrite => {
+            Err(Error::usage(format!("{} already exists", out.display()))
+                .hint("name another file with --out, or replace it with --overwrite"))
+        }
+        _ => Ok(format),
+    }
+}
+
+fn check_out_is_no_input(options: &Options, sources: &[Source]) -> Result<()> {
+    let place = |path: &Path| path.canonicalize().ok();
+    let out = options.out.as_deref().filter(|out| out.exists());
+    match out.filter(|out| sources.iter().any(|source| place(&source.path) == place(out))) {
+        Some(out) => {
+            Err(Error::usage(format!("{} is one of the input files, which are never overwritten", out.display()))
+                .hint("name another one with --out"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn write(table: &Table, options: &Options, format: Format) -> Result<()> {
+    let bytes = output::bytes(table, format)?;
+    match &options.out {
+        Some(out) => output::write(out, &bytes, options.overwrite)?,
+        None => {
+            let mut stdout = std::io::stdout().lock();
+            let text = match format {
+                Format::Table | Format::Markdown => {
+                    plugfit::options::printable(&String::from_utf8_lossy(&bytes)).into_bytes()
+                }
+                _ => bytes,
+            };
+            // A closed pipe isn't an error (`| head`).
+            let _ = stdout.write_all(&text).and_then(|()| stdout.flush());
+        }
+    }
+    if table.small > 0 {
+        let rows = options.min_rows.unwrap_or(0);
+        eprintln!("{} groups with fewer than {rows} rows are left out", table.small);
+    }
+    Ok(())
+}

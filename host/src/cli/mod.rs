@@ -3,6 +3,7 @@
 mod chance;
 mod check;
 mod evaluate;
+mod external;
 mod fit;
 mod formula;
 mod isolate;
@@ -77,6 +78,12 @@ enum Command {
     Check(check::Options),
     /// Create the crate of a plug-in, which builds and passes its own test
     New(new::Options),
+    /// Compute metrics of predictions in files, as a whole or by group; needs plugfit-score
+    #[command(disable_help_flag = true)]
+    Score(external::Arguments),
+    /// Answer a SQL query, with a function for each metric; needs plugfit-score
+    #[command(disable_help_flag = true)]
+    Sql(external::Arguments),
     /// Print the JSON Schema of a run file, for editors
     Schema(schema::Options),
     /// Print a completion script for a shell
@@ -113,6 +120,13 @@ fn program() -> Result<Vec<OsString>> {
 
 /// Runs the program with these arguments, the first of which is its name; returns its exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(arguments) = external::arguments(&arguments) {
+        return external::run(&arguments).unwrap_or_else(|error| {
+            report(&error, false);
+            error.exit_code()
+        });
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -134,6 +148,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Check(options) => check::run(&options, &common),
         Command::New(options) => new::run(&options, &common),
         Command::Schema(options) => schema::run(&options, &common),
+        // `external::arguments` has found these.
+        Command::Score(_) | Command::Sql(_) => Err(Error::usage("a subcommand must follow the options of the program")),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plugfit", &mut script);

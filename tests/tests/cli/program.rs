@@ -274,3 +274,25 @@ fn completions_and_help_are_printed() {
     plugfit(folder.path(), &["fit"]).with_status(2);
     plugfit(folder.path(), &["fitt"]).with_status(2).says(&["fit"]);
 }
+
+#[test]
+fn score_and_sql_run_another_program_or_say_how_to_get_it() {
+    let folder = folder();
+    for subcommand in ["score", "sql"] {
+        plugfit(folder.path(), &[subcommand, "--y-true", "y"])
+            .with_status(2)
+            .says(&[&format!("`plugfit {subcommand}` needs the program plugfit-score"), "host/engines/sql"]);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let program = folder.path().join("plugfit-score");
+        std::fs::write(&program, "#!/bin/sh\necho \"got $*\"\nexit 3\n").expect("it can be written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+        let mut process = command(folder.path(), &["--no-builtin", "score", "a.csv", "--metric", "auc"]);
+        let output = process.env("PATH", path).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "got score --no-builtin a.csv --metric auc\n");
+    }
+}

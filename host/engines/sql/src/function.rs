@@ -74,7 +74,11 @@ impl MetricFunction {
             }
         };
         for (at, found) in types.iter().skip(self.leading()).enumerate() {
-            let name = inputs.get(at).map_or_else(|| format!("argument {}", at + 1 + self.leading()), Clone::clone);
+            let name = match inputs.get(at) {
+                Some(name) => name.clone(),
+                None if inputs.is_empty() => format!("argument {}", at + 1 + self.leading()),
+                None => "sample_weight".to_owned(),
+            };
             let check = arrays::check_type(&name, found).map_err(|error| error.with("in", self.name.clone()));
             check.map_err(from_plugfit)?;
         }

@@ -152,7 +152,7 @@ pub fn size(text: &str) -> Result<usize> {
     };
     let number: f64 = digits.parse().map_err(|_| wrong())?;
     let bytes = number * 1024_f64.powi(power);
-    match bytes >= 1.0 && bytes < 1e18 {
+    match (1.0..1e18).contains(&bytes) {
         true => Ok(bytes as usize),
         false => Err(wrong()),
     }

@@ -41,12 +41,6 @@ impl Control {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Stops reading rows.
-    #[cfg(test)]
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
     /// Counts rows that were read.
     pub fn add(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);

@@ -41,6 +41,9 @@ struct Common {
     /// Run each plug-in file in a separate process
     #[arg(long, global = true)]
     isolate: bool,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
     /// Also print details of plug-ins that are refused
     #[arg(long, short, global = true)]
     verbose: bool,

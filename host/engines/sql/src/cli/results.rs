@@ -71,7 +71,7 @@ impl Table {
             Row { by: group.by, rows: group.rows, skipped: group.skipped, cells }
         };
         let rows = groups.into_iter().map(row).collect();
-        let by = arguments.by.clone();
+        let by = arguments.by.iter().map(|text| alias(text).to_owned()).collect();
         Table { by, names, rows, partial: false, counts_skipped: false, small: 0 }
     }
 
@@ -85,6 +85,13 @@ impl Table {
     pub fn has_intervals(&self) -> bool {
         self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.interval.is_some())
     }
+}
+
+/// Returns the alias of an expression, or else the expression.
+fn alias(text: &str) -> &str {
+    let alias = [" AS ", " as "].iter().find_map(|word| text.rsplit_once(word)).map(|(_, alias)| alias.trim());
+    let is_name = |alias: &&str| alias.chars().all(|character| character.is_alphanumeric() || character == '_');
+    alias.filter(is_name).unwrap_or(text)
 }
 
 /// Returns a value of `--by` as a text.

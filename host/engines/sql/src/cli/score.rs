@@ -26,7 +26,10 @@ pub use super::config::Options;
 /// # Errors
 /// Returns an error if the options are invalid, or if the metrics can't be computed.
 pub fn run(options: &Options, common: &Common) -> Result<u8> {
-    let options = options.clone().complete()?;
+    let mut options = options.clone().complete()?;
+    if common.json {
+        options.format = options.format.or(Some(Format::Json));
+    }
     let format = check_output(&options)?;
     let mut common_plugins = common.plugins.clone();
     common_plugins.plugins.extend(options.plugins.iter().cloned());

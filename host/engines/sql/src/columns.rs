@@ -86,7 +86,8 @@ fn number(metric: &Metric, outcome: &Outcome) -> Result<Option<f64>> {
     }
 }
 
-fn to_json(outcome: &Outcome) -> Value {
+/// Returns a result as JSON.
+pub fn to_json(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Undefined => Value::Null,
         Outcome::Scalar(number) => number_to_json(*number),

@@ -1,5 +1,6 @@
 //! The accumulator of a query with groups.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -68,20 +69,16 @@ impl MetricGroups {
         let MetricGroups { groups, arguments, leading, order, memory, .. } = self;
         let arrays = values.get(*leading..).unwrap_or_default();
         order.sort(group_indices, filter, total);
-        if order.parts.is_empty() {
+        if order.is_empty() {
             return Ok(());
         }
-        let rows = (!order.is_identity).then_some(&order.rows[..]);
-        arguments.with_rows(arrays, rows, |rows| {
-            let mut start = 0;
-            for part in &order.parts {
-                let end = part.end as usize;
-                if let Some(group) = groups.get_mut(part.group) {
-                    rows.update(&mut group.metric, start..end)?;
+        arguments.with_rows(arrays, order.rows(), |rows| {
+            for (group, part) in order.parts() {
+                if let Some(group) = groups.get_mut(group) {
+                    rows.update(&mut group.metric, part.clone())?;
                     group.fresh = false;
-                    memory.measure(&group.metric, end - start, rows.row_bytes());
+                    memory.measure(&group.metric, part.len(), rows.row_bytes());
                 }
-                start = end;
             }
             Ok(())
         })
@@ -167,16 +164,15 @@ impl GroupsAccumulator for MetricGroups {
             let mut states = columns::states(count);
             let new = self.metric.with_new_state()?.get_state()?;
             let arrays = values.get(self.leading..).unwrap_or_default();
-            let rows = (!order.is_identity).then_some(&order.rows[..]);
             let mut next = 0;
-            if !order.parts.is_empty() {
-                arguments.with_rows(arrays, rows, |rows| {
-                    for (at, part) in order.parts.iter().enumerate() {
+            if !order.is_empty() {
+                arguments.with_rows(arrays, order.rows(), |rows| {
+                    for (row, place) in order.parts() {
                         // Rows that the filter leaves out have the state of no rows.
-                        (next..part.group).for_each(|_| states.append_value(&new));
-                        next = part.group + 1;
+                        (next..row).for_each(|_| states.append_value(&new));
+                        next = row + 1;
                         let mut metric = self.metric.with_new_state()?;
-                        rows.update(&mut metric, at..at + 1)?;
+                        rows.update(&mut metric, place)?;
                         states.append_value(metric.get_state()?);
                     }
                     Ok(())
@@ -195,7 +191,7 @@ impl GroupsAccumulator for MetricGroups {
 
 /// The rows of a batch, ordered by group. The order is kept within a group. The memory is reused.
 #[derive(Default)]
-struct Order {
+pub struct Order {
     rows: Vec<u32>,
     parts: Vec<Part>,
     /// The number of rows of each group, then where the next goes; 0 between calls.
@@ -212,7 +208,7 @@ struct Part {
 
 impl Order {
     /// Orders the rows that pass the filter.
-    fn sort(&mut self, groups: &[usize], filter: Option<&BooleanArray>, total: usize) {
+    pub fn sort(&mut self, groups: &[usize], filter: Option<&BooleanArray>, total: usize) {
         let Order { rows, parts, counts, is_identity } = self;
         let passes = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
         let total = groups.iter().max().map_or(0, |most| most + 1).max(total);
@@ -252,7 +248,25 @@ impl Order {
         }
     }
 
-    fn size(&self) -> usize {
+    /// Returns whether no row passes.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Returns the rows in their order, or `None` if they are all rows as they are.
+    pub fn rows(&self) -> Option<&[u32]> {
+        (!self.is_identity).then_some(&self.rows)
+    }
+
+    /// Returns each group with the places of its rows in the order.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let ends = self.parts.iter().map(|part| part.end as usize);
+        let starts = std::iter::once(0).chain(ends.clone());
+        self.parts.iter().zip(starts.zip(ends)).map(|(part, (start, end))| (part.group, start..end))
+    }
+
+    /// Returns the allocated memory in bytes.
+    pub fn size(&self) -> usize {
         4 * (self.rows.capacity() + self.counts.capacity()) + size_of::<Part>() * self.parts.capacity()
     }
 }

@@ -27,6 +27,8 @@
 
 mod accumulator;
 mod arrays;
+#[cfg(feature = "cli")]
+mod bootstrap;
 pub mod classes;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -36,6 +38,8 @@ mod form;
 mod function;
 mod groups;
 mod memory;
+#[cfg(feature = "cli")]
+mod poisson;
 mod register;
 mod rows;
 
@@ -43,3 +47,8 @@ pub use error::{from_plugfit, plugfit_error};
 pub use form::Form;
 pub use function::MetricFunction;
 pub use register::{Registered, register_all};
+
+/// Tests the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

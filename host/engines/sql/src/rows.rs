@@ -179,16 +179,51 @@ impl Rows<'_> {
         self.columns.iter().chain(&self.weight).map(|column| 8 * column.width).sum()
     }
 
+    /// Returns the weights in float64, if there are any.
+    ///
+    /// # Errors
+    /// Returns an error if a row has several weights.
+    #[cfg(feature = "cli")]
+    pub fn weights(&self) -> Result<Option<Vec<f64>>> {
+        let Some(weight) = &self.weight else { return Ok(None) };
+        if weight.width != 1 {
+            return Err(Error::usage("a row has several weights, and an interval needs one"));
+        }
+        Ok(Some(match weight.numbers {
+            Numbers::F32(numbers) => numbers.iter().map(|number| f64::from(*number)).collect(),
+            Numbers::F64(numbers) => numbers.to_vec(),
+            Numbers::I32(numbers) => numbers.iter().map(|number| f64::from(*number)).collect(),
+            Numbers::I64(numbers) => numbers.iter().map(|number| *number as f64).collect(),
+            Numbers::U64(numbers) => numbers.iter().map(|number| *number as f64).collect(),
+            Numbers::U8(numbers) => numbers.iter().map(|number| f64::from(*number)).collect(),
+        }))
+    }
+
+    /// As [`update`](Self::update), with a weight for each of these rows in place of its own.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`update`](Self::update).
+    #[cfg(feature = "cli")]
+    pub fn update_weighted(&self, metric: &mut Metric, rows: Range<usize>, weights: &[f64]) -> Result<()> {
+        let shape = [weights.len() as i64, 1];
+        self.update_with(metric, &rows, Some(Tensor::new(weights, &shape)))
+    }
+
     /// Updates a metric with some of the rows.
     ///
     /// # Errors
     /// Returns an error if the arrays don't fit, or if the plug-in fails.
     pub fn update(&self, metric: &mut Metric, rows: Range<usize>) -> Result<()> {
-        let (mut shapes, mut weight_shape) = ([[0; 2]; MAX_INPUTS], [0; 2]);
+        let mut shape = [0; 2];
+        let weight = self.weight.as_ref().map(|weight| weight.tensor(&rows, &mut shape));
+        self.update_with(metric, &rows, weight)
+    }
+
+    fn update_with(&self, metric: &mut Metric, rows: &Range<usize>, weight: Option<Tensor<'_>>) -> Result<()> {
+        let mut shapes = [[0; 2]; MAX_INPUTS];
         let columns = self.columns.iter().zip(&mut shapes);
         let inputs: Vec<(&str, Tensor<'_>)> =
-            columns.map(|(column, shape)| (column.name, column.tensor(&rows, shape))).collect();
-        let weight = self.weight.as_ref().map(|weight| weight.tensor(&rows, &mut weight_shape));
+            columns.map(|(column, shape)| (column.name, column.tensor(rows, shape))).collect();
         metric.update(&inputs, weight, None)
     }
 }

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::arguments::{Arguments, by_name};
 use super::query::failed;
-use super::streams::Rows;
+use super::streams::{KEY, Rows};
+use crate::bootstrap::{BootstrapFunction, Settings};
 use crate::form::Form;
 use crate::function::MetricFunction;
 
@@ -37,6 +38,8 @@ pub struct Group {
     pub skipped: u64,
     /// The result of each metric, as [`Form::Json`] writes it.
     pub values: Vec<Value>,
+    /// The replicates of each result, if there is a bootstrap.
+    pub replicates: Vec<Vec<Value>>,
 }
 
 /// Computes the metrics of each group; without `--by`, of all rows.
@@ -49,6 +52,7 @@ pub async fn groups(
     arguments: &Arguments,
     rows: Rows,
     skips_nulls: bool,
+    bootstrap: Option<Settings>,
 ) -> Result<Vec<Group>> {
     let is_null = arguments.names().into_iter().map(|name| ident(name).is_null()).reduce(Expr::or);
     let is_null = is_null.filter(|_| skips_nulls);
@@ -60,11 +64,17 @@ pub async fn groups(
         }
     };
     for (at, metric) in metrics.iter().enumerate() {
-        let function = MetricFunction::new(host, &metric.name, metric.identifier.clone(), Form::Json);
         let mut given: Vec<Expr> = metric.inputs.iter().map(ident).collect();
         given.extend(arguments.sample_weight.as_ref().map(|_| ident("sample_weight")));
         let filter = is_null.clone().map(|is_null| Box::new(is_null.is_false()));
-        let function = Arc::new(AggregateUDF::new_from_impl(function));
+        let (name, identifier) = (metric.name.as_str(), metric.identifier.clone());
+        let function = Arc::new(match bootstrap {
+            None => AggregateUDF::new_from_impl(MetricFunction::new(host, name, identifier, Form::Json)),
+            Some(settings) => {
+                given.push(ident(KEY));
+                AggregateUDF::new_from_impl(BootstrapFunction::new(host, name, identifier, settings))
+            }
+        });
         let call = AggregateFunction::new_udf(function, given, false, filter, Vec::new(), None);
         columns.push(Expr::AggregateFunction(call).alias(format!("metric_{at}")));
     }
@@ -78,7 +88,7 @@ pub async fn groups(
     let mut groups = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {
-            groups.push(group(batch, row, arguments.by.len())?);
+            groups.push(group(batch, row, arguments.by.len(), bootstrap.is_some())?);
         }
     }
     Ok(groups)
@@ -89,7 +99,7 @@ fn lit_sum(number: i64) -> Expr {
     sum(lit(number)).alias("skipped")
 }
 
-fn group(batch: &RecordBatch, row: usize, by: usize) -> Result<Group> {
+fn group(batch: &RecordBatch, row: usize, by: usize, has_replicates: bool) -> Result<Group> {
     let cell = |column: usize| ScalarValue::try_from_array(batch.column(column), row).map_err(failed);
     let number = |column: usize| -> Result<u64> {
         match cell(column)? {
@@ -104,10 +114,21 @@ fn group(batch: &RecordBatch, row: usize, by: usize) -> Result<Group> {
             _ => Ok(Value::Null),
         }
     };
+    let mut values = (by + 2..batch.num_columns()).map(value).collect::<Result<Vec<_>>>()?;
+    let mut replicates = Vec::new();
+    for value in values.iter_mut().filter(|_| has_replicates) {
+        let Value::Object(mut parts) = value.take() else { continue };
+        *value = parts.remove("value").unwrap_or_default();
+        replicates.push(match parts.remove("replicates") {
+            Some(Value::Array(replicates)) => replicates,
+            _ => Vec::new(),
+        });
+    }
     Ok(Group {
         by: (0..by).map(cell).collect::<Result<_>>()?,
         rows: number(by)?,
         skipped: number(by + 1)?,
-        values: (by + 2..batch.num_columns()).map(value).collect::<Result<_>>()?,
+        values,
+        replicates,
     })
 }

@@ -51,6 +51,25 @@ pub struct Options {
     /// What happens to rows with a null [default: refuse]
     #[arg(long, value_name = "WHAT")]
     pub nulls: Option<Nulls>,
+    /// Add confidence intervals of this level, in percent, by a bootstrap
+    #[arg(long, value_name = "PERCENT")]
+    pub ci: Option<f64>,
+    /// The column that says which rows belong together, such as those of a user; they are resampled together
+    #[arg(long, value_name = "COLUMN")]
+    pub ci_by: Option<String>,
+    /// Add the differences between the groups of this column, such as models, with intervals that pair the rows which
+    /// --ci-by says to belong together
+    #[arg(long, value_name = "COLUMN")]
+    pub compare: Option<String>,
+    /// With --compare: the value from which the others differ [default: the first]
+    #[arg(long, value_name = "VALUE")]
+    pub baseline: Option<String>,
+    /// The number of bootstrap replicates [default: 200]
+    #[arg(long, value_name = "N")]
+    pub replicates: Option<u32>,
+    /// The seed of the bootstrap [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// A bound that every group must meet, such as 'auc>=0.92', or the exit status is 1; may be given several times
     #[arg(long, value_name = "BOUND")]
     pub require: Vec<String>,
@@ -121,6 +140,12 @@ impl Options {
             by: list(self.by, file.by),
             min_rows: self.min_rows.or(file.min_rows),
             nulls: self.nulls.or(file.nulls),
+            ci: self.ci.or(file.ci),
+            ci_by: self.ci_by.or(file.ci_by),
+            compare: self.compare.or(file.compare),
+            baseline: self.baseline.or(file.baseline),
+            replicates: self.replicates.or(file.replicates),
+            seed: self.seed.or(file.seed),
             require: list(self.require, file.require),
             format: self.format.or(file.format),
             out: self.out.or_else(|| file.out.map(|out| folder.join(out))),

@@ -52,12 +52,24 @@ impl Format {
 /// Returns an error if Parquet can't be written.
 pub fn bytes(results: &Table, format: Format) -> Result<Vec<u8>> {
     Ok(match format {
-        Format::Table => table::aligned(results).into_bytes(),
-        Format::Markdown => table::markdown(results).into_bytes(),
+        Format::Table => text(results, table::aligned).into_bytes(),
+        Format::Markdown => text(results, table::markdown).into_bytes(),
         Format::Csv => csv(results).into_bytes(),
         Format::Json => format!("{}\n", json_of(results)).into_bytes(),
         Format::Parquet => parquet(results)?,
     })
+}
+
+/// Returns the results, and the differences between groups below them.
+fn text(results: &Table, written: impl Fn(&Table) -> String) -> String {
+    match &results.differences {
+        None => written(results),
+        Some(differences) => {
+            let (compare, baseline) = (&differences.compare, by_text(&differences.baseline));
+            let below = written(&differences.table);
+            format!("{}\ndifferences from {compare} = {baseline}\n\n{below}", written(results))
+        }
+    }
 }
 
 /// Writes a file as a whole: beside its place, and then renamed.
@@ -137,7 +149,16 @@ fn json_of(results: &Table) -> Value {
         Value::Object(group)
     };
     let groups: Vec<Value> = results.rows.iter().map(group).collect();
-    json!({"partial": results.partial, "small_groups": results.small, "groups": groups})
+    let mut all = json!({"partial": results.partial, "small_groups": results.small, "groups": groups});
+    if let Some(differences) = &results.differences {
+        let groups: Vec<Value> = differences.table.rows.iter().map(group).collect();
+        all["differences"] = json!({
+            "compare": differences.compare,
+            "baseline": by_json(&differences.baseline),
+            "groups": groups,
+        });
+    }
+    all
 }
 
 fn csv(results: &Table) -> String {

@@ -1,6 +1,7 @@
 //! The results of all groups as a table of numbers.
 
 use datafusion::common::ScalarValue;
+use plugfit::{Error, Result};
 use serde_json::Value;
 
 use super::aggregate::{Group, Scored};
@@ -22,6 +23,8 @@ pub struct Row {
     pub rows: u64,
     pub skipped: u64,
     pub cells: Vec<Cell>,
+    /// The replicates of each number, if there is a bootstrap.
+    pub replicates: Vec<Vec<Option<f64>>>,
 }
 
 /// The results.
@@ -38,11 +41,22 @@ pub struct Table {
     pub counts_skipped: bool,
     /// The number of groups that were left out because they are small.
     pub small: usize,
+    /// The differences between the groups that `--compare` pairs.
+    pub differences: Option<Box<Differences>>,
+}
+
+/// Differences between groups.
+#[derive(Clone, Debug)]
+pub struct Differences {
+    /// The column of `--compare` and the value from which the others differ.
+    pub compare: String,
+    pub baseline: ScalarValue,
+    pub table: Table,
 }
 
 impl Table {
-    /// Creates the table.
-    pub fn new(metrics: &[Scored], arguments: &Arguments, groups: Vec<Group>) -> Self {
+    /// Creates the table. `level` is that of the confidence intervals, in percent.
+    pub fn new(metrics: &[Scored], arguments: &Arguments, groups: Vec<Group>, level: f64) -> Self {
         let mut names = Vec::new();
         let mut places = Vec::new();
         for (at, metric) in metrics.iter().enumerate() {
@@ -67,12 +81,70 @@ impl Table {
                     |part: &String| found.iter().find(|(other, _)| other == part).and_then(|(_, number)| *number);
                 parts.iter().map(|part| Cell { value: number(part), interval: None }).collect::<Vec<_>>()
             };
-            let cells = places.iter().zip(&group.values).flat_map(of_metric).collect();
-            Row { by: group.by, rows: group.rows, skipped: group.skipped, cells }
+            let mut cells: Vec<Cell> = places.iter().zip(&group.values).flat_map(of_metric).collect();
+            let of_metric = |(parts, replicates): (&Vec<String>, &Vec<Value>)| {
+                let found: Vec<_> = replicates.iter().map(flatten).collect();
+                let number = |part: &String, found: &Vec<(String, Option<f64>)>| {
+                    found.iter().find(|(other, _)| other == part).and_then(|(_, number)| *number)
+                };
+                let of_part = |part: &String| found.iter().map(|found| number(part, found)).collect::<Vec<_>>();
+                parts.iter().map(of_part).collect::<Vec<_>>()
+            };
+            let replicates: Vec<Vec<Option<f64>>> = places.iter().zip(&group.replicates).flat_map(of_metric).collect();
+            for (cell, replicates) in cells.iter_mut().zip(&replicates) {
+                cell.interval = interval(replicates, level).filter(|_| cell.value.is_some());
+            }
+            Row { by: group.by, rows: group.rows, skipped: group.skipped, cells, replicates }
         };
         let rows = groups.into_iter().map(row).collect();
         let by = arguments.by.iter().map(|text| alias(text).to_owned()).collect();
-        Table { by, names, rows, partial: false, counts_skipped: false, small: 0 }
+        Table { by, names, rows, partial: false, counts_skipped: false, small: 0, differences: None }
+    }
+
+    /// Adds the differences from the groups whose value of column number `at` is the baseline: the one that is given as a
+    /// text, or the first.
+    ///
+    /// # Errors
+    /// Returns an error if no group has that value.
+    pub fn compare(&mut self, at: usize, baseline: Option<&str>, level: f64) -> Result<()> {
+        let compare = self.by.get(at).cloned().unwrap_or_default();
+        let values = || self.rows.iter().filter_map(|row| row.by.get(at));
+        let found = match baseline {
+            Some(text) => values().find(|value| by_text(value) == text).cloned(),
+            None => values().next().cloned(),
+        };
+        let Some(found) = found else {
+            let Some(text) = baseline else { return Ok(()) };
+            let mut all: Vec<String> = values().map(by_text).collect();
+            all.dedup();
+            return Err(Error::usage(format!("no group has {compare} = {text}, which --baseline names"))
+                .with("has", all.join(", ")));
+        };
+        let others = |row: &Row| -> Vec<ScalarValue> {
+            row.by.iter().enumerate().filter(|(place, _)| *place != at).map(|(_, value)| value.clone()).collect()
+        };
+        let is_baseline = |row: &&Row| row.by.get(at) == Some(&found);
+        let mut rows = Vec::new();
+        for row in self.rows.iter().filter(|row| !is_baseline(row)) {
+            let Some(base) = self.rows.iter().filter(is_baseline).find(|base| others(base) == others(row)) else {
+                continue;
+            };
+            let difference = |(own, base): (&Option<f64>, &Option<f64>)| own.zip(*base).map(|(own, base)| own - base);
+            let replicates: Vec<Vec<Option<f64>>> = row
+                .replicates
+                .iter()
+                .zip(&base.replicates)
+                .map(|(own, base)| own.iter().zip(base).map(difference).collect())
+                .collect();
+            let cells = row.cells.iter().zip(&base.cells).zip(&replicates).map(|((own, base), replicates)| {
+                let value = difference((&own.value, &base.value));
+                Cell { value, interval: interval(replicates, level).filter(|_| value.is_some()) }
+            });
+            rows.push(Row { cells: cells.collect(), replicates, ..row.clone() });
+        }
+        let table = Table { rows, differences: None, ..self.clone() };
+        self.differences = Some(Box::new(Differences { compare, baseline: found, table }));
+        Ok(())
     }
 
     /// Returns the values of `--by` of a group as a text, which is empty without `--by`.
@@ -85,6 +157,24 @@ impl Table {
     pub fn has_intervals(&self) -> bool {
         self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.interval.is_some())
     }
+}
+
+/// Returns the interval between percentiles of the replicates. There is none if one is NaN, or if fewer than half are
+/// defined.
+fn interval(replicates: &[Option<f64>], level: f64) -> Option<(f64, f64)> {
+    let mut defined: Vec<f64> = replicates.iter().flatten().copied().collect();
+    if defined.is_empty() || 2 * defined.len() < replicates.len() || defined.iter().any(|number| number.is_nan()) {
+        return None;
+    }
+    defined.sort_by(f64::total_cmp);
+    let last = (defined.len() - 1) as f64;
+    let at = |part: f64| {
+        let place = part * last;
+        let (low, high) = (*defined.get(place.floor() as usize)?, *defined.get(place.ceil() as usize)?);
+        Some(if low == high { low } else { low + (high - low) * place.fract() })
+    };
+    let outside = (1.0 - level / 100.0) / 2.0;
+    at(outside).zip(at(1.0 - outside))
 }
 
 /// Returns the alias of an expression, or else the expression.

@@ -16,8 +16,9 @@ use super::output::{self, Format};
 use super::query::session;
 use super::require::Requirement;
 use super::results::Table;
-use super::streams::Selection;
+use super::streams::{Keys, Selection};
 use super::{Common, warn};
+use crate::bootstrap::Settings;
 
 pub use super::config::Options;
 
@@ -35,6 +36,7 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     common_plugins.plugins.extend(options.plugins.iter().cloned());
     let host = common.host(&common_plugins)?;
     let requirements = options.require.iter().map(|text| Requirement::parse(text)).collect::<Result<Vec<_>>>()?;
+    let bootstrap = bootstrap(&options, format)?;
     let arguments = arguments(&options)?;
     let metrics = metrics(&host, &options, &requirements, &arguments)?;
     let memory_limit = options.memory_limit.as_deref().map(config::size).transpose()?;
@@ -50,10 +52,15 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     let query = async {
         let context = session(options.threads, memory_limit)?;
         let selection = Selection::of(&sources, &arguments, &context, false).await?;
-        let rows = selection.table(&context, &control, false).await?;
+        let keys = match (bootstrap, &arguments.cluster) {
+            (None, _) => Keys::None,
+            (Some(_), None) => Keys::Rows,
+            (Some(_), Some(_)) => Keys::Clusters,
+        };
+        let rows = selection.table(&context, &control, keys).await?;
         let progress = Progress::new(&control, rows.total);
-        let groups = progress.during(aggregate::groups(&host, &metrics, &arguments, rows, skips_nulls)).await?;
-        Ok(Table::new(&metrics, &arguments, groups))
+        let groups = aggregate::groups(&host, &metrics, &arguments, rows, skips_nulls, bootstrap);
+        Ok(Table::new(&metrics, &arguments, progress.during(groups).await?, options.ci.unwrap_or(0.0)))
     };
     let result = runtime.block_on(query);
     let mut table = match result {
@@ -69,6 +76,9 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     let all = table.rows.len();
     table.rows.retain(|row| row.rows >= options.min_rows.unwrap_or(0));
     table.small = all - table.rows.len();
+    if let Some(place) = options.compare.as_ref().and_then(|name| arguments.by.iter().position(|by| by == name)) {
+        table.compare(place, options.baseline.as_deref(), options.ci.unwrap_or(0.0))?;
+    }
     write(&table, &options, format)?;
     if table.partial {
         warn(&format!("interrupted after {} rows: the results are partial", control.rows()));
@@ -99,9 +109,50 @@ fn arguments(options: &Options) -> Result<Arguments> {
         inputs: options.input.iter().map(input).collect::<Result<_>>()?,
         classes: options.classes.clone(),
         filter: options.filter.clone(),
-        by: options.by.clone(),
-        cluster: None,
+        // The groups that are compared are groups of the result.
+        by: options
+            .by
+            .iter()
+            .chain(options.compare.iter().filter(|name| !options.by.contains(name)))
+            .cloned()
+            .collect(),
+        cluster: options.ci_by.clone().filter(|_| options.ci.is_some()),
     })
+}
+
+/// The default number of replicates.
+const REPLICATES: u32 = 200;
+
+/// Returns how intervals are computed, or `None` if there are none.
+fn bootstrap(options: &Options, format: Format) -> Result<Option<Settings>> {
+    let needs = |given: bool, option: &str, other: &str| match given {
+        true => Err(Error::usage(format!("{option} has no effect without {other}"))),
+        false => Ok(()),
+    };
+    needs(options.baseline.is_some() && options.compare.is_none(), "--baseline", "--compare")?;
+    if options.compare.is_some() && matches!(format, Format::Csv | Format::Parquet) {
+        return Err(Error::usage("--compare gives two tables, which this format doesn't hold")
+            .hint("use --format table, markdown or json"));
+    }
+    let Some(level) = options.ci else {
+        needs(options.ci_by.is_some(), "--ci-by", "--ci")?;
+        needs(options.replicates.is_some(), "--replicates", "--ci")?;
+        needs(options.seed.is_some(), "--seed", "--ci")?;
+        return Ok(None);
+    };
+    if !(level > 0.0 && level < 100.0) {
+        return Err(Error::usage(format!("--ci must be a percentage between 0 and 100, not {level}")));
+    }
+    if options.compare.is_some() && options.ci_by.is_none() {
+        return Err(Error::usage("--compare with --ci needs --ci-by").hint(
+            "it is the column that identifies an example in all groups, so that its rows are resampled together",
+        ));
+    }
+    let replicates = options.replicates.unwrap_or(REPLICATES);
+    match replicates {
+        2..=100_000 => Ok(Some(Settings { replicates, seed: options.seed.unwrap_or(0) })),
+        _ => Err(Error::usage(format!("--replicates must be from 2 to 100000, not {replicates}"))),
+    }
 }
 
 /// Returns the metrics of `--metric`, and those that only `--require` names.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -18,14 +19,26 @@ use datafusion::prelude::{DataFrame, SessionContext, cast, ident};
 use futures::{StreamExt, stream};
 use plugfit::{Error, Result};
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, CLUSTER};
 use super::control::Control;
 use super::input::Source;
 use super::query::{failed, failed_in};
 use crate::error::from_plugfit;
+use crate::poisson;
 
-/// The name of the column with a number for each row that doesn't depend on the partitions.
-pub const ROW: &str = "row";
+/// The name of the column with the key of each row, which doesn't depend on the partitions.
+pub const KEY: &str = "key";
+
+/// What the key of a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// There is none.
+    None,
+    /// The number of the row in all files. A file is read in one piece then.
+    Rows,
+    /// A hash of the column [`CLUSTER`].
+    Clusters,
+}
 
 /// The selected columns of all files.
 pub struct Selection {
@@ -64,17 +77,17 @@ impl Selection {
         self.files.iter().map(|(name, file)| (&**name, file))
     }
 
-    /// Returns the rows as a table. If `numbered`, it has the column [`ROW`], and a file is read in one piece.
+    /// Returns the rows as a table. With keys, it has the column [`KEY`].
     ///
     /// # Errors
     /// Returns an error if a query on a file is invalid.
-    pub async fn table(&self, context: &SessionContext, control: &Arc<Control>, numbered: bool) -> Result<Rows> {
+    pub async fn table(&self, context: &SessionContext, control: &Arc<Control>, keys: Keys) -> Result<Rows> {
         let partitions = context.state().config().target_partitions();
         let mut pieces = Vec::new();
         let mut total = Some(0_u64);
         for (number, (name, file)) in self.files.iter().enumerate() {
             let plan = file.clone().create_physical_plan().await.map_err(|error| failed_in(error, name))?;
-            let wanted = if numbered { 1 } else { partitions.div_ceil(self.files.len()) };
+            let wanted = if keys == Keys::Rows { 1 } else { partitions.div_ceil(self.files.len()) };
             let plan = partitioned(plan, wanted, context).map_err(failed)?;
             total = total.zip(rows_of(&plan)).map(|(total, rows)| total + rows);
             let count = plan.output_partitioning().partition_count();
@@ -86,12 +99,12 @@ impl Selection {
             }));
         }
         let fields = self.schema.fields().iter().cloned();
-        let number = numbered.then(|| Arc::new(Field::new(ROW, DataType::UInt64, false)));
-        let schema: SchemaRef = Arc::new(Schema::new(fields.chain(number).collect::<Vec<_>>()));
+        let key = (keys != Keys::None).then(|| Arc::new(Field::new(KEY, DataType::UInt64, false)));
+        let schema: SchemaRef = Arc::new(Schema::new(fields.chain(key).collect::<Vec<_>>()));
         let lanes = partitions.min(pieces.len()).max(1);
         let lane = |lane: usize| -> Arc<dyn PartitionStream> {
             let pieces = pieces.iter().skip(lane).step_by(lanes).cloned().collect();
-            Arc::new(Lane { pieces, schema: schema.clone(), control: control.clone(), numbered })
+            Arc::new(Lane { pieces, schema: schema.clone(), control: control.clone(), keys })
         };
         let table = StreamingTable::try_new(schema.clone(), (0..lanes).map(lane).collect()).map_err(failed)?;
         let frame = context.read_table(Arc::new(table)).map_err(failed)?;
@@ -148,7 +161,7 @@ struct Lane {
     pieces: Vec<Piece>,
     schema: SchemaRef,
     control: Arc<Control>,
-    numbered: bool,
+    keys: Keys,
 }
 
 impl PartitionStream for Lane {
@@ -157,7 +170,7 @@ impl PartitionStream for Lane {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (schema, control, numbered) = (self.schema.clone(), self.control.clone(), self.numbered);
+        let (schema, control, keys) = (self.schema.clone(), self.control.clone(), self.keys);
         let counted = control.clone();
         let batches = stream::iter(self.pieces.clone()).flat_map(move |piece| {
             let schema = schema.clone();
@@ -170,8 +183,12 @@ impl PartitionStream for Lane {
                 let batch = batch.map_err(|error| from_plugfit(failed_in(error, &piece.file)))?;
                 let first = next;
                 next += batch.num_rows() as u64;
-                let number = numbered.then(|| Arc::new(UInt64Array::from_iter_values(first..next)) as ArrayRef);
-                let columns = batch.columns().iter().cloned().chain(number).collect();
+                let key: Option<ArrayRef> = match keys {
+                    Keys::None => None,
+                    Keys::Rows => Some(Arc::new(UInt64Array::from_iter_values(first..next))),
+                    Keys::Clusters => Some(Arc::new(cluster_keys(&batch, &piece.file)?)),
+                };
+                let columns = batch.columns().iter().cloned().chain(key).collect();
                 Ok::<_, DataFusionError>(RecordBatch::try_new(schema.clone(), columns)?)
             })
         });
@@ -180,6 +197,19 @@ impl PartitionStream for Lane {
             .inspect(move |batch| counted.add(batch.as_ref().map_or(0, RecordBatch::num_rows)));
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches.boxed()))
     }
+}
+
+/// Returns the keys of the rows by the column of `--ci-by`.
+fn cluster_keys(batch: &RecordBatch, file: &str) -> datafusion::error::Result<UInt64Array> {
+    let Some(column) = batch.column_by_name(CLUSTER) else {
+        return Err(DataFusionError::Internal("the column of --ci-by is missing".into()));
+    };
+    if column.null_count() > 0 {
+        let error = Error::usage("the column of --ci-by has a null").with("in", file);
+        return Err(from_plugfit(error.hint("leave such rows out with --where")));
+    }
+    let texts = compute::cast(column, &DataType::Utf8)?;
+    Ok(texts.as_string::<i32>().iter().map(|text| text.map(poisson::key_of)).collect())
 }
 
 /// Returns the schema to which the columns of all files are cast.

@@ -136,9 +136,11 @@ impl Table {
                 .zip(&base.replicates)
                 .map(|(own, base)| own.iter().zip(base).map(difference).collect())
                 .collect();
-            let cells = row.cells.iter().zip(&base.cells).zip(&replicates).map(|((own, base), replicates)| {
+            let cells = row.cells.iter().zip(&base.cells).enumerate().map(|(at, (own, base))| {
                 let value = difference((&own.value, &base.value));
-                Cell { value, interval: interval(replicates, level).filter(|_| value.is_some()) }
+                // Without a bootstrap there are no replicates.
+                let interval = replicates.get(at).and_then(|replicates| interval(replicates, level));
+                Cell { value, interval: interval.filter(|_| value.is_some()) }
             });
             rows.push(Row { cells: cells.collect(), replicates, ..row.clone() });
         }

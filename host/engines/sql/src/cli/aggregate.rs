@@ -4,9 +4,15 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr, SortExpr, lit, when};
+use datafusion::physical_expr;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::ident;
 use plugfit::{Host, Identifier, Result};
 use serde_json::Value;
@@ -26,6 +32,8 @@ pub struct Scored {
     pub identifier: Identifier,
     /// The names of its inputs.
     pub inputs: Vec<String>,
+    /// Whether the size of its state doesn't depend on the number of rows.
+    pub bounded: bool,
 }
 
 /// A group with its results.
@@ -54,6 +62,7 @@ pub async fn groups(
     skips_nulls: bool,
     bootstrap: Option<Settings>,
 ) -> Result<Vec<Group>> {
+    let partitions = rows.partitions;
     let is_null = arguments.names().into_iter().map(|name| ident(name).is_null()).reduce(Expr::or);
     let is_null = is_null.filter(|_| skips_nulls);
     let one_if = |condition: Expr| when(condition, lit(1_i64)).otherwise(lit(0_i64)).map_err(failed);
@@ -80,11 +89,17 @@ pub async fn groups(
     }
     let by: Vec<Expr> = (0..arguments.by.len()).map(|at| ident(by_name(at))).collect();
     let sorted: Vec<SortExpr> = by.iter().map(|column| column.clone().sort(true, false)).collect();
+    let keeps_rows = metrics.iter().any(|metric| !metric.bounded);
     let mut frame = rows.frame.aggregate(by, columns).map_err(failed)?;
     if !sorted.is_empty() {
         frame = frame.sort(sorted).map_err(failed)?;
     }
-    let batches = frame.collect().await.map_err(failed)?;
+    let context = Arc::new(frame.task_ctx());
+    let mut plan = frame.create_physical_plan().await.map_err(failed)?;
+    if keeps_rows {
+        plan = plan.transform_up(|node| in_one_place(node, partitions)).map_err(failed)?.data;
+    }
+    let batches = collect(plan, context).await.map_err(failed)?;
     let mut groups = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {
@@ -92,6 +107,45 @@ pub async fn groups(
         }
     }
     Ok(groups)
+}
+
+/// Replaces partial aggregations of rows and the final ones of their states by single ones, to which all rows of a group
+/// come. Otherwise the states of metrics that keep rows would be copied several times.
+fn in_one_place(
+    node: Arc<dyn ExecutionPlan>,
+    partitions: usize,
+) -> datafusion::error::Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let is_final =
+        |aggregate: &&AggregateExec| matches!(aggregate.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned);
+    let Some(last) = node.downcast_ref::<AggregateExec>().filter(is_final) else { return Ok(Transformed::no(node)) };
+    // Between both are operators that distribute the states.
+    let mut below = last.input().clone();
+    let partial = loop {
+        if below.is::<AggregateExec>() {
+            break below;
+        }
+        match below.children()[..] {
+            [child] => below = child.clone(),
+            _ => return Ok(Transformed::no(node)),
+        }
+    };
+    let Some(partial) = partial.downcast_ref::<AggregateExec>() else { return Ok(Transformed::no(node)) };
+    let mut input = partial.input().clone();
+    if let Some(distribution) = input.downcast_ref::<RepartitionExec>() {
+        input = distribution.input().clone();
+    }
+    let by: Vec<_> = partial.group_expr().expr().iter().map(|(expression, _)| expression.clone()).collect();
+    let (mode, input): (_, Arc<dyn ExecutionPlan>) = match by.is_empty() {
+        true => (AggregateMode::Single, Arc::new(CoalescePartitionsExec::new(input))),
+        false => {
+            let hash = physical_expr::Partitioning::Hash(by, partitions);
+            (AggregateMode::SinglePartitioned, Arc::new(RepartitionExec::try_new(input, hash)?))
+        }
+    };
+    let (functions, filters) = (partial.aggr_expr().to_vec(), partial.filter_expr().to_vec());
+    let (by, schema) = (partial.group_expr().clone(), partial.input_schema());
+    let single = AggregateExec::try_new(mode, by, functions, filters, input, schema)?;
+    Ok(Transformed::yes(Arc::new(single)))
 }
 
 /// The number of skipped rows if none is: a column that the query can compute.

@@ -212,7 +212,7 @@ fn scored(host: &Host, text: &str, arguments: &Arguments) -> Result<Scored> {
         }
         inputs.push(column.to_owned());
     }
-    Ok(Scored { name, identifier, inputs })
+    Ok(Scored { name, identifier, inputs, bounded: metric.info().bounded_state })
 }
 
 fn check_output(options: &Options) -> Result<Format> {

@@ -108,7 +108,7 @@ impl Selection {
         };
         let table = StreamingTable::try_new(schema.clone(), (0..lanes).map(lane).collect()).map_err(failed)?;
         let frame = context.read_table(Arc::new(table)).map_err(failed)?;
-        Ok(Rows { frame, total })
+        Ok(Rows { frame, total, partitions })
     }
 }
 
@@ -117,6 +117,8 @@ pub struct Rows {
     pub frame: DataFrame,
     /// Their number, if the files tell it.
     pub total: Option<u64>,
+    /// The number of partitions of the session.
+    pub partitions: usize,
 }
 
 /// Splits the reading of a file into parts.

@@ -3,7 +3,7 @@
 use plugfit_api::loss::{LossInfo, Targets};
 use serde_json::{Map, json};
 
-use crate::identifier::Spec;
+use crate::identifier::{Identifier, ParsedIdentifier, Spec};
 use crate::{Error, Result};
 
 /// One of the two identifiers.
@@ -73,6 +73,28 @@ impl Auto {
         };
         Ok(Spec { class_name: class_name.into(), config })
     }
+}
+
+/// Returns the metric that "accuracy", "acc", "crossentropy" or "ce" stands for, given the shapes of an output; any other
+/// identifier as it is.
+///
+/// ```
+/// use plugfit::compile::{OutputShapes, metric_by_shapes};
+///
+/// let shapes = OutputShapes { y_true: Some(&[7]), y_pred: &[7, 3] };
+/// let metric = metric_by_shapes("accuracy".into(), shapes)?;
+/// assert_eq!(metric.to_json()["class_name"], "SparseCategoricalAccuracy");
+/// # Ok::<(), plugfit::Error>(())
+/// ```
+///
+/// # Errors
+/// Returns an error if the identifier is invalid, or if the output has no targets.
+pub fn metric_by_shapes(identifier: Identifier, shapes: OutputShapes<'_>) -> Result<Identifier> {
+    let auto = match identifier.parse()? {
+        ParsedIdentifier::Name(name) => Auto::from_name(&name),
+        _ => None,
+    };
+    auto.map_or(Ok(identifier), |auto| Ok(auto.metric(None, shapes)?.into()))
 }
 
 /// Returns the loss that "crossentropy" stands for.

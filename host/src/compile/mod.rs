@@ -18,7 +18,7 @@ mod plan;
 mod state;
 mod tree;
 
-pub use accuracy_and_crossentropy::OutputShapes;
+pub use accuracy_and_crossentropy::{OutputShapes, metric_by_shapes};
 pub use compiled::Compiled;
 pub(crate) use components::Components;
 pub use logs::{LogValue, Logs};

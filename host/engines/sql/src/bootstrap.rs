@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::columns::{self, to_json};
 use crate::error::from_plugfit;
+use crate::function::label;
 use crate::groups::Order;
 use crate::memory::Memory;
 use crate::poisson;
@@ -68,7 +69,7 @@ impl BootstrapFunction {
             keys: Vec::new(),
             weights: Weights::default(),
             settings: self.settings,
-            label: args.name.to_owned(),
+            label: label(args),
         })
     }
 }

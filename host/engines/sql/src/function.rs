@@ -18,6 +18,7 @@ use crate::accumulator::MetricAccumulator;
 use crate::error::from_plugfit;
 use crate::form::Form;
 use crate::groups::MetricGroups;
+use crate::resolve::resolve;
 use crate::rows::check_count;
 use crate::{arrays, columns};
 
@@ -58,7 +59,8 @@ impl MetricFunction {
     fn check_types(&self, types: &[DataType]) -> Result<()> {
         let inputs = match &self.identifier {
             Some(identifier) => {
-                let metric = self.host.metric(identifier.clone()).map_err(from_plugfit)?;
+                let identifier = resolve(identifier.clone(), types.first(), types.get(1)).map_err(from_plugfit)?;
+                let metric = self.host.metric(identifier).map_err(from_plugfit)?;
                 let inputs = metric.info().inputs.clone();
                 check_count(&self.name, &inputs, types.len()).map_err(from_plugfit)?;
                 inputs
@@ -110,7 +112,8 @@ impl MetricFunction {
                 }
             }
         };
-        self.host.metric(identifier)
+        let mut types = args.expr_fields.iter().skip(self.leading()).map(|field| field.data_type());
+        self.host.metric(resolve(identifier, types.next(), types.next())?)
     }
 
     fn check_distinct(&self, is_distinct: bool) -> plugfit::Result<()> {
@@ -122,9 +125,9 @@ impl MetricFunction {
     }
 }
 
-/// Returns the label of a call in errors.
-fn label(args: &AccumulatorArgs<'_>) -> String {
-    args.name.to_owned()
+/// Returns the label of a call in errors, without the name that DataFusion gives to a table without one.
+pub fn label(args: &AccumulatorArgs<'_>) -> String {
+    args.name.replace("?table?.", "")
 }
 
 impl std::fmt::Debug for MetricFunction {

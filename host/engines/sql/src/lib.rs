@@ -41,6 +41,7 @@ mod memory;
 #[cfg(feature = "cli")]
 mod poisson;
 mod register;
+mod resolve;
 mod rows;
 
 pub use error::{from_plugfit, plugfit_error};

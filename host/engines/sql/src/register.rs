@@ -28,6 +28,8 @@ pub struct Registered {
 ///
 /// * an aggregate function for each metric, by its name in snake case, such as `auc` and `binary_accuracy`; and one for
 ///   each loss whose name no metric has, the mean of its values;
+/// * `accuracy` and `crossentropy`, which are metrics of a binary output if the predictions are numbers, and of classes if
+///   they are lists, as in `compile`;
 /// * `metric(identifier, …)`, whose first argument is a literal identifier;
 /// * `metric_json(identifier, …)`, which returns a JSON text, for metrics that return several numbers;
 /// * `classes(a, b, …)` and `class_id(label, 'first', …)`, which see [`classes`](mod@crate::classes).
@@ -41,6 +43,10 @@ pub fn register_all(context: &SessionContext, host: &Host) -> Result<Registered>
         for (_, component) in host.components(kind) {
             functions.insert(component.snake_case_name(), component.name.clone());
         }
+    }
+    // Which metrics these are depends on the types of the arguments.
+    for name in ["accuracy", "crossentropy"] {
+        functions.insert(name.to_owned(), name.to_owned());
     }
     let mut registered = Registered::default();
     for (name, identifier) in functions {

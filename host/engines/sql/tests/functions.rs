@@ -301,10 +301,11 @@ fn probabilities_of_classes_are_lists_or_columns() {
         &context,
         &format!(
             "SELECT sparse_categorical_accuracy(y, p), sparse_categorical_accuracy({label}, classes(a, b, c)), \
-             metric('SparseTopKCategoricalAccuracy(k=2)', y, p) FROM t"
+             accuracy(y, p), metric('acc', y, p), metric('SparseTopKCategoricalAccuracy(k=2)', y, p), \
+             accuracy(y = 1, b), binary_accuracy(y = 1, b) FROM t"
         ),
     );
-    assert_eq!(found, [[0.75, 0.75, 1.0]]);
+    assert_eq!(found, [[0.75, 0.75, 0.75, 0.75, 1.0, 0.75, 0.75]]);
     let found = rows(&context, "SELECT y, sparse_categorical_accuracy(y, p) FROM t GROUP BY y ORDER BY y");
     assert_eq!(found, [[0.0, 1.0], [1.0, 0.5], [2.0, 1.0]]);
     let error = error_of(&context, "SELECT sparse_categorical_accuracy(class_id(name, 'x', 'y'), p) FROM t");

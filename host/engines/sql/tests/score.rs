@@ -294,6 +294,8 @@ fn classes_are_columns_or_lists_and_labels_may_be_texts() {
         let found = accuracy(arguments).with_status(0).json();
         assert_eq!(found["groups"][0]["metrics"]["sparse_categorical_accuracy"], 0.75, "{arguments:?}");
     }
+    let found = accuracy(&["--y-true", "id", "--y-pred", "p_*", "--metric", "accuracy"]).with_status(0).json();
+    assert_eq!(found["groups"][0]["metrics"]["accuracy"], 0.75);
     accuracy(&["--y-true", "name", "--y-pred", "p"]).with_status(2).says(&["column of text", "--classes"]);
     accuracy(&["--y-true", "name", "--y-pred", "p", "--classes", "cat,dog"])
         .with_status(2)

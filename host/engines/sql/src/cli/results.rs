@@ -169,9 +169,11 @@ fn interval(replicates: &[Option<f64>], level: f64) -> Option<(f64, f64)> {
         return None;
     }
     defined.sort_by(f64::total_cmp);
-    let last = (defined.len() - 1) as f64;
+    // The share of numbers below the place p (n + 1) is p on average; a percentile of the numbers themselves is nearer
+    // to their middle, and the interval would be too short.
+    let (count, last) = (defined.len() as f64, (defined.len() - 1) as f64);
     let at = |part: f64| {
-        let place = part * last;
+        let place = (part * (count + 1.0) - 1.0).clamp(0.0, last);
         let (low, high) = (*defined.get(place.floor() as usize)?, *defined.get(place.ceil() as usize)?);
         Some(if low == high { low } else { low + (high - low) * place.fract() })
     };

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use datafusion::arrow::datatypes::Schema;
 use plugfit::options::shown;
 use plugfit::{Error, Host, Identifier, Result};
 
@@ -19,6 +20,7 @@ use super::results::Table;
 use super::streams::{Keys, Selection};
 use super::{Common, warn};
 use crate::bootstrap::Settings;
+use crate::resolve::resolve;
 
 pub use super::config::Options;
 
@@ -38,7 +40,6 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     let requirements = options.require.iter().map(|text| Requirement::parse(text)).collect::<Result<Vec<_>>>()?;
     let bootstrap = bootstrap(&options, format)?;
     let arguments = arguments(&options)?;
-    let metrics = metrics(&host, &options, &requirements, &arguments)?;
     let memory_limit = options.memory_limit.as_deref().map(config::size).transpose()?;
     let control = Control::of_process()?;
     let sources = input::find(&options.files, options.input_format, &control)?;
@@ -49,9 +50,10 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
         .enable_all()
         .build()
         .map_err(|error| Error::failure(format!("cannot start threads: {error}")))?;
+    let context = session(options.threads, memory_limit)?;
+    let selection = runtime.block_on(Selection::of(&sources, &arguments, &context, false))?;
+    let metrics = metrics(&host, &options, &requirements, &arguments, &selection.schema)?;
     let query = async {
-        let context = session(options.threads, memory_limit)?;
-        let selection = Selection::of(&sources, &arguments, &context, false).await?;
         let keys = match (bootstrap, &arguments.cluster) {
             (None, _) => Keys::None,
             (Some(_), None) => Keys::Rows,
@@ -156,10 +158,16 @@ fn bootstrap(options: &Options, format: Format) -> Result<Option<Settings>> {
 }
 
 /// Returns the metrics of `--metric`, and those that only `--require` names.
-fn metrics(host: &Host, options: &Options, requirements: &[Requirement], arguments: &Arguments) -> Result<Vec<Scored>> {
+fn metrics(
+    host: &Host,
+    options: &Options,
+    requirements: &[Requirement],
+    arguments: &Arguments,
+    schema: &Schema,
+) -> Result<Vec<Scored>> {
     let mut metrics: Vec<Scored> = Vec::new();
     for text in &options.metric {
-        let scored = scored(host, text, arguments)?;
+        let scored = scored(host, text, arguments, schema)?;
         if metrics.iter().any(|other| other.name == scored.name) {
             return Err(Error::usage(format!("two metrics are called {}", scored.name))
                 .hint("give one of them a name: 'AUC(curve=\"PR\", name=\"pr\")'"));
@@ -175,7 +183,7 @@ fn metrics(host: &Host, options: &Options, requirements: &[Requirement], argumen
                 .is_some_and(|part| part.is_empty() || part.starts_with(['[', '.']))
         };
         if !metrics.iter().any(begins) {
-            metrics.push(scored(host, &requirement.name, arguments)?);
+            metrics.push(scored(host, &requirement.name, arguments, schema)?);
         }
     }
     match metrics.is_empty() {
@@ -186,8 +194,9 @@ fn metrics(host: &Host, options: &Options, requirements: &[Requirement], argumen
     }
 }
 
-fn scored(host: &Host, text: &str, arguments: &Arguments) -> Result<Scored> {
-    let identifier = Identifier::from(text);
+fn scored(host: &Host, text: &str, arguments: &Arguments, schema: &Schema) -> Result<Scored> {
+    let found = |name: &str| schema.field_with_name(name).ok().map(|field| field.data_type());
+    let identifier = resolve(Identifier::from(text), found("y_true"), found("y_pred"))?;
     let metric = host.metric(identifier.clone())?;
     // A name in the configuration is the user's.
     let usual = host.metric(metric.full_name().as_str()).map(|usual| usual.name().to_owned());

@@ -290,7 +290,8 @@ fn score_and_sql_run_another_program_or_say_how_to_get_it() {
         std::fs::write(&program, "#!/bin/sh\necho \"got $*\"\nexit 3\n").expect("it can be written");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
         let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
-        let mut process = command(folder.path(), &["--no-builtin", "score", "a.csv", "--metric", "auc"]);
+        let mut process = command(folder.path());
+        process.args(["--no-builtin", "score", "a.csv", "--metric", "auc"]);
         let output = process.env("PATH", path).output().expect("it runs");
         assert_eq!(output.status.code(), Some(3));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "got score --no-builtin a.csv --metric auc\n");

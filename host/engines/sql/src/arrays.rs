@@ -156,7 +156,8 @@ fn numbers<'a>(
             let to = &mut scratch.$to;
             to.clear();
             match width {
-                1 => to.extend($rows.iter().filter_map(|row| from.get(place(*row as usize))).map($convert)),
+                // The rows are those of this array.
+                1 => to.extend($rows.iter().map(|row| &from[place(*row as usize)]).map($convert)),
                 _ => {
                     let of_row = |row| from.get(row_places(row)).unwrap_or_default();
                     to.extend($rows.iter().flat_map(of_row).map($convert));

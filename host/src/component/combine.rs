@@ -91,9 +91,10 @@ impl<F: Float> Combiner<F> {
 /// Checks that no weight is NaN; negative weights are allowed.
 pub(super) fn check_weight(weight: &Tensor<'_>) -> Result<()> {
     // Without an early exit the loop is vectorized.
-    let any = match weight.as_slice::<f32>() {
-        Some(weights) => weights.iter().fold(false, |any, weight| any | weight.is_nan()),
-        None => true,
+    let any = match (weight.as_slice::<f32>(), weight.as_slice::<f64>()) {
+        (Some(weights), _) => weights.iter().fold(false, |any, weight| any | weight.is_nan()),
+        (_, Some(weights)) => weights.iter().fold(false, |any, weight| any | weight.is_nan()),
+        _ => true,
     };
     let Some(place) = (0..weight.len()).find(|&place| any && weight.get_f64(place).is_nan()) else { return Ok(()) };
     let row = place / weight.shape().iter().skip(1).product::<i64>().max(1) as usize;

@@ -59,7 +59,7 @@ impl BootstrapFunction {
         }
         let count = args.exprs.len().saturating_sub(1);
         Ok(BootstrapGroups {
-            arguments: Arguments::new(&metric, count)?,
+            arguments: Arguments::new(std::slice::from_ref(&metric), count)?,
             memory: Memory::new(&metric),
             metric,
             count,
@@ -235,7 +235,7 @@ impl BootstrapGroups {
         if !metric.info().bounded_state {
             // Checks the rows now, so that an error names their place.
             let mut fresh = metric.with_new_state()?;
-            arguments.with_rows(arrays, rows, |rows| rows.update(&mut fresh, 0..rows.count()))?;
+            arguments.with_rows_of_one(arrays, rows, |rows| rows.update(&mut fresh, 0..rows.count()))?;
             let indices = datafusion::arrow::array::UInt32Array::from(match rows {
                 Some(rows) => rows.to_vec(),
                 None => (0..key.len() as u32).collect(),
@@ -260,7 +260,7 @@ impl BootstrapGroups {
             Some(rows) => keys.extend(rows.iter().filter_map(|row| all.get(*row as usize))),
             None => keys.extend_from_slice(all),
         }
-        arguments.with_rows(arrays, rows, |rows| {
+        arguments.with_rows_of_one(arrays, rows, |rows| {
             weights.set(rows)?;
             for (group, part) in order.parts() {
                 let Some(State::Metrics(replicas)) = groups.get_mut(group) else { continue };
@@ -307,7 +307,7 @@ impl BootstrapGroups {
             return Err(Error::failure("the key of rows is missing"));
         };
         let keys = key.as_primitive::<UInt64Type>().values();
-        arguments.with_rows(inputs, None, |rows| {
+        arguments.with_rows_of_one(inputs, None, |rows| {
             weights.set(rows)?;
             let mut estimate = metric.with_new_state()?;
             rows.update(&mut estimate, 0..rows.count())?;
@@ -540,7 +540,7 @@ mod tests {
             .expect("an instance");
         assert_eq!(Total { bounded }.info().bounded_state, metric.info().bounded_state);
         BootstrapGroups {
-            arguments: Arguments::new(&metric, count).expect("its arguments"),
+            arguments: Arguments::new(std::slice::from_ref(&metric), count).expect("its arguments"),
             memory: Memory::new(&metric),
             metric,
             count,

@@ -1,10 +1,10 @@
 //! States and results of metrics as Arrow arrays.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Float64Builder, LargeBinaryBuilder, StringBuilder};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 use plugfit::component::Metric;
 use plugfit::{Error, Result};
 use plugfit_api::metric::Outcome;
@@ -24,50 +24,40 @@ pub fn data_type(form: Form) -> DataType {
 }
 
 /// Collects the results of groups.
-pub enum Results {
-    Numbers(Float64Builder),
-    Texts(StringBuilder),
+pub struct Results {
+    form: Form,
+    numbers: Float64Builder,
+    texts: StringBuilder,
 }
 
 impl Results {
-    pub fn with_capacity(form: Form, capacity: usize) -> Self {
-        match form {
-            Form::Number => Results::Numbers(Float64Builder::with_capacity(capacity)),
-            Form::Json => Results::Texts(StringBuilder::new()),
-        }
+    pub fn new(form: Form) -> Self {
+        Results { form, numbers: Float64Builder::new(), texts: StringBuilder::new() }
     }
 
-    /// Appends the result of a metric.
+    /// Appends the results of a group's metrics; several are a JSON array.
     ///
     /// # Errors
-    /// Returns an error if the plug-in fails, or if one number is needed and there are several.
-    pub fn push(&mut self, metric: &Metric) -> Result<()> {
-        let outcome = metric.result()?;
-        match self {
-            Results::Numbers(numbers) => numbers.append_option(number(metric, &outcome)?),
-            Results::Texts(texts) => texts.append_value(to_json(&outcome).to_string()),
+    /// Returns an error if a plug-in fails, or if one number is needed and there are several.
+    pub fn push(&mut self, metrics: &[Metric]) -> Result<()> {
+        match (self.form, metrics) {
+            (Form::Number, [metric]) => self.numbers.append_option(number(metric, &metric.result()?)?),
+            (Form::Json, [metric]) => self.texts.append_value(to_json(&metric.result()?).to_string()),
+            (Form::Json, metrics) => {
+                let results = metrics.iter().map(|metric| Ok(to_json(&metric.result()?)));
+                self.texts.append_value(results.collect::<Result<Value>>()?.to_string());
+            }
+            (Form::Number, _) => return Err(Error::failure("several metrics aren't one number")),
         }
         Ok(())
     }
 
-    pub fn finish(self) -> ArrayRef {
-        match self {
-            Results::Numbers(mut numbers) => Arc::new(numbers.finish()),
-            Results::Texts(mut texts) => Arc::new(texts.finish()),
+    pub fn finish(mut self) -> ArrayRef {
+        match self.form {
+            Form::Number => Arc::new(self.numbers.finish()),
+            Form::Json => Arc::new(self.texts.finish()),
         }
     }
-}
-
-/// Returns the result of a metric.
-///
-/// # Errors
-/// As [`Results::push`].
-pub fn result(metric: &Metric, form: Form) -> Result<ScalarValue> {
-    let outcome = metric.result()?;
-    Ok(match form {
-        Form::Number => ScalarValue::Float64(number(metric, &outcome)?),
-        Form::Json => ScalarValue::Utf8(Some(to_json(&outcome).to_string())),
-    })
 }
 
 fn number(metric: &Metric, outcome: &Outcome) -> Result<Option<f64>> {
@@ -118,6 +108,34 @@ fn number_to_json(number: f64) -> Value {
         number if number > 0.0 => json!("Infinity"),
         _ => json!("-Infinity"),
     }
+}
+
+/// Appends the states of a group's metrics, each after its length.
+///
+/// # Errors
+/// Returns an error if a plug-in fails.
+pub fn push_state(states: &mut LargeBinaryBuilder, metrics: &[Metric]) -> Result<()> {
+    for metric in metrics {
+        let state = metric.get_state()?;
+        let written = states.write_all(&(state.len() as u64).to_le_bytes()).and_then(|()| states.write_all(&state));
+        written.map_err(|error| Error::failure(format!("a state can't be saved: {error}")))?;
+    }
+    states.append_value([]);
+    Ok(())
+}
+
+/// Returns the next of the states that [`push_state`] appended, and removes it from the bytes.
+///
+/// # Errors
+/// Returns an error if there is none.
+pub fn next_state<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
+    let next = || {
+        let (length, rest) = bytes.split_first_chunk::<8>()?;
+        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
+    };
+    let (state, rest) = next().ok_or_else(|| Error::failure("a saved state is damaged"))?;
+    *bytes = rest;
+    Ok(state)
 }
 
 /// Collects saved states.

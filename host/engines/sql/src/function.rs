@@ -11,7 +11,6 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 use datafusion::physical_expr::expressions::Literal;
-use plugfit::component::Metric;
 use plugfit::{Error, Host, Identifier};
 
 use crate::accumulator::MetricAccumulator;
@@ -27,8 +26,8 @@ use crate::{arrays, columns};
 pub struct MetricFunction {
     host: Host,
     name: String,
-    /// The metric; `None` if the first argument is its identifier.
-    identifier: Option<Identifier>,
+    /// The metrics, which have the same inputs; none if the first argument is an identifier.
+    identifiers: Vec<Identifier>,
     form: Form,
     signature: Signature,
 }
@@ -36,28 +35,35 @@ pub struct MetricFunction {
 impl MetricFunction {
     /// Creates the function of a metric.
     pub fn new(host: &Host, name: impl Into<String>, identifier: impl Into<Identifier>, form: Form) -> Self {
-        Self::with(host, name.into(), Some(identifier.into()), form)
+        Self::with(host, name.into(), vec![identifier.into()], form)
     }
 
     /// Creates the function whose first argument is the identifier of a metric, a literal text.
     pub fn of_identifiers(host: &Host, name: impl Into<String>, form: Form) -> Self {
-        Self::with(host, name.into(), None, form)
+        Self::with(host, name.into(), Vec::new(), form)
     }
 
-    fn with(host: &Host, name: String, identifier: Option<Identifier>, form: Form) -> Self {
+    /// Creates the function of several metrics with the same inputs, whose rows are gathered once. It returns a JSON
+    /// array.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_several(host: &Host, name: impl Into<String>, identifiers: Vec<Identifier>) -> Self {
+        Self::with(host, name.into(), identifiers, Form::Json)
+    }
+
+    fn with(host: &Host, name: String, identifiers: Vec<Identifier>, form: Form) -> Self {
         // Any types; `return_type` checks them.
         let signature = Signature::user_defined(Volatility::Immutable);
-        MetricFunction { host: host.clone(), name, identifier, form, signature }
+        MetricFunction { host: host.clone(), name, identifiers, form, signature }
     }
 
     /// Returns the number of arguments before those of the metric.
     fn leading(&self) -> usize {
-        usize::from(self.identifier.is_none())
+        usize::from(self.identifiers.is_empty())
     }
 
     /// Checks the types of the arguments, and their number if the metric is known.
     fn check_types(&self, types: &[DataType]) -> Result<()> {
-        let inputs = match &self.identifier {
+        let inputs = match self.identifiers.first() {
             Some(identifier) => {
                 let identifier = resolve(identifier.clone(), types.first(), types.get(1)).map_err(from_plugfit)?;
                 let metric = self.host.metric(identifier).map_err(from_plugfit)?;
@@ -93,18 +99,18 @@ impl MetricFunction {
             .hint(format!("{name}('Precision(thresholds=0.8)', label, score), or with a weight as the last argument"))
     }
 
-    /// Creates the metric for a call of the function.
-    fn metric(&self, args: &AccumulatorArgs<'_>) -> plugfit::Result<Metric> {
+    /// Creates the metrics for a call of the function.
+    fn metrics(&self, args: &AccumulatorArgs<'_>) -> plugfit::Result<MetricGroups> {
         self.check_distinct(args.is_distinct)?;
-        let identifier = match &self.identifier {
-            Some(identifier) => identifier.clone(),
-            None => {
+        let identifiers = match &self.identifiers[..] {
+            [_, ..] => self.identifiers.clone(),
+            [] => {
                 let literal = args.exprs.first().and_then(|first| {
                     let first: &dyn Any = first.as_ref();
                     first.downcast_ref::<Literal>()
                 });
                 match literal.map(Literal::value).and_then(ScalarValue::try_as_str) {
-                    Some(Some(text)) => Identifier::from(text),
+                    Some(Some(text)) => vec![Identifier::from(text)],
                     _ => {
                         return Err(Error::usage(format!("the first argument of {} isn't a literal text", self.name))
                             .hint("it is one metric for the whole query, such as 'AUC(curve=\"PR\")'"));
@@ -113,7 +119,10 @@ impl MetricFunction {
             }
         };
         let mut types = args.expr_fields.iter().skip(self.leading()).map(|field| field.data_type());
-        self.host.metric(resolve(identifier, types.next(), types.next())?)
+        let (y_true, y_pred) = (types.next(), types.next());
+        let metric = |identifier| self.host.metric(resolve(identifier, y_true, y_pred)?);
+        let metrics = identifiers.into_iter().map(metric).collect::<plugfit::Result<Vec<_>>>()?;
+        MetricGroups::new(metrics, self.leading(), args.exprs.len(), label(args), self.form)
     }
 
     fn check_distinct(&self, is_distinct: bool) -> plugfit::Result<()> {
@@ -138,8 +147,8 @@ impl std::fmt::Debug for MetricFunction {
 
 impl PartialEq for MetricFunction {
     fn eq(&self, other: &Self) -> bool {
-        let identifier = |function: &Self| function.identifier.as_ref().map(ToString::to_string);
-        self.name == other.name && self.form == other.form && identifier(self) == identifier(other)
+        let identifiers = |function: &Self| function.identifiers.iter().map(ToString::to_string).collect::<Vec<_>>();
+        self.name == other.name && self.form == other.form && identifiers(self) == identifiers(other)
     }
 }
 
@@ -181,9 +190,7 @@ impl AggregateUDFImpl for MetricFunction {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let metric = self.metric(&args).map_err(from_plugfit)?;
-        let accumulator = MetricAccumulator::new(metric, self.leading(), args.exprs.len(), label(&args), self.form);
-        Ok(Box::new(accumulator.map_err(from_plugfit)?))
+        Ok(Box::new(MetricAccumulator::new(self.metrics(&args).map_err(from_plugfit)?)))
     }
 
     fn create_sliding_accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -198,9 +205,7 @@ impl AggregateUDFImpl for MetricFunction {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        let metric = self.metric(&args).map_err(from_plugfit)?;
-        let groups = MetricGroups::new(metric, self.leading(), args.exprs.len(), label(&args), self.form);
-        Ok(Box::new(groups.map_err(from_plugfit)?))
+        Ok(Box::new(self.metrics(&args).map_err(from_plugfit)?))
     }
 
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {

@@ -14,47 +14,51 @@ use crate::form::Form;
 use crate::memory::Memory;
 use crate::rows::Arguments;
 
-/// A metric with a state for each group.
+/// Metrics of the same arguments with states for each group.
 pub struct MetricGroups {
-    /// Creates the states.
-    metric: Metric,
+    /// Create the states.
+    metrics: Vec<Metric>,
     groups: Vec<Group>,
     arguments: Arguments,
-    /// The number of arguments before those of the metric.
+    /// The number of arguments before those of the metrics.
     leading: usize,
     order: Order,
-    memory: Memory,
+    /// That of the states of each metric.
+    memory: Vec<Memory>,
     label: String,
     form: Form,
 }
 
 struct Group {
-    metric: Metric,
-    /// Whether the state has seen no data.
+    metrics: Vec<Metric>,
+    /// Whether the states have seen no data.
     fresh: bool,
 }
 
 impl MetricGroups {
-    /// Creates the accumulator of a function with `count` arguments, of which the first `leading` aren't the metric's.
+    /// Creates the accumulator of a function with `count` arguments, of which the first `leading` aren't the metrics'.
     /// Errors call it `label`.
     ///
     /// # Errors
-    /// Returns an error if the metric takes another number of arguments.
-    pub fn new(metric: Metric, leading: usize, count: usize, label: String, form: Form) -> plugfit::Result<Self> {
-        let arguments = Arguments::new(&metric, count - leading.min(count))?;
-        let memory = Memory::new(&metric);
+    /// Returns an error if the metrics take another number of arguments.
+    pub fn new(metrics: Vec<Metric>, leading: usize, count: usize, label: String, form: Form) -> plugfit::Result<Self> {
+        let arguments = Arguments::new(&metrics, count - leading.min(count))?;
+        let memory = metrics.iter().map(Memory::new).collect();
         let order = Order::default();
-        Ok(MetricGroups { metric, groups: Vec::new(), arguments, leading, order, memory, label, form })
+        Ok(MetricGroups { metrics, groups: Vec::new(), arguments, leading, order, memory, label, form })
     }
 
-    fn grow(&mut self, count: usize) -> plugfit::Result<()> {
+    /// Creates states up to this number of groups.
+    pub fn grow(&mut self, count: usize) -> plugfit::Result<()> {
         while self.groups.len() < count {
-            self.groups.push(Group { metric: self.metric.with_new_state()?, fresh: true });
+            let group = Group { metrics: new_states(&self.metrics)?, fresh: true };
+            self.groups.push(group);
         }
         Ok(())
     }
 
-    fn named(&self, error: plugfit::Error) -> datafusion::error::DataFusionError {
+    /// Names the function in an error.
+    pub fn named(&self, error: plugfit::Error) -> datafusion::error::DataFusionError {
         from_plugfit(error.with("in", self.label.clone()))
     }
 
@@ -73,21 +77,75 @@ impl MetricGroups {
             return Ok(());
         }
         arguments.with_rows(arrays, order.rows(), |rows| {
-            for (group, part) in order.parts() {
-                if let Some(group) = groups.get_mut(group) {
-                    rows.update(&mut group.metric, part.clone())?;
+            for (at, (rows, memory)) in rows.iter().zip(memory).enumerate() {
+                for (group, part) in order.parts() {
+                    let Some(group) = groups.get_mut(group) else { continue };
                     group.fresh = false;
-                    memory.measure(&group.metric, part.len(), rows.row_bytes());
+                    if let Some(metric) = group.metrics.get_mut(at) {
+                        rows.update(metric, part.clone())?;
+                        memory.measure(metric, part.len(), rows.row_bytes());
+                    }
                 }
             }
             Ok(())
         })
     }
 
+    /// Updates the states of the first group with all rows.
+    ///
+    /// # Errors
+    /// Returns an error if the arrays don't fit, or if a plug-in fails.
+    pub fn update_first(&mut self, values: &[ArrayRef]) -> plugfit::Result<()> {
+        self.grow(1)?;
+        let MetricGroups { groups, arguments, leading, memory, .. } = self;
+        let (arrays, group) = (values.get(*leading..).unwrap_or_default(), groups.first_mut());
+        let Some(group) = group.filter(|_| arrays.first().is_some_and(|array| !array.is_empty())) else {
+            return Ok(());
+        };
+        group.fresh = false;
+        arguments.with_rows(arrays, None, |rows| {
+            for ((rows, metric), memory) in rows.iter().zip(&mut group.metrics).zip(memory) {
+                rows.update(metric, 0..rows.count())?;
+                memory.measure(metric, rows.count(), rows.row_bytes());
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the results of some groups.
+    ///
+    /// # Errors
+    /// Returns an error if a plug-in fails, or if one number is needed and there are several.
+    fn results<'a>(form: Form, groups: impl Iterator<Item = &'a Group>) -> plugfit::Result<ArrayRef> {
+        let mut results = Results::new(form);
+        for group in groups {
+            results.push(&group.metrics)?;
+        }
+        Ok(results.finish())
+    }
+
+    /// Returns the results of all groups, which stay.
+    ///
+    /// # Errors
+    /// As [`results`](Self::results).
+    pub fn all_results(&self) -> plugfit::Result<ArrayRef> {
+        Self::results(self.form, self.groups.iter())
+    }
+
+    /// Saves the states of all groups, which stay.
+    ///
+    /// # Errors
+    /// Returns an error if a plug-in fails.
+    pub fn all_states(&self) -> plugfit::Result<ArrayRef> {
+        let mut states = columns::states(self.groups.len());
+        self.groups.iter().try_for_each(|group| columns::push_state(&mut states, &group.metrics))?;
+        Ok(Arc::new(states.finish()))
+    }
+
     fn take(&mut self, emit_to: EmitTo) -> Vec<Group> {
         let all = self.groups.len();
         let emitted = emit_to.take_needed(&mut self.groups);
-        self.memory.remove(emitted.len(), all);
+        self.memory.iter_mut().for_each(|memory| memory.remove(emitted.len(), all));
         emitted
     }
 
@@ -95,37 +153,42 @@ impl MetricGroups {
         let emitted = self.take(emit_to);
         let mut states = columns::states(emitted.len());
         for group in emitted {
-            states.append_value(group.metric.get_state()?);
+            columns::push_state(&mut states, &group.metrics)?;
         }
         Ok(Arc::new(states.finish()))
     }
 
-    fn results(&mut self, emit_to: EmitTo) -> plugfit::Result<ArrayRef> {
-        let emitted = self.take(emit_to);
-        let mut results = Results::with_capacity(self.form, emitted.len());
-        emitted.iter().try_for_each(|group| results.push(&group.metric))?;
-        Ok(results.finish())
-    }
-
-    fn merge(&mut self, states: &ArrayRef, group_indices: &[usize], total: usize) -> plugfit::Result<()> {
+    /// Merges saved states into those of groups.
+    ///
+    /// # Errors
+    /// Returns an error if a state is damaged, or if a plug-in fails.
+    pub fn merge(&mut self, states: &ArrayRef, group_indices: &[usize], total: usize) -> plugfit::Result<()> {
         self.grow(total)?;
-        let MetricGroups { metric, groups, memory, .. } = self;
+        let MetricGroups { metrics, groups, memory, .. } = self;
         let Some(states) = states.as_binary_opt::<i64>() else {
             return Err(plugfit::Error::failure(format!("a saved state has the type {}", states.data_type())));
         };
-        let mut other = metric.with_new_state()?;
+        let mut others = new_states(metrics)?;
         for (state, group) in states.iter().zip(group_indices) {
-            let (Some(state), Some(group)) = (state, groups.get_mut(*group)) else { continue };
-            if std::mem::take(&mut group.fresh) {
-                group.metric.set_state(state)?;
-            } else {
-                other.set_state(state)?;
-                group.metric.merge_state(&other)?;
+            let (Some(mut state), Some(group)) = (state, groups.get_mut(*group)) else { continue };
+            let fresh = std::mem::take(&mut group.fresh);
+            for ((metric, other), memory) in group.metrics.iter_mut().zip(&mut others).zip(memory.iter_mut()) {
+                let saved = columns::next_state(&mut state)?;
+                if fresh {
+                    metric.set_state(saved)?;
+                } else {
+                    other.set_state(saved)?;
+                    metric.merge_state(other)?;
+                }
+                memory.add_state(saved.len());
             }
-            memory.add_state(state.len());
         }
         Ok(())
     }
+}
+
+fn new_states(metrics: &[Metric]) -> plugfit::Result<Vec<Metric>> {
+    metrics.iter().map(Metric::with_new_state).collect()
 }
 
 impl GroupsAccumulator for MetricGroups {
@@ -140,7 +203,8 @@ impl GroupsAccumulator for MetricGroups {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        self.results(emit_to).map_err(|error| self.named(error))
+        let emitted = self.take(emit_to);
+        Self::results(self.form, emitted.iter()).map_err(|error| self.named(error))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -157,35 +221,39 @@ impl GroupsAccumulator for MetricGroups {
         let count = values.first().map_or(0, |array| array.len());
         let given = values.len() - self.leading.min(values.len());
         let convert = || -> plugfit::Result<ArrayRef> {
-            let mut arguments = Arguments::new(&self.metric, given)?;
+            let mut arguments = Arguments::new(&self.metrics, given)?;
             let mut order = Order::default();
             let groups: Vec<usize> = (0..count).collect();
             order.sort(&groups, opt_filter, count);
             let mut states = columns::states(count);
-            let new = self.metric.with_new_state()?.get_state()?;
+            let new = new_states(&self.metrics)?;
             let arrays = values.get(self.leading..).unwrap_or_default();
             let mut next = 0;
             if !order.is_empty() {
                 arguments.with_rows(arrays, order.rows(), |rows| {
                     for (row, place) in order.parts() {
                         // Rows that the filter leaves out have the state of no rows.
-                        (next..row).for_each(|_| states.append_value(&new));
+                        (next..row).try_for_each(|_| columns::push_state(&mut states, &new))?;
                         next = row + 1;
-                        let mut metric = self.metric.with_new_state()?;
-                        rows.update(&mut metric, place)?;
-                        states.append_value(metric.get_state()?);
+                        let mut metrics = new_states(&self.metrics)?;
+                        for (rows, metric) in rows.iter().zip(&mut metrics) {
+                            rows.update(metric, place.clone())?;
+                        }
+                        columns::push_state(&mut states, &metrics)?;
                     }
                     Ok(())
                 })?;
             }
-            (next..count).for_each(|_| states.append_value(&new));
+            (next..count).try_for_each(|_| columns::push_state(&mut states, &new))?;
             Ok(Arc::new(states.finish()))
         };
         Ok(vec![convert().map_err(|error| self.named(error))?])
     }
 
     fn size(&self) -> usize {
-        self.memory.size(self.groups.len()) + self.arguments.size() + self.order.size()
+        self.memory.iter().map(|memory| memory.size(self.groups.len())).sum::<usize>()
+            + self.arguments.size()
+            + self.order.size()
     }
 }
 

@@ -13,30 +13,36 @@ use crate::arrays::{self, Scratch};
 /// The most inputs of a metric.
 const MAX_INPUTS: usize = 8;
 
-/// The arguments of a metric: those of its inputs in their order, then the sample weight, if it is given.
+/// The arguments of metrics: those of their inputs in their order, then the sample weight, if it is given.
 #[derive(Debug)]
 pub struct Arguments {
     arguments: Vec<Argument>,
     inputs: usize,
+    metrics: usize,
 }
 
 /// An argument, with memory for its numbers.
 #[derive(Debug)]
 struct Argument {
     name: String,
-    accepted: Accepted,
+    /// What each of the metrics accepts.
+    accepted: Vec<Accepted>,
     scratch: Scratch,
     conversions: Conversions,
 }
 
 impl Arguments {
-    /// Creates the arguments of a metric, of which `count` are given.
+    /// Creates the arguments of metrics with the same inputs, of which `count` are given.
     ///
     /// # Errors
-    /// Returns an error if the metric takes another number of arguments.
-    pub fn new(metric: &Metric, count: usize) -> Result<Self> {
-        let info = metric.info();
-        check_count(metric.name(), &info.inputs, count)?;
+    /// Returns an error if the metrics take another number of arguments.
+    pub fn new(metrics: &[Metric], count: usize) -> Result<Self> {
+        let Some(first) = metrics.first() else { return Err(Error::failure("there is no metric")) };
+        let inputs = &first.info().inputs;
+        check_count(first.name(), inputs, count)?;
+        if metrics.iter().any(|metric| metric.info().inputs != *inputs) {
+            return Err(Error::failure("metrics with other inputs need other arguments"));
+        }
         let floats = ["float32", "float64"];
         let argument = |name: &str, accepted| Argument {
             name: name.to_owned(),
@@ -44,12 +50,16 @@ impl Arguments {
             scratch: Scratch::default(),
             conversions: Conversions::default(),
         };
-        let of_input = |name: &String| argument(name, Accepted::declared(name, &info.inputs, &info.dtypes, &floats));
-        let mut arguments: Vec<Argument> = info.inputs.iter().map(of_input).collect();
+        let of_input = |name: &String| {
+            let declared = |metric: &Metric| Accepted::declared(name, inputs, &metric.info().dtypes, &floats);
+            argument(name, metrics.iter().map(declared).collect())
+        };
+        let mut arguments: Vec<Argument> = inputs.iter().map(of_input).collect();
         if count > arguments.len() {
-            arguments.push(argument("sample_weight", Accepted::declared("sample_weight", &[], &[], &floats)));
+            let accepted = Accepted::declared("sample_weight", &[], &[], &floats);
+            arguments.push(argument("sample_weight", vec![accepted; metrics.len()]));
         }
-        Ok(Arguments { arguments, inputs: info.inputs.len() })
+        Ok(Arguments { arguments, inputs: inputs.len(), metrics: metrics.len() })
     }
 
     /// Returns an estimate of the allocated memory in bytes.
@@ -58,7 +68,25 @@ impl Arguments {
         self.arguments.iter().map(|argument| 2 * argument.scratch.size()).sum()
     }
 
-    /// Passes the numbers of a batch to `use_rows`. `rows` selects them in this order, or all of them in theirs.
+    /// As [`with_rows`](Self::with_rows), for a single metric.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions.
+    #[cfg(feature = "cli")]
+    pub fn with_rows_of_one<T>(
+        &mut self,
+        arrays: &[ArrayRef],
+        rows: Option<&[u32]>,
+        use_rows: impl FnOnce(&Rows<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.with_rows(arrays, rows, |rows| match rows.first() {
+            Some(rows) => use_rows(rows),
+            None => Err(Error::failure("there is no metric")),
+        })
+    }
+
+    /// Passes the numbers of a batch to `use_rows`, as each of the metrics accepts them. `rows` selects them in this
+    /// order, or all of them in theirs.
     ///
     /// # Errors
     /// Returns an error if an array isn't one of numbers without nulls, or that of `use_rows`.
@@ -66,28 +94,35 @@ impl Arguments {
         &mut self,
         arrays: &[ArrayRef],
         rows: Option<&[u32]>,
-        use_rows: impl FnOnce(&Rows<'_>) -> Result<T>,
+        use_rows: impl FnOnce(&[Rows<'_>]) -> Result<T>,
     ) -> Result<T> {
         let mut given = Vec::with_capacity(arrays.len());
         for (argument, array) in self.arguments.iter_mut().zip(arrays) {
             let Argument { name, accepted, scratch, conversions } = argument;
             let values = arrays::values(name, array, rows, scratch)?;
             values.check(name)?;
-            accepted.check(&values, name)?;
             conversions.forget();
-            conversions.prepare(&values, accepted);
+            for accepted in accepted.iter() {
+                accepted.check(&values, name)?;
+                conversions.prepare(&values, accepted);
+            }
             given.push((name.as_str(), &*accepted, &*conversions, values));
         }
-        let mut columns = Vec::with_capacity(given.len());
-        for (name, accepted, conversions, values) in &given {
-            let numbers = conversions.get(values, accepted).and_then(|tensor| Numbers::of(&tensor));
-            let numbers = numbers.ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))?;
-            let width = values.shape().get(1).map_or(1, |width| usize::try_from(*width).unwrap_or(1));
-            columns.push(Column { name, numbers, width });
-        }
-        let weight = (columns.len() > self.inputs).then(|| columns.pop()).flatten();
         let count = rows.map_or_else(|| arrays.first().map_or(0, |array| array.len()), <[u32]>::len);
-        use_rows(&Rows { columns, weight, count })
+        let mut all = Vec::with_capacity(self.metrics);
+        for metric in 0..self.metrics {
+            let mut columns = Vec::with_capacity(given.len());
+            for (name, accepted, conversions, values) in &given {
+                let numbers = accepted.get(metric).and_then(|accepted| conversions.get(values, accepted));
+                let numbers = numbers.and_then(|tensor| Numbers::of(&tensor));
+                let numbers = numbers.ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))?;
+                let width = values.shape().get(1).map_or(1, |width| usize::try_from(*width).unwrap_or(1));
+                columns.push(Column { name, numbers, width });
+            }
+            let weight = (columns.len() > self.inputs).then(|| columns.pop()).flatten();
+            all.push(Rows { columns, weight, count });
+        }
+        use_rows(&all)
     }
 }
 

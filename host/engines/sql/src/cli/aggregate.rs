@@ -21,7 +21,6 @@ use super::arguments::{Arguments, by_name};
 use super::query::failed;
 use super::streams::{KEY, Rows};
 use crate::bootstrap::{BootstrapFunction, Settings};
-use crate::form::Form;
 use crate::function::MetricFunction;
 
 /// A metric of the result.
@@ -32,6 +31,8 @@ pub struct Scored {
     pub identifier: Identifier,
     /// The names of its inputs.
     pub inputs: Vec<String>,
+    /// The columns of its inputs.
+    pub columns: Vec<String>,
     /// Whether the size of its state doesn't depend on the number of rows.
     pub bounded: bool,
 }
@@ -44,7 +45,7 @@ pub struct Group {
     pub rows: u64,
     /// The rows that were left out because a value is null.
     pub skipped: u64,
-    /// The result of each metric, as [`Form::Json`] writes it.
+    /// The result of each metric, as JSON.
     pub values: Vec<Value>,
     /// The replicates of each result, if there is a bootstrap.
     pub replicates: Vec<Vec<Value>>,
@@ -72,20 +73,26 @@ pub async fn groups(
             vec![sum(one_if(is_null.clone().is_false())?).alias("rows"), sum(one_if(is_null.clone())?).alias("skipped")]
         }
     };
-    for (at, metric) in metrics.iter().enumerate() {
-        let mut given: Vec<Expr> = metric.inputs.iter().map(ident).collect();
+    let calls = calls(metrics, bootstrap.is_some());
+    for (at, call) in calls.iter().enumerate() {
+        let Some(first) = call.first().and_then(|first| metrics.get(*first)) else { continue };
+        let mut given: Vec<Expr> = first.columns.iter().map(ident).collect();
         given.extend(arguments.sample_weight.as_ref().map(|_| ident("sample_weight")));
         let filter = is_null.clone().map(|is_null| Box::new(is_null.is_false()));
-        let (name, identifier) = (metric.name.as_str(), metric.identifier.clone());
+        let of_call = || call.iter().filter_map(|metric| metrics.get(*metric));
+        let name = of_call().map(|metric| metric.name.as_str()).collect::<Vec<_>>().join(", ");
         let function = Arc::new(match bootstrap {
-            None => AggregateUDF::new_from_impl(MetricFunction::new(host, name, identifier, Form::Json)),
+            None => {
+                let identifiers = of_call().map(|metric| metric.identifier.clone()).collect();
+                AggregateUDF::new_from_impl(MetricFunction::of_several(host, name, identifiers))
+            }
             Some(settings) => {
                 given.push(ident(KEY));
-                AggregateUDF::new_from_impl(BootstrapFunction::new(host, name, identifier, settings))
+                AggregateUDF::new_from_impl(BootstrapFunction::new(host, name, first.identifier.clone(), settings))
             }
         });
         let call = AggregateFunction::new_udf(function, given, false, filter, Vec::new(), None);
-        columns.push(Expr::AggregateFunction(call).alias(format!("metric_{at}")));
+        columns.push(Expr::AggregateFunction(call).alias(format!("call_{at}")));
     }
     let by: Vec<Expr> = (0..arguments.by.len()).map(|at| ident(by_name(at))).collect();
     let sorted: Vec<SortExpr> = by.iter().map(|column| column.clone().sort(true, false)).collect();
@@ -103,7 +110,7 @@ pub async fn groups(
     let mut groups = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {
-            groups.push(group(batch, row, arguments.by.len(), bootstrap.is_some())?);
+            groups.push(group(batch, row, arguments.by.len(), &calls, bootstrap.is_some())?);
         }
     }
     Ok(groups)
@@ -153,7 +160,24 @@ fn lit_sum(number: i64) -> Expr {
     sum(lit(number)).alias("skipped")
 }
 
-fn group(batch: &RecordBatch, row: usize, by: usize, has_replicates: bool) -> Result<Group> {
+/// Returns the metrics of each call of a function, by their numbers. Those with the same inputs are computed by one call,
+/// but a bootstrap has a call for each.
+fn calls(metrics: &[Scored], is_bootstrap: bool) -> Vec<Vec<usize>> {
+    let mut calls: Vec<Vec<usize>> = Vec::new();
+    for (at, metric) in metrics.iter().enumerate() {
+        let is_same = |call: &&mut Vec<usize>| {
+            let first = call.first().and_then(|first| metrics.get(*first));
+            first.is_some_and(|first| first.inputs == metric.inputs) && !is_bootstrap
+        };
+        match calls.iter_mut().find(is_same) {
+            Some(call) => call.push(at),
+            None => calls.push(vec![at]),
+        }
+    }
+    calls
+}
+
+fn group(batch: &RecordBatch, row: usize, by: usize, calls: &[Vec<usize>], has_replicates: bool) -> Result<Group> {
     let cell = |column: usize| ScalarValue::try_from_array(batch.column(column), row).map_err(failed);
     let number = |column: usize| -> Result<u64> {
         match cell(column)? {
@@ -168,7 +192,19 @@ fn group(batch: &RecordBatch, row: usize, by: usize, has_replicates: bool) -> Re
             _ => Ok(Value::Null),
         }
     };
-    let mut values = (by + 2..batch.num_columns()).map(value).collect::<Result<Vec<_>>>()?;
+    let mut values = vec![Value::Null; calls.iter().map(Vec::len).sum()];
+    for (column, call) in (by + 2..).zip(calls) {
+        let results = match (value(column)?, &call[..]) {
+            (result, [_]) => vec![result],
+            (Value::Array(results), _) => results,
+            (_, call) => vec![Value::Null; call.len()],
+        };
+        for (at, result) in call.iter().zip(results) {
+            if let Some(place) = values.get_mut(*at) {
+                *place = result;
+            }
+        }
+    }
     let mut replicates = Vec::new();
     for value in values.iter_mut().filter(|_| has_replicates) {
         let Value::Object(mut parts) = value.take() else { continue };

@@ -126,9 +126,9 @@ fn update(scored: &Scored, metric: &Metric, arguments: &Arguments, batch: &Recor
         return Ok(());
     }
     let weight = arguments.sample_weight.as_ref().map(|_| "sample_weight");
-    let names = scored.inputs.iter().map(String::as_str).chain(weight);
+    let names = scored.columns.iter().map(String::as_str).chain(weight);
     let arrays: Vec<ArrayRef> = names.filter_map(|name| batch.column_by_name(name)).cloned().collect();
     let mut metric = metric.with_new_state()?;
-    let mut given = rows::Arguments::new(&metric, arrays.len())?;
-    given.with_rows(&arrays, None, |rows| rows.update(&mut metric, 0..rows.count()))
+    let mut given = rows::Arguments::new(std::slice::from_ref(&metric), arrays.len())?;
+    given.with_rows_of_one(&arrays, None, |rows| rows.update(&mut metric, 0..rows.count()))
 }

@@ -30,6 +30,14 @@ pub fn session(partitions: Option<usize>, memory_limit: Option<usize>) -> Result
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 
+/// How the message of a query that needs more memory begins.
+const NO_MEMORY: &str = "the memory limit isn't enough";
+
+/// Returns whether a query needs more memory.
+pub fn needs_memory(error: &Error) -> bool {
+    error.message().starts_with(NO_MEMORY)
+}
+
 /// Returns the error of a query.
 pub fn failed(error: DataFusionError) -> Error {
     if let Some(error) = plugfit_error(&error) {
@@ -38,7 +46,7 @@ pub fn failed(error: DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(text) => {
             let text = text.lines().next().unwrap_or_default();
-            Error::failure(format!("the memory limit isn't enough: {text}"))
+            Error::failure(format!("{NO_MEMORY}: {text}"))
                 .hint("raise --memory-limit; metrics that keep every row can't be spilled to disk")
         }
         DataFusionError::Plan(text) | DataFusionError::Configuration(text) => Error::usage(lines(text)),

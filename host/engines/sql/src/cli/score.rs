@@ -14,7 +14,7 @@ use super::control::{Control, Progress};
 use super::input::{self, Source};
 use super::locate::locate;
 use super::output::{self, Format};
-use super::query::session;
+use super::query::{needs_memory, session};
 use super::require::Requirement;
 use super::results::Table;
 use super::streams::{Keys, Selection};
@@ -68,7 +68,7 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     let mut table = match result {
         Ok(table) => table,
         // Wrong options are the same for every row.
-        Err(error) if control.rows() == 0 || control.is_stopped() => return Err(error),
+        Err(error) if control.rows() == 0 || control.is_stopped() || needs_memory(&error) => return Err(error),
         Err(error) => {
             return Err(runtime.block_on(locate(&host, &metrics, &arguments, &sources, skips_nulls, error)));
         }
@@ -203,7 +203,7 @@ fn scored(host: &Host, text: &str, arguments: &Arguments, schema: &Schema) -> Re
     let is_named = usual.is_ok_and(|usual| usual != metric.name());
     let name = if is_named { metric.name().to_owned() } else { text.to_owned() };
     let options = [("values", "y_pred"), ("y_pred", "y_pred"), ("y_true", "y_true")];
-    let mut inputs = Vec::new();
+    let mut columns = Vec::new();
     for input in &metric.info().inputs {
         let usual = options.iter().find(|(name, _)| name == input).map(|(_, option)| *option);
         let column = usual.unwrap_or(input);
@@ -219,9 +219,10 @@ fn scored(host: &Host, text: &str, arguments: &Arguments, schema: &Schema) -> Re
             );
             return Err(Error::usage(format!("{name} needs {input}")).hint(format!("name it with {option}")));
         }
-        inputs.push(column.to_owned());
+        columns.push(column.to_owned());
     }
-    Ok(Scored { name, identifier, inputs, bounded: metric.info().bounded_state })
+    let (inputs, bounded) = (metric.info().inputs.clone(), metric.info().bounded_state);
+    Ok(Scored { name, identifier, inputs, columns, bounded })
 }
 
 fn check_output(options: &Options) -> Result<Format> {

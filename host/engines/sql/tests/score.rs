@@ -347,6 +347,16 @@ fn damaged_and_empty_files_are_named() {
         assert!(ran.status == 1 || ran.status == 2, "{file}: {}", ran.err);
         ran.says(&[file]);
     }
+    // A value that isn't a number, in the rows from which types are inferred.
+    fs::write(path("early.csv"), format!("label,score\n{}1,half\n1,0.5\n", "1,0.5\n".repeat(20)))
+        .expect("it can be written");
+    for files in [&["early.csv"][..], &["a.parquet", "early.csv"]] {
+        score(folder.path(), &[files, &["--metric", "auc"]].concat()).with_status(1).says(&[
+            "y_pred is \"half\", which isn't a number",
+            "early.csv",
+            "20 (from 0)",
+        ]);
+    }
     score(folder.path(), &["broken.csv", "--metric", "auc"]).with_status(1).says(&["half", "20"]);
     let header = score(folder.path(), &["header.csv", "--metric", "auc", "--json"]).with_status(0).json();
     assert_eq!((&header["groups"][0]["rows"], &header["groups"][0]["metrics"]["auc"]), (&0.into(), &Value::Null));

@@ -58,6 +58,9 @@ async fn search(
             }
             for (scored, metric) in &metrics {
                 if let Err((row, error)) = check(scored, metric, arguments, &batch) {
+                    let is_null = error.message().contains(" is null");
+                    let error =
+                        if is_null { error.hint("or leave them out and count them: --nulls skip") } else { error };
                     let error = error.with("file", name).with("row", format!("{} (from 0)", first + row));
                     return Err(with_group(error, arguments, &batch, row));
                 }

@@ -23,6 +23,7 @@ use super::arguments::{Arguments, CLUSTER};
 use super::control::Control;
 use super::input::Source;
 use super::query::{failed, failed_in};
+use crate::arrays;
 use crate::error::from_plugfit;
 use crate::poisson;
 
@@ -57,6 +58,9 @@ impl Selection {
         for source in sources {
             let file = source.open(context, &arguments.floats()).await?;
             let selected = arguments.select(file, source, context, marks)?;
+            for name in arguments.names() {
+                check_column(&selected, &name, source).await?;
+            }
             files.push((Arc::from(source.name.as_str()), selected));
         }
         let schema = common_schema(&files)?;
@@ -110,6 +114,40 @@ impl Selection {
         let frame = context.read_table(Arc::new(table)).map_err(failed)?;
         Ok(Rows { frame, total, partitions })
     }
+}
+
+/// Checks that a column is one of numbers.
+///
+/// # Errors
+/// Returns an error with the first row of a text file whose value makes it a column of texts.
+async fn check_column(file: &DataFrame, name: &str, source: &Source) -> Result<()> {
+    let schema = file.schema().as_arrow();
+    let Some(found) = schema.field_with_name(name).ok().map(|field| field.data_type()) else { return Ok(()) };
+    let Err(error) = arrays::check_type(name, found) else { return Ok(()) };
+    let error = error.with("in", source.name.clone());
+    if !(source.is_text() && matches!(found, DataType::Utf8 | DataType::Utf8View)) {
+        return Err(error);
+    }
+    let text = cast(ident(name), DataType::Utf8).alias(name);
+    let texts = file.clone().select(vec![text]).map_err(failed)?;
+    let mut batches = texts.execute_stream().await.map_err(|error| failed_in(error, &source.name))?;
+    let mut first = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(|error| failed_in(error, &source.name))?;
+        let is_wrong = |(_, text): &(usize, Option<&str>)| text.is_some_and(|text| text.trim().parse::<f64>().is_err());
+        let column = batch.column(0).as_string::<i32>();
+        match column.iter().enumerate().find(is_wrong) {
+            // A column that begins with a text is one of texts.
+            Some((row, Some(text))) if first + row > 0 => {
+                return Err(Error::failure(format!("{name} is \"{text}\", which isn't a number"))
+                    .with("in", source.name.clone())
+                    .with("row", format!("{} (from 0)", first + row)));
+            }
+            Some(_) => return Err(error),
+            None => first += batch.num_rows(),
+        }
+    }
+    Err(error)
 }
 
 /// The rows of all files.

@@ -23,7 +23,7 @@ use crate::error::from_plugfit;
 use crate::function::label;
 use crate::groups::Order;
 use crate::memory::Memory;
-use crate::poisson;
+use crate::poisson::{self, MixedKey};
 use crate::rows::{Arguments, Rows};
 
 /// How a bootstrap is computed.
@@ -145,7 +145,7 @@ struct BootstrapGroups {
     kept: usize,
     memory: Memory,
     order: Order,
-    keys: Vec<u64>,
+    keys: Vec<MixedKey>,
     weights: Weights,
     settings: Settings,
     label: String,
@@ -180,7 +180,7 @@ impl Weights {
     }
 
     /// Returns the weights of some rows in a replicate.
-    fn of(&mut self, settings: Settings, replicate: u32, keys: &[u64], start: usize) -> &[f64] {
+    fn of(&mut self, settings: Settings, replicate: u32, keys: &[MixedKey], start: usize) -> &[f64] {
         poisson::weights(settings.seed, replicate, keys, &mut self.random);
         if let Some(base) = self.base.as_ref().and_then(|base| base.get(start..start + keys.len())) {
             self.random.iter_mut().zip(base).for_each(|(weight, base)| *weight *= base);
@@ -257,8 +257,8 @@ impl BootstrapGroups {
         let all = key.as_primitive::<UInt64Type>().values();
         keys.clear();
         match rows {
-            Some(rows) => keys.extend(rows.iter().filter_map(|row| all.get(*row as usize))),
-            None => keys.extend_from_slice(all),
+            Some(rows) => keys.extend(rows.iter().filter_map(|row| all.get(*row as usize)).copied().map(MixedKey::new)),
+            None => keys.extend(all.iter().copied().map(MixedKey::new)),
         }
         arguments.with_rows_of_one(arrays, rows, |rows| {
             weights.set(rows)?;
@@ -306,7 +306,8 @@ impl BootstrapGroups {
         let (Some(inputs), Some(key)) = (arrays.get(..*count), arrays.get(*count)) else {
             return Err(Error::failure("the key of rows is missing"));
         };
-        let keys = key.as_primitive::<UInt64Type>().values();
+        let keys: Vec<MixedKey> =
+            key.as_primitive::<UInt64Type>().values().iter().copied().map(MixedKey::new).collect();
         arguments.with_rows_of_one(inputs, None, |rows| {
             weights.set(rows)?;
             let mut estimate = metric.with_new_state()?;
@@ -314,7 +315,7 @@ impl BootstrapGroups {
             let mut outcomes = vec![to_json(&estimate.result()?)];
             for replicate in 0..settings.replicates {
                 let mut replica = metric.with_new_state()?;
-                rows.update_weighted(&mut replica, 0..rows.count(), weights.of(*settings, replicate, keys, 0))?;
+                rows.update_weighted(&mut replica, 0..rows.count(), weights.of(*settings, replicate, &keys, 0))?;
                 outcomes.push(to_json(&replica.result()?));
             }
             Ok(outcomes)
@@ -595,10 +596,11 @@ mod tests {
             let replicates = found["replicates"].as_array().expect("a list");
             assert_eq!(replicates.len(), 5);
             let mut weights = Vec::new();
-            let keys: Vec<u64> = (0..100).filter(|row| row % 2 == group).collect();
+            let rows: Vec<u64> = (0..100).filter(|row| row % 2 == group).collect();
+            let keys: Vec<MixedKey> = rows.iter().copied().map(MixedKey::new).collect();
             for (replicate, found) in (0..).zip(replicates) {
                 poisson::weights(1, replicate, &keys, &mut weights);
-                let expected: f64 = keys.iter().zip(&weights).map(|(row, weight)| of_row(*row) * weight).sum();
+                let expected: f64 = rows.iter().zip(&weights).map(|(row, weight)| of_row(*row) * weight).sum();
                 assert_eq!(*found, expected);
             }
         }

@@ -60,16 +60,17 @@ pub fn bytes(results: &Table, format: Format) -> Result<Vec<u8>> {
     })
 }
 
-/// Returns the results, and the differences between groups below them.
+/// Returns the results, the differences between groups below them, and whether they are partial.
 fn text(results: &Table, written: impl Fn(&Table) -> String) -> String {
-    match &results.differences {
-        None => written(results),
-        Some(differences) => {
-            let (compare, baseline) = (&differences.compare, by_text(&differences.baseline));
-            let below = written(&differences.table);
-            format!("{}\ndifferences from {compare} = {baseline}\n\n{below}", written(results))
-        }
+    let mut text = written(results);
+    if let Some(differences) = &results.differences {
+        let (compare, baseline) = (&differences.compare, by_text(&differences.baseline));
+        text.push_str(&format!("\ndifferences from {compare} = {baseline}\n\n{}", written(&differences.table)));
     }
+    if results.partial {
+        text.push_str("\npartial: the query was interrupted\n");
+    }
+    text
 }
 
 /// Writes a file as a whole: beside its place, and then renamed.

@@ -39,7 +39,7 @@ impl Ran {
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plugfit-score"));
-    command.current_dir(folder).args(arguments).env_remove("PLUGFIT_PLUGINS").env("RUST_BACKTRACE", "0");
+    command.current_dir(folder).args(arguments).env_remove("PLUGFIT_PLUGINS").env_remove("RUST_BACKTRACE");
     command.env("HOME", folder);
     command
 }
@@ -430,4 +430,33 @@ fn queries_have_functions_of_metrics() {
     assert!(table.contains("| de      | 0.75     |"), "{table}");
     run(folder.path(), &["sql", "SELECT acu(label, score) FROM 'a.parquet'"]).with_status(2).says(&["'acu'"]);
     run(folder.path(), &["sql", "SELECT auc(label, score) FROM 'b.parquet'"]).with_status(2).says(&["b.parquet"]);
+}
+
+#[test]
+fn a_file_with_any_damage_is_named() {
+    let folder = folder();
+    let path = folder.path().join("damaged.parquet");
+    write_parquet(&path, &table());
+    let whole = fs::read(&path).expect("it is there");
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut failures = 0;
+    for _ in 0..60 {
+        let mut damaged = whole.clone();
+        for _ in 0..3 {
+            let at = next(damaged.len());
+            damaged[at] = next(256) as u8;
+        }
+        fs::write(&path, &damaged).expect("it can be written");
+        let ran = score(folder.path(), &["damaged.parquet", "--metric", "auc", "--by", "country"]);
+        assert!((0..=2).contains(&ran.status), "{}", ran.err);
+        if ran.status != 0 {
+            failures += 1;
+            ran.says(&["damaged.parquet"]);
+        }
+    }
+    assert!(failures > 10, "{failures}");
 }

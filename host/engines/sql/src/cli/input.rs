@@ -20,7 +20,7 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 use super::control::Control;
-use super::query::failed_in;
+use super::query::{failed_in, guarded};
 
 /// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -207,7 +207,7 @@ impl Source {
             Format::Arrow => Arc::new(ArrowFormat),
         };
         let options = ListingOptions::new(format).with_file_extension("");
-        let schema = options.infer_schema(&context.state(), &url).await.map_err(failed)?;
+        let schema = guarded(&self.name, options.infer_schema(&context.state(), &url)).await?;
         let schema = if self.is_text() { Arc::new(with_floats(&schema, floats)) } else { schema };
         let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
         let table = ListingTable::try_new(config).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! Finds the file and the row that make a query fail.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
@@ -13,7 +14,7 @@ use plugfit::{Error, Host, Result};
 use super::aggregate::Scored;
 use super::arguments::{Arguments, KEEP, by_name};
 use super::input::Source;
-use super::query::{failed_in, session};
+use super::query::{guarded, guarded_stream, session};
 use super::streams::Selection;
 use crate::rows;
 
@@ -48,11 +49,11 @@ async fn search(
         .map(|metric| Ok((metric, host.metric(metric.identifier.clone())?)))
         .collect::<Result<Vec<_>>>()?;
     for (name, file) in selection.files() {
-        let mut batches = file.clone().execute_stream().await.map_err(|error| failed_in(error, name))?;
+        let batches = guarded(name, file.clone().execute_stream()).await?;
+        let mut batches = pin!(guarded_stream(name.into(), batches));
         let mut first = 0;
         while let Some(batch) = batches.next().await {
-            let mut batch =
-                batch.map_err(|error| failed_in(error, name).with("row", format!("at or after {first} (from 0)")))?;
+            let mut batch = batch.map_err(|error| error.with("row", format!("at or after {first} (from 0)")))?;
             if skips_nulls {
                 batch = unmarked_nulls(&batch, arguments)?;
             }

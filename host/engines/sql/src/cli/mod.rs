@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use plugfit::options::{PluginOptions, shown, warnings};
 use plugfit::plugin::Isolation;
 use plugfit::{Error, Host, Result};
+use query::of_panic;
 
 /// Computes metrics of predictions in files, and answers SQL queries with metrics as functions.
 #[derive(Parser)]
@@ -107,12 +108,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit_code()
         }
     }
-}
-
-fn of_panic(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or("unknown").lines().next().unwrap_or_default();
-    Error::failure(format!("a library panicked: {text}")).hint("a file may be damaged; RUST_BACKTRACE=1 shows where")
 }
 
 /// Prints a warning to stderr.

@@ -1,8 +1,15 @@
 //! Sessions of DataFusion, and its errors.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::{FutureExt, Stream, StreamExt};
 use plugfit::{Error, Result};
 
 use crate::error::plugfit_error;
@@ -69,4 +76,30 @@ pub fn failed_in(error: DataFusionError, file: &str) -> Error {
 /// Joins the lines of a message of a library.
 fn lines(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Does work on a file. A library may panic if the file is damaged.
+///
+/// # Errors
+/// Returns an error that names the file if the work fails or panics.
+pub async fn guarded<T>(file: &str, work: impl Future<Output = datafusion::error::Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(done) => done.map_err(|error| failed_in(error, file)),
+        Err(panic) => Err(of_panic(&*panic).with("in", file)),
+    }
+}
+
+/// Returns the batches of a file. A library may panic if the file is damaged.
+pub fn guarded_stream(file: Arc<str>, batches: SendableRecordBatchStream) -> impl Stream<Item = Result<RecordBatch>> {
+    AssertUnwindSafe(batches).catch_unwind().map(move |batch| match batch {
+        Ok(batch) => batch.map_err(|error| failed_in(error, &file)),
+        Err(panic) => Err(of_panic(&*panic).with("in", &*file)),
+    })
+}
+
+/// Returns the error for a panic of a library.
+pub fn of_panic(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("unknown").lines().next().unwrap_or_default();
+    Error::failure(format!("a library panicked: {text}")).hint("a file may be damaged; RUST_BACKTRACE=1 shows where")
 }

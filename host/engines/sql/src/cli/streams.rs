@@ -1,5 +1,6 @@
 //! The rows of the files as the partitions of one table.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
@@ -22,7 +23,7 @@ use plugfit::{Error, Result};
 use super::arguments::{Arguments, CLUSTER};
 use super::control::Control;
 use super::input::Source;
-use super::query::{failed, failed_in};
+use super::query::{failed, failed_in, guarded, guarded_stream};
 use crate::arrays;
 use crate::error::from_plugfit;
 use crate::poisson;
@@ -90,7 +91,7 @@ impl Selection {
         let mut pieces = Vec::new();
         let mut total = Some(0_u64);
         for (number, (name, file)) in self.files.iter().enumerate() {
-            let plan = file.clone().create_physical_plan().await.map_err(|error| failed_in(error, name))?;
+            let plan = guarded(name, file.clone().create_physical_plan()).await?;
             let wanted = if keys == Keys::Rows { 1 } else { partitions.div_ceil(self.files.len()) };
             let plan = partitioned(plan, wanted, context).map_err(failed)?;
             total = total.zip(rows_of(&plan)).map(|(total, rows)| total + rows);
@@ -130,10 +131,11 @@ async fn check_column(file: &DataFrame, name: &str, source: &Source) -> Result<(
     }
     let text = cast(ident(name), DataType::Utf8).alias(name);
     let texts = file.clone().select(vec![text]).map_err(failed)?;
-    let mut batches = texts.execute_stream().await.map_err(|error| failed_in(error, &source.name))?;
+    let batches = guarded(&source.name, texts.execute_stream()).await?;
+    let mut batches = pin!(guarded_stream(source.name.as_str().into(), batches));
     let mut first = 0;
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|error| failed_in(error, &source.name))?;
+        let batch = batch?;
         let is_wrong = |(_, text): &(usize, Option<&str>)| text.is_some_and(|text| text.trim().parse::<f64>().is_err());
         let column = batch.column(0).as_string::<i32>();
         match column.iter().enumerate().find(is_wrong) {
@@ -216,11 +218,11 @@ impl PartitionStream for Lane {
             let schema = schema.clone();
             let mut next = piece.number << 40;
             let batches = match piece.plan.execute(piece.part, context.clone()) {
-                Ok(batches) => batches.left_stream(),
-                Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
+                Ok(batches) => guarded_stream(piece.file.clone(), batches).left_stream(),
+                Err(error) => stream::once(std::future::ready(Err(failed_in(error, &piece.file)))).right_stream(),
             };
             batches.map(move |batch| {
-                let batch = batch.map_err(|error| from_plugfit(failed_in(error, &piece.file)))?;
+                let batch = batch.map_err(from_plugfit)?;
                 let first = next;
                 next += batch.num_rows() as u64;
                 let key: Option<ArrayRef> = match keys {

@@ -1,7 +1,7 @@
 //! Class ids, and losses of one class id and one row of predictions.
 
-use super::shared::{Layout, add, axis_of, element_count, run_parallel};
-use plugfit_api::{ClassId, Float, loss::LossTotals, prelude::*};
+use super::shared::{Layout, Part, add, axis_of, element_count, run_parallel};
+use plugfit_api::{ClassId, Float, loss::LossTotals, prelude::*, simd::Kernel};
 
 /// Class ids of any dtype.
 #[derive(Clone, Copy)]
@@ -150,14 +150,42 @@ pub fn call<F: Derivatives>(
     let y_pred = inputs.y_pred()?.floats::<F>("y_pred")?;
     let (upstream, scale) = (output.upstream, output.scale);
     let layout = Layout { rows: outer, values: inner, derivatives: classes * inner, cost: classes * inner };
-    run_parallel(layout, output, host, |mut part| {
+    let batch = Batch { formula, y_pred, labels, ignored, upstream, scale, classes, inner };
+    run_parallel(layout, output, host, |part| F::run(BatchPart { batch: &batch, part }))
+}
+
+/// The arguments of a call that all tasks share.
+struct Batch<'a, T, F> {
+    formula: &'a T,
+    y_pred: &'a [F],
+    labels: Labels<'a>,
+    ignored: Option<i64>,
+    upstream: Option<&'a [F]>,
+    scale: F,
+    classes: usize,
+    inner: usize,
+}
+
+/// The loop over the rows of a part.
+struct BatchPart<'k, 'a, T, F> {
+    batch: &'k Batch<'a, T, F>,
+    part: Part<'k, F>,
+}
+
+impl<T: ClassIdLoss, F: Derivatives> Kernel for BatchPart<'_, '_, T, F> {
+    type Output = LossTotals;
+
+    #[inline(always)]
+    fn run(self) -> LossTotals {
+        let BatchPart { batch, mut part } = self;
+        let Batch { formula, y_pred, ref labels, ignored, upstream, scale, classes, inner } = *batch;
         let mut totals = LossTotals::default();
         // Rows that aren't contiguous are gathered into a buffer, and their gradients scattered back.
         let scattered = inner != 1;
         let mut copies = if scattered { [vec![F::ZERO; classes], vec![F::ZERO; classes]] } else { Default::default() };
         let first = part.rows.start;
         for row in first * inner..part.rows.end * inner {
-            let (block, i) = (row / inner, row % inner);
+            let (block, i) = if scattered { (row / inner, row % inner) } else { (row, 0) };
             let (from, at) = (block * classes * inner + i, (block - first) * classes * inner + i);
             let [copy, derivatives] = &mut copies;
             let y_pred = if scattered {
@@ -172,8 +200,10 @@ pub fn call<F: Derivatives>(
             // Only a row that is ignored or has weight 0 may have an id that isn't a class.
             let class = class(label, classes).filter(|_| counts);
             let value = match part.gradient.as_deref_mut() {
-                None => class
-                    .map_or(F::ZERO, |class| F::of(formula.value(ClassId::new(class), Row::new(F::numbers(y_pred))))),
+                None => match class {
+                    Some(class) => F::of(formula.value(ClassId::new(class), Row::new(F::numbers(y_pred)))),
+                    None => F::ZERO,
+                },
                 Some(gradient) => {
                     let derivatives = if scattered { &mut derivatives[..] } else { &mut gradient[at..at + classes] };
                     let value = one_row(formula, class, y_pred, derivatives, upstream * scale);
@@ -189,7 +219,7 @@ pub fn call<F: Derivatives>(
             }
         }
         totals
-    })
+    }
 }
 
 #[inline(always)]

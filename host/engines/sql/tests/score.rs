@@ -433,6 +433,23 @@ fn queries_have_functions_of_metrics() {
 }
 
 #[test]
+fn a_query_writes_no_file() {
+    let folder = folder();
+    write_parquet(&folder.path().join("a.parquet"), &table());
+    let before = fs::read(folder.path().join("a.parquet")).expect("it is there");
+    for sql in [
+        "COPY (SELECT 1 AS label) TO 'a.parquet'",
+        "COPY (SELECT 1 AS label) TO 'b.parquet'",
+        "INSERT INTO 'a.parquet' VALUES (1)",
+        "CREATE EXTERNAL TABLE b STORED AS PARQUET LOCATION 'b.parquet'",
+    ] {
+        run(folder.path(), &["sql", sql]).with_status(2);
+    }
+    assert_eq!(fs::read(folder.path().join("a.parquet")).expect("it is there"), before);
+    assert!(!folder.path().join("b.parquet").exists());
+}
+
+#[test]
 fn a_file_with_any_damage_is_named() {
     let folder = folder();
     let path = folder.path().join("damaged.parquet");

@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::{FutureExt, Stream, StreamExt};
 use plugfit::{Error, Result};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::error::plugfit_error;
 
@@ -35,6 +36,16 @@ pub fn session(partitions: Option<usize>, memory_limit: Option<usize>) -> Result
     }
     let runtime = runtime.build_arc().map_err(failed)?;
     Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+/// Creates the threads of a query.
+///
+/// # Errors
+/// Returns an error if they can't be started.
+pub fn runtime(threads: Option<usize>) -> Result<Runtime> {
+    let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let runtime = Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build();
+    runtime.map_err(|error| Error::failure(format!("cannot start threads: {error}")))
 }
 
 /// How the message of a query that needs more memory begins.

@@ -14,7 +14,7 @@ use super::control::{Control, Progress};
 use super::input::{self, Source};
 use super::locate::locate;
 use super::output::{self, Format};
-use super::query::{needs_memory, session};
+use super::query::{needs_memory, runtime, session};
 use super::require::Requirement;
 use super::results::Table;
 use super::streams::{Keys, Selection};
@@ -45,11 +45,7 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     let sources = input::find(&options.files, options.input_format, &control)?;
     check_out_is_no_input(&options, &sources)?;
     let skips_nulls = options.nulls == Some(Nulls::Skip);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(options.threads.unwrap_or_else(threads).max(1))
-        .enable_all()
-        .build()
-        .map_err(|error| Error::failure(format!("cannot start threads: {error}")))?;
+    let runtime = runtime(options.threads)?;
     let context = session(options.threads, memory_limit)?;
     let selection = runtime.block_on(Selection::of(&sources, &arguments, &context, false))?;
     let metrics = metrics(&host, &options, &requirements, &arguments, &selection.schema)?;
@@ -91,10 +87,6 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
         eprintln!("error: {}", shown(line));
     }
     Ok(u8::from(unmet.iter().any(|lines| !lines.is_empty())))
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn arguments(options: &Options) -> Result<Arguments> {

@@ -1,4 +1,4 @@
-//! `plugfit sql`: answers a query.
+//! `plugfit sql`: answers a query. It writes no files.
 
 use std::io::Write;
 
@@ -7,11 +7,12 @@ use datafusion::arrow::csv;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::execution::context::SQLOptions;
 use plugfit::options::printable;
 use plugfit::{Error, Result};
 
 use super::Common;
-use super::query::{failed, session};
+use super::query::{failed, runtime, session};
 
 /// The options.
 #[derive(Args)]
@@ -49,12 +50,10 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     let memory_limit = options.memory_limit.as_deref().map(super::config::size).transpose()?;
     let context = session(options.threads, memory_limit)?.enable_url_table();
     crate::register_all(&context, &host).map_err(failed)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::failure(format!("cannot start threads: {error}")))?;
-    let query = async { context.sql(&options.query).await?.collect().await };
-    let batches = runtime.block_on(query).map_err(failed)?;
+    // COPY and INSERT would write files of the user.
+    let only_queries = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let query = async { context.sql_with_options(&options.query, only_queries).await?.collect().await };
+    let batches = runtime(options.threads)?.block_on(query).map_err(failed)?;
     let invalid = |error: ArrowError| Error::failure(format!("the result can't be written: {error}"));
     let mut text = Vec::new();
     match if common.json { Format::Json } else { options.format } {

@@ -248,12 +248,14 @@ fn one_row<F: Derivatives>(
     value
 }
 
+#[inline(always)]
 fn gather<F: Float>(from: &[F], step: usize, row: &mut [F]) {
     for (value, from) in row.iter_mut().zip(from.iter().step_by(step)) {
         *value = *from;
     }
 }
 
+#[inline(always)]
 fn scatter<F: Float>(row: &[F], step: usize, to: &mut [F]) {
     for (value, to) in row.iter().zip(to.iter_mut().step_by(step)) {
         *to = *value;

@@ -200,11 +200,21 @@ shared_methods!(Tensor);
 shared_methods!(TensorMut);
 
 impl<'a> Tensor<'a> {
-    /// Returns rows along the first axis, from row number `first`. Their shape is `shape`.
+    /// Returns rows along the first axis, from row number `first`, without copying them. `shape` is their shape: their
+    /// number, then the other axes of the tensor.
     ///
     /// # Errors
     /// Returns an error if the tensor doesn't have these rows.
-    pub(crate) fn rows<'s>(&self, first: usize, shape: &'s [i64]) -> Result<Tensor<'s>>
+    ///
+    /// ```
+    /// use plugfit_api::Tensor;
+    ///
+    /// let tensor = Tensor::new(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2]);
+    /// assert_eq!(tensor.rows(1, &[2, 2])?.as_slice(), Some(&[3.0f32, 4.0, 5.0, 6.0][..]));
+    /// assert!(tensor.rows(2, &[2, 2]).is_err());
+    /// # Ok::<(), plugfit_api::Error>(())
+    /// ```
+    pub fn rows<'s>(&self, first: usize, shape: &'s [i64]) -> Result<Tensor<'s>>
     where
         'a: 's,
     {

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Float64Builder, LargeBinaryBuilder, StringBuilder};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Builder, LargeBinaryArray, LargeBinaryBuilder, StringBuilder,
+};
 use datafusion::arrow::datatypes::DataType;
 use plugfit::component::Metric;
 use plugfit::{Error, Result};
@@ -101,7 +103,7 @@ fn nested(shape: &[usize], values: &[f64]) -> Value {
 }
 
 /// Returns a number as JSON, which has no NaN and no infinity.
-fn number_to_json(number: f64) -> Value {
+pub fn number_to_json(number: f64) -> Value {
     match number {
         number if number.is_finite() => json!(number),
         number if number.is_nan() => json!("NaN"),
@@ -110,21 +112,51 @@ fn number_to_json(number: f64) -> Value {
     }
 }
 
-/// Appends the states of a group's metrics, each after its length.
+/// Writes the states of metrics, each after its length.
+///
+/// # Errors
+/// Returns an error if a plug-in fails.
+pub fn write_states(target: &mut impl Write, metrics: &[Metric]) -> Result<()> {
+    for metric in metrics {
+        let state = metric.get_state()?;
+        let written = target.write_all(&(state.len() as u64).to_le_bytes()).and_then(|()| target.write_all(&state));
+        written.map_err(|error| Error::failure(format!("a state can't be saved: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Appends the states of a group's metrics as [`write_states`] does.
 ///
 /// # Errors
 /// Returns an error if a plug-in fails.
 pub fn push_state(states: &mut LargeBinaryBuilder, metrics: &[Metric]) -> Result<()> {
-    for metric in metrics {
-        let state = metric.get_state()?;
-        let written = states.write_all(&(state.len() as u64).to_le_bytes()).and_then(|()| states.write_all(&state));
-        written.map_err(|error| Error::failure(format!("a state can't be saved: {error}")))?;
-    }
+    write_states(states, metrics)?;
     states.append_value([]);
     Ok(())
 }
 
-/// Returns the next of the states that [`push_state`] appended, and removes it from the bytes.
+/// Returns the saved states of a batch.
+///
+/// # Errors
+/// Returns an error if it has another type.
+pub fn saved_states(states: &ArrayRef) -> Result<&LargeBinaryArray> {
+    let found = states.as_binary_opt::<i64>();
+    found.ok_or_else(|| Error::failure(format!("a saved state has the type {}", states.data_type())))
+}
+
+/// Merges a saved state into that of a metric, which has seen no data if `is_fresh`. `other` is overwritten.
+///
+/// # Errors
+/// Returns an error if the state is damaged, or if the plug-in fails.
+pub fn merge_state(metric: &mut Metric, is_fresh: bool, other: &mut Metric, saved: &[u8]) -> Result<()> {
+    if is_fresh {
+        return metric.set_state(saved);
+    }
+    other.set_state(saved)?;
+    metric.merge_state(other)
+}
+
+/// Returns the next of the states that [`write_states`] wrote, and removes it from the bytes.
 ///
 /// # Errors
 /// Returns an error if there is none.

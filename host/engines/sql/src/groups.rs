@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use plugfit::component::Metric;
@@ -165,21 +165,14 @@ impl MetricGroups {
     pub fn merge(&mut self, states: &ArrayRef, group_indices: &[usize], total: usize) -> plugfit::Result<()> {
         self.grow(total)?;
         let MetricGroups { metrics, groups, memory, .. } = self;
-        let Some(states) = states.as_binary_opt::<i64>() else {
-            return Err(plugfit::Error::failure(format!("a saved state has the type {}", states.data_type())));
-        };
+        let states = columns::saved_states(states)?;
         let mut others = new_states(metrics)?;
         for (state, group) in states.iter().zip(group_indices) {
             let (Some(mut state), Some(group)) = (state, groups.get_mut(*group)) else { continue };
             let fresh = std::mem::take(&mut group.fresh);
             for ((metric, other), memory) in group.metrics.iter_mut().zip(&mut others).zip(memory.iter_mut()) {
                 let saved = columns::next_state(&mut state)?;
-                if fresh {
-                    metric.set_state(saved)?;
-                } else {
-                    other.set_state(saved)?;
-                    metric.merge_state(other)?;
-                }
+                columns::merge_state(metric, fresh, other, saved)?;
                 memory.add_state(saved.len());
             }
         }

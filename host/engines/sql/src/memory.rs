@@ -43,6 +43,12 @@ impl Memory {
         }
     }
 
+    /// Accounts for rows that are kept beside the states.
+    #[cfg(feature = "cli")]
+    pub fn keep(&mut self, bytes: usize) {
+        self.kept += bytes;
+    }
+
     /// Accounts for `emitted` of `all` groups that are gone.
     pub fn remove(&mut self, emitted: usize, all: usize) {
         self.kept -= (self.kept as u128 * emitted as u128).checked_div(all as u128).unwrap_or(0) as usize;

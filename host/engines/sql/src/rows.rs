@@ -6,7 +6,7 @@ use datafusion::arrow::array::ArrayRef;
 use plugfit::compile::{Accepted, Conversions};
 use plugfit::component::Metric;
 use plugfit::{Error, Result};
-use plugfit_api::{Element, Tensor};
+use plugfit_api::Tensor;
 
 use crate::arrays::{self, Scratch};
 
@@ -113,11 +113,9 @@ impl Arguments {
         for metric in 0..self.metrics {
             let mut columns = Vec::with_capacity(given.len());
             for (name, accepted, conversions, values) in &given {
-                let numbers = accepted.get(metric).and_then(|accepted| conversions.get(values, accepted));
-                let numbers = numbers.and_then(|tensor| Numbers::of(&tensor));
-                let numbers = numbers.ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))?;
-                let width = values.shape().get(1).map_or(1, |width| usize::try_from(*width).unwrap_or(1));
-                columns.push(Column { name, numbers, width });
+                let tensor = accepted.get(metric).and_then(|accepted| conversions.get(values, accepted));
+                let tensor = tensor.ok_or_else(|| Error::usage(format!("{name} can't be passed to a plug-in")))?;
+                columns.push(Column { name, tensor });
             }
             let weight = (columns.len() > self.inputs).then(|| columns.pop()).flatten();
             all.push(Rows { columns, weight, count });
@@ -149,57 +147,23 @@ pub struct Rows<'a> {
 #[derive(Debug)]
 struct Column<'a> {
     name: &'a str,
-    numbers: Numbers<'a>,
-    /// The number of elements of a row.
-    width: usize,
-}
-
-/// The dtypes of plug-ins.
-#[derive(Clone, Copy, Debug)]
-enum Numbers<'a> {
-    F32(&'a [f32]),
-    F64(&'a [f64]),
-    I32(&'a [i32]),
-    I64(&'a [i64]),
-    U64(&'a [u64]),
-    U8(&'a [u8]),
-}
-
-impl<'a> Numbers<'a> {
-    fn of(tensor: &Tensor<'a>) -> Option<Self> {
-        None.or_else(|| tensor.as_slice().map(Numbers::F32))
-            .or_else(|| tensor.as_slice().map(Numbers::F64))
-            .or_else(|| tensor.as_slice().map(Numbers::I32))
-            .or_else(|| tensor.as_slice().map(Numbers::I64))
-            .or_else(|| tensor.as_slice().map(Numbers::U64))
-            .or_else(|| tensor.as_slice().map(Numbers::U8))
-    }
+    /// The numbers in the shape (rows, width).
+    tensor: Tensor<'a>,
 }
 
 impl<'a> Column<'a> {
-    /// Returns the numbers of some rows, in the shape (rows, width).
-    fn tensor<'s>(&self, rows: &Range<usize>, shape: &'s mut [i64; 2]) -> Tensor<'s>
+    /// Returns the number of elements of a row.
+    fn width(&self) -> i64 {
+        self.tensor.shape().get(1).copied().unwrap_or(1)
+    }
+
+    /// Returns the numbers of some rows.
+    fn part<'s>(&self, rows: &Range<usize>, shape: &'s mut [i64; 2]) -> Result<Tensor<'s>>
     where
         'a: 's,
     {
-        fn part<'s, T: Element>(
-            numbers: &'s [T],
-            rows: &Range<usize>,
-            shape: &'s mut [i64; 2],
-            width: usize,
-        ) -> Tensor<'s> {
-            let part = numbers.get(rows.start * width..rows.end * width).unwrap_or_default();
-            *shape = [part.len().checked_div(width).map_or(rows.len(), |rows| rows) as i64, width as i64];
-            Tensor::new(part, shape)
-        }
-        match self.numbers {
-            Numbers::F32(numbers) => part(numbers, rows, shape, self.width),
-            Numbers::F64(numbers) => part(numbers, rows, shape, self.width),
-            Numbers::I32(numbers) => part(numbers, rows, shape, self.width),
-            Numbers::I64(numbers) => part(numbers, rows, shape, self.width),
-            Numbers::U64(numbers) => part(numbers, rows, shape, self.width),
-            Numbers::U8(numbers) => part(numbers, rows, shape, self.width),
-        }
+        *shape = [rows.len() as i64, self.width()];
+        self.tensor.rows(rows.start, shape).map_err(|error| Error::failure(error.message()))
     }
 }
 
@@ -211,7 +175,7 @@ impl Rows<'_> {
 
     /// Returns the number of bytes of a row.
     pub fn row_bytes(&self) -> usize {
-        self.columns.iter().chain(&self.weight).map(|column| 8 * column.width).sum()
+        self.columns.iter().chain(&self.weight).map(|column| 8 * column.width() as usize).sum()
     }
 
     /// Returns the weights in float64, if there are any.
@@ -221,17 +185,12 @@ impl Rows<'_> {
     #[cfg(feature = "cli")]
     pub fn weights(&self) -> Result<Option<Vec<f64>>> {
         let Some(weight) = &self.weight else { return Ok(None) };
-        if weight.width != 1 {
+        if weight.width() != 1 {
             return Err(Error::usage("a row has several weights, and an interval needs one"));
         }
-        Ok(Some(match weight.numbers {
-            Numbers::F32(numbers) => numbers.iter().map(|number| f64::from(*number)).collect(),
-            Numbers::F64(numbers) => numbers.to_vec(),
-            Numbers::I32(numbers) => numbers.iter().map(|number| f64::from(*number)).collect(),
-            Numbers::I64(numbers) => numbers.iter().map(|number| *number as f64).collect(),
-            Numbers::U64(numbers) => numbers.iter().map(|number| *number as f64).collect(),
-            Numbers::U8(numbers) => numbers.iter().map(|number| f64::from(*number)).collect(),
-        }))
+        let single = weight.tensor.as_slice::<f32>().map(|numbers| numbers.iter().copied().map(f64::from).collect());
+        let numbers = single.or_else(|| weight.tensor.as_slice::<f64>().map(<[f64]>::to_vec));
+        numbers.map(Some).ok_or_else(|| Error::failure("a weight is neither float32 nor float64"))
     }
 
     /// As [`update`](Self::update), with a weight for each of these rows in place of its own.
@@ -250,15 +209,14 @@ impl Rows<'_> {
     /// Returns an error if the arrays don't fit, or if the plug-in fails.
     pub fn update(&self, metric: &mut Metric, rows: Range<usize>) -> Result<()> {
         let mut shape = [0; 2];
-        let weight = self.weight.as_ref().map(|weight| weight.tensor(&rows, &mut shape));
+        let weight = self.weight.as_ref().map(|weight| weight.part(&rows, &mut shape)).transpose()?;
         self.update_with(metric, &rows, weight)
     }
 
     fn update_with(&self, metric: &mut Metric, rows: &Range<usize>, weight: Option<Tensor<'_>>) -> Result<()> {
         let mut shapes = [[0; 2]; MAX_INPUTS];
         let columns = self.columns.iter().zip(&mut shapes);
-        let inputs: Vec<(&str, Tensor<'_>)> =
-            columns.map(|(column, shape)| (column.name, column.tensor(rows, shape))).collect();
-        metric.update(&inputs, weight, None)
+        let inputs = columns.map(|(column, shape)| Ok((column.name, column.part(rows, shape)?)));
+        metric.update(&inputs.collect::<Result<Vec<_>>>()?, weight, None)
     }
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::results::{Cell, Row, Table, by_text};
 use super::table;
+use crate::columns::number_to_json as number;
 
 /// A format of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -96,16 +97,6 @@ pub fn write(path: &Path, bytes: &[u8], replaces: bool) -> Result<()> {
         persisted.map(drop).map_err(|error| error.error)
     };
     write().map_err(|error| Error::failure(format!("cannot write {}: {error}", path.display())))
-}
-
-/// Returns a number as JSON, which has no NaN and no infinity.
-fn number(number: f64) -> Value {
-    match number {
-        number if number.is_finite() => json!(number),
-        number if number.is_nan() => json!("NaN"),
-        number if number > 0.0 => json!("Infinity"),
-        _ => json!("-Infinity"),
-    }
 }
 
 fn by_json(value: &ScalarValue) -> Value {

@@ -1,148 +1,34 @@
-//! A metric with the replicates of its Poisson bootstrap, as an aggregate function.
+//! The accumulator of a query with groups.
 
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringBuilder};
 use datafusion::arrow::compute::{concat, take};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, UInt64Type};
+use datafusion::arrow::datatypes::{Field, Schema, UInt64Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
-use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use plugfit::Error;
 use plugfit::component::Metric;
-use plugfit::{Error, Host, Identifier};
 use serde_json::{Value, json};
 
+use super::Settings;
 use crate::columns::{self, to_json};
 use crate::error::from_plugfit;
-use crate::function::label;
 use crate::groups::Order;
 use crate::memory::Memory;
 use crate::poisson::{self, MixedKey};
 use crate::rows::{Arguments, Rows};
 
-/// How a bootstrap is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Settings {
-    pub replicates: u32,
-    pub seed: u64,
-}
-
-/// A metric as an aggregate function. Its arguments are the inputs of the metric, optionally a sample weight, and the
-/// key of a row, a uint64: rows of one key have one random weight. It returns a JSON text: `value` and `replicates`.
-#[derive(Clone)]
-pub struct BootstrapFunction {
-    host: Host,
-    name: String,
-    identifier: Identifier,
-    settings: Settings,
-    signature: Signature,
-}
-
-impl BootstrapFunction {
-    /// Creates the function.
-    pub fn new(host: &Host, name: impl Into<String>, identifier: Identifier, settings: Settings) -> Self {
-        let signature = Signature::user_defined(Volatility::Immutable);
-        BootstrapFunction { host: host.clone(), name: name.into(), identifier, settings, signature }
-    }
-
-    fn groups(&self, args: &AccumulatorArgs<'_>) -> plugfit::Result<BootstrapGroups> {
-        let metric = self.host.metric(self.identifier.clone())?;
-        if !metric.info().zero_weight_is_absent {
-            return Err(Error::usage(format!("{} has no interval", metric.name()))
-                .hint("rows of weight 0 aren't absent for it, and the bootstrap weights rows"));
-        }
-        let count = args.exprs.len().saturating_sub(1);
-        Ok(BootstrapGroups {
-            arguments: Arguments::new(std::slice::from_ref(&metric), count)?,
-            memory: Memory::new(&metric),
-            metric,
-            count,
-            groups: Vec::new(),
-            kept: 0,
-            order: Order::default(),
-            keys: Vec::new(),
-            weights: Weights::default(),
-            settings: self.settings,
-            label: label(args),
-        })
-    }
-}
-
-impl std::fmt::Debug for BootstrapFunction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BootstrapFunction").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for BootstrapFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.settings == other.settings
-            && self.identifier.to_string() == other.identifier.to_string()
-    }
-}
-
-impl Eq for BootstrapFunction {}
-
-impl Hash for BootstrapFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.name, self.settings).hash(state);
-    }
-}
-
-impl AggregateUDFImpl for BootstrapFunction {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        Ok(types.to_vec())
-    }
-
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        AggregateOrderSensitivity::Insensitive
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format_state_name(args.name, "state"), columns::STATE_TYPE, false))])
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(BootstrapAccumulator { groups: Mutex::new(self.groups(&args).map_err(from_plugfit)?) }))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(self.groups(&args).map_err(from_plugfit)?))
-    }
-}
-
-/// The accumulator of groups.
-struct BootstrapGroups {
+/// A metric with the states of its replicates for each group.
+pub struct BootstrapGroups {
     metric: Metric,
     arguments: Arguments,
     /// The number of arguments of the metric.
     count: usize,
     groups: Vec<State>,
-    /// The bytes of the rows that are kept.
-    kept: usize,
     memory: Memory,
     order: Order,
     keys: Vec<MixedKey>,
@@ -154,15 +40,13 @@ struct BootstrapGroups {
 /// The state of a group.
 enum State {
     /// A metric of the rows as they are, then one for each replicate.
-    Metrics(Vec<Replica>),
+    Metrics {
+        metrics: Vec<Metric>,
+        /// Whether the states have seen no data.
+        fresh: bool,
+    },
     /// The rows themselves, for a metric whose state keeps them: one copy instead of one for each replicate.
     Rows(Vec<RecordBatch>),
-}
-
-struct Replica {
-    metric: Metric,
-    /// Whether the state has seen no data.
-    fresh: bool,
 }
 
 /// Memory for weights.
@@ -194,15 +78,39 @@ fn invalid(error: ArrowError) -> Error {
 }
 
 impl BootstrapGroups {
+    /// Creates the accumulator of a metric with `count` arguments. Errors call it `label`.
+    ///
+    /// # Errors
+    /// Returns an error if the metric takes another number of arguments, or if it has no bootstrap.
+    pub fn new(metric: Metric, count: usize, settings: Settings, label: String) -> plugfit::Result<Self> {
+        if !metric.info().zero_weight_is_absent {
+            return Err(Error::usage(format!("{} has no interval", metric.name()))
+                .hint("rows of weight 0 aren't absent for it, and the bootstrap weights rows"));
+        }
+        Ok(BootstrapGroups {
+            arguments: Arguments::new(std::slice::from_ref(&metric), count)?,
+            memory: Memory::new(&metric),
+            metric,
+            count,
+            groups: Vec::new(),
+            order: Order::default(),
+            keys: Vec::new(),
+            weights: Weights::default(),
+            settings,
+            label,
+        })
+    }
+
     fn new_state(&self) -> plugfit::Result<State> {
         if !self.metric.info().bounded_state {
             return Ok(State::Rows(Vec::new()));
         }
-        let replica = |_| Ok(Replica { metric: self.metric.with_new_state()?, fresh: true });
-        Ok(State::Metrics((0..=self.settings.replicates).map(replica).collect::<plugfit::Result<_>>()?))
+        let metrics = (0..=self.settings.replicates).map(|_| self.metric.with_new_state());
+        Ok(State::Metrics { metrics: metrics.collect::<plugfit::Result<_>>()?, fresh: true })
     }
 
-    fn grow(&mut self, count: usize) -> plugfit::Result<()> {
+    /// Creates states up to this number of groups.
+    pub fn grow(&mut self, count: usize) -> plugfit::Result<()> {
         while self.groups.len() < count {
             let state = self.new_state()?;
             self.groups.push(state);
@@ -210,7 +118,8 @@ impl BootstrapGroups {
         Ok(())
     }
 
-    fn named(&self, error: Error) -> datafusion::error::DataFusionError {
+    /// Names the function in an error.
+    pub fn named(&self, error: Error) -> datafusion::error::DataFusionError {
         from_plugfit(error.with("in", self.label.clone()))
     }
 
@@ -222,8 +131,7 @@ impl BootstrapGroups {
         total: usize,
     ) -> plugfit::Result<()> {
         self.grow(total)?;
-        let BootstrapGroups { groups, arguments, count, kept, memory, order, keys, weights, settings, metric, .. } =
-            self;
+        let BootstrapGroups { groups, arguments, count, memory, order, keys, weights, settings, metric, .. } = self;
         order.sort(group_indices, filter, total);
         let (Some(arrays), Some(key)) = (values.get(..*count), values.get(*count)) else {
             return Err(Error::failure("the key of rows is missing"));
@@ -248,7 +156,7 @@ impl BootstrapGroups {
                     let part = batch.slice(rows.start, rows.len());
                     let part = part.columns().iter().map(|array| concat(&[array.as_ref()]));
                     let part = self::batch(part.collect::<Result<_, _>>().map_err(invalid)?)?;
-                    *kept += part.get_array_memory_size();
+                    memory.keep(part.get_array_memory_size());
                     batches.push(part);
                 }
             }
@@ -263,18 +171,17 @@ impl BootstrapGroups {
         arguments.with_rows_of_one(arrays, rows, |rows| {
             weights.set(rows)?;
             for (group, part) in order.parts() {
-                let Some(State::Metrics(replicas)) = groups.get_mut(group) else { continue };
+                let Some(State::Metrics { metrics, fresh }) = groups.get_mut(group) else { continue };
+                *fresh = false;
                 let keys = keys.get(part.clone()).unwrap_or_default();
-                let mut replicas = replicas.iter_mut();
-                if let Some(estimate) = replicas.next() {
-                    rows.update(&mut estimate.metric, part.clone())?;
-                    estimate.fresh = false;
-                    memory.measure(&estimate.metric, part.len(), rows.row_bytes());
+                let mut metrics = metrics.iter_mut();
+                if let Some(estimate) = metrics.next() {
+                    rows.update(estimate, part.clone())?;
+                    memory.measure(estimate, part.len(), rows.row_bytes());
                 }
-                for (replicate, replica) in (0..).zip(replicas) {
+                for (replicate, metric) in (0..).zip(metrics) {
                     let weights = weights.of(*settings, replicate, keys, part.start);
-                    rows.update_weighted(&mut replica.metric, part.clone(), weights)?;
-                    replica.fresh = false;
+                    rows.update_weighted(metric, part.clone(), weights)?;
                 }
             }
             Ok(())
@@ -284,9 +191,8 @@ impl BootstrapGroups {
     /// Returns the result and the replicates of a group.
     fn result(&mut self, state: State) -> plugfit::Result<Value> {
         let outcomes = match state {
-            State::Metrics(replicas) => {
-                let outcome = |replica: &Replica| Ok(to_json(&replica.metric.result()?));
-                replicas.iter().map(outcome).collect::<plugfit::Result<Vec<_>>>()?
+            State::Metrics { metrics, .. } => {
+                metrics.iter().map(|metric| Ok(to_json(&metric.result()?))).collect::<plugfit::Result<Vec<_>>>()?
             }
             State::Rows(batches) => self.of_rows(&batches)?,
         };
@@ -325,7 +231,7 @@ impl BootstrapGroups {
     fn take(&mut self, emit_to: EmitTo) -> Vec<State> {
         let all = self.groups.len();
         let emitted = emit_to.take_needed(&mut self.groups);
-        self.kept -= (self.kept as u128 * emitted.len() as u128).checked_div(all as u128).unwrap_or(0) as usize;
+        self.memory.remove(emitted.len(), all);
         emitted
     }
 
@@ -348,26 +254,18 @@ impl BootstrapGroups {
 
     fn merge(&mut self, states: &ArrayRef, group_indices: &[usize], total: usize) -> plugfit::Result<()> {
         self.grow(total)?;
-        let BootstrapGroups { metric, groups, kept, memory, .. } = self;
-        let damaged = || Error::failure("a saved state is damaged");
-        let states = states.as_binary_opt::<i64>().ok_or_else(damaged)?;
+        let BootstrapGroups { metric, groups, memory, .. } = self;
+        let states = columns::saved_states(states)?;
         let mut other = metric.with_new_state()?;
         for (state, group) in states.iter().zip(group_indices) {
             let (Some(mut state), Some(group)) = (state, groups.get_mut(*group)) else { continue };
             match group {
-                State::Metrics(replicas) => {
-                    for replica in replicas {
-                        let (length, rest) = state.split_first_chunk::<8>().ok_or_else(damaged)?;
-                        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
-                        let (saved, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
-                        if std::mem::take(&mut replica.fresh) {
-                            replica.metric.set_state(saved)?;
-                        } else {
-                            other.set_state(saved)?;
-                            replica.metric.merge_state(&other)?;
-                        }
-                        memory.add_state(length);
-                        state = rest;
+                State::Metrics { metrics, fresh } => {
+                    let is_fresh = std::mem::take(fresh);
+                    for metric in metrics {
+                        let saved = columns::next_state(&mut state)?;
+                        columns::merge_state(metric, is_fresh, &mut other, saved)?;
+                        memory.add_state(saved.len());
                     }
                 }
                 State::Rows(batches) => {
@@ -376,7 +274,7 @@ impl BootstrapGroups {
                     }
                     for batch in StreamReader::try_new(state, None).map_err(invalid)? {
                         let batch = batch.map_err(invalid)?;
-                        *kept += batch.get_array_memory_size();
+                        memory.keep(batch.get_array_memory_size());
                         batches.push(batch);
                     }
                 }
@@ -397,13 +295,7 @@ fn batch(columns: Vec<ArrayRef>) -> plugfit::Result<RecordBatch> {
 fn saved(state: State) -> plugfit::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match state {
-        State::Metrics(replicas) => {
-            for replica in replicas {
-                let state = replica.metric.get_state()?;
-                bytes.extend_from_slice(&(state.len() as u64).to_le_bytes());
-                bytes.extend_from_slice(&state);
-            }
-        }
+        State::Metrics { metrics, .. } => columns::write_states(&mut bytes, &metrics)?,
         State::Rows(batches) => {
             let Some(first) = batches.first() else { return Ok(bytes) };
             let mut writer = StreamWriter::try_new(&mut bytes, &first.schema()).map_err(invalid)?;
@@ -444,64 +336,18 @@ impl GroupsAccumulator for BootstrapGroups {
     }
 
     fn size(&self) -> usize {
-        let states = match self.metric.info().bounded_state {
-            true => self.memory.size(self.groups.len()) * (self.settings.replicates as usize + 1),
-            false => self.kept,
-        };
-        states + self.arguments.size() + self.order.size() + 8 * self.keys.capacity()
-    }
-}
-
-/// The accumulator without groups: one group.
-struct BootstrapAccumulator {
-    /// The groups are used by one thread at a time; DataFusion also wants them to be `Sync`.
-    groups: Mutex<BootstrapGroups>,
-}
-
-impl BootstrapAccumulator {
-    fn groups(&mut self) -> &mut BootstrapGroups {
-        self.groups.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for BootstrapAccumulator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BootstrapAccumulator").finish_non_exhaustive()
-    }
-}
-
-impl Accumulator for BootstrapAccumulator {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let rows = values.first().map_or(0, |array| array.len());
-        self.groups().update_batch(values, &vec![0; rows], None, 1)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let groups = self.groups();
-        groups.grow(1).map_err(|error| groups.named(error))?;
-        let results = groups.evaluate(EmitTo::All)?;
-        ScalarValue::try_from_array(&results, 0)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.groups.lock().unwrap_or_else(PoisonError::into_inner).size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let groups = self.groups();
-        groups.grow(1).map_err(|error| groups.named(error))?;
-        groups.state(EmitTo::All)?.iter().map(|states| ScalarValue::try_from_array(states, 0)).collect()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let count = states.first().map_or(0, |array| array.len());
-        self.groups().merge_batch(states, &vec![0; count], 1)
+        let metrics = if self.metric.info().bounded_state { self.settings.replicates as usize + 1 } else { 1 };
+        self.memory.size(self.groups.len()) * metrics
+            + self.arguments.size()
+            + self.order.size()
+            + 8 * self.keys.capacity()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{Float64Array, UInt64Array};
+    use plugfit::Identifier;
     use plugfit_api::metric::Outcome;
     use plugfit_api::prelude::{Config, Direction, Inputs, Metric as _, MetricInfo};
 
@@ -540,19 +386,8 @@ mod tests {
             .metric(Identifier::from(plugfit_api::instance::metric(Total { bounded })))
             .expect("an instance");
         assert_eq!(Total { bounded }.info().bounded_state, metric.info().bounded_state);
-        BootstrapGroups {
-            arguments: Arguments::new(std::slice::from_ref(&metric), count).expect("its arguments"),
-            memory: Memory::new(&metric),
-            metric,
-            count,
-            groups: Vec::new(),
-            kept: 0,
-            order: Order::default(),
-            keys: Vec::new(),
-            weights: Weights::default(),
-            settings: Settings { replicates: 5, seed: 1 },
-            label: "total".into(),
-        }
+        let settings = Settings { replicates: 5, seed: 1 };
+        BootstrapGroups::new(metric, count, settings, "total".into()).expect("its arguments")
     }
 
     /// Updates two states with parts of the rows, merges them, and returns the results of the groups.

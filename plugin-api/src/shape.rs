@@ -204,6 +204,11 @@ impl Broadcast {
         Some(Broadcast { lengths, strides, rank, divisor })
     }
 
+    /// Returns whether each index is mapped to itself.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.divisor == Some(1)
+    }
+
     /// Returns the index in the smaller array.
     #[inline]
     pub(crate) fn index(&self, flat: usize) -> usize {

@@ -38,10 +38,11 @@ impl<'a> Pair<'a> {
                 }
             }
         };
+        let mut weights = weights.in_order(lines);
         for line in 0..lines {
             read(&self.y_true, line, &mut true_line);
             read(&self.y_pred, line, &mut pred_line);
-            f(&true_line, &pred_line, weights.get(line));
+            f(&true_line, &pred_line, weights.next());
         }
     }
 }
@@ -96,13 +97,14 @@ impl<'a> Inputs<'a> {
         let pair = Pair::new(self)?;
         let weights = Weights::new(self.weight, &pair.shape)?;
         let count = pair.shape.count();
+        let mut weights = weights.in_order(count);
         let [mut y_true, mut y_pred] = [(); 2].map(|()| Scratch::of_length(BLOCK.min(count)));
         for start in (0..count).step_by(BLOCK) {
             let n = BLOCK.min(count - start);
             pair.y_true.read_f64(start, &mut y_true[..n]);
             pair.y_pred.read_f64(start, &mut y_pred[..n]);
             for i in 0..n {
-                f(y_true[i], y_pred[i], weights.get(start + i));
+                f(y_true[i], y_pred[i], weights.next());
             }
         }
         Ok(())
@@ -161,8 +163,9 @@ impl<'a> Inputs<'a> {
         let weights = Weights::new(self.weight, &shape)?;
         check_ids(&y_true, "y_true", Some(columns), |row| weights.get(row) == 0.0)?;
         let mut pred_row = Scratch::of_length(columns);
+        let mut weights = weights.in_order(shape.count());
         for row in 0..shape.count() {
-            let weight = weights.get(row);
+            let weight = weights.next();
             if weight != 0.0 {
                 y_pred.read_f64(row * columns, &mut pred_row);
                 f(y_true.get_f64(row) as usize, &pred_row, weight);
@@ -207,8 +210,9 @@ impl<'a> Inputs<'a> {
                 }
             })
         };
+        let mut weights = weights.in_order(rows);
         for row in 0..rows {
-            let weight = weights.get(row);
+            let weight = weights.next();
             if weight == 0.0 {
                 continue;
             }
@@ -246,11 +250,8 @@ impl<'a> Inputs<'a> {
     pub fn for_each_value(&self, mut f: impl FnMut(f64, f64)) -> Result<()> {
         let values = numeric(self.get("values")?, "values")?;
         let weights = Weights::new(self.weight, &Shape::new(values.shape(), "values")?)?;
-        let mut i = 0;
-        values.for_each_f64(|value| {
-            f(value, weights.get(i));
-            i += 1;
-        });
+        let mut weights = weights.in_order(values.len());
+        values.for_each_f64(|value| f(value, weights.next()));
         Ok(())
     }
 

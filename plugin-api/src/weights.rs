@@ -1,7 +1,8 @@
 //! Sample weights that broadcast to the shape of the values.
 
 use crate::{
-    numeric::numeric,
+    kernels::scratch::Scratch,
+    numeric::{numeric, BLOCK},
     shape::{squeeze_or_expand_to_same_rank, Broadcast, Shape},
     Error, Result, Tensor,
 };
@@ -28,6 +29,54 @@ impl<'a> Weights<'a> {
             Some((weight, broadcast)) => weight.get_f64(broadcast.index(flat)),
             None => 1.0,
         }
+    }
+
+    /// Fills `target` with the weights from index `start` on.
+    fn read(&self, start: usize, target: &mut [f64]) {
+        match &self.0 {
+            None => target.fill(1.0),
+            Some((weight, broadcast)) if broadcast.is_identity() => weight.read_f64(start, target),
+            Some((weight, broadcast)) => {
+                for (i, target) in target.iter_mut().enumerate() {
+                    *target = weight.get_f64(broadcast.index(start + i));
+                }
+            }
+        }
+    }
+
+    /// Returns the weights of the indices from 0 to `count - 1`, in order. They are converted in blocks.
+    pub(crate) fn in_order(self, count: usize) -> WeightsInOrder<'a> {
+        let length = if self.0.is_some() { BLOCK.min(count) } else { 0 };
+        WeightsInOrder { weights: self, block: Scratch::of_length(length), place: length, next: 0, count }
+    }
+}
+
+/// See [`Weights::in_order`].
+pub(crate) struct WeightsInOrder<'a> {
+    weights: Weights<'a>,
+    block: Scratch<f64>,
+    /// The place of the next weight in the block.
+    place: usize,
+    /// The index of the first weight after the block.
+    next: usize,
+    count: usize,
+}
+
+impl WeightsInOrder<'_> {
+    /// Returns the next weight. After the last one, the weights are unspecified.
+    #[inline]
+    pub(crate) fn next(&mut self) -> f64 {
+        if self.weights.0.is_none() {
+            return 1.0;
+        }
+        if self.place == self.block.len() {
+            let length = self.block.len().min(self.count - self.next);
+            self.weights.read(self.next, &mut self.block[..length]);
+            self.next += length;
+            self.place = 0;
+        }
+        self.place += 1;
+        self.block.get(self.place - 1).copied().unwrap_or(1.0)
     }
 }
 

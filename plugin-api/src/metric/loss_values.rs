@@ -136,8 +136,8 @@ fn sums_in_single(
             weight.as_slice::<f32>().map(Elements::Borrowed)
         }
         Some(weight) => {
-            let weights = Weights::new(Some(weight), &shape)?;
-            Some(Elements::Copied(Scratch::of((0..shape.count()).map(|row| weights.get(row) as f32))))
+            let mut weights = Weights::new(Some(weight), &shape)?.in_order(shape.count());
+            Some(Elements::Copied(Scratch::of((0..shape.count()).map(|_| weights.next() as f32))))
         }
     };
     let mut output =
@@ -164,9 +164,10 @@ fn sums_in_double(
     }
     let columns = arranged.columns;
     let mut total = Total::default();
+    let mut weights = weights.in_order(arranged.rows);
     for row in 0..arranged.rows {
         let elements = row * columns..(row + 1) * columns;
-        let weight = weights.get(row);
+        let weight = weights.next();
         if weight == 0.0 {
             continue;
         }

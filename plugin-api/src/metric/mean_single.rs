@@ -43,7 +43,10 @@ impl<'a> UnitWeights<'a> {
         let weights = Weights::new(Some(weight), units)?;
         Ok(match weight.as_slice::<f32>().filter(|weights| weights.len() == count) {
             Some(weights) => UnitWeights::Single(weights),
-            None => UnitWeights::Double(Scratch::of((0..count).map(|unit| weights.get(unit)))),
+            None => {
+                let mut weights = weights.in_order(count);
+                UnitWeights::Double(Scratch::of((0..count).map(|_| weights.next())))
+            }
         })
     }
 

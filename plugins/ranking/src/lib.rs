@@ -1,12 +1,12 @@
 //! Exact ranking metrics: areas under curves with a threshold at every score, where `AUC` has a fixed number of
 //! thresholds.
 //!
-//! The state stores every float32 score of weight 1 in 4 bytes and every other in 24, so it grows with the data.
-use plugfit_api::{
-    metric::read_state,
-    prelude::*,
-    simd::{Kernel, dispatch},
-};
+//! The state stores every score, so it grows with the data: by 4 bytes for each element if scores are float32 and weights
+//! are 1, by 8 if only one of these holds and weights are float32, and else by 16.
+mod scores;
+
+use self::scores::Scores;
+use plugfit_api::prelude::*;
 use std::collections::BTreeMap;
 
 /// The area under the ROC curve: the probability that a positive scores above a negative, with ties as one half.
@@ -28,108 +28,6 @@ pub struct AveragePrecision;
     example = r#"{"y_true": [0, 1, 1, 0, 1, 1], "y_pred": [0.1, 0.9, 0.3, 0.6, 0.2, 0.4], "group": [1, 1, 7, 7, 7, 3], "gives": 0.5}"#
 )]
 pub struct GroupRocAuc;
-
-/// The scores of all elements whose weight isn't 0.
-#[state]
-#[derive(Default)]
-pub struct Scores {
-    /// The float32 scores of positives and of negatives of weight 1.
-    positives: Vec<f32>,
-    negatives: Vec<f32>,
-    /// For each other element: the score, its weight as a positive, and its weight as a negative.
-    weighted: Vec<[f64; 3]>,
-}
-
-impl Scores {
-    fn update(&mut self, inputs: &Inputs<'_>) -> Result<()> {
-        if self.update_single(inputs) {
-            return Ok(());
-        }
-        inputs.check_labels([-1.0, 0.0, 1.0], None)?;
-        let (before, mut has_nan) = (self.weighted.len(), false);
-        inputs.for_each(|y_true, y_pred, weight| {
-            if weight != 0.0 {
-                has_nan |= y_pred.is_nan();
-                let positive = y_true > 0.0;
-                self.weighted.push([y_pred, if positive { weight } else { 0.0 }, if positive { 0.0 } else { weight }]);
-            }
-        })?;
-        if has_nan {
-            self.weighted.truncate(before);
-            return Err(Error::input("y_pred contains NaN, which has no rank"));
-        }
-        Ok(())
-    }
-
-    /// Adds a batch of float32 elements without weights. Returns `false`, and adds nothing, for any other batch and for
-    /// one that is invalid.
-    fn update_single(&mut self, inputs: &Inputs<'_>) -> bool {
-        let (Ok(y_true), Ok(y_pred)) = (inputs.y_true(), inputs.y_pred()) else { return false };
-        let (Some(labels), Some(scores)) = (y_true.as_slice::<f32>(), y_pred.as_slice::<f32>()) else { return false };
-        if inputs.weight().is_some() || y_true.shape() != y_pred.shape() || !dispatch(AreValid { labels, scores }) {
-            return false;
-        }
-        for (label, score) in labels.iter().zip(scores) {
-            if *label > 0.0 { &mut self.positives } else { &mut self.negatives }.push(*score);
-        }
-        true
-    }
-
-    /// Calls `f` with the weight of positives and of negatives at each distinct score, in descending order.
-    fn for_each_score(&self, mut f: impl FnMut(f64, f64)) {
-        let (mut positives, mut negatives) = (self.positives.clone(), self.negatives.clone());
-        if self.weighted.is_empty() {
-            radsort::sort(&mut positives);
-            radsort::sort(&mut negatives);
-            let (mut positives, mut negatives) = (positives.as_slice(), negatives.as_slice());
-            loop {
-                let score = match (positives.last(), negatives.last()) {
-                    (None, None) => return,
-                    (Some(score), None) | (None, Some(score)) => *score,
-                    (Some(one), Some(other)) => one.max(*other),
-                };
-                f(take_last(&mut positives, score), take_last(&mut negatives, score));
-            }
-        }
-        let mut all = self.weighted.clone();
-        all.extend(positives.iter().map(|score| [f64::from(*score), 1.0, 0.0]));
-        all.extend(negatives.iter().map(|score| [f64::from(*score), 0.0, 1.0]));
-        radsort::sort_by_key(&mut all, |element| element[0]);
-        for group in all.chunk_by(|a, b| a[0] == b[0]).rev() {
-            let [p, n] = group.iter().fold([0.0; 2], |[p, n], element| [p + element[1], n + element[2]]);
-            f(p, n);
-        }
-    }
-}
-
-/// Removes the last scores that equal `score` from an ascending slice, and returns their number.
-fn take_last(scores: &mut &[f32], score: f32) -> f64 {
-    let mut length = scores.len();
-    // Zeros of both signs are equal.
-    while length > 0 && scores[length - 1] == score {
-        length -= 1;
-    }
-    let count = scores.len() - length;
-    *scores = &scores[..length];
-    count as f64
-}
-
-/// Whether all labels are 1, 0 or -1, and no score is NaN.
-struct AreValid<'a> {
-    labels: &'a [f32],
-    scores: &'a [f32],
-}
-
-impl Kernel for AreValid<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run(self) -> bool {
-        let is_label = |label: f32| (label == 0.0) | (label.abs() == 1.0);
-        let labels = self.labels.iter().fold(true, |valid, label| valid & is_label(*label));
-        self.scores.iter().fold(labels, |valid, score| valid & !score.is_nan())
-    }
-}
 
 fn roc_auc(scores: &Scores) -> Outcome {
     let (mut above, mut area, mut negatives) = (0.0, 0.0, 0.0);
@@ -155,7 +53,7 @@ macro_rules! ranking_metric {
     ($name:ident, $result:ident) => {
         impl Metric for $name {
             type State = Scores;
-            const STATE_VERSION: u32 = 2;
+            const STATE_VERSION: u32 = 3;
             fn info(&self) -> MetricInfo {
                 MetricInfo { bounded_state: false, ..MetricInfo::new(Direction::Maximize) }
             }
@@ -166,18 +64,11 @@ macro_rules! ranking_metric {
                 scores.update(inputs)
             }
             fn merge(&self, scores: &mut Scores, other: &Scores) -> Result<()> {
-                scores.positives.extend_from_slice(&other.positives);
-                scores.negatives.extend_from_slice(&other.negatives);
-                scores.weighted.extend_from_slice(&other.weighted);
+                scores.merge(other);
                 Ok(())
             }
             fn load_older(&self, version: u32, bytes: &[u8]) -> Result<Scores> {
-                if version != 1 {
-                    return Err(Error::state(format!(
-                        "the saved state is of version {version}; this one reads 1 and 2"
-                    )));
-                }
-                Ok(Scores { weighted: read_state(bytes)?, ..Scores::default() })
+                Scores::load_older(version, bytes)
             }
             fn result(&self, scores: &Scores) -> Result<Outcome> {
                 Ok($result(scores))
@@ -254,7 +145,7 @@ impl Metric for GroupRocAuc {
     fn result(&self, state: &GroupedScores) -> Result<Outcome> {
         let mut of_group: BTreeMap<i64, Scores> = BTreeMap::new();
         for (group, score) in state.groups.iter().zip(&state.scores) {
-            of_group.entry(*group).or_default().weighted.push(*score);
+            of_group.entry(*group).or_default().push_older(*score);
         }
         let areas = of_group.values().filter_map(|scores| match roc_auc(scores) {
             Outcome::Scalar(area) => Some(area),
@@ -325,7 +216,8 @@ mod tests {
         let tensors = [("y_true", Tensor::new(&y_true, &[4])), ("y_pred", Tensor::new(&double, &[4]))];
         RocAuc.update(&mut mixed, &Inputs::new(&tensors, None, None)).unwrap();
         RocAuc.merge(&mut mixed, &updated(&[(&y_true, &y_pred)], Some([1.0; 4]))).unwrap();
-        assert_eq!((mixed.positives.len(), mixed.negatives.len(), mixed.weighted.len()), (2, 2, 8));
+        assert_eq!((mixed.positives.singles.len(), mixed.negatives.singles.len()), (4, 4));
+        assert_eq!((mixed.positives.doubles.len(), mixed.negatives.doubles.len()), (2, 2));
         for metric in [RocAuc::result, |_: &RocAuc, scores: &Scores| AveragePrecision.result(scores)] {
             assert_eq!(metric(&RocAuc, &mixed).unwrap(), metric(&RocAuc, &expected).unwrap());
         }
@@ -344,13 +236,84 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_version_1_is_read() {
+    fn states_of_older_versions_are_read() {
         // Two elements: the score, the weight as a positive, and the weight as a negative.
         let numbers = [[0.25, 1.0, 0.0], [0.75, 0.0, 2.0]];
         let bytes: Vec<u8> = [2].into_iter().chain(numbers.into_iter().flatten().flat_map(f64::to_le_bytes)).collect();
-        assert_eq!(RocAuc.load_older(1, &bytes).unwrap().weighted, numbers);
+        let scores = RocAuc.load_older(1, &bytes).unwrap();
+        assert_eq!(
+            (&scores.positives.doubles[..], &scores.negatives.weighted_doubles[..]),
+            (&[0.25][..], &[[0.75, 2.0]][..])
+        );
         assert!(RocAuc.load_older(1, &bytes[..40]).is_err());
-        assert!(RocAuc.load_older(0, &bytes).is_err());
+        // In version 2, a positive and a negative of float32 come first.
+        let singles = [0.5_f32, 0.125].into_iter().flat_map(|score| [1].into_iter().chain(score.to_le_bytes()));
+        let bytes: Vec<u8> = singles.chain(bytes).collect();
+        let scores = RocAuc.load_older(2, &bytes).unwrap();
+        assert_eq!((&scores.positives.singles[..], &scores.negatives.singles[..]), (&[0.5][..], &[0.125][..]));
+        assert_eq!(scores.negatives.weighted_doubles, [[0.75, 2.0]]);
+        assert_eq!(RocAuc.result(&scores).unwrap(), Outcome::Scalar(1.0 / 3.0));
+        assert!(RocAuc.load_older(0, &bytes).is_err() && RocAuc.load_older(3, &bytes).is_err());
+    }
+
+    #[test]
+    fn every_form_of_scores_and_weights_gives_the_area_of_all_pairs() {
+        let mut random = 1_u64;
+        let mut next = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize
+        };
+        for forms in 1..16 {
+            let mut scores = RocAuc.init();
+            let mut all = Vec::new();
+            for form in (0..4).filter(|form| forms & (1 << form) != 0) {
+                let (double, weighted) = (form & 1 != 0, form & 2 != 0);
+                // Few distinct scores: there are ties, also between the forms.
+                let y_pred: Vec<f64> = (0..40).map(|_| next() as f64 % 7.0 / if double { 3.0 } else { 4.0 }).collect();
+                let y_true: Vec<f64> = (0..40).map(|_| (next() % 2) as f64).collect();
+                let weight: Vec<f64> =
+                    (0..40).map(|_| if weighted { (next() % 5) as f64 / 10.0 } else { 1.0 }).collect();
+                let single: Vec<f32> = y_pred.iter().map(|score| *score as f32).collect();
+                let y_pred = if double { Tensor::new(&y_pred, &[40]) } else { Tensor::new(&single, &[40]) };
+                let tensors = [("y_true", Tensor::new(&y_true, &[40])), ("y_pred", y_pred)];
+                let inputs = Inputs::new(&tensors, weighted.then_some(Tensor::new(&weight, &[40])), None);
+                inputs.for_each(|label, score, weight| all.push((label, score, weight))).unwrap();
+                // Half of the batches are merged, as a host does that splits them.
+                let mut other = RocAuc.init();
+                RocAuc.update(if double { &mut other } else { &mut scores }, &inputs).unwrap();
+                RocAuc.merge(&mut scores, &other).unwrap();
+            }
+            let (mut above, mut pairs) = (0.0, 0.0);
+            for (_, score, weight) in all.iter().filter(|(label, ..)| *label > 0.0) {
+                for (_, other, other_weight) in all.iter().filter(|(label, ..)| *label == 0.0) {
+                    let share = if score > other {
+                        1.0
+                    } else if score == other {
+                        0.5
+                    } else {
+                        0.0
+                    };
+                    above += share * weight * other_weight;
+                    pairs += weight * other_weight;
+                }
+            }
+            let Outcome::Scalar(area) = RocAuc.result(&scores).unwrap() else { panic!("{forms}: no area") };
+            assert!((area - above / pairs).abs() < 1e-12, "{forms}: {area}, {}", above / pairs);
+        }
+    }
+
+    #[test]
+    fn a_batch_with_nan_leaves_the_state_as_it_was() {
+        let mut scores = updated(&[(&[0.0, 1.0], &[0.25, 0.75])], None);
+        let before = RocAuc.result(&scores).unwrap();
+        for weight in [None, Some([0.3_f64, 1.0])] {
+            let y_pred = [0.5, f64::NAN];
+            let tensors = [("y_true", Tensor::new(&[1.0_f64, 0.0], &[2])), ("y_pred", Tensor::new(&y_pred, &[2]))];
+            let weight = weight.as_ref().map(|weight| Tensor::new(weight, &[2]));
+            assert!(RocAuc.update(&mut scores, &Inputs::new(&tensors, weight, None)).is_err());
+        }
+        assert_eq!(scores.positives.doubles.len() + scores.positives.weighted_doubles.len(), 0);
+        assert_eq!(RocAuc.result(&scores).unwrap(), before);
     }
 
     /// Counts allocations, so that the test sees those of an update.

@@ -1,6 +1,6 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,5 +74,32 @@ class Model:
     ) -> Model: ...
     def summary(self) -> str: ...
 
+def get_threads() -> int: ...
+def set_threads(number: int) -> None: ...
 def load_plugins(path: str | os.PathLike[str]) -> None: ...
+@overload
 def score(y_true: Any, y_pred: Any, metrics: Any, sample_weight: Any = None) -> dict[str, Any]: ...
+@overload
+def score(
+    y_true: str | None,
+    y_pred: str | None,
+    metrics: Any,
+    sample_weight: str | None = None,
+    *,
+    data: Any,
+    by: str | Sequence[str] | None = None,
+    where: str | None = None,
+    classes: Sequence[str] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    nulls: Literal["refuse", "skip"] | None = None,
+    min_rows: int | None = None,
+    ci: float | None = None,
+    ci_by: str | None = None,
+    compare: str | None = None,
+    baseline: str | None = None,
+    replicates: int | None = None,
+    seed: int | None = None,
+    require: str | Sequence[str] | None = None,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]: ...

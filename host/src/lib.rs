@@ -32,6 +32,7 @@ pub mod plugin;
 pub mod registry;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod threads;
 #[cfg(feature = "train")]
 pub mod train;
 

@@ -123,6 +123,49 @@ def test_a_fork_of_a_fork_computes():
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_the_number_of_threads_changes_no_digit():
+    t = np.random.default_rng(0).random(BIG).astype("f")
+    before, results = plugfit.get_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            plugfit.set_threads(threads)
+            assert plugfit.get_threads() == threads
+            loss, metric = plugfit.losses.get("mse"), plugfit.metrics.AUC()
+            metric.update_state(t > 0.5, t)
+            results.append((loss(t, t * 2), metric.result()))
+        assert results[0] == results[1] == results[2]
+        for wrong in (0, -1, 1025):
+            with pytest.raises(ValueError, match="threads can't be used"):
+                plugfit.set_threads(wrong)
+        assert plugfit.get_threads() == 5
+    finally:
+        plugfit.set_threads(before)
+
+
+def test_the_environment_sets_the_number_of_threads():
+    code = "import plugfit; print(plugfit.get_threads())"
+    assert run(code, env={**os.environ, "PLUGFIT_THREADS": "3"}).stdout == "3\n"
+    wrong = run(code, env={**os.environ, "PLUGFIT_THREADS": "many"})
+    assert "PLUGFIT_THREADS" in wrong.stderr and wrong.returncode == 0, wrong
+    assert run(code).stdout == wrong.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_has_the_number_of_threads_of_its_parent():
+    before = plugfit.get_threads()
+    plugfit.set_threads(3)
+    t = np.random.default_rng(0).random(BIG).astype("f")
+    expected = plugfit.losses.get("mse")(t, t * 2)
+    try:
+        child = os.fork()
+        if child == 0:
+            same = plugfit.losses.get("mse")(t, t * 2) == expected and plugfit.get_threads() == 3
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        plugfit.set_threads(before)
+
+
 def test_the_interpreter_can_exit_while_a_thread_computes():
     done = run(
         "import plugfit, numpy, threading\n"

@@ -69,6 +69,11 @@ Optimizers and schedules
 * An optimizer of ``plugfit.keras`` without a formula stores its averages and sums outside of Keras's variables:
   ``SwapEMAWeights`` finds none.
 
+Threads
+
+* Large arrays are computed by the threads of ``$PLUGFIT_THREADS``, or else of the processor, until
+  :func:`set_threads` is called. Their number changes no digit.
+
 Data
 
 * Missing and masked values are refused with an error that names the row; Keras converts them to NaN, or uses masked
@@ -83,7 +88,7 @@ import os as _os
 from . import _native, losses, metrics, optimizers, schedules
 from ._component import IdentifierError
 from ._model import History, Model
-from ._native import PluginError, __version__
+from ._native import PluginError, __version__, get_threads, set_threads
 from ._plugins import load_plugins
 from ._score import score
 
@@ -92,12 +97,14 @@ __all__ = [
     "IdentifierError",
     "Model",
     "PluginError",
+    "get_threads",
     "load_plugins",
     "losses",
     "metrics",
     "optimizers",
     "schedules",
     "score",
+    "set_threads",
 ]
 
 # A forked child needs its own thread pool.

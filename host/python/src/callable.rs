@@ -11,8 +11,6 @@ use plugfit_api::{Config, Error, Float, Host, Inputs, Tensor};
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::fork;
-
 /// A Python function from `y_true` and `y_pred` to values of any shape. The arrays are float32, or float64 if the loss
 /// computes in float64. The attribute `gradient`, if there is one, is a function of the same arrays; it returns the
 /// derivative of the sum of the values with respect to `y_pred`.
@@ -26,12 +24,12 @@ thread_local! {
     static RAISED: Cell<Option<PyErr>> = const { Cell::new(None) };
 }
 
-/// Runs `work` like [`fork::run`], and returns the exception that a Python function raised in it.
+/// Runs `work` with the GIL released, and returns the exception that a Python function raised in it.
 ///
 /// # Errors
 /// Returns the function's exception.
 pub fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
-    let (result, raised) = fork::run(py, || {
+    let (result, raised) = py.detach(|| {
         RAISED.take();
         (work(), RAISED.take())
     });

@@ -6,7 +6,6 @@ mod arrays;
 mod batch;
 mod callable;
 mod error;
-mod fork;
 mod formula;
 mod host;
 mod loss;
@@ -15,6 +14,7 @@ mod model;
 mod optimizer;
 mod optimizer_state;
 mod schedule;
+mod threads;
 // XLA has no 32-bit targets.
 #[cfg(target_pointer_width = "64")]
 mod xla;
@@ -43,7 +43,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::Model>()?;
     module.add_class::<optimizer::Optimizer>()?;
     module.add_class::<schedule::Schedule>()?;
-    module.add_function(wrap_pyfunction!(fork::after_fork, module)?)?;
+    threads::check_environment(module.py())?;
+    module.add_function(wrap_pyfunction!(threads::after_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(threads::get_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(threads::set_threads, module)?)?;
     module.add_function(wrap_pyfunction!(host::components, module)?)?;
     module.add_function(wrap_pyfunction!(host::find, module)?)?;
     module.add_function(wrap_pyfunction!(host::has, module)?)?;

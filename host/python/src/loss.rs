@@ -14,7 +14,6 @@ use crate::arrays::Borrowed;
 use crate::batch::{Batch, BatchConverter};
 use crate::callable;
 use crate::error::Raise;
-use crate::fork;
 use crate::formula::{self, Texts};
 use crate::host::host;
 use crate::metric::float64;
@@ -154,7 +153,7 @@ impl Loss {
     fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
         let identifier = callable::identifier(identifier, callable.as_ref())?;
         let host = host()?;
-        let loss = fork::run(py, || host.loss(identifier.clone())).or_raise()?;
+        let loss = py.detach(|| host.loss(identifier.clone())).or_raise()?;
         Ok(Loss {
             name: loss.name().to_owned(),
             full_name: loss.plugin().full_name(),
@@ -220,6 +219,6 @@ impl Loss {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.formula()), true)
+        formula::texts(py.detach(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner).loss.formula()), true)
     }
 }

@@ -15,7 +15,6 @@ use serde_json::{Map, Value};
 use crate::batch::{Batch, BatchConverter};
 use crate::callable;
 use crate::error::Raise;
-use crate::fork;
 use crate::formula::{self, Texts};
 use crate::host::host;
 
@@ -110,7 +109,7 @@ impl Metric {
     fn new(py: Python<'_>, identifier: &str, callable: Option<Bound<'_, PyAny>>) -> PyResult<Self> {
         let identifier = callable::identifier(identifier, callable.as_ref())?;
         let host = host()?;
-        let metric = fork::run(py, || host.metric(identifier.clone())).or_raise()?;
+        let metric = py.detach(|| host.metric(identifier.clone())).or_raise()?;
         let info = metric.info();
         let declared = |input: &str| Accepted::declared(input, &info.inputs, &info.dtypes, &["float32", "float64"]);
         let takes_values = info.inputs.first().is_some_and(|input| input == "values");
@@ -161,7 +160,7 @@ impl Metric {
 
     /// Returns the result: a float64, an array of them or a dict, or None if it is undefined.
     fn _result<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let outcome = fork::run(py, || self.lock().metric.result()).or_raise()?;
+        let outcome = py.detach(|| self.lock().metric.result()).or_raise()?;
         Ok(Some(match outcome {
             Outcome::Undefined => return Ok(None),
             Outcome::Scalar(value) => float64(py, value)?,
@@ -190,7 +189,7 @@ impl Metric {
             })?;
             // Merge a copy: locking two metrics at once could deadlock, as when a metric is merged into itself.
             let other = other.get();
-            fork::run(py, || {
+            py.detach(|| {
                 let state = other.lock().metric.get_state()?;
                 let mut copy = host.metric(other.identifier.clone())?;
                 copy.set_state(&state)?;
@@ -246,7 +245,7 @@ impl Metric {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.lock().metric.formula()), false)
+        formula::texts(py.detach(|| self.lock().metric.formula()), false)
     }
 }
 

@@ -21,7 +21,6 @@ use serde_json::{Value, json};
 use crate::arrays::{Borrowed, InputConverter};
 use crate::callable;
 use crate::error::Raise;
-use crate::fork;
 use crate::host::{host, json_of};
 use crate::loss::Loss;
 use crate::metric::Metric;
@@ -266,7 +265,7 @@ impl Model {
             ..Compile::default()
         };
         let host = host()?;
-        let compiled = fork::run(py, || host.compile(compile)).or_raise()?;
+        let compiled = py.detach(|| host.compile(compile)).or_raise()?;
         self.with(py, |inner| inner.compiled = Some(compiled))
     }
 
@@ -288,7 +287,7 @@ impl Model {
     /// Restores the weights, the compile configuration and the optimizer's state from the bytes of a file.
     fn _restore(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
         let host = host()?;
-        let restored = fork::run(py, || ModelFile::read(bytes)?.restore(host));
+        let restored = py.detach(|| ModelFile::read(bytes)?.restore(host));
         let (network, compiled) = restored.or_raise()?;
         self.with(py, |inner| *inner = Inner { network, compiled })
     }
@@ -384,12 +383,13 @@ impl Model {
     ) -> PyResult<Vec<(String, Bound<'py, PyArrayDyn<f32>>)>> {
         let inputs = Inputs::from(array(x, "x")?.into_inputs(None, "x").or_raise()?);
         let names = self.outputs(py)?;
-        let outputs = fork::run(py, || {
-            let mut inner = self.lock();
-            let network = inner.network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
-            train::predict(network, &inputs, batch_size.max(1))
-        })
-        .or_raise()?;
+        let outputs = py
+            .detach(|| {
+                let mut inner = self.lock();
+                let network = inner.network.as_mut().ok_or_else(|| Error::usage("the network isn't built"))?;
+                train::predict(network, &inputs, batch_size.max(1))
+            })
+            .or_raise()?;
         let outputs = outputs.into_iter().map(|output| PyArrayDyn::from_owned_array(py, output));
         Ok(names.into_iter().zip(outputs).collect())
     }

@@ -11,7 +11,6 @@ use pyo3::types::PyBytes;
 
 use crate::arrays::{Borrowed, BorrowedMut, InputConverter};
 use crate::error::Raise;
-use crate::fork;
 use crate::formula::{self, Texts};
 use crate::host::host;
 use crate::optimizer_state;
@@ -174,7 +173,7 @@ impl Optimizer {
     fn new(py: Python<'_>, identifier: &str) -> PyResult<Self> {
         let identifier = crate::host::identifier(identifier)?;
         let host = host()?;
-        let optimizer = fork::run(py, || host.optimizer(identifier.clone())).or_raise()?;
+        let optimizer = py.detach(|| host.optimizer(identifier.clone())).or_raise()?;
         let (name, full_name) = (optimizer.name().to_owned(), optimizer.full_name());
         let inner = Inner {
             optimizer,
@@ -197,7 +196,7 @@ impl Optimizer {
         let mut written = written(&params, &names)?;
         let shapes = written.iter().map(BorrowedMut::shape).collect();
         let values: Vec<&[f32]> = written.iter_mut().map(|param| &*param.values()).collect();
-        fork::run(py, || self.lock().build(&names, shapes, &values, excluded)).or_raise()
+        py.detach(|| self.lock().build(&names, shapes, &values, excluded)).or_raise()
     }
 
     /// Names the parameters, and those without weight decay, for compiled functions.
@@ -238,7 +237,7 @@ impl Optimizer {
         }
         let gradient_values: Vec<_> = borrowed.iter().map(|grad| grad.as_ref().map(Borrowed::values)).collect();
         let mut values: Vec<&mut [f32]> = written.iter_mut().map(BorrowedMut::values).collect();
-        fork::run(py, || {
+        py.detach(|| {
             let mut inner = self.lock();
             inner.check_shapes(&shapes)?;
             let Inner { optimizer, gradients, .. } = &mut *inner;
@@ -257,7 +256,7 @@ impl Optimizer {
 
     /// Returns the names of the slots of a parameter of this shape, or None if the slots aren't float32 arrays of it.
     fn _slot_names(&self, py: Python<'_>, shape: Vec<i64>) -> PyResult<Option<Vec<String>>> {
-        fork::run(py, || self.lock().optimizer.slot_names(&shape)).or_raise()
+        py.detach(|| self.lock().optimizer.slot_names(&shape)).or_raise()
     }
 
     /// Updates the parameters in place by the plug-in's update alone. `slots` contains the slots of each parameter in
@@ -304,7 +303,7 @@ impl Optimizer {
             let slots = values.by_ref().take(slots.len()).collect();
             updated.push(Updated { shape, value, gradient, slots });
         }
-        fork::run(py, || self.lock().optimizer.update(number, rate, updated)).or_raise()
+        py.detach(|| self.lock().optimizer.update(number, rate, updated)).or_raise()
     }
 
     /// Moves the parameters to the values at which they are evaluated.
@@ -313,7 +312,7 @@ impl Optimizer {
         let mut written = written(&params, &names)?;
         let shapes: Vec<Vec<usize>> = written.iter().map(BorrowedMut::shape).collect();
         let mut values: Vec<&mut [f32]> = written.iter_mut().map(BorrowedMut::values).collect();
-        fork::run(py, || {
+        py.detach(|| {
             let mut inner = self.lock();
             inner.check_shapes(&shapes)?;
             inner.optimizer.finalize(&mut values)
@@ -392,7 +391,7 @@ impl Optimizer {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.lock().optimizer.formula()), false)
+        formula::texts(py.detach(|| self.lock().optimizer.formula()), false)
     }
 }
 

@@ -5,7 +5,6 @@ use plugfit_api::schedule::When;
 use pyo3::prelude::*;
 
 use crate::error::Raise;
-use crate::fork;
 use crate::formula::{self, Texts};
 use crate::host::host;
 
@@ -45,6 +44,6 @@ impl Schedule {
 
     /// Returns the formula's document, its text, and its LaTeX.
     fn _formula(&self, py: Python<'_>) -> PyResult<Texts> {
-        formula::texts(fork::run(py, || self.schedule.formula()), false)
+        formula::texts(py.detach(|| self.schedule.formula()), false)
     }
 }

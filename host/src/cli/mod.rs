@@ -137,6 +137,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let common = cli.common;
     let json = common.json;
+    if let Err(error) = crate::threads::from_environment() {
+        report(&error, json);
+        return error.exit_code();
+    }
     let result = match cli.command {
         Command::Fit(options) => fit::run(&options, &common),
         Command::Evaluate(options) => evaluate::run(&options, &common),
@@ -207,5 +211,5 @@ fn warn(text: &str, json: bool) {
 
 /// Runs `work` inside of the thread pool, because entering the pool for each batch costs more than a small batch.
 fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    rayon::scope(|_| work())
+    crate::threads::install(work)
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::formulas::{Elu, Exponential, Formula, Gelu, LeakyRelu, Linear, Relu, Selu, Sigmoid, Silu, Softplus, Tanh};
 use super::simd::{self, Kernel};
 use super::{elementwise, softmax};
+use crate::threads;
 
 /// An activation function, with the definition and name of Keras 3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,11 +84,13 @@ impl Activation {
         if values.len() <= block {
             self.forward_block(values, bias, derivatives, width);
         } else if derivatives.is_empty() {
-            values.par_chunks_mut(block).for_each(|values| self.forward_block(values, bias, &mut [], width));
+            let blocks = values.par_chunks_mut(block);
+            threads::install(|| blocks.for_each(|values| self.forward_block(values, bias, &mut [], width)));
         } else {
-            (values.par_chunks_mut(block), derivatives.par_chunks_mut(block))
-                .into_par_iter()
-                .for_each(|(values, derivatives)| self.forward_block(values, bias, derivatives, width));
+            let blocks = (values.par_chunks_mut(block), derivatives.par_chunks_mut(block)).into_par_iter();
+            threads::install(|| {
+                blocks.for_each(|(values, derivatives)| self.forward_block(values, bias, derivatives, width));
+            });
         }
     }
 
@@ -128,16 +131,19 @@ impl Activation {
         if gradients.len() <= block {
             self.backward_block(gradients, stored, bias_gradient, width);
         } else if bias_gradient.is_empty() {
-            (gradients.par_chunks_mut(block), stored.par_chunks(block))
-                .into_par_iter()
-                .for_each(|(gradients, stored)| self.backward_block(gradients, stored, &mut [], width));
+            let blocks = (gradients.par_chunks_mut(block), stored.par_chunks(block)).into_par_iter();
+            threads::install(|| {
+                blocks.for_each(|(gradients, stored)| self.backward_block(gradients, stored, &mut [], width));
+            });
         } else {
             // One sum per block, added in order, so that the result doesn't depend on the number of threads.
             partial.clear();
             partial.resize(gradients.len().div_ceil(block) * width, 0.0);
-            (gradients.par_chunks_mut(block), stored.par_chunks(block), partial.par_chunks_mut(width))
-                .into_par_iter()
-                .for_each(|(gradients, stored, sums)| self.backward_block(gradients, stored, sums, width));
+            let blocks = (gradients.par_chunks_mut(block), stored.par_chunks(block), partial.par_chunks_mut(width));
+            threads::install(|| {
+                let blocks = blocks.into_par_iter();
+                blocks.for_each(|(gradients, stored, sums)| self.backward_block(gradients, stored, sums, width));
+            });
             simd::run(SumRows { rows: partial, sums: bias_gradient, width });
         }
     }

@@ -5,6 +5,8 @@
 
 use faer::{Accum, MatMut, MatRef, Par};
 
+use crate::threads;
+
 /// The minimum number of multiply-adds per block (some 100 µs): smaller blocks aren't worth a thread.
 const BLOCK_WORK: usize = 8 << 20;
 /// Blocks are multiples of this many rows or columns, so that the inner kernels run at full width.
@@ -52,14 +54,18 @@ fn multiply(c: MatMut<'_, f32>, store: Store, a: MatRef<'_, f32>, b: MatRef<'_, 
         Some((true, row)) => {
             let (upper, lower) = c.split_at_row_mut(row);
             let (a_upper, a_lower) = a.split_at_row(row);
-            rayon::join(|| multiply(upper, store, a_upper, b), || multiply(lower, store, a_lower, b));
+            join(|| multiply(upper, store, a_upper, b), || multiply(lower, store, a_lower, b));
         }
         Some((false, column)) => {
             let (left, right) = c.split_at_col_mut(column);
             let (b_left, b_right) = b.split_at_col(column);
-            rayon::join(|| multiply(left, store, a, b_left), || multiply(right, store, a, b_right));
+            join(|| multiply(left, store, a, b_left), || multiply(right, store, a, b_right));
         }
     }
+}
+
+fn join(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    threads::install(|| rayon::join(one, other));
 }
 
 /// Returns where to split a length in two, a multiple of the grain, or `None` if it is too short.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::abi_error::{catch_panics, host_error};
 use super::shown_text::{shown_line, shown_part, utf8};
 use super::{Kind, bounds};
-use crate::Result;
+use crate::{Result, threads};
 
 /// Provides the components that plug-ins request, in the form that crosses the ABI.
 pub trait ComponentProvider: Send + Sync {
@@ -77,7 +77,7 @@ impl std::fmt::Debug for HostCallbacks {
     }
 }
 
-static PARALLEL: ParallelV1 = ParallelV1 { threads, run };
+static PARALLEL: ParallelV1 = ParallelV1 { threads: thread_count, run };
 static COMPONENT: ComponentV1 = ComponentV1 { get };
 static LOG: LogV1 = LogV1 { log };
 static CANCEL: CancelV1 = CancelV1 { is_cancelled };
@@ -99,8 +99,8 @@ unsafe fn callbacks<'d>(context: *const c_void) -> &'d HostCallbacks {
     unsafe { &*context.cast::<HostCallbacks>() }
 }
 
-unsafe extern "C" fn threads(_: *const c_void) -> u32 {
-    rayon::current_num_threads() as u32
+unsafe extern "C" fn thread_count(_: *const c_void) -> u32 {
+    threads::count() as u32
 }
 
 unsafe extern "C" fn run(_: *const c_void, tasks: u64, data: *const c_void, task: Task) {
@@ -113,10 +113,10 @@ unsafe extern "C" fn run(_: *const c_void, tasks: u64, data: *const c_void, task
         // SAFETY: the plug-in guarantees that the function accepts its data and doesn't unwind.
         unsafe { (task.function)(data.0, index) }
     };
-    if tasks <= 1 || rayon::current_num_threads() == 1 {
+    if tasks <= 1 || threads::count() == 1 {
         (0..tasks).for_each(piece);
     } else {
-        (0..tasks).into_par_iter().for_each(piece);
+        threads::install(|| (0..tasks).into_par_iter().for_each(piece));
     }
 }
 

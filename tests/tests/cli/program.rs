@@ -2,7 +2,7 @@
 
 use plugfit_tests::{
     build::{c_library, cargo, library, root},
-    run::{command, digits, folder, history, plugfit, plugins, weights},
+    run::{Finished, command, digits, folder, history, plugfit, plugins, weights},
 };
 use serde_json::Value;
 use std::{
@@ -45,6 +45,24 @@ fn a_repeated_run_is_identical_and_another_seed_changes_it() {
     assert_eq!(weights("first"), weights("second"));
     assert_eq!(history(&folder.path().join("first")), history(&folder.path().join("second")));
     assert_ne!(weights("first"), weights("third"));
+}
+
+#[test]
+fn the_environment_sets_the_number_of_threads_which_changes_no_digit() {
+    let folder = folder();
+    digits(folder.path(), PLAIN);
+    let fit = |threads: &str| {
+        let out = format!("--out=run{threads}");
+        let arguments = ["fit", "fit.toml", &out, "--set", "fit.batch_size=1024"];
+        let mut command = command(folder.path());
+        Finished::of(command.args(arguments).env("PLUGFIT_THREADS", threads).output().expect("the program runs"))
+    };
+    fit("1").with_status(0);
+    fit("3").with_status(0);
+    assert_eq!(weights(&folder.path().join("run1")), weights(&folder.path().join("run3")));
+    for wrong in ["0", "-1", "two", "1025"] {
+        fit(wrong).with_status(2).says(&["PLUGFIT_THREADS", "an integer from 1 to 1024"]);
+    }
 }
 
 #[test]

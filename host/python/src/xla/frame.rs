@@ -12,7 +12,6 @@ use super::api::{
     Api, ApiVersion, Attributes, BUFFER, Buffer, Buffers, ByteSpan, CallFrame, ErrorCreateArgs, ExtensionBase,
     METADATA, Metadata, MetadataExtension, VERSION, XlaError, attribute, code, dtype,
 };
-use crate::fork;
 
 /// Runs a handler. A panic or an error becomes an error of XLA with the same text.
 ///
@@ -32,7 +31,7 @@ pub unsafe fn run(
         check_size("call frame", size, size_of::<CallFrame>())?;
         // SAFETY: it has all fields, and lasts as long as the call.
         let (call, results) = unsafe { Frame::of(&*frame) }?;
-        fork::install(|| handler(&call, results))
+        handler(&call, results)
     }));
     let error = match called {
         Ok(Ok(())) => return std::ptr::null_mut(),

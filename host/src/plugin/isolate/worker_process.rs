@@ -20,6 +20,7 @@ use crate::plugin::abi_error::other_error;
 use crate::plugin::sync::lock_ignoring_poison;
 use crate::plugin::{Kind, bounds};
 use crate::text::{printable_path, shell_word};
+use crate::threads;
 
 /// A process that runs the components of one plug-in. Dropping it ends the process.
 pub struct Worker {
@@ -85,7 +86,7 @@ impl Worker {
         const BEGIN: usize = 1 << 16;
         let mapping = Arc::new(Mapping::create(BEGIN)?);
         let memory = isolation.memory_limit.unwrap_or_else(system::available_memory);
-        let numbers = [u64::from(std::process::id()), memory, rayon::current_num_threads() as u64];
+        let numbers = [u64::from(std::process::id()), memory, threads::count() as u64];
         command.arg(WORKER_ARGUMENT).arg(env!("CARGO_PKG_VERSION")).args(numbers.map(|number| number.to_string()));
         command.env(WORKER_VARIABLE, "1");
 

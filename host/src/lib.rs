@@ -23,6 +23,8 @@ pub mod compile;
 pub mod component;
 #[cfg(feature = "data")]
 pub mod data;
+#[cfg(any(feature = "options", feature = "report"))]
+pub mod html;
 pub mod identifier;
 #[cfg(feature = "network")]
 pub mod network;

@@ -52,7 +52,7 @@ impl Report<'_> {
                 name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
             write_atomically(&pictures.join(format!("{file}.svg")), |writer| writer.write_all(svg.as_bytes()))?;
         }
-        let page = page::html(self, &curves);
+        let page = page::page_of(self, &curves);
         write_atomically(&folder.join("report.html"), |writer| writer.write_all(page.as_bytes()))
     }
 }

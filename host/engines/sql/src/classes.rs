@@ -25,6 +25,13 @@ pub fn class_id() -> ScalarUDF {
     ScalarUDF::new_from_impl(ClassId { signature: Signature::user_defined(Volatility::Immutable) })
 }
 
+/// Returns the function `class_of(scores)`: the place of the greatest of the numbers of a list, the first one if there are
+/// several, from 0. A null, and a list without numbers, is null.
+#[cfg(feature = "cli")]
+pub fn class_of() -> ScalarUDF {
+    ScalarUDF::new_from_impl(ClassOf { signature: Signature::any(1, Volatility::Immutable) })
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Classes {
     signature: Signature,
@@ -132,5 +139,71 @@ impl ScalarUDFImpl for ClassId {
             ColumnarValue::Scalar(_) => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&ids, 0)?)),
             ColumnarValue::Array(_) => Ok(ColumnarValue::Array(Arc::new(ids))),
         }
+    }
+}
+
+#[cfg(feature = "cli")]
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ClassOf {
+    signature: Signature,
+}
+
+#[cfg(feature = "cli")]
+impl ScalarUDFImpl for ClassOf {
+    fn name(&self) -> &str {
+        "class_of"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [scores] = &ColumnarValue::values_to_arrays(&args.args)?[..] else {
+            return Err(from_plugfit(Error::usage("class_of takes a column of lists")));
+        };
+        let lists = cast(scores, &DataType::LargeList(Arc::new(Field::new_list_field(DataType::Float64, true))))?;
+        let lists = lists.as_list::<i64>();
+        let numbers = lists.values().as_primitive::<Float64Type>().values();
+        let greatest = |row: usize| {
+            let ends = lists.value_offsets().get(row..row + 2).filter(|_| lists.is_valid(row))?;
+            let scores = numbers.get(usize::try_from(ends[0]).ok()?..usize::try_from(ends[1]).ok()?)?;
+            let best = |best: usize, at: usize| if scores[at] > scores[best] { at } else { best };
+            (!scores.is_empty()).then(|| (1..scores.len()).fold(0, best) as i64)
+        };
+        Ok(ColumnarValue::Array(Arc::new((0..lists.len()).map(greatest).collect::<Int64Array>())))
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use datafusion::arrow::array::ListArray;
+    use datafusion::config::ConfigOptions;
+
+    use super::*;
+
+    #[test]
+    fn the_class_of_scores_is_the_first_greatest() {
+        let lists = vec![
+            Some(vec![Some(0.1), Some(0.7), Some(0.2)]),
+            None,
+            Some(vec![Some(0.5), Some(0.5), Some(0.1)]),
+            Some(Vec::new()),
+        ];
+        let lists = ListArray::from_iter_primitive::<Float64Type, _, _>(lists);
+        let args = ScalarFunctionArgs {
+            args: vec![ColumnarValue::Array(Arc::new(lists))],
+            arg_fields: Vec::new(),
+            number_rows: 4,
+            return_field: Arc::new(Field::new("class", DataType::Int64, true)),
+            config_options: Arc::new(ConfigOptions::default()),
+        };
+        let ColumnarValue::Array(found) = class_of().invoke_with_args(args).expect("lists") else { panic!("a scalar") };
+        let expected = Int64Array::from(vec![Some(1), None, Some(0), None]);
+        assert_eq!(found.as_primitive::<datafusion::arrow::datatypes::Int64Type>(), &expected);
     }
 }

@@ -79,7 +79,10 @@ pub struct Options {
     /// The file for the results, instead of standard output
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub out: Option<PathBuf>,
-    /// Replace the file of --out if it exists
+    /// Write a page with the results and with curves of the predictions; this reads the files once more
+    #[arg(long, value_name = "FILE.html", value_parser = absolute())]
+    pub report: Option<PathBuf>,
+    /// Replace the files of --out and --report if they exist
     #[arg(long, alias = "force")]
     pub overwrite: bool,
     /// The format of the files, if their names don't tell it
@@ -149,6 +152,7 @@ impl Options {
             require: list(self.require, file.require),
             format: self.format.or(file.format),
             out: self.out.or_else(|| file.out.map(|out| folder.join(out))),
+            report: self.report.or_else(|| file.report.map(|report| folder.join(report))),
             overwrite: self.overwrite || file.overwrite,
             input_format: self.input_format.or(file.input_format),
             memory_limit: self.memory_limit.or(file.memory_limit),

@@ -8,6 +8,7 @@ mod input;
 mod locate;
 mod output;
 mod query;
+mod report;
 mod require;
 mod results;
 mod score;

@@ -15,6 +15,7 @@ use super::input::{self, Source};
 use super::locate::locate;
 use super::output::{self, Format};
 use super::query::{needs_memory, runtime, session};
+use super::report;
 use super::require::Requirement;
 use super::results::Table;
 use super::streams::{Keys, Selection};
@@ -77,6 +78,14 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
     if let Some(place) = options.compare.as_ref().and_then(|name| arguments.by.iter().position(|by| by == name)) {
         table.compare(place, options.baseline.as_deref(), options.ci.unwrap_or(0.0))?;
     }
+    if let Some(path) = &options.report {
+        let (selection, context, control, arguments) = (&selection, &context, &control, &arguments);
+        let data = report::Data { selection, context, control, arguments, skips_nulls };
+        let bins = runtime.block_on(report::bins(&data, table.rows.len()))?;
+        table.partial |= control.is_stopped();
+        let page = report::page(&table, &bins, &summary(&options, &host, &sources, &table), &options.classes)?;
+        output::write(path, page.as_bytes(), options.overwrite)?;
+    }
     write(&table, &options, format)?;
     if table.partial {
         warn(&format!("interrupted after {} rows: the results are partial", control.rows()));
@@ -87,6 +96,30 @@ pub fn run(options: &Options, common: &Common) -> Result<u8> {
         eprintln!("error: {}", shown(line));
     }
     Ok(u8::from(unmet.iter().any(|lines| !lines.is_empty())))
+}
+
+/// Returns what the report says of the data and the options.
+fn summary(options: &Options, host: &Host, sources: &[Source], table: &Table) -> Vec<(String, String)> {
+    let names: Vec<&str> = sources.iter().take(3).map(|source| source.name.as_str()).collect();
+    let more = if sources.len() > names.len() { format!(", … ({} files)", sources.len()) } else { String::new() };
+    let rows: u64 = table.rows.iter().map(|row| row.rows).sum();
+    let plugins = host.plugins().iter().map(|plugin| plugin.label().to_owned()).collect::<Vec<_>>().join(", ");
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let rows_text =
+        if table.partial { format!("{rows} (partial: the query was interrupted)") } else { rows.to_string() };
+    let all = [
+        ("files", names.join(", ") + &more),
+        ("rows", rows_text),
+        ("labels", text(&options.y_true)),
+        ("predictions", text(&options.y_pred)),
+        ("weights", text(&options.sample_weight)),
+        ("where", text(&options.filter)),
+        ("intervals", options.ci.map_or_else(String::new, |level| format!("{level} %, bootstrap"))),
+        ("plug-ins", plugins),
+        ("plugfit", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let given = all.into_iter().filter(|(_, text)| !text.is_empty());
+    given.map(|(label, text)| (label.to_owned(), text)).collect()
 }
 
 fn arguments(options: &Options) -> Result<Arguments> {
@@ -220,6 +253,13 @@ fn scored(host: &Host, text: &str, arguments: &Arguments, schema: &Schema) -> Re
 fn check_output(options: &Options) -> Result<Format> {
     let by_name = options.out.as_deref().and_then(Format::of_file);
     let format = options.format.or(by_name).unwrap_or(Format::Table);
+    if let Some(report) = options.report.as_ref().filter(|report| report.exists() && !options.overwrite) {
+        return Err(Error::usage(format!("{} already exists", report.display()))
+            .hint("name another file with --report, or replace it with --overwrite"));
+    }
+    if options.report.is_some() && options.report == options.out {
+        return Err(Error::usage("--out and --report name the same file"));
+    }
     match &options.out {
         None if format == Format::Parquet => {
             Err(Error::usage("Parquet can't be written to standard output").hint("name a file with --out"))
@@ -234,11 +274,11 @@ fn check_output(options: &Options) -> Result<Format> {
 
 fn check_out_is_no_input(options: &Options, sources: &[Source]) -> Result<()> {
     let place = |path: &Path| path.canonicalize().ok();
-    let out = options.out.as_deref().filter(|out| out.exists());
-    match out.filter(|out| sources.iter().any(|source| place(&source.path) == place(out))) {
+    let written = || options.out.iter().chain(&options.report).filter(|out| out.exists());
+    match written().find(|out| sources.iter().any(|source| place(&source.path) == place(out))) {
         Some(out) => {
             Err(Error::usage(format!("{} is one of the input files, which are never overwritten", out.display()))
-                .hint("name another one with --out"))
+                .hint("name another file for the results"))
         }
         None => Ok(()),
     }

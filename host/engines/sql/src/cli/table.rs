@@ -24,8 +24,8 @@ fn shown_cell(cell: &Cell) -> String {
     }
 }
 
-/// The header and the cells of each row.
-fn cells(table: &Table) -> Vec<Vec<String>> {
+/// Returns the header and the cells of each row.
+pub fn cells(table: &Table) -> Vec<Vec<String>> {
     let skipped = |text: String| table.counts_skipped.then_some(text);
     let mut header: Vec<String> = table.by.clone();
     header.push("rows".into());

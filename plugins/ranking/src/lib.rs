@@ -3,6 +3,7 @@
 //!
 //! The state stores every score, so it grows with the data: by 4 bytes for each element if scores are float32 and weights
 //! are 1, by 8 if only one of these holds and weights are float32, and else by 16.
+mod chunks;
 mod scores;
 
 use self::scores::Scores;
@@ -242,16 +243,16 @@ mod tests {
         let bytes: Vec<u8> = [2].into_iter().chain(numbers.into_iter().flatten().flat_map(f64::to_le_bytes)).collect();
         let scores = RocAuc.load_older(1, &bytes).unwrap();
         assert_eq!(
-            (&scores.positives.doubles[..], &scores.negatives.weighted_doubles[..]),
-            (&[0.25][..], &[[0.75, 2.0]][..])
+            (scores.positives.doubles.to_vec(), scores.negatives.weighted_doubles.to_vec()),
+            (vec![0.25], vec![[0.75, 2.0]])
         );
         assert!(RocAuc.load_older(1, &bytes[..40]).is_err());
         // In version 2, a positive and a negative of float32 come first.
         let singles = [0.5_f32, 0.125].into_iter().flat_map(|score| [1].into_iter().chain(score.to_le_bytes()));
         let bytes: Vec<u8> = singles.chain(bytes).collect();
         let scores = RocAuc.load_older(2, &bytes).unwrap();
-        assert_eq!((&scores.positives.singles[..], &scores.negatives.singles[..]), (&[0.5][..], &[0.125][..]));
-        assert_eq!(scores.negatives.weighted_doubles, [[0.75, 2.0]]);
+        assert_eq!((scores.positives.singles.to_vec(), scores.negatives.singles.to_vec()), (vec![0.5], vec![0.125]));
+        assert_eq!(scores.negatives.weighted_doubles.to_vec(), [[0.75, 2.0]]);
         assert_eq!(RocAuc.result(&scores).unwrap(), Outcome::Scalar(1.0 / 3.0));
         assert!(RocAuc.load_older(0, &bytes).is_err() && RocAuc.load_older(3, &bytes).is_err());
     }

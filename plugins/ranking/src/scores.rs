@@ -1,5 +1,6 @@
 //! The scores that a ranking metric has seen, by class.
 
+use crate::chunks::Chunks;
 use plugfit_api::{
     metric::read_state,
     prelude::*,
@@ -19,13 +20,13 @@ pub struct Scores {
 #[derive(Default)]
 pub struct ClassScores {
     /// float32 scores of weight 1.
-    pub singles: Vec<f32>,
+    pub singles: Chunks<f32>,
     /// float64 scores of weight 1.
-    pub doubles: Vec<f64>,
+    pub doubles: Chunks<f64>,
     /// float32 scores with weights that are exact in float32.
-    pub weighted_singles: Vec<[f32; 2]>,
+    pub weighted_singles: Chunks<[f32; 2]>,
     /// Scores with weights.
-    pub weighted_doubles: Vec<[f64; 2]>,
+    pub weighted_doubles: Chunks<[f64; 2]>,
 }
 
 /// The state of version 2.
@@ -68,22 +69,22 @@ impl Scores {
         if inputs.weight().is_some() || y_true.shape() != y_pred.shape() || !dispatch(AreValid { labels, scores }) {
             return false;
         }
-        let positives = dispatch(CountPositives(labels));
-        let (mut positive, mut negative) = (self.positives.singles.len(), self.negatives.singles.len());
-        // Each score is written to both, and overwritten in one of them: a branch would often be mispredicted.
-        let (positives, negatives) = (
-            with_room(&mut self.positives.singles, positives),
-            with_room(&mut self.negatives.singles, labels.len() - positives),
-        );
-        for (label, score) in labels.iter().zip(scores) {
-            positives[positive] = *score;
-            negatives[negative] = *score;
-            let is_positive = usize::from(*label > 0.0);
-            positive += is_positive;
-            negative += 1 - is_positive;
+        // Each block of scores is sorted into both classes without branches, which would often be mispredicted.
+        const BLOCK: usize = 1024;
+        let [mut positives, mut negatives] = [[0.0; BLOCK]; 2];
+        for (labels, scores) in labels.chunks(BLOCK).zip(scores.chunks(BLOCK)) {
+            let (mut positive, mut negative) = (0, 0);
+            for (label, score) in labels.iter().zip(scores) {
+                // A block has at most as many of a class as it has elements.
+                positives[positive] = *score;
+                negatives[negative] = *score;
+                let is_positive = usize::from(*label > 0.0);
+                positive += is_positive;
+                negative += 1 - is_positive;
+            }
+            self.positives.singles.extend_from_slice(&positives[..positive]);
+            self.negatives.singles.extend_from_slice(&negatives[..negative]);
         }
-        positives.truncate(positive);
-        negatives.truncate(negative);
         true
     }
 
@@ -107,8 +108,8 @@ impl Scores {
             1 => read_state(bytes)?,
             2 => {
                 let ScoresV2 { positives, negatives, weighted } = read_state(bytes)?;
-                scores.positives.singles = positives;
-                scores.negatives.singles = negatives;
+                scores.positives.singles = positives.into();
+                scores.negatives.singles = negatives.into();
                 weighted
             }
             _ => {
@@ -124,13 +125,13 @@ impl Scores {
     pub fn for_each_score(&self, f: impl FnMut(f64, f64)) {
         match (self.positives.only_form(), self.negatives.only_form()) {
             (Form::Empty | Form::Singles, Form::Empty | Form::Singles) => {
-                merge_sorted(self.positives.singles.clone(), self.negatives.singles.clone(), f);
+                merge_sorted(self.positives.singles.to_vec(), self.negatives.singles.to_vec(), f);
             }
             (Form::Empty | Form::Doubles, Form::Empty | Form::Doubles) => {
-                merge_sorted(self.positives.doubles.clone(), self.negatives.doubles.clone(), f);
+                merge_sorted(self.positives.doubles.to_vec(), self.negatives.doubles.to_vec(), f);
             }
             (Form::Empty | Form::WeightedSingles, Form::Empty | Form::WeightedSingles) => {
-                merge_sorted(self.positives.weighted_singles.clone(), self.negatives.weighted_singles.clone(), f);
+                merge_sorted(self.positives.weighted_singles.to_vec(), self.negatives.weighted_singles.to_vec(), f);
             }
             _ => merge_sorted(self.positives.in_double(), self.negatives.in_double(), f),
         }
@@ -152,7 +153,7 @@ impl ClassScores {
         [self.singles.len(), self.doubles.len(), self.weighted_singles.len(), self.weighted_doubles.len()]
     }
 
-    /// Removes the elements that were added since the vectors had these lengths.
+    /// Removes the elements that were added since there were this many of each form.
     fn truncate(&mut self, [singles, doubles, weighted_singles, weighted_doubles]: [usize; 4]) {
         self.singles.truncate(singles);
         self.doubles.truncate(doubles);
@@ -163,20 +164,20 @@ impl ClassScores {
     /// Adds an element. `single` says that the score is exact in float32.
     fn push(&mut self, score: f64, weight: f64, single: bool) {
         match (single, weight == 1.0) {
-            (true, true) => push(&mut self.singles, score as f32),
-            (false, true) => push(&mut self.doubles, score),
+            (true, true) => self.singles.push(score as f32),
+            (false, true) => self.doubles.push(score),
             (true, false) if f64::from(weight as f32) == weight => {
-                push(&mut self.weighted_singles, [score as f32, weight as f32]);
+                self.weighted_singles.push([score as f32, weight as f32]);
             }
-            _ => push(&mut self.weighted_doubles, [score, weight]),
+            _ => self.weighted_doubles.push([score, weight]),
         }
     }
 
     fn merge(&mut self, other: &ClassScores) {
-        self.singles.extend_from_slice(&other.singles);
-        self.doubles.extend_from_slice(&other.doubles);
-        self.weighted_singles.extend_from_slice(&other.weighted_singles);
-        self.weighted_doubles.extend_from_slice(&other.weighted_doubles);
+        self.singles.extend(&other.singles);
+        self.doubles.extend(&other.doubles);
+        self.weighted_singles.extend(&other.weighted_singles);
+        self.weighted_doubles.extend(&other.weighted_doubles);
     }
 
     fn only_form(&self) -> Form {
@@ -192,30 +193,12 @@ impl ClassScores {
     /// Returns the score and weight of each element in float64.
     fn in_double(&self) -> Vec<[f64; 2]> {
         let mut all = Vec::with_capacity(self.lengths().iter().sum());
-        all.extend_from_slice(&self.weighted_doubles);
+        all.extend(self.weighted_doubles.iter());
         all.extend(self.weighted_singles.iter().map(|element| element.map(f64::from)));
-        all.extend(self.doubles.iter().map(|score| [*score, 1.0]));
-        all.extend(self.singles.iter().map(|score| [f64::from(*score), 1.0]));
+        all.extend(self.doubles.iter().map(|score| [score, 1.0]));
+        all.extend(self.singles.iter().map(|score| [f64::from(score), 1.0]));
         all
     }
-}
-
-/// Adds an element to a vector that grows by a quarter. By a factor of 2, half of the memory could be unused.
-fn push<T>(elements: &mut Vec<T>, element: T) {
-    if elements.len() == elements.capacity() {
-        elements.reserve_exact((elements.len() / 4).max(64));
-    }
-    elements.push(element);
-}
-
-/// Appends `count` zeros and one more.
-fn with_room(elements: &mut Vec<f32>, count: usize) -> &mut Vec<f32> {
-    let length = elements.len() + count + 1;
-    if length > elements.capacity() {
-        elements.reserve_exact((count + 1).max(elements.len() / 4));
-    }
-    elements.resize(length, 0.0);
-    elements
 }
 
 /// An element with a score and a weight.
@@ -316,18 +299,6 @@ fn take_last<T: Scored>(elements: &mut &[T], score: f64) -> f64 {
         *elements = rest;
     }
     weight
-}
-
-/// Counts the labels above 0.
-struct CountPositives<'a>(&'a [f32]);
-
-impl Kernel for CountPositives<'_> {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run(self) -> usize {
-        self.0.iter().map(|label| usize::from(*label > 0.0)).sum()
-    }
 }
 
 /// Whether all labels are 1, 0 or -1, and no score is NaN.

@@ -32,7 +32,7 @@ fn folder(csv: &str) -> TempDir {
 
 fn binary() -> String {
     let row = |row: usize| {
-        let group = if row % 3 == 0 { "<b>" } else { "c&d" };
+        let group = if row.is_multiple_of(3) { "<b>" } else { "c&d" };
         format!("{},{},{group}\n", usize::from(row * 7 % 10 > 4), (row * 7 % 10) as f64 / 10.0 + 0.05)
     };
     format!("y,p,g\n{}", (0..60).map(row).collect::<String>())

@@ -40,8 +40,9 @@ def test_a_table_is_scored_as_arrays_are(kind):
         rows = MODEL == group["by"]["model"]
         arrays = plugfit.score(LABEL[rows], SCORE[rows], ["AUC", "BinaryAccuracy"], WEIGHT[rows])
         assert group["rows"] == rows.sum()
-        np.testing.assert_allclose(group["metrics"]["auc"], arrays["auc"], rtol=1e-12)
-        np.testing.assert_allclose(group["metrics"]["BinaryAccuracy"], arrays["binary_accuracy"], rtol=1e-12)
+        # Arrays of float64 weights are used as float32.
+        np.testing.assert_allclose(group["metrics"]["auc"], arrays["auc"], rtol=1e-7)
+        np.testing.assert_allclose(group["metrics"]["BinaryAccuracy"], arrays["binary_accuracy"], rtol=1e-7)
 
 
 @needs_program
@@ -85,7 +86,7 @@ def test_errors_say_what_is_wrong():
     table = pyarrow.table({**COLUMNS, "gap": [None, *SCORE[1:]]})
     with pytest.raises(ValueError, match="no column scor"):
         plugfit.score("label", "scor", "auc", data=table)
-    with pytest.raises(RuntimeError, match="null"):
+    with pytest.raises(ValueError, match="null"):
         plugfit.score("label", "gap", "auc", data=table)
     assert plugfit.score("label", "gap", "auc", data=table, nulls="skip")["groups"][0]["skipped"] == 1
     with pytest.raises(RuntimeError, match="auc"):

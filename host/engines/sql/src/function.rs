@@ -17,7 +17,7 @@ use crate::accumulator::MetricAccumulator;
 use crate::error::from_plugfit;
 use crate::form::Form;
 use crate::groups::MetricGroups;
-use crate::resolve::resolve;
+use crate::resolve::{self, resolve};
 use crate::rows::check_count;
 use crate::{arrays, columns};
 
@@ -110,7 +110,7 @@ impl MetricFunction {
                     first.downcast_ref::<Literal>()
                 });
                 match literal.map(Literal::value).and_then(ScalarValue::try_as_str) {
-                    Some(Some(text)) => vec![Identifier::from(text)],
+                    Some(Some(text)) => vec![resolve::identifier(text)],
                     _ => {
                         return Err(Error::usage(format!("the first argument of {} isn't a literal text", self.name))
                             .hint("it is one metric for the whole query, such as 'AUC(curve=\"PR\")'"));

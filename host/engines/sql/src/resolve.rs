@@ -4,6 +4,14 @@ use datafusion::arrow::datatypes::DataType;
 use plugfit::compile::{OutputShapes, metric_by_shapes};
 use plugfit::{Identifier, Result};
 
+/// Returns the identifier that a text is: a name with settings, or a JSON object as Keras serializes a metric.
+pub fn identifier(text: &str) -> Identifier {
+    match serde_json::from_str(text) {
+        Ok(object @ serde_json::Value::Object(_)) => object.into(),
+        _ => text.into(),
+    }
+}
+
 /// Returns an identifier as it is, but "accuracy" and "crossentropy" as the metrics for these types: of a binary output
 /// if the predictions are numbers, and of classes if they are lists.
 ///

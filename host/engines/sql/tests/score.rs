@@ -428,6 +428,10 @@ fn queries_have_functions_of_metrics() {
     assert_eq!(out, "{\"country\":\"de\",\"accuracy\":0.75}\n{\"country\":\"fr\",\"accuracy\":0.25}\n");
     let table = run(folder.path(), &["sql", sql]).with_status(0).out;
     assert!(table.contains("| de      | 0.75     |"), "{table}");
+    // A metric as Keras serializes it.
+    let metric = r#"{"class_name": "BinaryAccuracy", "config": {"name": "right", "threshold": 0.5}}"#;
+    let groups = score(folder.path(), &["a.parquet", "--metric", metric, "--json"]).with_status(0).json();
+    assert_eq!(groups["groups"][0]["metrics"]["right"], 0.5);
     run(folder.path(), &["sql", "SELECT acu(label, score) FROM 'a.parquet'"]).with_status(2).says(&["'acu'"]);
     run(folder.path(), &["sql", "SELECT auc(label, score) FROM 'b.parquet'"]).with_status(2).says(&["b.parquet"]);
 }

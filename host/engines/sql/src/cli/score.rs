@@ -5,7 +5,7 @@ use std::path::Path;
 
 use datafusion::arrow::datatypes::Schema;
 use plugfit::options::shown;
-use plugfit::{Error, Host, Identifier, Result};
+use plugfit::{Error, Host, Result};
 
 use super::aggregate::{self, Scored};
 use super::arguments::Arguments;
@@ -21,7 +21,7 @@ use super::results::Table;
 use super::streams::{Keys, Selection};
 use super::{Common, warn};
 use crate::bootstrap::Settings;
-use crate::resolve::resolve;
+use crate::resolve::{self, resolve};
 
 pub use super::config::Options;
 
@@ -221,11 +221,11 @@ fn metrics(
 
 fn scored(host: &Host, text: &str, arguments: &Arguments, schema: &Schema) -> Result<Scored> {
     let found = |name: &str| schema.field_with_name(name).ok().map(|field| field.data_type());
-    let identifier = resolve(Identifier::from(text), found("y_true"), found("y_pred"))?;
+    let identifier = resolve(resolve::identifier(text), found("y_true"), found("y_pred"))?;
     let metric = host.metric(identifier.clone())?;
     // A name in the configuration is the user's.
     let usual = host.metric(metric.full_name().as_str()).map(|usual| usual.name().to_owned());
-    let is_named = usual.is_ok_and(|usual| usual != metric.name());
+    let is_named = usual.is_ok_and(|usual| usual != metric.name()) || text.starts_with('{');
     let name = if is_named { metric.name().to_owned() } else { text.to_owned() };
     let options = [("values", "y_pred"), ("y_pred", "y_pred"), ("y_true", "y_true")];
     let mut columns = Vec::new();

@@ -24,7 +24,12 @@ pub struct Options {
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     let mut run = saved_run::open(&options.run, common)?;
-    let dataset = if options.data.is_empty() { run.validation_data()? } else { run.schema().read(&options.data)? };
+    let mut notes = Vec::new();
+    let dataset = match options.data.is_empty() {
+        true => run.validation_data(&mut notes)?,
+        false => run.schema().read(&options.data, &mut notes)?,
+    };
+    notes.iter().for_each(|note| warn(note, common.json));
     let mut compiled = run.compiled()?;
     let mut trainer = Trainer::new(&mut run.network, &mut compiled, &dataset)?;
     saved_run::warn_of_functions(&run.record, common);

@@ -231,7 +231,7 @@ impl Run<'_> {
             config: &record.config,
         };
         report.write(folder.work())?;
-        Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.inputs)))
+        Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.feature_names())))
     }
 }
 

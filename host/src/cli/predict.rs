@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, absolute, event, in_pool, print, saved_run, short};
+use super::{Common, absolute, event, in_pool, print, saved_run, short, warn};
 use crate::data::write_predictions;
 use crate::network::Network;
 use crate::text::grouped;
@@ -34,7 +34,9 @@ pub struct Options {
 pub fn run(options: &Options, common: &Common) -> Result<()> {
     check_out(options)?;
     let mut run = saved_run::open(&options.run, common)?;
-    let inputs = run.schema().read_inputs(&options.data)?;
+    let mut notes = Vec::new();
+    let inputs = run.schema().read_inputs(&options.data, &mut notes)?;
+    notes.iter().for_each(|note| warn(note, common.json));
     let names = run.network.output_names().to_vec();
     let network = &mut run.network;
     let predictions = in_pool(|| predict(network, &inputs, options.batch_size))?;

@@ -54,9 +54,10 @@ impl SavedRun {
         self.host.compile(compile)
     }
 
-    /// Loads the run's validation data, or its training data if there are none.
-    pub fn validation_data(&self) -> Result<Dataset> {
+    /// Loads the run's validation data, or its training data if there are none. Adds notes for the user.
+    pub fn validation_data(&self, notes: &mut Vec<String>) -> Result<Dataset> {
         let loaded = self.file.data()?.load_again(self.file.folder(), self.schema())?;
+        notes.extend(loaded.notes);
         Ok(loaded.validation.unwrap_or(loaded.train))
     }
 }

@@ -200,6 +200,28 @@ impl Dataset {
         }
     }
 
+    /// Replaces the inputs, which must have as many rows.
+    pub(super) fn with_inputs(self, inputs: Inputs) -> Result<Self> {
+        let dataset = Dataset::new(inputs, self.targets, self.sample_weight)?;
+        Ok(Dataset { further: self.further, ..dataset })
+    }
+
+    /// Adds a target of the numbers 0, 1, ... of the rows, which tells after a split where each row comes from.
+    pub(super) fn with_row_numbers(mut self) -> Result<Self> {
+        let rows = self.len();
+        let values = Array::I64(Rows::new((0..rows as i64).collect(), &[rows])?);
+        self.targets.push(Target { name: "row".into(), values, class_names: None });
+        Ok(self)
+    }
+
+    /// Removes the target that [`with_row_numbers`](Self::with_row_numbers) added, and returns its values.
+    pub(super) fn take_row_numbers(&mut self) -> Vec<usize> {
+        match self.targets.pop().map(|target| target.values) {
+            Some(Array::I64(rows)) => rows.values().iter().map(|&row| row as usize).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn into_inputs(self) -> Inputs {
         self.inputs
     }

@@ -12,4 +12,8 @@ pub enum InputKind {
     Boolean,
     /// Both numbers and booleans.
     Mixed,
+    /// Words; only in tables.
+    Word,
+    /// Dates or timestamps; only in tables.
+    Date,
 }

@@ -202,13 +202,14 @@ impl DiskRows {
     }
 }
 
+/// Reads bytes at an offset of a file.
 #[cfg(unix)]
-fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
 }
 
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -279,7 +280,8 @@ impl InputsBuilder {
     }
 }
 
-fn spill_error(error: io::Error) -> Error {
+/// The error for a temporary file that can't be written.
+pub(super) fn spill_error(error: io::Error) -> Error {
     Error::failure(format!("cannot keep the data on disk: {error}"))
         .with("in", std::env::temp_dir().display().to_string())
         .hint("set $TMPDIR to a folder with enough space, or set data.in_memory = true")

@@ -5,6 +5,7 @@
 //! ([`Dataset::gather_into`]). A batch is itself a small `Dataset`.
 
 mod array;
+mod columns;
 mod config;
 mod dataset;
 mod float32;
@@ -23,6 +24,10 @@ mod table;
 mod write;
 
 pub use array::{Array, Rows};
+pub use columns::{
+    Categories, ColumnConfig, ColumnDescription, ColumnSettings, ColumnSummary, Dates, Encoder, Encoding, LearntColumn,
+    LeftOut, Missing, MissingValue, Numbers, RawValue, Treatment,
+};
 pub use config::{DataConfig, InputsConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, FurtherInput, MAX_FURTHER, Target};
 pub use input_kind::InputKind;

@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::{
+    ColumnDescription, ColumnSettings, Encoder, Encoding, LearntColumn, LeftOut, Missing, MissingValue, Words,
+    notes_of_later,
+};
 use super::config::{DataConfig, memory_limit};
 use super::dataset::{Dataset, FurtherInput, Target};
 use super::format::{Format, listed, single_path};
 use super::input_kind::InputKind;
 use super::inputs::Inputs;
 use super::numpy::{Npz, read_npy_inputs};
-use super::table::{Classes, PlannedTarget, TablePlan, read_table};
+use super::table::{Classes, InputCells, PlannedInput, PlannedTarget, ReadColumn, TableInputs, TablePlan, read_table};
 use crate::{Error, Result};
 
 /// The columns or arrays that a run was trained on, and its class names.
@@ -36,6 +40,16 @@ pub struct Schema {
     pub sample_weight: Option<String>,
     /// The factor that the inputs were multiplied by.
     pub scale: Option<f64>,
+    /// The settings for the columns of a table.
+    #[serde(default, skip_serializing_if = "ColumnSettings::is_default")]
+    pub settings: ColumnSettings,
+    /// How the input columns of a table are encoded, in the order of `inputs`. Empty for arrays, and for runs of older
+    /// versions of plugfit, whose numbers were multiplied by `scale`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<LearntColumn>,
+    /// The columns of a table that aren't inputs, targets or weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A target in a [`Schema`].
@@ -64,7 +78,41 @@ impl Schema {
             further: config.further_inputs(),
             sample_weight: config.sample_weight.clone(),
             scale: config.scale,
+            settings: config.column_settings(),
+            columns: Vec::new(),
+            left_out: Vec::new(),
         }
+    }
+
+    /// Returns the names of the features of a table, such as "age" or "city=Paris"; empty for arrays.
+    pub fn feature_names(&self) -> Vec<String> {
+        match self.columns.is_empty() {
+            true => self.inputs.clone(),
+            false => self.columns.iter().flat_map(LearntColumn::feature_names).collect(),
+        }
+    }
+
+    /// Describes the columns of a table: the inputs, and those that were left out.
+    pub fn descriptions(&self) -> Vec<ColumnDescription> {
+        let inputs = self.columns.iter().map(LearntColumn::description);
+        inputs.chain(self.left_out.iter().map(LeftOut::description)).collect()
+    }
+
+    /// Returns an encoder for single rows of a table.
+    pub fn encoder(&self) -> Encoder {
+        Encoder::new(&self.encodings())
+    }
+
+    /// Returns how each input column is encoded.
+    fn encodings(&self) -> Vec<LearntColumn> {
+        if !self.columns.is_empty() {
+            return self.columns.clone();
+        }
+        let kind = |index| self.kinds.get(index).copied().unwrap_or(InputKind::Mixed);
+        let scaled = |(index, name): (usize, &String)| {
+            LearntColumn::scaled(name.clone(), kind(index), self.scale.unwrap_or(1.0), None)
+        };
+        self.inputs.iter().enumerate().map(scaled).collect()
     }
 
     /// Checks that a `[data]` table uses the columns that the run was trained on; `--set` may have changed the table.
@@ -80,6 +128,12 @@ impl Schema {
         };
         if config.scale.unwrap_or(1.0) != self.scale.unwrap_or(1.0) {
             return wrong("scale", self.scale.unwrap_or(1.0).to_string());
+        }
+        let settings = config.column_settings();
+        if settings != self.settings {
+            let key = settings.first_difference(&self.settings);
+            let was = serde_json::to_value(&self.settings).map(|was| was[key].to_string()).unwrap_or_default();
+            return wrong(key, if was == "null" { "the default".into() } else { was });
         }
         // For .npy, the targets and weights are file names.
         if format == Format::Npy {
@@ -102,16 +156,17 @@ impl Schema {
         Ok(())
     }
 
-    /// Reads files with inputs, targets and weights, for validation or evaluation.
+    /// Reads files with inputs, targets and weights, for validation or evaluation. Adds to `notes` which columns have
+    /// categories that no training row has, or missing values as no training row has.
     ///
     /// # Errors
     /// Returns an error if a file can't be read, a column or array is missing, or the shape of a sample differs.
-    pub fn read(&self, paths: &[PathBuf]) -> Result<Dataset> {
-        self.read_within(paths, memory_limit(None))
+    pub fn read(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<Dataset> {
+        self.read_within(paths, memory_limit(None), notes)
     }
 
     /// Like [`read`](Self::read), with up to `limit` bytes of inputs in memory.
-    pub(super) fn read_within(&self, paths: &[PathBuf], limit: usize) -> Result<Dataset> {
+    pub(super) fn read_within(&self, paths: &[PathBuf], limit: usize, notes: &mut Vec<String>) -> Result<Dataset> {
         let targets = self.targets.iter().map(|target| PlannedTarget {
             name: target.name.clone(),
             columns: target.columns.clone(),
@@ -120,7 +175,7 @@ impl Schema {
         let targets = targets.chain(further_targets(&self.further));
         let dataset = match Format::of_all(paths)? {
             Format::Csv | Format::Parquet => {
-                let dataset = self.read_table(paths, targets.collect(), self.sample_weight.clone(), limit)?;
+                let dataset = self.read_table(paths, targets.collect(), self.sample_weight.clone(), limit, notes)?;
                 dataset.with_last_targets_as_inputs(self.further.len())?
             }
             Format::Npz => read_npz(paths, self)?.0,
@@ -133,13 +188,14 @@ impl Schema {
         Ok(dataset)
     }
 
-    /// Reads the inputs of files, for prediction. Other columns and arrays are ignored.
+    /// Reads the inputs of files, for prediction. Other columns and arrays are ignored. Adds to `notes` as
+    /// [`read`](Self::read) does.
     ///
     /// # Errors
     /// Returns an error if a file can't be read, an input is missing, or the shape of a sample differs.
-    pub fn read_inputs(&self, paths: &[PathBuf]) -> Result<Inputs> {
+    pub fn read_inputs(&self, paths: &[PathBuf], notes: &mut Vec<String>) -> Result<Inputs> {
         let dataset = match Format::of_all(paths)? {
-            Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None))?,
+            Format::Csv | Format::Parquet => self.read_table(paths, Vec::new(), None, memory_limit(None), notes)?,
             Format::Npz => {
                 read_npz(
                     paths,
@@ -168,9 +224,16 @@ impl Schema {
         targets: Vec<PlannedTarget>,
         sample_weight: Option<String>,
         limit: usize,
+        notes: &mut Vec<String>,
     ) -> Result<Dataset> {
-        let plan = TablePlan { inputs: self.inputs.clone(), kinds: self.kinds.clone(), targets, sample_weight };
-        read_table(paths, &plan, self.scale, limit).map(|(dataset, _)| dataset)
+        let encodings = self.encodings();
+        let inputs = encodings.iter().map(planned_input).collect();
+        let read = read_table(paths, &TablePlan { inputs, targets, sample_weight }, Some(&encodings), limit)?;
+        notes.extend(notes_of_later(encodings.iter().zip(read.columns.iter().map(ReadColumn::later))));
+        match read.inputs {
+            TableInputs::Encoded(inputs) => Dataset::new(inputs, read.targets, read.sample_weight),
+            TableInputs::Raw(_) => Err(Error::failure("the inputs weren't encoded")),
+        }
     }
 
     /// Checks the shapes of samples and targets.
@@ -194,6 +257,25 @@ impl Schema {
         let (got, want) = (inputs.row_shape(), &self.input_shape);
         Err(Error::usage(format!("{} has samples of shape {got:?}; the run was trained on {want:?}", listed(paths))))
     }
+}
+
+/// Plans to read a column whose encoding is known.
+pub(super) fn planned_input(column: &LearntColumn) -> PlannedInput {
+    let cells = match (&column.encoding, column.categories()) {
+        (_, Some(categories)) => InputCells::Words { words: Words::known(categories), most: None },
+        (Encoding::Number { shift, factor, .. }, _) => InputCells::Numbers {
+            known: Some(column.kind),
+            // The encoding checks that its result fits float32.
+            factor: 0.0,
+            are_quantities: (*shift, *factor) != (0.0, 1.0),
+        },
+        _ => InputCells::Dates,
+    };
+    let missing = match column.missing {
+        MissingValue::Error => Missing::Error,
+        MissingValue::Fill { .. } => Missing::Fill,
+    };
+    PlannedInput { name: column.name.clone(), cells, missing }
 }
 
 /// Plans to read further inputs as targets of numbers.

@@ -220,6 +220,11 @@ impl RunFile {
             "sample_weight",
             "in_memory",
             "scale",
+            "numbers",
+            "categories",
+            "dates",
+            "missing",
+            "columns",
             "validation_split",
         ];
         self.section("data", &keys)

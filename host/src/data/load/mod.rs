@@ -2,11 +2,13 @@
 
 mod arrays;
 mod columns;
+mod encode;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
+use super::columns::Numbers;
 use super::config::{DataConfig, InputsConfig, OneOrMany, TargetConfig, memory_limit};
 use super::dataset::Dataset;
 use super::format::Format;
@@ -105,6 +107,11 @@ impl DataConfig {
         if !scale.is_finite() || scale == 0.0 {
             return Err(Error::usage(format!("data.scale must be a number other than 0, not {scale}")));
         }
+        if let (Some(_), Some(Numbers::Standard | Numbers::Minmax)) = (self.scale, self.numbers) {
+            return Err(
+                Error::usage("data has both \"scale\" and \"numbers\"; one is enough").with("in", "data.numbers")
+            );
+        }
         let split = self.validation_split.filter(|split| *split != 0.0);
         if split.is_some() && self.validation.is_some() {
             return Err(Error::usage("data has both \"validation\" and \"validation_split\"; one is enough"));
@@ -115,16 +122,27 @@ impl DataConfig {
         if let Some(schema) = known {
             schema.check_config(self, format)?;
         }
-        let (train, mut schema) = match (format, known) {
-            (Format::Npy, known) => self.load_npy(&train_paths, base, known)?,
-            (_, Some(schema)) => (schema.read_within(&train_paths, memory_limit(self.in_memory))?, schema.clone()),
+        let limit = memory_limit(self.in_memory);
+        let is_table = matches!(format, Format::Csv | Format::Parquet);
+        if let (Some(key), false) = (self.column_settings().first_key(), is_table) {
+            return Err(Error::usage(format!("data.{key} is for the columns of tables, and these files are arrays"))
+                .with("in", format!("data.{key}")));
+        }
+        let (mut train, mut schema, raw) = match (format, known) {
+            (Format::Npy, known) => {
+                let (train, schema) = self.load_npy(&train_paths, base, known)?;
+                (train, schema, None)
+            }
+            (_, Some(schema)) => (schema.read_within(&train_paths, limit, &mut notes)?, schema.clone(), None),
             (Format::Csv | Format::Parquet, None) => self.load_table(&train_paths, &mut notes)?,
-            (Format::Npz, None) => self.load_npz(&train_paths)?,
+            (Format::Npz, None) => {
+                let (train, schema) = self.load_npz(&train_paths)?;
+                (train, schema, None)
+            }
         };
         match known {
             Some(known) => known.check(&train, &train_paths)?,
             None => {
-                schema.input_shape = train.inputs().row_shape().to_vec();
                 for (target, loaded) in schema.targets.iter_mut().zip(train.targets()) {
                     target.class_names.clone_from(&loaded.class_names);
                     target.shape = Some(loaded.values.row_shape().to_vec());
@@ -134,21 +152,29 @@ impl DataConfig {
         if train.is_empty() {
             return Err(Error::failure(format!("{} has no samples", names_of(&train_paths))));
         }
-        let mut paths = train_paths;
-        let (train, validation) = match (&self.validation, split) {
-            (Some(files), _) => {
-                let validation_paths = expand(files, base)?;
-                let validation = schema.read(&validation_paths)?;
-                paths.extend(validation_paths);
-                (train, Some(validation))
-            }
-            (None, Some(split)) => {
+        if raw.is_some() {
+            train = train.with_row_numbers()?;
+        }
+        let (mut train, mut validation) = match split {
+            Some(split) => {
                 let (train, validation) = train.split(split)?;
                 (train, Some(validation))
             }
-            (None, None) => (train, None),
+            None => (train, None),
         };
-        let description = describe(&train, validation.as_ref());
+        if let Some(raw) = raw {
+            (train, validation) = encode::encode(raw, (train, validation), &mut schema, limit, &mut notes)?;
+        }
+        schema.input_shape = train.inputs().row_shape().to_vec();
+        let mut paths = train_paths;
+        if let Some(files) = &self.validation {
+            let validation_paths = expand(files, base)?;
+            let mut later = Vec::new();
+            validation = Some(schema.read(&validation_paths, &mut later)?);
+            notes.extend(later.into_iter().map(|note| format!("in the validation rows: {note}")));
+            paths.extend(validation_paths);
+        }
+        let description = describe(&train, validation.as_ref(), &schema);
         Ok(LoadedData { train, validation, schema, source: names_of(&paths), description, notes })
     }
 
@@ -199,7 +225,7 @@ fn names_of(paths: &[PathBuf]) -> String {
 }
 
 /// Formats a summary such as "1,437 train, 360 validation; 64 inputs, 10 classes".
-fn describe(train: &Dataset, validation: Option<&Dataset>) -> String {
+fn describe(train: &Dataset, validation: Option<&Dataset>, schema: &Schema) -> String {
     let mut text = format!("{} train", grouped(train.len()));
     if let Some(validation) = validation {
         text += &format!(", {} validation", grouped(validation.len()));
@@ -209,6 +235,12 @@ fn describe(train: &Dataset, validation: Option<&Dataset>) -> String {
         [inputs] => format!("; {} inputs", grouped(*inputs)),
         shape => format!("; inputs of {}", shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")),
     };
+    if !schema.columns.is_empty() && train.inputs().row_shape() != [schema.columns.len()] {
+        text += &match schema.columns.len() {
+            1 => " from 1 column".to_owned(),
+            columns => format!(" from {} columns", grouped(columns)),
+        };
+    }
     for target in train.targets() {
         let classes = target.class_names.as_ref().map(Vec::len).or_else(|| target.values.label_count());
         text += &match classes {

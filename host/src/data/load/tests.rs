@@ -21,7 +21,17 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
-    serde_json::from_value::<DataConfig>(config).expect("a data table").load(folder.path())
+    serde_json::from_value::<DataConfig>(unchanged(config)).expect("a data table").load(folder.path())
+}
+
+/// Adds to a table the settings by which numbers are read as they are.
+fn unchanged(mut config: Value) -> Value {
+    let is_table = |files: &Value| files.to_string().contains(".csv") || files.to_string().contains(".parquet");
+    if ["file", "train"].iter().any(|key| is_table(&config[*key])) {
+        config["numbers"] = "none".into();
+        config["missing"] = "error".into();
+    }
+    config
 }
 
 /// Returns the text of the error, without the path of the folder.
@@ -41,12 +51,16 @@ const FRUIT: &str =
 fn csv_columns_are_classified() {
     let folder = folder(&[("fruit.csv", FRUIT)]);
     let data = load(&folder, json!({"file": "fruit.csv", "target": "kind", "scale": 0.5})).expect("it is read");
-    assert_eq!(data.schema.inputs, ["weight", "diameter"]);
-    assert_eq!(data.train.inputs().in_memory().expect("small").values(), [75.0, 3.75, 60.0, 1.5, 80.0, 4.0]);
+    assert_eq!(data.schema.inputs, ["weight", "colour", "diameter"]);
+    assert_eq!(
+        data.train.inputs().in_memory().expect("small").view(),
+        array![[75.0, 0.0, 1.0, 0.0, 3.75], [60.0, 0.0, 0.0, 1.0, 1.5], [80.0, 1.0, 0.0, 0.0, 4.0]].into_dyn()
+    );
+    assert_eq!(data.schema.feature_names(), ["weight", "colour=green", "colour=red", "colour=yellow", "diameter"]);
     assert_eq!(data.train.targets()[0].values, i32s(&[0, 1, 0]));
     assert_eq!(data.schema.targets[0].class_names.as_deref(), Some(&["apple".to_owned(), "banana".to_owned()][..]));
-    assert_eq!(data.description, "3 train; 2 inputs, 2 classes");
-    assert_eq!(data.notes, ["columns left out, not numbers: colour"]);
+    assert_eq!(data.description, "3 train; 5 inputs from 3 columns, 2 classes");
+    assert_eq!(data.notes, [""; 0]);
     assert_eq!(data.source, "fruit.csv");
 }
 
@@ -106,14 +120,19 @@ fn a_schema_reads_further_files_like_the_training_files() {
     assert_eq!(data.schema, schema);
     let path = |name: &str| vec![folder.path().join(name)];
     assert_eq!(
-        schema.read_inputs(&path("more.csv")).expect("it is read").in_memory().expect("small").values(),
+        schema
+            .read_inputs(&path("more.csv"), &mut Vec::new())
+            .expect("it is read")
+            .in_memory()
+            .expect("small")
+            .values(),
         [20.0, 40.0]
     );
-    assert_eq!(schema.read(&path("a.csv")).expect("it is read"), data.train);
-    assert!(schema.read(&path("more.csv")).is_err(), "it has no y");
+    assert_eq!(schema.read(&path("a.csv"), &mut Vec::new()).expect("it is read"), data.train);
+    assert!(schema.read(&path("more.csv"), &mut Vec::new()).is_err(), "it has no y");
     let wide = ArrayD::<f32>::zeros(IxDyn(&[1, 3]));
     fs::write(folder.path().join("w.npy"), npy_bytes(&wide)).expect("it can be written");
-    let error = schema.read_inputs(&path("w.npy")).expect_err("another width");
+    let error = schema.read_inputs(&path("w.npy"), &mut Vec::new()).expect_err("another width");
     assert!(error.message().ends_with("has samples of shape [3]; the run was trained on [2]"), "{error}");
 }
 
@@ -133,8 +152,8 @@ fn csv_errors_report_their_place() {
         ("headless.csv", "1,2\n3,4\n"),
         ("semicolon.csv", "x;label\n1;0\n"),
         ("twice.csv", "x,x,label\n1,2,0\n"),
-        ("words.csv", "a,label\nb,0\n"),
         ("mixed.csv", "x,a,b\n1,2,c\n"),
+        ("alone.csv", "label\n1\n"),
     ]);
     fs::write(folder.path().join("latin.csv"), b"x,label\n1,caf\xe9\n").expect("it can be written");
     for (file, says) in [
@@ -150,7 +169,7 @@ fn csv_errors_report_their_place() {
         ("headless.csv", "headless.csv has no header row\n  line 1  1,2"),
         ("semicolon.csv", "semicolon.csv separates its columns by ';'"),
         ("twice.csv", "twice.csv has two columns called \"x\""),
-        ("words.csv", "words.csv has no column of numbers"),
+        ("alone.csv", "alone.csv has no column for the inputs beside the target"),
         ("latin.csv", "a row is not UTF-8 text\n  in      latin.csv:2"),
         ("none.csv", "cannot read none.csv: No such file"),
     ] {
@@ -214,9 +233,14 @@ fn npy_pairs_and_npz_files_are_read() {
     let data =
         load(&folder, json!({"file": "a.npz", "sample_weight": "w", "validation_split": 0.5})).expect("it is read");
     assert_eq!((data.train.len(), data.validation.map(|validation| validation.len())), (2, Some(2)));
-    assert_eq!(data.schema.read(std::slice::from_ref(&path)).expect("it is read").len(), 4);
+    assert_eq!(data.schema.read(std::slice::from_ref(&path), &mut Vec::new()).expect("it is read").len(), 4);
     assert_eq!(
-        data.schema.read_inputs(&[folder.path().join("x.npy")]).expect("it is read").in_memory().expect("small").view(),
+        data.schema
+            .read_inputs(&[folder.path().join("x.npy")], &mut Vec::new())
+            .expect("it is read")
+            .in_memory()
+            .expect("small")
+            .view(),
         x
     );
 

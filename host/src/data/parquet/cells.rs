@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal256Type, Float32Type, Float64Type};
+use arrow_array::types::{Decimal256Type, Float32Type, Float64Type, Int64Type};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Decimal256Array, Float64Array, Int64Array, StringArray,
     downcast_integer_array, make_array,
 };
 use arrow_buffer::NullBuffer;
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DECIMAL256_MAX_PRECISION, DataType};
+use arrow_schema::{ArrowError, DECIMAL256_MAX_PRECISION, DataType, TimeUnit};
 
 use crate::data::table::{Cell, Unusable};
 
@@ -22,6 +22,8 @@ pub enum Cells {
     /// Integers that may exceed int64: uint64, and decimals of scale 0.
     Wide(Decimal256Array),
     Numbers(Float64Array),
+    /// Dates and timestamps, in units of this many seconds.
+    Dates(Int64Array, f64),
     Words(StringArray),
     /// Bytes without a logical type. Some writers omit the type for text.
     Bytes(BinaryArray),
@@ -34,7 +36,8 @@ impl Cells {
     pub fn unusable(data_type: &DataType) -> Option<Unusable> {
         use DataType as T;
         Some(match data_type {
-            T::Timestamp(..) | T::Date32 | T::Date64 | T::Time32(_) | T::Time64(_) => Unusable::Time,
+            T::Timestamp(..) | T::Date32 | T::Date64 => Unusable::Date,
+            T::Time32(_) | T::Time64(_) => Unusable::Time,
             T::Duration(_) | T::Interval(_) => Unusable::Duration,
             T::List(_) | T::LargeList(_) | T::ListView(_) | T::LargeListView(_) | T::FixedSizeList(..) | T::Map(..) => {
                 Unusable::Lists
@@ -47,7 +50,7 @@ impl Cells {
         })
     }
 
-    /// Converts an array whose type isn't [`unusable`](Self::unusable).
+    /// Converts an array whose type isn't [`unusable`](Self::unusable), or is a date.
     ///
     /// # Errors
     /// Returns an error if a value is out of range.
@@ -63,6 +66,18 @@ impl Cells {
                 Cells::Wide(cast(&integer_decimal())?.as_primitive::<Decimal256Type>().clone())
             }
             T::Boolean => Cells::Booleans(array.as_boolean().clone()),
+            T::Date32 => Cells::Dates(cast(&T::Int32).and_then(|days| int64(&days))?, 86_400.0),
+            T::Date64 => Cells::Dates(int64(array)?, 1e-3),
+            // The number is that of a time in UTC, whatever the time zone for display is.
+            T::Timestamp(unit, _) => {
+                let unit = match unit {
+                    TimeUnit::Second => 1.0,
+                    TimeUnit::Millisecond => 1e-3,
+                    TimeUnit::Microsecond => 1e-6,
+                    TimeUnit::Nanosecond => 1e-9,
+                };
+                Cells::Dates(int64(array)?, unit)
+            }
             // The `as` conversion is exact for every type here.
             #[allow(clippy::unnecessary_cast, reason = "int64 is one of the types")]
             integer if integer.is_integer() => Cells::Integers(downcast_integer_array!(
@@ -92,6 +107,7 @@ impl Cells {
             Cells::Numbers(cells) if cells.is_valid(row) && !cells.value(row).is_nan() => {
                 Cell::Number(cells.value(row))
             }
+            Cells::Dates(cells, unit) if cells.is_valid(row) => Cell::Date(cells.value(row) as f64 * unit),
             Cells::Words(cells) if cells.is_valid(row) => Cell::Word(cells.value(row)),
             Cells::Bytes(cells) if cells.is_valid(row) => {
                 let bytes = cells.value(row);
@@ -100,6 +116,11 @@ impl Cells {
             _ => Cell::Missing,
         }
     }
+}
+
+fn int64(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(array, &DataType::Int64, &strict)?.as_primitive::<Int64Type>().clone())
 }
 
 fn integer_decimal() -> DataType {

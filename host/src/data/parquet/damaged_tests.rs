@@ -9,8 +9,8 @@ use parquet::schema::parser::parse_message_type;
 use tempfile::TempDir;
 
 use super::ParquetFile;
-use crate::data::DataConfig;
 use crate::data::table::Table as _;
+use crate::data::{DataConfig, Missing, Numbers};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
@@ -46,7 +46,13 @@ fn write(path: &std::path::Path, missing: Option<usize>) {
 }
 
 fn config() -> DataConfig {
-    DataConfig { file: Some("rows.parquet".into()), target: Some("kind".into()), ..DataConfig::default() }
+    DataConfig {
+        file: Some("rows.parquet".into()),
+        target: Some("kind".into()),
+        numbers: Some(Numbers::None),
+        missing: Some(Missing::Error),
+        ..DataConfig::default()
+    }
 }
 
 #[test]

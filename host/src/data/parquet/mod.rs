@@ -28,6 +28,7 @@ use parquet::schema::types::SchemaDescriptor;
 use self::catch_panic::catch_panic;
 use self::cells::{Cells, leaf_types, leaves};
 use self::pages::{CheckedFile, Group};
+use super::columns::format_date;
 use super::table::{Cell, Table, Unusable};
 use crate::{Error, Result};
 
@@ -192,6 +193,7 @@ impl Table for ParquetFile {
             Cell::Number(number) | Cell::Huge(number) => number.to_string().into(),
             Cell::Integer(number) => number.to_string().into(),
             Cell::Boolean(boolean) => boolean.to_string().into(),
+            Cell::Date(seconds) => format_date(seconds).into(),
             Cell::Word(word) => word.into(),
             Cell::Bytes(bytes) => String::from_utf8_lossy(bytes),
             Cell::Missing => "".into(),

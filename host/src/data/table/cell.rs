@@ -16,7 +16,7 @@ impl dyn Table + '_ {
             Cell::Missing => Err(self
                 .bad_cell("a value is missing", column)
                 .hint("fill it in, leave the row out, or name the columns to use with `inputs`")),
-            Cell::Word(_) | Cell::Bytes(_) => Err(self
+            Cell::Word(_) | Cell::Bytes(_) | Cell::Date(_) => Err(self
                 .bad_cell("a cell isn't a number", column)
                 .hint("correct it, or, if the column isn't to be used, name the others with `inputs`")),
         }

@@ -7,9 +7,11 @@ mod read;
 mod target_column;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
-pub use self::read::{Columns, Kind, TablePlan, read_table};
+pub use self::input_column::{InputCells, PlannedInput, ReadColumn};
+pub use self::read::{Columns, Kind, ReadTable, TableInputs, TablePlan, read_table};
 pub use self::target_column::{Classes, PlannedTarget};
 use crate::text::nearest;
 use crate::{Error, Result};
@@ -24,7 +26,7 @@ pub trait Table {
     fn unusable(&self, _column: usize) -> Option<&Unusable> {
         None
     }
-    /// Selects the columns to read from now on. None of them may be unusable.
+    /// Selects the columns to read from now on. None of them may be unusable, except for dates.
     fn select(&mut self, columns: &[usize]) -> Result<()>;
     /// Advances to the next row. Returns false at the end.
     fn read_row(&mut self) -> Result<bool>;
@@ -45,6 +47,8 @@ pub enum Cell<'a> {
     Huge(f64),
     /// A boolean, or the word "true" or "false" in a CSV.
     Boolean(bool),
+    /// A date or timestamp of a Parquet file, as seconds since 1970. In a CSV, dates are words.
+    Date(f64),
     Word(&'a str),
     /// Bytes that aren't UTF-8 text.
     Bytes(&'a [u8]),
@@ -56,7 +60,9 @@ const BYTES: &str = "bytes that aren't text";
 /// Why a column can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// The column contains dates, times of day or timestamps.
+    /// The column contains dates or timestamps. Only an input can.
+    Date,
+    /// The column contains times of day.
     Time,
     /// The column contains durations.
     Duration,
@@ -69,9 +75,10 @@ pub enum Unusable {
 }
 
 impl Unusable {
-    fn error(&self, name: &str, path: &Path) -> Error {
+    /// The error for a column that is used.
+    pub fn error(&self, name: &str, path: &Path) -> Error {
         let what = match self {
-            Unusable::Time => "dates or times",
+            Unusable::Date | Unusable::Time => "dates or times",
             Unusable::Duration => "durations",
             Unusable::Lists => "lists",
             Unusable::Bytes => BYTES,
@@ -80,7 +87,7 @@ impl Unusable {
         let error = Error::usage(format!("the column \"{name}\" contains {what}"));
         let error = error.with("in", path.display().to_string());
         let (error, instead) = match self {
-            Unusable::Time => (error, "store it as a number, such as days since a fixed date"),
+            Unusable::Date | Unusable::Time => (error, "store it as a number, such as days since a fixed date"),
             Unusable::Duration => (error, "store it as a number, such as seconds"),
             Unusable::Lists => (error, "store each value in a column of its own"),
             Unusable::Bytes => (error, "store it as numbers, booleans or text in UTF-8"),
@@ -102,6 +109,17 @@ impl dyn Table + '_ {
 
     fn find_all(&self, names: &[String]) -> Result<Vec<usize>> {
         names.iter().map(|name| self.find(name)).collect()
+    }
+
+    /// Returns the indices of input columns by name. They must be usable, or dates.
+    fn find_inputs<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<Vec<usize>> {
+        // A table may have thousands of columns.
+        let indices: HashMap<&String, usize> = self.header().iter().zip(0..).collect();
+        let index = |name: &String| match indices.get(name) {
+            Some(&column) if matches!(self.unusable(column), None | Some(Unusable::Date)) => Ok(column),
+            _ => self.find(name),
+        };
+        names.map(index).collect()
     }
 }
 

@@ -52,7 +52,7 @@ impl SeenKinds {
         match cell {
             Cell::Boolean(_) => self.booleans = true,
             Cell::Number(_) | Cell::Integer(_) | Cell::Huge(_) => self.numbers = true,
-            Cell::Word(_) | Cell::Bytes(_) | Cell::Missing => self.words = true,
+            Cell::Word(_) | Cell::Bytes(_) | Cell::Date(_) | Cell::Missing => self.words = true,
         }
         !(self.booleans && self.numbers)
     }

@@ -224,6 +224,7 @@ impl Run<'_> {
         let report = Report {
             title,
             summary: summary.into(),
+            columns: loaded.schema.descriptions(),
             history,
             confusion,
             roc,

@@ -2,6 +2,7 @@
 
 mod chance;
 mod check;
+mod data;
 mod evaluate;
 mod external;
 mod fit;
@@ -62,6 +63,8 @@ struct Common {
 enum Command {
     /// Train the run that a file describes
     Fit(fit::Options),
+    /// Describe the columns of a table, and what a run would do with them
+    Data(data::Options),
     /// Compute the losses and metrics of a trained run on its validation data, or on files
     Evaluate(evaluate::Options),
     /// Write a trained run's predictions for files
@@ -143,6 +146,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
     let result = match cli.command {
         Command::Fit(options) => fit::run(&options, &common),
+        Command::Data(options) => data::run(&options, &common),
         Command::Evaluate(options) => evaluate::run(&options, &common),
         Command::Predict(options) => predict::run(&options, &common),
         Command::List(options) => list::run(&options, &common),

@@ -32,7 +32,7 @@ pub use config::{DataConfig, InputsConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, FurtherInput, MAX_FURTHER, Target};
 pub use input_kind::InputKind;
 pub use inputs::{DiskRows, Inputs};
-pub use load::LoadedData;
+pub use load::{LoadedData, TableProfile};
 pub use order::shuffled_order;
 pub use schema::{Schema, TargetSchema};
 pub use write::write_predictions;

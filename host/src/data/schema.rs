@@ -275,7 +275,7 @@ pub(super) fn planned_input(column: &LearntColumn) -> PlannedInput {
         MissingValue::Error => Missing::Error,
         MissingValue::Fill { .. } => Missing::Fill,
     };
-    PlannedInput { name: column.name.clone(), cells, missing }
+    PlannedInput { name: column.name.clone(), cells, missing, is_lenient: false }
 }
 
 /// Plans to read further inputs as targets of numbers.

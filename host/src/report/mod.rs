@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::data::ColumnDescription;
 use crate::files::write_atomically;
 use crate::train::History;
 use crate::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Report<'r> {
     pub title: String,
     /// Pairs of label and text: the data, the network, and the compile settings.
     pub summary: Vec<(String, String)>,
+    /// The columns of the table that was trained on; none for arrays.
+    pub columns: Vec<ColumnDescription>,
     /// The results of each epoch.
     pub history: &'r History,
     /// The confusion matrix of the validation data, if the target has classes.

@@ -48,6 +48,18 @@ fn schema(host: &Host) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/$defs/{name}")});
     let files = json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
     let number = json!({"type": "number"});
+    let missing = json!({
+        "description": "Missing values are filled, with an indicator, or an error",
+        "enum": ["fill", "error"],
+    });
+    let treatment = json!({"enum": ["standard", "minmax", "none", "one_hot", "embed", "cyclic", "drop"]});
+    let column = json!({"anyOf": [
+        treatment,
+        {
+            "type": "object", "additionalProperties": false,
+            "properties": {"as": treatment, "embed": {"type": "integer", "minimum": 1}, "missing": missing},
+        },
+    ]});
     let data = json!({
         "file": files, "train": files, "validation": files,
         "target": {
@@ -59,7 +71,16 @@ fn schema(host: &Host) -> Value {
             "anyOf": [files, {"type": "object", "additionalProperties": files}],
         },
         "sample_weight": {"type": "string"},
-        "in_memory": {"type": "boolean"}, "scale": number, "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "in_memory": {"type": "boolean"}, "scale": number,
+        "numbers": {"description": "How numbers of a table are scaled", "enum": ["standard", "minmax", "none"]},
+        "categories": {"description": "How words of a table are encoded", "enum": ["auto", "one_hot", "embed", "drop"]},
+        "dates": {"description": "How dates of a table are encoded", "enum": ["cyclic", "drop"]},
+        "missing": missing,
+        "columns": {
+            "description": "How single columns of a table are encoded",
+            "type": "object", "additionalProperties": column,
+        },
+        "validation_split": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
     });
     let positive = json!({"type": "number", "minimum": 0});
     let group = json!({

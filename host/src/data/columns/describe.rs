@@ -7,6 +7,7 @@ use super::encoding::{Encoding, LearntColumn, MissingValue};
 use super::learn::LeftOut;
 use super::settings::Numbers;
 use super::statistics::ColumnSummary;
+use crate::Error;
 use crate::data::InputKind;
 use crate::text::grouped;
 
@@ -39,7 +40,8 @@ impl ColumnDescription {
         [name, &(*kind).to_owned(), missing, distinct, values, treatment].map(String::clone)
     }
 
-    fn of(name: &str, kind: Option<InputKind>, summary: Option<&ColumnSummary>, treatment: String) -> Self {
+    /// Describes a column by its kind, its values, and what is done with it.
+    pub fn of(name: &str, kind: Option<InputKind>, summary: Option<&ColumnSummary>, treatment: String) -> Self {
         let kind = match kind {
             Some(InputKind::Number) if summary.and_then(|summary| summary.numbers).is_some_and(|all| all.integers) => {
                 "integers"
@@ -64,9 +66,11 @@ impl ColumnDescription {
                 }
             }
             Some(summary) => {
-                let top = summary.top.iter().map(|(word, rows)| format!("{} ({})", short_word(word), grouped(*rows)));
+                const SHOWN: usize = 3;
+                let top = summary.top.iter().take(SHOWN);
+                let top = top.map(|(word, rows)| format!("{} ({})", short_word(word), grouped(*rows)));
                 let top = top.collect::<Vec<_>>().join(", ");
-                if summary.top.len() < summary.distinct { top + ", …" } else { top }
+                if summary.distinct > SHOWN { top + ", …" } else { top }
             }
             None => String::new(),
         };
@@ -80,6 +84,23 @@ impl ColumnDescription {
             treatment,
             json,
         }
+    }
+}
+
+impl ColumnDescription {
+    /// Adds that a run refuses this many cells, the first with this error.
+    pub fn refuse(&mut self, cells: usize, error: &Error) {
+        let place = error.details().iter().find(|(label, _)| *label == "in").map_or("", |(_, text)| text.as_str());
+        // The name of the column is known, and the folder too.
+        let place = place.rsplit_once(", column ").map_or(place, |(file, _)| file);
+        let place = place.rsplit(std::path::MAIN_SEPARATOR).next().unwrap_or(place);
+        let what = format!("{}, {place}", error.message());
+        self.treatment = match cells {
+            1 => format!("refused: {what}"),
+            cells => format!("refused: {what}, and {} more", grouped(cells - 1)),
+        };
+        self.json["refused"] = json!({"cells": cells, "first": what});
+        self.json["input"] = json!(self.treatment);
     }
 }
 

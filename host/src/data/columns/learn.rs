@@ -86,20 +86,9 @@ pub fn learn(
     scale: f64,
     targets: &[TargetValues],
 ) -> Result<Learnt> {
-    /// The most bytes of the columns that are examined at once.
-    const GROUP: usize = 64 << 20;
-    let group = (GROUP / size_of::<f64>() / rows.len().max(1)).clamp(1, columns.len().max(1));
     let mut learnt = Learnt { columns: Vec::new(), sources: Vec::new(), left_out: Vec::new(), notes: Vec::new() };
     let mut findings = Vec::new();
-    for first in (0..columns.len()).step_by(group) {
-        let members = first..(first + group).min(columns.len());
-        let mut values: Vec<Vec<f64>> = members.clone().map(|_| Vec::with_capacity(rows.len())).collect();
-        raw.for_each(rows, |row| {
-            for (values, value) in values.iter_mut().zip(&row[members.clone()]) {
-                values.push(*value);
-            }
-            Ok(())
-        })?;
+    raw.for_columns(0..columns.len(), rows, |members, values| {
         let examined: Vec<Examined> = (columns[members.clone()].par_iter().zip(values))
             .map(|(column, values)| examine(column, values, scale, targets))
             .collect();
@@ -115,7 +104,7 @@ pub fn learn(
                 Err(left_out) => learnt.left_out.push(*left_out),
             }
         }
-    }
+    })?;
     learnt.notes = notes_of_learning(&findings);
     Ok(learnt)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 
 use crate::data::inputs::{read_exact_at, spill_error};
 use crate::{Error, Result};
@@ -24,6 +25,33 @@ impl RawRows {
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Calls `examine` with some of these columns at a time, and their values in these rows, until all were examined.
+    ///
+    /// # Errors
+    /// Returns an error if the temporary file can't be read.
+    pub fn for_columns(
+        &self,
+        columns: Range<usize>,
+        rows: &[usize],
+        mut examine: impl FnMut(Range<usize>, Vec<Vec<f64>>),
+    ) -> Result<()> {
+        /// The most bytes of the values at a time, unless a column has more.
+        const GROUP: usize = 64 << 20;
+        let group = (GROUP / size_of::<f64>() / rows.len().max(1)).max(1);
+        for first in columns.clone().step_by(group) {
+            let members = first..(first + group).min(columns.end);
+            let mut values: Vec<Vec<f64>> = members.clone().map(|_| Vec::with_capacity(rows.len())).collect();
+            self.for_each(rows, |row| {
+                for (values, value) in values.iter_mut().zip(&row[members.clone()]) {
+                    values.push(*value);
+                }
+                Ok(())
+            })?;
+            examine(members, values);
+        }
+        Ok(())
     }
 
     /// Calls `read` with each of these rows, in this order.

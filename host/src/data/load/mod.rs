@@ -3,11 +3,14 @@
 mod arrays;
 mod columns;
 mod encode;
+mod plan;
+mod profile;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use self::profile::TableProfile;
 use super::columns::Numbers;
 use super::config::{DataConfig, InputsConfig, OneOrMany, TargetConfig, memory_limit};
 use super::dataset::Dataset;

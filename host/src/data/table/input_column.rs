@@ -12,6 +12,8 @@ pub struct PlannedInput {
     pub name: String,
     pub cells: InputCells,
     pub missing: Missing,
+    /// Whether a cell that is refused counts as missing.
+    pub is_lenient: bool,
 }
 
 /// How the cells of an input column become raw numbers.
@@ -35,15 +37,27 @@ pub struct ReadColumn {
     /// Whether there were more words than are kept.
     more: bool,
     later: Later,
+    /// The number of cells that are refused, and the first error.
+    refused: Option<(usize, Error)>,
 }
 
 impl ReadColumn {
     pub fn new(plan: PlannedInput) -> Self {
-        ReadColumn { plan, booleans: false, numbers: false, more: false, later: Later::default() }
+        ReadColumn { plan, booleans: false, numbers: false, more: false, later: Later::default(), refused: None }
     }
 
     /// Reads the cell of this column in the current row as a raw number; NaN is a missing value.
     pub fn read(&mut self, file: &dyn Table, column: usize) -> Result<f64> {
+        match self.read_cell(file, column) {
+            Err(error) if self.plan.is_lenient => {
+                self.refused.get_or_insert((0, error)).0 += 1;
+                Ok(f64::NAN)
+            }
+            read => read,
+        }
+    }
+
+    fn read_cell(&mut self, file: &dyn Table, column: usize) -> Result<f64> {
         let cell = file.cell(column);
         let is_missing = match cell {
             Cell::Missing => true,
@@ -167,6 +181,11 @@ impl ReadColumn {
     /// Returns the missing values, and the words that aren't known.
     pub fn later(&self) -> &Later {
         &self.later
+    }
+
+    /// Returns how many cells are refused, and the first error; `None` if there is no such cell.
+    pub fn refused(&self) -> Option<&(usize, Error)> {
+        self.refused.as_ref()
     }
 
     /// Returns the words read, if the column is read as words, and whether there were more.

@@ -1,0 +1,194 @@
+//! Plans which columns of a table are inputs, and how they are read.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::data::columns::{Categories, LeftOut, Numbers, Treatment, Use, Words, listed_names};
+use crate::data::table::{Columns, InputCells, Kind, PlannedInput, ReadColumn, Unusable};
+use crate::data::{DataConfig, InputKind};
+use crate::text::nearest;
+use crate::{Error, Result};
+
+/// In a column that may hold ids or free text, no more distinct words than these are kept.
+const MOST_WORDS: usize = 100_000;
+
+const DATES: &str = "dates";
+
+/// An input column that is going to be read.
+pub(super) struct PlannedColumn {
+    pub name: String,
+    pub kind: InputKind,
+    pub usage: Use,
+}
+
+impl PlannedColumn {
+    /// Returns whether the column is one of numbers from which nothing is learnt unless values are missing.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.usage, Use::Number(None | Some(Numbers::None)))
+    }
+}
+
+impl DataConfig {
+    /// Checks that the names in `columns` are inputs of the table.
+    pub(super) fn check_column_names(
+        &self,
+        columns: &Columns,
+        path: &Path,
+        is_taken: impl Fn(&String) -> bool,
+    ) -> Result<()> {
+        let names: HashSet<&String> = columns.names.iter().collect();
+        for name in self.columns.keys() {
+            let key = format!("data.columns.{name}");
+            if !names.contains(name) {
+                let error = Error::usage(format!("{} has no column \"{name}\"", path.display())).with("in", key);
+                return Err(error.near(&nearest(name, columns.names.iter().map(String::as_str))));
+            }
+            if is_taken(name) {
+                let error = Error::usage(format!("the column \"{name}\" is a target or weight")).with("in", key);
+                return Err(error.hint("data.columns is for the inputs"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans the inputs that are named.
+    pub(super) fn named_inputs(&self, columns: &Columns, names: &[String], path: &Path) -> Result<Vec<PlannedColumn>> {
+        let indices: HashMap<&String, usize> = columns.names.iter().zip(0..).collect();
+        let mut inputs = Vec::new();
+        for name in names {
+            let index = match indices.get(name) {
+                Some(&index) => index,
+                None => columns.find(name, path)?,
+            };
+            let kind = match &columns.kinds[index] {
+                Kind::Unusable(Unusable::Date) | Kind::Date => InputKind::Date,
+                // Some of the bytes may be text, so that the error is of the cell.
+                Kind::Text | Kind::Unusable(Unusable::Bytes) => InputKind::Word,
+                Kind::Unusable(why) => return Err(why.error(name, path)),
+                Kind::Boolean => InputKind::Boolean,
+                Kind::Number | Kind::Unknown => InputKind::Number,
+            };
+            let settings = self.column_settings();
+            match settings.use_of(name, kind, self.scale.is_some())? {
+                Use::Drop if kind == InputKind::Date && settings.treatment(name).is_none() => {
+                    return Err(Unusable::Date
+                        .error(name, path)
+                        .hint(format!("`{name} = \"cyclic\"` in [data.columns] encodes the parts of dates")));
+                }
+                Use::Drop => {
+                    return Err(Error::usage(format!("the column \"{name}\" is an input, and left out"))
+                        .with("in", format!("data.columns.{name}"))
+                        .hint("remove it from data.inputs, or change its treatment"));
+                }
+                usage => inputs.push(PlannedColumn { name: name.clone(), kind, usage }),
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// Plans all columns that aren't taken, and records which are left out.
+    pub(super) fn default_inputs(
+        &self,
+        columns: &Columns,
+        is_taken: impl Fn(&String) -> bool,
+        (left_out, notes): (&mut Vec<LeftOut>, &mut Vec<String>),
+    ) -> Result<Vec<PlannedColumn>> {
+        let settings = self.column_settings();
+        let (mut inputs, mut noted): (Vec<PlannedColumn>, Vec<(&str, Vec<&str>)>) = (Vec::new(), Vec::new());
+        for (name, kind) in columns.names.iter().zip(&columns.kinds).filter(|(name, _)| !is_taken(name)) {
+            let treatment = settings.treatment(name);
+            let (kind, why) = match kind {
+                _ if name.is_empty() => (None, "without a name"),
+                Kind::Number => (Some(InputKind::Number), ""),
+                Kind::Boolean => (Some(InputKind::Boolean), ""),
+                Kind::Text => (Some(InputKind::Word), ""),
+                Kind::Date | Kind::Unusable(Unusable::Date) => (Some(InputKind::Date), DATES),
+                Kind::Unknown => (None, "no values"),
+                Kind::Unusable(Unusable::Time | Unusable::Duration) => (None, "times or durations"),
+                Kind::Unusable(Unusable::Lists | Unusable::Bytes | Unusable::Type(_)) => (None, "lists or other types"),
+            };
+            let usage = match (kind, treatment) {
+                (Some(kind), _) => settings.use_of(name, kind, self.scale.is_some())?,
+                (None, Some(treatment)) if treatment != Treatment::Drop && why != "no values" => {
+                    return Err(Error::usage(format!("the column \"{name}\" can't be an input: {why}"))
+                        .with("in", format!("data.columns.{name}")));
+                }
+                (None, _) => Use::Drop,
+            };
+            if usage != Use::Drop {
+                inputs.extend(kind.map(|kind| PlannedColumn { name: name.clone(), kind, usage }));
+                continue;
+            }
+            let is_asked = treatment == Some(Treatment::Drop)
+                || kind == Some(InputKind::Word)
+                || kind == Some(InputKind::Date) && self.dates.is_some();
+            let why = match kind {
+                _ if treatment == Some(Treatment::Drop) => "as data.columns says",
+                Some(InputKind::Word) => "as data.categories says",
+                Some(InputKind::Date) if is_asked => "as data.dates says",
+                _ => why,
+            };
+            left_out.push(LeftOut { name: name.clone(), kind, why: why.into(), summary: None });
+            match noted.iter_mut().find(|(reason, _)| *reason == why) {
+                _ if is_asked => {}
+                Some((_, names)) => names.push(name),
+                None => noted.push((why, vec![name])),
+            }
+        }
+        for (why, names) in noted {
+            let mut note = format!("columns left out, {why}: {}", listed_names(&names));
+            if why == DATES {
+                note += &format!("; `{} = \"cyclic\"` in [data.columns] encodes one", names[0]);
+            }
+            notes.push(note);
+        }
+        Ok(inputs)
+    }
+
+    /// Returns the factor by which numbers are multiplied before anything is learnt from them.
+    pub(super) fn factor_of(&self, usage: Use) -> f64 {
+        if usage == Use::Number(None) { self.scale.unwrap_or(1.0) } else { 1.0 }
+    }
+
+    /// Plans to read columns whose encodings aren't known.
+    pub(super) fn planned_inputs(&self, columns: &[PlannedColumn]) -> Vec<PlannedInput> {
+        let settings = self.column_settings();
+        let planned = |column: &PlannedColumn| PlannedInput {
+            name: column.name.clone(),
+            cells: match column.usage {
+                Use::Category(Categories::Auto, _) => {
+                    InputCells::Words { words: Words::default(), most: Some(MOST_WORDS) }
+                }
+                Use::Category(..) => InputCells::Words { words: Words::default(), most: Some(usize::MAX) },
+                Use::Date => InputCells::Dates,
+                usage => {
+                    let factor = self.factor_of(usage);
+                    InputCells::Numbers { known: None, factor, are_quantities: factor != 1.0 || !column.is_plain() }
+                }
+            },
+            missing: settings.missing(&column.name),
+            is_lenient: false,
+        };
+        columns.iter().map(planned).collect()
+    }
+
+    /// Returns the columns with the kinds of the numbers that were read, and what is done with these.
+    ///
+    /// # Errors
+    /// Returns an error if the treatment of a column isn't one for its kind.
+    pub(super) fn with_kinds(&self, columns: &[PlannedColumn], read: &[ReadColumn]) -> Result<Vec<PlannedColumn>> {
+        let settings = self.column_settings();
+        let known = |(column, read): (&PlannedColumn, &ReadColumn)| {
+            let name = column.name.clone();
+            let (kind, usage) = match column.usage {
+                Use::Number(_) => {
+                    let kind = read.number_kind();
+                    (kind, settings.use_of(&name, kind, self.scale.is_some())?)
+                }
+                usage => (column.kind, usage),
+            };
+            Ok(PlannedColumn { name, kind, usage })
+        };
+        columns.iter().zip(read).map(known).collect()
+    }
+}

@@ -43,7 +43,7 @@ fn main() {
         let last_activation = if *last == 1 { Activation::Sigmoid } else { Activation::Softmax };
         let mut layers: Vec<_> = hidden.iter().map(|&units| LayerConfig::dense(units, activation)).collect();
         layers.push(LayerConfig::dense(*last, last_activation));
-        let config = NetworkConfig { layers, outputs: Vec::new() };
+        let config = NetworkConfig { layers, ..NetworkConfig::default() };
         let mut network = Sequential::new(&config, &widths[..1], 7).expect("a network");
         let inputs =
             Array2::from_shape_fn((batch, widths[0]), |(i, j)| ((i * 31 + j * 17) % 23) as f32 / 23.0).into_dyn();

@@ -3,6 +3,7 @@
 use super::Training;
 use super::layer::{InputGradient, Layer};
 use super::matmul::Store;
+use crate::Result;
 
 /// A sequence of layers. The output of an empty chain is its input.
 #[derive(Default)]
@@ -29,12 +30,13 @@ impl Chain {
         self.first_trained.is_some()
     }
 
-    /// Computes the output of every layer.
-    pub fn forward(&mut self, input: &[f32], training: Option<Training>) {
+    /// Computes the output of every layer. Returns the error of the first layer that fails.
+    pub fn forward(&mut self, input: &[f32], training: Option<Training>) -> Result<()> {
         for i in 0..self.layers.len() {
             let (before, rest) = self.layers.split_at_mut(i);
-            rest[0].forward(before.last().map_or(input, |layer| layer.output()), training);
+            rest[0].forward(before.last().map_or(input, |layer| layer.output()), training)?;
         }
+        Ok(())
     }
 
     /// Returns the output of the last layer; for an empty chain, the input.

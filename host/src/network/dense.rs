@@ -62,7 +62,7 @@ impl Dense {
 }
 
 impl Layer for Dense {
-    fn forward(&mut self, input: &[f32], training: Option<Training>) {
+    fn forward(&mut self, input: &[f32], training: Option<Training>) -> Result<()> {
         let dimensions = self.dimensions(input);
         let length = dimensions[0] * self.units;
         self.output.resize(length, 0.0);
@@ -71,6 +71,7 @@ impl Layer for Dense {
         product(&mut self.output, Store::Replace, input, &self.weights[0].values, dimensions);
         let bias = self.weights.get(1).map_or(&[][..], |bias| &bias.values);
         self.activation.forward(&mut self.output, bias, &mut self.derivatives, self.units);
+        Ok(())
     }
 
     fn output(&self) -> &[f32] {

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 
 use super::{Network, NetworkConfig, Sequential, Training};
 
-const TRAINING: Option<Training> = Some(Training { seed: 7, step: 1 });
+pub(super) const TRAINING: Option<Training> = Some(Training { seed: 7, step: 1 });
 
-fn network(config: Value, input_shape: &[usize]) -> Sequential {
+pub(super) fn network(config: Value, input_shape: &[usize]) -> Sequential {
     try_network(config, input_shape).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn try_network(config: Value, input_shape: &[usize]) -> crate::Result<Sequential> {
+pub(super) fn try_network(config: Value, input_shape: &[usize]) -> crate::Result<Sequential> {
     Sequential::new(&NetworkConfig::from_json(&config)?, input_shape, 3)
 }
 
-fn inputs(shape: &[usize]) -> ArrayD<f32> {
+pub(super) fn inputs(shape: &[usize]) -> ArrayD<f32> {
     let mut i = 0;
     ArrayD::from_shape_simple_fn(shape, || {
         i += 1;
@@ -36,7 +36,11 @@ fn loss(network: &mut Sequential, inputs: &ArrayViewD<'_, f32>, outputs: &[usize
     outputs.iter().map(sum).sum()
 }
 
-fn gradients(network: &mut Sequential, inputs: &ArrayViewD<'_, f32>, outputs: &[usize]) -> Vec<Option<Vec<f32>>> {
+pub(super) fn gradients(
+    network: &mut Sequential,
+    inputs: &ArrayViewD<'_, f32>,
+    outputs: &[usize],
+) -> Vec<Option<Vec<f32>>> {
     network.forward(inputs, TRAINING).expect("the shape is right");
     for &o in outputs {
         let (_, mut gradient) = network.output_and_gradient(o);
@@ -48,7 +52,7 @@ fn gradients(network: &mut Sequential, inputs: &ArrayViewD<'_, f32>, outputs: &[
     all
 }
 
-fn assert_gradients_match(mut network: Sequential, inputs: &ArrayD<f32>, outputs: &[usize]) {
+pub(super) fn assert_gradients_match(mut network: Sequential, inputs: &ArrayD<f32>, outputs: &[usize]) {
     let inputs = inputs.view();
     for (index, gradient) in gradients(&mut network, &inputs, outputs).into_iter().enumerate() {
         let path = network.parameters()[index].path.clone();

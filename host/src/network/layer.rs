@@ -42,7 +42,10 @@ pub type InputGradient<'a> = Option<(Store, &'a mut [f32])>;
 /// axis.
 pub trait Layer: Send {
     /// Computes the output. In training, also stores what `backward` needs.
-    fn forward(&mut self, input: &[f32], training: Option<Training>);
+    ///
+    /// # Errors
+    /// Returns an error if the layer can't take a value of the input, such as an id that is no category.
+    fn forward(&mut self, input: &[f32], training: Option<Training>) -> Result<()>;
 
     /// Returns the output of the last forward pass.
     fn output(&self) -> &[f32];
@@ -78,12 +81,13 @@ impl ActivationLayer {
 }
 
 impl Layer for ActivationLayer {
-    fn forward(&mut self, input: &[f32], training: Option<Training>) {
+    fn forward(&mut self, input: &[f32], training: Option<Training>) -> Result<()> {
         self.output.clear();
         self.output.extend_from_slice(input);
         let store_derivatives = training.is_some() && self.activation.stores_derivatives();
         self.derivatives.resize(if store_derivatives { input.len() } else { 0 }, 0.0);
         self.activation.forward(&mut self.output, &[], &mut self.derivatives, self.width);
+        Ok(())
     }
 
     fn output(&self) -> &[f32] {
@@ -126,7 +130,7 @@ impl Dropout {
 }
 
 impl Layer for Dropout {
-    fn forward(&mut self, input: &[f32], training: Option<Training>) {
+    fn forward(&mut self, input: &[f32], training: Option<Training>) -> Result<()> {
         self.stream =
             training.map(|Training { seed, step }| Stream::new(&[self.seed.unwrap_or(seed), step, self.layer_index]));
         let mut output = std::mem::take(&mut self.output);
@@ -141,6 +145,7 @@ impl Layer for Dropout {
             }
         }
         self.output = output;
+        Ok(())
     }
 
     fn output(&self) -> &[f32] {
@@ -193,7 +198,7 @@ mod tests {
     fn dropout_drops_the_rate_and_scales_the_rest() {
         let mut layer = Dropout::new(0.3, None, 0);
         let input = vec![1.0; 50_000];
-        layer.forward(&input, TRAINING);
+        layer.forward(&input, TRAINING).expect("it takes any number");
         let dropped = layer.output().iter().filter(|y| **y == 0.0).count() as f64 / 50_000.0;
         assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
         assert!(layer.output().iter().all(|&y| y == 0.0 || (y - 1.0 / 0.7).abs() < 1e-6));
@@ -204,7 +209,7 @@ mod tests {
         let input = vec![1.0; 1000];
         let output = |seed, step, layer_index, layer_seed| {
             let mut layer = Dropout::new(0.5, layer_seed, layer_index);
-            layer.forward(&input, Some(Training { seed, step }));
+            layer.forward(&input, Some(Training { seed, step })).expect("it takes any number");
             layer.output().to_vec()
         };
         let one = output(1, 1, 1, None);
@@ -218,14 +223,14 @@ mod tests {
     #[test]
     fn dropout_is_the_identity_outside_training() {
         let mut layer = Dropout::new(0.5, None, 0);
-        layer.forward(&[1.0, -2.0], None);
+        layer.forward(&[1.0, -2.0], None).expect("it takes any number");
         assert_eq!(layer.output(), [1.0, -2.0]);
     }
 
     #[test]
     fn dropout_masks_gradients_like_outputs() {
         let mut layer = Dropout::new(0.5, None, 0);
-        layer.forward(&[1.0; 100], TRAINING);
+        layer.forward(&[1.0; 100], TRAINING).expect("it takes any number");
         let (mut gradient, mut target) = (vec![3.0; 100], vec![1.0; 100]);
         layer.backward(&[1.0; 100], &mut gradient, Some((Store::Add, &mut target)));
         assert!(layer.output().iter().zip(&target).all(|(y, g)| *g == 1.0 + 3.0 * y));

@@ -5,13 +5,17 @@
 
 mod activation;
 mod chain;
+mod column_embedding;
 mod dense;
 mod elementwise;
+#[cfg(test)]
+mod embedding_tests;
 mod exp;
 mod fields;
 mod formulas;
 #[cfg(test)]
 mod gradient_tests;
+mod ids;
 mod initializer;
 mod layer;
 mod matmul;
@@ -22,6 +26,7 @@ mod spec;
 mod summary;
 
 pub use activation::Activation;
+pub use column_embedding::ColumnEmbedding;
 pub use initializer::{Distribution, Initializer};
 pub use sequential::Sequential;
 pub use spec::{LayerConfig, LayerKind, NetworkConfig};

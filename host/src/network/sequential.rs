@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, IxDyn};
 
 use super::chain::Chain;
+use super::column_embedding::ColumnEmbeddings;
 use super::dense::{Dense, DenseSettings};
 use super::layer::{ActivationLayer, Dropout, Layer, Weight};
 use super::matmul::Store;
@@ -64,14 +65,24 @@ impl Sequential {
             was_training: false,
             has_gradient: vec![false; 1 + config.outputs.len()],
         };
-        let (trunk, trunk_shape, trunk_name) = builder.chain(&config.layers, input_shape, only_trunk)?;
+        let mut trunk = Chain::default();
+        let mut trunk_input = input_shape.to_vec();
+        if !config.embeddings.is_empty() {
+            let layer = ColumnEmbeddings::new(&config.embeddings, input_shape, seed)?;
+            for (weight, embedding) in layer.weights().iter().zip(&config.embeddings) {
+                builder.describe(weight, &embedding.layer_name(), true);
+            }
+            trunk_input = vec![layer.width()];
+            trunk.push(Box::new(layer), true);
+        }
+        let (trunk, trunk_shape, trunk_name) = builder.chain(trunk, &config.layers, &trunk_input, only_trunk)?;
         network.trunk = trunk;
         if only_trunk {
             network.output_names.push(trunk_name);
             network.output_shapes.push(trunk_shape);
         } else {
             for (name, layers) in &config.outputs {
-                let (head, shape, _) = builder.chain(layers, &trunk_shape, true)?;
+                let (head, shape, _) = builder.chain(Chain::default(), layers, &trunk_shape, true)?;
                 network.heads.push(head);
                 network.output_names.push(name.clone());
                 network.output_shapes.push(shape);
@@ -112,7 +123,8 @@ impl Network for Sequential {
             return Err(Error::usage(message));
         }
         self.batch_size = inputs.shape()[0];
-        self.was_training = training.is_some();
+        // If a layer fails, no backward pass may follow.
+        self.was_training = false;
         self.has_gradient.fill(false);
         for shape in &mut self.batch_shapes {
             shape[0] = self.batch_size;
@@ -128,11 +140,12 @@ impl Network for Sequential {
                 &self.inputs
             }
         };
-        self.trunk.forward(inputs, training);
+        self.trunk.forward(inputs, training)?;
         let trunk_output = self.trunk.output(inputs);
         for head in &mut self.heads {
-            head.forward(trunk_output, training);
+            head.forward(trunk_output, training)?;
         }
+        self.was_training = training.is_some();
         Ok(())
     }
 
@@ -225,15 +238,15 @@ struct Builder {
 }
 
 impl Builder {
-    /// Builds a chain of layers for samples of `shape`. Returns the chain, the shape of its output and the name of its
-    /// last layer.
+    /// Appends layers to a chain whose output has the shape `shape` for a sample. Returns the chain, the shape of its
+    /// output and the name of its last layer.
     fn chain(
         &mut self,
+        mut chain: Chain,
         layers: &[LayerConfig],
         shape: &[usize],
         is_output: bool,
     ) -> Result<(Chain, Vec<usize>, String)> {
-        let mut chain = Chain::default();
         let mut shape = shape.to_vec();
         let mut last_name = String::new();
         for config in layers {
@@ -259,7 +272,7 @@ impl Builder {
                         trainable: config.trainable,
                     };
                     let layer = Dense::new(settings, &name, self.seed, self.layer_index)?;
-                    self.describe(&layer, &name, config.trainable);
+                    layer.weights().iter().for_each(|weight| self.describe(weight, &name, config.trainable));
                     chain.push(Box::new(layer), config.trainable);
                     if let Some(last) = shape.last_mut() {
                         *last = units;
@@ -285,15 +298,13 @@ impl Builder {
         Ok((chain, shape, last_name))
     }
 
-    fn describe(&mut self, layer: &dyn Layer, layer_name: &str, trainable: bool) {
-        for weight in layer.weights() {
-            self.parameters.push(Parameter {
-                name: weight.name.to_owned(),
-                path: format!("{layer_name}/{}", weight.name),
-                shape: weight.shape.clone(),
-                trainable,
-            });
-        }
+    fn describe(&mut self, weight: &Weight, layer_name: &str, trainable: bool) {
+        self.parameters.push(Parameter {
+            name: weight.name.to_owned(),
+            path: format!("{layer_name}/{}", weight.name),
+            shape: weight.shape.clone(),
+            trainable,
+        });
     }
 }
 
@@ -319,7 +330,13 @@ fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
             (name, &layer.kind)
         }));
     }
-    let mut taken = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    for embedding in &config.embeddings {
+        if !taken.insert(embedding.layer_name()) {
+            return Err(Error::usage(format!("two embeddings are called \"{}\"", embedding.name))
+                .with("in", "network.embeddings"));
+        }
+    }
     // The first number of each kind that may be free.
     let mut next: HashMap<&str, usize> = HashMap::new();
     for name in given.iter().filter_map(|(name, _)| *name) {

@@ -3,14 +3,17 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::column_embedding::embedded_width;
 use super::fields::{Fields, unknown_name};
-use super::{Activation, Distribution, Initializer};
+use super::{Activation, ColumnEmbedding, Distribution, Initializer};
 use crate::identifier::Call;
 use crate::{Error, Result};
 
 /// The layers of a network: a trunk, and named outputs ("heads") that start at the end of the trunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetworkConfig {
+    /// The columns of the inputs `[N, F]` that are replaced by trained vectors, before the trunk.
+    pub embeddings: Vec<ColumnEmbedding>,
     /// The trunk. Without heads, its end is the only output.
     pub layers: Vec<LayerConfig>,
     /// The heads in order: the name of the output and its layers.
@@ -62,12 +65,22 @@ const CLASS_NAMES: [&str; 4] = ["Dense", "Activation", "Dropout", "Flatten"];
 
 impl NetworkConfig {
     /// Reads `{"layers": [...], "outputs": {"name": [...]}}`. `outputs` may also be a list of `{"name": ..., "layers":
-    /// [...]}`, whose order is independent of the JSON reader.
+    /// [...]}`, whose order is independent of the JSON reader. `embeddings` is a list of `{"name": ..., "column": ...,
+    /// "categories": ..., "dim": ...}`, and may be left out.
     ///
     /// # Errors
     /// Returns a usage error with the path of the invalid value (`outputs.digit[1].config.units`).
     pub fn from_json(value: &Value) -> Result<Self> {
         let mut fields = Fields::new(value, "")?;
+        let embeddings = match fields.take("embeddings") {
+            None => Vec::new(),
+            Some(Value::Array(list)) => list
+                .iter()
+                .enumerate()
+                .map(|(i, embedding)| ColumnEmbedding::from_json(embedding, format!("embeddings[{i}]")))
+                .collect::<Result<_>>()?,
+            Some(other) => return Err(fields.type_error("embeddings", "a list of columns", &other)),
+        };
         let layers = match fields.take("layers") {
             None => Vec::new(),
             Some(layers) => layers_from_json(&layers, "layers")?,
@@ -95,13 +108,23 @@ impl NetworkConfig {
             Some(other) => return Err(fields.type_error("outputs", "an object of output name and layers", &other)),
         }
         fields.finish("a network")?;
-        Ok(NetworkConfig { layers, outputs })
+        Ok(NetworkConfig { embeddings, layers, outputs })
     }
 
     /// Returns how many numbers the parameters of the network have for samples of this shape, without creating it.
-    /// `None` if that isn't a `usize`.
+    /// `None` if that isn't a `usize`, or the samples have no columns for the embeddings.
     pub fn count_parameters(&self, input_shape: &[usize]) -> Option<usize> {
-        let (mut count, shape) = count_of(&self.layers, input_shape.to_vec())?;
+        let mut input_shape = input_shape.to_vec();
+        let mut count = 0_usize;
+        if !self.embeddings.is_empty() {
+            for embedding in &self.embeddings {
+                count = count.checked_add(embedding.categories.checked_mul(embedding.dim)?)?;
+            }
+            let [columns] = &mut input_shape[..] else { return None };
+            *columns = embedded_width(&self.embeddings, *columns)?;
+        }
+        let (trunk, shape) = count_of(&self.layers, input_shape)?;
+        count = count.checked_add(trunk)?;
         for (_, layers) in &self.outputs {
             count = count.checked_add(count_of(layers, shape.clone())?.0)?;
         }
@@ -112,6 +135,9 @@ impl NetworkConfig {
     pub fn to_json(&self) -> Value {
         let list = |layers: &[LayerConfig]| layers.iter().map(LayerConfig::to_json).collect::<Vec<_>>();
         let mut value = json!({ "layers": list(&self.layers) });
+        if !self.embeddings.is_empty() {
+            value["embeddings"] = self.embeddings.iter().map(ColumnEmbedding::to_json).collect();
+        }
         if !self.outputs.is_empty() {
             value["outputs"] =
                 self.outputs.iter().map(|(name, layers)| json!({ "name": name, "layers": list(layers) })).collect();

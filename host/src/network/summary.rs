@@ -1,6 +1,6 @@
 //! Formats a network in one line.
 
-use super::{Activation, LayerConfig, LayerKind, NetworkConfig};
+use super::{Activation, ColumnEmbedding, LayerConfig, LayerKind, NetworkConfig};
 use crate::text::grouped;
 
 /// Formats a summary such as "64 > 128 relu > 10 softmax, 9,610 parameters"; heads are in parentheses, with their
@@ -8,6 +8,13 @@ use crate::text::grouped;
 pub fn summary(config: &NetworkConfig, input_shape: &[usize], parameter_count: usize) -> String {
     let input = input_shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let mut steps = vec![input];
+    if !config.embeddings.is_empty() {
+        let column = |embedding: &ColumnEmbedding| {
+            format!("{}: {} x {}", embedding.name, grouped(embedding.categories), embedding.dim)
+        };
+        let columns: Vec<String> = config.embeddings.iter().map(column).collect();
+        steps.push(format!("embeddings ({})", columns.join(", ")));
+    }
     steps.extend(config.layers.iter().map(layer));
     if !config.outputs.is_empty() {
         let head = |(name, layers): &(String, Vec<LayerConfig>)| {

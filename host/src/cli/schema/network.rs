@@ -189,9 +189,15 @@ pub fn table() -> Value {
         "type": "object", "required": ["name", "layers"], "additionalProperties": false,
         "properties": {"name": {"type": "string"}, "layers": layers},
     });
+    let whole = |least: u64| json!({"type": "integer", "minimum": least});
+    let embedding = json!({
+        "type": "object", "required": ["name", "column", "categories", "dim"], "additionalProperties": false,
+        "properties": {"name": {"type": "string"}, "column": whole(0), "categories": whole(1), "dim": whole(1)},
+    });
     json!({
         "type": "object",
         "properties": {
+            "embeddings": {"type": "array", "items": embedding},
             "layers": layers,
             "outputs": {"anyOf": [
                 {"type": "object", "additionalProperties": layers},

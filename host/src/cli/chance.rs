@@ -88,12 +88,14 @@ pub fn in_history(history: &History, compiled: &Compiled, outputs: &[String], da
     })
 }
 
-/// Returns the warning with its likely cause. `columns` are the names of the inputs, if they have names.
-pub fn warning(sign: &str, inputs: &Inputs, columns: &[String]) -> String {
+/// Returns the warning with its likely cause. `columns` are the names of the inputs, if they have names, and `ids` the
+/// indices of those that are ids.
+pub fn warning(sign: &str, inputs: &Inputs, columns: &[String], ids: &[usize]) -> String {
     /// Initial weights suit inputs of about 1.
     const LARGE: f32 = 10.0;
     const SMALL: f32 = 0.25;
-    let ranges = ranges(inputs, columns);
+    let ranges = ranges(inputs, columns).into_iter().enumerate();
+    let ranges: Vec<Range> = ranges.filter(|(index, _)| !ids.contains(index)).map(|(_, range)| range).collect();
     let size = |range: &Range| range.least.abs().max(range.most.abs());
     let mut large: Vec<&Range> = ranges.iter().filter(|range| size(range) > LARGE).collect();
     large.sort_by(|a, b| size(b).total_cmp(&size(a)));
@@ -336,12 +338,12 @@ mod tests {
     fn the_reason_names_the_columns_that_are_not_scaled() {
         let inputs = |values: Vec<f32>| Inputs::from(Rows::new(values, &[2, 2]).expect("two columns"));
         let columns = ["age".to_owned(), "income".to_owned()];
-        let text = warning("x", &inputs(vec![18.0, 1200.0, 90.0, 250_000.0]), &columns);
+        let text = warning("x", &inputs(vec![18.0, 1200.0, 90.0, 250_000.0]), &columns, &[]);
         assert!(text.contains("\"income\" goes from 1,200 to 250,000, \"age\" goes from 18 to 90"), "{text}");
         assert!(text.contains("data.scale") && text.contains("standardise"), "{text}");
-        let text = warning("x", &inputs(vec![0.1, -0.5, 0.9, 1.0]), &columns);
+        let text = warning("x", &inputs(vec![0.1, -0.5, 0.9, 1.0]), &columns, &[]);
         assert!(text.contains("within 1 of 0") && text.contains("learning rate"), "{text}");
-        let text = warning("x", &inputs(vec![1e-5, 2e-5, 3e-5, 1e-6]), &columns);
+        let text = warning("x", &inputs(vec![1e-5, 2e-5, 3e-5, 1e-6]), &columns, &[]);
         assert!(text.contains("aren't scaled") && text.contains("data.scale"), "{text}");
     }
 }

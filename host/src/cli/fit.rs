@@ -12,9 +12,9 @@ use super::resumed::Resumed;
 use super::summary::Summary;
 use super::{Common, absolute, chance, event, in_pool, plugins, saved_run, short, warn, working_folder};
 use crate::compile::{Compile, Compiled};
-use crate::data::LoadedData;
+use crate::data::{Encoding, LearntColumn, LoadedData, Schema};
 use crate::files::name_of;
-use crate::network::{Network, Sequential};
+use crate::network::{ColumnEmbedding, Network, NetworkConfig, Sequential};
 use crate::report::{Confusion, Report, Roc};
 use crate::train::callbacks::{self, Callback};
 use crate::train::{Ended, Fit, FitConfig, History, RunFile, RunFolder, RunRecord, Trainer, check_targets, checkpoint};
@@ -75,6 +75,7 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
         Some(previous) => data.load_again(file.folder(), &previous.schema)?,
         None => data.load(file.folder())?,
     };
+    let layers = with_embeddings(layers, &loaded.schema);
     let mut network = Sequential::new(&layers, loaded.train.inputs().row_shape(), fit.seed)?;
     let mut compiled = host.compile(Compile { outputs: network.output_names().to_vec(), ..compile })?;
     let stop = stop_at_interrupt(&host);
@@ -232,8 +233,27 @@ impl Run<'_> {
             config: &record.config,
         };
         report.write(folder.work())?;
-        Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.feature_names())))
+        let ids: Vec<usize> = loaded.schema.embedded().into_iter().map(|(feature, _)| feature).collect();
+        Ok(chance.map(|sign| chance::warning(&sign, data.inputs(), &loaded.schema.feature_names(), &ids)))
     }
+}
+
+/// Adds the embeddings of the columns of a table. A resumed run has them already.
+fn with_embeddings(mut layers: NetworkConfig, schema: &Schema) -> NetworkConfig {
+    let embedding = |(feature, column): (usize, &LearntColumn)| match &column.encoding {
+        // The id 0 is that of other categories.
+        Encoding::Embedding { categories, dim } => Some(ColumnEmbedding {
+            name: column.name.clone(),
+            column: feature,
+            categories: categories.len() + 1,
+            dim: *dim,
+        }),
+        _ => None,
+    };
+    let embeddings: Vec<ColumnEmbedding> = schema.embedded().into_iter().filter_map(embedding).collect();
+    layers.embeddings.retain(|given| !embeddings.iter().any(|embedding| embedding.column == given.column));
+    layers.embeddings.extend(embeddings);
+    layers
 }
 
 fn has_finite_weights(network: &dyn Network) -> bool {

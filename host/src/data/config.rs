@@ -35,7 +35,8 @@ use super::columns::{Categories, ColumnConfig, ColumnSettings, Dates, Missing, N
 /// - Words are categories: one-hot if the training rows have at most 32, else an embedding of as many numbers as the
 ///   root of the number of categories, from 2 to 16. If a column has more than 32 distinct words, and more
 ///   than half as many as values, they are ids or free text: it is left out unless `columns` names its treatment.
-/// - A category that no training row has is encoded as no category: zeros, or the id 0 of the embedding.
+/// - A category that no training row has is encoded as no category: zeros, or the id 0 of the embedding, which is also
+///   that of missing values and of the categories of a single training row.
 /// - Dates are left out, unless they are "cyclic". Times are in UTC.
 /// - An empty cell, and in a `.csv` the words NA, N/A, NaN, null, none and ? in any case, are missing values. The median
 ///   of the training rows takes the place of a number, boolean or date, and a missing word is a category of its own. If

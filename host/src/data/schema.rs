@@ -92,6 +92,19 @@ impl Schema {
         }
     }
 
+    /// Returns the features that are ids of an embedding: the index of the feature, and its column.
+    pub fn embedded(&self) -> Vec<(usize, &LearntColumn)> {
+        let mut first = 0;
+        let with_index = |column: &'_ LearntColumn| {
+            let index = first;
+            first += column.width();
+            index
+        };
+        let indices: Vec<usize> = self.columns.iter().map(with_index).collect();
+        let is_embedded = |column: &LearntColumn| matches!(column.encoding, Encoding::Embedding { .. });
+        indices.into_iter().zip(&self.columns).filter(|(_, column)| is_embedded(column)).collect()
+    }
+
     /// Describes the columns of a table: the inputs, and those that were left out.
     pub fn descriptions(&self) -> Vec<ColumnDescription> {
         let inputs = self.columns.iter().map(LearntColumn::description);

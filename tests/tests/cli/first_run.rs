@@ -21,7 +21,7 @@ fn unscaled(folder: &Path, network: &str, compile: &str, fit: &str) {
     std::fs::write(folder.join("fit.toml"), text).expect("a file");
 }
 
-const SATURATES: &str = "target = \"old\"\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(8, activation=relu)\", \"Dense(1, activation=sigmoid)\"]";
+const SATURATES: &str = "target = \"old\"\nnumbers = \"none\"\nvalidation_split = 0.25\n[network]\nlayers = [\"Dense(8, activation=relu)\", \"Dense(1, activation=sigmoid)\"]";
 
 #[test]
 fn the_best_epoch_is_chosen_by_the_monitored_value() {

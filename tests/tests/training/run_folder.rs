@@ -47,7 +47,7 @@ fn prepared_project(folder: &Path) -> PathBuf {
     user_files(&project.join("plain"));
     std::fs::create_dir(project.join("empty")).expect("a folder");
     std::fs::write(project.join("cut.csv"), "a,label\n1\n").expect("a file");
-    std::fs::write(project.join("text.csv"), "a,label\nx,1\n1,2\n").expect("a file");
+    std::fs::write(project.join("text.csv"), "a,label\n1,1\nx,2\n").expect("a file");
     std::fs::write(project.join("damaged.json"), "{}").expect("a file");
     std::fs::create_dir(project.join("foreign")).expect("a folder");
     std::fs::write(project.join("foreign/run.json"), "{\"lr\": 1}").expect("a file");

@@ -50,7 +50,7 @@ pub enum Encoding {
     /// One feature: 1 + the index of the category, or 0 for other categories and missing values. The network replaces
     /// it by a trained vector.
     Embedding {
-        /// The categories of the training rows, sorted.
+        /// The categories that occur in at least two training rows, sorted; if there are none, all categories.
         categories: Vec<String>,
         /// The length of the vector.
         dim: usize,

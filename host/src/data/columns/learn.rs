@@ -159,18 +159,19 @@ fn categories(
     if summary.missing > 0 {
         findings.push(Finding::Filled);
     }
-    let mut order: Vec<usize> = (0..counts.len()).filter(|&id| counts[id] > 0).collect();
+    let is_embedded = how == Categories::Embed || how == Categories::Auto && is_many;
+    // An embedding takes rare categories for unknown ones, so that the vector of these is trained.
+    let least = if is_embedded && counts.iter().any(|&count| count > 1) { 2 } else { 1 };
+    let mut order: Vec<usize> = (0..counts.len()).filter(|&id| counts[id] >= least).collect();
     order.sort_unstable_by(|a, b| words.names()[*a].cmp(&words.names()[*b]));
     let mut remap = vec![0.0; counts.len()];
     (1..).zip(&order).for_each(|(new, &old)| remap[old] = f64::from(new));
     let categories: Vec<String> = order.iter().map(|&id| words.names()[id].clone()).collect();
-    let encoding = match how {
-        Categories::OneHot => Encoding::OneHot { categories },
-        Categories::Auto if !is_many => Encoding::OneHot { categories },
-        _ => {
-            let dim = dim.unwrap_or_else(|| categories.len().isqrt().clamp(2, MOST_DIM));
-            Encoding::Embedding { categories, dim }
-        }
+    let encoding = if is_embedded {
+        let dim = dim.unwrap_or_else(|| categories.len().isqrt().clamp(2, MOST_DIM));
+        Encoding::Embedding { categories, dim }
+    } else {
+        Encoding::OneHot { categories }
     };
     // The vector of id 0 is that of missing values already.
     let indicator = summary.missing > 0 && matches!(encoding, Encoding::OneHot { .. });

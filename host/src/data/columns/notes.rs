@@ -111,7 +111,7 @@ pub fn notes_of_later<'a>(columns: impl Iterator<Item = (&'a LearntColumn, &'a L
         if let Some((count, (word, place))) = &later.unseen {
             let (name, rows) = (&column.name, rows(*count));
             add(format!(
-                "in {rows}, \"{name}\" has a category that no training row has; the first is \"{word}\", in {place}"
+                "in {rows}, \"{name}\" has a category that the run doesn't know; the first is \"{word}\", in {place}"
             ));
         }
         if let (Some((count, place)), false) = (&later.missing, had_missing) {

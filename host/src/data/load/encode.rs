@@ -29,7 +29,8 @@ pub(super) fn encode(
             are_names: target.class_names.is_some(),
         })
         .collect();
-    let learnt = learn(&raw, &rows, &columns, schema.scale.unwrap_or(1.0), &targets)?;
+    let (learnt_rows, targets) = weighted(&train, &rows, targets);
+    let learnt = learn(&raw, &learnt_rows, &columns, schema.scale.unwrap_or(1.0), &targets)?;
     notes.extend(learnt.notes.iter().cloned());
     if learnt.columns.is_empty() {
         return Err(Error::failure("no column is left for the inputs").with("left out", {
@@ -53,6 +54,20 @@ pub(super) fn encode(
     schema.columns = learnt.columns;
     schema.left_out.extend(learnt.left_out);
     Ok((train, validation))
+}
+
+/// Returns the rows to learn from, and the targets in these rows. Rows whose weights are all 0 may hold placeholders;
+/// they are left out, unless all are.
+fn weighted(train: &Dataset, rows: &[usize], targets: Vec<TargetValues>) -> (Vec<usize>, Vec<TargetValues>) {
+    let Some(weight) = train.sample_weight() else { return (rows.to_vec(), targets) };
+    let counts: Vec<bool> = (0..rows.len()).map(|row| weight.row(row).iter().any(|&weight| weight != 0.0)).collect();
+    if !counts.contains(&true) {
+        return (rows.to_vec(), targets);
+    }
+    let kept =
+        |values: &[f64]| values.iter().zip(&counts).filter(|(_, counts)| **counts).map(|(value, _)| *value).collect();
+    let targets = targets.into_iter().map(|target| TargetValues { values: kept(&target.values), ..target }).collect();
+    (rows.iter().zip(&counts).filter(|(_, counts)| **counts).map(|(row, _)| *row).collect(), targets)
 }
 
 fn numbers(values: &Array) -> Vec<f64> {

@@ -206,17 +206,17 @@ impl Dataset {
         Ok(Dataset { further: self.further, ..dataset })
     }
 
-    /// Adds a target of the numbers 0, 1, ... of the rows, which tells after a split where each row comes from.
+    /// Adds a further input of the numbers 0, 1, ... of the rows, which tells after a split where each row comes from.
     pub(super) fn with_row_numbers(mut self) -> Result<Self> {
         let rows = self.len();
         let values = Array::I64(Rows::new((0..rows as i64).collect(), &[rows])?);
-        self.targets.push(Target { name: "row".into(), values, class_names: None });
+        self.further.push(FurtherInput { name: "row".into(), values });
         Ok(self)
     }
 
-    /// Removes the target that [`with_row_numbers`](Self::with_row_numbers) added, and returns its values.
+    /// Removes the input that [`with_row_numbers`](Self::with_row_numbers) added, and returns its values.
     pub(super) fn take_row_numbers(&mut self) -> Vec<usize> {
-        match self.targets.pop().map(|target| target.values) {
+        match self.further.pop().map(|input| input.values) {
             Some(Array::I64(rows)) => rows.values().iter().map(|&row| row as usize).collect(),
             _ => Vec::new(),
         }

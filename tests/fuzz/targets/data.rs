@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use plugfit::data::{DataConfig, Dataset, OneOrMany};
+use plugfit::data::{Categories, DataConfig, Dataset, Dates, Numbers, OneOrMany};
 use plugfit_fuzz::written;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -31,6 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
         in_memory: (bytes.len() % 2 == 0).then_some(false),
         scale: (bytes.len() % 3 == 0).then_some(0.5),
         validation_split: (bytes.len() % 5 == 0).then_some(0.5),
+        numbers: (bytes.len() % 7 == 1 && bytes.len() % 3 != 0).then_some(Numbers::Minmax),
+        categories: (bytes.len() % 7 == 2).then_some(Categories::Embed),
+        dates: (bytes.len() % 2 == 1).then_some(Dates::Cyclic),
         ..DataConfig::default()
     };
     match config.load(path.parent().expect("its folder")) {
@@ -39,10 +42,14 @@ fuzz_target!(|bytes: &[u8]| {
             gather_rows(&data.train);
             data.validation.iter().for_each(gather_rows);
             // The schema derived from the file reads it again.
-            if let Ok(again) = data.schema.read(&[path]) {
+            if let Ok(again) = data.schema.read(&[path], &mut Vec::new()) {
                 assert_eq!(again.inputs().row_shape(), data.train.inputs().row_shape());
             }
         }
+    }
+    // The columns are described, or the file is rejected with an error message.
+    if let Err(error) = config.profile(written(name, bytes).parent().expect("its folder")) {
+        assert!(!error.to_string().is_empty());
     }
 });
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::Result;
 use crate::data::numpy::{write_npy, write_npz};
-use crate::data::{Array, DataConfig, LoadedData, Rows};
+use crate::data::{Array, DataConfig, Encoding, LoadedData, RawValue, Rows};
 
 /// Creates a folder with these files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -281,4 +281,95 @@ fn the_digits_example_loads() {
     assert_eq!(data.description, "1,437 train, 360 validation; 64 inputs, 10 classes");
     assert!(data.train.inputs().in_memory().expect("small").values().iter().all(|value| (0.0..=1.0).contains(value)));
     assert!(data.notes.is_empty());
+}
+
+#[test]
+fn encoded_inputs_are_the_same_in_memory_and_on_disk() {
+    let rows: String = (0..500)
+        .map(|row| {
+            let age = if row % 7 == 0 { String::new() } else { (row * 37 % 60).to_string() };
+            let word = format!("w{}", row * row % 45);
+            format!(
+                "{age},{word},{}, 20{:02}-03-0{}T1{}:00,{}\n",
+                row % 3 == 0,
+                row % 30,
+                1 + row % 9,
+                row % 10,
+                row % 4
+            )
+        })
+        .collect();
+    let folder = folder(&[("d.csv", &format!("age,word,yes,day,y\n{rows}"))]);
+    let config = |in_memory: bool| {
+        let config = json!({
+            "file": "d.csv", "target": "y", "validation_split": 0.2, "in_memory": in_memory, "dates": "cyclic",
+        });
+        serde_json::from_value::<DataConfig>(config).expect("a data table")
+    };
+    let memory = config(true).load(folder.path()).expect("it is read");
+    let disk = config(false).load(folder.path()).expect("it is read");
+    assert_eq!((&memory.schema, &memory.notes), (&disk.schema, &disk.notes));
+    let validation = |data: &LoadedData| data.validation.clone().expect("a part");
+    for (memory, disk) in [(memory.train.clone(), disk.train.clone()), (validation(&memory), validation(&disk))] {
+        assert!(disk.inputs().in_memory().is_none());
+        let mut buffer = Rows::without_rows(&[]);
+        let on_disk = disk.inputs().rows(0..disk.len(), &mut buffer).expect("it can be read");
+        assert_eq!(on_disk, memory.inputs().in_memory().expect("small").view());
+        assert_eq!(disk.targets(), memory.targets());
+    }
+    // The schema encodes the file as the run did.
+    let again = config(true).load_again(folder.path(), &memory.schema).expect("it is read");
+    assert_eq!((again.train, again.validation), (memory.train, memory.validation));
+}
+
+#[test]
+fn an_encoder_of_the_schema_encodes_single_rows() {
+    let folder = folder(&[("d.csv", "age,city,y\n10,Oslo,0\n30,Rome,1\n,Oslo,1\n")]);
+    let config: DataConfig = serde_json::from_value(json!({"file": "d.csv", "target": "y"})).expect("a data table");
+    let data = config.load(folder.path()).expect("it is read");
+    let encoder = data.schema.encoder();
+    let mut features = Vec::new();
+    for (age, city) in [
+        (RawValue::Number(10.0), RawValue::Word("Oslo")),
+        (RawValue::Number(30.0), RawValue::Word("Rome")),
+        (RawValue::Missing, RawValue::Word("Oslo")),
+    ] {
+        encoder.encode(&[age, city], &mut features).expect("it fits");
+    }
+    assert_eq!(features, data.train.inputs().in_memory().expect("small").values());
+    assert_eq!(features, [-1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
+    assert_eq!(data.schema.feature_names(), ["age", "age is missing", "city=Oslo", "city=Rome"]);
+}
+
+#[test]
+fn ids_and_free_text_are_left_out_and_many_categories_embedded() {
+    let rows: String = (0..200).map(|row| format!("{row},text {row},c{},{}\n", row % 40, row * row % 3)).collect();
+    let folder = folder(&[("d.csv", &format!("id,text,city,y\n{rows}"))]);
+    let load = |more: Value| {
+        let mut config = json!({"file": "d.csv", "target": "y"});
+        config.as_object_mut().expect("a table").extend(more.as_object().expect("a table").clone());
+        serde_json::from_value::<DataConfig>(config).expect("a data table").load(folder.path()).expect("it is read")
+    };
+    let data = load(json!({}));
+    assert_eq!(data.schema.inputs, ["id", "city"]);
+    assert_eq!(
+        data.notes,
+        [
+            "columns left out, ids or free text: text",
+            "columns that are probably ids: id; leave one out with `id = \"drop\"` in [data.columns]",
+        ]
+    );
+    // Each of the 40 categories has 5 rows; the root of 40 is 6.3.
+    assert!(
+        matches!(&data.schema.columns[1].encoding, Encoding::Embedding { categories, dim: 6 } if categories.len() == 40)
+    );
+    assert_eq!(data.schema.embedded()[0].0, 1);
+    let data = load(json!({"columns": {"text": {"embed": 3}, "id": "drop"}, "categories": "one_hot"}));
+    assert_eq!(data.schema.inputs, ["text", "city"]);
+    // Every text occurs once, so all are kept.
+    assert!(
+        matches!(&data.schema.columns[0].encoding, Encoding::Embedding { categories, dim: 3 } if categories.len() == 200)
+    );
+    assert_eq!(data.train.inputs().row_shape(), [41]);
+    assert_eq!(load(json!({"categories": "drop"})).schema.left_out.len(), 2);
 }

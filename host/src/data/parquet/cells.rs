@@ -50,6 +50,16 @@ impl Cells {
         })
     }
 
+    /// Returns the unit in seconds of dates that are stored as integers without a logical type, because Parquet has
+    /// none for them.
+    pub fn unit_of_stored_dates(data_type: &DataType) -> Option<f64> {
+        match data_type {
+            DataType::Timestamp(TimeUnit::Second, _) => Some(1.0),
+            DataType::Date64 => Some(1e-3),
+            _ => None,
+        }
+    }
+
     /// Converts an array whose type isn't [`unusable`](Self::unusable), or is a date.
     ///
     /// # Errors

@@ -63,6 +63,8 @@ struct Column {
     /// The index of the leaf column in the file. The leaf columns of one list form one column.
     leaf: usize,
     unusable: Option<Unusable>,
+    /// If Arrow stores dates as plain integers, their unit in seconds.
+    date_unit: Option<f64>,
     /// The cells of the block, if the column is selected.
     cells: Cells,
 }
@@ -134,7 +136,10 @@ impl ParquetFile {
                         format!("column \"{}\", rows {} to {} (from 1)", self.header[index], rows.start(), rows.end());
                     unreadable(&self.path, &error).with("in", place)
                 })?;
-                self.columns[index].cells = cells;
+                self.columns[index].cells = match (cells, self.columns[index].date_unit) {
+                    (Cells::Integers(dates), Some(unit)) => Cells::Dates(dates, unit),
+                    (cells, _) => cells,
+                };
             }
             self.block = batch.num_rows();
         }
@@ -219,7 +224,12 @@ fn columns(file: &FileMetaData) -> (Vec<String>, Vec<Column>) {
             continue;
         }
         header.push(name);
-        columns.push(Column { leaf, unusable: lists.then_some(Unusable::Lists), cells: Cells::Missing });
+        columns.push(Column {
+            leaf,
+            unusable: lists.then_some(Unusable::Lists),
+            date_unit: None,
+            cells: Cells::Missing,
+        });
     }
     let flat: Vec<usize> = (0..columns.len()).filter(|&column| columns[column].unusable.is_none()).collect();
     // Arrow-specific types, such as durations, are described by the Arrow schema in the file metadata.
@@ -243,7 +253,10 @@ fn columns(file: &FileMetaData) -> (Vec<String>, Vec<Column>) {
             None => types(&leaves[place..=place], None).map(|mut only| only.remove(0)),
         };
         columns[column].unusable = match found {
-            Ok(data_type) => Cells::unusable(&data_type),
+            Ok(data_type) => {
+                columns[column].date_unit = Cells::unit_of_stored_dates(&data_type);
+                Cells::unusable(&data_type)
+            }
             Err(error) => Some(Unusable::Type(error.to_string())),
         };
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringDictionaryBuilder};
 use arrow_array::types::{
-    Date32Type, Decimal256Type, DurationSecondType, Int8Type, Time64MicrosecondType, TimestampNanosecondType,
+    Date32Type, Date64Type, Decimal256Type, DurationSecondType, Int8Type, Time64MicrosecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{
     Array as _, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array,
@@ -324,6 +325,35 @@ fn non_numeric_columns_are_rejected_by_name_if_used() {
             note.starts_with("columns left out, ") && (note.ends_with(": a") || note.contains("dates: a;")),
             "{note}"
         );
+    }
+}
+
+#[test]
+fn dates_of_every_type_are_encoded_if_that_is_asked() {
+    // 2024-02-29, 1970-01-01 and none, at midnight.
+    let days = [Some(19_782), Some(0), None];
+    let times = |unit: i64| days.map(|day| day.map(|day| i64::from(day) * 86_400 * unit)).to_vec();
+    let types: [ArrayRef; 6] = [
+        Arc::new(PrimitiveArray::<Date32Type>::from(days.to_vec())),
+        Arc::new(PrimitiveArray::<Date64Type>::from(times(1000))),
+        Arc::new(PrimitiveArray::<TimestampSecondType>::from(times(1))),
+        Arc::new(PrimitiveArray::<TimestampMillisecondType>::from(times(1000)).with_timezone("+02:00")),
+        Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from(times(1_000_000))),
+        Arc::new(PrimitiveArray::<TimestampNanosecondType>::from(times(1_000_000_000)).with_timezone("Europe/Paris")),
+    ];
+    let mut first = None;
+    for dates in types {
+        let folder = folder();
+        let shown = dates.data_type().to_string();
+        with_target(&folder, vec![("a", dates)]);
+        let config = json!({"file": "rows.parquet", "target": "y", "dates": "cyclic"});
+        let config: DataConfig = serde_json::from_value(config).expect("a data table");
+        let data = config.load(folder.path()).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let inputs = data.train.inputs().in_memory().expect("small").values().to_vec();
+        // The years are standardised. January is at the start of a turn, and Thursday at 3/7 of one.
+        let weekday = (3.0 / 7.0 * std::f64::consts::TAU).sin() as f32;
+        assert_eq!((inputs[6], inputs[7], inputs[8], inputs[9]), (-1.0, 0.0, 1.0, weekday), "{shown}");
+        assert_eq!(*first.get_or_insert(inputs.clone()), inputs, "{shown}");
     }
 }
 

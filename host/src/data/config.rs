@@ -33,8 +33,9 @@ use super::columns::{Categories, ColumnConfig, ColumnSettings, Dates, Missing, N
 ///   2024-02-29T17:30:00Z, or else a word. A later word among numbers is an error.
 /// - A number is standardised; a boolean is 0 or 1. If all training rows have the same number, it becomes 0.
 /// - Words are categories: one-hot if the training rows have at most 32, else an embedding of as many numbers as the
-///   root of the number of categories, from 2 to 16. If a column has more than 32 distinct words, and more
-///   than half as many as values, they are ids or free text: it is left out unless `columns` names its treatment.
+///   root of the number of categories, from 2 to 16. If a column has more than 32 distinct words, and more than half as
+///   many as values, or more than 100,000, they are ids or free text: it is left out unless `columns` names its
+///   treatment.
 /// - A category that no training row has is encoded as no category: zeros, or the id 0 of the embedding, which is also
 ///   that of missing values and of the categories of a single training row.
 /// - Dates are left out, unless they are "cyclic". Times are in UTC.

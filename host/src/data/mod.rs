@@ -25,8 +25,8 @@ mod write;
 
 pub use array::{Array, Rows};
 pub use columns::{
-    Categories, ColumnConfig, ColumnDescription, ColumnSettings, ColumnSummary, Dates, Encoder, Encoding, LearntColumn,
-    LeftOut, Missing, MissingValue, Numbers, RawValue, Treatment,
+    Categories, ColumnConfig, ColumnDescription, ColumnSettings, ColumnSummary, ColumnTable, Dates, Encoder, Encoding,
+    LearntColumn, LeftOut, Missing, MissingValue, NumberSummary, Numbers, RawValue, Treatment, Unencodable,
 };
 pub use config::{DataConfig, InputsConfig, OneOrMany, TargetConfig};
 pub use dataset::{Dataset, FurtherInput, MAX_FURTHER, Target};

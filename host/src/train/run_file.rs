@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::fit_config::FitConfig;
 use super::run_toml::{INFINITE, ParsedToml};
 use crate::compile::Compile;
-use crate::data::DataConfig;
+use crate::data::{ColumnConfig, DataConfig};
 use crate::files::path_of;
 use crate::network::NetworkConfig;
 use crate::plugin::Kind;
@@ -227,6 +227,14 @@ impl RunFile {
             "columns",
             "validation_split",
         ];
+        // Each column is checked alone, so that the error names it.
+        let columns = self.table.get("data").and_then(|data| data.get("columns")).and_then(Value::as_object);
+        for (name, settings) in columns.into_iter().flatten() {
+            serde_json::from_value::<ColumnConfig>(settings.clone()).map_err(|error| {
+                let key = format!("data.columns.{name}");
+                Error::usage(format!("{key} is invalid: {error}")).with("in", key)
+            })?;
+        }
         self.section("data", &keys)
     }
 

@@ -292,6 +292,16 @@ fn check_tables(schema: &Schema) {
     schema.takes("fit.class_weight", [json!({"1": 0.5, "cat": 2})]);
     schema.refuses("data.targets", [json!("y")]);
     schema.refuses("data.target", [json!(3)]);
+    schema.takes("data.numbers", [json!("minmax"), json!("none")]);
+    schema.refuses("data.numbers", [json!("min"), json!(1)]);
+    schema.refuses("data.missing", [json!("median")]);
+    let columns =
+        json!({"a": "standard", "b": {"embed": 8}, "c": {"as": "one_hot", "missing": "error"}, "d": "cyclic"});
+    schema.takes("data.columns", [columns, json!({})]);
+    schema.refuses(
+        "data.columns",
+        [json!({"a": "min"}), json!({"a": {"embed": 0}}), json!({"a": {"scale": 2}}), json!("drop")],
+    );
     schema.refuses("compile.metric", [json!("mse")]);
     schema.takes("compile.groups", [json!([{"match": "*/bias", "trainable": false}])]);
     schema.refuses("compile.groups", [json!([{"pattern": "*/bias"}])]);

@@ -234,7 +234,7 @@ fn bad_tables_and_settings_get_a_clear_answer() {
         ("age,churned\n1,0\n2,1\n", "data.columns.churned=drop", 2, "the column \"churned\" is a target or weight"),
         ("age,churned\nx,0\ny,1\n", "data.columns.age=minmax", 2, "the column \"age\" contains words"),
         ("age,churned\n1,0\n2,1\n", "data.columns.age=cyclic", 2, "the column \"age\" contains no dates"),
-        ("age,churned\n1,0\n2,1\n", "data.columns.age=scaled", 2, "data.columns is invalid: expected \"standard\""),
+        ("age,churned\n1,0\n2,1\n", "data.columns.age=scaled", 2, "data.columns.age is invalid: expected \"standard\""),
         ("age,churned\n1,0\n2,1\n", "data.numbers=large", 2, "data.numbers is invalid"),
         (&format!("a,copy,b,churned\n{rows}"), "", 0, "the target \"churned\" can be read off copy"),
     ] {

@@ -24,6 +24,8 @@ pub use self::leak::TargetValues;
 pub use self::learn::{LeftOut, RawColumn, learn};
 pub use self::notes::{Later, listed_names, notes_of_later};
 pub use self::raw::{RawBuilder, RawRows};
-pub use self::settings::{Categories, ColumnConfig, ColumnSettings, Dates, Missing, Numbers, Treatment, Use};
-pub use self::statistics::ColumnSummary;
+pub use self::settings::{
+    Categories, ColumnConfig, ColumnSettings, ColumnTable, Dates, Missing, Numbers, Treatment, Use,
+};
+pub use self::statistics::{ColumnSummary, NumberSummary};
 pub use self::words::Words;

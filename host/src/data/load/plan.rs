@@ -9,8 +9,9 @@ use crate::data::{DataConfig, InputKind};
 use crate::text::nearest;
 use crate::{Error, Result};
 
-/// In a column that may hold ids or free text, no more distinct words than these are kept.
+/// In columns that may hold ids or free text, no more distinct words than these are kept: in one column, and in all.
 const MOST_WORDS: usize = 100_000;
+const MOST_WORDS_IN_ALL: usize = 10_000_000;
 
 const DATES: &str = "dates";
 
@@ -153,12 +154,12 @@ impl DataConfig {
     /// Plans to read columns whose encodings aren't known.
     pub(super) fn planned_inputs(&self, columns: &[PlannedColumn]) -> Vec<PlannedInput> {
         let settings = self.column_settings();
+        let is_auto = |column: &&PlannedColumn| matches!(column.usage, Use::Category(Categories::Auto, _));
+        let most = MOST_WORDS.min(MOST_WORDS_IN_ALL / columns.iter().filter(is_auto).count().max(1));
         let planned = |column: &PlannedColumn| PlannedInput {
             name: column.name.clone(),
             cells: match column.usage {
-                Use::Category(Categories::Auto, _) => {
-                    InputCells::Words { words: Words::default(), most: Some(MOST_WORDS) }
-                }
+                Use::Category(Categories::Auto, _) => InputCells::Words { words: Words::default(), most: Some(most) },
                 Use::Category(..) => InputCells::Words { words: Words::default(), most: Some(usize::MAX) },
                 Use::Date => InputCells::Dates,
                 usage => {

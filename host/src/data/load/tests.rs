@@ -244,6 +244,8 @@ fn npy_pairs_and_npz_files_are_read() {
         x
     );
 
+    let error = load_error(&folder, json!({"file": "a.npz", "columns": {"x": "drop"}}));
+    assert!(error.starts_with("data.columns is for the columns of tables, and these files are arrays"), "{error}");
     let error = load_error(&folder, json!({"file": "a.npz", "target": "z"}));
     assert!(error.contains("a.npz has no array \"z\"") && error.contains("w, x, y"), "{error}");
     npz_file(folder.path(), "short.npz", &[("x", &x), ("y", &array![1.0_f32].into_dyn())]);

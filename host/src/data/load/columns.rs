@@ -6,10 +6,8 @@ use super::plan::PlannedColumn;
 use crate::data::columns::{LearntColumn, MissingValue, Numbers, RawColumn, RawRows, Use};
 use crate::data::config::memory_limit;
 use crate::data::schema::further_targets;
-use crate::data::table::{
-    Classes, Columns, Kind, PlannedTarget, ReadColumn, ReadTable, TableInputs, TablePlan, read_table,
-};
-use crate::data::{DataConfig, Dataset, Inputs, Rows, Schema, TargetConfig};
+use crate::data::table::{Classes, Columns, Kind, PlannedTarget, ReadColumn, TableInputs, TablePlan, read_table};
+use crate::data::{DataConfig, Dataset, Inputs, OneOrMany, Rows, Schema, Target, TargetConfig};
 use crate::{Error, Result};
 
 impl DataConfig {
@@ -68,18 +66,14 @@ impl DataConfig {
         };
         self.check_column_names(&columns, path, is_taken)?;
         let is_further = |name: &String| further.iter().any(|(_, columns)| columns.contains(name));
-        let named = match self.network_inputs() {
-            Some(inputs) => {
-                if let Some(name) = inputs.as_slice().iter().find(|name| is_taken(name)) {
+        let mut left_out = Vec::new();
+        let inputs = match self.network_inputs().map(OneOrMany::as_slice) {
+            Some(names) => {
+                if let Some(name) = names.iter().find(|name| is_taken(name)) {
                     return Err(Error::usage(format!("the column \"{name}\" is an input and a target or weight")));
                 }
-                Some(inputs.as_slice())
+                self.named_inputs(&columns, names, path)?
             }
-            None => None,
-        };
-        let mut left_out = Vec::new();
-        let inputs = match named {
-            Some(names) => self.named_inputs(&columns, names, path)?,
             // An input of a loss or a metric, such as a group, is no input of the network unless that is said.
             None => self.default_inputs(&columns, |name| is_taken(name) || is_further(name), (&mut left_out, notes))?,
         };
@@ -89,41 +83,39 @@ impl DataConfig {
         let own = targets.len();
         targets.extend(further_targets(&further));
         let mut plan = TablePlan { inputs: Vec::new(), targets, sample_weight: self.sample_weight.clone() };
-        let (read, unlearnt) = self.read_inputs(paths, &mut plan, inputs)?;
-        let named = plan.targets.into_iter().take(own).map(|target| (target.name, target.columns)).collect();
-        let names = |columns: &[LearntColumn]| columns.iter().map(|column| column.name.clone()).collect();
-        let schema = Schema::of_config(self, Vec::new(), named);
-        let (inputs, schema) = match (read.inputs, unlearnt) {
-            (TableInputs::Encoded(inputs), Unlearnt::Nothing(columns)) => {
+        let (read, inputs) = self.read_columns(paths, &mut plan, inputs)?;
+        let targets = plan.targets.into_iter().take(own).map(|target| (target.name, target.columns)).collect();
+        let schema = Schema { left_out, ..Schema::of_config(self, Vec::new(), targets) };
+        let (inputs, schema, raw) = match inputs {
+            LoadedInputs::Encoded(inputs, columns) => {
+                let names = columns.iter().map(|column| column.name.clone()).collect();
                 let kinds = columns.iter().map(|column| column.kind).collect();
-                (inputs, (Schema { inputs: names(&columns), kinds, columns, left_out, ..schema }, None))
+                (inputs, Schema { inputs: names, kinds, columns, ..schema }, None)
             }
-            (TableInputs::Raw(raw), Unlearnt::Columns(columns)) => {
-                // The features replace these inputs once they are learnt.
-                let none = Inputs::Memory(Rows::new(Vec::new(), &[raw.len(), 0])?);
-                (none, (Schema { left_out, ..schema }, Some(RawTable { raw, columns })))
+            // The features replace the empty inputs once the encodings are learnt.
+            LoadedInputs::Raw(table) => {
+                (Inputs::Memory(Rows::new(Vec::new(), &[table.raw.len(), 0])?), schema, Some(table))
             }
-            _ => return Err(Error::failure("the inputs weren't read as planned")),
         };
         let dataset = Dataset::new(inputs, read.targets, read.sample_weight)?;
-        let dataset = dataset.with_last_targets_as_inputs(further.len())?;
-        Ok((dataset, schema.0, schema.1))
+        Ok((dataset.with_last_targets_as_inputs(further.len())?, schema, raw))
     }
 
-    /// Reads the inputs: encoded if nothing has to be learnt, else as raw numbers.
-    fn read_inputs(
+    /// Reads the columns of `plan`, whose inputs are set to `inputs`. These are encoded if nothing has to be learnt, else
+    /// they are raw numbers.
+    fn read_columns(
         &self,
         paths: &[PathBuf],
         plan: &mut TablePlan,
         inputs: Vec<PlannedColumn>,
-    ) -> Result<(ReadTable, Unlearnt)> {
+    ) -> Result<(ReadTargets, LoadedInputs)> {
         let (settings, limit) = (self.column_settings(), memory_limit(self.in_memory));
         plan.inputs = self.planned_inputs(&inputs);
         if inputs.iter().all(PlannedColumn::is_plain) {
             let encoding = |column: &PlannedColumn| {
                 let scaling = (column.usage != Use::Number(None)).then_some(Numbers::None);
-                let scaled =
-                    LearntColumn::scaled(column.name.clone(), column.kind, self.factor_of(column.usage), scaling);
+                let factor = self.factor_of(column.usage);
+                let scaled = LearntColumn::scaled(column.name.clone(), column.kind, factor, scaling);
                 // If values are missing, the columns are read again.
                 LearntColumn { missing: MissingValue::Fill { value: f64::NAN, indicator: false }, ..scaled }
             };
@@ -131,34 +123,47 @@ impl DataConfig {
             let read = read_table(paths, plan, Some(&encodings), limit)?;
             let columns = self.with_kinds(&inputs, &read.columns)?;
             let is_whole = !read.columns.iter().any(|column| column.later().has_missing());
-            if is_whole && columns.iter().all(PlannedColumn::is_plain) {
+            if let (TableInputs::Encoded(inputs), true) =
+                (read.inputs, is_whole && columns.iter().all(PlannedColumn::is_plain))
+            {
                 let finish = |(encoding, column): (LearntColumn, PlannedColumn)| LearntColumn {
                     kind: column.kind,
                     missing: MissingValue::Error,
                     ..encoding
                 };
                 let columns = encodings.into_iter().zip(columns).map(finish).collect();
-                return Ok((read, Unlearnt::Nothing(columns)));
+                let targets = ReadTargets { targets: read.targets, sample_weight: read.sample_weight };
+                return Ok((targets, LoadedInputs::Encoded(inputs, columns)));
             }
         }
-        let mut read = read_table(paths, plan, None, limit)?;
+        let read = read_table(paths, plan, None, limit)?;
         let columns = self.with_kinds(&inputs, &read.columns)?;
-        let raw = |(column, read): (PlannedColumn, ReadColumn)| {
+        let raw_column = |(column, read): (PlannedColumn, ReadColumn)| {
             let (words, more) = read.into_words();
             let missing = settings.missing(&column.name);
             RawColumn { name: column.name, kind: column.kind, usage: column.usage, missing, words, more }
         };
-        let columns = columns.into_iter().zip(std::mem::take(&mut read.columns)).map(raw).collect();
-        Ok((read, Unlearnt::Columns(columns)))
+        let columns = columns.into_iter().zip(read.columns).map(raw_column).collect();
+        let TableInputs::Raw(raw) = read.inputs else {
+            return Err(Error::failure("the inputs were read as features, not as raw numbers"));
+        };
+        let targets = ReadTargets { targets: read.targets, sample_weight: read.sample_weight };
+        Ok((targets, LoadedInputs::Raw(RawTable { raw, columns })))
     }
 }
 
-/// What is known about the encodings of columns that were read.
-enum Unlearnt {
-    /// Everything.
-    Nothing(Vec<LearntColumn>),
-    /// Their encodings have to be learnt.
-    Columns(Vec<RawColumn>),
+/// The columns that aren't inputs.
+struct ReadTargets {
+    targets: Vec<Target>,
+    sample_weight: Option<Rows<f32>>,
+}
+
+/// The inputs of a table.
+enum LoadedInputs {
+    /// Features, and how they are encoded.
+    Encoded(Inputs, Vec<LearntColumn>),
+    /// Raw numbers, whose encodings have to be learnt.
+    Raw(RawTable),
 }
 
 /// The raw numbers of the input columns of a table.

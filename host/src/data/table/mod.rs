@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 pub use self::input_column::{InputCells, PlannedInput, ReadColumn};
-pub use self::read::{Columns, Kind, ReadTable, TableInputs, TablePlan, read_table};
+pub use self::read::{Columns, Kind, TableInputs, TablePlan, read_table};
 pub use self::target_column::{Classes, PlannedTarget};
 use crate::text::nearest;
 use crate::{Error, Result};

@@ -10,6 +10,8 @@ mod encoder;
 mod encoding;
 mod leak;
 mod learn;
+#[cfg(test)]
+mod learn_tests;
 mod notes;
 mod raw;
 mod settings;

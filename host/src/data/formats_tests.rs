@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+use super::settings_for_tests::unchanged;
 use super::{Array, DataConfig, LoadedData};
 use crate::Result;
 
@@ -20,16 +21,6 @@ fn folder() -> TempDir {
 
 fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
     serde_json::from_value::<DataConfig>(unchanged(config)).expect("a data table").load(folder.path())
-}
-
-/// Adds to a table the settings by which numbers are read as they are.
-fn unchanged(mut config: Value) -> Value {
-    let is_table = |files: &Value| files.to_string().contains(".csv") || files.to_string().contains(".parquet");
-    if ["file", "train"].iter().any(|key| is_table(&config[*key])) {
-        config["numbers"] = "none".into();
-        config["missing"] = "error".into();
-    }
-    config
 }
 
 /// Returns the text of the error, without the path of the folder.

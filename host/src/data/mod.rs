@@ -1,7 +1,8 @@
 //! Training data and predictions: loading, splitting, shuffling, batching and writing.
 //!
-//! [`DataConfig`] is the `[data]` table of a run file. It loads [`Dataset`]s. Consecutive rows are borrowed as slices
-//! (`dataset.inputs().rows(0..32, &mut buffer)`); rows in any order are gathered into a reusable batch
+//! [`DataConfig`] is the `[data]` table of a run file. It loads [`Dataset`]s, describes how the columns of tables become
+//! features, and learns their encodings from the training rows. [`Schema`] stores what was learnt. Consecutive rows are
+//! borrowed as slices (`dataset.inputs().rows(0..32, &mut buffer)`); rows in any order are gathered into a reusable batch
 //! ([`Dataset::gather_into`]). A batch is itself a small `Dataset`.
 
 mod array;
@@ -20,6 +21,8 @@ mod numpy;
 mod order;
 mod parquet;
 mod schema;
+#[cfg(test)]
+mod settings_for_tests;
 mod table;
 mod write;
 

@@ -2,6 +2,7 @@
 
 use super::encoding::{LearntColumn, Unencodable};
 use super::words::Words;
+use crate::data::InputKind;
 use crate::{Error, Result};
 
 /// The value of a cell.
@@ -63,9 +64,11 @@ impl Encoder {
                 (RawValue::Number(number), Some(words)) => {
                     words.id(&number.to_string()).map_or(0.0, |id| f64::from(id) + 1.0)
                 }
-                (RawValue::Number(number) | RawValue::Date(number), None) => number,
+                (RawValue::Number(number), None) if column.kind != InputKind::Date => number,
+                (RawValue::Date(seconds), None) if column.kind == InputKind::Date => seconds,
+                (RawValue::Number(_), None) => return Err(wrong("there is a number")),
                 (RawValue::Word(_), None) => return Err(wrong("there is a word")),
-                (RawValue::Date(_), Some(_)) => return Err(wrong("there is a date")),
+                (RawValue::Date(_), _) => return Err(wrong("there is a date")),
             };
             column.push_features(raw, features).map_err(|why| {
                 wrong(match why {
@@ -105,6 +108,7 @@ mod tests {
         assert_eq!(encode(&[Number(8.0), Word("Oslo")]), Ok(vec![4.0, 0.0, 1.0]));
         assert_eq!(encode(&[Number(8.0), Number(7.0)]), Ok(vec![4.0, 1.0, 0.0]));
         assert_eq!(encode(&[Number(8.0), Word("Rome")]), Ok(vec![4.0, 0.0, 0.0]));
+        assert_eq!(encode(&[RawValue::Date(0.0), Missing]), Err("there is a date in the column \"age\"".into()));
         assert_eq!(encode(&[Word("x"), Missing]), Err("there is a word in the column \"age\"".into()));
         assert_eq!(encode(&[Number(1.0), Missing]), Err("a value is missing in the column \"place\"".into()));
         assert_eq!(encode(&[Number(1.0)]), Err("a row has 1 values; there are 2 columns".into()));

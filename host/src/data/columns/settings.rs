@@ -12,7 +12,8 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Numbers {
-    /// To mean 0 and standard deviation 1: (x - mean) / deviation, where the deviation is that of the population.
+    /// To mean 0 and standard deviation 1: (x - mean) / deviation, where the deviation is that of the population, as in
+    /// Keras's `Normalization`.
     Standard,
     /// To the range from 0 to 1: (x - minimum) / (maximum - minimum). Later numbers may lie outside of it.
     Minmax,

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::Result;
 use crate::data::numpy::{write_npy, write_npz};
+use crate::data::settings_for_tests::unchanged;
 use crate::data::{Array, DataConfig, Encoding, LoadedData, RawValue, Rows};
 
 /// Creates a folder with these files.
@@ -22,16 +23,6 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
     serde_json::from_value::<DataConfig>(unchanged(config)).expect("a data table").load(folder.path())
-}
-
-/// Adds to a table the settings by which numbers are read as they are.
-fn unchanged(mut config: Value) -> Value {
-    let is_table = |files: &Value| files.to_string().contains(".csv") || files.to_string().contains(".parquet");
-    if ["file", "train"].iter().any(|key| is_table(&config[*key])) {
-        config["numbers"] = "none".into();
-        config["missing"] = "error".into();
-    }
-    config
 }
 
 /// Returns the text of the error, without the path of the folder.

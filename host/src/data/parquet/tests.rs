@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::data::settings_for_tests::unchanged;
 use crate::data::{Array, DataConfig, LoadedData};
 
 pub(super) fn folder() -> TempDir {
@@ -49,16 +50,6 @@ pub(super) fn with_target(folder: &TempDir, more: Vec<(&str, ArrayRef)>) {
 
 pub(super) fn load(folder: &TempDir, config: Value) -> Result<LoadedData> {
     serde_json::from_value::<DataConfig>(unchanged(config)).expect("a data table").load(folder.path())
-}
-
-/// Adds to a table the settings by which numbers are read as they are.
-fn unchanged(mut config: Value) -> Value {
-    let is_table = |files: &Value| files.to_string().contains(".csv") || files.to_string().contains(".parquet");
-    if ["file", "train"].iter().any(|key| is_table(&config[*key])) {
-        config["numbers"] = "none".into();
-        config["missing"] = "error".into();
-    }
-    config
 }
 
 /// Loads the file with `inputs = ["a"]` and returns the inputs or the error.

@@ -56,6 +56,10 @@ pub(super) fn assert_gradients_match(mut network: Sequential, inputs: &ArrayD<f3
     let inputs = inputs.view();
     for (index, gradient) in gradients(&mut network, &inputs, outputs).into_iter().enumerate() {
         let path = network.parameters()[index].path.clone();
+        if !network.parameters()[index].trainable {
+            assert!(gradient.is_none(), "{path} isn't trained");
+            continue;
+        }
         let gradient = gradient.unwrap_or_else(|| panic!("{path} has no gradient"));
         assert_eq!(gradient.len(), network.parameters()[index].len());
         for (i, got) in gradient.iter().enumerate() {

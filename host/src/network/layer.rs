@@ -13,26 +13,42 @@ pub struct Weight {
     pub name: &'static str,
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
+    /// Empty if the weight has no gradient.
     pub gradient: Vec<f32>,
+    /// Whether backward passes compute a gradient. Weights without one are part of the state of a layer, such as moving
+    /// statistics.
+    pub has_gradient: bool,
 }
 
 impl Weight {
     /// Creates a weight of zeros. Returns an error if it doesn't fit in memory.
     pub fn new(name: &'static str, shape: Vec<usize>, layer: &str) -> Result<Self> {
-        let too_large = || {
-            let size = shape.iter().map(|&axis| grouped(axis)).collect::<Vec<_>>().join(" x ");
-            Error::usage(format!("{layer}/{name} of {size} numbers doesn't fit in memory"))
-                .hint("give the layer fewer units, or the layer before it")
-        };
-        let length = shape.iter().try_fold(1_usize, |length, &axis| length.checked_mul(axis)).ok_or_else(too_large)?;
-        let zeros = || {
-            let mut values = Vec::new();
-            values.try_reserve_exact(length).map_err(|_| too_large())?;
-            values.resize(length, 0.0);
-            Ok::<_, Error>(values)
-        };
-        Ok(Weight { name, values: zeros()?, gradient: zeros()?, shape })
+        let mut weight = Self::without_gradient(name, shape, layer)?;
+        weight.gradient = zeros(&weight.shape).ok_or_else(|| too_large(name, &weight.shape, layer))?;
+        weight.has_gradient = true;
+        Ok(weight)
     }
+
+    /// Creates a weight of zeros that has no gradient. Returns an error if it doesn't fit in memory.
+    pub fn without_gradient(name: &'static str, shape: Vec<usize>, layer: &str) -> Result<Self> {
+        let values = zeros(&shape).ok_or_else(|| too_large(name, &shape, layer))?;
+        Ok(Weight { name, shape, values, gradient: Vec::new(), has_gradient: false })
+    }
+}
+
+/// Returns zeros; `None` if they don't fit in memory.
+fn zeros(shape: &[usize]) -> Option<Vec<f32>> {
+    let length = shape.iter().try_fold(1_usize, |length, &axis| length.checked_mul(axis))?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(length).ok()?;
+    values.resize(length, 0.0);
+    Some(values)
+}
+
+fn too_large(name: &str, shape: &[usize], layer: &str) -> Error {
+    let size = shape.iter().map(|&axis| grouped(axis)).collect::<Vec<_>>().join(" x ");
+    Error::usage(format!("{layer}/{name} of {size} numbers doesn't fit in memory"))
+        .hint("give the layer fewer units, or the layer before it")
 }
 
 /// The destination of the gradient of a layer's input, or `None` if it isn't needed.
@@ -47,12 +63,20 @@ pub trait Layer: Send {
     /// Returns an error if the layer can't take a value of the input, such as an id that is no category.
     fn forward(&mut self, input: &[f32], training: Option<Training>) -> Result<()>;
 
+    /// Adds the output of an earlier layer to the output of the last forward pass. Only layers that a
+    /// [`Chain`](super::chain::Chain) connects to an earlier layer need it.
+    fn add(&mut self, _other: &[f32]) {}
+
     /// Returns the output of the last forward pass.
     fn output(&self) -> &[f32];
 
     /// Computes the gradients of the weights and of the input. `input` must be that of the last forward pass.
     /// `gradient` is the gradient of the output, and may be overwritten.
     fn backward(&mut self, input: &[f32], gradient: &mut [f32], input_gradient: InputGradient<'_>);
+
+    /// Updates the weights without a gradient from the last forward pass. Called at the end of a backward pass, also if
+    /// that didn't reach the layer.
+    fn end_step(&mut self) {}
 
     /// Returns the weights.
     fn weights(&self) -> &[Weight] {
@@ -98,10 +122,7 @@ impl Layer for ActivationLayer {
         let Some((store, target)) = input_gradient else { return };
         let stored = if self.activation.stores_derivatives() { &self.derivatives } else { &self.output };
         self.activation.backward(gradient, stored, &mut [], &mut Vec::new(), self.width);
-        match store {
-            Store::Replace => target.copy_from_slice(gradient),
-            Store::Add => target.iter_mut().zip(gradient).for_each(|(target, gradient)| *target += *gradient),
-        }
+        store.write_all(target, gradient);
     }
 }
 

@@ -19,6 +19,24 @@ pub enum Store {
     Add,
 }
 
+impl Store {
+    /// Writes or adds a value.
+    pub fn write(self, target: &mut f32, value: f32) {
+        match self {
+            Store::Replace => *target = value,
+            Store::Add => *target += value,
+        }
+    }
+
+    /// Writes or adds values.
+    pub fn write_all(self, target: &mut [f32], values: &[f32]) {
+        match self {
+            Store::Replace => target.copy_from_slice(values),
+            Store::Add => target.iter_mut().zip(values).for_each(|(target, value)| *target += *value),
+        }
+    }
+}
+
 /// Computes `c[m, n] = a[m, k] · b[k, n]`.
 pub fn product(c: &mut [f32], store: Store, a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
     let c = MatMut::from_row_major_slice_mut(c, m, n);

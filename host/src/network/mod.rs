@@ -1,13 +1,17 @@
 //! The [`Network`] trait, which training requires of a model, and the embedded network.
 //!
 //! A program with its own model implements [`Network`]. [`Sequential`] is the embedded network: dense layers,
-//! activations and dropout, with one trunk and any number of named outputs, built from a [`NetworkConfig`].
+//! activations, dropout, embeddings and normalisations, with one trunk and any number of named outputs, built from a [`NetworkConfig`].
 
 mod activation;
+mod add;
+mod batch_normalization;
+mod builder;
 mod chain;
 mod column_embedding;
 mod dense;
 mod elementwise;
+mod embedding;
 #[cfg(test)]
 mod embedding_tests;
 mod exp;
@@ -18,7 +22,14 @@ mod gradient_tests;
 mod ids;
 mod initializer;
 mod layer;
+mod layer_config;
+mod layer_fields;
+mod layer_kind;
+mod layer_normalization;
+#[cfg(test)]
+mod layer_tests;
 mod matmul;
+mod normalization;
 mod sequential;
 mod simd;
 mod softmax;
@@ -28,8 +39,10 @@ mod summary;
 pub use activation::Activation;
 pub use column_embedding::ColumnEmbedding;
 pub use initializer::{Distribution, Initializer};
+pub use layer_config::LayerConfig;
+pub use layer_kind::LayerKind;
 pub use sequential::Sequential;
-pub use spec::{LayerConfig, LayerKind, NetworkConfig};
+pub use spec::NetworkConfig;
 
 use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMutD, IxDyn};
 

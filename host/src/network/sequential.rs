@@ -1,16 +1,13 @@
 //! The embedded network: a trunk of layers with named heads.
 
-use std::collections::{HashMap, HashSet};
-
 use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, ArrayViewMutD, IxDyn};
 
+use super::builder::Builder;
 use super::chain::Chain;
-use super::column_embedding::ColumnEmbeddings;
-use super::dense::{Dense, DenseSettings};
-use super::layer::{ActivationLayer, Dropout, Layer, Weight};
+use super::layer::Weight;
 use super::matmul::Store;
 use super::summary::summary;
-use super::{Activation, LayerConfig, LayerKind, Network, NetworkConfig, Parameter, ParameterVisitor, Training};
+use super::{Network, NetworkConfig, Parameter, ParameterVisitor, Training};
 use crate::{Error, Result};
 
 /// The embedded network. After the first batch, batches of the same or a smaller size allocate nothing.
@@ -48,9 +45,7 @@ impl Sequential {
             let message = format!("inputs of shape {} have no numbers", shape_text(None, input_shape));
             return Err(Error::usage(message).hint("name at least one input column"));
         }
-        let names = layer_names(config)?;
-        let mut builder = Builder { names: names.into_iter(), parameters: Vec::new(), seed, layer_index: 0 };
-        let only_trunk = config.outputs.is_empty();
+        let mut builder = Builder::new(config, seed)?;
         let mut network = Sequential {
             input_shape: input_shape.to_vec(),
             output_names: Vec::new(),
@@ -65,29 +60,18 @@ impl Sequential {
             was_training: false,
             has_gradient: vec![false; 1 + config.outputs.len()],
         };
-        let mut trunk = Chain::default();
-        let mut trunk_input = input_shape.to_vec();
-        if !config.embeddings.is_empty() {
-            let layer = ColumnEmbeddings::new(&config.embeddings, input_shape, seed)?;
-            for (weight, embedding) in layer.weights().iter().zip(&config.embeddings) {
-                builder.describe(weight, &embedding.layer_name(), true);
-            }
-            trunk_input = vec![layer.width()];
-            trunk.push(Box::new(layer), true);
+        let trunk = builder.trunk(config, input_shape)?;
+        for (name, layers) in &config.outputs {
+            let head = builder.head(layers, &trunk)?;
+            network.heads.push(head.chain);
+            network.output_names.push(name.clone());
+            network.output_shapes.push(head.shape);
         }
-        let (trunk, trunk_shape, trunk_name) = builder.chain(trunk, &config.layers, &trunk_input, only_trunk)?;
-        network.trunk = trunk;
-        if only_trunk {
-            network.output_names.push(trunk_name);
-            network.output_shapes.push(trunk_shape);
-        } else {
-            for (name, layers) in &config.outputs {
-                let (head, shape, _) = builder.chain(Chain::default(), layers, &trunk_shape, true)?;
-                network.heads.push(head);
-                network.output_names.push(name.clone());
-                network.output_shapes.push(shape);
-            }
+        if config.outputs.is_empty() {
+            network.output_names.push(trunk.last_name);
+            network.output_shapes.push(trunk.shape);
         }
+        network.trunk = trunk.chain;
         network.batch_shapes = network.output_shapes.iter().map(|shape| [&[0], &shape[..]].concat()).collect();
         network.parameters = builder.parameters;
         network.summary = summary(config, input_shape, network.parameter_count());
@@ -194,6 +178,7 @@ impl Network for Sequential {
             self.has_gradient[0] = true;
             self.trunk.backward(&self.inputs, None);
         }
+        std::iter::once(&mut self.trunk).chain(&mut self.heads).for_each(Chain::end_step);
         Ok(())
     }
 
@@ -226,148 +211,6 @@ impl Network for Sequential {
     fn summary(&self) -> String {
         self.summary.clone()
     }
-}
-
-struct Builder {
-    /// The names of the remaining layers, trunk first.
-    names: std::vec::IntoIter<String>,
-    parameters: Vec<Parameter>,
-    seed: u64,
-    /// The index of the next layer.
-    layer_index: usize,
-}
-
-impl Builder {
-    /// Appends layers to a chain whose output has the shape `shape` for a sample. Returns the chain, the shape of its
-    /// output and the name of its last layer.
-    fn chain(
-        &mut self,
-        mut chain: Chain,
-        layers: &[LayerConfig],
-        shape: &[usize],
-        is_output: bool,
-    ) -> Result<(Chain, Vec<usize>, String)> {
-        let mut shape = shape.to_vec();
-        let mut last_name = String::new();
-        for config in layers {
-            let name = self.names.next().unwrap_or_default();
-            let width = shape.last().copied().unwrap_or(1);
-            match config.kind {
-                LayerKind::Dense { units, activation, use_bias, ref kernel_initializer, ref bias_initializer } => {
-                    let inputs = match shape.last() {
-                        Some(&inputs) if inputs > 0 => inputs,
-                        _ => {
-                            let message =
-                                format!("{name} needs inputs of at least one number; they have the shape {shape:?}");
-                            return Err(Error::usage(message).hint("a sample is a vector: [N, 1] rather than [N]"));
-                        }
-                    };
-                    let settings = DenseSettings {
-                        inputs,
-                        units,
-                        activation,
-                        use_bias,
-                        kernel_initializer: *kernel_initializer,
-                        bias_initializer: *bias_initializer,
-                        trainable: config.trainable,
-                    };
-                    let layer = Dense::new(settings, &name, self.seed, self.layer_index)?;
-                    layer.weights().iter().for_each(|weight| self.describe(weight, &name, config.trainable));
-                    chain.push(Box::new(layer), config.trainable);
-                    if let Some(last) = shape.last_mut() {
-                        *last = units;
-                    }
-                }
-                LayerKind::Activation(activation) => {
-                    chain.push(Box::new(ActivationLayer::new(activation, width)), true)
-                }
-                LayerKind::Dropout { rate, seed } => {
-                    chain.push(Box::new(Dropout::new(rate, seed, self.layer_index)), true)
-                }
-                // Flattening doesn't change the order of the elements.
-                LayerKind::Flatten => shape = vec![shape.iter().product()],
-            }
-            self.layer_index += 1;
-            last_name = name;
-        }
-        if is_output && chain.layers.is_empty() {
-            // An output needs its own buffer.
-            let width = shape.last().copied().unwrap_or(1);
-            chain.push(Box::new(ActivationLayer::new(Activation::Linear, width)), true);
-        }
-        Ok((chain, shape, last_name))
-    }
-
-    fn describe(&mut self, weight: &Weight, layer_name: &str, trainable: bool) {
-        self.parameters.push(Parameter {
-            name: weight.name.to_owned(),
-            path: format!("{layer_name}/{}", weight.name),
-            shape: weight.shape.clone(),
-            trainable,
-        });
-    }
-}
-
-/// Returns the names of all layers, trunk first: the configured name; else, for the last layer of a head, the name of
-/// the output; else the name of the kind, numbered from the second on, as in Keras.
-fn layer_names(config: &NetworkConfig) -> Result<Vec<String>> {
-    let mut given: Vec<(Option<&str>, &LayerKind)> =
-        config.layers.iter().map(|layer| (layer.name.as_deref(), &layer.kind)).collect();
-    let mut outputs = HashSet::new();
-    for (output, layers) in &config.outputs {
-        let path = format!("network.outputs.{output}");
-        if output.is_empty() || output.contains('/') {
-            return Err(Error::usage("an output's name must not be empty or have a \"/\"").with("in", path));
-        }
-        if !outputs.insert(output) {
-            return Err(Error::usage(format!("two outputs are called \"{output}\"")).with("in", path));
-        }
-        let Some(last) = layers.len().checked_sub(1) else {
-            return Err(Error::usage(format!("the output \"{output}\" has no layers")).with("in", path));
-        };
-        given.extend(layers.iter().enumerate().map(|(i, layer)| {
-            let name = layer.name.as_deref().or((i == last).then_some(output.as_str()));
-            (name, &layer.kind)
-        }));
-    }
-    let mut taken: HashSet<String> = HashSet::new();
-    for embedding in &config.embeddings {
-        if !taken.insert(embedding.layer_name()) {
-            return Err(Error::usage(format!("two embeddings are called \"{}\"", embedding.name))
-                .with("in", "network.embeddings"));
-        }
-    }
-    // The first number of each kind that may be free.
-    let mut next: HashMap<&str, usize> = HashMap::new();
-    for name in given.iter().filter_map(|(name, _)| *name) {
-        if !taken.insert(name.to_owned()) {
-            return Err(
-                Error::usage(format!("two layers are called \"{name}\"")).hint("give one of them another \"name\"")
-            );
-        }
-    }
-    Ok(given
-        .into_iter()
-        .map(|(name, kind)| match name {
-            Some(name) => name.to_owned(),
-            None => {
-                let kind = match kind {
-                    LayerKind::Dense { .. } => "dense",
-                    LayerKind::Activation(_) => "activation",
-                    LayerKind::Dropout { .. } => "dropout",
-                    LayerKind::Flatten => "flatten",
-                };
-                let next = next.entry(kind).or_default();
-                loop {
-                    let name = if *next == 0 { kind.to_owned() } else { format!("{kind}_{next}") };
-                    *next += 1;
-                    if taken.insert(name.clone()) {
-                        break name;
-                    }
-                }
-            }
-        })
-        .collect())
 }
 
 /// Formats a shape with the batch axis, "N" if the batch size is unknown: `[N, 64]`.

@@ -32,5 +32,11 @@ fn layer(layer: &LayerConfig) -> String {
         LayerKind::Activation(activation) => activation.name().to_owned(),
         LayerKind::Dropout { rate, .. } => format!("dropout {rate}"),
         LayerKind::Flatten => "flatten".to_owned(),
+        LayerKind::Embedding { input_dim, output_dim, .. } => {
+            format!("embedding {} x {output_dim}", grouped(*input_dim))
+        }
+        LayerKind::BatchNormalization { .. } => "batch normalization".to_owned(),
+        LayerKind::LayerNormalization { .. } => "layer normalization".to_owned(),
+        LayerKind::Add { from } => format!("add {from}"),
     }
 }

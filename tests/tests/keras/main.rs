@@ -4,6 +4,7 @@ mod compile;
 mod differences;
 mod formulas;
 mod identifiers;
+mod layers;
 mod losses;
 mod metrics;
 mod optimizers;

@@ -206,3 +206,39 @@ fn a_plugin_that_fails_in_epoch_three_leaves_a_checkpoint_to_resume_from() {
     let resume = ["fit", "--resume", "run", "--set", "fit.epochs=4", "--set", steps];
     plugfit(folder.path(), &resume).with_status(0);
 }
+
+#[test]
+fn a_resumed_run_has_the_moving_statistics_of_an_uninterrupted_one() {
+    let folder = folder();
+    let compile = "optimizer = \"AdamW(learning_rate=0.003, weight_decay=0.1, use_ema=true, ema_overwrite_frequency=7)\"\n\
+        loss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\"]";
+    digits(folder.path(), compile);
+    let layers = "network.layers=[\"Dense(16, activation=relu)\", \"BatchNormalization(momentum=0.9)\", \
+        \"Dense(16, activation=relu, name=deep)\", \"LayerNormalization\", \"Add(from=dense)\", \"Dropout(0.2)\", \
+        \"Dense(10, activation=softmax)\"]";
+    let callbacks = "fit.callbacks=[\"EarlyStopping(monitor=val_loss, patience=9, restore_best_weights=true)\"]";
+    let fit = |out: &str, epochs: &str| {
+        let set = ["--set", epochs, "--set", layers, "--set", callbacks];
+        plugfit(folder.path(), &[&["fit", "fit.toml", "--out", out], &set[..]].concat()).with_status(0);
+    };
+    fit("six", "fit.epochs=6");
+    fit("three", "fit.epochs=3");
+    plugfit(folder.path(), &["fit", "--resume", "three", "--set", "fit.epochs=6"]).with_status(0);
+    assert_eq!(weights(&folder.path().join("six")), weights(&folder.path().join("three")));
+    assert_eq!(history(&folder.path().join("six")), history(&folder.path().join("three")));
+}
+
+#[test]
+fn an_evaluation_uses_the_moving_statistics_of_the_run() {
+    let folder = folder();
+    digits(folder.path(), "optimizer = \"Adam\"\nloss = \"sparse_categorical_crossentropy\"");
+    let layers =
+        "network.layers=[\"Dense(16)\", \"BatchNormalization(momentum=0.9)\", \"Dense(10, activation=softmax)\"]";
+    plugfit(folder.path(), &["fit", "fit.toml", "--out", "run", "--set", layers]).with_status(0);
+    let history = history(&folder.path().join("run"));
+    let expected = history[2]["logs"]["val_loss"].as_f64().expect("a validation loss");
+    let evaluated = plugfit(folder.path(), &["evaluate", "run", "--json"]).with_status(0);
+    let end = evaluated.out.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    let loss = end.and_then(|end: serde_json::Value| end["logs"]["loss"].as_f64()).expect("a loss");
+    assert!((loss - expected).abs() < 1e-5 * expected, "{loss} {expected}");
+}

@@ -18,6 +18,14 @@ enum Type {
     Whole(u64),
     /// A number in [0, 1).
     Share,
+    /// A number in [0, 1].
+    Momentum,
+    /// A number of at least 0.
+    Least0,
+    /// The last axis: -1.
+    LastAxis,
+    /// Keras writes it, and only this value is supported.
+    False,
     Flag,
     Activation,
     Initializer,
@@ -27,7 +35,7 @@ enum Type {
     Nothing,
 }
 
-const LAYERS: [Layer; 4] = [
+const LAYERS: [Layer; 8] = [
     Layer {
         class: "Dense",
         positional: &["units", "activation"],
@@ -54,6 +62,64 @@ const LAYERS: [Layer; 4] = [
         keys: &[("rate", Type::Share), ("seed", Type::Whole(0)), ("noise_shape", Type::Nothing)],
     },
     Layer { class: "Flatten", positional: &[], keys: &[("data_format", Type::Text(&["channels_last"]))] },
+    Layer {
+        class: "Embedding",
+        positional: &["input_dim", "output_dim", "embeddings_initializer"],
+        keys: &[
+            ("input_dim", Type::Whole(1)),
+            ("output_dim", Type::Whole(1)),
+            ("embeddings_initializer", Type::Initializer),
+            ("mask_zero", Type::False),
+            ("embeddings_regularizer", Type::Nothing),
+            ("activity_regularizer", Type::Nothing),
+            ("embeddings_constraint", Type::Nothing),
+            ("weights", Type::Nothing),
+            ("lora_rank", Type::Nothing),
+            ("lora_alpha", Type::Nothing),
+            ("quantization_config", Type::Nothing),
+        ],
+    },
+    Layer {
+        class: "BatchNormalization",
+        positional: &["axis", "momentum", "epsilon", "center", "scale"],
+        keys: &[
+            ("axis", Type::LastAxis),
+            ("momentum", Type::Momentum),
+            ("epsilon", Type::Least0),
+            ("center", Type::Flag),
+            ("scale", Type::Flag),
+            ("beta_initializer", Type::Initializer),
+            ("gamma_initializer", Type::Initializer),
+            ("moving_mean_initializer", Type::Initializer),
+            ("moving_variance_initializer", Type::Initializer),
+            ("beta_regularizer", Type::Nothing),
+            ("gamma_regularizer", Type::Nothing),
+            ("beta_constraint", Type::Nothing),
+            ("gamma_constraint", Type::Nothing),
+            ("renorm", Type::False),
+            ("synchronized", Type::False),
+            ("renorm_clipping", Type::Any),
+            ("renorm_momentum", Type::Any),
+        ],
+    },
+    Layer {
+        class: "LayerNormalization",
+        positional: &["axis", "epsilon", "center", "scale"],
+        keys: &[
+            ("axis", Type::LastAxis),
+            ("epsilon", Type::Least0),
+            ("center", Type::Flag),
+            ("scale", Type::Flag),
+            ("beta_initializer", Type::Initializer),
+            ("gamma_initializer", Type::Initializer),
+            ("beta_regularizer", Type::Nothing),
+            ("gamma_regularizer", Type::Nothing),
+            ("beta_constraint", Type::Nothing),
+            ("gamma_constraint", Type::Nothing),
+            ("rms_scaling", Type::False),
+        ],
+    },
+    Layer { class: "Add", positional: &["from"], keys: &[("from", Type::Text(&[]))] },
 ];
 
 /// The keys that every layer has.
@@ -90,7 +156,8 @@ fn or_null(pattern: &str) -> String {
 impl Type {
     fn pattern(self) -> String {
         match self {
-            Type::Whole(_) | Type::Share => text::FINITE.into(),
+            Type::Whole(_) | Type::Share | Type::Momentum | Type::Least0 | Type::LastAxis => text::FINITE.into(),
+            Type::False => text::BOOLEAN.into(),
             Type::Flag => text::BOOLEAN.into(),
             Type::Activation => text::words(Activation::names(), false),
             Type::Initializer => {
@@ -109,6 +176,10 @@ impl Type {
         match self {
             Type::Whole(least) => json!({"type": "integer", "minimum": least}),
             Type::Share => json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}),
+            Type::Momentum => json!({"type": "number", "minimum": 0, "maximum": 1}),
+            Type::Least0 => json!({"type": "number", "minimum": 0}),
+            Type::LastAxis => json!({"enum": [-1, [-1]]}),
+            Type::False => json!({"const": false}),
             Type::Flag => json!({"type": "boolean"}),
             Type::Activation => json!({"$ref": "#/$defs/activation"}),
             Type::Initializer => json!({"$ref": "#/$defs/initializer"}),
@@ -213,29 +284,35 @@ mod tests {
     use super::*;
     use crate::network::LayerConfig;
 
+    /// The settings that layers need.
+    fn required() -> Value {
+        json!({"units": 3, "rate": 0.5, "activation": "relu", "input_dim": 4, "output_dim": 2, "from": "dense"})
+    }
+
     #[test]
     fn the_schema_has_the_keys_that_layers_read() {
         for layer in LAYERS {
             for (key, type_) in layer.keys() {
                 let value = match type_ {
                     Type::Whole(_) => json!(3),
-                    Type::Share => json!(0.5),
+                    Type::Share | Type::Momentum | Type::Least0 => json!(0.5),
+                    Type::LastAxis => json!(-1),
+                    Type::False => json!(false),
                     Type::Flag => json!(true),
                     Type::Activation => json!("relu"),
                     Type::Initializer => json!("HeNormal"),
                     Type::Text(names) => json!(names.first().unwrap_or(&"x")),
                     Type::Any | Type::Nothing => Value::Null,
                 };
-                let mut config = json!({"units": 3, "rate": 0.5, "activation": "relu"});
+                let mut config = required();
                 config.as_object_mut().expect("an object").retain(|key, _| layer.keys().any(|(name, _)| name == key));
                 config[key] = value;
                 LayerConfig::from_json(&json!({"class_name": layer.class, "config": config}), "layer")
                     .unwrap_or_else(|error| panic!("{error}"));
             }
-            let error = LayerConfig::from_json(
-                &json!({"class_name": layer.class, "config": {"units": 3, "rate": 0.5, "no": 1}}),
-                "l",
-            );
+            let mut config = required();
+            config["no"] = json!(1);
+            let error = LayerConfig::from_json(&json!({"class_name": layer.class, "config": config}), "l");
             let error = error.expect_err("no such key").to_string();
             let has = error.lines().find_map(|line| line.trim().strip_prefix("has")).expect("it says what there is");
             for key in has.split(',').map(str::trim).filter(|key| *key != "args") {

@@ -23,6 +23,8 @@ pub mod compile;
 pub mod component;
 #[cfg(feature = "data")]
 pub mod data;
+#[cfg(feature = "export")]
+pub mod export;
 #[cfg(any(feature = "options", feature = "report"))]
 pub mod html;
 pub mod identifier;

@@ -4,6 +4,7 @@ mod chance;
 mod check;
 mod data;
 mod evaluate;
+mod export;
 mod external;
 mod fit;
 mod formula;
@@ -11,6 +12,7 @@ mod isolate;
 mod list;
 mod lock;
 mod new;
+mod out_file;
 mod plugins;
 mod predict;
 mod progress;
@@ -69,6 +71,8 @@ enum Command {
     Evaluate(evaluate::Options),
     /// Write a trained run's predictions for files
     Predict(predict::Options),
+    /// Write a trained run as an ONNX model, which other programs compute
+    Export(export::Options),
     /// List the components of the loaded plug-ins, or why each file was loaded or not
     List(list::Options),
     /// Write plugfit.lock: in its folder, only the plug-ins that are found now can be loaded
@@ -149,6 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Data(options) => data::run(&options, &common),
         Command::Evaluate(options) => evaluate::run(&options, &common),
         Command::Predict(options) => predict::run(&options, &common),
+        Command::Export(options) => export::run(&options, &common),
         Command::List(options) => list::run(&options, &common),
         Command::Lock(options) => lock::run(&options, &common),
         Command::Trust(options) => trust::run(&options, &common),

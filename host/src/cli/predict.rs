@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, absolute, event, in_pool, print, saved_run, short, warn};
+use super::{Common, absolute, event, in_pool, out_file, print, saved_run, short, warn};
+use crate::Result;
 use crate::data::write_predictions;
 use crate::network::Network;
 use crate::text::grouped;
 use crate::train::predict;
-use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
@@ -32,7 +32,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, common: &Common) -> Result<()> {
-    check_out(options)?;
+    out_file::check(&options.out, options.overwrite, &options.data, "predict", "name another file with --out")?;
     let mut run = saved_run::open(&options.run, common)?;
     let mut notes = Vec::new();
     let inputs = run.schema().read_inputs(&options.data, &mut notes)?;
@@ -48,23 +48,4 @@ pub fn run(options: &Options, common: &Common) -> Result<()> {
         print(&format!("{} predictions in {}\n", grouped(inputs.len()), short(&options.out)));
     }
     Ok(())
-}
-
-/// Checks that `--out` overwrites no file without `--overwrite`, and never an input.
-fn check_out(options: &Options) -> Result<()> {
-    let out = &options.out;
-    if !out.exists() {
-        return Ok(());
-    }
-    let shown = out.display();
-    let place = out.canonicalize().ok();
-    if options.data.iter().any(|file| file.canonicalize().ok() == place) {
-        return Err(Error::usage(format!("{shown} is one of the input files, and predict never overwrites these"))
-            .hint("name another one with --out"));
-    }
-    match options.overwrite {
-        true => Ok(()),
-        false => Err(Error::usage(format!("{shown} already exists"))
-            .hint("name another file with --out, or replace it with --overwrite")),
-    }
 }

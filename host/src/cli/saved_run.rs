@@ -47,6 +47,19 @@ impl SavedRun {
         &self.record.schema
     }
 
+    /// Returns the names of the classes of each output whose target has any. A single output belongs to a single target,
+    /// whatever they are called.
+    pub fn class_names(&self) -> Vec<(&str, &[String])> {
+        let outputs = crate::network::Network::output_names(&self.network);
+        let targets = &self.schema().targets;
+        let target = |output: &String| match (outputs, &targets[..]) {
+            ([_], [target]) => Some(target),
+            _ => targets.iter().find(|target| target.name == *output),
+        };
+        let names = |output: &'_ String| target(output).and_then(|target| target.class_names.as_deref());
+        outputs.iter().filter_map(|output| Some((output.as_str(), names(output)?))).collect()
+    }
+
     /// Compiles the run's optimizer, losses and metrics.
     pub fn compiled(&self) -> Result<Compiled> {
         let mut compile = self.file.compile()?;

@@ -38,4 +38,5 @@ pub use inputs::{DiskRows, Inputs};
 pub use load::{LoadedData, TableProfile};
 pub use order::shuffled_order;
 pub use schema::{Schema, TargetSchema};
+pub use table::missing_words;
 pub use write::write_predictions;

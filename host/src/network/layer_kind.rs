@@ -91,7 +91,7 @@ impl LayerKind {
     }
 
     /// Returns the shape of the output for a sample of this shape; `None` if its size isn't a `usize`.
-    pub(super) fn output_shape(&self, mut shape: Vec<usize>) -> Option<Vec<usize>> {
+    pub(crate) fn output_shape(&self, mut shape: Vec<usize>) -> Option<Vec<usize>> {
         match self {
             LayerKind::Dense { units, .. } => {
                 if let Some(last) = shape.last_mut() {

@@ -29,6 +29,7 @@ mod layer_normalization;
 #[cfg(test)]
 mod layer_tests;
 mod matmul;
+mod names;
 mod normalization;
 mod sequential;
 mod simd;
@@ -41,6 +42,7 @@ pub use column_embedding::ColumnEmbedding;
 pub use initializer::{Distribution, Initializer};
 pub use layer_config::LayerConfig;
 pub use layer_kind::LayerKind;
+pub use names::layer_names;
 pub use sequential::Sequential;
 pub use spec::NetworkConfig;
 

@@ -107,7 +107,28 @@ fn line(path: &Path, position: &csv::Position) -> u64 {
 }
 
 fn is_missing(cell: &str) -> bool {
-    cell.is_empty() || ["na", "n/a", "nan", "null", "none", "?"].iter().any(|word| cell.eq_ignore_ascii_case(word))
+    cell.is_empty() || MISSING_WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word))
+}
+
+/// The words that stand for a missing value, in any case.
+const MISSING_WORDS: [&str; 6] = ["na", "n/a", "nan", "null", "none", "?"];
+
+/// Returns the cells of a CSV that stand for a missing value, in every case of their letters.
+pub fn missing_words() -> Vec<String> {
+    let mut cells = vec![String::new()];
+    for word in MISSING_WORDS {
+        let mut spellings = vec![String::new()];
+        for letter in word.chars() {
+            let upper = letter.to_ascii_uppercase();
+            let cases: &[char] = if upper == letter { &[letter] } else { &[letter, upper] };
+            spellings = spellings
+                .iter()
+                .flat_map(|spelling| cases.iter().map(move |case| format!("{spelling}{case}")))
+                .collect();
+        }
+        cells.extend(spellings);
+    }
+    cells
 }
 
 fn unreadable(path: &Path, error: &csv::Error) -> Error {

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+pub use self::csv_file::missing_words;
 pub use self::input_column::{InputCells, PlannedInput, ReadColumn};
 pub use self::read::{Columns, Kind, TableInputs, TablePlan, read_table};
 pub use self::target_column::{Classes, PlannedTarget};

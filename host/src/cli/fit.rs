@@ -60,7 +60,7 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
         RunFolder::check(path, options.overwrite)?;
     }
     let (data, layers, compile, fit) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
-    let data = data.absolute(file.folder())?;
+    let data = data.absolute(file.folder())?.with_split_seed(fit.seed);
     let previous = resumed.as_ref().map(|resumed| resumed.record.clone());
     // The locks are read before plug-in code runs, because it may change the working directory.
     let trained_under = previous.as_ref().and_then(|previous| previous.lock.as_deref());

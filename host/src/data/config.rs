@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Categories, ColumnConfig, ColumnSettings, Dates, Missing, Numbers};
+use super::split::SplitConfig;
 
 /// The data of a run: the `[data]` table of a run file.
 ///
@@ -55,9 +56,9 @@ pub struct DataConfig {
     /// The training files, instead of `file`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<OneOrMany>,
-    /// The validation files.
+    /// The validation files, or how samples of the only files are split off for validation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation: Option<OneOrMany>,
+    pub validation: Option<ValidationConfig>,
     /// The target: a column (`.csv`, `.parquet`), an array (`.npz`, default "y") or a file (`.npy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetConfig>,
@@ -95,6 +96,20 @@ pub struct DataConfig {
     /// The fraction of the samples, taken from the end, for validation; at least 0 and below 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_split: Option<f64>,
+}
+
+/// The samples for validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a file, a list of files, or a table of \"fraction\", \"how\" (\"stratified\", \"shuffled\", \
+                 \"grouped\" or \"last\"), \"by\" and \"seed\""
+)]
+pub enum ValidationConfig {
+    /// Files of their own.
+    Files(OneOrMany),
+    /// A part of the only files.
+    Split(SplitConfig),
 }
 
 /// A name, or a list of them.

@@ -7,6 +7,7 @@ use ndarray::ArrayViewD;
 
 use super::array::{Array, Rows};
 use super::inputs::Inputs;
+use super::split::Split;
 use crate::text::grouped;
 use crate::{Error, Result};
 
@@ -287,25 +288,89 @@ impl Dataset {
             ))
             .hint("choose a share that leaves samples for both, or name a validation file"));
         }
-        let validation = Dataset {
-            inputs: self.inputs.split_off(train),
+        let validation = self.split_off(train);
+        Ok((self, validation))
+    }
+
+    /// Returns the class of each sample, if there is one target of classes: of words, of one-hot rows, or of the integers
+    /// from 0, each of which occurs, and of which there are at most half as many as samples.
+    pub(super) fn sample_classes(&self) -> Option<Vec<usize>> {
+        let [target] = &self.targets[..] else { return None };
+        // As many numbers as samples are no classes.
+        let is_label_count = target.values.label_count().is_some_and(|count| 2 * count <= self.len());
+        let are_classes = target.class_names.is_some() || is_label_count || target.values.is_one_hot();
+        if are_classes { target.values.class_ids() } else { None }
+    }
+
+    /// Returns the weight of each class, by name or id, with which all classes count equally: N / (K · n) for a class with
+    /// n of N samples of K classes.
+    ///
+    /// # Errors
+    /// Returns an error if there isn't one target of classes.
+    pub fn balanced_class_weights(&self) -> Result<BTreeMap<String, f64>> {
+        let Some(classes) = self.sample_classes() else {
+            return Err(Error::usage("balanced weights need one target of classes").with("in", "fit.class_weight"));
+        };
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        classes.iter().for_each(|class| *counts.entry(*class).or_default() += 1);
+        let names = self.targets.first().and_then(|target| target.class_names.as_ref());
+        let name =
+            |class: &usize| names.and_then(|names| names.get(*class)).cloned().unwrap_or_else(|| class.to_string());
+        let weight = |count: &usize| classes.len() as f64 / (counts.len() * count) as f64;
+        Ok(counts.iter().map(|(class, count)| (name(class), weight(count))).collect())
+    }
+
+    /// Returns the name of a class of the only target.
+    pub(super) fn class_name(&self, class: usize) -> String {
+        let names = self.targets.first().and_then(|target| target.class_names.as_ref());
+        names.and_then(|names| names.get(class)).map_or_else(|| class.to_string(), |name| format!("\"{name}\""))
+    }
+
+    /// Returns the samples of both parts. Inputs on disk stay there.
+    pub(super) fn partition(mut self, split: &Split) -> Result<(Dataset, Dataset)> {
+        let train = split.train.len();
+        if split.train.last().is_none_or(|last| last + 1 == train) {
+            let validation = self.split_off(train);
+            return Ok((self, validation));
+        }
+        Ok((self.select(&split.train)?, self.select(&split.validation)?))
+    }
+
+    /// Returns the samples at these indices, in that order.
+    fn select(&self, rows: &[usize]) -> Result<Dataset> {
+        let mut selected = self.new_batch();
+        for (from, to) in self.targets.iter().zip(&mut selected.targets) {
+            from.values.gather_into(rows, &mut to.values);
+        }
+        for (from, to) in self.further.iter().zip(&mut selected.further) {
+            from.values.gather_into(rows, &mut to.values);
+        }
+        if let (Some(from), Some(to)) = (&self.sample_weight, &mut selected.sample_weight) {
+            from.gather_into(rows, to);
+        }
+        Ok(Dataset { inputs: self.inputs.select(rows)?, ..selected })
+    }
+
+    /// Removes the samples from `at` to the end and returns them.
+    fn split_off(&mut self, at: usize) -> Dataset {
+        Dataset {
+            inputs: self.inputs.split_off(at),
             targets: self
                 .targets
                 .iter_mut()
                 .map(|target| Target {
                     name: target.name.clone(),
-                    values: target.values.split_off(train),
+                    values: target.values.split_off(at),
                     class_names: target.class_names.clone(),
                 })
                 .collect(),
-            sample_weight: self.sample_weight.as_mut().map(|weight| weight.split_off(train)),
+            sample_weight: self.sample_weight.as_mut().map(|weight| weight.split_off(at)),
             further: self
                 .further
                 .iter_mut()
-                .map(|input| FurtherInput { name: input.name.clone(), values: input.values.split_off(train) })
+                .map(|input| FurtherInput { name: input.name.clone(), values: input.values.split_off(at) })
                 .collect(),
-        };
-        Ok((self, validation))
+        }
     }
 }
 

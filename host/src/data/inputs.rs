@@ -35,7 +35,7 @@ impl Inputs {
     pub fn len(&self) -> usize {
         match self {
             Inputs::Memory(rows) => rows.len(),
-            Inputs::Disk(rows) => rows.rows.len(),
+            Inputs::Disk(rows) => rows.len(),
         }
     }
 
@@ -110,10 +110,30 @@ impl Inputs {
         Ok(())
     }
 
+    /// Returns the rows at these indices, in that order. Rows on disk stay there.
+    pub(super) fn select(&self, rows: &[usize]) -> Result<Inputs> {
+        Ok(match self {
+            Inputs::Memory(_) => {
+                let mut selected = self.empty_like();
+                self.gather_into(rows, &mut selected)?;
+                selected
+            }
+            Inputs::Disk(all) => {
+                let selected = rows.iter().map(|&row| all.row_in_file(row)).collect();
+                Inputs::Disk(DiskRows { selected: Some(selected), ..all.clone() })
+            }
+        })
+    }
+
     /// Removes the rows from `at` to the end and returns them.
     pub(super) fn split_off(&mut self, at: usize) -> Inputs {
         match self {
             Inputs::Memory(rows) => Inputs::Memory(rows.split_off(at)),
+            Inputs::Disk(DiskRows { selected: Some(first), .. }) => {
+                let selected = Some(first.split_off(at.min(first.len())));
+                let Inputs::Disk(all) = &*self else { return self.empty_like() };
+                Inputs::Disk(DiskRows { selected, ..all.clone() })
+            }
             Inputs::Disk(first) => {
                 let middle = first.rows.start + at.min(first.rows.len());
                 let rest = DiskRows { rows: middle..first.rows.end, ..first.clone() };
@@ -135,14 +155,16 @@ pub struct DiskRows {
     start: u64,
     decoder: Decoder,
     row_shape: Vec<usize>,
-    /// The range of file rows that this value covers.
+    /// The range of file rows that this value covers, unless it is a selection.
     rows: Range<usize>,
+    /// The file rows that this value has, in this order.
+    selected: Option<Vec<usize>>,
     bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 impl PartialEq for DiskRows {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.file, &other.file) && self.rows == other.rows
+        Arc::ptr_eq(&self.file, &other.file) && self.rows == other.rows && self.selected == other.selected
     }
 }
 
@@ -174,16 +196,37 @@ impl DiskRows {
             decoder: layout.decoder,
             row_shape,
             rows: 0..len,
+            selected: None,
             bytes: Arc::default(),
         };
         Ok(Some((rows, layout.kind)))
     }
 
+    fn len(&self) -> usize {
+        self.selected.as_ref().map_or(self.rows.len(), Vec::len)
+    }
+
+    /// Returns the number of a row in the file.
+    fn row_in_file(&self, row: usize) -> usize {
+        self.selected.as_ref().map_or(self.rows.start + row, |selected| selected[row])
+    }
+
     /// Appends a range of rows to `values`.
     fn read(&self, rows: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
+        match &self.selected {
+            None => self.read_in_file(self.rows.start + rows.start..self.rows.start + rows.end, values),
+            // Read each run of consecutive rows at once.
+            Some(selected) => selected[rows]
+                .chunk_by(|a, b| a + 1 == *b)
+                .try_for_each(|run| self.read_in_file(run[0]..run[0] + run.len(), values)),
+        }
+    }
+
+    /// Appends a range of rows of the file to `values`.
+    fn read_in_file(&self, rows: Range<usize>, values: &mut Vec<f32>) -> Result<()> {
         let row_len: usize = self.row_shape.iter().product();
         let count = rows.len() * row_len;
-        let first = self.rows.start + rows.start;
+        let first = rows.start;
         let mut bytes = self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         bytes.resize(count * self.decoder.width, 0);
         let at = self.start + (first * row_len * self.decoder.width) as u64;
@@ -275,6 +318,7 @@ impl InputsBuilder {
             decoder: Decoder::float32(),
             row_shape: row_shape.to_vec(),
             rows: 0..len,
+            selected: None,
             bytes: Arc::default(),
         }))
     }
@@ -317,6 +361,27 @@ mod tests {
         let mut buffer = Rows::without_rows(&[3]);
         let read = first.rows(5..7, &mut buffer).expect("they are there");
         assert_eq!((read.shape(), read[[1, 2]]), (&[2, 3][..], 40.0));
+    }
+
+    #[test]
+    fn selected_rows_stay_on_disk() {
+        let (_folder, path) = file(10);
+        let inputs = Inputs::Disk(DiskRows::of_npy(&path, None, None).expect("an array").expect("in C order").0);
+        let mut odd = inputs.select(&[1, 3, 5, 6, 7, 9]).expect("they are there");
+        assert!(odd.in_memory().is_none());
+        let first = |inputs: &Inputs, range: Range<usize>| {
+            let mut buffer = Rows::without_rows(&[3]);
+            let rows = inputs.rows(range, &mut buffer).expect("they are there");
+            rows.outer_iter().map(|row| row[0] / 3.0).collect::<Vec<_>>()
+        };
+        assert_eq!(first(&odd, 0..6), [1.0, 3.0, 5.0, 6.0, 7.0, 9.0]);
+        let again = odd.select(&[5, 0, 3]).expect("they are there");
+        assert_eq!((again.len(), first(&again, 1..3)), (3, vec![1.0, 6.0]));
+        let rest = odd.split_off(4);
+        assert_eq!((first(&odd, 2..4), first(&rest, 0..2)), (vec![5.0, 6.0], vec![7.0, 9.0]));
+        let mut batch = rest.empty_like();
+        rest.gather_into(&[1, 0], &mut batch).expect("they are there");
+        assert_eq!(batch.in_memory().expect("a batch is in memory").values()[..2], [27.0, 28.0]);
     }
 
     #[test]

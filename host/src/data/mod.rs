@@ -23,6 +23,7 @@ mod parquet;
 mod schema;
 #[cfg(test)]
 mod settings_for_tests;
+mod split;
 mod table;
 mod write;
 
@@ -31,12 +32,13 @@ pub use columns::{
     Categories, ColumnConfig, ColumnDescription, ColumnSettings, ColumnSummary, ColumnTable, Dates, Encoder, Encoding,
     LearntColumn, LeftOut, Missing, MissingValue, NumberSummary, Numbers, RawValue, Treatment, Unencodable,
 };
-pub use config::{DataConfig, InputsConfig, OneOrMany, TargetConfig};
+pub use config::{DataConfig, InputsConfig, OneOrMany, TargetConfig, ValidationConfig};
 pub use dataset::{Dataset, FurtherInput, MAX_FURTHER, Target};
 pub use input_kind::InputKind;
 pub use inputs::{DiskRows, Inputs};
 pub use load::{LoadedData, TableProfile};
 pub use order::shuffled_order;
 pub use schema::{Schema, TargetSchema};
+pub use split::{Split, SplitConfig, SplitMethod};
 pub use table::missing_words;
 pub use write::write_predictions;

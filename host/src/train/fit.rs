@@ -121,10 +121,7 @@ impl Fit<'_> {
         if let Some(validation) = validation {
             trainer.check_classes(validation).map_err(|error| error.with("data", "validation"))?;
         }
-        let weighted = match self.config.class_weight.is_empty() {
-            true => None,
-            false => Some(train.clone().weighted_by_class(&self.config.class_weight)?),
-        };
+        let weighted = self.config.class_weight.weighted(train)?;
         let train = weighted.as_ref().unwrap_or(train);
         self.config.check()?;
         if train.is_empty() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::data::Dataset;
 use crate::{Error, Result};
 
 /// How to train: the `[fit]` table of a run file.
@@ -27,12 +28,61 @@ pub struct FitConfig {
     pub shuffle: bool,
     /// Validation runs every this many epochs.
     pub validation_freq: u64,
-    /// The weight of each class in the loss, by id or name. Classes that aren't listed have weight 1.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub class_weight: BTreeMap<String, f64>,
+    /// The weight of each class in the loss.
+    #[serde(skip_serializing_if = "ClassWeight::is_none")]
+    pub class_weight: ClassWeight,
     /// Identifiers of [callbacks](super::callbacks).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<Value>,
+}
+
+/// The weight of each class in the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected \"balanced\" or a table of classes and weights")]
+pub enum ClassWeight {
+    /// By a rule.
+    Rule(ClassWeightRule),
+    /// By id or name. Classes that aren't listed have weight 1.
+    Classes(BTreeMap<String, f64>),
+}
+
+/// A rule for the weights of classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeightRule {
+    /// N / (K · n) for a class with n of the N samples to train on, which have K classes, as in scikit-learn: each class
+    /// counts as much as any other.
+    Balanced,
+}
+
+impl Default for ClassWeight {
+    fn default() -> Self {
+        ClassWeight::Classes(BTreeMap::new())
+    }
+}
+
+impl ClassWeight {
+    /// Returns whether all weights are 1 because none is given.
+    pub fn is_none(&self) -> bool {
+        matches!(self, ClassWeight::Classes(weights) if weights.is_empty())
+    }
+
+    /// Returns these samples with the weights of their classes, or `None` if no weight is given.
+    ///
+    /// # Errors
+    /// As [`Dataset::weighted_by_class`], and if the target isn't one of classes.
+    pub(super) fn weighted(&self, samples: &Dataset) -> Result<Option<Dataset>> {
+        let balanced;
+        let weights = match self {
+            ClassWeight::Classes(weights) if weights.is_empty() => return Ok(None),
+            ClassWeight::Classes(weights) => weights,
+            ClassWeight::Rule(ClassWeightRule::Balanced) => {
+                balanced = samples.balanced_class_weights()?;
+                &balanced
+            }
+        };
+        samples.clone().weighted_by_class(weights).map(Some)
+    }
 }
 
 impl Default for FitConfig {
@@ -45,7 +95,7 @@ impl Default for FitConfig {
             seed: 0,
             shuffle: true,
             validation_freq: 1,
-            class_weight: BTreeMap::new(),
+            class_weight: ClassWeight::default(),
             callbacks: Vec::new(),
         }
     }

@@ -20,7 +20,7 @@ mod trainer;
 mod weights_file;
 
 pub use fit::{Ended, Fit, Watch, fit};
-pub use fit_config::FitConfig;
+pub use fit_config::{ClassWeight, ClassWeightRule, FitConfig};
 pub use history::{Epoch, History};
 pub use run_file::RunFile;
 pub use run_folder::RunFolder;

@@ -6,3 +6,4 @@ mod files;
 mod labels;
 mod metrics;
 mod saved_schema;
+mod splits;

@@ -61,7 +61,19 @@ fn schema(host: &Host) -> Value {
         },
     ]});
     let data = json!({
-        "file": files, "train": files, "validation": files,
+        "file": files, "train": files,
+        "validation": {
+            "description": "The validation files, or how samples of the only files are split off",
+            "anyOf": [files, {
+                "type": "object", "required": ["fraction"], "additionalProperties": false,
+                "properties": {
+                    "fraction": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                    "how": {"enum": ["stratified", "shuffled", "grouped", "last"]},
+                    "by": {"type": "string", "description": "The column of the groups"},
+                    "seed": {"type": "integer", "minimum": 0},
+                },
+            }],
+        },
         "target": {
             "description": "The column to predict, several of them, or a table from outputs to columns",
             "anyOf": [files, {"type": "object", "additionalProperties": files}],
@@ -112,7 +124,7 @@ fn schema(host: &Host) -> Value {
     let fit = json!({
         "epochs": count, "initial_epoch": count, "steps_per_epoch": whole, "batch_size": whole, "seed": count,
         "shuffle": {"type": "boolean"}, "validation_freq": whole,
-        "class_weight": {"type": "object", "additionalProperties": positive},
+        "class_weight": {"anyOf": [{"const": "balanced"}, {"type": "object", "additionalProperties": positive}]},
         "callbacks": {"type": "array", "items": reference("callback")},
     });
     let table = |properties: Value| json!({"type": "object", "properties": properties, "additionalProperties": false});

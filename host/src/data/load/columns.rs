@@ -7,7 +7,7 @@ use crate::data::columns::{LearntColumn, MissingValue, Numbers, RawColumn, RawRo
 use crate::data::config::memory_limit;
 use crate::data::schema::further_targets;
 use crate::data::table::{Classes, Columns, Kind, PlannedTarget, ReadColumn, TableInputs, TablePlan, read_table};
-use crate::data::{DataConfig, Dataset, Inputs, OneOrMany, Rows, Schema, Target, TargetConfig};
+use crate::data::{DataConfig, Dataset, Inputs, OneOrMany, Rows, Schema, Target, TargetConfig, ValidationConfig};
 use crate::{Error, Result};
 
 impl DataConfig {
@@ -62,7 +62,12 @@ impl DataConfig {
             return Err(Error::usage(format!("the input \"{name}\" has {why}")).with("in", "data.inputs"));
         }
         let is_taken = |name: &String| {
-            self.sample_weight.as_ref() == Some(name) || targets.iter().any(|target| target.columns.contains(name))
+            // The groups of a split are no input either, unless that is said.
+            let is_group =
+                matches!(&self.validation, Some(ValidationConfig::Split(split)) if split.by.as_ref() == Some(name));
+            is_group && self.network_inputs().is_none()
+                || self.sample_weight.as_ref() == Some(name)
+                || targets.iter().any(|target| target.columns.contains(name))
         };
         self.check_column_names(&columns, path, is_taken)?;
         let is_further = |name: &String| further.iter().any(|(_, columns)| columns.contains(name));

@@ -5,6 +5,7 @@ mod columns;
 mod encode;
 mod plan;
 mod profile;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::profile::TableProfile;
 use super::columns::Numbers;
-use super::config::{DataConfig, InputsConfig, OneOrMany, TargetConfig, memory_limit};
+use super::config::{DataConfig, InputsConfig, OneOrMany, TargetConfig, ValidationConfig, memory_limit};
 use super::dataset::Dataset;
 use super::format::Format;
 use super::schema::Schema;
@@ -58,7 +59,10 @@ impl DataConfig {
         let mut config = DataConfig {
             file: files(&self.file)?,
             train: files(&self.train)?,
-            validation: files(&self.validation)?,
+            validation: match &self.validation {
+                Some(ValidationConfig::Files(names)) => files(&Some(names.clone()))?.map(ValidationConfig::Files),
+                split => split.clone(),
+            },
             ..self.clone()
         };
         let npy = |names: &Option<OneOrMany>| match names.as_ref().map(OneOrMany::as_slice) {
@@ -115,10 +119,7 @@ impl DataConfig {
                 Error::usage("data has both \"scale\" and \"numbers\"; one is enough").with("in", "data.numbers")
             );
         }
-        let split = self.validation_split.filter(|split| *split != 0.0);
-        if split.is_some() && self.validation.is_some() {
-            return Err(Error::usage("data has both \"validation\" and \"validation_split\"; one is enough"));
-        }
+        let split = self.split()?;
         let train_paths = expand(self.train_files()?, base)?;
         let mut notes = Vec::new();
         let format = Format::of_all(&train_paths)?;
@@ -160,7 +161,8 @@ impl DataConfig {
         }
         let (mut train, mut validation) = match split {
             Some(split) => {
-                let (train, validation) = train.split(split)?;
+                let files = (&train_paths[..], format, base);
+                let (train, validation) = self.split_samples(&split, train, files, &mut notes)?;
                 (train, Some(validation))
             }
             None => (train, None),
@@ -170,12 +172,15 @@ impl DataConfig {
         }
         schema.input_shape = train.inputs().row_shape().to_vec();
         let mut paths = train_paths;
-        if let Some(files) = &self.validation {
+        if let Some(files) = self.validation_files() {
             let validation_paths = expand(files, base)?;
             let mut later = Vec::new();
             validation = Some(schema.read(&validation_paths, &mut later)?);
             notes.extend(later.into_iter().map(|note| format!("in the validation rows: {note}")));
             paths.extend(validation_paths);
+        }
+        if let Some(validation) = &validation {
+            split::note_single_class(&train, validation, &mut notes);
         }
         let description = describe(&train, validation.as_ref(), &schema);
         Ok(LoadedData { train, validation, schema, source: names_of(&paths), description, notes })

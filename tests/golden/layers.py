@@ -81,6 +81,8 @@ CASES = [
     ("layer_normalization/settings", lambda: [LN(epsilon=0.2, center=False, name="l")], (4,), normal),
     ("layer_normalization/neither", lambda: [K.Dense(3, name="d"), LN(center=False, scale=False, name="l")], (2,), normal),
     ("layer_normalization/dense", lambda: [K.Dense(4, "tanh", name="d"), LN(name="l"), K.Dense(2, name="e")], (2, 3), normal),
+    ("rescaling", lambda: [K.Dense(3, "tanh", name="d"), K.Rescaling(2.5, -4.0, name="r")], (2,), normal),
+    ("rescaling/columns", lambda: [K.Dense(2, name="d"), K.Rescaling([0.5, 30.0], [1.0, -2.0], name="r"), K.Dense(2, name="e")], (2,), normal),
     ("add", lambda: [K.Dense(3, "tanh", name="d"), K.Dense(3, "silu", name="e"), "d"], (2,), normal),
     ("add/block", lambda: [K.Dense(3, name="d"), LN(name="l"), K.Dense(5, "gelu", name="e"), K.Dense(3, name="g"), "d", BN(name="b"), K.Dense(1, name="o")], (2,), normal),
     ("add/same", lambda: [K.Dense(3, "tanh", name="d"), "d"], (2,), normal),

@@ -150,6 +150,15 @@ impl Adder<'_> {
                 let affine = (gamma_initializer.is_some(), beta_initializer.is_some());
                 self.layer_normalization(name, input, *epsilon, affine)?
             }
+            LayerKind::Rescaling { scale, offset } => {
+                let mut constant = |numbers: &[f64], key: &str| {
+                    let numbers: Vec<f32> = numbers.iter().map(|number| *number as f32).collect();
+                    self.graph.floats(&format!("{name}/{key}"), &[numbers.len()], &numbers)
+                };
+                let (scale, offset) = (constant(scale, "scale"), constant(offset, "offset"));
+                let scaled = self.graph.apply("Mul", &[&value, &scale]);
+                self.graph.apply("Add", &[&scaled, &offset])
+            }
             LayerKind::Add { from } => {
                 let Some(other) = earlier.get(from.as_str()) else {
                     return Err(Error::failure(format!("{name} adds \"{from}\", which isn't an earlier layer")));

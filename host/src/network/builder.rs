@@ -11,6 +11,7 @@ use super::embedding::Embedding;
 use super::layer::{ActivationLayer, Dropout, Layer, Weight};
 use super::layer_normalization::LayerNormalization;
 use super::names::layer_names;
+use super::rescaling::Rescaling;
 use super::{Activation, LayerConfig, LayerKind, NetworkConfig, Parameter};
 use crate::{Error, Result};
 
@@ -157,6 +158,15 @@ impl Builder {
                 let width = last_axis(name, &built.shape)?;
                 let affine = [*gamma_initializer, *beta_initializer];
                 Box::new(LayerNormalization::new(width, *epsilon, affine, trainable, place)?)
+            }
+            LayerKind::Rescaling { scale, offset } => {
+                for (key, numbers) in [("scale", scale), ("offset", offset)] {
+                    if numbers.len() != 1 && numbers.len() != width {
+                        let found = numbers.len();
+                        return Err(Error::usage(format!("{name} has {found} numbers as {key}, and {width} columns")));
+                    }
+                }
+                Box::new(Rescaling::new(scale, offset, width))
             }
             LayerKind::Add { from } => {
                 let Some((index, shape)) = earlier.get(from) else {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::fields::{Fields, unknown_name};
 use super::layer_fields::{
     activation_from, add_from, batch_normalization_from, dense_from, dropout_from, embedding_from, flatten_from,
-    layer_normalization_from, only_float32,
+    layer_normalization_from, only_float32, rescaling_from,
 };
 use super::layer_kind::{CLASS_NAMES, LayerKind};
 use super::{Activation, Distribution, Initializer};
@@ -73,6 +73,7 @@ impl LayerConfig {
             "Embedding" => &["input_dim", "output_dim", "embeddings_initializer"],
             "BatchNormalization" => &["axis", "momentum", "epsilon", "center", "scale"],
             "LayerNormalization" => &["axis", "epsilon", "center", "scale"],
+            "Rescaling" => &["scale", "offset"],
             "Add" => &["from"],
             _ => &[],
         };
@@ -85,6 +86,7 @@ impl LayerConfig {
             "Embedding" => embedding_from(&mut fields)?,
             "BatchNormalization" => batch_normalization_from(&mut fields)?,
             "LayerNormalization" => layer_normalization_from(&mut fields)?,
+            "Rescaling" => rescaling_from(&mut fields)?,
             "Add" => add_from(&mut fields)?,
             other => return Err(unknown_name("layer", other, path.to_owned(), CLASS_NAMES.into_iter())),
         };
@@ -136,6 +138,10 @@ impl LayerConfig {
             }
             LayerKind::LayerNormalization { epsilon, beta_initializer, gamma_initializer } => {
                 affine_to_json(*epsilon, beta_initializer, gamma_initializer)
+            }
+            LayerKind::Rescaling { scale, offset } => {
+                let numbers = |numbers: &[f64]| if let [number] = numbers { json!(number) } else { json!(numbers) };
+                json!({ "scale": numbers(scale), "offset": numbers(offset) })
             }
             LayerKind::Add { from } => json!({ "from": from }),
         };

@@ -154,6 +154,24 @@ fn normalization_from(fields: &mut Fields, class: &str) -> Result<(f64, Option<I
     Ok((epsilon, center.then_some(beta), scale.then_some(gamma)))
 }
 
+/// Reads the settings of a change of scale.
+pub fn rescaling_from(fields: &mut Fields) -> Result<LayerKind> {
+    let scale = numbers_from(fields, "scale")?
+        .ok_or_else(|| Error::usage("Rescaling needs \"scale\", a number").with("in", fields.path("scale")))?;
+    Ok(LayerKind::Rescaling { scale, offset: numbers_from(fields, "offset")?.unwrap_or_else(|| vec![0.0]) })
+}
+
+/// Reads a finite number, or a list of them.
+fn numbers_from(fields: &mut Fields, key: &'static str) -> Result<Option<Vec<f64>>> {
+    let Some(value) = fields.take(key) else { return Ok(None) };
+    let number = |value: &Value| value.as_f64().filter(|number| (*number as f32).is_finite());
+    let numbers = match &value {
+        Value::Array(values) if !values.is_empty() => values.iter().map(number).collect(),
+        value => number(value).map(|number| vec![number]),
+    };
+    numbers.map(Some).ok_or_else(|| fields.type_error(key, "a number or a list of numbers", &value))
+}
+
 /// Reads the settings of `Add`.
 pub fn add_from(fields: &mut Fields) -> Result<LayerKind> {
     let from = fields.string("from")?.ok_or_else(|| {

@@ -64,6 +64,13 @@ pub enum LayerKind {
         /// The initialiser of the scale `gamma`; `None` without a scale (`scale=false`).
         gamma_initializer: Option<Initializer>,
     },
+    /// `x · scale + offset`, which isn't trained.
+    Rescaling {
+        /// One factor, or one for each column of the last axis.
+        scale: Vec<f64>,
+        /// One number, or one for each column of the last axis.
+        offset: Vec<f64>,
+    },
     /// Adds the output of an earlier layer of the same list of layers: a residual connection.
     Add {
         /// The name of that layer. Its output has the shape of the input.
@@ -72,8 +79,17 @@ pub enum LayerKind {
 }
 
 /// The class names of all kinds.
-pub const CLASS_NAMES: [&str; 8] =
-    ["Dense", "Activation", "Dropout", "Flatten", "Embedding", "BatchNormalization", "LayerNormalization", "Add"];
+pub const CLASS_NAMES: [&str; 9] = [
+    "Dense",
+    "Activation",
+    "Dropout",
+    "Flatten",
+    "Embedding",
+    "BatchNormalization",
+    "LayerNormalization",
+    "Rescaling",
+    "Add",
+];
 
 impl LayerKind {
     /// Returns the class name of Keras.
@@ -86,6 +102,7 @@ impl LayerKind {
             LayerKind::Embedding { .. } => "Embedding",
             LayerKind::BatchNormalization { .. } => "BatchNormalization",
             LayerKind::LayerNormalization { .. } => "LayerNormalization",
+            LayerKind::Rescaling { .. } => "Rescaling",
             LayerKind::Add { .. } => "Add",
         }
     }
@@ -106,6 +123,7 @@ impl LayerKind {
             | LayerKind::Dropout { .. }
             | LayerKind::BatchNormalization { .. }
             | LayerKind::LayerNormalization { .. }
+            | LayerKind::Rescaling { .. }
             | LayerKind::Add { .. } => {}
         }
         Some(shape)
@@ -124,9 +142,11 @@ impl LayerKind {
             LayerKind::LayerNormalization { beta_initializer, gamma_initializer, .. } => {
                 width.checked_mul(affine(beta_initializer, gamma_initializer))
             }
-            LayerKind::Activation(_) | LayerKind::Dropout { .. } | LayerKind::Flatten | LayerKind::Add { .. } => {
-                Some(0)
-            }
+            LayerKind::Activation(_)
+            | LayerKind::Dropout { .. }
+            | LayerKind::Flatten
+            | LayerKind::Rescaling { .. }
+            | LayerKind::Add { .. } => Some(0),
         }
     }
 }

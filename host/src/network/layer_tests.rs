@@ -44,6 +44,30 @@ fn gradients_of_layer_normalization_are_right() {
 }
 
 #[test]
+fn gradients_of_rescaling_are_right() {
+    check_layers(&[layer("Rescaling", json!({"scale": 2.5, "offset": -1}))]);
+    check_layers(&[layer("Rescaling", json!({"scale": [0.5, 2.0, -1.0, 3.0]})), dense(3, "silu")]);
+}
+
+#[test]
+fn rescaling_multiplies_and_adds() {
+    let layers = |config: Value| json!({"layers": [layer("Rescaling", config)]});
+    let mut scaled = network(layers(json!({"scale": [2.0, 3.0], "offset": 1.0})), &[2]);
+    let x = ndarray::array![[1.0_f32, 10.0], [-1.0, 0.5]].into_dyn();
+    scaled.forward(&x.view(), None).expect("it fits");
+    assert_eq!(scaled.output(0).as_slice(), Some(&[3.0_f32, 31.0, -1.0, 2.5][..]));
+    for config in [
+        json!({"scale": [1.0, 2.0, 3.0]}),
+        json!({}),
+        json!({"scale": "x"}),
+        json!({"scale": []}),
+        json!({"scale": 1e300}),
+    ] {
+        assert!(try_network(layers(config.clone()), &[2]).is_err(), "{config}");
+    }
+}
+
+#[test]
 fn gradients_of_residual_connections_are_right() {
     let named = |name: &str| layer("Dense", json!({"units": 4, "activation": "tanh", "name": name}));
     let add = |from: &str| layer("Add", json!({"from": from}));

@@ -31,6 +31,7 @@ mod layer_tests;
 mod matmul;
 mod names;
 mod normalization;
+mod rescaling;
 mod sequential;
 mod simd;
 mod softmax;

@@ -37,6 +37,7 @@ fn layer(layer: &LayerConfig) -> String {
         }
         LayerKind::BatchNormalization { .. } => "batch normalization".to_owned(),
         LayerKind::LayerNormalization { .. } => "layer normalization".to_owned(),
+        LayerKind::Rescaling { .. } => "rescaling".to_owned(),
         LayerKind::Add { from } => format!("add {from}"),
     }
 }

@@ -22,6 +22,8 @@ enum Type {
     Momentum,
     /// A number of at least 0.
     Least0,
+    /// A number, or one for each column.
+    Numbers,
     /// The last axis: -1.
     LastAxis,
     /// Keras writes it, and only this value is supported.
@@ -35,7 +37,7 @@ enum Type {
     Nothing,
 }
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer {
         class: "Dense",
         positional: &["units", "activation"],
@@ -119,6 +121,11 @@ const LAYERS: [Layer; 8] = [
             ("rms_scaling", Type::False),
         ],
     },
+    Layer {
+        class: "Rescaling",
+        positional: &["scale", "offset"],
+        keys: &[("scale", Type::Numbers), ("offset", Type::Numbers)],
+    },
     Layer { class: "Add", positional: &["from"], keys: &[("from", Type::Text(&[]))] },
 ];
 
@@ -156,7 +163,9 @@ fn or_null(pattern: &str) -> String {
 impl Type {
     fn pattern(self) -> String {
         match self {
-            Type::Whole(_) | Type::Share | Type::Momentum | Type::Least0 | Type::LastAxis => text::FINITE.into(),
+            Type::Whole(_) | Type::Share | Type::Momentum | Type::Least0 | Type::Numbers | Type::LastAxis => {
+                text::FINITE.into()
+            }
             Type::False => text::BOOLEAN.into(),
             Type::Flag => text::BOOLEAN.into(),
             Type::Activation => text::words(Activation::names(), false),
@@ -178,6 +187,9 @@ impl Type {
             Type::Share => json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}),
             Type::Momentum => json!({"type": "number", "minimum": 0, "maximum": 1}),
             Type::Least0 => json!({"type": "number", "minimum": 0}),
+            Type::Numbers => {
+                json!({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}, "minItems": 1}]})
+            }
             Type::LastAxis => json!({"enum": [-1, [-1]]}),
             Type::False => json!({"const": false}),
             Type::Flag => json!({"type": "boolean"}),
@@ -285,8 +297,11 @@ mod tests {
     use crate::network::LayerConfig;
 
     /// The settings that layers need.
-    fn required() -> Value {
-        json!({"units": 3, "rate": 0.5, "activation": "relu", "input_dim": 4, "output_dim": 2, "from": "dense"})
+    fn required(class: &str) -> Value {
+        let scale = if class == "Rescaling" { json!(2) } else { json!(true) };
+        json!({
+            "units": 3, "rate": 0.5, "activation": "relu", "input_dim": 4, "output_dim": 2, "from": "dense", "scale": scale,
+        })
     }
 
     #[test]
@@ -296,6 +311,7 @@ mod tests {
                 let value = match type_ {
                     Type::Whole(_) => json!(3),
                     Type::Share | Type::Momentum | Type::Least0 => json!(0.5),
+                    Type::Numbers => json!([0.5]),
                     Type::LastAxis => json!(-1),
                     Type::False => json!(false),
                     Type::Flag => json!(true),
@@ -304,13 +320,13 @@ mod tests {
                     Type::Text(names) => json!(names.first().unwrap_or(&"x")),
                     Type::Any | Type::Nothing => Value::Null,
                 };
-                let mut config = required();
+                let mut config = required(layer.class);
                 config.as_object_mut().expect("an object").retain(|key, _| layer.keys().any(|(name, _)| name == key));
                 config[key] = value;
                 LayerConfig::from_json(&json!({"class_name": layer.class, "config": config}), "layer")
                     .unwrap_or_else(|error| panic!("{error}"));
             }
-            let mut config = required();
+            let mut config = required(layer.class);
             config["no"] = json!(1);
             let error = LayerConfig::from_json(&json!({"class_name": layer.class, "config": config}), "l");
             let error = error.expect_err("no such key").to_string();

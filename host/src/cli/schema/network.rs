@@ -175,7 +175,7 @@ impl Type {
                 let keys = Keys { names: keys.map(str::to_owned).to_vec(), value: or_null(text::FINITE) };
                 text::call(&names, &[], &[keys])
             }
-            Type::Text([]) | Type::Any => text::value(),
+            Type::Text([]) | Type::Any | Type::Numbers => text::value(),
             Type::Text(names) => text::words(names.iter().copied(), false),
             Type::Nothing => text::NOTHING.into(),
         }

@@ -41,4 +41,4 @@ pub use order::shuffled_order;
 pub use schema::{Schema, TargetSchema};
 pub use split::{Split, SplitConfig, SplitMethod};
 pub use table::missing_words;
-pub use write::write_predictions;
+pub use write::{PredictedOutput, write_predictions};

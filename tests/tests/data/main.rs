@@ -5,5 +5,6 @@ mod edge_cases;
 mod files;
 mod labels;
 mod metrics;
+mod predictions;
 mod saved_schema;
 mod splits;

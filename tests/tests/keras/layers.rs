@@ -68,7 +68,7 @@ fn check(case: &Value) -> Result<(), String> {
         result?;
     }
     network.forward(&array(&case["inference"]["x"]).view(), None).map_err(text)?;
-    compare("inference", &network.output(0), &case["inference"]["y"])
+    compare("inference", network.output(0), &case["inference"]["y"])
 }
 
 #[test]

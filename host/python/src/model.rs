@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use plugfit::compile::{Compile, Compiled, LogValue, Logs, LossWeights, PerOutput};
 use plugfit::data::{Array, Dataset, FurtherInput, Inputs, Rows, Target};
-use plugfit::network::{Network, NetworkConfig, Parameter, Sequential};
+use plugfit::network::{Network, NetworkConfig, Parameter, Sequential, layer_names};
 use plugfit::train::model_file::{self, ModelFile, Parts};
 use plugfit::train::{self, Ended, Epoch, Fit, FitConfig, History, Trainer, Watch, callbacks};
 use plugfit::{Error, Identifier};
@@ -244,6 +244,15 @@ impl Model {
     fn new(config: &str) -> PyResult<Self> {
         let config = NetworkConfig::from_json(&json_of(config)?).or_raise()?;
         Ok(Model { config, inner: Mutex::default(), worker: Mutex::default() })
+    }
+
+    /// Returns the network as JSON: its configuration, the names of its layers, and its input shape if it is built.
+    fn _network(&self, py: Python<'_>) -> PyResult<String> {
+        let names = layer_names(&self.config).or_raise()?;
+        let input_shape =
+            self.with(py, |inner| inner.network.as_ref().map(|network| network.input_shape().to_vec()))?;
+        let network = json!({"config": self.config.to_json(), "names": names, "input_shape": input_shape});
+        Ok(network.to_string())
     }
 
     fn _compile(

@@ -11,6 +11,8 @@ Keras's JAX, PyTorch and TensorFlow backends.
 
 ``engine="formula"`` and ``engine="native"`` choose one. Components are serialized by their identifier; a Python function
 is serialized by the name under which it is registered (``keras.saving.register_keras_serializable``).
+
+:func:`to_keras` and :func:`from_keras` convert the embedded network, :class:`plugfit.Model`, with its weights.
 """
 
 from __future__ import annotations
@@ -29,10 +31,24 @@ from ._formula_metric import FormulaMetric
 from ._formula_optimizer import FormulaOptimizer
 from ._loss import Loss
 from ._metric import Metric
+from ._network import from_keras, to_keras
 from ._optimizer import Optimizer
 from ._schedule import Schedule
 
-__all__ = ["FormulaMetric", "FormulaOptimizer", "Loss", "Metric", "Optimizer", "Schedule", "loss", "metric", "optimizer", "schedule"]
+__all__ = [
+    "FormulaMetric",
+    "FormulaOptimizer",
+    "Loss",
+    "Metric",
+    "Optimizer",
+    "Schedule",
+    "from_keras",
+    "loss",
+    "metric",
+    "optimizer",
+    "schedule",
+    "to_keras",
+]
 
 for _made in (FormulaMetric, FormulaOptimizer, Loss, Metric, Optimizer, Schedule):
     _made.__module__ = __name__

@@ -3,8 +3,8 @@
     KERAS_BACKEND=jax python layers.py --out FOLDER
 
 It needs keras==3.15.1, jax and numpy. Each case is a network whose loss is the sum of its outputs times fixed
-coefficients. A step is a forward pass in training, the gradients, and w -= 0.1 * gradient; at the end there is an output
-in inference.
+coefficients. A step is a forward pass in training, the gradients, and w -= 0.1 * gradient; at the end there is an
+output in inference.
 """
 import argparse, json, os
 os.environ.setdefault("KERAS_BACKEND", "jax")

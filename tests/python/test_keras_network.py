@@ -27,13 +27,19 @@ def assert_equal(model, other, x):
 
 NETWORKS = {
     "dense": (["Dense(5, activation=gelu)", "Dropout(0.3)", "Dense(2, activation=softmax)"], (3,)),
-    "normalized": (["Dense(5)", "BatchNormalization(momentum=0.8)", "Activation(relu)", "LayerNormalization(scale=false)", "Dense(1)"], (3,)),
+    "normalized": (
+        ["Dense(5)", "BatchNormalization(momentum=0.8)", "Activation(relu)", "LayerNormalization(scale=false)", "Dense(1)"],
+        (3,),
+    ),
     "residual": (["Dense(4, activation=tanh, name=a)", "Dense(4, activation=silu)", "Add(from=a)", "Dense(1)"], (3,)),
     "axes": (["Dense(4, kernel_initializer=he_normal)", "Flatten", "Dense(2, use_bias=false)"], (2, 3)),
     "heads": (
         {
             "layers": ["Dense(6, activation=relu)", "Dense(6, name=b)"],
-            "outputs": {"one": ["Dense(3, activation=softmax)"], "two": ["Dense(4, name=c)", "Dense(4)", "Add(from=c)", "Dense(1)"]},
+            "outputs": {
+                "one": ["Dense(3, activation=softmax)"],
+                "two": ["Dense(4, name=c)", "Dense(4)", "Add(from=c)", "Dense(1)"],
+            },
         },
         (3,),
     ),

@@ -177,7 +177,8 @@ def test_raw_rows_of_a_table_go_in(table_run):
     assert sorted(types) == sorted(set(columns) - {"label"})
     assert_agrees(folder, session, "t.csv", feed(columns))
     names = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
-    assert names == {"label_out": json.loads((folder / "run/run.json").read_text())["schema"]["targets"][0]["class_names"]}
+    schema = json.loads((folder / "run/run.json").read_text())["schema"]
+    assert names == {"label_out": schema["targets"][0]["class_names"]}
     assert sorted(names["label_out"]) == ["maybe", "no", "yes"]
 
 
@@ -213,7 +214,8 @@ def test_named_outputs_and_scaled_columns(tmp_path):
         file.write("a,b,c,d,first,second\n")
         for row in x:
             file.write(",".join(map(str, row)) + f",{row.sum() / 9},{'even' if row[0] % 2 == 0 else 'odd'}\n")
-    heads = {"first": ["Dense(1)"], "second": ["Dense(4, activation=relu)", "BatchNormalization", "Dense(2, activation=softmax)"]}
+    second = ["Dense(4, activation=relu)", "BatchNormalization", "Dense(2, activation=softmax)"]
+    heads = {"first": ["Dense(1)"], "second": second}
     data = {"file": "t.csv", "target": {"first": "first", "second": "second"}, "scale": 0.0625}
     loss = {"first": "mse", "second": "sparse_categorical_crossentropy"}
     session = fit(tmp_path, data, ["Dense(6, activation=tanh)"], loss, heads)
@@ -241,4 +243,5 @@ def test_an_input_and_an_output_of_one_name_are_refused(tmp_path):
               "compile": {"optimizer": "SGD", "loss": "mse"}, "fit": {"epochs": 1}}
     (tmp_path / "fit.toml").write_text(toml(config))
     plugfit(tmp_path, "fit", "fit.toml", "--out", "run")
-    assert "two inputs or outputs of the ONNX model are called \"dense\"" in plugfit(tmp_path, "export", "run", "m.onnx", status=2)
+    told = plugfit(tmp_path, "export", "run", "m.onnx", status=2)
+    assert "two inputs or outputs of the ONNX model are called \"dense\"" in told

@@ -72,8 +72,8 @@ const PREDICTED: &str = "predicted";
 /// name of the class of the highest score, which is empty if a score is NaN. Of two classes with one probability, the
 /// second is predicted if that is above 0.5. With several outputs, or if two columns had the same name otherwise, these
 /// names are preceded by that of the output: `digit_even`, `digit_predicted`. Another output with one number per sample
-/// has one column with its name; with several, the columns `name_0`, `name_1` and so on. Numbers are written with enough
-/// digits to restore the same float32.
+/// has one column with its name; with several, the columns `name_0`, `name_1` and so on. Numbers are written with
+/// enough digits to restore the same float32.
 ///
 /// # Errors
 /// Returns an error if the file name has another extension, there are no outputs, the numbers of samples differ, two

@@ -24,8 +24,8 @@ pub fn add_columns(graph: &mut Graph, columns: &[LearntColumn]) -> Value {
     graph.concat(&features)
 }
 
-/// Adds the features of a column: as `LearntColumn::push_features`. Where that is an error because of a missing value, they
-/// are NaN.
+/// Adds the features of a column: as `LearntColumn::push_features`. Where that is an error because of a missing value,
+/// they are NaN.
 fn add_column(graph: &mut Graph, column: &LearntColumn, input: &Value, features: &mut Vec<Value>) {
     let raw = match column.categories() {
         Some(categories) => add_category_ids(graph, categories, input),

@@ -23,8 +23,8 @@ pub struct BatchNormalizationSettings {
 
 /// A batch normalisation.
 ///
-/// In training, each column is normalised with its mean and variance in the batch, and the moving statistics follow these
-/// after the backward pass. Otherwise, and always if the layer isn't trainable, the moving statistics are used.
+/// In training, each column is normalised with its mean and variance in the batch, and the moving statistics follow
+/// these after the backward pass. Otherwise, and always if the layer isn't trainable, the moving statistics are used.
 pub struct BatchNormalization {
     width: usize,
     momentum: f64,
@@ -71,7 +71,8 @@ impl BatchNormalization {
         })
     }
 
-    /// Computes the mean and the biased variance of each column, in two passes of float64 sums in the order of the rows.
+    /// Computes the mean and the biased variance of each column, in two passes of float64 sums in the order of the
+    /// rows.
     fn measure(&mut self, input: &[f32]) {
         let rows = (input.len() / self.width) as f64;
         self.means.fill(0.0);

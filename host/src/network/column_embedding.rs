@@ -55,8 +55,8 @@ impl ColumnEmbedding {
     }
 }
 
-/// Returns the number of columns that the trunk sees for `columns` input columns; `None` if that isn't a `usize`, or there are
-/// fewer columns than embeddings.
+/// Returns the number of columns that the trunk sees for `columns` input columns; `None` if that isn't a `usize`, or
+/// there are fewer columns than embeddings.
 pub fn embedded_width(embeddings: &[ColumnEmbedding], columns: usize) -> Option<usize> {
     let others = columns.checked_sub(embeddings.len())?;
     embeddings.iter().try_fold(others, |width, embedding| width.checked_add(embedding.dim))
@@ -152,8 +152,8 @@ impl Layer for ColumnEmbeddings {
         &self.output
     }
 
-    /// Adds the gradients of the vectors in the order of the rows. The layer is the first, so nothing needs the gradient of
-    /// its input.
+    /// Adds the gradients of the vectors in the order of the rows. The layer is the first, so nothing needs the
+    /// gradient of its input.
     fn backward(&mut self, input: &[f32], gradient: &mut [f32], _input_gradient: InputGradient<'_>) {
         self.weights.iter_mut().for_each(|table| table.gradient.fill(0.0));
         for (input, gradient) in input.chunks_exact(self.columns).zip(gradient.chunks_exact(self.width)) {

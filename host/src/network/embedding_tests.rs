@@ -116,6 +116,7 @@ fn invalid_embeddings_are_errors() {
         let error = try_network(config, shape).err().expect("a mistake").to_string();
         assert!(error.contains(says), "{error}");
     }
-    let config = json!({"embeddings": [one("a", 1, 2, 2)], "layers": [{"class_name": "Dense", "config": {"units": 2, "name": "embedding_a"}}]});
+    let layer = json!({"class_name": "Dense", "config": {"units": 2, "name": "embedding_a"}});
+    let config = json!({"embeddings": [one("a", 1, 2, 2)], "layers": [layer]});
     assert!(try_network(config, &[4]).err().expect("the name is taken").to_string().contains("two layers"));
 }

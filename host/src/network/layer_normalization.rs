@@ -21,8 +21,8 @@ pub struct LayerNormalization {
 }
 
 impl LayerNormalization {
-    /// Creates the layer for rows of `width`, with initialisers of `gamma` and `beta` for those that it has. `layer_index`
-    /// is the index of the layer; it distinguishes the random numbers of the layers.
+    /// Creates the layer for rows of `width`, with initialisers of `gamma` and `beta` for those that it has.
+    /// `layer_index` is the index of the layer; it distinguishes the random numbers of the layers.
     pub fn new(
         width: usize,
         epsilon: f64,

@@ -14,13 +14,17 @@ fn dense(units: usize, activation: &str) -> Value {
     layer("Dense", json!({"units": units, "activation": activation}))
 }
 
-/// Compares the gradients of a trained dense layer before `layers` and of `layers` with central differences, with heads too.
+/// Compares the gradients of a trained dense layer before `layers` and of `layers` with central differences, with heads
+/// too.
 fn check_layers(layers: &[Value]) {
     let config = json!({"layers": ([&[dense(4, "tanh")], layers].concat())});
     assert_trained_gradients(network(config, &[3]), &[0]);
     let heads = json!({
         "layers": [dense(4, "tanh")],
-        "outputs": [{"name": "a", "layers": layers}, {"name": "b", "layers": ([layers, &[dense(2, "linear")]].concat())}],
+        "outputs": [
+            {"name": "a", "layers": layers},
+            {"name": "b", "layers": ([layers, &[dense(2, "linear")]].concat())},
+        ],
     });
     assert_trained_gradients(network(heads, &[3]), &[0, 1]);
 }
@@ -86,7 +90,10 @@ fn gradients_of_residual_connections_are_right() {
 fn check_trunk_and_head(layers: &[Value]) {
     let trunk = json!({"layers": ([&[dense(4, "tanh")], layers].concat())});
     assert_trained_gradients(network(trunk, &[3]), &[0]);
-    let head = json!({"layers": [dense(4, "tanh")], "outputs": [{"name": "y", "layers": layers}, {"name": "z", "layers": [dense(1, "tanh")]}]});
+    let head = json!({"layers": [dense(4, "tanh")], "outputs": [
+        {"name": "y", "layers": layers},
+        {"name": "z", "layers": [dense(1, "tanh")]},
+    ]});
     assert_trained_gradients(network(head, &[3]), &[0, 1]);
 }
 

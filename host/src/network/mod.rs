@@ -1,7 +1,8 @@
 //! The [`Network`] trait, which training requires of a model, and the embedded network.
 //!
 //! A program with its own model implements [`Network`]. [`Sequential`] is the embedded network: dense layers,
-//! activations, dropout, embeddings and normalisations, with one trunk and any number of named outputs, built from a [`NetworkConfig`].
+//! activations, dropout, embeddings and normalisations, with one trunk and any number of named outputs, built from a
+//! [`NetworkConfig`].
 
 mod activation;
 mod add;

@@ -9,8 +9,8 @@ fn trained(folder: &Path, words: &[&str], target: &str, network: &str, loss: &st
     let rows: String = (0..40).map(|i| format!("{i},{},{}\n", words[i % words.len()], i % 3)).collect();
     std::fs::write(folder.join("d.csv"), format!("a,y,z\n{rows}")).expect("a file");
     let text = format!(
-        "[data]\nfile = \"d.csv\"\ninputs = \"a\"\ntarget = {target}\n[network]\n{network}\n[compile]\noptimizer = \"sgd\"\n\
-         loss = {loss}\n[fit]\nepochs = 1\n"
+        "[data]\nfile = \"d.csv\"\ninputs = \"a\"\ntarget = {target}\n[network]\n{network}\n[compile]\n\
+         optimizer = \"sgd\"\nloss = {loss}\n[fit]\nepochs = 1\n"
     );
     std::fs::write(folder.join("fit.toml"), text).expect("a file");
     plugfit(folder, &["fit", "fit.toml", "--out", "run"]).with_status(0);

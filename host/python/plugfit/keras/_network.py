@@ -49,7 +49,8 @@ def to_keras(model: Model) -> keras.Model:
 def from_keras(model: keras.Model, seed: int = 0) -> Model:
     """Returns the embedded network with the layers and weights of a model of Keras: sequential, or functional with one
     input, one or several outputs that branch off at one place, and sums with an earlier layer (``keras.layers.Add``).
-    ``from_keras(keras.saving.load_model("model.keras"))`` reads a file. The network isn't compiled; ``seed`` is its seed.
+    ``from_keras(keras.saving.load_model("model.keras"))`` reads a file. The network isn't compiled; ``seed`` is its
+    seed.
 
     Raises ValueError if a layer isn't one of the embedded network's, or the layers are connected in another way.
     """
@@ -73,15 +74,18 @@ def from_keras(model: keras.Model, seed: int = 0) -> Model:
     trunk = chains[0][:shared]
     layers = [*trunk, *(layer for head in heads for layer in head)]
     used = {layer.name for layer in layers}
-    lost = [layer.name for layer in functional.layers if layer.name not in used and not isinstance(layer, keras.layers.InputLayer)]
+    others = [layer for layer in functional.layers if not isinstance(layer, keras.layers.InputLayer)]
+    lost = [layer.name for layer in others if layer.name not in used]
     if lost or len(used) != len(layers):
         raise ValueError(f"the layers are neither a sequence nor heads of one: {', '.join(lost or sorted(used))}")
     config = {"layers": [_config(layer, order) for layer in trunk]}
     if heads:
-        config["outputs"] = [{"name": head[-1].name, "layers": [_config(layer, order) for layer in head]} for head in heads]
+        outputs = ((head[-1].name, [_config(layer, order) for layer in head]) for head in heads)
+        config["outputs"] = [{"name": name, "layers": head} for name, head in outputs]
     made = Model(config, seed=seed)
     made.build(functional.inputs[0].shape[1:])
-    made.set_weights({f"{layer.name}/{weight.name}": keras.ops.convert_to_numpy(weight) for layer in layers for weight in layer.weights})
+    weights = ((f"{layer.name}/{weight.name}", weight) for layer in layers for weight in layer.weights)
+    made.set_weights({path: keras.ops.convert_to_numpy(weight) for path, weight in weights})
     return made
 
 
@@ -89,12 +93,13 @@ def _parents(layer):
     """Returns the layers whose outputs are the inputs of a layer."""
     nodes = layer._inbound_nodes
     if len(nodes) != 1:
-        raise ValueError(f'the layer "{layer.name}" is used in {len(nodes)} places; the embedded network has no shared layers')
+        message = f'the layer "{layer.name}" is used in {len(nodes)} places'
+        raise ValueError(f"{message}; the embedded network has no shared layers")
     return [tensor._keras_history.operation for tensor in nodes[0].input_tensors]
 
 
 def _chain(tensor, order):
-    """Returns the layers from the input to an output. Of the two inputs of a sum, the later layer continues the chain."""
+    """Returns the layers from the input to an output. Of the two inputs of a sum, the later layer is on it."""
     chain = []
     layer = tensor._keras_history.operation
     while not isinstance(layer, keras.layers.InputLayer):

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::defaults::{self, Defaults};
 use super::progress::{self, Reporter};
 use super::resumed::Resumed;
 use super::summary::Summary;
@@ -59,7 +60,13 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
         // The folder is created later, and only if the data and the plug-ins can be loaded.
         RunFolder::check(path, options.overwrite)?;
     }
-    let (data, layers, compile, fit) = (file.data()?, file.network()?, file.compile()?, file.fit()?);
+    let (data, fit) = (file.data()?, file.fit()?);
+    // What the file says of the network and of compile, unless that follows from the target.
+    let said = match defaults::are_wanted(file)? {
+        true => None,
+        false => Some((file.network()?, file.compile()?)),
+    };
+    let data = if said.is_some() { data } else { defaults::with_validation(data) };
     let data = data.absolute(file.folder())?.with_split_seed(fit.seed);
     let previous = resumed.as_ref().map(|resumed| resumed.record.clone());
     // The locks are read before plug-in code runs, because it may change the working directory.
@@ -70,10 +77,20 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
     plugins::warn_of_refusals(&host, common);
     file.check_infinite(&host)?;
     // Reports misspelled names before the data are loaded.
-    host.compile(compile.clone()).map(drop)?;
+    if let Some((_, compile)) = &said {
+        host.compile(compile.clone()).map(drop)?;
+    }
     let loaded = match &previous {
         Some(previous) => data.load_again(file.folder(), &previous.schema)?,
         None => data.load(file.folder())?,
+    };
+    let (layers, compile, fit, defaults) = match said {
+        Some((layers, compile)) => (layers, compile, fit, None),
+        None => {
+            let Defaults { network, compile, fit, of } =
+                Defaults::of(&loaded.train, loaded.validation.is_some(), file)?;
+            (network, compile, fit, Some(of))
+        }
     };
     let layers = with_embeddings(layers, &loaded.schema);
     let mut network = Sequential::new(&layers, loaded.train.inputs().row_shape(), fit.seed)?;
@@ -112,7 +129,7 @@ fn train_file(file: &RunFile, resumed: Option<Resumed>, options: &Options, commo
     if let Err(error) = folder.write_record(&record) {
         return Err(discard_run(folder, error));
     }
-    start(&record, &trainer, &loaded, &fit, common);
+    start(&record, &trainer, &loaded, (&fit, defaults.as_deref()), common);
     let mut run = Run { host: &host, loaded: &loaded, fit: &fit, trainer, callbacks, folder, history };
     match run.train(stop, common) {
         Err(error) if run.trainer.batches() == 0 => Err(discard_run(run.folder, error)),
@@ -324,8 +341,14 @@ fn record(host: &Host, config: Value, loaded: &LoadedData) -> RunRecord {
     }
 }
 
-/// Prints what is going to be trained, in four lines or as an event.
-fn start(record: &RunRecord, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &FitConfig, common: &Common) {
+/// Prints what is going to be trained, in some lines or as an event. `defaults` says what the settings follow from.
+fn start(
+    record: &RunRecord,
+    trainer: &Trainer<'_>,
+    loaded: &LoadedData,
+    (fit, defaults): (&FitConfig, Option<&str>),
+    common: &Common,
+) {
     let what = compiled_line(trainer.compiled());
     if common.json {
         let plugins: Vec<Value> =
@@ -339,18 +362,23 @@ fn start(record: &RunRecord, trainer: &Trainer<'_>, loaded: &LoadedData, fit: &F
                 "network": trainer.network().summary(),
                 "compiled": what,
                 "epochs": fit.epochs,
+                "defaults_for": defaults,
             }),
         );
         return;
     }
     let plugins: Vec<String> = record.plugins.iter().map(|(plugin, from)| format!("{plugin} ({from})")).collect();
     let version = format!("plugfit {}", record.plugfit);
-    let lines = [
+    let mut lines = vec![
         (version.as_str(), plugins.join(", ")),
         (loaded.source.as_str(), loaded.description.clone()),
         ("network", trainer.network().summary()),
         ("compiled", what),
     ];
+    if let Some(of) = defaults {
+        let epochs = format!("up to {} epochs", crate::text::grouped(fit.epochs as usize));
+        lines.push(("defaults", format!("for {of}; {epochs}; run.json has all settings")));
+    }
     for (label, text) in lines {
         super::print(&format!("{label:<15} {text}\n"));
     }

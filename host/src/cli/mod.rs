@@ -3,6 +3,7 @@
 mod chance;
 mod check;
 mod data;
+mod defaults;
 mod evaluate;
 mod export;
 mod external;

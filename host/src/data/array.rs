@@ -210,6 +210,19 @@ impl Array {
         for_any!(self, rows => ids(rows.values(), rows.row_len()))
     }
 
+    /// Returns the mean and the standard deviation of the population for each element of the rows, in float64.
+    pub(crate) fn column_statistics(&self) -> (Vec<f64>, Vec<f64>) {
+        fn statistics<T: Number>(rows: &Rows<T>) -> (Vec<f64>, Vec<f64>) {
+            let (columns, count) = (rows.row_len().max(1), rows.len().max(1) as f64);
+            let column = |at: usize| rows.values().iter().skip(at).step_by(columns).map(|value| value.to_f64());
+            let mean: Vec<f64> = (0..rows.row_len()).map(|at| column(at).sum::<f64>() / count).collect();
+            let variance = |(at, mean): (usize, &f64)| column(at).map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+            let deviation = mean.iter().enumerate().map(|of| variance(of).sqrt()).collect();
+            (mean, deviation)
+        }
+        for_any!(self, rows => statistics(rows))
+    }
+
     /// Returns whether each row has exactly one 1 and is 0 elsewhere.
     pub fn is_one_hot(&self) -> bool {
         fn one_hot<T: Number>(rows: &Rows<T>) -> bool {

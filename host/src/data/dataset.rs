@@ -294,7 +294,7 @@ impl Dataset {
 
     /// Returns the class of each sample, if there is one target of classes: of words, of one-hot rows, or of the integers
     /// from 0, each of which occurs, and of which there are at most half as many as samples.
-    pub(super) fn sample_classes(&self) -> Option<Vec<usize>> {
+    pub(crate) fn sample_classes(&self) -> Option<Vec<usize>> {
         let [target] = &self.targets[..] else { return None };
         // As many numbers as samples are no classes.
         let is_label_count = target.values.label_count().is_some_and(|count| 2 * count <= self.len());

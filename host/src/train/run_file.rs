@@ -238,6 +238,13 @@ impl RunFile {
         self.section("data", &keys)
     }
 
+    /// Returns whether the file has this table or key, such as "fit.epochs".
+    pub fn is_set(&self, path: &str) -> bool {
+        let mut keys = path.split('.');
+        let first = keys.next().and_then(|key| self.table.get(key));
+        first.is_some_and(|value| keys.try_fold(value, |value, key| value.get(key)).is_some())
+    }
+
     /// Returns the `[network]` table.
     ///
     /// # Errors

@@ -163,9 +163,7 @@ fn or_null(pattern: &str) -> String {
 impl Type {
     fn pattern(self) -> String {
         match self {
-            Type::Whole(_) | Type::Share | Type::Momentum | Type::Least0 | Type::Numbers | Type::LastAxis => {
-                text::FINITE.into()
-            }
+            Type::Whole(_) | Type::Share | Type::Momentum | Type::Least0 | Type::LastAxis => text::FINITE.into(),
             Type::False => text::BOOLEAN.into(),
             Type::Flag => text::BOOLEAN.into(),
             Type::Activation => text::words(Activation::names(), false),

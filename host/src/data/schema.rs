@@ -1,5 +1,6 @@
 //! The schema of the data that a run was trained on. It is stored with the run, to read later files in the same way.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -152,7 +153,9 @@ impl Schema {
         if format == Format::Npy {
             return Ok(());
         }
-        if config.network_inputs().is_some_and(|inputs| inputs.as_slice() != self.inputs) {
+        let left_out: HashSet<&String> = self.left_out.iter().map(|column| &column.name).collect();
+        let is_kept = |name: &&String| !left_out.contains(name);
+        if config.network_inputs().is_some_and(|inputs| !inputs.as_slice().iter().filter(is_kept).eq(&self.inputs)) {
             return wrong("inputs", self.inputs.join(", "));
         }
         if config.further_inputs() != self.further {

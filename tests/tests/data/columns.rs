@@ -193,6 +193,26 @@ fn statistics_are_those_of_the_training_rows() {
 }
 
 #[test]
+fn named_inputs_are_kept_unless_they_have_no_values() {
+    let folder = folder();
+    let folder = folder.path();
+    let rows: String = (0..60).map(|row| format!("{row},text {row},,{}\n", row * row % 2)).collect();
+    write(folder, "train.csv", &format!("a,text,empty,churned\n{rows}"));
+    run_file(folder, "inputs = [\"text\", \"empty\", \"a\"]");
+    let ran = plugfit(folder, &["fit", "fit.toml", "--out", "r"]).with_status(0);
+    assert!(ran.err.contains("columns left out, no values: empty") && !ran.err.contains("free text"), "{}", ran.err);
+    assert_eq!(schema(&folder.join("r"))["inputs"], serde_json::json!(["text", "a"]));
+    plugfit(folder, &["evaluate", "r"]).with_status(0);
+    plugfit(folder, &["fit", "--resume", "r", "--set", "fit.epochs=7"]).with_status(0);
+    let other = ["fit", "--resume", "r", "--set", "data.inputs=[\"a\"]"];
+    plugfit(folder, &other).with_status(2).says(&["data.inputs isn't what the run was trained with"]);
+    let one = ["fit", "fit.toml", "--set", "data.inputs=[\"a\"]", "--set"];
+    let with = |set| plugfit(folder, &[&one[..], &[set]].concat());
+    with("data.columns.text=embed").with_status(2).says(&["the column \"text\" isn't among data.inputs"]);
+    with("data.columns.text=drop").with_status(0);
+}
+
+#[test]
 fn scaled_numbers_are_not_standardised() {
     let folder = folder();
     let folder = folder.path();
@@ -231,7 +251,7 @@ fn bad_tables_and_settings_get_a_clear_answer() {
         ("a,churned\n1,no\n2,\n", "", 1, "a class name is missing\n  in      train.csv:3, column \"churned\""),
         ("a,churned\n1,0\n,1\n", "data.missing=error", 1, "a value is missing\n  in      train.csv:3, column \"a\""),
         ("age,churned\n1,0\n2,1\n", "data.columns.aeg=drop", 2, "has no column \"aeg\""),
-        ("age,churned\n1,0\n2,1\n", "data.columns.churned=drop", 2, "the column \"churned\" is a target or weight"),
+        ("age,churned\n1,0\n2,1\n", "data.columns.churned=drop", 2, "the column \"churned\" is the target"),
         ("age,churned\nx,0\ny,1\n", "data.columns.age=minmax", 2, "the column \"age\" contains words"),
         ("age,churned\n1,0\n2,1\n", "data.columns.age=cyclic", 2, "the column \"age\" contains no dates"),
         ("age,churned\n1,0\n2,1\n", "data.columns.age=scaled", 2, "data.columns.age is invalid: expected \"standard\""),

@@ -141,16 +141,16 @@ fn categories(
         let (name, kind) = (column.name.clone(), Some(column.kind));
         Err(Box::new(LeftOut { name, kind, why: why.into(), summary: Some(summary) }))
     };
-    let (how, dim) = match column.usage {
-        Use::Category(how, dim) => (how, dim),
-        Use::Number(_) | Use::Date | Use::Drop => (Categories::Auto, None),
+    let (how, dim, is_named) = match column.usage {
+        Use::Category { how, dim, is_named } => (how, dim, is_named),
+        Use::Number(_) | Use::Date | Use::Drop => (Categories::Auto, None, false),
     };
     if summary.is_empty() {
         return left_out(NO_VALUES, summary);
     }
     let present = summary.rows - summary.missing;
     let is_many = summary.distinct > MOST_ONE_HOT || column.more;
-    if how == Categories::Auto && is_many && (summary.distinct * 2 > present || column.more) {
+    if how == Categories::Auto && !is_named && is_many && (summary.distinct * 2 > present || column.more) {
         return left_out("ids or free text", summary);
     }
     if summary.is_constant() {

@@ -15,13 +15,13 @@ fn raw(columns: &[&[f64]]) -> RawRows {
 }
 
 fn column(name: &str, usage: Use) -> RawColumn {
-    let kind = if matches!(usage, Use::Category(..)) { InputKind::Word } else { InputKind::Number };
+    let kind = if matches!(usage, Use::Category { .. }) { InputKind::Word } else { InputKind::Number };
     RawColumn { name: name.into(), kind, usage, missing: Missing::Fill, words: None, more: false }
 }
 
 fn words(name: &str, how: Categories, words: &[&str]) -> RawColumn {
     let names: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    RawColumn { words: Some(Words::known(&names)), ..column(name, Use::Category(how, None)) }
+    RawColumn { words: Some(Words::known(&names)), ..column(name, Use::Category { how, dim: None, is_named: false }) }
 }
 
 fn learnt(rows: &RawRows, columns: &[RawColumn], targets: &[TargetValues]) -> Learnt {

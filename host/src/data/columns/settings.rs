@@ -131,12 +131,26 @@ pub struct ColumnSettings {
 pub enum Use {
     /// Its numbers or booleans are scaled. `None` is the factor `scale`.
     Number(Option<Numbers>),
-    /// Its values are categories. The length of the vectors of an embedding may be given.
-    Category(Categories, Option<usize>),
+    /// Its values are categories.
+    Category {
+        /// How they are encoded.
+        how: Categories,
+        /// The length of the vectors of an embedding, if it is given.
+        dim: Option<usize>,
+        /// Whether the settings name the column, so that it is kept even if it holds ids or free text.
+        is_named: bool,
+    },
     /// Its dates are split into parts.
     Date,
     /// It is left out.
     Drop,
+}
+
+impl Use {
+    /// Creates the use of a column that the settings name.
+    pub fn category(how: Categories, dim: Option<usize>) -> Self {
+        Use::Category { how, dim, is_named: true }
+    }
 }
 
 impl ColumnSettings {
@@ -207,8 +221,8 @@ impl ColumnSettings {
         }
         let given = match treatment {
             Some(Treatment::Drop) => return Ok(Use::Drop),
-            Some(Treatment::OneHot) => return Ok(Use::Category(Categories::OneHot, None)),
-            Some(Treatment::Embed) => return Ok(Use::Category(Categories::Embed, dim)),
+            Some(Treatment::OneHot) => return Ok(Use::category(Categories::OneHot, None)),
+            Some(Treatment::Embed) => return Ok(Use::category(Categories::Embed, dim)),
             Some(Treatment::Standard) => Some(Numbers::Standard),
             Some(Treatment::Minmax) => Some(Numbers::Minmax),
             Some(Treatment::None) => Some(Numbers::None),
@@ -235,7 +249,7 @@ impl ColumnSettings {
             })),
             (InputKind::Word, None) => Ok(match self.categories.unwrap_or(Categories::Auto) {
                 Categories::Drop => Use::Drop,
-                categories => Use::Category(categories, None),
+                how => Use::Category { how, dim: None, is_named: false },
             }),
             (InputKind::Date, None) => Ok(match self.dates.unwrap_or(Dates::Drop) {
                 Dates::Cyclic => Use::Date,
@@ -264,9 +278,9 @@ mod tests {
         assert_eq!(of("age", InputKind::Number), Use::Number(Some(Numbers::None)));
         assert_eq!(of("high", InputKind::Mixed), Use::Number(Some(Numbers::Standard)));
         assert_eq!(of("yes", InputKind::Boolean), Use::Number(Some(Numbers::None)));
-        assert_eq!(of("city", InputKind::Word), Use::Category(Categories::Embed, Some(8)));
-        assert_eq!(of("zip", InputKind::Number), Use::Category(Categories::OneHot, None));
-        assert_eq!(of("town", InputKind::Word), Use::Category(Categories::Auto, None));
+        assert_eq!(of("city", InputKind::Word), Use::category(Categories::Embed, Some(8)));
+        assert_eq!(of("zip", InputKind::Number), Use::category(Categories::OneHot, None));
+        assert_eq!(of("town", InputKind::Word), Use::Category { how: Categories::Auto, dim: None, is_named: false });
         assert_eq!(of("id", InputKind::Word), Use::Drop);
         assert_eq!((of("day", InputKind::Date), of("night", InputKind::Date)), (Use::Date, Use::Drop));
         assert_eq!((settings.missing("age"), settings.missing("high")), (Missing::Error, Missing::Fill));

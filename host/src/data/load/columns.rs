@@ -69,8 +69,12 @@ impl DataConfig {
                 || self.sample_weight.as_ref() == Some(name)
                 || targets.iter().any(|target| target.columns.contains(name))
         };
-        self.check_column_names(&columns, path, is_taken)?;
         let is_further = |name: &String| further.iter().any(|(_, columns)| columns.contains(name));
+        self.check_column_names(&columns, path, |name| match name {
+            name if is_taken(name) => Some("target or the sample weight"),
+            name if is_further(name) => Some("input of a loss or a metric"),
+            _ => None,
+        })?;
         let mut left_out = Vec::new();
         let inputs = match self.network_inputs().map(OneOrMany::as_slice) {
             Some(names) => {

@@ -30,13 +30,16 @@ impl PlannedColumn {
 }
 
 impl DataConfig {
-    /// Checks that the names in `columns` are inputs of the table.
+    /// Checks that the names in `columns` are inputs of the table. `role` returns what a column is that is something
+    /// else; it may also be among the named inputs.
     pub(super) fn check_column_names(
         &self,
         columns: &Columns,
         path: &Path,
-        is_taken: impl Fn(&String) -> bool,
+        role: impl Fn(&String) -> Option<&'static str>,
     ) -> Result<()> {
+        let named: Option<HashSet<&String>> = self.network_inputs().map(|inputs| inputs.as_slice().iter().collect());
+        let settings = self.column_settings();
         let names: HashSet<&String> = columns.names.iter().collect();
         for name in self.columns.keys() {
             let key = format!("data.columns.{name}");
@@ -44,10 +47,13 @@ impl DataConfig {
                 let error = Error::usage(format!("{} has no column \"{name}\"", path.display())).with("in", key);
                 return Err(error.near(&nearest(name, columns.names.iter().map(String::as_str))));
             }
-            if is_taken(name) {
-                let error = Error::usage(format!("the column \"{name}\" is a target or weight")).with("in", key);
-                return Err(error.hint("data.columns is for the inputs"));
-            }
+            let message = match (named.as_ref().map(|named| named.contains(name)), role(name)) {
+                (Some(true), _) | (None, None) => continue,
+                (_, Some(role)) => format!("the column \"{name}\" is the {role}"),
+                (Some(false), None) if settings.treatment(name) == Some(Treatment::Drop) => continue,
+                (Some(false), None) => format!("the column \"{name}\" isn't among data.inputs"),
+            };
+            return Err(Error::usage(message).with("in", key).hint("data.columns is for the inputs of the network"));
         }
         Ok(())
     }
@@ -81,7 +87,13 @@ impl DataConfig {
                         .with("in", format!("data.columns.{name}"))
                         .hint("remove it from data.inputs, or change its treatment"));
                 }
-                usage => inputs.push(PlannedColumn { name: name.clone(), kind, usage }),
+                usage => {
+                    let usage = match usage {
+                        Use::Category { how, dim, .. } => Use::category(how, dim),
+                        usage => usage,
+                    };
+                    inputs.push(PlannedColumn { name: name.clone(), kind, usage });
+                }
             }
         }
         Ok(inputs)
@@ -154,13 +166,15 @@ impl DataConfig {
     /// Plans to read columns whose encodings aren't known.
     pub(super) fn planned_inputs(&self, columns: &[PlannedColumn]) -> Vec<PlannedInput> {
         let settings = self.column_settings();
-        let is_auto = |column: &&PlannedColumn| matches!(column.usage, Use::Category(Categories::Auto, _));
-        let most = MOST_WORDS.min(MOST_WORDS_IN_ALL / columns.iter().filter(is_auto).count().max(1));
+        let may_be_dropped = |column: &&PlannedColumn| matches!(column.usage, Use::Category { is_named: false, .. });
+        let most = MOST_WORDS.min(MOST_WORDS_IN_ALL / columns.iter().filter(may_be_dropped).count().max(1));
         let planned = |column: &PlannedColumn| PlannedInput {
             name: column.name.clone(),
             cells: match column.usage {
-                Use::Category(Categories::Auto, _) => InputCells::Words { words: Words::default(), most: Some(most) },
-                Use::Category(..) => InputCells::Words { words: Words::default(), most: Some(usize::MAX) },
+                Use::Category { how: Categories::Auto, is_named: false, .. } => {
+                    InputCells::Words { words: Words::default(), most: Some(most) }
+                }
+                Use::Category { .. } => InputCells::Words { words: Words::default(), most: Some(usize::MAX) },
                 Use::Date => InputCells::Dates,
                 usage => {
                     let factor = self.factor_of(usage);

@@ -46,7 +46,7 @@ impl DataConfig {
         for name in roles.keys() {
             columns.find(name, &paths[0])?;
         }
-        self.check_column_names(&columns, &paths[0], |name| roles.get(name).is_some_and(|role| *role != FURTHER))?;
+        self.check_column_names(&columns, &paths[0], |name| roles.get(name).copied())?;
         let (mut left_out, mut notes) = (Vec::new(), Vec::new());
         let mut planned = match self.network_inputs() {
             Some(names) => self.named_inputs(&columns, names.as_slice(), &paths[0])?,
@@ -139,7 +139,7 @@ impl DataConfig {
                 _ if name.is_empty() || inputs.contains(name) => return None,
                 Kind::Number => (InputKind::Number, number),
                 Kind::Boolean => (InputKind::Boolean, number),
-                Kind::Text => (InputKind::Word, Use::Category(Categories::Auto, None)),
+                Kind::Text => (InputKind::Word, Use::Category { how: Categories::Auto, dim: None, is_named: false }),
                 Kind::Date | Kind::Unusable(Unusable::Date) => (InputKind::Date, Use::Date),
                 Kind::Unknown | Kind::Unusable(_) => return None,
             };

@@ -58,7 +58,9 @@ impl RunFile {
     /// # Errors
     /// Returns an error under the same conditions as [`read`](Self::read), except for reading.
     pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Self> {
-        let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        // A file may list thousands of columns.
+        let line_ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line = |offset: usize| line_ends.partition_point(|at| *at < offset) + 1;
         let not_toml = |error: toml::de::Error| {
             let at = error.span().map_or(1, |span| line(span.start));
             Error::usage(format!("{name} is not TOML: {}", error.message())).with("in", format!("{name}:{at}"))

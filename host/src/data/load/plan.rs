@@ -61,6 +61,7 @@ impl DataConfig {
     /// Plans the inputs that are named.
     pub(super) fn named_inputs(&self, columns: &Columns, names: &[String], path: &Path) -> Result<Vec<PlannedColumn>> {
         let indices: HashMap<&String, usize> = columns.names.iter().zip(0..).collect();
+        let settings = self.column_settings();
         let mut inputs = Vec::new();
         for name in names {
             let index = match indices.get(name) {
@@ -75,7 +76,6 @@ impl DataConfig {
                 Kind::Boolean => InputKind::Boolean,
                 Kind::Number | Kind::Unknown => InputKind::Number,
             };
-            let settings = self.column_settings();
             match settings.use_of(name, kind, self.scale.is_some())? {
                 Use::Drop if kind == InputKind::Date && settings.treatment(name).is_none() => {
                     return Err(Unusable::Date

@@ -1,6 +1,7 @@
 //! CSV files with a header row.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -18,6 +19,8 @@ pub struct CsvFile {
     reader: csv::Reader<File>,
     header: Vec<String>,
     row: StringRecord,
+    /// The position of the current row, once it was asked for: many columns may be missing in a row.
+    place: OnceCell<String>,
 }
 
 impl CsvFile {
@@ -46,7 +49,7 @@ impl CsvFile {
         if let Some(name) = header.iter().find(|name| !name.is_empty() && !seen.insert(*name)) {
             return Err(Error::failure(format!("{shown} has two columns called \"{name}\"")).hint("rename one of them"));
         }
-        Ok(CsvFile { path: path.to_owned(), reader, header, row: StringRecord::new() })
+        Ok(CsvFile { path: path.to_owned(), reader, header, row: StringRecord::new(), place: OnceCell::new() })
     }
 }
 
@@ -61,6 +64,7 @@ impl Table for CsvFile {
         Ok(())
     }
     fn read_row(&mut self) -> Result<bool> {
+        self.place.take();
         self.reader.read_record(&mut self.row).map_err(|error| unreadable(&self.path, &error))
     }
     fn cell(&self, column: usize) -> Cell<'_> {
@@ -83,7 +87,8 @@ impl Table for CsvFile {
         Cow::Borrowed(&self.row[column])
     }
     fn place(&self) -> String {
-        format!("{}:{}", self.path.display(), self.row.position().map_or(0, |position| line(&self.path, position)))
+        let line = || self.row.position().map_or(0, |position| line(&self.path, position));
+        self.place.get_or_init(|| format!("{}:{}", self.path.display(), line())).clone()
     }
 }
 

@@ -165,6 +165,31 @@ fn a_resumed_run_of_a_table_equals_an_uninterrupted_one() {
 }
 
 #[test]
+fn statistics_are_those_of_a_random_part_of_the_rows() {
+    let folder = folder();
+    let folder = folder.path();
+    write(folder, "train.csv", &customers(200));
+    run_file(folder, "");
+    let text = std::fs::read_to_string(folder.join("fit.toml")).expect("it is there");
+    let split = "validation = { fraction = 0.5, by = \"signup\" }";
+    write(folder, "fit.toml", &text.replace("validation_split = 0.25", split));
+    plugfit(folder, &["data", "fit.toml"]).with_status(0).prints(&["group of the split"]);
+    plugfit(folder, &["fit", "fit.toml", "--out", "whole"]).with_status(0);
+    plugfit(folder, &["fit", "fit.toml", "--out", "parts", "--set", "fit.epochs=2"]).with_status(0);
+    plugfit(folder, &["fit", "--resume", "parts", "--set", "fit.epochs=6"]).with_status(0);
+    assert!(weights(&folder.join("whole")) == weights(&folder.join("parts")), "other weights");
+    let schema = schema(&folder.join("whole"));
+    assert!(!schema["inputs"].to_string().contains("signup"), "{schema}");
+    let rows = schema["columns"][0]["summary"]["rows"].as_u64().expect("a number");
+    assert!((60..140).contains(&rows), "{rows}");
+    let evaluated = last_event(&plugfit(folder, &["evaluate", "whole", "--json"]).with_status(0));
+    assert_eq!(evaluated["samples"].as_u64(), Some(200 - rows));
+    assert_eq!(evaluated["logs"]["loss"], history(&folder.join("whole"))[5]["logs"]["val_loss"]);
+    let embed = ["fit", "fit.toml", "--set", "data.columns.signup=embed"];
+    plugfit(folder, &embed).with_status(2).says(&["the column \"signup\" is the group of the split"]);
+}
+
+#[test]
 fn statistics_are_those_of_the_training_rows() {
     let folder = folder();
     let folder = folder.path();

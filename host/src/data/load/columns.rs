@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::plan::PlannedColumn;
+use super::plan::{PlannedColumn, Role};
 use crate::data::columns::{LearntColumn, MissingValue, Numbers, RawColumn, RawRows, Use};
 use crate::data::config::memory_limit;
 use crate::data::schema::further_targets;
 use crate::data::table::{Classes, Columns, Kind, PlannedTarget, ReadColumn, TableInputs, TablePlan, read_table};
-use crate::data::{DataConfig, Dataset, Inputs, OneOrMany, Rows, Schema, Target, TargetConfig, ValidationConfig};
+use crate::data::{DataConfig, Dataset, Inputs, OneOrMany, Rows, Schema, Target, TargetConfig};
 use crate::{Error, Result};
 
 impl DataConfig {
@@ -61,30 +61,19 @@ impl DataConfig {
             };
             return Err(Error::usage(format!("the input \"{name}\" has {why}")).with("in", "data.inputs"));
         }
-        let is_taken = |name: &String| {
-            // The groups of a split are no input either, unless that is said.
-            let is_group =
-                matches!(&self.validation, Some(ValidationConfig::Split(split)) if split.by.as_ref() == Some(name));
-            is_group && self.network_inputs().is_none()
-                || self.sample_weight.as_ref() == Some(name)
-                || targets.iter().any(|target| target.columns.contains(name))
-        };
-        let is_further = |name: &String| further.iter().any(|(_, columns)| columns.contains(name));
-        self.check_column_names(&columns, path, |name| match name {
-            name if is_taken(name) => Some("target or the sample weight"),
-            name if is_further(name) => Some("input of a loss or a metric"),
-            _ => None,
-        })?;
+        // The groups of a split and the inputs of a loss or a metric are no inputs of the network unless that is said.
+        let roles = self.roles();
+        self.check_column_names(&columns, path, &roles)?;
         let mut left_out = Vec::new();
         let inputs = match self.network_inputs().map(OneOrMany::as_slice) {
             Some(names) => {
-                if let Some(name) = names.iter().find(|name| is_taken(name)) {
+                let is_taken = |name: &&String| matches!(roles.get(*name), Some(Role::Target | Role::Weight));
+                if let Some(name) = names.iter().find(is_taken) {
                     return Err(Error::usage(format!("the column \"{name}\" is an input and a target or weight")));
                 }
                 self.named_inputs(&columns, names, path)?
             }
-            // An input of a loss or a metric, such as a group, is no input of the network unless that is said.
-            None => self.default_inputs(&columns, |name| is_taken(name) || is_further(name), (&mut left_out, notes))?,
+            None => self.default_inputs(&columns, |name| roles.contains_key(name), (&mut left_out, notes))?,
         };
         if inputs.is_empty() {
             return Err(Error::usage(format!("{} has no column for the inputs beside the target", path.display())));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::data::columns::{Categories, LeftOut, Numbers, Treatment, Use, Words, listed_names};
 use crate::data::table::{Columns, InputCells, Kind, PlannedInput, ReadColumn, Unusable};
-use crate::data::{DataConfig, InputKind};
+use crate::data::{DataConfig, InputKind, TargetConfig, ValidationConfig};
 use crate::text::nearest;
 use crate::{Error, Result};
 
@@ -22,6 +22,27 @@ pub(super) struct PlannedColumn {
     pub usage: Use,
 }
 
+/// What a column is that isn't an input of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Target,
+    Weight,
+    Further,
+    Group,
+}
+
+impl Role {
+    /// Returns the role in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Role::Target => "target",
+            Role::Weight => "sample weight",
+            Role::Further => "input of a loss or a metric",
+            Role::Group => "group of the split",
+        }
+    }
+}
+
 impl PlannedColumn {
     /// Returns whether the column is one of numbers from which nothing is learnt unless values are missing.
     pub fn is_plain(&self) -> bool {
@@ -30,13 +51,26 @@ impl PlannedColumn {
 }
 
 impl DataConfig {
-    /// Checks that the names in `columns` are inputs of the table. `role` returns what a column is that is something
-    /// else; it may also be among the named inputs.
+    /// Returns what the columns are that the table names for something else than the inputs of the network.
+    pub(super) fn roles(&self) -> HashMap<String, Role> {
+        let further = self.further_inputs().into_iter().flat_map(|(_, columns)| columns);
+        let group = match &self.validation {
+            Some(ValidationConfig::Split(split)) => split.by.clone(),
+            _ => None,
+        };
+        let targets = self.target.iter().flat_map(TargetConfig::named).flat_map(|(_, columns)| columns);
+        // The last role of a column counts.
+        let roles = group.into_iter().map(|name| (name, Role::Group)).chain(further.map(|name| (name, Role::Further)));
+        let roles = roles.chain(self.sample_weight.clone().map(|name| (name, Role::Weight)));
+        roles.chain(targets.map(|name| (name, Role::Target))).collect()
+    }
+
+    /// Checks that the names in `columns` are inputs of the network, or are left out of them.
     pub(super) fn check_column_names(
         &self,
         columns: &Columns,
         path: &Path,
-        role: impl Fn(&String) -> Option<&'static str>,
+        roles: &HashMap<String, Role>,
     ) -> Result<()> {
         let named: Option<HashSet<&String>> = self.network_inputs().map(|inputs| inputs.as_slice().iter().collect());
         let settings = self.column_settings();
@@ -47,11 +81,15 @@ impl DataConfig {
                 let error = Error::usage(format!("{} has no column \"{name}\"", path.display())).with("in", key);
                 return Err(error.near(&nearest(name, columns.names.iter().map(String::as_str))));
             }
-            let message = match (named.as_ref().map(|named| named.contains(name)), role(name)) {
-                (Some(true), _) | (None, None) => continue,
-                (_, Some(role)) => format!("the column \"{name}\" is the {role}"),
-                (Some(false), None) if settings.treatment(name) == Some(Treatment::Drop) => continue,
-                (Some(false), None) => format!("the column \"{name}\" isn't among data.inputs"),
+            let is_dropped = settings.treatment(name) == Some(Treatment::Drop);
+            let message = match (roles.get(name), named.as_ref().map(|named| named.contains(name))) {
+                (Some(role @ (Role::Target | Role::Weight)), _) => {
+                    format!("the column \"{name}\" is the {}", role.text())
+                }
+                (_, Some(true)) | (None, None) => continue,
+                (_, _) if is_dropped => continue,
+                (Some(role), _) => format!("the column \"{name}\" is the {}", role.text()),
+                (None, Some(false)) => format!("the column \"{name}\" isn't among data.inputs"),
             };
             return Err(Error::usage(message).with("in", key).hint("data.columns is for the inputs of the network"));
         }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::expand;
-use super::plan::PlannedColumn;
+use super::plan::{PlannedColumn, Role};
 use crate::data::columns::{
     Categories, ColumnDescription, ColumnSummary, Numbers, RawColumn, TargetValues, Use, learn,
 };
 use crate::data::config::memory_limit;
 use crate::data::format::Format;
 use crate::data::table::{Columns, Kind, TableInputs, TablePlan, Unusable, read_table};
-use crate::data::{DataConfig, InputKind, Missing, TargetConfig};
+use crate::data::{DataConfig, InputKind, Missing};
 use crate::{Error, Result};
 
 /// The columns of a table, described for people and programs.
@@ -46,7 +46,7 @@ impl DataConfig {
         for name in roles.keys() {
             columns.find(name, &paths[0])?;
         }
-        self.check_column_names(&columns, &paths[0], |name| roles.get(name).copied())?;
+        self.check_column_names(&columns, &paths[0], &roles)?;
         let (mut left_out, mut notes) = (Vec::new(), Vec::new());
         let mut planned = match self.network_inputs() {
             Some(names) => self.named_inputs(&columns, names.as_slice(), &paths[0])?,
@@ -86,7 +86,7 @@ impl DataConfig {
         raw.for_columns(inputs..of_raw.len(), &rows, |members, values| {
             for (column, values) in of_raw[members].iter().zip(values) {
                 let role = roles.get(&column.name).copied();
-                if role == Some(TARGET) {
+                if role == Some(Role::Target) {
                     let (name, are_names) = (column.name.clone(), column.words.is_some());
                     targets.push(TargetValues { name, values: values.clone(), are_names });
                 }
@@ -95,8 +95,8 @@ impl DataConfig {
                     None => ColumnSummary::of_numbers(values),
                 };
                 let treatment = match (role, described.get(&column.name)) {
-                    (Some(role), _) if summary.missing > 0 => format!("{role}; a run refuses missing ones"),
-                    (Some(role), _) => role.to_owned(),
+                    (Some(role), _) if summary.missing > 0 => format!("{}; a run refuses missing ones", role.text()),
+                    (Some(role), _) => role.text().to_owned(),
                     (None, Some(left_out)) => left_out.treatment.clone(),
                     (None, None) => "not used".to_owned(),
                 };
@@ -117,17 +117,6 @@ impl DataConfig {
         }
         let columns = columns.names.iter().filter_map(|name| described.remove(name)).collect();
         Ok(TableProfile { rows: rows.len(), columns, notes })
-    }
-
-    /// Returns the columns that aren't inputs of the network, and what they are.
-    fn roles(&self) -> HashMap<String, &'static str> {
-        let targets = self.target.iter().flat_map(TargetConfig::named).flat_map(|(_, columns)| columns);
-        let further = self.further_inputs().into_iter().flat_map(|(_, columns)| columns);
-        let further = further.map(|name| (name, FURTHER));
-        further
-            .chain(targets.map(|name| (name, TARGET)))
-            .chain(self.sample_weight.clone().map(|name| (name, WEIGHT)))
-            .collect()
     }
 
     /// Plans to read the readable columns that aren't `inputs`.
@@ -157,7 +146,3 @@ impl DataConfig {
         TablePlan { inputs, targets: Vec::new(), sample_weight: None }
     }
 }
-
-const TARGET: &str = "target";
-const WEIGHT: &str = "sample weight";
-const FURTHER: &str = "input of losses and metrics";

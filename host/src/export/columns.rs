@@ -154,7 +154,7 @@ impl Calendar<'_> {
     }
 
     /// The year, and the month from 0, of a day since 1970: the algorithm `civil_from_days` of Howard Hinnant,
-    /// https://howardhinnant.github.io/date_algorithms.html. Years start in March there, and an era has 400 of them.
+    /// <https://howardhinnant.github.io/date_algorithms.html>. Years start in March there, and an era has 400 of them.
     fn year_and_month(&mut self, days: &Value) -> (Value, Value) {
         let days = self.linear(days, 1.0, 719_468.0);
         let era = self.quotient(&days, 146_097.0);

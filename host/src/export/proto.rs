@@ -1,5 +1,5 @@
 //! The messages of ONNX that an exported model contains, with the field numbers of `onnx.proto3`
-//! (https://github.com/onnx/onnx, version 1.17).
+//! (<https://github.com/onnx/onnx>, version 1.17).
 
 use prost::Message;
 

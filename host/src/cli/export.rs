@@ -14,18 +14,20 @@ use crate::text::grouped;
 use crate::train::RunFile;
 use crate::{Error, Result};
 
-/// Writes the network of a finished run as an ONNX model (operator set 17), which other programs compute without
-/// plugfit, such as onnxruntime.
-///
-/// The model takes raw values: the encoding of the inputs is part of it. A run on a table has one input [N, 1] for each
-/// column, with the name of the column: strings for categories, and float64 for numbers, for booleans as 0 and 1, and
-/// for dates as seconds since 1970 in UTC. A missing value is NaN or an empty string. A run on arrays has one input of
-/// float32 with the name of the array. The outputs have the names and values of `plugfit predict`; the metadata
-/// "class_names" have the names of their classes as JSON.
-///
-/// Where predict refuses a row, such as a missing value in a column that had none in training, the outputs are NaN, or
-/// the runtime reports an error.
+/// The explanation at the end of `--help`.
+const HELP: &str = "\
+The model has operator set 17, and other programs compute it without plugfit, such as onnxruntime. It takes raw \
+values: the encoding of the inputs is part of it. A run on a table has one input [N, 1] for each column, with the \
+name of the column: strings for categories, and float64 for numbers, for booleans as 0 and 1, and for dates as \
+seconds since 1970 in UTC. A missing value is NaN or an empty string. A run on arrays has one input of float32 with \
+the name of the array. The outputs have the names and values of `plugfit predict`; the metadata \"class_names\" have \
+the names of their classes as JSON.
+
+Where predict refuses a row, such as a missing value in a column that had none in training, the outputs are NaN, or \
+the runtime reports an error.";
+
 #[derive(Args)]
+#[command(after_long_help = HELP)]
 pub struct Options {
     /// The run folder, such as runs/digits-1
     #[arg(value_parser = absolute())]

@@ -12,14 +12,16 @@ use crate::network::{Activation, LayerKind, Network, NetworkConfig};
 use crate::text::grouped;
 use crate::train::predict;
 
-/// Writes the predictions of a finished run.
-///
-/// In a .csv, an output with class names has a column for each class, headed by its name, with the class's probability
-/// or score, and the column "predicted" with the name of the class that has the highest. Two classes of a sigmoid have
-/// the columns of both. With several outputs, these columns begin with the name of the output: digit_even,
-/// digit_predicted. Other outputs have a column with their name, or the columns NAME_0, NAME_1 and so on. A .npy or
-/// .npz has the numbers of the network.
+/// The explanation at the end of `--help`.
+const HELP: &str = "\
+In a .csv, an output with class names has a column for each class, headed by its name, with the class's probability \
+or score, and the column \"predicted\" with the name of the class that has the highest. Two classes of a sigmoid \
+have the columns of both. With several outputs, these columns begin with the name of the output: digit_even, \
+digit_predicted. Other outputs have a column with their name, or the columns NAME_0, NAME_1 and so on. A .npy or \
+.npz has the numbers of the network.";
+
 #[derive(Args)]
+#[command(after_long_help = HELP)]
 pub struct Options {
     /// The run folder, such as runs/digits-1
     #[arg(value_parser = absolute())]

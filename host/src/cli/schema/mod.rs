@@ -141,7 +141,9 @@ fn schema(host: &Host) -> Value {
             "fit": table(fit),
         },
         "additionalProperties": false,
-        "required": ["data", "network", "compile"],
+        "required": ["data"],
+        // Without both, they follow from the target.
+        "dependentRequired": {"network": ["compile"], "compile": ["network"]},
         "$defs": definitions,
     })
 }

@@ -140,7 +140,7 @@ def main():
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("tables", nargs="*", metavar="TABLE")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     program = options.program.resolve()
     print("| table | rows x columns | score | plugfit | scikit-learn | difference ± its error | seconds: plugfit | scikit-learn |")
     print("|---|---|---|---|---|---|---|---|")
